@@ -1,0 +1,43 @@
+# Every target makes the virtual environment it needs; a second call finds it ready.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= examples/schedcore.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@
+
+serve: $(VENV)/.dev  ## run the engine and its REST API under gunicorn, with the example jobs
+	PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m schedhttp --config $(CONFIG)
+
+test: $(VENV)/.dev  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## format, lint and types, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/.dev  ## rewrite the files in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.bench  ## run the benchmarks against the peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove the virtual environment, caches and what the example jobs wrote
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist var
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

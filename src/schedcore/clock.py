@@ -1,0 +1,176 @@
+"""The only reader of time: a protocol, the system's clock, and one that is set by hand.
+
+Instants are integer microseconds since the Unix epoch in UTC, here and in all of the engine;
+aware datetimes are the face shown to users.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Protocol
+
+UTC = timezone.utc
+SECOND = 1_000_000
+"""Microseconds in a second."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Waker:
+    """Puts one thread to sleep, and lets any thread wake it: before, during or after.
+
+    A raw lock that is held while nobody called :meth:`wake`; an ``Event`` costs ten times as much.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        """End the sleep under way, or else the next one at once; any number of calls count once."""
+        # Releasing a lock that is free raises: then a wake is pending already.
+        with suppress(RuntimeError):
+            self._lock.release()
+
+    def sleep(self, seconds: float = -1) -> bool:
+        """Block until woken, or for *seconds* (-1: no limit); return whether it was woken."""
+        return self._lock.acquire(timeout=seconds)
+
+
+class Clock(Protocol):
+    """Where the engine takes the time from."""
+
+    def now_us(self) -> int:
+        """Return the wall clock's instant, in microseconds since the Unix epoch."""
+        ...
+
+    def monotonic_us(self) -> int:
+        """Return microseconds of a clock that never steps; only differences mean anything."""
+        ...
+
+    def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:
+        """Block until *waker* is woken, the wall clock shows *until_us*, or *cap_us* is over."""
+        ...
+
+
+class SystemClock:
+    """The computer's own clock.
+
+    The functions are looked up in :mod:`time` at each call, so that freezegun can replace them.
+    """
+
+    __slots__ = ()
+
+    def now_us(self) -> int:
+        """Return the wall clock's instant, in microseconds since the Unix epoch."""
+        return time.time_ns() // 1000
+
+    def monotonic_us(self) -> int:
+        """Return microseconds of a clock that never steps; only differences mean anything."""
+        return time.monotonic_ns() // 1000
+
+    def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:
+        """Block until *waker* is woken, the wall clock shows *until_us*, or *cap_us* is over."""
+        wait_us = min(until_us - self.now_us(), cap_us)
+        if wait_us > 0:
+            waker.sleep(wait_us / SECOND)
+
+
+class ManualClock:
+    """A clock that moves only when it is told to, for tests and simulations.
+
+    A started scheduler on this clock sleeps until :meth:`set` or :meth:`advance` reaches what it
+    waits for.  Thread-safe.
+
+    Args:
+        start: First instant, timezone-aware.
+
+    Raises:
+        ValueError: if *start* has no time zone.
+    """
+
+    def __init__(self, start: datetime = datetime(2000, 1, 1, tzinfo=UTC)) -> None:
+        self._zone = start.tzinfo
+        self._now_us = self._elapsed_us = to_us(start)
+        self._mutex = threading.Lock()
+        self._waiting: list[Waker] = []
+
+    def now(self) -> datetime:
+        """Return the clock's instant, in the zone of the datetime it was started with."""
+        return from_us(self._now_us).astimezone(self._zone)
+
+    def now_us(self) -> int:
+        """Return the clock's instant, in microseconds since the Unix epoch."""
+        return self._now_us
+
+    def monotonic_us(self) -> int:
+        """Return the microseconds advanced so far; :meth:`set` counts as a step of the wall clock
+        only where it goes back.
+        """
+        return self._elapsed_us
+
+    def set(self, now: datetime) -> None:
+        """Set the clock to *now*, timezone-aware; earlier than before is a clock set back."""
+        self._move(to_us(now))
+
+    def set_us(self, now_us: int) -> None:
+        """Set the clock to *now_us*, in microseconds since the Unix epoch."""
+        self._move(now_us)
+
+    def advance(self, by: timedelta | float) -> None:
+        """Move the clock on by a timedelta or a number of seconds."""
+        span = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        self._move(self._now_us + span // _MICROSECOND)
+
+    def jump(self, by: timedelta | float) -> None:
+        """Step the wall clock while no time passes, as an operator who sets the clock does."""
+        span = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        with self._mutex:
+            self._now_us += span // _MICROSECOND
+            self._wake()
+
+    def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:  # noqa: ARG002 — no real time here
+        """Block until *waker* is woken or the clock is set to *until_us* or later."""
+        with self._mutex:
+            if self._now_us >= until_us:
+                return
+            self._waiting.append(waker)
+        waker.sleep()
+        with self._mutex:
+            if waker in self._waiting:
+                self._waiting.remove(waker)
+
+    def _move(self, now_us: int) -> None:
+        with self._mutex:
+            self._elapsed_us += max(0, now_us - self._now_us)
+            self._now_us = now_us
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let every waiting thread look again; called with the mutex held."""
+        waiting, self._waiting = self._waiting, []
+        for waker in waiting:
+            waker.wake()
+
+
+def to_us(moment: datetime) -> int:
+    """Return an aware datetime as microseconds since the Unix epoch, exactly.
+
+    Raises:
+        ValueError: if *moment* has no time zone: which instant it means cannot be known.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment!r} has no time zone: expected an aware datetime")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_us(instant_us: int, zone: tzinfo = UTC) -> datetime:
+    """Return microseconds since the Unix epoch as an aware datetime in *zone*."""
+    moment = _EPOCH + timedelta(microseconds=instant_us)
+    return moment if zone is UTC else moment.astimezone(zone)

@@ -1,0 +1,117 @@
+"""Every error the engine raises on purpose.
+
+    SchedError
+    ├── ConflictingIdError             also ValueError
+    ├── JobLookupError                 also LookupError
+    ├── RunLookupError                 also LookupError
+    ├── InvalidOptionError             also ValueError
+    │   ├── InvalidTriggerError
+    │   └── FuncRefError
+    ├── MaxInstancesError
+    ├── SchedulerAlreadyRunningError
+    └── SchedulerNotRunningError
+
+Each text names the value, what was expected, and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+
+
+class SchedError(Exception):
+    """Base of all errors raised by schedcore."""
+
+
+class ConflictingIdError(SchedError, ValueError):
+    """A job with this id is stored already."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"a job with id {job_id!r} exists; pass replace_existing=True to replace it"
+        )
+        self.job_id = job_id
+
+
+class JobLookupError(SchedError, LookupError):
+    """No job with this id is stored."""
+
+    def __init__(self, job_id: object) -> None:
+        super().__init__(
+            f"there is no job with id {_short(job_id)}; get_jobs() lists those there are"
+        )
+        self.job_id = job_id
+
+
+class RunLookupError(SchedError, LookupError):
+    """No run with this id is waiting or under way."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(
+            f"no run with id {_short(run_id)} is waiting or under way; it may have ended"
+        )
+        self.run_id = run_id
+
+
+class InvalidOptionError(SchedError, ValueError):
+    """One option cannot be read, is out of range, or contradicts another.
+
+    Args:
+        option: The option's name, as the caller wrote it.
+        value: What was given; its repr is shortened in the text.
+        expected: What would have been accepted, in words.
+    """
+
+    def __init__(self, option: str, value: object, expected: str) -> None:
+        super().__init__(f"{option}={_short(value)}: expected {expected}")
+        self.option, self.value, self.expected = option, value, expected
+
+
+class InvalidTriggerError(InvalidOptionError):
+    """One option of a trigger cannot be read, or contradicts another."""
+
+
+class FuncRefError(InvalidOptionError):
+    """A function reference does not lead to a callable, or a callable has no reference."""
+
+
+class MaxInstancesError(SchedError):
+    """The job runs as many times at once as its ``max_instances`` allows."""
+
+    def __init__(self, job_id: str, max_instances: int) -> None:
+        super().__init__(
+            f"job {job_id!r} is running {max_instances} time(s) already, which is its max_instances;"
+            " wait for a run to end, or raise max_instances"
+        )
+        self.job_id, self.max_instances = job_id, max_instances
+
+
+class SchedulerAlreadyRunningError(SchedError):
+    """``start()`` was called on a scheduler that is started."""
+
+    def __init__(self) -> None:
+        super().__init__("the scheduler is running already; shutdown() stops it")
+
+
+class SchedulerNotRunningError(SchedError):
+    """The call needs a started scheduler."""
+
+    def __init__(self) -> None:
+        super().__init__("the scheduler is not running; start() starts it")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known word closest to *word*, or ``""``."""
+    close = difflib.get_close_matches(word.lower()[:64], list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _short(value: object) -> str:
+    """Return the repr of *value*, bounded, whatever its ``__repr__`` does."""
+    return _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
