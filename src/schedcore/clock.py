@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Protocol
 
@@ -34,9 +33,10 @@ class Waker:
 
     def wake(self) -> None:
         """End the sleep under way, or else the next one at once; any number of calls count once."""
-        # Releasing a lock that is free raises: then a wake is pending already.
-        with suppress(RuntimeError):
+        try:
             self._lock.release()
+        except RuntimeError:
+            return  # the lock was free: a wake is pending already
 
     def sleep(self, seconds: float = -1) -> bool:
         """Block until woken, or for *seconds* (-1: no limit); return whether it was woken."""
@@ -73,7 +73,7 @@ class SystemClock:
 
     def monotonic_us(self) -> int:
         """Return microseconds of a clock that never steps; only differences mean anything."""
-        return time.monotonic_ns() // 1000
+        return _monotonic_us()
 
     def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:
         """Block until *waker* is woken, the wall clock shows *until_us*, or *cap_us* is over."""
@@ -157,6 +157,29 @@ class ManualClock:
         waiting, self._waiting = self._waiting, []
         for waker in waiting:
             waker.wake()
+
+
+class Patience:
+    """A time-out that several waits share: each gets what the ones before have left.
+
+    Args:
+        seconds: For all of them together; None: without limit.
+    """
+
+    __slots__ = ("_until_us",)
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until_us = None if seconds is None else _monotonic_us() + round(seconds * SECOND)
+
+    def left(self) -> float | None:
+        """Return how many seconds are left, 0 at the least; None: no limit."""
+        if self._until_us is None:
+            return None
+        return max(0, self._until_us - _monotonic_us()) / SECOND
+
+
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1000
 
 
 def to_us(moment: datetime) -> int:

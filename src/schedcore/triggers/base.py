@@ -23,6 +23,9 @@ class Trigger:
     kind: ClassVar[str | None] = None
     """The name in the plain-data form; None: a trigger of the user's own, which has none."""
 
+    elapsed: ClassVar[bool] = False
+    """Whether its instants are spaced by elapsed time, and not read off a wall clock."""
+
     @property
     def timezone(self) -> tzinfo:
         """The zone in which the trigger reads wall clocks and shows its fire times."""

@@ -1,0 +1,104 @@
+"""A job scheduler: runs Python callables at dates, at intervals and on cron schedules."""
+
+from schedcore.clock import Clock, ManualClock, SystemClock
+from schedcore.errors import (
+    ConflictingIdError,
+    FuncRefError,
+    InvalidOptionError,
+    InvalidTriggerError,
+    JobLookupError,
+    MaxInstancesError,
+    RunLookupError,
+    SchedError,
+    SchedulerAlreadyRunningError,
+    SchedulerNotRunningError,
+)
+from schedcore.events import (
+    EVENT_ALL,
+    EVENT_ALL_JOBS_REMOVED,
+    EVENT_JOB_ADDED,
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMITTED,
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    JobEvent,
+    JobExecutionEvent,
+    JobSubmissionEvent,
+    SchedulerEvent,
+)
+from schedcore.executors.threads import ThreadPool
+from schedcore.handle import JobHandle
+from schedcore.history import History
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, RunRecord, current_run
+from schedcore.scheduler import Scheduler, State
+from schedcore.stores.memory import MemoryStore
+from schedcore.triggers import (
+    AndTrigger,
+    CalendarIntervalTrigger,
+    CronTrigger,
+    DateTrigger,
+    IntervalTrigger,
+    OrTrigger,
+    Trigger,
+)
+
+__all__ = [
+    "EVENT_ALL",
+    "EVENT_ALL_JOBS_REMOVED",
+    "EVENT_JOB_ADDED",
+    "EVENT_JOB_ERROR",
+    "EVENT_JOB_EXECUTED",
+    "EVENT_JOB_MAX_INSTANCES",
+    "EVENT_JOB_MISSED",
+    "EVENT_JOB_MODIFIED",
+    "EVENT_JOB_REMOVED",
+    "EVENT_JOB_SUBMITTED",
+    "EVENT_SCHEDULER_PAUSED",
+    "EVENT_SCHEDULER_RESUMED",
+    "EVENT_SCHEDULER_SHUTDOWN",
+    "EVENT_SCHEDULER_STARTED",
+    "AndTrigger",
+    "CalendarIntervalTrigger",
+    "Clock",
+    "ConflictingIdError",
+    "CronTrigger",
+    "DateTrigger",
+    "FuncRefError",
+    "History",
+    "IntervalTrigger",
+    "InvalidOptionError",
+    "InvalidTriggerError",
+    "Job",
+    "JobEvent",
+    "JobExecutionEvent",
+    "JobHandle",
+    "JobLookupError",
+    "JobSubmissionEvent",
+    "ManualClock",
+    "MaxInstancesError",
+    "MemoryStore",
+    "OrTrigger",
+    "Outcome",
+    "Run",
+    "RunLookupError",
+    "RunRecord",
+    "SchedError",
+    "Scheduler",
+    "SchedulerAlreadyRunningError",
+    "SchedulerEvent",
+    "SchedulerNotRunningError",
+    "State",
+    "SystemClock",
+    "ThreadPool",
+    "Trigger",
+    "current_run",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,124 @@
+"""What happens in a scheduler, told to listeners.
+
+The codes are bits, so that a mask can name several: ``EVENT_JOB_EXECUTED | EVENT_JOB_ERROR``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from schedcore.errors import InvalidOptionError
+
+log = logging.getLogger(__name__)
+
+EVENT_SCHEDULER_STARTED: Final = 1 << 0
+EVENT_SCHEDULER_SHUTDOWN: Final = 1 << 1
+EVENT_SCHEDULER_PAUSED: Final = 1 << 2
+EVENT_SCHEDULER_RESUMED: Final = 1 << 3
+EVENT_ALL_JOBS_REMOVED: Final = 1 << 8
+EVENT_JOB_ADDED: Final = 1 << 9
+EVENT_JOB_REMOVED: Final = 1 << 10
+EVENT_JOB_MODIFIED: Final = 1 << 11
+EVENT_JOB_EXECUTED: Final = 1 << 12
+EVENT_JOB_ERROR: Final = 1 << 13
+EVENT_JOB_MISSED: Final = 1 << 14
+EVENT_JOB_SUBMITTED: Final = 1 << 15
+EVENT_JOB_MAX_INSTANCES: Final = 1 << 16
+EVENT_ALL: Final = (1 << 17) - 1
+
+
+class SchedulerEvent(NamedTuple):
+    """Something happened to the scheduler as a whole."""
+
+    code: int
+    """Which of the ``EVENT_*`` codes it is."""
+
+
+class JobEvent(NamedTuple):
+    """Something happened to a job's definition or its place in the schedule."""
+
+    code: int
+    job_id: str
+
+
+class JobSubmissionEvent(NamedTuple):
+    """Fire times of a job were handed to its executor, or skipped at ``max_instances``."""
+
+    code: int
+    job_id: str
+    scheduled_run_times: tuple[datetime, ...]
+    """In UTC."""
+
+
+class JobExecutionEvent(NamedTuple):
+    """A run ended, or was missed."""
+
+    code: int
+    job_id: str
+    scheduled_run_time: datetime
+    """In UTC; of the first one, where several were missed together."""
+    run_id: int | None = None
+    retval: Any = None
+    """What the function returned."""
+    exception: BaseException | None = None
+    """What the function raised; ``exception.__traceback__`` tells where."""
+    count: int = 1
+    """How many fire times were missed together."""
+
+
+Event = SchedulerEvent | JobEvent | JobSubmissionEvent | JobExecutionEvent
+Listener = Callable[[Any], object]
+
+
+class Listeners:
+    """Who wants to hear of what.  Thread-safe.
+
+    Attributes:
+        mask: All codes that anybody listens for: to be tested before an event is made, since
+            making one that nobody hears costs more than the dispatch of a job.
+        failures: How many times a listener raised.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: tuple[tuple[Listener, int], ...] = ()
+        self.mask = 0
+        self.failures = 0
+
+    def add(self, listener: Listener, mask: int = EVENT_ALL) -> None:
+        """Call *listener* with each event whose code is in *mask*, in the thread it happens in.
+
+        Raises:
+            InvalidOptionError: if *listener* cannot be called, or *mask* names no event.
+        """
+        if not callable(listener):
+            raise InvalidOptionError("listener", listener, "a callable that takes one event")
+        if isinstance(mask, bool) or not isinstance(mask, int) or not mask & EVENT_ALL:
+            raise InvalidOptionError("mask", mask, "EVENT_* codes joined by |")
+        with self._lock:
+            self._set((*self._listeners, (listener, mask)))
+
+    def remove(self, listener: Listener) -> None:
+        """Stop calling *listener*; one that is not there is no error."""
+        with self._lock:
+            self._set(tuple(pair for pair in self._listeners if pair[0] != listener))
+
+    def emit(self, event: Event) -> None:
+        """Tell *event* to those who listen for it.  A listener that raises is logged, no more."""
+        for listener, mask in self._listeners:
+            if mask & event.code:
+                try:
+                    listener(event)
+                except BaseException:
+                    self.failures += 1
+                    log.exception("listener %r raised on %r; it stays registered", listener, event)
+
+    def _set(self, listeners: tuple[tuple[Listener, int], ...]) -> None:
+        self._listeners = listeners
+        self.mask = 0
+        for _, mask in listeners:
+            self.mask |= mask

@@ -1,0 +1,63 @@
+"""What an executor is: it runs a run somewhere, and reports once."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from types import CoroutineType
+from typing import Any, Protocol
+
+from schedcore.run import Run, call
+
+
+class Reporter(Protocol):
+    """Whom an executor tells of a run's beginning and end.  Thread-safe; never raises."""
+
+    def begin(self, run: Run) -> bool:
+        """Say that *run* begins now; False: it was called off, and is not to be called."""
+        ...
+
+    def end(self, run: Run, value: Any, error: BaseException | None) -> None:
+        """Say that *run* ended now, with what its function returned or raised."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs runs.  Thread-safe."""
+
+    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        """Take *runs* to be run, in this order as far as there is one; return at once.
+
+        Each is told to *reporter*: its beginning if it comes to that, and its end, once.
+        Whatever a run raises, ``BaseException`` included, is its end and not that of a worker.
+        """
+        ...
+
+    def shutdown(self, timeout: float | None) -> None:
+        """Finish the runs that were submitted, and let go of threads.
+
+        Waits up to *timeout* seconds (None: without limit; 0: not at all), but never for the run
+        that calls it.  Runs that have not begun by then are dropped; those under way go on alone.
+        A submit after this starts afresh.
+        """
+        ...
+
+
+def perform(run: Run, reporter: Reporter) -> None:
+    """Execute *run* in this thread and report it."""
+    if not reporter.begin(run):
+        return
+    try:
+        value = call(run)
+        if type(value) is CoroutineType:
+            value = run_coroutine(value)
+    except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+        reporter.end(run, None, error)
+    else:
+        reporter.end(run, value, None)
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that a function returned in a thread, on an event loop made for it."""
+    import asyncio  # 28 ms, and seldom needed here
+
+    return asyncio.run(coroutine)

@@ -1,0 +1,108 @@
+"""One event loop in a thread of its own, for coroutine functions."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from schedcore.executors.base import Reporter
+from schedcore.run import Run, call_async
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class CoroutineLoop:
+    """Executes coroutine functions side by side on one event loop, started when first needed.
+
+    A function that blocks holds up all others here; the thread pool is the place for it.
+    """
+
+    def __init__(self, name: str = "schedcore-coroutines") -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._running: _Loop | None = None
+
+    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        """Take *runs* to be run as tasks; return at once."""
+        with self._lock:
+            if self._running is None or self._running.pid != os.getpid():
+                self._running = _Loop(self._name)
+            self._running.submit(runs, reporter)
+
+    def shutdown(self, timeout: float | None) -> None:
+        """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None and running.pid == os.getpid():
+            running.shutdown(timeout)
+
+
+class _Loop:
+    """The event loop and its thread, between two shutdowns."""
+
+    def __init__(self, name: str) -> None:
+        import asyncio  # 28 ms, for those who have coroutine functions
+
+        self.pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        self._loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
+
+    def shutdown(self, timeout: float | None) -> None:
+        if timeout is not None and timeout <= 0:
+            self._loop.call_soon_threadsafe(self._cancel_and_stop)
+        else:
+            self._loop.call_soon_threadsafe(self._close)
+        if threading.current_thread() is self._thread:
+            return
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._cancel_and_stop)
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        for run in runs:
+            task = self._loop.create_task(_perform(run, reporter))
+            self._tasks.add(task)
+            task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._closing and not self._tasks:
+            self._loop.stop()
+
+    def _close(self) -> None:
+        """Stop the loop once the tasks there are have ended."""
+        self._closing = True
+        if not self._tasks:
+            self._loop.stop()
+
+    def _cancel_and_stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._close()
+
+
+async def _perform(run: Run, reporter: Reporter) -> None:
+    """Execute *run* in this task and report it."""
+    if not reporter.begin(run):
+        return
+    try:
+        value = await call_async(run)
+    except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+        reporter.end(run, None, error)
+    else:
+        reporter.end(run, value, None)

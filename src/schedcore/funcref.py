@@ -1,0 +1,84 @@
+"""``"package.module:name"`` <-> callable."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+from schedcore.errors import FuncRefError, did_you_mean
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+MAX_LENGTH = 255
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """Return the callable that *reference*, ``"package.module:name"``, leads to.
+
+    The name may be dotted (``"shop.stock:Counter.reset"``).  The module is imported.
+
+    Raises:
+        FuncRefError: if the text has another form, the module cannot be imported, it has no such
+            name, or what is there cannot be called.
+    """
+    module_name, name = split(reference)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise FuncRefError(
+            "func", reference, f"an importable module, but importing {module_name!r} failed: {error}"
+        ) from error
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            hint = did_you_mean(part, [n for n in dir(found) if not n.startswith("_")])
+            raise FuncRefError(
+                "func", reference, f"a name that {module_name!r} has; {part!r} is not there{hint}"
+            ) from None
+    if not callable(found):
+        raise FuncRefError("func", reference, f"a callable, not {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def split(reference: str) -> tuple[str, str]:
+    """Return the module and the dotted name in *reference*; nothing is imported.
+
+    Raises:
+        FuncRefError: if the text is not of the form ``"package.module:name"``.
+    """
+    if len(reference) > MAX_LENGTH or not _REFERENCE.fullmatch(reference):
+        raise FuncRefError("func", reference, 'a reference such as "package.module:name"')
+    module_name, _, name = reference.partition(":")
+    return module_name, name
+
+
+def reference_to(func: Callable[..., Any]) -> str | None:
+    """Return ``"package.module:name"`` for *func*, or None if no text leads back to it.
+
+    Lambdas, functions made inside functions, partials and bound methods of instances have none.
+    Nothing is imported: the text is checked against the module that is loaded.
+    """
+    if isinstance(func, MethodType) and not isinstance(func.__self__, type):
+        return None
+    module_name = getattr(func, "__module__", None)
+    name = getattr(func, "__qualname__", None)
+    if not isinstance(module_name, str) or not isinstance(name, str):
+        return None
+    found: Any = sys.modules.get(module_name)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    # Equal and not identical: each look at a class method makes a new method object.
+    return f"{module_name}:{name}" if found == func else None
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """Return a short name for *func* to show to people: its qualified name, else its type's."""
+    name = getattr(func, "__qualname__", None)
+    if isinstance(name, str):
+        return name
+    inner = getattr(func, "func", None)  # functools.partial
+    return name_of(inner) if callable(inner) else type(func).__name__

@@ -1,0 +1,187 @@
+"""One run of a job, how it ended, and the run that is under way in this thread or task."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from datetime import datetime
+from enum import Enum
+from threading import Event
+from typing import Any, NamedTuple
+
+from schedcore.clock import SECOND, from_us
+from schedcore.job import Job
+
+
+class Outcome(str, Enum):
+    """How a due occurrence ended.  Each one ends in exactly one of these."""
+
+    EXECUTED = "executed"
+    """The function returned."""
+    FAILED = "failed"
+    """The function raised."""
+    MISSED = "missed"
+    """It was later than ``misfire_grace_time`` allows."""
+    COALESCED = "coalesced"
+    """An earlier occurrence of the same backlog ran for it."""
+    SKIPPED = "skipped"
+    """``max_instances`` runs of the job were under way."""
+    CANCELLED = "cancelled"
+    """It was called off before it began."""
+    LOST = "lost"
+    """Its process or its scheduler ended while it was under way."""
+
+    # Enum's own hash is written in Python, 5 times slower; outcomes are counted at each run.
+    __hash__ = str.__hash__
+
+
+class RunRecord(NamedTuple):
+    """What is remembered of one outcome; holds text only, so that it keeps nothing alive."""
+
+    run_id: int | None
+    """None where no run was made: missed, coalesced and skipped occurrences."""
+    job_id: str
+    outcome: Outcome
+    scheduled_us: int
+    """When it was due; the first one, where the record stands for several."""
+    started_us: int | None = None
+    ended_us: int | None = None
+    late_us: int = 0
+    """How long after its due time it started, or was given up."""
+    count: int = 1
+    """How many occurrences the record stands for."""
+    result: str | None = None
+    """The repr of what the function returned, shortened; None where that was None."""
+    error_type: str | None = None
+    error_text: str | None = None
+
+    @property
+    def scheduled(self) -> datetime:
+        """When it was due, in UTC."""
+        return from_us(self.scheduled_us)
+
+    @property
+    def started(self) -> datetime | None:
+        """When the function was called, in UTC."""
+        return None if self.started_us is None else from_us(self.started_us)
+
+    @property
+    def ended(self) -> datetime | None:
+        """When the function returned or raised, in UTC."""
+        return None if self.ended_us is None else from_us(self.ended_us)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds by which it started late, or by which it was too late."""
+        return self.late_us / SECOND
+
+
+class Run:
+    """One run of a job: waiting, under way, or ended.
+
+    Attributes:
+        id: Unique in this process, and growing.
+        job: The definition that is run, as it was when the run fell due.
+        due_us: When it fell due, in microseconds since the Unix epoch.
+        started_us: When the function was called; None while it waits.
+        called_off: Whether it is not to begin any more.
+        record: How it ended, for a run that was made to be waited for.
+    """
+
+    __slots__ = ("_done", "called_off", "due_us", "id", "job", "record", "started_us")
+
+    def __init__(self, run_id: int, job: Job, due_us: int, done: Event | None = None) -> None:
+        self.id = run_id
+        self.job = job
+        self.due_us = due_us
+        self.started_us: int | None = None
+        self.called_off = False
+        self.record: RunRecord | None = None
+        self._done = done
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.job.id!r}, due {self.scheduled_time.isoformat()}>"
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self.job.id
+
+    @property
+    def scheduled_time(self) -> datetime:
+        """When the run fell due, in UTC."""
+        return from_us(self.due_us)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds from the due time to the call of the function; 0 while it waits."""
+        return 0.0 if self.started_us is None else (self.started_us - self.due_us) / SECOND
+
+    def settle(self, record: RunRecord) -> None:
+        """Note how the run ended, for those who wait for it."""
+        if self._done is not None:
+            self.record = record
+            self._done.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the run has ended or *timeout* seconds are over; return whether it ended.
+
+        Only for a run that was made to be waited for.
+        """
+        assert self._done is not None, "this run was not made to be waited for"
+        return self._done.wait(timeout)
+
+
+_current: ContextVar[Run] = ContextVar("schedcore_current_run")
+
+
+def current_run() -> Run:
+    """Return the run that this thread or task is executing.
+
+    Raises:
+        LookupError: if it is not executing one.
+    """
+    run = _current.get(None)
+    if run is None:
+        raise LookupError("no run is under way here: call current_run() inside a job")
+    return run
+
+
+def run_here() -> Run | None:
+    """Return the run that this thread or task is executing, or None."""
+    return _current.get(None)
+
+
+def call(run: Run) -> Any:
+    """Call the run's function with :func:`current_run` set; whatever it raises comes out."""
+    job = run.job
+    func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
+    token = _current.set(run)
+    try:
+        return func(*job.args, **job.kwargs)
+    finally:
+        _current.reset(token)
+
+
+async def call_async(run: Run) -> Any:
+    """Call the run's function in this task, and await what it returns if that can be awaited."""
+    job = run.job
+    func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
+    _current.set(run)  # the context is the task's own and ends with it
+    value = func(*job.args, **job.kwargs)
+    return await value if isinstance(value, Awaitable) else value
+
+
+def short_repr(value: object) -> str | None:
+    """Return a bounded repr of *value*, whatever its own ``__repr__`` does; None for None."""
+    if value is None:
+        return None
+    try:
+        return _SHORT.repr(value)
+    except BaseException as error:  # noqa: BLE001 — a user's __repr__ may raise anything
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200

@@ -1,0 +1,524 @@
+"""The public face: jobs in, lifecycle, and the loop behind it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random as random_module
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, tzinfo
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from schedcore import triggers
+from schedcore.clock import Clock, Patience, SystemClock, Waker
+from schedcore.drafts import Drafts
+from schedcore.engine import Engine
+from schedcore.errors import (
+    InvalidOptionError,
+    MaxInstancesError,
+    SchedulerAlreadyRunningError,
+    SchedulerNotRunningError,
+)
+from schedcore.events import (
+    EVENT_ALL,
+    EVENT_ALL_JOBS_REMOVED,
+    EVENT_JOB_ADDED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    JobEvent,
+    Listener,
+    Listeners,
+    SchedulerEvent,
+)
+from schedcore.executors.base import Executor
+from schedcore.executors.coroutines import CoroutineLoop
+from schedcore.executors.threads import ThreadPool
+from schedcore.handle import JobHandle
+from schedcore.history import History
+from schedcore.job import (
+    COROUTINE_EXECUTOR,
+    DEFAULT_EXECUTOR,
+    UNSET,
+    Options,
+    Unset,
+    build_options,
+)
+from schedcore.loop import Loop
+from schedcore.run import Outcome, Run, RunRecord, run_here
+from schedcore.stores.base import Entry, Store
+from schedcore.stores.memory import MemoryStore
+from schedcore.tracker import Tracker
+from schedcore.triggers.base import Trigger
+
+log = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class State(IntEnum):
+    """What a scheduler is doing; the numbers are those of APScheduler."""
+
+    STOPPED = 0
+    RUNNING = 1
+    PAUSED = 2
+
+
+class Scheduler:
+    """Runs Python callables at dates, at intervals and on cron schedules.
+
+    Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
+
+    Args:
+        timezone: Zone of wall-clock triggers and of dates without one: an IANA name or a tzinfo.
+            Left out, the computer's own.
+        job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
+            None), ``coalesce``, ``max_instances``, ``executor``.
+        executors: Where runs are executed, by name; ``"default"`` is a pool of 10 threads unless
+            given, ``"coroutines"`` an event loop in a thread of its own.
+        store: Where jobs are kept; in memory unless given.
+        clock: Where the time comes from; the computer's clock unless given.
+        random: Source of jitter; give a seeded one for runs that repeat exactly.
+        history: Bounds of the memory of outcomes.
+
+    Raises:
+        InvalidOptionError: if an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        timezone: str | tzinfo | None = None,
+        job_defaults: Mapping[str, Any] | None = None,
+        executors: Mapping[str, Executor] | None = None,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        random: random_module.Random | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.timezone: tzinfo = triggers.zone_of(timezone)
+        self._clock = clock or SystemClock()
+        self._store: Store = store if store is not None else MemoryStore()
+        self._executors = _with_defaults(executors or {})
+        self._listeners = Listeners()
+        self._tracker = Tracker(
+            self._clock, history or History(), self._listeners, self._executors
+        )
+        random = random or random_module.Random()
+        self._engine = Engine(
+            self._store, self._executors, self._tracker, self._listeners, random
+        )
+        defaults = build_options(Options(), job_defaults or {})
+        self._drafts = Drafts(self.timezone, self._executors, defaults, self._clock, random)
+        self._drafts.check_executor(defaults.executor)
+        self._registered: dict[str, Callable[..., Any]] = {}
+        # Guards the lifecycle alone, and is never held while something is waited for.
+        self._lifecycle = threading.Lock()
+        self._loop: Loop | None = None
+        self._pid = os.getpid()
+        self._ended = Waker()
+
+    # Lifecycle
+
+    @property
+    def state(self) -> State:
+        """Whether it is stopped, running or paused."""
+        loop = self._loop
+        if loop is None or self._pid != os.getpid() or not loop.alive:
+            return State.STOPPED
+        return State.PAUSED if loop.paused else State.RUNNING
+
+    @property
+    def running(self) -> bool:
+        """Whether it is started (paused or not) and its loop is there."""
+        return self.state is not State.STOPPED
+
+    def start(self, paused: bool = False) -> None:
+        """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
+
+        Raises:
+            SchedulerAlreadyRunningError: if it is started.
+        """
+        with self._lifecycle:
+            if self.running:
+                raise SchedulerAlreadyRunningError
+            loop = Loop(self._engine.step, self._engine.clock_moved, self._clock, "schedcore-loop")
+            loop.paused = paused
+            loop.start()
+            self._loop, self._pid = loop, os.getpid()
+            self._ended.sleep(0)  # forget an earlier end
+        self._tell(EVENT_SCHEDULER_STARTED)
+
+    def pause(self) -> None:
+        """Submit nothing more until :meth:`resume`; runs under way go on.
+
+        Raises:
+            SchedulerNotRunningError: if it is not started.
+        """
+        self._loop_or_error().paused = True
+        self._tell(EVENT_SCHEDULER_PAUSED)
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`; what fell due meanwhile is late, and run or missed as such.
+
+        Raises:
+            SchedulerNotRunningError: if it is not started.
+        """
+        loop = self._loop_or_error()
+        loop.paused = False
+        loop.wake()
+        self._tell(EVENT_SCHEDULER_RESUMED)
+
+    def wakeup(self) -> None:
+        """Have the loop look for due jobs now: after the clock was moved by hand, for instance."""
+        loop = self._loop
+        if loop is not None:
+            loop.wake()
+
+    def shutdown(self, wait: bool = True, timeout: float | None = None) -> list[Run]:
+        """Stop; the jobs stay, and a new start goes on with them.
+
+        It can be called from anywhere, also from inside a job or a listener: it never waits for
+        the run that calls it.
+
+        Args:
+            wait: Whether to wait for the runs under way and those submitted.  If not, those that
+                have not begun are cancelled.
+            timeout: How many seconds to wait at most; None: until the last one ends.
+
+        Returns:
+            The runs that did not finish.  They go on in their threads, which do not keep the
+            interpreter alive.
+
+        Raises:
+            SchedulerNotRunningError: if it is not started.
+            InvalidOptionError: if *timeout* is negative.
+        """
+        if timeout is not None and not timeout >= 0:
+            raise InvalidOptionError("timeout", timeout, "a number of seconds of 0 or more, or None")
+        with self._lifecycle:
+            loop = self._loop_or_error()
+            self._loop = None
+        patience = Patience(timeout if wait else 0)
+        loop.stop(patience.left())
+        for executor in self._executors.values():
+            executor.shutdown(patience.left())
+        self._tracker.cancel_waiting()
+        self._ended.wake()
+        self._tell(EVENT_SCHEDULER_SHUTDOWN)
+        return [run for run in self._tracker.live() if run is not run_here()]
+
+    def run_forever(self, timeout: float | None = 30.0) -> list[Run]:
+        """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
+
+        For a plain script, as its last line.  A second signal ends the wait for running jobs.
+
+        Args:
+            timeout: How many seconds the runs under way are given to finish; None: no limit.
+
+        Returns:
+            The runs that did not finish.
+        """
+        from schedcore.foreground import wait_for_signal  # signal takes 4 ms to import
+
+        if not self.running:
+            self.start()
+        wait_for_signal(self._ended)
+        try:
+            return self.shutdown(timeout=timeout)
+        except SchedulerNotRunningError:  # shut down from elsewhere, maybe from inside a job
+            self._tracker.wait_until_idle(timeout)
+        except KeyboardInterrupt:
+            log.warning("interrupted again: not waiting any longer for running jobs")
+        return self._tracker.live()
+
+    # Jobs
+
+    def add_job(
+        self,
+        func: Callable[..., Any] | str,
+        trigger: str | Trigger | Mapping[str, Any] | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,  # noqa: A002 — the name that users know
+        name: str | None = None,
+        misfire_grace_time: float | Unset | None = UNSET,
+        coalesce: bool | Unset = UNSET,
+        max_instances: int | Unset = UNSET,
+        next_run_time: datetime | str | Unset | None = UNSET,
+        executor: str | Unset = UNSET,
+        replace_existing: bool = False,
+        **trigger_args: Any,
+    ) -> JobHandle:
+        """Add a job.
+
+        Args:
+            func: A callable, or ``"package.module:name"``.  Coroutine functions run on an event
+                loop of the scheduler's own.
+            trigger: ``"date"``, ``"interval"``, ``"cron"``..., a trigger, or its plain-data form.
+                None: once, as soon as possible.
+            args: Positional arguments of *func*.
+            kwargs: Keyword arguments of *func*.
+            id: Text of 1 to 255 characters; made up if left out.
+            name: To be shown to people; that of the function if left out.
+            misfire_grace_time: Seconds after its time at which a run may still start; None: any.
+            coalesce: Whether a backlog of fire times runs once, rather than once each.
+            max_instances: How many runs of this job may be under way at once.
+            next_run_time: When to run first, in place of the trigger's first fire time; without a
+                zone, in that of the scheduler.  None adds the job paused.
+            executor: Name of the executor that runs it.
+            replace_existing: Whether to replace a job that has this id.
+            trigger_args: Options of the trigger, if it is given by name.
+
+        Raises:
+            ConflictingIdError: if there is a job with this id and *replace_existing* is false.
+            InvalidOptionError: if an option makes no sense; InvalidTriggerError if it is one of
+                the trigger's, FuncRefError if it is the function.
+        """
+        options = {
+            "misfire_grace_time": misfire_grace_time,
+            "coalesce": coalesce,
+            "max_instances": max_instances,
+            "executor": executor,
+        }
+        entry = self._drafts.new(
+            func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
+        )
+        self._store.add((entry,), replace_existing)
+        job_id = entry.job.id
+        self._tracker.job_added(job_id)
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+        self._expect(entry)
+        return JobHandle(self, entry)
+
+    def scheduled_job(
+        self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
+    ) -> Callable[[F], F]:
+        """Decorate a function to add it as a job; the options are those of :meth:`add_job`.
+
+        The function is registered too (see :meth:`register`), and stays as it is.
+        """
+
+        def decorate(func: F) -> F:
+            self.add_job(func, trigger, **options)
+            return self.register(func)
+
+        return decorate
+
+    task = scheduled_job
+
+    def register(self, func: F) -> F:
+        """Allow *func* to be named from outside, by its reference; can be used as a decorator.
+
+        Only functions that were registered, or allowed by a setting, can be named over HTTP.
+
+        Raises:
+            InvalidOptionError: if no reference leads to *func*.
+        """
+        reference = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+        if not all(isinstance(part, str) for part in reference):
+            raise InvalidOptionError("func", func, "a function that has a module and a name")
+        self._registered[":".join(map(str, reference))] = func
+        return func
+
+    @property
+    def registered(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions that were registered, by reference."""
+        return dict(self._registered)
+
+    def get_job(self, job_id: str) -> JobHandle | None:
+        """Return the job with this id, or None."""
+        try:
+            return JobHandle(self, self._store.get(job_id))
+        except LookupError:
+            return None
+
+    def get_jobs(self) -> list[JobHandle]:
+        """Return all jobs: the earliest due first, paused ones last."""
+        return [JobHandle(self, entry) for entry in self._store.entries()]
+
+    def entry(self, job_id: str) -> Entry:
+        """Return the definition of a job and its place in the schedule, as one consistent value.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        return self._store.get(job_id)
+
+    def entries(self) -> list[Entry]:
+        """Return the same for all jobs: the earliest due first, paused ones last."""
+        return self._store.entries()
+
+    def modify_job(self, job_id: str, **changes: Any) -> JobHandle:
+        """Change a job: all of *changes* or, after an error, none.
+
+        Args:
+            job_id: Which job; its id cannot be changed.
+            changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
+                ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``, ``trigger``
+                (a trigger or its plain-data form) and ``next_run_time``.  A new trigger counts
+                from now, unless the job is paused: it stays paused.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if a change makes no sense.
+        """
+        entry = self._change(job_id, lambda old: self._drafts.modified(old, changes))
+        return JobHandle(self, entry)
+
+    def reschedule_job(
+        self, job_id: str, trigger: str | Trigger | None = None, **trigger_args: Any
+    ) -> JobHandle:
+        """Give a job another trigger, counted from now; a paused job stays paused.
+
+        Args:
+            job_id: Which job.
+            trigger: As in :meth:`add_job`.
+            trigger_args: Options of the trigger, if it is given by name.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidTriggerError: if an option of the trigger makes no sense.
+        """
+        made = triggers.make_trigger(trigger or "date", trigger_args, self.timezone, job_id)
+        return self.modify_job(job_id, trigger=made)
+
+    def pause_job(self, job_id: str) -> JobHandle:
+        """Stop scheduling a job; a run under way goes on.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        return JobHandle(self, self._change(job_id, lambda old: old._replace(due_us=None)))
+
+    def resume_job(self, job_id: str) -> JobHandle:
+        """Schedule a paused job again, from now on; one that is not paused stays as it is.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidTriggerError: if its trigger has no fire time left.
+        """
+        return JobHandle(self, self._change(job_id, self._drafts.resumed))
+
+    def remove_job(self, job_id: str) -> None:
+        """Remove a job; a run under way goes on.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        self._store.remove(job_id)
+        self._tracker.job_removed(job_id)
+        if self._listeners.mask & EVENT_JOB_REMOVED:
+            self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
+
+    def remove_all_jobs(self) -> None:
+        """Remove every job; runs under way go on."""
+        for entry in self._store.clear():
+            self._tracker.job_removed(entry.job.id)
+        self._tell(EVENT_ALL_JOBS_REMOVED)
+
+    def run_job(self, job_id: str, wait: bool = True, timeout: float | None = None) -> Run:
+        """Run a job now, besides its schedule and also while it is paused.
+
+        Args:
+            job_id: Which job.
+            wait: Whether to wait until it has ended.
+            timeout: How many seconds to wait at most; None: until it has ended.
+
+        Returns:
+            The run; its ``record`` tells how it ended, and is None if it has not.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            MaxInstancesError: if ``max_instances`` runs of it are under way.
+            SchedulerNotRunningError: if the scheduler is not started.
+        """
+        self._loop_or_error()
+        job = self._engine.ready(self._store.get(job_id).job)
+        run = self._tracker.admit_now(job)
+        if run is None:
+            raise MaxInstancesError(job_id, job.max_instances)
+        self._tracker.submit(job.options.executor, (run,))
+        if wait:
+            run.wait(timeout)
+        return run
+
+    # What happened
+
+    def history(self, job_id: str | None = None) -> list[RunRecord]:
+        """Return the recorded outcomes of one job, or of all, the latest first."""
+        return self._tracker.records(job_id)
+
+    def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        return self._tracker.counts(job_id)
+
+    def runs(self) -> list[Run]:
+        """Return the runs that are under way, or wait for a free worker."""
+        return self._tracker.live()
+
+    def cancel(self, run_id: int) -> bool:
+        """Call off a run that has not begun; return False if it is under way.
+
+        Raises:
+            RunLookupError: if no run with this id waits or is under way.
+        """
+        return self._tracker.cancel(run_id)
+
+    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
+        """Call *callback* with each event whose code is in *mask*, in the thread it happens in.
+
+        Raises:
+            InvalidOptionError: if *callback* cannot be called, or *mask* names no event.
+        """
+        self._listeners.add(callback, mask)
+
+    def remove_listener(self, callback: Listener) -> None:
+        """Stop calling *callback*."""
+        self._listeners.remove(callback)
+
+    # Inside
+
+    def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
+        """Put a changed entry in place of the one read, and begin anew if it changed meanwhile."""
+        while True:
+            old = self._store.get(job_id)
+            new = change(old)
+            if new is old or self._store.swap(((old, new),))[0]:
+                break
+        if self._listeners.mask & EVENT_JOB_MODIFIED:
+            self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))
+        self._expect(new)
+        return new
+
+    def _expect(self, entry: Entry) -> None:
+        """See to it that the loop is awake when *entry* is due."""
+        loop = self._loop
+        if loop is not None and entry.due_us is not None:
+            loop.expect(entry.due_us)
+
+    def _loop_or_error(self) -> Loop:
+        loop = self._loop
+        if loop is None or not self.running:
+            raise SchedulerNotRunningError
+        return loop
+
+    def _tell(self, code: int) -> None:
+        if self._listeners.mask & code:
+            self._listeners.emit(SchedulerEvent(code))
+
+
+def _with_defaults(executors: Mapping[str, Executor]) -> dict[str, Executor]:
+    """Return *executors* and those that every scheduler has, unless they are given."""
+    both = dict(executors)
+    if DEFAULT_EXECUTOR not in both:
+        both[DEFAULT_EXECUTOR] = ThreadPool()
+    if COROUTINE_EXECUTOR not in both:
+        both[COROUTINE_EXECUTOR] = CoroutineLoop()
+    return both

@@ -1,0 +1,1 @@
+"""Where jobs and their due times are kept."""

@@ -1,0 +1,88 @@
+"""What a store is: it owns the jobs and their due order, and lets one claimant have each due job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from schedcore.job import Job
+
+
+class Entry(NamedTuple):
+    """A job and when it is next due, as a store keeps them.  Immutable: a change makes a new one."""
+
+    job: Job
+    fire_us: int | None
+    """The nominal fire time that comes next; the one after follows from it.  None: never had one."""
+    due_us: int | None
+    """When to act: the fire time plus its jitter.  None: paused."""
+    broken: str | None = None
+    """Why the job cannot be run at present; it is tried again when it is due."""
+    version: object = None
+    """For the store's own use: what tells this entry from an older one of the same job."""
+
+
+Swap = tuple[Entry, "Entry | None"]
+"""An entry as it was read, and what is to stand in its place; None: nothing, the job is removed."""
+
+
+class Store(Protocol):
+    """Keeps entries.  Thread-safe; a store on disk is safe between processes as well.
+
+    Nothing here can only be done in memory: an entry is compared by its version, a claim may be a
+    lease, and each method is one transaction.
+    """
+
+    def add(self, entries: Sequence[Entry], replace: bool) -> None:
+        """Store new jobs, all or none.
+
+        Raises:
+            ConflictingIdError: if an id is taken and *replace* is false.
+        """
+        ...
+
+    def get(self, job_id: str) -> Entry:
+        """Return one job.
+
+        Raises:
+            JobLookupError: if there is none with this id.
+        """
+        ...
+
+    def entries(self) -> list[Entry]:
+        """Return all jobs: the earliest due first, paused ones last."""
+        ...
+
+    def swap(self, changes: Iterable[Swap]) -> list[bool]:
+        """Replace each entry that is still as it was read; tell for each whether it was.
+
+        Compare-and-set, one by one: of two that read the same entry, one gets its change in.
+        """
+        ...
+
+    def remove(self, job_id: str) -> Entry:
+        """Remove one job and return it.
+
+        Raises:
+            JobLookupError: if there is none with this id.
+        """
+        ...
+
+    def clear(self) -> list[Entry]:
+        """Remove all jobs and return them."""
+        ...
+
+    def claim_due(self, now_us: int, limit: int) -> list[Entry]:
+        """Hand out up to *limit* jobs that are due, the earliest first.
+
+        No other claimant gets them until they are swapped, which the claimant must do.
+        """
+        ...
+
+    def next_due(self) -> int | None:
+        """Return when the first unclaimed job is due, or None."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the store holds open; its jobs stay."""
+        ...
