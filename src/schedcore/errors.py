@@ -82,8 +82,8 @@ class MaxInstancesError(SchedError):
 
     def __init__(self, job_id: str, max_instances: int) -> None:
         super().__init__(
-            f"job {job_id!r} is running {max_instances} time(s) already, which is its max_instances;"
-            " wait for a run to end, or raise max_instances"
+            f"job {job_id!r} is running {max_instances} time(s) already, which is its"
+            " max_instances; wait for a run to end, or raise max_instances"
         )
         self.job_id, self.max_instances = job_id, max_instances
 

@@ -15,6 +15,7 @@ class Trigger:
     Pure: the same question has the same answer in any process and at any time of asking.
     A subclass gives :meth:`next_us` (integer microseconds since the Unix epoch, what the engine
     calls) or :meth:`next_after` (aware datetimes); each is defined by the other.
+    A base class for other triggers says ``abstract=True`` and gives neither.
     Triggers are immutable, comparable and hashable.
     """
 
@@ -39,9 +40,9 @@ class Trigger:
         """
         return 0
 
-    def __init_subclass__(cls, **options: object) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, **options: object) -> None:
         super().__init_subclass__(**options)
-        if cls.next_us is Trigger.next_us and cls.next_after is Trigger.next_after:
+        if not abstract and cls.next_us is Trigger.next_us and cls.next_after is Trigger.next_after:
             raise TypeError(f"{cls.__name__} has no successor: define next_after() or next_us()")
 
     def next_us(self, after_us: int) -> int | None:

@@ -1,0 +1,191 @@
+"""Reading the options that triggers share: dates, numbers, jitter."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+from schedcore.clock import SECOND, UTC, from_us, to_us
+from schedcore.errors import InvalidTriggerError
+from schedcore.triggers.yeardays import day_number
+from schedcore.triggers.zones import HORIZON_US, MIN_US, Zone, zone_of
+
+MAX_TEXT = 250
+"""The longest text, in characters, that is looked into."""
+
+_ISO = re.compile(
+    r"(\d{4})-(\d\d?)-(\d\d?)"
+    r"(?:[Tt ](\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d{1,6}))?)? ?([Zz]|[+-]\d\d:?\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+_EXPECTED = "a date such as 2026-03-29 or 2026-03-29T02:30:00+01:00, a datetime, or a date object"
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 — what a wall clock shows has no zone
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def moment_us(option: str, value: object, zone: Zone) -> int:
+    """Return the instant that a date option means, in microseconds since the epoch.
+
+    A naive time is read in *zone*; inside a fold it means the first of the two.
+    A date without a time means the first instant of that day.
+
+    Raises:
+        InvalidTriggerError: if it is no date, lies outside the years 1 to 9999, or is a naive
+            time that the zone's clocks skip.
+    """
+    if isinstance(value, str):
+        moment = _read_iso(option, value)
+    elif isinstance(value, date):
+        moment = value
+    else:
+        raise InvalidTriggerError(option, value, _EXPECTED)
+    if not isinstance(moment, datetime):
+        instant = zone.instant_of_wall(day_number(moment) * 86_400 * SECOND)
+    elif moment.utcoffset() is not None:
+        instant = to_us(moment)
+    else:
+        instant = _naive_us(option, value, moment, zone)
+    if not MIN_US <= instant <= HORIZON_US:
+        raise InvalidTriggerError(option, value, "a date from 0001-01-02 to 9999-12-30 in UTC")
+    return instant
+
+
+def optional_moment_us(option: str, value: object, zone: Zone, missing: int) -> int:
+    """Return :func:`moment_us`, or *missing* for None."""
+    return missing if value is None else moment_us(option, value, zone)
+
+
+def read_day(option: str, value: object) -> int:
+    """Return the date that an option means, as a day number.
+
+    Raises:
+        InvalidTriggerError: if it is no date, or has a time of day.
+    """
+    day = _read_iso(option, value) if isinstance(value, str) else value
+    if isinstance(day, datetime) and not (day.hour or day.minute or day.second or day.microsecond):
+        day = day.date()
+    if isinstance(day, datetime) or not isinstance(day, date):
+        expected = "a date such as 2026-03-29, without a time of day"
+        raise InvalidTriggerError(option, value, expected)
+    if not _MIN_DAY <= (found := day_number(day)) <= _MAX_DAY:
+        raise InvalidTriggerError(option, value, "a date from 0001-01-03 to 9999-12-29")
+    return found
+
+
+_MIN_DAY, _MAX_DAY = day_number(date(1, 1, 3)), day_number(date(9999, 12, 29))
+
+
+def _naive_us(option: str, value: object, moment: datetime, zone: Zone) -> int:
+    wall = (moment.replace(tzinfo=None) - _NAIVE_EPOCH) // _MICROSECOND
+    span = zone.span_of_wall(wall)
+    instant = wall - span.offset_us
+    if instant < span.begin_us:
+        # floor is what the clock showed when it was put forward, to begin + offset.
+        left, resumed = (
+            from_us(us).strftime("%H:%M:%S")
+            for us in (span.floor_us, span.begin_us + span.offset_us)
+        )
+        raise InvalidTriggerError(
+            option,
+            value,
+            f"a time that exists in {zone.name or zone.tz}, where clocks go from {left} to"
+            f" {resumed} then; give {resumed} or later, or add the UTC offset",
+        )
+    if moment.fold and instant < HORIZON_US:
+        following = zone.span_at(min(span.end_us, HORIZON_US))
+        if following.begin_us + following.offset_us <= wall < following.floor_us:
+            return wall - following.offset_us
+    return instant
+
+
+def _read_iso(option: str, text: str) -> date:
+    """Return a date, or a datetime if the text has a time."""
+    match = _ISO.fullmatch(text.strip()) if len(text) <= MAX_TEXT else None
+    if match is None:
+        raise InvalidTriggerError(option, text, _EXPECTED)
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    try:
+        if hour is None:
+            return date(int(year), int(month), int(day))
+        micros = int((fraction or "0").ljust(6, "0"))
+        naive = datetime(  # noqa: DTZ001 — the offset follows
+            int(year), int(month), int(day), int(hour), int(minute), int(second or 0), micros
+        )
+    except ValueError as error:
+        raise InvalidTriggerError(option, text, f"a date that exists: {error}") from None
+    if offset is None:
+        return naive
+    return naive.replace(tzinfo=UTC if offset in "Zz" else zone_of(offset, option).tz)
+
+
+def moment_text(instant_us: int, zone: Zone) -> str:
+    """Return an instant as ISO 8601 text with the zone's offset."""
+    return from_us(instant_us, zone.tz).isoformat()
+
+
+def number(option: str, value: object, expected: str) -> int | float:
+    """Return a number given as a number or as its text.
+
+    Raises:
+        InvalidTriggerError: if it is none, or not finite.
+    """
+    if isinstance(value, str) and len(value) <= MAX_TEXT:
+        try:
+            value = int(value)
+        except ValueError:
+            try:
+                value = float(value)
+            except ValueError:
+                raise InvalidTriggerError(option, value, expected) from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value - value != 0:
+        raise InvalidTriggerError(option, value, expected)
+    return value
+
+
+def microseconds(value: float, unit_us: int) -> int:
+    """Return *value* units in whole microseconds; 0.1 seconds are 100,000 exactly."""
+    if isinstance(value, int):
+        return value * unit_us
+    try:
+        return int((Decimal(repr(value)) * unit_us).to_integral_value())
+    except InvalidOperation:  # more digits than the context carries: far outside any calendar
+        return int(value) * unit_us
+
+
+class Jitter(NamedTuple):
+    """A longest random delay: in seconds as it was given, and in microseconds."""
+
+    given: float | None = None
+    us: int = 0
+
+
+NO_JITTER = Jitter()
+_MAX_JITTER = 31_622_400
+
+
+def jitter_of(value: object) -> Jitter:
+    """Return the jitter that an option means; None is none.
+
+    Raises:
+        InvalidTriggerError: if it is not a number of seconds from 0 to a year's.
+    """
+    if value is None:
+        return NO_JITTER
+    expected = f"a number of seconds from 0 to {_MAX_JITTER} (a year)"
+    given = number("jitter", value, expected)
+    if not 0 <= given <= _MAX_JITTER:
+        raise InvalidTriggerError("jitter", value, expected)
+    return Jitter(given, microseconds(given, SECOND))
+
+
+def check_order(start_us: int | None, end_us: int, end_date: object, zone: Zone) -> None:
+    """Refuse an end that lies before the start.
+
+    Raises:
+        InvalidTriggerError: naming ``end_date``.
+    """
+    if start_us is not None and end_us < start_us:
+        start = moment_text(start_us, zone)
+        raise InvalidTriggerError("end_date", end_date, f"no earlier than start_date, {start}")

@@ -1,0 +1,224 @@
+"""Triggers from names and options, and to and from the plain-data form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from functools import lru_cache
+from typing import Any
+
+from schedcore.errors import InvalidTriggerError, did_you_mean
+from schedcore.triggers import calendarinterval, interval
+from schedcore.triggers.base import Trigger
+from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
+from schedcore.triggers.combining import MAX_MEMBERS, AndTrigger, OrTrigger
+from schedcore.triggers.cron import CronTrigger
+from schedcore.triggers.date import DateTrigger
+from schedcore.triggers.fields import FIELD_NAMES
+from schedcore.triggers.interval import IntervalTrigger
+from schedcore.triggers.values import ValueTrigger
+
+_SHARED = ("start_date", "end_date", "timezone", "jitter")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "date": ("run_date", "timezone"),
+    "interval": (*interval.UNITS, *_SHARED),
+    "cron": (*FIELD_NAMES, "crontab", *_SHARED),
+    "calendarinterval": (*calendarinterval.UNITS, "hour", "minute", "second", *_SHARED),
+    "and": ("triggers", "jitter"),
+    "or": ("triggers", "jitter"),
+}
+_NAMES = {kind: frozenset(names) for kind, names in _OPTIONS.items()}
+_CLASSES: dict[str, Callable[..., Trigger]] = {
+    "date": DateTrigger,
+    "interval": IntervalTrigger,
+    "cron": CronTrigger,
+    "calendarinterval": CalendarIntervalTrigger,
+}
+_COMBINATIONS: dict[str, Callable[..., Trigger]] = {"and": AndTrigger, "or": OrTrigger}
+_DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
+_MAX_DEPTH = 8
+
+
+def option_names(kind: str) -> frozenset[str]:
+    """Return the names of the options of a kind of trigger.
+
+    Raises:
+        InvalidTriggerError: if there is no such kind.
+    """
+    try:
+        return _NAMES[kind]
+    except (KeyError, TypeError):
+        hint = did_you_mean(kind, _NAMES) if isinstance(kind, str) else ""
+        known = ", ".join(_NAMES)
+        raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
+
+
+def make_trigger(
+    kind: str | Trigger | Mapping[str, object],
+    options: Mapping[str, object],
+    timezone: tzinfo,
+    job_id: str | None = None,
+) -> Trigger:
+    """Return the trigger that a name and options mean.
+
+    Args:
+        kind: A name (``date``, ``interval``, ``cron``, ``calendarinterval``, ``and``, ``or``), a
+            trigger, which takes no options, or the plain-data form of one.
+        options: The constructor's options; ``crontab`` beside them for a cron trigger.  None is
+            the same as leaving an option out.
+        timezone: The zone of triggers that name none.
+        job_id: What ``H`` in crontab text takes its values from.
+
+    Raises:
+        InvalidTriggerError: naming the kind or the option, the value, and what is allowed.
+    """
+    if not isinstance(kind, str):
+        return _given(kind, options, timezone, job_id)
+    if _DATED.isdisjoint(options):
+        try:
+            return _seen(kind, timezone, job_id if "crontab" in options else None, **options)
+        except TypeError:  # a value without a hash: refused by name below
+            pass
+    return _make(kind, timezone, job_id, options, 0)
+
+
+def trigger_from_dict(
+    data: Mapping[str, object], timezone: tzinfo, job_id: str | None = None
+) -> Trigger:
+    """Return the trigger of a plain-data form: the inverse of :meth:`Trigger.to_dict`.
+
+    Args:
+        data: The kind under ``trigger`` (or ``type``), and the options beside it.
+        timezone: The zone of triggers that name none.
+        job_id: What ``H`` in crontab text takes its values from.
+
+    Raises:
+        InvalidTriggerError: naming the option, the value, and what is allowed.
+    """
+    return _from_dict(data, timezone, job_id, 0)
+
+
+def merge(
+    trigger: Trigger, changes: Mapping[str, object], timezone: tzinfo, job_id: str | None = None
+) -> Trigger:
+    """Return *trigger* with *changes* made to it.
+
+    Any unit of an interval replaces the whole interval; cron fields are replaced one by one, and
+    ``crontab`` replaces them all; the other options stay unless they are given, and None takes
+    one away.  Another kind of trigger starts from scratch.  A moved interval keeps its anchor.
+
+    Args:
+        trigger: The present trigger.
+        changes: Options, and maybe ``trigger``, the kind.
+        timezone: The zone for another kind of trigger that names none.
+        job_id: What ``H`` in crontab text takes its values from.
+
+    Raises:
+        InvalidTriggerError: naming the option, the value, and what is allowed.
+    """
+    changes = dict(changes)
+    kind = changes.pop("trigger", trigger.kind)
+    if kind != trigger.kind or not isinstance(trigger, ValueTrigger) or not isinstance(kind, str):
+        return make_trigger(kind, changes, timezone, job_id)  # type: ignore[arg-type]
+    _check_names(kind, changes)
+    present = trigger.options()
+    del present["trigger"]
+    replaced = _replaced(kind, present, changes)
+    merged = {name: value for name, value in present.items() if name not in replaced} | changes
+    return make_trigger(kind, merged, trigger.timezone, job_id)
+
+
+def _replaced(
+    kind: str, present: Mapping[str, object], changes: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Return the names of the present options that *changes* replace as a group."""
+    if kind == "cron":
+        given = [name for name in FIELD_NAMES if changes.get(name) is not None]
+        if changes.get("crontab") is not None:
+            return FIELD_NAMES
+        if given and "crontab" in present and "crontab" not in changes:
+            raise InvalidTriggerError(
+                given[0],
+                changes[given[0]],
+                f"crontab=, since the schedule is the crontab text {present['crontab']!r};"
+                " with crontab=None the fields replace it",
+            )
+        return ()
+    units = {"interval": interval.UNITS, "calendarinterval": calendarinterval.UNITS}.get(kind, ())
+    return units if any(changes.get(unit) is not None for unit in units) else ()
+
+
+def _given(
+    kind: object, options: Mapping[str, object], timezone: tzinfo, job_id: str | None
+) -> Trigger:
+    if isinstance(kind, Mapping):
+        return trigger_from_dict({**kind, **options}, timezone, job_id)
+    if not isinstance(kind, Trigger):
+        option_names(kind)  # type: ignore[arg-type]
+        raise AssertionError("unreachable: a kind is text")
+    for name, value in options.items():
+        raise InvalidTriggerError(
+            name, value, f"no options beside a trigger: give it to {type(kind).__name__}(...)"
+        )
+    return kind
+
+
+def _from_dict(data: object, timezone: tzinfo, job_id: str | None, depth: int) -> Trigger:
+    if isinstance(data, Trigger):
+        return data
+    if not isinstance(data, Mapping):
+        raise InvalidTriggerError("trigger", data, "a mapping such as {'trigger': 'cron', ...}")
+    options = dict(data)
+    kind = options.pop("trigger", None) or options.pop("type", None)
+    return _make(kind, timezone, job_id, options, depth)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _seen(kind: str, timezone: tzinfo, job_id: str | None, /, **options: object) -> Trigger:
+    """Return the trigger for options without dates; it is immutable, so all may share it.
+
+    typed: True and 1 are equal, but only one of them is a number of seconds.
+    Dates stay out: two datetimes of one zone are equal by wall clock, though instants apart.
+    """
+    return _make(kind, timezone, job_id, options, 0)
+
+
+def _make(
+    kind: object, timezone: tzinfo, job_id: str | None, options: Mapping[str, object], depth: int
+) -> Trigger:
+    _check_names(kind, options)
+    assert isinstance(kind, str)
+    if kind in _COMBINATIONS:
+        return _combine(kind, timezone, job_id, options, depth)
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    given.setdefault("timezone", timezone)
+    if "crontab" not in given:
+        return _CLASSES[kind](**given)
+    text = given.pop("crontab")
+    for name in FIELD_NAMES:
+        if name in given:
+            raise InvalidTriggerError(name, given[name], f"no field beside crontab={text!r}")
+    return CronTrigger.from_crontab(text, job_id=job_id, **given)
+
+
+def _combine(
+    kind: str, timezone: tzinfo, job_id: str | None, options: Mapping[str, object], depth: int
+) -> Trigger:
+    members = options.get("triggers")
+    if not isinstance(members, (list, tuple)) or len(members) > MAX_MEMBERS or depth >= _MAX_DEPTH:
+        expected = f"a list of 1 to {MAX_MEMBERS} triggers, nested at most {_MAX_DEPTH} deep"
+        raise InvalidTriggerError("triggers", members, expected)
+    made = [_from_dict(member, timezone, job_id, depth + 1) for member in members]
+    return _COMBINATIONS[kind](made, options.get("jitter"))
+
+
+def _check_names(kind: object, options: Mapping[str, object]) -> None:
+    names = option_names(kind)  # type: ignore[arg-type]
+    if names.issuperset(options):
+        return
+    unknown = next(name for name in options if name not in names)
+    known = ", ".join(_OPTIONS[str(kind)])
+    hint = did_you_mean(str(unknown), names)
+    raise InvalidTriggerError(
+        str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {known}{hint}"
+    )
