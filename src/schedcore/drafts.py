@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
 from random import Random
 from typing import Any
 
@@ -25,13 +26,15 @@ from schedcore.job import (
 )
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
+from schedcore.triggers.moments import moment_us
+from schedcore.triggers.zones import zone_of
 
 
 class Drafts:
     """Knows what an entry needs from its scheduler; stores nothing.
 
     Args:
-        scheduler_zone: Zone of dates that have none.
+        timezone: Zone of triggers and dates that have none.
         executors: By name; a job may only name one of these.
         defaults: Options of jobs that do not give them.
         clock: Tells from when a trigger counts.
@@ -40,13 +43,14 @@ class Drafts:
 
     def __init__(
         self,
-        scheduler_zone: Any,
+        timezone: tzinfo,
         executors: Mapping[str, Executor],
         defaults: Options,
         clock: Clock,
         random: Random,
     ) -> None:
-        self._zone = scheduler_zone
+        self._timezone = timezone
+        self._zone = zone_of(timezone)
         self._executors = executors
         self._defaults = defaults
         self._coroutine_defaults = defaults._replace(executor=COROUTINE_EXECUTOR)
@@ -73,11 +77,11 @@ class Drafts:
             job_id = self._new_id()
         now_us = self._clock.now_us()
         made = triggers.make_trigger(
-            "date" if trigger is None else trigger, trigger_args, self._zone, job_id
+            "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
         ).bound_to(now_us)
         job = define(job_id, func, made, args, kwargs, name, self._defaults)
         given = {key: value for key, value in options.items() if value is not UNSET}
-        if "executor" not in given and is_coroutine_function(job.func):
+        if "executor" not in given and job.func and is_coroutine_function(job.func):
             job = job._replace(options=self._coroutine_defaults)
         if given:
             job = job._replace(options=build_options(job.options, given))
@@ -90,7 +94,7 @@ class Drafts:
         next_run_time = changes.pop("next_run_time", UNSET)
         now_us = self._clock.now_us()
         if isinstance(trigger := changes.get("trigger"), Trigger | Mapping):
-            made = triggers.make_trigger(trigger, {}, self._zone, entry.job.id)
+            made = triggers.make_trigger(trigger, {}, self._timezone, entry.job.id)
             changes["trigger"] = made.bound_to(now_us)
         elif "trigger" in changes:
             raise InvalidTriggerError(
@@ -121,7 +125,7 @@ class Drafts:
         if next_run_time is None:
             return Entry(job, None, None)
         if next_run_time is not UNSET:
-            at_us = triggers.moment_us("next_run_time", next_run_time, self._zone)
+            at_us = moment_us("next_run_time", next_run_time, self._zone)
             return Entry(job, at_us, at_us)
         fire_us = job.trigger.first_us(now_us)
         if fire_us is None:

@@ -19,8 +19,8 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors.base import Executor
-from schedcore.planning import Plan, plan
 from schedcore.job import Job
+from schedcore.planning import Plan, plan
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Entry, Store, Swap
 from schedcore.tracker import Tracker

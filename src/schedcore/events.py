@@ -66,7 +66,7 @@ class JobExecutionEvent(NamedTuple):
     """What the function returned."""
     exception: BaseException | None = None
     """What the function raised; ``exception.__traceback__`` tells where."""
-    count: int = 1
+    occurrences: int = 1
     """How many fire times were missed together."""
 
 

@@ -29,7 +29,9 @@ def resolve(reference: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
     except Exception as error:
         raise FuncRefError(
-            "func", reference, f"an importable module, but importing {module_name!r} failed: {error}"
+            "func",
+            reference,
+            f"an importable module, but importing {module_name!r} failed: {error}",
         ) from error
     for part in name.split("."):
         try:

@@ -28,9 +28,7 @@ class History:
         removed_jobs: For how many jobs that are gone their outcomes are still kept.
     """
 
-    def __init__(
-        self, per_job: int = 20, overall: int = 10_000, removed_jobs: int = 1_000
-    ) -> None:
+    def __init__(self, per_job: int = 20, overall: int = 10_000, removed_jobs: int = 1_000) -> None:
         self._per_job = per_job
         self._removed_jobs = removed_jobs
         self._all: deque[RunRecord] = deque(maxlen=overall)
@@ -40,7 +38,7 @@ class History:
 
     def add(self, record: RunRecord) -> None:
         """Remember *record*, and count the occurrences it stands for."""
-        outcome, count = record.outcome, record.count
+        outcome, count = record.outcome, record.occurrences
         self._all.append(record)
         self._counts[outcome] = self._counts.get(outcome, 0) + count
         job = self._jobs.get(record.job_id)

@@ -16,7 +16,7 @@ class Backlog(NamedTuple):
     """Fire times that do not run: the first of them, and how many there are."""
 
     first_us: int
-    count: int
+    occurrences: int
 
 
 class Plan(NamedTuple):
@@ -32,9 +32,7 @@ class Plan(NamedTuple):
     """The next fire time, which is past where a backlog is taken in portions; None: no more."""
 
 
-def plan(
-    trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, now_us: int
-) -> Plan:
+def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, now_us: int) -> Plan:
     """Return what becomes of a job whose fire time *fire_us* has come, at *now_us*.
 
     A fire time is missed if it is older than *grace_us* (None: never).  Of a backlog with
@@ -82,7 +80,7 @@ def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) 
 
 
 def _each(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
-    runs = []
+    runs: list[int] = []
     following: int | None = first_us
     while following is not None and following <= now_us and len(runs) < PORTION:
         runs.append(following)

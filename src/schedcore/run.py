@@ -49,7 +49,7 @@ class RunRecord(NamedTuple):
     ended_us: int | None = None
     late_us: int = 0
     """How long after its due time it started, or was given up."""
-    count: int = 1
+    occurrences: int = 1
     """How many occurrences the record stands for."""
     result: str | None = None
     """The repr of what the function returned, shortened; None where that was None."""

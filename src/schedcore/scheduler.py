@@ -55,6 +55,7 @@ from schedcore.stores.base import Entry, Store
 from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
+from schedcore.triggers.zones import zone_of
 
 log = logging.getLogger(__name__)
 
@@ -101,18 +102,14 @@ class Scheduler:
         random: random_module.Random | None = None,
         history: History | None = None,
     ) -> None:
-        self.timezone: tzinfo = triggers.zone_of(timezone)
+        self.timezone: tzinfo = zone_of(timezone).tz
         self._clock = clock or SystemClock()
         self._store: Store = store if store is not None else MemoryStore()
         self._executors = _with_defaults(executors or {})
         self._listeners = Listeners()
-        self._tracker = Tracker(
-            self._clock, history or History(), self._listeners, self._executors
-        )
+        self._tracker = Tracker(self._clock, history or History(), self._listeners, self._executors)
         random = random or random_module.Random()
-        self._engine = Engine(
-            self._store, self._executors, self._tracker, self._listeners, random
-        )
+        self._engine = Engine(self._store, self._executors, self._tracker, self._listeners, random)
         defaults = build_options(Options(), job_defaults or {})
         self._drafts = Drafts(self.timezone, self._executors, defaults, self._clock, random)
         self._drafts.check_executor(defaults.executor)
@@ -200,7 +197,9 @@ class Scheduler:
             InvalidOptionError: if *timeout* is negative.
         """
         if timeout is not None and not timeout >= 0:
-            raise InvalidOptionError("timeout", timeout, "a number of seconds of 0 or more, or None")
+            raise InvalidOptionError(
+                "timeout", timeout, "a number of seconds of 0 or more, or None"
+            )
         with self._lifecycle:
             loop = self._loop_or_error()
             self._loop = None
@@ -245,7 +244,7 @@ class Scheduler:
         trigger: str | Trigger | Mapping[str, Any] | None = None,
         args: Iterable[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
-        id: str | None = None,  # noqa: A002 — the name that users know
+        id: str | None = None,
         name: str | None = None,
         misfire_grace_time: float | Unset | None = UNSET,
         coalesce: bool | Unset = UNSET,

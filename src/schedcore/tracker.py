@@ -115,14 +115,19 @@ class Tracker:
         with self._lock:
             self._history.add(
                 RunRecord(
-                    None, job.id, outcome, backlog.first_us, late_us=late_us, count=backlog.count
+                    None,
+                    job.id,
+                    outcome,
+                    backlog.first_us,
+                    late_us=late_us,
+                    occurrences=backlog.occurrences,
                 )
             )
         if outcome is Outcome.MISSED:
             log.warning(
                 "job %r missed %d run(s): due at %s, %.3f s late, and misfire_grace_time is %s s",
                 job.id,
-                backlog.count,
+                backlog.occurrences,
                 from_us(backlog.first_us).isoformat(),
                 late_us / SECOND,
                 job.misfire_grace_time,
@@ -130,7 +135,9 @@ class Tracker:
             if self._listeners.mask & EVENT_JOB_MISSED:
                 due = from_us(backlog.first_us)
                 self._listeners.emit(
-                    JobExecutionEvent(EVENT_JOB_MISSED, job.id, due, count=backlog.count)
+                    JobExecutionEvent(
+                        EVENT_JOB_MISSED, job.id, due, occurrences=backlog.occurrences
+                    )
                 )
 
     def submit(self, name: str, runs: Sequence[Run]) -> None:
@@ -317,7 +324,7 @@ class Tracker:
     def _record_skip(self, job: Job, due: Sequence[int]) -> None:
         late_us = max(0, self._clock.now_us() - due[0])
         self._history.add(
-            RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, count=len(due))
+            RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due))
         )
 
     def _tell_skip(self, job: Job, due: Sequence[int]) -> None:

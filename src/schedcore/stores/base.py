@@ -1,4 +1,4 @@
-"""What a store is: it owns the jobs and their due order, and lets one claimant have each due job."""
+"""What a store is: it owns the jobs and their due order; one claimant gets each due job."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from schedcore.job import Job
 
 
 class Entry(NamedTuple):
-    """A job and when it is next due, as a store keeps them.  Immutable: a change makes a new one."""
+    """A job and when it is next due, as a store keeps them; a change makes a new one."""
 
     job: Job
     fire_us: int | None
-    """The nominal fire time that comes next; the one after follows from it.  None: never had one."""
+    """The nominal fire time that comes next; None: the job was added paused."""
     due_us: int | None
     """When to act: the fire time plus its jitter.  None: paused."""
     broken: str | None = None
