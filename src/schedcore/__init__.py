@@ -17,6 +17,7 @@ from schedcore.events import (
     EVENT_ALL,
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
+    EVENT_JOB_CANCELLED,
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
@@ -37,6 +38,7 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.handle import JobHandle
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
 from schedcore.scheduler import Scheduler, State
 from schedcore.stores.memory import MemoryStore
@@ -54,6 +56,7 @@ __all__ = [
     "EVENT_ALL",
     "EVENT_ALL_JOBS_REMOVED",
     "EVENT_JOB_ADDED",
+    "EVENT_JOB_CANCELLED",
     "EVENT_JOB_ERROR",
     "EVENT_JOB_EXECUTED",
     "EVENT_JOB_MAX_INSTANCES",
@@ -87,6 +90,7 @@ __all__ = [
     "MemoryStore",
     "OrTrigger",
     "Outcome",
+    "Retry",
     "Run",
     "RunLookupError",
     "RunRecord",

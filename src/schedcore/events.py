@@ -28,7 +28,8 @@ EVENT_JOB_ERROR: Final = 1 << 13
 EVENT_JOB_MISSED: Final = 1 << 14
 EVENT_JOB_SUBMITTED: Final = 1 << 15
 EVENT_JOB_MAX_INSTANCES: Final = 1 << 16
-EVENT_ALL: Final = (1 << 17) - 1
+EVENT_JOB_CANCELLED: Final = 1 << 17
+EVENT_ALL: Final = (1 << 18) - 1
 
 
 class SchedulerEvent(NamedTuple):
@@ -55,7 +56,7 @@ class JobSubmissionEvent(NamedTuple):
 
 
 class JobExecutionEvent(NamedTuple):
-    """A run ended, or was missed."""
+    """A run ended, was given up, or was missed."""
 
     code: int
     job_id: str

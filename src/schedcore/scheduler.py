@@ -50,6 +50,7 @@ from schedcore.job import (
     build_options,
 )
 from schedcore.loop import Loop
+from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, run_here
 from schedcore.stores.base import Entry, Store
 from schedcore.stores.memory import MemoryStore
@@ -79,7 +80,8 @@ class Scheduler:
         timezone: Zone of wall-clock triggers and of dates without one: an IANA name or a tzinfo.
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
-            None), ``coalesce``, ``max_instances``, ``executor``.
+            None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
+            ``retry``.
         executors: Where runs are executed, by name; ``"default"`` is a pool of 10 threads unless
             given, ``"coroutines"`` an event loop in a thread of its own.
         store: Where jobs are kept; in memory unless given.
@@ -107,8 +109,11 @@ class Scheduler:
         self._store: Store = store if store is not None else MemoryStore()
         self._executors = _with_defaults(executors or {})
         self._listeners = Listeners()
-        self._tracker = Tracker(self._clock, history or History(), self._listeners, self._executors)
         random = random or random_module.Random()
+        self._tracker = Tracker(
+            self._clock, history or History(), self._listeners, self._executors, random
+        )
+        self._tracker.expect = self._expect
         self._engine = Engine(self._store, self._executors, self._tracker, self._listeners, random)
         defaults = build_options(Options(), job_defaults or {})
         self._drafts = Drafts(self.timezone, self._executors, defaults, self._clock, random)
@@ -252,6 +257,10 @@ class Scheduler:
         next_run_time: datetime | str | Unset | None = UNSET,
         executor: str | Unset = UNSET,
         replace_existing: bool = False,
+        *,
+        overlap: str | Unset = UNSET,
+        timeout: float | Unset | None = UNSET,
+        retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -272,6 +281,12 @@ class Scheduler:
                 zone, in that of the scheduler.  None adds the job paused.
             executor: Name of the executor that runs it.
             replace_existing: Whether to replace a job that has this id.
+            overlap: What becomes of a run at ``max_instances``: ``"skip"`` it, ``"queue"`` it
+                (one at most) until another ends, or ``"cancel"`` the oldest one under way.
+            timeout: Seconds after which a run is given up (see :meth:`cancel`) and recorded as
+                timed out; None: never.
+            retry: When a failed run is tried again: a :class:`Retry`, its fields as a mapping, or
+                a number of times; None: never.
             trigger_args: Options of the trigger, if it is given by name.
 
         Raises:
@@ -284,6 +299,9 @@ class Scheduler:
             "coalesce": coalesce,
             "max_instances": max_instances,
             "executor": executor,
+            "overlap": overlap,
+            "timeout": timeout,
+            "retry": retry,
         }
         entry = self._drafts.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -293,7 +311,7 @@ class Scheduler:
         self._tracker.job_added(job_id)
         if self._listeners.mask & EVENT_JOB_ADDED:
             self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
-        self._expect(entry)
+        self._expect(entry.due_us)
         return JobHandle(self, entry)
 
     def scheduled_job(
@@ -462,13 +480,16 @@ class Scheduler:
         """Return the runs that are under way, or wait for a free worker."""
         return self._tracker.live()
 
-    def cancel(self, run_id: int) -> bool:
-        """Call off a run that has not begun; return False if it is under way.
+    def cancel(self, run_id: int) -> None:
+        """Give up a run: it is recorded as cancelled and its place is free at once.
+
+        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
+        stopped: it is told (``current_run().cancelled``), and what it returns is not heard.
 
         Raises:
             RunLookupError: if no run with this id waits or is under way.
         """
-        return self._tracker.cancel(run_id)
+        self._tracker.cancel(run_id)
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call *callback* with each event whose code is in *mask*, in the thread it happens in.
@@ -493,14 +514,14 @@ class Scheduler:
                 break
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))
-        self._expect(new)
+        self._expect(new.due_us)
         return new
 
-    def _expect(self, entry: Entry) -> None:
-        """See to it that the loop is awake when *entry* is due."""
+    def _expect(self, due_us: int | None) -> None:
+        """See to it that the loop is awake at *due_us*."""
         loop = self._loop
-        if loop is not None and entry.due_us is not None:
-            loop.expect(entry.due_us)
+        if loop is not None and due_us is not None:
+            loop.expect(due_us)
 
     def _loop_or_error(self) -> Loop:
         loop = self._loop

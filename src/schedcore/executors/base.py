@@ -20,6 +20,14 @@ class Reporter(Protocol):
         """Say that *run* ended now, with what its function returned or raised."""
         ...
 
+    def shed(self, run: Run) -> None:
+        """Say that there is no room for *run*: it was not taken."""
+        ...
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Say that the process of *run* ended before the run did, as *error* tells."""
+        ...
+
 
 class Executor(Protocol):
     """Runs runs.  Thread-safe."""
@@ -29,6 +37,13 @@ class Executor(Protocol):
 
         Each is told to *reporter*: its beginning if it comes to that, and its end, once.
         Whatever a run raises, ``BaseException`` included, is its end and not that of a worker.
+        """
+        ...
+
+    def abandon(self, run: Run) -> None:
+        """Make up for a run that was given up, and stop it if that can be done.
+
+        Its end is not waited for any more; a report of it is not heard.
         """
         ...
 

@@ -32,6 +32,12 @@ class CoroutineLoop:
                 self._running = _Loop(self._name)
             self._running.submit(runs, reporter)
 
+    def abandon(self, run: Run) -> None:
+        """Cancel the run's task."""
+        running = self._running
+        if running is not None and running.pid == os.getpid():
+            running.cancel(run)
+
     def shutdown(self, timeout: float | None) -> None:
         """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
         with self._lock:
@@ -48,13 +54,16 @@ class _Loop:
 
         self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Run] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         self._loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
+
+    def cancel(self, run: Run) -> None:
+        self._loop.call_soon_threadsafe(self._cancel_task, run)
 
     def shutdown(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
@@ -76,11 +85,11 @@ class _Loop:
     def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
         for run in runs:
             task = self._loop.create_task(_perform(run, reporter))
-            self._tasks.add(task)
+            self._tasks[task] = run
             task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if self._closing and not self._tasks:
             self._loop.stop()
 
@@ -94,6 +103,11 @@ class _Loop:
         for task in self._tasks:
             task.cancel()
         self._close()
+
+    def _cancel_task(self, run: Run) -> None:
+        for task, its_run in self._tasks.items():
+            if its_run is run:
+                task.cancel()
 
 
 async def _perform(run: Run, reporter: Reporter) -> None:
