@@ -40,7 +40,8 @@ from schedcore.history import History
 from schedcore.job import Job
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
-from schedcore.scheduler import Scheduler, State
+from schedcore.scheduler import Health, Scheduler, State
+from schedcore.simulation import Fire, Forecast, forecast, simulate
 from schedcore.stores.memory import MemoryStore
 from schedcore.triggers import (
     AndTrigger,
@@ -74,7 +75,10 @@ __all__ = [
     "ConflictingIdError",
     "CronTrigger",
     "DateTrigger",
+    "Fire",
+    "Forecast",
     "FuncRefError",
+    "Health",
     "History",
     "IntervalTrigger",
     "InvalidOptionError",
@@ -104,5 +108,7 @@ __all__ = [
     "ThreadPool",
     "Trigger",
     "current_run",
+    "forecast",
+    "simulate",
 ]
 __version__ = "0.1.0"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schedcore.errors import InvalidOptionError
+from schedcore.forks import hold_while_forking
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class Listeners:
         self._listeners: tuple[tuple[Listener, int], ...] = ()
         self.mask = 0
         self.failures = 0
+        hold_while_forking(self)
+
+    def data_lock(self) -> threading.Lock:
+        """Return the lock that guards the listeners."""
+        return self._lock
 
     def add(self, listener: Listener, mask: int = EVENT_ALL) -> None:
         """Call *listener* with each event whose code is in *mask*, in the thread it happens in.

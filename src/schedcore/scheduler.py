@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from schedcore import triggers
-from schedcore.clock import Clock, Patience, SystemClock, Waker
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
 from schedcore.engine import Engine
 from schedcore.errors import (
@@ -39,6 +39,7 @@ from schedcore.events import (
 from schedcore.executors.base import Executor
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.threads import ThreadPool
+from schedcore.forks import tell_in_child
 from schedcore.handle import JobHandle
 from schedcore.history import History
 from schedcore.job import (
@@ -69,6 +70,24 @@ class State(IntEnum):
     STOPPED = 0
     RUNNING = 1
     PAUSED = 2
+
+
+class Health(NamedTuple):
+    """How a scheduler does."""
+
+    ok: bool
+    """Whether it is started, and its loop is there and not held up."""
+    state: State
+    stalled_for: float
+    """Seconds for which the loop has been held up by a store, a trigger or a listener."""
+    behind: float
+    """Seconds by which the first job that is due, and was not taken yet, is late."""
+    loop_failures: int
+    """How many times a step of the loop raised."""
+    loop_restarts: int
+    """How many times the loop's thread had to be replaced."""
+    listener_failures: int
+    """How many times a listener raised."""
 
 
 class Scheduler:
@@ -122,23 +141,44 @@ class Scheduler:
         # Guards the lifecycle alone, and is never held while something is waited for.
         self._lifecycle = threading.Lock()
         self._loop: Loop | None = None
-        self._pid = os.getpid()
         self._ended = Waker()
+        self._left_behind = False
+        tell_in_child(self)
 
     # Lifecycle
 
     @property
     def state(self) -> State:
-        """Whether it is stopped, running or paused."""
+        """Whether it was stopped, started, or paused last."""
         loop = self._loop
-        if loop is None or self._pid != os.getpid() or not loop.alive:
+        if loop is None:
+            self._say_left_behind()
             return State.STOPPED
         return State.PAUSED if loop.paused else State.RUNNING
 
     @property
     def running(self) -> bool:
-        """Whether it is started (paused or not) and its loop is there."""
-        return self.state is not State.STOPPED
+        """Whether it is started (paused or not), and its loop is there and not held up."""
+        loop = self._loop
+        if loop is None:
+            self._say_left_behind()
+            return False
+        return loop.alive and not loop.stalled_for
+
+    def health(self) -> Health:
+        """Tell how the loop does; see :class:`Health`."""
+        loop = self._loop
+        due_us = self._store.next_due() if loop is not None and not loop.paused else None
+        late_us = 0 if due_us is None else max(0, self._clock.now_us() - due_us)
+        return Health(
+            self.running,
+            self.state,
+            loop.stalled_for if loop is not None else 0.0,
+            late_us / SECOND,
+            loop.failures if loop is not None else 0,
+            loop.restarts if loop is not None else 0,
+            self._listeners.failures,
+        )
 
     def start(self, paused: bool = False) -> None:
         """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
@@ -147,12 +187,13 @@ class Scheduler:
             SchedulerAlreadyRunningError: if it is started.
         """
         with self._lifecycle:
-            if self.running:
+            if self._loop is not None:
                 raise SchedulerAlreadyRunningError
-            loop = Loop(self._engine.step, self._engine.clock_moved, self._clock, "schedcore-loop")
+            loop = Loop(self._engine.step, self._engine.clock_moved, self._clock)
             loop.paused = paused
             loop.start()
-            self._loop, self._pid = loop, os.getpid()
+            self._loop = loop
+            self._left_behind = False
             self._ended.sleep(0)  # forget an earlier end
         self._tell(EVENT_SCHEDULER_STARTED)
 
@@ -230,7 +271,7 @@ class Scheduler:
         """
         from schedcore.foreground import wait_for_signal  # signal takes 4 ms to import
 
-        if not self.running:
+        if self.state is State.STOPPED:
             self.start()
         wait_for_signal(self._ended)
         try:
@@ -421,7 +462,18 @@ class Scheduler:
             JobLookupError: if there is no job with this id.
             InvalidTriggerError: if its trigger has no fire time left.
         """
-        return JobHandle(self, self._change(job_id, self._drafts.resumed))
+        paused: list[Entry] = []
+
+        def resumed(old: Entry) -> Entry:
+            paused[:] = (old,)
+            return self._drafts.resumed(old)
+
+        new = self._change(job_id, resumed)
+        now_us = self._clock.now_us()
+        passed = self._drafts.passed(paused[0], new, now_us)
+        if passed is not None:
+            self._tracker.pass_over(new.job, Outcome.PAUSED, passed, now_us)
+        return JobHandle(self, new)
 
     def remove_job(self, job_id: str) -> None:
         """Remove a job; a run under way goes on.
@@ -525,9 +577,28 @@ class Scheduler:
 
     def _loop_or_error(self) -> Loop:
         loop = self._loop
-        if loop is None or not self.running:
+        if loop is None:
+            self._say_left_behind()
             raise SchedulerNotRunningError
         return loop
+
+    def after_fork_in_child(self) -> None:
+        """Be stopped: the threads stayed behind in the parent.  Called by the fork itself."""
+        self._lifecycle = threading.Lock()
+        self._left_behind = self._loop is not None
+        self._loop = None
+        self._ended = Waker()
+        self._tracker.forget_runs()
+
+    def _say_left_behind(self) -> None:
+        """Say once, in a forked child, that this scheduler does not run here."""
+        if self._left_behind:
+            self._left_behind = False
+            log.warning(
+                "the scheduler was started before this process (%d) was forked, and runs in its"
+                " parent only; start() starts it here as well",
+                os.getpid(),
+            )
 
     def _tell(self, code: int) -> None:
         if self._listeners.mask & code:

@@ -24,6 +24,7 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors.base import Executor
+from schedcore.forks import hold_while_forking
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
@@ -65,12 +66,17 @@ class Tracker:
         self.expect: Callable[[int], None] = lambda _due_us: None
         # Ids go on growing over restarts, since no clock is set back by all the runs so far.
         self._ids = itertools.count(clock.now_us())
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the runs that wait or are under way: in a forked child they are the parent's."""
         # Guards all below, and the history: an outcome and the slot it frees appear together.
         self._lock = threading.Lock()
+        hold_while_forking(self)
+        self.forget_runs()
+
+    def data_lock(self) -> threading.Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
+
+    def forget_runs(self) -> None:
+        """Forget the runs that wait or are under way: in a forked child they are the parent's."""
         self._live: dict[str, list[Run]] = {}
         self._behind: dict[str, deque[Run]] = {}
         self._leaving: set[str] = set()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schedcore.executors.base import Reporter
+from schedcore.forks import tell_in_child
 from schedcore.run import Run, call_async
 
 if TYPE_CHECKING:
@@ -22,27 +22,32 @@ class CoroutineLoop:
 
     def __init__(self, name: str = "schedcore-coroutines") -> None:
         self._name = name
+        self.after_fork_in_child()
+        tell_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Start from nothing: the event loop stayed behind in the parent."""
         self._lock = threading.Lock()
         self._running: _Loop | None = None
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run as tasks; return at once."""
         with self._lock:
-            if self._running is None or self._running.pid != os.getpid():
+            if self._running is None:
                 self._running = _Loop(self._name)
             self._running.submit(runs, reporter)
 
     def abandon(self, run: Run) -> None:
         """Cancel the run's task."""
         running = self._running
-        if running is not None and running.pid == os.getpid():
+        if running is not None:
             running.cancel(run)
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
         with self._lock:
             running, self._running = self._running, None
-        if running is not None and running.pid == os.getpid():
+        if running is not None:
             running.shutdown(timeout)
 
 
@@ -52,7 +57,6 @@ class _Loop:
     def __init__(self, name: str) -> None:
         import asyncio  # 28 ms, for those who have coroutine functions
 
-        self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[asyncio.Task[None], Run] = {}
         self._closing = False

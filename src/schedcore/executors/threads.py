@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from schedcore.clock import Patience, Waker
 from schedcore.errors import InvalidOptionError
 from schedcore.executors.base import Reporter, perform
+from schedcore.forks import tell_in_child
 from schedcore.run import Run
 
 
@@ -30,7 +30,6 @@ class _Crew:
     """The threads and the queue between two shutdowns."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.queue: deque[tuple[Run, Reporter]] = deque()
         # The last to fall asleep is woken first: few threads, and those with warm caches.
         self.idle: list[_Worker] = []
@@ -62,10 +61,11 @@ class ThreadPool:
         self.max_queue = None if max_queue is None else _whole("max_queue", max_queue)
         self._name = name
         self._numbers = itertools.count(1)
-        self.reset()
+        self.after_fork_in_child()
+        tell_in_child(self)
 
-    def reset(self) -> None:
-        """Forget all threads and runs: in a forked child they are the parent's."""
+    def after_fork_in_child(self) -> None:
+        """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
         self._lock = threading.Lock()
         self._crew = _Crew()
 
