@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
     from schedcore.scheduler import Scheduler
+
+# What becomes of runs that are only foreseen is no news.
+_silent = logging.getLogger(f"{__name__}.foreseen")
+_silent.propagate = False
+_silent.addHandler(logging.NullHandler())
 
 MAX_FIRES = 100_000
 """The most fire times that one forecast lists."""
@@ -75,6 +81,8 @@ class Forecast(NamedTuple):
     """The most runs of each executor under way or waiting at once."""
     longest_wait: float
     """Seconds by which the most delayed run starts late because all workers are busy."""
+    skipped: int
+    """How many runs are skipped because ``max_instances`` of their job are under way."""
     complete: bool
     """Whether all fire times are listed; not so beyond :data:`MAX_FIRES`."""
 
@@ -112,13 +120,14 @@ def forecast(
     }
     random = Random(0)
     listeners = Listeners()
-    tracker = Tracker(clock, History(per_job=1, overall=1), listeners, executors, random)
+    tracker = Tracker(clock, History(per_job=1, overall=1), listeners, executors, random, _silent)
     engine = Engine(store, executors, tracker, listeners, random)
     _drive(engine, clock, end_us, stage)
     return Forecast(
         stage.fires,
         {name: executor.peak for name, executor in executors.items() if executor.peak},
         stage.longest_wait_us / 1_000_000,
+        tracker.counts().get(Outcome.SKIPPED, 0),
         len(stage.fires) < MAX_FIRES,
     )
 

@@ -45,6 +45,7 @@ class Tracker:
         listeners: Who is told of outcomes.
         executors: Where runs are executed, by name.
         random: Source of the jitter of retries.
+        log: Where it is said what became of runs that did not go well.
 
     Attributes:
         expect: Called with the time at which :meth:`ring` is wanted, in microseconds.
@@ -57,7 +58,9 @@ class Tracker:
         listeners: Listeners,
         executors: Mapping[str, Executor],
         random: Random,
+        log: logging.Logger = log,
     ) -> None:
+        self._log = log
         self._clock = clock
         self._history = history
         self._listeners = listeners
@@ -164,7 +167,7 @@ class Tracker:
                 )
             )
         if outcome is Outcome.MISSED:
-            log.warning(
+            self._log.warning(
                 "job %r missed %d run(s): due at %s, %.3f s late, and misfire_grace_time is %s s",
                 job.id,
                 backlog.occurrences,
@@ -197,19 +200,21 @@ class Tracker:
             self._try_again(run, error, now_us + retry.delay_us(run.attempt, self._random))
             return
         if self._close(run, record_of(run, Outcome.FAILED, now_us, error=error)):
-            log.error("job %r raised; it stays scheduled", run.job.id, exc_info=error)
+            self._log.error("job %r raised; it stays scheduled", run.job.id, exc_info=error)
             self._tell_end(run, EVENT_JOB_ERROR, None, error)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Say that the process of *run* ended before the run did, as *error* tells."""
         if self._close(run, record_of(run, Outcome.LOST, self._clock.now_us(), error=error)):
-            log.error("job %r lost a run: %s", run.job.id, error)
+            self._log.error("job %r lost a run: %s", run.job.id, error)
             self._tell_end(run, EVENT_JOB_ERROR, None, error)
 
     def shed(self, run: Run) -> None:
         """Say that there is no room for *run*."""
         if self._close(run, record_of(run, Outcome.SHED, self._clock.now_us())):
-            log.warning("job %r lost a run: the executor %r is full", run.job.id, run.job.executor)
+            self._log.warning(
+                "job %r lost a run: the executor %r is full", run.job.id, run.job.executor
+            )
             self._tell_missed(run.job.id, Backlog(run.due_us, 1))
 
     # Time, and calling off
@@ -357,12 +362,12 @@ class Tracker:
         run.cancelled = True
         if not self._close(run, record_of(run, outcome, self._clock.now_us())):
             return False
-        log.warning("job %r: run %d %s", run.job.id, run.id, outcome.value.replace("_", " "))
+        self._log.warning("job %r: run %d %s", run.job.id, run.id, outcome.value.replace("_", " "))
         if run.started_us is not None:
             try:
                 self._executors[run.job.options.executor].abandon(run)
             except BaseException:
-                log.exception("executor %r failed to give up a run", run.job.options.executor)
+                self._log.exception("executor %r failed to give up a run", run.job.options.executor)
         if outcome is Outcome.TIMED_OUT:
             error = TimeoutError(f"the run took longer than timeout={run.job.timeout} s")
             self._tell_end(run, EVENT_JOB_ERROR, None, error)
@@ -384,7 +389,7 @@ class Tracker:
         return True
 
     def _try_again(self, run: Run, error: BaseException, due_us: int) -> None:
-        log.warning(
+        self._log.warning(
             "job %r raised %s: %s; attempt %d of %d follows",
             run.job.id,
             type(error).__name__,
@@ -416,7 +421,7 @@ class Tracker:
                     None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due)
                 )
             )
-        log.warning(
+        self._log.warning(
             "job %r skipped %d run(s): max_instances=%d run already",
             job.id,
             len(due),

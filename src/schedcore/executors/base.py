@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from types import CoroutineType
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from schedcore.run import Run, call
@@ -63,16 +62,7 @@ def perform(run: Run, reporter: Reporter) -> None:
         return
     try:
         value = call(run)
-        if type(value) is CoroutineType:
-            value = run_coroutine(value)
     except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
         reporter.end(run, None, error)
     else:
         reporter.end(run, value, None)
-
-
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine that a function returned in a thread, on an event loop made for it."""
-    import asyncio  # 28 ms, and seldom needed here
-
-    return asyncio.run(coroutine)
