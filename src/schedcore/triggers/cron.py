@@ -14,9 +14,6 @@ from schedcore.triggers.search import Schedule
 from schedcore.triggers.values import ZonedTrigger, set_slot
 from schedcore.triggers.zones import DAY_US, HORIZON_US, Span, zone_of
 
-_FIRST_US = -2 * DAY_US
-"""Where a search begins at the earliest: before 1970 in any zone, the first year of the fields."""
-
 
 class CronSpec:
     """A schedule with the expressions it was read from; shared by all triggers that have them."""
@@ -172,12 +169,13 @@ class CronTrigger(ZonedTrigger):
         self, spec: CronSpec, start_date: object, end_date: object, timezone: object, jitter: object
     ) -> None:
         zone = zone_of(timezone)
-        before_us, end_us = _FIRST_US, HORIZON_US
+        before_us, end_us = zone.before_1970_us, HORIZON_US
         if start_date is not None:
-            before_us = optional_moment_us("start_date", start_date, zone, 0) - 1
+            start_us = optional_moment_us("start_date", start_date, zone, 0)
+            before_us = max(before_us, start_us - 1)
         if end_date is not None:
             end_us = optional_moment_us("end_date", end_date, zone, 0)
-            check_order(before_us + 1, end_us, end_date, zone)
+            check_order(None if start_date is None else before_us + 1, end_us, end_date, zone)
         set_slot(self, "_spec", spec)
         set_slot(self, "_zone", zone)
         set_slot(self, "_before_us", before_us)
@@ -198,7 +196,7 @@ class CronTrigger(ZonedTrigger):
     @property
     def start_date(self) -> datetime | None:
         """The first instant at which it may fire, or None if there is no such limit."""
-        if self._before_us == _FIRST_US:
+        if self._before_us == self._zone.before_1970_us:
             return None
         return from_us(self._before_us + 1, self.timezone)
 
@@ -212,32 +210,36 @@ class CronTrigger(ZonedTrigger):
 
         About 1 us; 0.1 ms when it reaches a year of the zone that was never asked for.
         """
+        zone, schedule, end_us = self._zone, self._spec.schedule, self._end_us
         if after_us < self._before_us:
-            after_us = max(self._before_us, _FIRST_US)
-        end_us = self._end_us
+            after_us = self._before_us
         if after_us >= end_us:
             return None
-        zone, schedule = self._zone, self._spec.schedule
-        span = zone.recent
-        begin, end, offset, floor = span
+        begin, end, offset, floor = zone.recent_bounds
         if not begin <= after_us < end:
-            span = zone.span_at(after_us)
-            begin, end, offset, floor = span
+            begin, end, offset, floor_us = zone.span_at(after_us)
+            floor = -(-floor_us // SECOND)
         # Whole seconds of the wall clock, strictly later than what it shows.
         wall = (after_us + offset) // SECOND + 1
-        if wall * SECOND < floor and not schedule.elapsed:
+        if wall < floor and not schedule.elapsed:
             # The second pass of a fold: what it shows was shown, and run, before.
-            wall = -(-floor // SECOND)
+            wall = floor
         match = schedule.next_from(wall)
         if match is None:
             return None
-        found: int | None = match * SECOND - offset
-        if found >= end:  # type: ignore[operator]
-            if schedule.elapsed:
-                found = self._next_elapsed(span, match)
-            else:
-                found = zone.instant_of_wall(match * SECOND, span)
-        return found if found is not None and found <= end_us else None
+        found = match * SECOND - offset
+        if found >= end:
+            later = self._next_past(zone.span_at(after_us), match)
+            if later is None:
+                return None
+            found = later
+        return found if found <= end_us else None
+
+    def _next_past(self, span: Span, match: int) -> int | None:
+        """Return the fire time of *match*, which the clock would show after the end of *span*."""
+        if self._spec.schedule.elapsed:
+            return self._next_elapsed(span, match)
+        return self._zone.instant_of_wall(match * SECOND, span)
 
     def _next_elapsed(self, span: Span, match: int) -> int | None:
         """Return the first instant after *span* at which the clock shows any match.
@@ -265,7 +267,7 @@ class CronTrigger(ZonedTrigger):
     def options(self) -> dict[str, object]:
         """Return the plain-data form, with the tzinfo itself where a zone has no name."""
         options: dict[str, object] = {"trigger": self.kind, **dict(self._spec.given)}
-        if self._before_us != _FIRST_US:
+        if self._before_us != self._zone.before_1970_us:
             options["start_date"] = moment_text(self._before_us + 1, self._zone)
         if self._end_us != HORIZON_US:
             options["end_date"] = moment_text(self._end_us, self._zone)
