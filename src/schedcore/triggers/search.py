@@ -88,6 +88,32 @@ class Schedule:
             return None
         return found * DAY_SECONDS + (time if found == day else self._first)
 
+    def count(self, first: int, end: int) -> int:
+        """Return how many matches lie in ``[first, end)``, in wall seconds of 0 (1970) or more."""
+        if end <= first:
+            return 0
+        first_day, end_day = first // DAY_SECONDS, end // DAY_SECONDS
+        hours, minutes, seconds = self.times
+        count = self._count_days(first_day, end_day) * len(hours) * len(minutes) * len(seconds)
+        # Of the last day, what comes before the end; of the first, not what came before.
+        if self._count_days(end_day, end_day + 1):
+            count += self._count_before(end % DAY_SECONDS)
+        if self._count_days(first_day, first_day + 1):
+            count -= self._count_before(first % DAY_SECONDS)
+        return count
+
+    def _count_days(self, first: int, end: int) -> int:
+        return end - first if self.every_day else self.days.count(first, end)
+
+    def _count_before(self, rest: int) -> int:
+        """Return how many times of day lie before *rest*."""
+        minute, seconds = rest - rest % 60, self.times[2]
+        place = bisect_left(self._starts, minute)
+        count = place * len(seconds)
+        if place < len(self._starts) and self._starts[place] == minute:
+            count += bisect_left(seconds, rest % 60)
+        return count
+
 
 # Shared by all schedules: a tuple of 1440 costs 11 KB then, and not 50.
 _STARTS = tuple(range(0, DAY_SECONDS, 60))
