@@ -194,6 +194,15 @@ class CronTrigger(ZonedTrigger):
         return str(text) if name == "crontab" else None
 
     @property
+    def expanded_crontab(self) -> str:
+        """The crontab text with an alias such as ``@daily`` written out, or ``""``."""
+        if self.crontab is None:
+            return ""
+        from schedcore.triggers.crontab import ALIASES
+
+        return ALIASES.get(self.crontab.lower(), self.crontab)
+
+    @property
     def start_date(self) -> datetime | None:
         """The first instant at which it may fire, or None if there is no such limit."""
         if self._before_us == self._zone.before_1970_us:
@@ -294,6 +303,14 @@ class CronTrigger(ZonedTrigger):
             if not at_its_end and schedule.count(-(-floor_us // SECOND), gap_end):
                 count += 1
         return count
+
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in self.options().items() if name != "trigger"}
+        text = shown.pop("crontab", None)
+        options = [f"{name}={value!r}" for name, value in shown.items()]
+        if text is None:
+            return f"CronTrigger({', '.join(options)})"
+        return f"CronTrigger.from_crontab({', '.join([repr(text), *options])})"
 
     def options(self) -> dict[str, object]:
         """Return the plain-data form, with the tzinfo itself where a zone has no name."""
