@@ -82,7 +82,11 @@ class Engine:
         entries = self._store.claim_due(now_us, BATCH)
         if entries:
             self._carry(entries, now_us)
-        return self._store.next_due()
+        alarm_us = self._tracker.ring(now_us)
+        due_us = self._store.next_due()
+        if alarm_us is None or due_us is None:
+            return alarm_us if due_us is None else due_us
+        return min(alarm_us, due_us)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.
@@ -162,7 +166,7 @@ class Engine:
         job, fire_us = entry.job, entry.fire_us
         assert fire_us is not None
         assert entry.due_us is not None
-        if self._tracker.is_working_off(job.id):
+        if not job.options.coalesce and self._tracker.is_working_off(job.id):
             return entry._replace(due_us=now_us + HOLD_US), None
         try:
             job = self.ready(job)

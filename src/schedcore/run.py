@@ -233,10 +233,12 @@ def short_repr(value: object) -> str | None:
     if value is None:
         return None
     try:
-        return _SHORT.repr(value)
+        return _SHORT.repr(value)[:MAX_RESULT]
     except BaseException as error:  # noqa: BLE001 — a user's __repr__ may raise anything
         return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
+MAX_RESULT = 1_000
+"""Characters that are kept of the repr of what a function returned."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200

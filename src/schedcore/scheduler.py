@@ -529,7 +529,7 @@ class Scheduler:
         return self._tracker.counts(job_id)
 
     def runs(self) -> list[Run]:
-        """Return the runs that are under way, or wait for a free worker."""
+        """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
         return self._tracker.live()
 
     def cancel(self, run_id: int) -> None:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 # What becomes of runs that are only foreseen is no news.
 _silent = logging.getLogger(f"{__name__}.foreseen")
-_silent.propagate = False
-_silent.addHandler(logging.NullHandler())
+_silent.disabled = True
 
 MAX_FIRES = 100_000
 """The most fire times that one forecast lists."""

@@ -232,12 +232,12 @@ class Tracker:
             # Told apart under the lock: a run that raises just now turns from one to the other.
             retries = [run for run in due if run.started_us is None]
             overlong = [run for run in due if run.started_us is not None]
-            next_us = self._alarms.first_due()
         for run in retries:
             self.submit(run.job.options.executor, (run,))
         for run in overlong:
             self._give_up(run, Outcome.TIMED_OUT)
-        return next_us
+        with self._lock:
+            return self._alarms.first_due()
 
     def cancel(self, run_id: int) -> None:
         """Give up a run, whether it waits or is under way.
@@ -268,9 +268,10 @@ class Tracker:
                 self._give_up(run, Outcome.CANCELLED)
 
     def live(self) -> list[Run]:
-        """Return the runs that wait in an executor, wait to be tried again, or are under way."""
+        """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
         with self._lock:
-            return [run for live in self._live.values() for run in live]
+            both = (*self._live.values(), *self._behind.values())
+            return [run for runs in both for run in runs]
 
     def running_jobs(self) -> set[str]:
         """Return the ids of the jobs that have such runs."""
@@ -366,7 +367,7 @@ class Tracker:
         if run.started_us is not None:
             try:
                 self._executors[run.job.options.executor].abandon(run)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 — logged, and the run is given up all the same
                 self._log.exception("executor %r failed to give up a run", run.job.options.executor)
         if outcome is Outcome.TIMED_OUT:
             error = TimeoutError(f"the run took longer than timeout={run.job.timeout} s")

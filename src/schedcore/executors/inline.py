@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Sequence
 
 from schedcore.executors.base import Reporter, perform
@@ -9,12 +11,27 @@ from schedcore.run import Run
 
 
 class InlineExecutor:
-    """Executes each run within ``submit``, one after the other; coroutines too, to their end."""
+    """Executes each run within ``submit``, one after the other; coroutines too, to their end.
+
+    A run that is submitted from inside another (one that waited for it to end, say) comes right
+    after it, and not within: a backlog of any length needs no deep stack.
+    """
+
+    def __init__(self) -> None:
+        self._here = threading.local()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Execute *runs* before returning."""
-        for run in runs:
-            perform(run, reporter)
+        """Execute *runs* before returning, unless this is called from inside a run."""
+        queue: deque[tuple[Run, Reporter]] | None = getattr(self._here, "queue", None)
+        if queue is not None:
+            queue.extend((run, reporter) for run in runs)
+            return
+        self._here.queue = queue = deque((run, reporter) for run in runs)
+        try:
+            while queue:
+                perform(*queue.popleft())
+        finally:
+            self._here.queue = None
 
     def abandon(self, run: Run) -> None:
         """Do nothing: a run that the calling thread is inside of cannot be left."""
