@@ -174,3 +174,15 @@ def test_datetimes_of_one_zone_are_compared_as_instants():
     first = local("2025-10-26T02:15", trigger)
     assert trigger.next_after(first).isoformat() == "2025-10-26T02:30:00+02:00"
     assert trigger.next_after(first.replace(fold=1)).isoformat() == "2025-10-26T02:30:00+01:00"
+
+
+def test_elapsed_schedules_stop_short_of_a_change_years_ahead():
+    """Auckland skips 02:00 to 03:00 on 26 September 2027; 00:30 comes before it."""
+    trigger = CronTrigger(
+        year=2027, month=9, day=26, hour="*", minute=30, timezone="Pacific/Auckland"
+    )
+    assert [text[11:] for text in fires(trigger, "2024-01-01T00:00", 3)] == [
+        "00:30:00+12:00",
+        "01:30:00+12:00",
+        "03:30:00+13:00",
+    ]

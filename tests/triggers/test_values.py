@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tzlocal import get_localzone
 
 from schedcore.clock import SECOND, to_us
 from schedcore.errors import InvalidTriggerError
@@ -299,3 +300,9 @@ def test_random_triggers_round_trip_exactly(one, other, combine):
     assert again.next_us(NOW) == trigger.next_us(NOW)
     assert again.jitter_us == trigger.jitter_us
     assert pickle.loads(pickle.dumps(trigger)) == trigger
+
+
+def test_the_systems_zone_by_default():
+    """Also where the system's zone has no name of its own, which tzlocal calls local."""
+    assert CronTrigger(hour=1) == CronTrigger(hour=1, timezone=get_localzone())
+    assert CronTrigger(hour=1, timezone="local") == CronTrigger(hour=1)

@@ -41,10 +41,13 @@ class FireTime(NamedTuple):
 def look_ahead(trigger: Trigger, n: int, after: datetime) -> list[FireTime]:
     """Return up to *n* fire times strictly later than *after*, each with its remark, or ``""``.
 
+    What depends on the moment of adding is settled as if that were *after*.
+
     Raises:
         ValueError: if *after* has no time zone.
     """
     times = []
+    trigger = trigger.bound_to(to_us(after))
     offset = after.astimezone(trigger.timezone).utcoffset()
     for moment in trigger.next_fire_times(n, after):
         change, offset = (moment.utcoffset() or _ZERO) - (offset or _ZERO), moment.utcoffset()
