@@ -110,7 +110,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def _short(value: object) -> str:
     """Return the repr of *value*, bounded, whatever its ``__repr__`` does."""
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # an int of more than 4300 digits, which Python refuses to write
+        return f"<{type(value).__name__} too long to show>"
 
 
 _SHORT = reprlib.Repr()

@@ -73,6 +73,7 @@ def test_fields_left_out(fields, expected):
         ("day=last,15", ["25-01-15", "25-01-31", "25-02-15"]),
         # Day of month AND day of week.
         ("day=13; day_of_week=fri", ["25-06-13", "26-02-13", "26-03-13"]),
+        ("day_of_week=fri; hour=0,9", ["25-01-03", "25-01-03 09:00:00", "25-01-10"]),
         # ISO weeks belong to the year of their Thursday.
         ("week=1; day_of_week=mon", ["25-12-29", "27-01-04", "28-01-03"]),
         ("week=53; day_of_week=sun", ["27-01-03", "33-01-02", "38-01-03"]),

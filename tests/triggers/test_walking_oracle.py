@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcore.clock import to_us
-from schedcore.triggers import CronTrigger
+from schedcore.triggers import CalendarIntervalTrigger, CronTrigger
 
 UTC = timezone.utc
 MINUTE = timedelta(minutes=1)
@@ -273,3 +273,16 @@ def test_dates_of_four_years(fields, first):
     found = trigger.next_fire_times(len(expected) + 1, start)
     assert found[: len(expected)] == expected
     assert len(found) == len(expected) or found[-1] >= start + timedelta(days=1500)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_calendar_interval_of_one_day_is_a_daily_cron(data):
+    """Around any change, from any instant: the same fire time."""
+    change = data.draw(st.sampled_from(changes()))
+    time = {"hour": data.draw(st.integers(0, 23)), "minute": data.draw(st.integers(0, 59))}
+    cron = CronTrigger(**time, timezone=change.zone)
+    daily = CalendarIntervalTrigger(days=1, **time, start_date="1999-01-01", timezone=change.zone)
+    for minutes in data.draw(st.lists(st.integers(-3000, 3000), min_size=5, max_size=20)):
+        after = to_us(change.at + timedelta(minutes=minutes))
+        assert daily.next_us(after) == cron.next_us(after)

@@ -148,8 +148,6 @@ class CalendarIntervalTrigger(ZonedTrigger):
                 return None
             if found is not None and found >= day:
                 return found
-            if found is None and n * (months * 28 + days) > _LAST_DAY - anchor:
-                return None
             n += 1
 
     def options(self) -> dict[str, object]:

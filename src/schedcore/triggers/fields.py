@@ -87,13 +87,16 @@ def parse_field(field: Field, value: object) -> Parsed:
         raise InvalidTriggerError(field.name, value, f"{field.expected}, or a list such as '1,3'")
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise InvalidTriggerError(field.name, value, f"an expression of up to {MAX_TEXT} letters")
+    if isinstance(value, int) and not -9 <= value <= 9999:
+        # Beyond any field, and maybe of more digits than Python would write out.
+        raise InvalidTriggerError(field.name, value, f"{field.expected}, or a list such as '1,3'")
     # Few expressions make most schedules; a minute's takes 8 us to read, the years' 300 us.
     return _parse(field, value)
 
 
 @lru_cache(maxsize=1024)
 def _parse(field: Field, value: int | str) -> Parsed:
-    text = str(value) if isinstance(value, str) or abs(value) < 10**9 else "-"
+    text = str(value)
     numbers: set[int] = set()
     special = MonthDays(0)
     shown = []
@@ -135,8 +138,7 @@ def _read_part(field: Field, value: object, part: str) -> tuple[int, int, int, s
     else:
         high = field.high if first == "*" or step else low
     if high < low:
-        top, bottom = _show(field, field.high), _show(field, field.low)
-        split = f"{_show(field, low)}-{top},{bottom}-{_show(field, high)}"
+        split = f"{_span(field, low, field.high)},{_span(field, field.low, high)}"
         raise _refused(field, value, part, f" (a range goes up: did you mean {split!r}?)")
     if step is not None and not 1 <= int(step) <= field.high - field.low:
         most = field.high - field.low
@@ -157,6 +159,10 @@ def _read_number(field: Field, value: object, part: str, word: str) -> int:
 def _show(field: Field, number: int) -> str:
     # 0 is Monday here and Sunday in crontab text: names leave no doubt.
     return WEEKDAYS[number] if field.name == "day_of_week" else str(number)
+
+
+def _span(field: Field, low: int, high: int) -> str:
+    return _show(field, low) + (f"-{_show(field, high)}" if high > low else "")
 
 
 def _slip(field: Field, word: str) -> str:

@@ -13,6 +13,7 @@ from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
 from schedcore.triggers.combining import AndTrigger, OrTrigger
 from schedcore.triggers.cron import CronTrigger
 from schedcore.triggers.interval import IntervalTrigger
+from schedcore.triggers.yeardays import MONTH_LENGTHS
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, Span, Zone, zone_of
 
 LOOK_AHEAD_US = 732 * DAY_US
@@ -40,10 +41,13 @@ class FireTime(NamedTuple):
 def look_ahead(trigger: Trigger, n: int, after: datetime) -> list[FireTime]:
     """Return up to *n* fire times strictly later than *after*, each with its remark, or ``""``.
 
+    What depends on the moment of adding is settled as if that were *after*.
+
     Raises:
         ValueError: if *after* has no time zone.
     """
     times = []
+    trigger = trigger.bound_to(to_us(after))
     offset = after.astimezone(trigger.timezone).utcoffset()
     for moment in trigger.next_fire_times(n, after):
         change, offset = (moment.utcoffset() or _ZERO) - (offset or _ZERO), moment.utcoffset()
@@ -110,9 +114,10 @@ def _field_warnings(trigger: CronTrigger) -> Iterator[str]:
     yield from _minute_warning(fields)
     if trigger.crontab is not None:
         yield from _crontab_warnings(fields)
-    by_date = trigger.schedule.rule.by_date
-    if by_date.days and not by_date.last and by_date.days & ((1 << 28) - 1) == 0:
-        least = (by_date.days & -by_date.days).bit_length()
+    rule = trigger.schedule.rule
+    days = rule.by_date.days
+    least = (days & -days).bit_length()
+    if least > min(MONTH_LENGTHS[month - 1] for month in rule.months) and not rule.by_date.last:
         last = "L" if trigger.crontab is not None else "'last'"
         yield f"months without a day {least} are left out; the last day of any month is {last}"
 

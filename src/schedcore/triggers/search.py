@@ -27,11 +27,13 @@ class Schedule:
 
     __slots__ = (
         "_first",
-        "_next_second",
+        "_only_second",
         "_starts",
+        "_waits",
         "days",
         "elapsed",
         "every_day",
+        "every_minute",
         "rule",
         "times",
     )
@@ -49,8 +51,10 @@ class Schedule:
         self.every_day = rule.is_every_day()
         self.days = Days(rule)
         self._starts = _minute_starts(hours, minutes)
-        self._next_second = _successors(seconds)
         self._first = self._starts[0] + seconds[0]
+        self._waits = _waits(seconds)
+        self._only_second = seconds[0] if len(seconds) == 1 else None
+        self.every_minute = self.every_day and len(self._starts) == len(_STARTS)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schedule) and self._identity() == other._identity()
@@ -67,26 +71,35 @@ class Schedule:
 
     def next_from(self, wall: int) -> int | None:
         """Return the first match that is *wall* or later; *wall* is 0 (1970) or more."""
+        if self.every_minute:
+            return wall + self._waits[wall % 60]
         day = wall // DAY_SECONDS
         rest = wall - day * DAY_SECONDS
-        starts = self._starts
-        second = rest % 60
-        rest -= second
-        following = self._next_second[second]
-        # A minute whose seconds are over is as good as any time up to the next minute.
-        place = bisect_left(starts, rest if following < 60 else rest + 1)
-        if place == len(starts):
+        second = self._only_second
+        if second is None:
+            time = self._time_from(rest)
+        else:
+            place = bisect_left(self._starts, rest - second)
+            time = self._starts[place] + second if place < len(self._starts) else DAY_SECONDS
+        if time >= DAY_SECONDS:
             day += 1
             time = self._first
-        else:
-            time = starts[place]
-            time += following if time == rest else self._next_second[0]
         if self.every_day:
             return day * DAY_SECONDS + time
         found = self.days.next_from(day)
         if found is None:
             return None
         return found * DAY_SECONDS + (time if found == day else self._first)
+
+    def _time_from(self, rest: int) -> int:
+        """Return the first time of day that is *rest* or later; past the day's end if none is."""
+        time = rest + self._waits[rest % 60]
+        place = bisect_left(self._starts, time - time % 60)
+        if place == len(self._starts):
+            return DAY_SECONDS
+        # In a minute that is not allowed, no second of it is: on to the next one's first.
+        start = self._starts[place]
+        return time if start == time - time % 60 else start + self.times[2][0]
 
     def count(self, first: int, end: int) -> int:
         """Return how many matches lie in ``[first, end)``, in wall seconds of 0 (1970) or more."""
@@ -126,6 +139,7 @@ def _minute_starts(hours: tuple[int, ...], minutes: tuple[int, ...]) -> tuple[in
 
 
 @lru_cache(maxsize=256)
-def _successors(seconds: tuple[int, ...]) -> tuple[int, ...]:
-    """Return, for each second of a minute, the first of *seconds* not before it, or else 60."""
-    return tuple([next((s for s in seconds if s >= second), 60) for second in range(60)])
+def _waits(seconds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how long it takes from each second of a minute to the first of *seconds*."""
+    again = seconds[0] + 60
+    return tuple([next((s for s in seconds if s >= now), again) - now for now in range(60)])

@@ -146,7 +146,7 @@ class DayRule(NamedTuple):
         """Return the days allowed in a year of *kind*, bit 0 for 1 January, whatever the year."""
         new_year, leap = kind % 7, _LEAP_KIND <= kind < _AFTER_LEAP_KIND
         found = start = 0
-        for month, usual_length in enumerate(_MONTH_LENGTHS, 1):
+        for month, usual_length in enumerate(MONTH_LENGTHS, 1):
             length = 29 if month == 2 and leap else usual_length
             if month in self.months:
                 found |= self._month_bits(length, (new_year + start) % 7) << start
@@ -158,7 +158,8 @@ class DayRule(NamedTuple):
         return by_date | by_weekday if self.either else by_date & by_weekday
 
 
-_MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days of the months of a common year."""
 
 
 def _week_bits(kind: int, weeks: Iterable[int]) -> int:

@@ -181,12 +181,12 @@ _MICROSECOND = timedelta(microseconds=1)
 def zone_of(value: object, option: str = "timezone") -> Zone:
     """Return the zone that a name, an offset such as ``+02:00`` or a tzinfo means.
 
-    None is the system's local zone.
+    None is the system's zone, and so is ``local``: tzlocal's name for one that has none.
 
     Raises:
         InvalidTriggerError: if there is no such zone.
     """
-    if value is None:
+    if value is None or value == "local":
         return _local()
     if isinstance(value, str):
         return _named(value, option)
