@@ -39,6 +39,14 @@ class Role(enum.Enum):
             raise Forbidden("these credentials may only read: SCHEDULER_API_READ_ONLY names them")
 
 
+class HTTPBasicAuth:
+    """The setting ``SCHEDULER_AUTH`` for a Flask app that decorates its own check.
+
+    It says that credentials are needed; ``@scheduler.authenticate`` marks the function that tells
+    whether they hold, and until there is one none do.
+    """
+
+
 class Guard:
     """Decides which requests are served.
 
@@ -53,7 +61,13 @@ class Guard:
         self._settings = settings
         self._users = {name: _checked_hash(name, h) for name, h in settings.api_users.items()}
         self._tokens = {name: _digest_of(name, t) for name, t in settings.api_tokens.items()}
-        self.authenticate: Callable[[Any], object] | None = settings.auth
+        self.authenticate: Callable[[Any], object] | None = None
+        if callable(settings.auth):
+            self.authenticate = settings.auth
+        elif settings.auth is not None and not isinstance(settings.auth, HTTPBasicAuth):
+            raise InvalidOptionError(
+                "SCHEDULER_AUTH", settings.auth, "a callable, HTTPBasicAuth() or None"
+            )
         # Proofs of passwords that held: scrypt takes 50 ms, on purpose, and a client asks often.
         self._salt = os.urandom(16)
         self._held: dict[str, bytes] = {}
@@ -68,7 +82,7 @@ class Guard:
             Unauthorized: if there is authentication, and its credentials do not hold.
         """
         check_origin(request, self._settings)
-        if not (self._users or self._tokens or self.authenticate):
+        if not (self._users or self._tokens or self.authenticate or self._settings.auth):
             check_loopback(request, self._settings)
             return Role.ALL
         role = self._role_of(request.authorization)

@@ -123,7 +123,13 @@ class Hosted:
         answers requests with 503: a reload starts the new worker before it ends the old one.
         """
         with self._mutex:
-            if self._started_in == os.getpid() or in_gunicorn_master():
+            if self._started_in == os.getpid():
+                return
+            if in_gunicorn_master():
+                log.warning(
+                    "loaded in gunicorn's master (--preload): the scheduler starts in the worker,"
+                    " with its first request; without --preload, at once"
+                )
                 return
             self._started_in = os.getpid()
             atexit.register(self.stop)

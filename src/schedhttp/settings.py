@@ -62,6 +62,9 @@ class Settings:
     auth: Any = _setting(  # noqa: RUF009 — it is a field
         None, reading.anything, "A callable that is given the credentials and tells if they hold."
     )
+    app_context: bool = _setting(
+        False, reading.flag, "Whether, under Flask, jobs run inside the app's context."
+    )
     # Who may do what
     api_allowed_funcs: tuple[str, ...] = _setting(
         (),
