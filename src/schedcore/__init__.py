@@ -17,6 +17,7 @@ from schedcore.events import (
     EVENT_ALL,
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
+    EVENT_JOB_CANCELLED,
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
@@ -37,8 +38,10 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.handle import JobHandle
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
-from schedcore.scheduler import Scheduler, State
+from schedcore.scheduler import Health, Scheduler, State
+from schedcore.simulation import Fire, Forecast, forecast, simulate
 from schedcore.stores.memory import MemoryStore
 from schedcore.triggers import (
     AndTrigger,
@@ -54,6 +57,7 @@ __all__ = [
     "EVENT_ALL",
     "EVENT_ALL_JOBS_REMOVED",
     "EVENT_JOB_ADDED",
+    "EVENT_JOB_CANCELLED",
     "EVENT_JOB_ERROR",
     "EVENT_JOB_EXECUTED",
     "EVENT_JOB_MAX_INSTANCES",
@@ -71,7 +75,10 @@ __all__ = [
     "ConflictingIdError",
     "CronTrigger",
     "DateTrigger",
+    "Fire",
+    "Forecast",
     "FuncRefError",
+    "Health",
     "History",
     "IntervalTrigger",
     "InvalidOptionError",
@@ -87,6 +94,7 @@ __all__ = [
     "MemoryStore",
     "OrTrigger",
     "Outcome",
+    "Retry",
     "Run",
     "RunLookupError",
     "RunRecord",
@@ -100,5 +108,7 @@ __all__ = [
     "ThreadPool",
     "Trigger",
     "current_run",
+    "forecast",
+    "simulate",
 ]
 __version__ = "0.1.0"

@@ -24,6 +24,7 @@ from schedcore.job import (
     define,
     is_coroutine_function,
 )
+from schedcore.planning import COUNT_LIMIT, Backlog
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import moment_us
@@ -114,6 +115,16 @@ class Drafts:
         if entry.due_us is not None:
             return entry
         return self._place(entry.job, UNSET, self._clock.now_us())
+
+    def passed(self, paused: Entry, resumed: Entry, now_us: int) -> Backlog | None:
+        """Return the fire times that went by while a job was paused, if there are any."""
+        first_us, next_us = paused.fire_us, resumed.fire_us
+        if paused.due_us is not None or first_us is None or next_us is None:
+            return None
+        last_us = min(now_us, next_us - 1)
+        if first_us > last_us:
+            return None
+        return Backlog(first_us, 1 + paused.job.trigger.count_us(first_us, last_us, COUNT_LIMIT))
 
     def check_executor(self, name: str) -> None:
         """Raise InvalidOptionError if there is no executor called *name*."""

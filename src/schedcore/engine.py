@@ -129,15 +129,16 @@ class Engine:
 
     def _carry(self, entries: Sequence[Entry], now_us: int) -> None:
         """Plan for, settle and submit the jobs claimed."""
-        # What is claimed must be given back, whatever happens before it is settled.
-        self._owed = [(entry, entry) for entry in entries]
-        decided = [self._decide(entry, now_us) for entry in entries]
-        changes: list[Swap] = [
-            (entry, new) for entry, (new, _) in zip(entries, decided, strict=True)
-        ]
-        settled = self._store.swap(changes)
-        self._owed = []
-
+        try:
+            decided = [self._decide(entry, now_us) for entry in entries]
+            changes: list[Swap] = [
+                (entry, new) for entry, (new, _) in zip(entries, decided, strict=True)
+            ]
+            settled = self._store.swap(changes)
+        except BaseException:
+            # What is claimed must be given back; the store may be able to take it next time.
+            self._owed += [(entry, entry) for entry in entries]
+            raise
         submissions: dict[str, list[Run]] = {}
         for (old, new), (_, planned), done in zip(changes, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
@@ -153,7 +154,7 @@ class Engine:
 
     def _settle_debts(self) -> None:
         """Give back what was claimed in a step that failed before it could settle."""
-        self._store.swap(self._owed)
+        self._store.swap(tuple(self._owed))
         self._owed = []
 
     def _decide(self, entry: Entry, now_us: int) -> tuple[Entry | None, Plan | None]:

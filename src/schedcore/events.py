@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schedcore.errors import InvalidOptionError
+from schedcore.forks import hold_while_forking
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ EVENT_JOB_ERROR: Final = 1 << 13
 EVENT_JOB_MISSED: Final = 1 << 14
 EVENT_JOB_SUBMITTED: Final = 1 << 15
 EVENT_JOB_MAX_INSTANCES: Final = 1 << 16
-EVENT_ALL: Final = (1 << 17) - 1
+EVENT_JOB_CANCELLED: Final = 1 << 17
+EVENT_ALL: Final = (1 << 18) - 1
 
 
 class SchedulerEvent(NamedTuple):
@@ -55,7 +57,7 @@ class JobSubmissionEvent(NamedTuple):
 
 
 class JobExecutionEvent(NamedTuple):
-    """A run ended, or was missed."""
+    """A run ended, was given up, or was missed."""
 
     code: int
     job_id: str
@@ -88,6 +90,11 @@ class Listeners:
         self._listeners: tuple[tuple[Listener, int], ...] = ()
         self.mask = 0
         self.failures = 0
+        hold_while_forking(self)
+
+    def data_lock(self) -> threading.Lock:
+        """Return the lock that guards the listeners."""
+        return self._lock
 
     def add(self, listener: Listener, mask: int = EVENT_ALL) -> None:
         """Call *listener* with each event whose code is in *mask*, in the thread it happens in.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schedcore import funcref
 from schedcore.clock import SECOND
 from schedcore.errors import FuncRefError, InvalidOptionError, did_you_mean
+from schedcore.retry import Retry, retry_of
 from schedcore.triggers.base import Trigger
 
 DEFAULT_EXECUTOR: Final = "default"
@@ -41,6 +42,16 @@ class Options(NamedTuple):
     """Whether a backlog of fire times runs once, rather than once each."""
     max_instances: int = 1
     """How many runs of the job may be under way at once."""
+    overlap: str = "skip"
+    """What becomes of a run that is one too many: see :data:`OVERLAPS`."""
+    timeout: float | None = None
+    """Seconds after which a run is given up; None: never."""
+    retry: Retry | None = None
+    """When a run that failed is tried again; None: never."""
+
+
+OVERLAPS: Final = ("skip", "queue", "cancel")
+"""At ``max_instances``: skip the new run, let one wait for a free place, or give up the oldest."""
 
 
 class Job(NamedTuple):
@@ -96,6 +107,21 @@ class Job(NamedTuple):
     def max_instances(self) -> int:
         """How many runs of the job may be under way at once."""
         return self.options.max_instances
+
+    @property
+    def overlap(self) -> str:
+        """What becomes of a run that is one too many: see :data:`OVERLAPS`."""
+        return self.options.overlap
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds after which a run is given up; None: never."""
+        return self.options.timeout
+
+    @property
+    def retry(self) -> Retry | None:
+        """When a run that failed is tried again; None: never."""
+        return self.options.retry
 
 
 _CO_COROUTINE: Final = 0x80  # inspect.CO_COROUTINE
@@ -263,14 +289,28 @@ def _check_executor(value: object) -> str:
 
 
 def _check_grace(value: object) -> float | None:
-    expected = "a number of seconds greater than 0, or None for no limit"
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidOptionError("misfire_grace_time", value, expected)
+    return _check_seconds("misfire_grace_time", value)
+
+
+def _check_timeout(value: object) -> float | None:
+    return _check_seconds("timeout", value)
+
+
+def _check_seconds(option: str, value: object) -> float | None:
     # Not "value <= 0": that would let nan pass.  2**40 s is 34,000 years.
-    if not 0 < value < 2**40:
-        raise InvalidOptionError("misfire_grace_time", value, expected)
+    if value is None or (
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**40
+    ):
+        return value
+    raise InvalidOptionError(
+        option, value, "a number of seconds greater than 0, or None for no limit"
+    )
+
+
+def _check_overlap(value: object) -> str:
+    if not isinstance(value, str) or value not in OVERLAPS:
+        hint = did_you_mean(value, OVERLAPS) if isinstance(value, str) else ""
+        raise InvalidOptionError("overlap", value, f"one of {', '.join(OVERLAPS)}{hint}")
     return value
 
 
@@ -291,9 +331,11 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "misfire_grace_time": _check_grace,
     "coalesce": _check_coalesce,
     "max_instances": _check_max_instances,
+    "overlap": _check_overlap,
+    "timeout": _check_timeout,
+    "retry": retry_of,
 }
 
-OptionName = Literal["executor", "misfire_grace_time", "coalesce", "max_instances"]
 OPTION_NAMES: Final = frozenset(_CHECKS)
 """The names of the options that tell how a job is run."""
 

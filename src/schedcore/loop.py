@@ -1,4 +1,4 @@
-"""The thread that steps the engine whenever something is due, and survives whatever is raised."""
+"""The thread that steps the engine whenever something is due, and a second one that watches it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from schedcore.clock import SECOND, Clock, Waker
+from schedcore.clock import SECOND, Clock, SystemClock, Waker
 
 log = logging.getLogger(__name__)
 
@@ -20,39 +20,66 @@ _NEVER = 1 << 62
 class Loop:
     """Calls *step* with the time, sleeps until the time it returns, and so on.
 
+    Whatever *step* raises is logged, and the loop goes on.  Should its thread end all the same, or
+    be held up, the watching thread puts another in its place.
+
     Args:
         step: :meth:`Engine.step <schedcore.engine.Engine.step>`.
-        jumped: Called with the time and by how much the wall clock was moved, in microseconds.
+        moved: Called with the time and by how much the wall clock was moved, in microseconds.
         clock: Where the time comes from.
-        name: The thread's name.
+        stall_after: Seconds in one call of *step* after which the loop counts as held up.
+        watch_every: Seconds between two looks of the watching thread.
+
+    Attributes:
+        paused: Whether *step* is not called at present.
+        failures: How many times *step* raised.
+        restarts: How many times the thread had to be replaced.
     """
 
     def __init__(
         self,
         step: Callable[[int], int | None],
-        jumped: Callable[[int, int], None],
+        moved: Callable[[int, int], None],
         clock: Clock,
-        name: str,
+        stall_after: float = 30.0,
+        watch_every: float = 5.0,
     ) -> None:
         self._step = step
-        self._jumped = jumped
+        self._moved = moved
         self._clock = clock
-        self._waker = Waker()
+        self._passing = SystemClock()  # a stall is one of real time, whatever *clock* shows
+        self._stall_us = self._patience_us = round(stall_after * SECOND)
+        self._watch_every = watch_every
         self._stopping = False
         self._until = _NEVER
+        self._beat_us = self._passing.monotonic_us()
+        self._asleep = False
         self._seen: tuple[int, int] | None = None
         self.paused = False
         self.failures = 0
-        self._thread = threading.Thread(target=self._live, name=name, daemon=True)
+        self.restarts = 0
+        self._waker = Waker()
+        self._watch_waker = Waker()
+        self._thread = self._new_thread()
+        self._watcher = threading.Thread(target=self._watch, name="schedcore-watch", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
         self._thread.start()
+        self._watcher.start()
 
     @property
     def alive(self) -> bool:
         """Whether the thread is there."""
         return self._thread.is_alive()
+
+    @property
+    def stalled_for(self) -> float:
+        """For how many seconds the thread has been held up; 0 if it is not."""
+        if self._asleep:
+            return 0.0
+        busy_us = self._passing.monotonic_us() - self._beat_us
+        return busy_us / SECOND if busy_us > self._stall_us else 0.0
 
     def wake(self) -> None:
         """Have the thread look again now."""
@@ -65,32 +92,51 @@ class Loop:
             self._waker.wake()
 
     def stop(self, timeout: float | None) -> None:
-        """End the thread after the step under way, and wait for that unless called from it."""
+        """End the threads after the step under way, and wait for that unless called from it."""
         self._stopping = True
         self._waker.wake()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
+        self._watch_waker.wake()
+        for thread in (self._watcher, self._thread):
+            if threading.current_thread() is not thread:
+                thread.join(timeout)
 
-    def _live(self) -> None:
-        while not self._stopping:
+    def _new_thread(self) -> threading.Thread:
+        self._waker = Waker()
+        return threading.Thread(
+            target=self._live, args=(self._waker,), name="schedcore-loop", daemon=True
+        )
+
+    def _live(self, waker: Waker) -> None:
+        # A thread that was replaced finds another waker in the place of its own, and ends.
+        while not self._stopping and waker is self._waker:
             try:
-                self._turn()
+                self._turn(waker)
             except BaseException:
                 self.failures += 1
                 log.exception("the scheduler's loop failed; it goes on in a second")
-                self._waker.sleep(1.0)
+                self._rest(waker)
 
-    def _turn(self) -> None:
+    def _turn(self, waker: Waker) -> None:
         """Look once, do what is due, and sleep."""
         self._until = _NEVER
+        self._beat_us = self._passing.monotonic_us()
+        self._asleep = False
         now_us = self._clock.now_us()
         self._watch_clock(now_us)
         until_us = None if self.paused else self._step(now_us)
+        if waker is not self._waker:
+            return
+        self._patience_us = self._stall_us
         if until_us is None:
             until_us = _NEVER
         if until_us > now_us:
+            self._asleep = True
             self._until = until_us
-            self._clock.wait(self._waker, until_us, LONGEST_SLEEP_US)
+            self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
+
+    def _rest(self, waker: Waker) -> None:
+        self._asleep = True
+        waker.sleep(1.0)
 
     def _watch_clock(self, now_us: int) -> None:
         """Report a wall clock that did not move as time passed."""
@@ -101,4 +147,26 @@ class Loop:
         jump_us = (now_us - seen[0]) - (passed_us - seen[1])
         if abs(jump_us) > JUMP_US:
             log.warning("the wall clock was moved by %+.3f s", jump_us / SECOND)
-            self._jumped(now_us, jump_us)
+            self._moved(now_us, jump_us)
+
+    def _watch(self) -> None:
+        while not self._stopping:
+            self._watch_waker.sleep(self._watch_every)
+            if not self._stopping:
+                self._replace_if_needed()
+
+    def _replace_if_needed(self) -> None:
+        """Put another thread in the place of one that is gone or held up."""
+        stalled_us = round(self.stalled_for * SECOND)
+        if self.alive and stalled_us < self._patience_us:
+            return
+        # Should each new thread be held up as well, they come ever more seldom.
+        self._patience_us = 2 * max(self._patience_us, stalled_us)
+        self.restarts += 1
+        log.critical(
+            "the scheduler's loop %s; another thread takes its place",
+            f"is held up for {stalled_us / SECOND:.0f} s" if self.alive else "is gone",
+        )
+        self._thread = self._new_thread()
+        self._beat_us = self._passing.monotonic_us()
+        self._thread.start()

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from enum import Enum
 from threading import Event
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 from schedcore.clock import SECOND, from_us
@@ -27,10 +28,16 @@ class Outcome(str, Enum):
     """An earlier occurrence of the same backlog ran for it."""
     SKIPPED = "skipped"
     """``max_instances`` runs of the job were under way."""
+    PAUSED = "paused"
+    """Its job was paused."""
+    SHED = "shed"
+    """The executor's queue was full."""
     CANCELLED = "cancelled"
-    """It was called off before it began."""
+    """It was called off, before it began or under way."""
+    TIMED_OUT = "timed_out"
+    """It took longer than the job's ``timeout``, and was given up."""
     LOST = "lost"
-    """Its process or its scheduler ended while it was under way."""
+    """Its process ended while it was under way."""
 
     # Enum's own hash is written in Python, 5 times slower; outcomes are counted at each run.
     __hash__ = str.__hash__
@@ -55,6 +62,8 @@ class RunRecord(NamedTuple):
     """The repr of what the function returned, shortened; None where that was None."""
     error_type: str | None = None
     error_text: str | None = None
+    attempt: int = 1
+    """Which attempt ended it, from 1."""
 
     @property
     def scheduled(self) -> datetime:
@@ -85,18 +94,21 @@ class Run:
         job: The definition that is run, as it was when the run fell due.
         due_us: When it fell due, in microseconds since the Unix epoch.
         started_us: When the function was called; None while it waits.
-        called_off: Whether it is not to begin any more.
+        attempt: Which attempt this is, from 1.
+        cancelled: Whether it was given up, cancelled or timed out: what it returns will not be
+            heard.  A function that takes long should look at it now and then, and return.
         record: How it ended, for a run that was made to be waited for.
     """
 
-    __slots__ = ("_done", "called_off", "due_us", "id", "job", "record", "started_us")
+    __slots__ = ("_done", "attempt", "cancelled", "due_us", "id", "job", "record", "started_us")
 
     def __init__(self, run_id: int, job: Job, due_us: int, done: Event | None = None) -> None:
         self.id = run_id
         self.job = job
         self.due_us = due_us
         self.started_us: int | None = None
-        self.called_off = False
+        self.attempt = 1
+        self.cancelled = False
         self.record: RunRecord | None = None
         self._done = done
 
@@ -154,14 +166,24 @@ def run_here() -> Run | None:
 
 
 def call(run: Run) -> Any:
-    """Call the run's function with :func:`current_run` set; whatever it raises comes out."""
+    """Call the run's function with :func:`current_run` set; whatever it raises comes out.
+
+    A coroutine that it returns is run to its end, on an event loop made for it.
+    """
     job = run.job
     func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
     token = _current.set(run)
     try:
-        return func(*job.args, **job.kwargs)
+        value = func(*job.args, **job.kwargs)
+        return _run_coroutine(value) if type(value) is CoroutineType else value
     finally:
         _current.reset(token)
+
+
+def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    import asyncio  # 28 ms, and seldom needed here
+
+    return asyncio.run(coroutine)
 
 
 async def call_async(run: Run) -> Any:
@@ -171,6 +193,39 @@ async def call_async(run: Run) -> Any:
     _current.set(run)  # the context is the task's own and ends with it
     value = func(*job.args, **job.kwargs)
     return await value if isinstance(value, Awaitable) else value
+
+
+def record_of(
+    run: Run,
+    outcome: Outcome,
+    now_us: int,
+    value: object = None,
+    error: BaseException | None = None,
+) -> RunRecord:
+    """Return the record of a run that ended now; it holds text only, and keeps nothing alive."""
+    started_us = run.started_us
+    return RunRecord(
+        run.id,
+        run.job.id,
+        outcome,
+        run.due_us,
+        started_us,
+        now_us,
+        max(0, (now_us if started_us is None else started_us) - run.due_us),
+        1,
+        None if value is None else short_repr(value),
+        None if error is None else type(error).__qualname__,
+        None if error is None else _text_of(error),
+        run.attempt,
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the error's text, bounded, whatever its ``__str__`` does."""
+    try:
+        return str(error)[:500]
+    except BaseException as broken:  # noqa: BLE001 — a user's __str__ may raise anything
+        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
 
 
 def short_repr(value: object) -> str | None:

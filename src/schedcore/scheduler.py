@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from schedcore import triggers
-from schedcore.clock import Clock, Patience, SystemClock, Waker
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
 from schedcore.engine import Engine
 from schedcore.errors import (
@@ -39,6 +39,7 @@ from schedcore.events import (
 from schedcore.executors.base import Executor
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.threads import ThreadPool
+from schedcore.forks import tell_in_child
 from schedcore.handle import JobHandle
 from schedcore.history import History
 from schedcore.job import (
@@ -50,6 +51,7 @@ from schedcore.job import (
     build_options,
 )
 from schedcore.loop import Loop
+from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, run_here
 from schedcore.stores.base import Entry, Store
 from schedcore.stores.memory import MemoryStore
@@ -70,6 +72,24 @@ class State(IntEnum):
     PAUSED = 2
 
 
+class Health(NamedTuple):
+    """How a scheduler does."""
+
+    ok: bool
+    """Whether it is started, and its loop is there and not held up."""
+    state: State
+    stalled_for: float
+    """Seconds for which the loop has been held up by a store, a trigger or a listener."""
+    behind: float
+    """Seconds by which the first job that is due, and was not taken yet, is late."""
+    loop_failures: int
+    """How many times a step of the loop raised."""
+    loop_restarts: int
+    """How many times the loop's thread had to be replaced."""
+    listener_failures: int
+    """How many times a listener raised."""
+
+
 class Scheduler:
     """Runs Python callables at dates, at intervals and on cron schedules.
 
@@ -79,7 +99,8 @@ class Scheduler:
         timezone: Zone of wall-clock triggers and of dates without one: an IANA name or a tzinfo.
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
-            None), ``coalesce``, ``max_instances``, ``executor``.
+            None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
+            ``retry``.
         executors: Where runs are executed, by name; ``"default"`` is a pool of 10 threads unless
             given, ``"coroutines"`` an event loop in a thread of its own.
         store: Where jobs are kept; in memory unless given.
@@ -107,8 +128,11 @@ class Scheduler:
         self._store: Store = store if store is not None else MemoryStore()
         self._executors = _with_defaults(executors or {})
         self._listeners = Listeners()
-        self._tracker = Tracker(self._clock, history or History(), self._listeners, self._executors)
         random = random or random_module.Random()
+        self._tracker = Tracker(
+            self._clock, history or History(), self._listeners, self._executors, random
+        )
+        self._tracker.expect = self._expect
         self._engine = Engine(self._store, self._executors, self._tracker, self._listeners, random)
         defaults = build_options(Options(), job_defaults or {})
         self._drafts = Drafts(self.timezone, self._executors, defaults, self._clock, random)
@@ -117,23 +141,44 @@ class Scheduler:
         # Guards the lifecycle alone, and is never held while something is waited for.
         self._lifecycle = threading.Lock()
         self._loop: Loop | None = None
-        self._pid = os.getpid()
         self._ended = Waker()
+        self._left_behind = False
+        tell_in_child(self)
 
     # Lifecycle
 
     @property
     def state(self) -> State:
-        """Whether it is stopped, running or paused."""
+        """Whether it was stopped, started, or paused last."""
         loop = self._loop
-        if loop is None or self._pid != os.getpid() or not loop.alive:
+        if loop is None:
+            self._say_left_behind()
             return State.STOPPED
         return State.PAUSED if loop.paused else State.RUNNING
 
     @property
     def running(self) -> bool:
-        """Whether it is started (paused or not) and its loop is there."""
-        return self.state is not State.STOPPED
+        """Whether it is started (paused or not), and its loop is there and not held up."""
+        loop = self._loop
+        if loop is None:
+            self._say_left_behind()
+            return False
+        return loop.alive and not loop.stalled_for
+
+    def health(self) -> Health:
+        """Tell how the loop does; see :class:`Health`."""
+        loop = self._loop
+        due_us = self._store.next_due() if loop is not None and not loop.paused else None
+        late_us = 0 if due_us is None else max(0, self._clock.now_us() - due_us)
+        return Health(
+            self.running,
+            self.state,
+            loop.stalled_for if loop is not None else 0.0,
+            late_us / SECOND,
+            loop.failures if loop is not None else 0,
+            loop.restarts if loop is not None else 0,
+            self._listeners.failures,
+        )
 
     def start(self, paused: bool = False) -> None:
         """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
@@ -142,12 +187,13 @@ class Scheduler:
             SchedulerAlreadyRunningError: if it is started.
         """
         with self._lifecycle:
-            if self.running:
+            if self._loop is not None:
                 raise SchedulerAlreadyRunningError
-            loop = Loop(self._engine.step, self._engine.clock_moved, self._clock, "schedcore-loop")
+            loop = Loop(self._engine.step, self._engine.clock_moved, self._clock)
             loop.paused = paused
             loop.start()
-            self._loop, self._pid = loop, os.getpid()
+            self._loop = loop
+            self._left_behind = False
             self._ended.sleep(0)  # forget an earlier end
         self._tell(EVENT_SCHEDULER_STARTED)
 
@@ -225,7 +271,7 @@ class Scheduler:
         """
         from schedcore.foreground import wait_for_signal  # signal takes 4 ms to import
 
-        if not self.running:
+        if self.state is State.STOPPED:
             self.start()
         wait_for_signal(self._ended)
         try:
@@ -252,6 +298,10 @@ class Scheduler:
         next_run_time: datetime | str | Unset | None = UNSET,
         executor: str | Unset = UNSET,
         replace_existing: bool = False,
+        *,
+        overlap: str | Unset = UNSET,
+        timeout: float | Unset | None = UNSET,
+        retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -272,6 +322,12 @@ class Scheduler:
                 zone, in that of the scheduler.  None adds the job paused.
             executor: Name of the executor that runs it.
             replace_existing: Whether to replace a job that has this id.
+            overlap: What becomes of a run at ``max_instances``: ``"skip"`` it, ``"queue"`` it
+                (one at most) until another ends, or ``"cancel"`` the oldest one under way.
+            timeout: Seconds after which a run is given up (see :meth:`cancel`) and recorded as
+                timed out; None: never.
+            retry: When a failed run is tried again: a :class:`Retry`, its fields as a mapping, or
+                a number of times; None: never.
             trigger_args: Options of the trigger, if it is given by name.
 
         Raises:
@@ -284,6 +340,9 @@ class Scheduler:
             "coalesce": coalesce,
             "max_instances": max_instances,
             "executor": executor,
+            "overlap": overlap,
+            "timeout": timeout,
+            "retry": retry,
         }
         entry = self._drafts.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -293,7 +352,7 @@ class Scheduler:
         self._tracker.job_added(job_id)
         if self._listeners.mask & EVENT_JOB_ADDED:
             self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
-        self._expect(entry)
+        self._expect(entry.due_us)
         return JobHandle(self, entry)
 
     def scheduled_job(
@@ -422,7 +481,18 @@ class Scheduler:
             JobLookupError: if there is no job with this id.
             InvalidTriggerError: if its trigger has no fire time left.
         """
-        return JobHandle(self, self._change(job_id, self._drafts.resumed))
+        paused: list[Entry] = []
+
+        def resumed(old: Entry) -> Entry:
+            paused[:] = (old,)
+            return self._drafts.resumed(old)
+
+        new = self._change(job_id, resumed)
+        now_us = self._clock.now_us()
+        passed = self._drafts.passed(paused[0], new, now_us)
+        if passed is not None:
+            self._tracker.pass_over(new.job, Outcome.PAUSED, passed, now_us)
+        return JobHandle(self, new)
 
     def remove_job(self, job_id: str) -> None:
         """Remove a job; a run under way goes on.
@@ -481,13 +551,16 @@ class Scheduler:
         """Return the runs that are under way, or wait for a free worker."""
         return self._tracker.live()
 
-    def cancel(self, run_id: int) -> bool:
-        """Call off a run that has not begun; return False if it is under way.
+    def cancel(self, run_id: int) -> None:
+        """Give up a run: it is recorded as cancelled and its place is free at once.
+
+        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
+        stopped: it is told (``current_run().cancelled``), and what it returns is not heard.
 
         Raises:
             RunLookupError: if no run with this id waits or is under way.
         """
-        return self._tracker.cancel(run_id)
+        self._tracker.cancel(run_id)
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call *callback* with each event whose code is in *mask*, in the thread it happens in.
@@ -512,20 +585,39 @@ class Scheduler:
                 break
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))
-        self._expect(new)
+        self._expect(new.due_us)
         return new
 
-    def _expect(self, entry: Entry) -> None:
-        """See to it that the loop is awake when *entry* is due."""
+    def _expect(self, due_us: int | None) -> None:
+        """See to it that the loop is awake at *due_us*."""
         loop = self._loop
-        if loop is not None and entry.due_us is not None:
-            loop.expect(entry.due_us)
+        if loop is not None and due_us is not None:
+            loop.expect(due_us)
 
     def _loop_or_error(self) -> Loop:
         loop = self._loop
-        if loop is None or not self.running:
+        if loop is None:
+            self._say_left_behind()
             raise SchedulerNotRunningError
         return loop
+
+    def after_fork_in_child(self) -> None:
+        """Be stopped: the threads stayed behind in the parent.  Called by the fork itself."""
+        self._lifecycle = threading.Lock()
+        self._left_behind = self._loop is not None
+        self._loop = None
+        self._ended = Waker()
+        self._tracker.forget_runs()
+
+    def _say_left_behind(self) -> None:
+        """Say once, in a forked child, that this scheduler does not run here."""
+        if self._left_behind:
+            self._left_behind = False
+            log.warning(
+                "the scheduler was started before this process (%d) was forked, and runs in its"
+                " parent only; start() starts it here as well",
+                os.getpid(),
+            )
 
     def _tell(self, code: int) -> None:
         if self._listeners.mask & code:

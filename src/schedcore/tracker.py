@@ -6,12 +6,14 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 from schedcore.clock import SECOND, Clock, Patience, Waker, from_us
 from schedcore.errors import RunLookupError
 from schedcore.events import (
+    EVENT_JOB_CANCELLED,
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
@@ -22,10 +24,12 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors.base import Executor
+from schedcore.forks import hold_while_forking
+from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.planning import Backlog
-from schedcore.run import Outcome, Run, RunRecord, short_repr
+from schedcore.run import Outcome, Run, RunRecord, record_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,11 @@ class Tracker:
         history: Where outcomes are recorded; owned by this tracker from now on.
         listeners: Who is told of outcomes.
         executors: Where runs are executed, by name.
+        random: Source of the jitter of retries.
+        log: Where it is said what became of runs that did not go well.
+
+    Attributes:
+        expect: Called with the time at which :meth:`ring` is wanted, in microseconds.
     """
 
     def __init__(
@@ -48,97 +57,87 @@ class Tracker:
         history: History,
         listeners: Listeners,
         executors: Mapping[str, Executor],
+        random: Random,
+        log: logging.Logger = log,
     ) -> None:
+        self._log = log
         self._clock = clock
         self._history = history
         self._listeners = listeners
         self._executors = executors
-        # Guards all below, and the history: an outcome and the slot it frees appear together.
-        self._lock = threading.Lock()
-        self._live: dict[str, list[Run]] = {}
-        self._behind: dict[int, deque[Run]] = {}
-        self._leaving: set[str] = set()
-        self._waiting_for_idle: list[Waker] = []
+        self._random = random
+        self.expect: Callable[[int], None] = lambda _due_us: None
         # Ids go on growing over restarts, since no clock is set back by all the runs so far.
         self._ids = itertools.count(clock.now_us())
+        # Guards all below, and the history: an outcome and the slot it frees appear together.
+        self._lock = threading.Lock()
+        hold_while_forking(self)
+        self.forget_runs()
+
+    def data_lock(self) -> threading.Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
+
+    def forget_runs(self) -> None:
+        """Forget the runs that wait or are under way: in a forked child they are the parent's."""
+        self._live: dict[str, list[Run]] = {}
+        self._behind: dict[str, deque[Run]] = {}
+        self._leaving: set[str] = set()
+        self._waiting_for_idle: list[Waker] = []
+        # A run that has not begun is to be tried again then; one that has, is then given up.
+        self._alarms: DueQueue[int] = DueQueue()
+        self._alarmed: dict[int, Run] = {}
 
     # Letting in
 
     def admit(self, job: Job, due: Sequence[int]) -> Run | None:
-        """Return the run to submit for fire times that are due, or None if they are skipped.
+        """Return the run to submit for fire times that are due, or None if none is to start now.
 
         Of several, the later ones wait behind the first and follow it one by one.
+        At ``max_instances``, the job's ``overlap`` decides.
         """
+        given_up = None
         with self._lock:
             live = self._live.get(job.id)
             if live is None:
                 live = self._live[job.id] = []
-            elif len(live) >= job.max_instances:
-                self._record_skip(job, due)
-                live = None
+            elif len(live) >= job.options.max_instances:
+                if job.options.overlap == "cancel":
+                    given_up = live[0]
+                elif job.options.overlap == "queue" and job.id not in self._behind:
+                    self._behind[job.id] = deque((Run(next(self._ids), job, due[-1]),))
+                    due = due[:-1]
+                    live = None
+                else:
+                    live = None
             if live is not None:
                 run = Run(next(self._ids), job, due[0])
                 live.append(run)
                 if len(due) > 1:
-                    self._behind[run.id] = deque(Run(next(self._ids), job, t) for t in due[1:])
-                return run
-        self._tell_skip(job, due)
-        return None
+                    behind = self._behind.setdefault(job.id, deque())
+                    behind.extend(Run(next(self._ids), job, t) for t in due[1:])
+        if live is None:
+            self._skip(job, due)
+            return None
+        if given_up is not None:
+            self._give_up(given_up, Outcome.CANCELLED)
+        return run
 
     def admit_now(self, job: Job) -> Run | None:
         """Return a run made to be waited for, due now, or None if ``max_instances`` run already."""
         now_us = self._clock.now_us()
         with self._lock:
             live = self._live.setdefault(job.id, [])
-            if len(live) >= job.max_instances:
-                self._record_skip(job, (now_us,))
-                skipped = True
-            else:
-                skipped = False
+            if len(live) < job.options.max_instances:
                 run = Run(next(self._ids), job, now_us, threading.Event())
                 live.append(run)
-        if skipped:
-            self._tell_skip(job, (now_us,))
-            return None
-        return run
+                return run
+        self._skip(job, (now_us,))
+        return None
 
     def is_working_off(self, job_id: str) -> bool:
-        """Tell whether runs of this job wait behind one that is under way."""
-        if not self._behind:
-            return False
-        with self._lock:
-            return any(run.id in self._behind for run in self._live.get(job_id, ()))
-
-    def pass_over(self, job: Job, outcome: Outcome, backlog: Backlog, now_us: int) -> None:
-        """Record fire times that do not run: missed, or coalesced into one that does."""
-        late_us = now_us - backlog.first_us
-        with self._lock:
-            self._history.add(
-                RunRecord(
-                    None,
-                    job.id,
-                    outcome,
-                    backlog.first_us,
-                    late_us=late_us,
-                    occurrences=backlog.occurrences,
-                )
-            )
-        if outcome is Outcome.MISSED:
-            log.warning(
-                "job %r missed %d run(s): due at %s, %.3f s late, and misfire_grace_time is %s s",
-                job.id,
-                backlog.occurrences,
-                from_us(backlog.first_us).isoformat(),
-                late_us / SECOND,
-                job.misfire_grace_time,
-            )
-            if self._listeners.mask & EVENT_JOB_MISSED:
-                due = from_us(backlog.first_us)
-                self._listeners.emit(
-                    JobExecutionEvent(
-                        EVENT_JOB_MISSED, job.id, due, occurrences=backlog.occurrences
-                    )
-                )
+        """Tell whether runs of this job wait for others of it to end."""
+        return bool(self._behind) and job_id in self._behind
 
     def submit(self, name: str, runs: Sequence[Run]) -> None:
         """Hand runs that were let in to an executor; if it refuses them, they end as failed."""
@@ -153,106 +152,143 @@ class Tracker:
                 times = (from_us(run.due_us),)
                 self._listeners.emit(JobSubmissionEvent(EVENT_JOB_SUBMITTED, run.job.id, times))
 
+    def pass_over(self, job: Job, outcome: Outcome, backlog: Backlog, now_us: int) -> None:
+        """Record fire times that do not run: missed, paused, or coalesced into one that does."""
+        late_us = now_us - backlog.first_us
+        with self._lock:
+            self._history.add(
+                RunRecord(
+                    None,
+                    job.id,
+                    outcome,
+                    backlog.first_us,
+                    late_us=late_us,
+                    occurrences=backlog.occurrences,
+                )
+            )
+        if outcome is Outcome.MISSED:
+            self._log.warning(
+                "job %r missed %d run(s): due at %s, %.3f s late, and misfire_grace_time is %s s",
+                job.id,
+                backlog.occurrences,
+                from_us(backlog.first_us).isoformat(),
+                late_us / SECOND,
+                job.misfire_grace_time,
+            )
+            self._tell_missed(job.id, backlog)
+
     # Reporter: called by executors
 
     def begin(self, run: Run) -> bool:
         """Say that *run* begins now; False: it was called off, and is not to be called."""
-        run.started_us = self._clock.now_us()
-        if run.called_off:
-            self._close(run, self._cancelled(run))
-            return False
-        return True
+        run.started_us = now_us = self._clock.now_us()
+        timeout = run.job.options.timeout
+        if timeout is not None and not run.cancelled:
+            self._set_alarm(run, now_us + round(timeout * SECOND))
+        # Read after started_us was written: whoever cancels writes and reads the other way round.
+        return not run.cancelled
 
     def end(self, run: Run, value: Any, error: BaseException | None) -> None:
         """Say that *run* ended now, with what its function returned or raised."""
-        started_us = run.started_us
         now_us = self._clock.now_us()
-        late_us = 0 if started_us is None else started_us - run.due_us
         if error is None:
-            record = RunRecord(
-                run.id,
-                run.job.id,
-                Outcome.EXECUTED,
-                run.due_us,
-                started_us,
-                now_us,
-                late_us,
-                1,
-                None if value is None else short_repr(value),
-            )
-        else:
-            record = RunRecord(
-                run.id,
-                run.job.id,
-                Outcome.FAILED,
-                run.due_us,
-                started_us,
-                now_us,
-                late_us,
-                error_type=type(error).__qualname__,
-                error_text=_text_of(error),
-            )
-        if not self._close(run, record):
+            if self._close(run, record_of(run, Outcome.EXECUTED, now_us, value)):
+                self._tell_end(run, EVENT_JOB_EXECUTED, value, None)
             return
-        if error is not None:
-            log.error("job %r raised; it stays scheduled", run.job.id, exc_info=error)
-        code = EVENT_JOB_EXECUTED if error is None else EVENT_JOB_ERROR
-        if self._listeners.mask & code:
-            self._listeners.emit(
-                JobExecutionEvent(code, run.job.id, run.scheduled_time, run.id, value, error)
+        retry = run.job.options.retry
+        if retry is not None and not run.cancelled and retry.wants(error, run.attempt):
+            self._try_again(run, error, now_us + retry.delay_us(run.attempt, self._random))
+            return
+        if self._close(run, record_of(run, Outcome.FAILED, now_us, error=error)):
+            self._log.error("job %r raised; it stays scheduled", run.job.id, exc_info=error)
+            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Say that the process of *run* ended before the run did, as *error* tells."""
+        if self._close(run, record_of(run, Outcome.LOST, self._clock.now_us(), error=error)):
+            self._log.error("job %r lost a run: %s", run.job.id, error)
+            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+
+    def shed(self, run: Run) -> None:
+        """Say that there is no room for *run*."""
+        if self._close(run, record_of(run, Outcome.SHED, self._clock.now_us())):
+            self._log.warning(
+                "job %r lost a run: the executor %r is full", run.job.id, run.job.executor
             )
+            self._tell_missed(run.job.id, Backlog(run.due_us, 1))
 
-    # Calling off
+    # Time, and calling off
 
-    def cancel(self, run_id: int) -> bool:
-        """Call off a run that has not begun; return False if it is under way.
+    def ring(self, now_us: int) -> int | None:
+        """Submit the retries that are due, and give up runs that took too long.
+
+        Returns:
+            When to call again, in microseconds since the Unix epoch, or None.
+        """
+        if not self._alarmed:
+            return None
+        with self._lock:
+            due = [self._alarmed.pop(i) for i in self._alarms.pop_due(now_us, len(self._alarmed))]
+            # Told apart under the lock: a run that raises just now turns from one to the other.
+            retries = [run for run in due if run.started_us is None]
+            overlong = [run for run in due if run.started_us is not None]
+            next_us = self._alarms.first_due()
+        for run in retries:
+            self.submit(run.job.options.executor, (run,))
+        for run in overlong:
+            self._give_up(run, Outcome.TIMED_OUT)
+        return next_us
+
+    def cancel(self, run_id: int) -> None:
+        """Give up a run, whether it waits or is under way.
 
         Raises:
             RunLookupError: if no run with this id waits or is under way.
         """
-        run = self._find(run_id)
-        run.called_off = True
-        if run.started_us is None:
-            self._close(run, self._cancelled(run))
-            return True
-        return False
+        with self._lock:
+            waiting = [run for runs in self._behind.values() for run in runs]
+            live = [run for runs in self._live.values() for run in runs]
+        for run in live:
+            if run.id == run_id and self._give_up(run, Outcome.CANCELLED):
+                return
+        for run in waiting:
+            if run.id == run_id and self._drop_waiting(run):
+                return
+        raise RunLookupError(run_id)
 
     def cancel_waiting(self) -> None:
         """Call off every run that has not begun."""
         with self._lock:
-            waiting = [run for live in self._live.values() for run in live]
-            self._behind, behind = {}, self._behind
-            for runs in behind.values():
-                for run in runs:
-                    self._history.add(self._cancelled(run))
-        for run in waiting:
-            run.called_off = True
+            behind = [run for runs in self._behind.values() for run in runs]
+            live = [run for runs in self._live.values() for run in runs]
+        for run in behind:
+            self._drop_waiting(run)
+        for run in live:
             if run.started_us is None:
-                self._close(run, self._cancelled(run))
+                self._give_up(run, Outcome.CANCELLED)
 
     def live(self) -> list[Run]:
-        """Return the runs that wait in an executor or are under way."""
+        """Return the runs that wait in an executor, wait to be tried again, or are under way."""
         with self._lock:
             return [run for live in self._live.values() for run in live]
 
+    def running_jobs(self) -> set[str]:
+        """Return the ids of the jobs that have such runs."""
+        with self._lock:
+            return {job_id for job_id, live in self._live.items() if live}
+
     def wait_until_idle(self, timeout: float | None) -> bool:
-        """Block until no run waits or is under way, or *timeout* seconds are over; say which."""
+        """Block until there are no such runs, or *timeout* seconds are over; say which."""
         patience = Patience(timeout)
-        while self.live():
+        while True:
             waker = Waker()
             with self._lock:
-                self._waiting_for_idle.append(waker)
-                if not self._live:
+                if not any(self._live.values()):
                     return True
+                self._waiting_for_idle.append(waker)
             left = patience.left()
             if not waker.sleep(-1 if left is None else left):
                 return False
-        return True
-
-    def running_jobs(self) -> set[str]:
-        """Return the ids of the jobs that wait in an executor or are under way."""
-        with self._lock:
-            return {job_id for job_id, live in self._live.items() if live}
 
     # The ledger
 
@@ -292,43 +328,100 @@ class Tracker:
                 return False
             live.remove(run)
             self._history.add(record)
-            if self._behind and (behind := self._behind.pop(run.id, None)):
-                follower = behind.popleft()
+            if run.id in self._alarmed:
+                del self._alarmed[run.id]
+                self._alarms.remove(run.id)
+            if self._behind and job_id in self._behind:
+                follower = self._next_behind(job_id)
                 live.append(follower)
-                if behind:
-                    self._behind[follower.id] = behind
             if not live:
-                del self._live[job_id]
-                if job_id in self._leaving:
-                    self._leaving.discard(job_id)
-                    self._history.job_removed(job_id)
-                if not self._live:
-                    while self._waiting_for_idle:
-                        self._waiting_for_idle.pop().wake()
+                self._none_live(job_id)
         run.settle(record)
         if follower is not None:
             self.submit(follower.job.options.executor, (follower,))
         return True
 
-    def _cancelled(self, run: Run) -> RunRecord:
-        now_us = self._clock.now_us()
-        return RunRecord(
-            run.id,
+    def _next_behind(self, job_id: str) -> Run:
+        behind = self._behind[job_id]
+        follower = behind.popleft()
+        if not behind:
+            del self._behind[job_id]
+        return follower
+
+    def _none_live(self, job_id: str) -> None:
+        del self._live[job_id]
+        if job_id in self._leaving:
+            self._leaving.discard(job_id)
+            self._history.job_removed(job_id)
+        if not self._live:
+            while self._waiting_for_idle:
+                self._waiting_for_idle.pop().wake()
+
+    def _give_up(self, run: Run, outcome: Outcome) -> bool:
+        """End *run* whatever it is doing: it is recorded, its slot is free, and it is told."""
+        run.cancelled = True
+        if not self._close(run, record_of(run, outcome, self._clock.now_us())):
+            return False
+        self._log.warning("job %r: run %d %s", run.job.id, run.id, outcome.value.replace("_", " "))
+        if run.started_us is not None:
+            try:
+                self._executors[run.job.options.executor].abandon(run)
+            except BaseException:
+                self._log.exception("executor %r failed to give up a run", run.job.options.executor)
+        if outcome is Outcome.TIMED_OUT:
+            error = TimeoutError(f"the run took longer than timeout={run.job.timeout} s")
+            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+        else:
+            self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
+        return True
+
+    def _drop_waiting(self, run: Run) -> bool:
+        """Cancel a run that waits behind another of its job; False if it does not any more."""
+        with self._lock:
+            behind = self._behind.get(run.job.id)
+            if behind is None or run not in behind:
+                return False
+            behind.remove(run)
+            if not behind:
+                del self._behind[run.job.id]
+            self._history.add(record_of(run, Outcome.CANCELLED, self._clock.now_us()))
+        self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
+        return True
+
+    def _try_again(self, run: Run, error: BaseException, due_us: int) -> None:
+        self._log.warning(
+            "job %r raised %s: %s; attempt %d of %d follows",
             run.job.id,
-            Outcome.CANCELLED,
-            run.due_us,
-            ended_us=now_us,
-            late_us=max(0, now_us - run.due_us),
+            type(error).__name__,
+            error,
+            run.attempt + 1,
+            1 + (run.job.retry.count if run.job.retry else 0),
         )
+        self._set_alarm(run, due_us, again=True)
 
-    def _record_skip(self, job: Job, due: Sequence[int]) -> None:
+    def _set_alarm(self, run: Run, due_us: int, again: bool = False) -> None:
+        with self._lock:
+            if run not in self._live.get(run.job.id, ()):
+                return
+            if again:
+                run.attempt += 1
+                run.started_us = None
+            self._alarmed[run.id] = run
+            self._alarms.put(run.id, due_us)
+        self.expect(due_us)
+
+    def _skip(self, job: Job, due: Sequence[int]) -> None:
+        """Record and tell fire times that come to nothing because of runs under way."""
+        if not due:  # the only one waits behind them
+            return
         late_us = max(0, self._clock.now_us() - due[0])
-        self._history.add(
-            RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due))
-        )
-
-    def _tell_skip(self, job: Job, due: Sequence[int]) -> None:
-        log.warning(
+        with self._lock:
+            self._history.add(
+                RunRecord(
+                    None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due)
+                )
+            )
+        self._log.warning(
             "job %r skipped %d run(s): max_instances=%d run already",
             job.id,
             len(due),
@@ -338,16 +431,15 @@ class Tracker:
             times = tuple(from_us(t) for t in due)
             self._listeners.emit(JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, times))
 
-    def _find(self, run_id: int) -> Run:
-        for run in self.live():
-            if run.id == run_id:
-                return run
-        raise RunLookupError(run_id)
+    def _tell_missed(self, job_id: str, backlog: Backlog) -> None:
+        if self._listeners.mask & EVENT_JOB_MISSED:
+            due = from_us(backlog.first_us)
+            self._listeners.emit(
+                JobExecutionEvent(EVENT_JOB_MISSED, job_id, due, occurrences=backlog.occurrences)
+            )
 
-
-def _text_of(error: BaseException) -> str:
-    """Return the error's text, bounded, whatever its ``__str__`` does."""
-    try:
-        return str(error)[:500]
-    except BaseException as broken:  # noqa: BLE001 — a user's __str__ may raise anything
-        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
+    def _tell_end(self, run: Run, code: int, value: Any, error: BaseException | None) -> None:
+        if self._listeners.mask & code:
+            self._listeners.emit(
+                JobExecutionEvent(code, run.job.id, run.scheduled_time, run.id, value, error)
+            )

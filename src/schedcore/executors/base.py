@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from types import CoroutineType
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from schedcore.run import Run, call
@@ -20,6 +19,14 @@ class Reporter(Protocol):
         """Say that *run* ended now, with what its function returned or raised."""
         ...
 
+    def shed(self, run: Run) -> None:
+        """Say that there is no room for *run*: it was not taken."""
+        ...
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Say that the process of *run* ended before the run did, as *error* tells."""
+        ...
+
 
 class Executor(Protocol):
     """Runs runs.  Thread-safe."""
@@ -29,6 +36,13 @@ class Executor(Protocol):
 
         Each is told to *reporter*: its beginning if it comes to that, and its end, once.
         Whatever a run raises, ``BaseException`` included, is its end and not that of a worker.
+        """
+        ...
+
+    def abandon(self, run: Run) -> None:
+        """Make up for a run that was given up, and stop it if that can be done.
+
+        Its end is not waited for any more; a report of it is not heard.
         """
         ...
 
@@ -48,16 +62,7 @@ def perform(run: Run, reporter: Reporter) -> None:
         return
     try:
         value = call(run)
-        if type(value) is CoroutineType:
-            value = run_coroutine(value)
     except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
         reporter.end(run, None, error)
     else:
         reporter.end(run, value, None)
-
-
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine that a function returned in a thread, on an event loop made for it."""
-    import asyncio  # 28 ms, and seldom needed here
-
-    return asyncio.run(coroutine)

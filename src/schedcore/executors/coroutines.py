@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schedcore.executors.base import Reporter
+from schedcore.forks import tell_in_child
 from schedcore.run import Run, call_async
 
 if TYPE_CHECKING:
@@ -22,21 +22,32 @@ class CoroutineLoop:
 
     def __init__(self, name: str = "schedcore-coroutines") -> None:
         self._name = name
+        self.after_fork_in_child()
+        tell_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Start from nothing: the event loop stayed behind in the parent."""
         self._lock = threading.Lock()
         self._running: _Loop | None = None
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run as tasks; return at once."""
         with self._lock:
-            if self._running is None or self._running.pid != os.getpid():
+            if self._running is None:
                 self._running = _Loop(self._name)
             self._running.submit(runs, reporter)
+
+    def abandon(self, run: Run) -> None:
+        """Cancel the run's task."""
+        running = self._running
+        if running is not None:
+            running.cancel(run)
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
         with self._lock:
             running, self._running = self._running, None
-        if running is not None and running.pid == os.getpid():
+        if running is not None:
             running.shutdown(timeout)
 
 
@@ -46,15 +57,17 @@ class _Loop:
     def __init__(self, name: str) -> None:
         import asyncio  # 28 ms, for those who have coroutine functions
 
-        self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Run] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         self._loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
+
+    def cancel(self, run: Run) -> None:
+        self._loop.call_soon_threadsafe(self._cancel_task, run)
 
     def shutdown(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
@@ -76,11 +89,11 @@ class _Loop:
     def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
         for run in runs:
             task = self._loop.create_task(_perform(run, reporter))
-            self._tasks.add(task)
+            self._tasks[task] = run
             task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if self._closing and not self._tasks:
             self._loop.stop()
 
@@ -94,6 +107,11 @@ class _Loop:
         for task in self._tasks:
             task.cancel()
         self._close()
+
+    def _cancel_task(self, run: Run) -> None:
+        for task, its_run in self._tasks.items():
+            if its_run is run:
+                task.cancel()
 
 
 async def _perform(run: Run, reporter: Reporter) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from concurrent.futures import Executor as FuturesExecutor
-from concurrent.futures import Future, ProcessPoolExecutor, wait
 from typing import Any
 
 from schedcore.executors.base import Reporter, perform
@@ -38,6 +38,9 @@ class FuturesAdapter:
             self._pending.add(future)
             future.add_done_callback(self._pending.discard)
 
+    def abandon(self, run: Run) -> None:
+        """Do nothing: a future that runs cannot be stopped, and its worker is the pool's."""
+
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun."""
         pending = list(self._pending)
@@ -66,7 +69,10 @@ def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, 
 
 def _report(run: Run, reporter: Reporter, future: Future[Any]) -> None:
     if future.cancelled():
-        reporter.end(run, None, RuntimeError("the run was dropped at shutdown"))
+        reporter.lost(run, RuntimeError("dropped at shutdown, after it was handed over"))
         return
     error = future.exception()
-    reporter.end(run, None if error else future.result(), error)
+    if isinstance(error, BrokenExecutor):
+        reporter.lost(run, error)
+    else:
+        reporter.end(run, None if error else future.result(), error)

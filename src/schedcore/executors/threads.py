@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -11,18 +10,30 @@ from collections.abc import Sequence
 from schedcore.clock import Patience, Waker
 from schedcore.errors import InvalidOptionError
 from schedcore.executors.base import Reporter, perform
+from schedcore.forks import tell_in_child
 from schedcore.run import Run
+
+
+class _Worker(Waker):
+    """One thread, asleep when there is nothing to do."""
+
+    __slots__ = ("abandoned", "run", "thread")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run: Run | None = None
+        self.abandoned = False
+        self.thread = threading.current_thread()
 
 
 class _Crew:
     """The threads and the queue between two shutdowns."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.queue: deque[tuple[Run, Reporter]] = deque()
         # The last to fall asleep is woken first: few threads, and those with warm caches.
-        self.idle: list[Waker] = []
-        self.threads: list[threading.Thread] = []
+        self.idle: list[_Worker] = []
+        self.workers: list[_Worker] = []
         self.closing = False
 
 
@@ -35,18 +46,26 @@ class ThreadPool:
 
     Args:
         max_workers: How many runs may be under way at once, 1 or more.
+        max_queue: How many runs may wait for a thread; more are shed, each with a recorded
+            outcome.  None: any number.
         name: What the threads' names begin with.
 
     Raises:
-        InvalidOptionError: if *max_workers* is not a whole number of 1 or more.
+        InvalidOptionError: if a bound is not a whole number of 1 or more.
     """
 
-    def __init__(self, max_workers: int = 10, name: str = "schedcore") -> None:
-        if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-            raise InvalidOptionError("max_workers", max_workers, "a whole number of 1 or more")
-        self.max_workers = max_workers
+    def __init__(
+        self, max_workers: int = 10, max_queue: int | None = None, name: str = "schedcore"
+    ) -> None:
+        self.max_workers = _whole("max_workers", max_workers)
+        self.max_queue = None if max_queue is None else _whole("max_queue", max_queue)
         self._name = name
         self._numbers = itertools.count(1)
+        self.after_fork_in_child()
+        tell_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
         self._lock = threading.Lock()
         self._crew = _Crew()
 
@@ -54,19 +73,36 @@ class ThreadPool:
         """Take *runs* to be run; return at once.
 
         Raises:
-            RuntimeError: if no thread at all can be started.
+            RuntimeError: if no thread at all can be started; then none of *runs* was taken.
         """
+        shed: Sequence[Run] = ()
         with self._lock:
-            if self._crew.pid != os.getpid():  # the threads stayed behind in the parent
-                self._crew = _Crew()
             crew = self._crew
+            if self.max_queue is not None:
+                # An idle or yet unstarted thread takes a run out of the queue at once.
+                room = self.max_queue - len(crew.queue) + self._free_workers(crew)
+                runs, shed = runs[: max(0, room)], runs[max(0, room) :]
             crew.queue.extend([(run, reporter) for run in runs])
+        for run in shed:
+            reporter.shed(run)
         try:
             self._rouse(crew)
         except RuntimeError:
             with self._lock:
                 crew.queue = deque(item for item in crew.queue if item[0] not in runs)
             raise
+
+    def abandon(self, run: Run) -> None:
+        """Let another thread take the place of the one that is busy with *run*."""
+        with self._lock:
+            crew = self._crew
+            for worker in crew.workers:
+                if worker.run is run:
+                    worker.abandoned = True
+                    crew.workers.remove(worker)
+                    break
+        if crew.queue:
+            self._rouse(crew)
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the runs that were submitted, waiting up to *timeout* seconds (None: no limit).
@@ -75,44 +111,49 @@ class ThreadPool:
         """
         with self._lock:
             crew, self._crew = self._crew, _Crew()
-        if crew.pid != os.getpid():
-            return
-        crew.closing = True
+            crew.closing = True
         if timeout is not None and timeout <= 0:
             crew.queue.clear()
         _wake_all(crew)
-        _join(crew, timeout)
+        patience = Patience(timeout)
+        # Those that are left may start others, as long as runs wait.
+        while (busy := _others(crew)) and patience.left() != 0:
+            busy[0].join(patience.left())
         crew.queue.clear()
+
+    def _free_workers(self, crew: _Crew) -> int:
+        busy = sum(worker.run is not None for worker in crew.workers)
+        return self.max_workers - busy
 
     def _rouse(self, crew: _Crew) -> None:
         """Get one more thread to look at the queue, if there is one or one may be started."""
         try:
             crew.idle.pop().wake()
         except IndexError:
-            if len(crew.threads) < self.max_workers:
-                self._start_thread(crew)
+            if len(crew.workers) < self.max_workers:
+                self._start_worker(crew)
 
-    def _start_thread(self, crew: _Crew) -> None:
+    def _start_worker(self, crew: _Crew) -> None:
         with self._lock:
-            if len(crew.threads) >= self.max_workers:
+            if len(crew.workers) >= self.max_workers:
                 return
-            thread = threading.Thread(
+            worker = _Worker()
+            worker.thread = threading.Thread(
                 target=self._work,
-                args=(crew,),
+                args=(crew, worker),
                 name=f"{self._name}-{next(self._numbers)}",
                 daemon=True,
             )
             try:
-                thread.start()
+                worker.thread.start()
             except RuntimeError:  # the system has no more threads: the ones there are must do
-                if not crew.threads:
+                if not crew.workers:
                     raise
                 return
-            crew.threads.append(thread)
+            crew.workers.append(worker)
 
-    def _work(self, crew: _Crew) -> None:
-        me = Waker()
-        while True:
+    def _work(self, crew: _Crew, me: _Worker) -> None:
+        while not me.abandoned:
             try:
                 run, reporter = crew.queue.popleft()
             except IndexError:
@@ -120,13 +161,15 @@ class ThreadPool:
                     return
                 _sleep(crew, me)
                 continue
+            me.run = run
             if crew.queue:
                 self._rouse(crew)
             perform(run, reporter)
+            me.run = None
             del run, reporter  # an idle thread keeps nothing alive
 
 
-def _sleep(crew: _Crew, me: Waker) -> None:
+def _sleep(crew: _Crew, me: _Worker) -> None:
     """Sleep until there is work, or the crew is closing."""
     crew.idle.append(me)
     if crew.queue or crew.closing:
@@ -139,6 +182,13 @@ def _sleep(crew: _Crew, me: Waker) -> None:
     me.sleep()
 
 
+def _others(crew: _Crew) -> list[threading.Thread]:
+    """Return the crew's threads that live, but for the one that calls this."""
+    me = threading.current_thread()
+    threads = [worker.thread for worker in list(crew.workers)]
+    return [thread for thread in threads if thread is not me and thread.is_alive()]
+
+
 def _wake_all(crew: _Crew) -> None:
     while crew.idle:
         try:
@@ -147,9 +197,7 @@ def _wake_all(crew: _Crew) -> None:
             return
 
 
-def _join(crew: _Crew, timeout: float | None) -> None:
-    """Wait for the threads to end, but for the one that calls this."""
-    patience = Patience(timeout)
-    for thread in list(crew.threads):
-        if thread is not threading.current_thread():
-            thread.join(patience.left())
+def _whole(option: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidOptionError(option, value, "a whole number of 1 or more")
+    return value

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from schedcore.errors import ConflictingIdError, JobLookupError
+from schedcore.forks import hold_while_forking
 from schedcore.heap import DueQueue
 from schedcore.stores.base import Entry, Swap
 
@@ -21,6 +22,11 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
         self._queue: DueQueue[str] = DueQueue()
+        hold_while_forking(self)
+
+    def data_lock(self) -> threading.Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
 
     def add(self, entries: Sequence[Entry], replace: bool) -> None:
         """Store new jobs, all or none; see :meth:`Store.add <schedcore.stores.base.Store.add>`."""

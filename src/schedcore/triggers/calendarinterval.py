@@ -88,6 +88,12 @@ class CalendarIntervalTrigger(ZonedTrigger):
         set_slot(self, "_jitter", jitter_of(jitter))
 
     @property
+    def time_us(self) -> int:
+        """The time of day, in microseconds since midnight."""
+        hour, minute, second = self._time
+        return (hour * 3600 + minute * 60 + second) * SECOND
+
+    @property
     def start_date(self) -> date | None:
         """The first date, or None if it is to be set when the job is added."""
         return None if self._anchor_day is None else date_of(self._anchor_day)
@@ -108,8 +114,7 @@ class CalendarIntervalTrigger(ZonedTrigger):
         if self._anchor_day is None:
             return self.bound_to(after_us).next_us(after_us)
         wall_us = self._zone.wall_after(after_us)
-        hour, minute, second = self._time
-        time_us = (hour * 3600 + minute * 60 + second) * SECOND
+        time_us = self.time_us
         # Rounded up: a day whose time of day lies before the wall clock is over.
         found = self._day_from(-((time_us - wall_us) // DAY_US))
         if found is None:

@@ -7,6 +7,7 @@ Every answer costs a few table look-ups, whatever the distance.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 
 from schedcore.triggers.yeardays import DayRule, Days
@@ -26,18 +27,13 @@ class Schedule:
 
     __slots__ = (
         "_first",
-        "_first_minute",
-        "_first_second",
-        "_next_hour",
-        "_next_minute",
         "_next_second",
+        "_starts",
         "days",
         "elapsed",
         "every_day",
-        "hours",
-        "minutes",
         "rule",
-        "seconds",
+        "times",
     )
 
     def __init__(
@@ -49,14 +45,12 @@ class Schedule:
         elapsed: bool,
     ) -> None:
         self.rule, self.elapsed = rule, elapsed
-        self.hours, self.minutes, self.seconds = hours, minutes, seconds
+        self.times = hours, minutes, seconds
         self.every_day = rule.is_every_day()
         self.days = Days(rule)
-        self._next_hour = _successors(hours, 24)
-        self._next_minute = _successors(minutes, 60)
-        self._next_second = _successors(seconds, 60)
-        self._first_minute, self._first_second = minutes[0] * 60, seconds[0]
-        self._first = hours[0] * 3600 + minutes[0] * 60 + seconds[0]
+        self._starts = _minute_starts(hours, minutes)
+        self._next_second = _successors(seconds)
+        self._first = self._starts[0] + seconds[0]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schedule) and self._identity() == other._identity()
@@ -65,54 +59,73 @@ class Schedule:
         return hash(self._identity())
 
     def _identity(self) -> tuple[object, ...]:
-        return (self.rule, self.hours, self.minutes, self.seconds, self.elapsed)
+        return (self.rule, self.times, self.elapsed)
 
     def can_fire(self) -> bool:
         """Return whether there is any match from 1970 to 9999."""
         return self.every_day or self.days.any()
 
     def next_from(self, wall: int) -> int | None:
-        """Return the first match that is *wall* or later, in wall seconds from 1970 on."""
-        day, rest = divmod(wall if wall > 0 else 0, DAY_SECONDS)
-        time = self._time_from(rest)
-        if time is None:
+        """Return the first match that is *wall* or later; *wall* is 0 (1970) or more."""
+        day = wall // DAY_SECONDS
+        rest = wall - day * DAY_SECONDS
+        starts = self._starts
+        second = rest % 60
+        rest -= second
+        following = self._next_second[second]
+        # A minute whose seconds are over is as good as any time up to the next minute.
+        place = bisect_left(starts, rest if following < 60 else rest + 1)
+        if place == len(starts):
             day += 1
             time = self._first
-        if not self.every_day:
-            found = self.days.next_from(day)
-            if found is None:
-                return None
-            if found != day:
-                day, time = found, self._first
-        return day * DAY_SECONDS + time
+        else:
+            time = starts[place]
+            time += following if time == rest else self._next_second[0]
+        if self.every_day:
+            return day * DAY_SECONDS + time
+        found = self.days.next_from(day)
+        if found is None:
+            return None
+        return found * DAY_SECONDS + (time if found == day else self._first)
 
-    def _time_from(self, rest: int) -> int | None:
-        """Return the first time of day that is *rest* or later, in seconds, or None."""
-        hour, rest = divmod(rest, 3600)
-        found = self._next_hour[hour]
-        if found == hour:
-            minute, second = divmod(rest, 60)
-            at = self._next_minute[minute]
-            if at == minute:
-                second = self._next_second[second]
-                if second < 60:
-                    return hour * 3600 + minute * 60 + second
-                at = self._next_minute[minute + 1]
-            if at < 60:
-                return hour * 3600 + at * 60 + self._first_second
-            found = self._next_hour[hour + 1]
-        if found < 24:
-            return found * 3600 + self._first_minute + self._first_second
-        return None
+    def count(self, first: int, end: int) -> int:
+        """Return how many matches lie in ``[first, end)``, in wall seconds of 0 (1970) or more."""
+        if end <= first:
+            return 0
+        first_day, end_day = first // DAY_SECONDS, end // DAY_SECONDS
+        hours, minutes, seconds = self.times
+        count = self._count_days(first_day, end_day) * len(hours) * len(minutes) * len(seconds)
+        # Of the last day, what comes before the end; of the first, not what came before.
+        if self._count_days(end_day, end_day + 1):
+            count += self._count_before(end % DAY_SECONDS)
+        if self._count_days(first_day, first_day + 1):
+            count -= self._count_before(first % DAY_SECONDS)
+        return count
+
+    def _count_days(self, first: int, end: int) -> int:
+        return end - first if self.every_day else self.days.count(first, end)
+
+    def _count_before(self, rest: int) -> int:
+        """Return how many times of day lie before *rest*."""
+        minute, seconds = rest - rest % 60, self.times[2]
+        place = bisect_left(self._starts, minute)
+        count = place * len(seconds)
+        if place < len(self._starts) and self._starts[place] == minute:
+            count += bisect_left(seconds, rest % 60)
+        return count
 
 
-@lru_cache(maxsize=1024)
-def _successors(values: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Return, for each number up to *size*, the first of *values* not below it, else *size*."""
-    table = [size] * (size + 1)
-    for value in reversed(values):
-        table[value] = value
-    for number in range(size - 1, -1, -1):
-        if table[number] == size:
-            table[number] = table[number + 1]
-    return tuple(table)
+# Shared by all schedules: a tuple of 1440 costs 11 KB then, and not 50.
+_STARTS = tuple(range(0, DAY_SECONDS, 60))
+
+
+@lru_cache(maxsize=256)
+def _minute_starts(hours: tuple[int, ...], minutes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the seconds of the day at which a minute allowed begins, ascending."""
+    return tuple([_STARTS[hour * 60 + minute] for hour in hours for minute in minutes])
+
+
+@lru_cache(maxsize=256)
+def _successors(seconds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return, for each second of a minute, the first of *seconds* not before it, or else 60."""
+    return tuple([next((s for s in seconds if s >= second), 60) for second in range(60)])

@@ -1,0 +1,27 @@
+"""Run benchmarks by name: ``python -m benchmarks triggers``; without a name, all of them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+SCENARIOS = {
+    "triggers": "next fire times, and making triggers, against APScheduler, croniter and cronsim",
+}
+"""Each is a module of this package, with a function ``main()`` that prints its tables."""
+
+
+def main(names: list[str]) -> int:
+    """Run the scenarios named, or all; return the exit status."""
+    unknown = [name for name in names if name not in SCENARIOS]
+    if unknown or "--help" in names or "-h" in names:
+        for name, about in SCENARIOS.items():
+            print(f"{name:<12} {about}")
+        return 2 if unknown and not {"--help", "-h"} & set(unknown) else 0
+    for name in names or SCENARIOS:
+        importlib.import_module(f"benchmarks.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

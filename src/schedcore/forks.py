@@ -1,0 +1,75 @@
+"""What a fork needs: whole data in the child, and someone told that the threads stayed behind.
+
+Only the forking thread lives on in the child (fork(2)): a lock that another thread held would stay
+held for ever there, over data that is half changed.  So the locks that guard data are taken before
+a fork and let go after it, in parent and child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Protocol
+from weakref import WeakSet
+
+
+class _Lock(Protocol):
+    def acquire(self) -> bool: ...
+    def release(self) -> None: ...
+
+
+class HasLock(Protocol):
+    """Something whose data a lock guards."""
+
+    def data_lock(self) -> _Lock:
+        """Return that lock; no other of these may be taken while it is held."""
+        ...
+
+
+class Forked(Protocol):
+    """Something that has to know that it is in a forked child."""
+
+    def after_fork_in_child(self) -> None:
+        """Let go of whatever belongs to the parent."""
+        ...
+
+
+_with_locks: WeakSet[HasLock] = WeakSet()
+_to_tell: WeakSet[Forked] = WeakSet()
+_held: list[_Lock] = []
+# Two threads that fork at once would take the same locks in two orders.
+_one_at_a_time = threading.Lock()
+
+
+def hold_while_forking(owner: HasLock) -> None:
+    """Take the owner's lock for the time of each fork, as long as the owner lives."""
+    _with_locks.add(owner)
+
+
+def tell_in_child(listener: Forked) -> None:
+    """Tell *listener* after each fork, in the child, as long as it lives."""
+    _to_tell.add(listener)
+
+
+def _before() -> None:
+    _one_at_a_time.acquire()
+    for owner in list(_with_locks):
+        lock = owner.data_lock()
+        lock.acquire()
+        _held.append(lock)
+
+
+def _after() -> None:
+    while _held:
+        _held.pop().release()
+    _one_at_a_time.release()
+
+
+def _after_in_child() -> None:
+    _after()
+    for listener in list(_to_tell):
+        listener.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -1,0 +1,120 @@
+"""When a run that failed is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from schedcore.clock import SECOND
+from schedcore.errors import InvalidOptionError, did_you_mean
+
+MAX_COUNT = 1_000
+LONGEST_DELAY = 7 * 86_400.0
+
+
+class Retry(NamedTuple):
+    """Tries a failed run again: after ``delay`` seconds, then ``factor`` times as long, and so on.
+
+    Each delay is lengthened at random by up to ``jitter`` times itself, so that what failed
+    together does not come back together.  The run keeps its place among ``max_instances``
+    meanwhile, and its occurrence has one outcome in the end: that of the last attempt.
+    """
+
+    count: int = 3  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    """How many times it is tried again at most, 1 to 1000."""
+    delay: float = 1.0
+    """Seconds before the first retry, 0 to a week."""
+    factor: float = 2.0
+    """By how much each delay is longer than the one before, 1 to 100."""
+    longest: float = 300.0
+    """Seconds that no delay exceeds, jitter apart; 0 to a week."""
+    jitter: float = 0.1
+    """How much of itself a delay is lengthened by at most, 0 to 1."""
+    on: tuple[str, ...] = ("Exception",)
+    """Names of the errors that are worth a retry, subclasses included: ``"ConnectionError"``, or
+    ``"package.module:Name"``.  ``Exception`` leaves out SystemExit and KeyboardInterrupt."""
+
+    def wants(self, error: BaseException, attempt: int) -> bool:
+        """Tell whether to try again after the *attempt*-th call (from 1) raised *error*."""
+        if attempt > self.count:
+            return False
+        return any(
+            kind.__qualname__ in self.on or f"{kind.__module__}:{kind.__qualname__}" in self.on
+            for kind in type(error).__mro__
+        )
+
+    def delay_us(self, attempt: int, random: Random) -> int:
+        """Return how long to wait after the *attempt*-th call, in microseconds."""
+        delay = min(self.longest, self.delay * self.factor ** min(attempt - 1, 64))
+        return round(delay * (1 + self.jitter * random.random()) * SECOND)
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "delay": (0, LONGEST_DELAY),
+    "factor": (1, 100),
+    "longest": (0, LONGEST_DELAY),
+    "jitter": (0, 1),
+}
+
+
+def retry_of(value: object) -> Retry | None:
+    """Return what the job option ``retry`` means: None, a count, a Retry, or its fields by name.
+
+    Raises:
+        InvalidOptionError: naming the field, its value and what was expected.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Retry):
+        return _checked(value._asdict())
+    if isinstance(value, Mapping):
+        return _checked(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidOptionError(
+            "retry", value, "None, how many times to try again, or a Retry (or a mapping like it)"
+        )
+    return _checked({"count": value})
+
+
+def _checked(fields: Mapping[str, Any]) -> Retry:
+    for name, value in fields.items():
+        if name not in Retry._fields:
+            known = ", ".join(Retry._fields)
+            hint = did_you_mean(str(name), Retry._fields)
+            raise InvalidOptionError(f"retry.{name}", value, f"one of {known}{hint}")
+    checked = {name: _number(name, fields[name]) for name in _BOUNDS if name in fields}
+    if "count" in fields:
+        checked["count"] = _count(fields["count"])
+    if "on" in fields:
+        checked["on"] = _names(fields["on"])
+    return Retry(**checked)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
+        raise InvalidOptionError("retry.count", value, f"a whole number from 1 to {MAX_COUNT}")
+    return value
+
+
+def _number(name: str, value: object) -> Any:
+    low, high = _BOUNDS[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidOptionError(f"retry.{name}", value, f"a number from {low:g} to {high:g}")
+    return value
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """Return names of errors, given as names or as classes, one or several."""
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    names = []
+    for kind in several:
+        if isinstance(kind, str) and kind:
+            names.append(kind)
+        elif isinstance(kind, type) and issubclass(kind, BaseException):
+            names.append(f"{kind.__module__}:{kind.__qualname__}")
+        else:
+            raise InvalidOptionError("retry.on", value, "classes of errors, or their names")
+    if not names:
+        raise InvalidOptionError("retry.on", value, "at least one class of errors")
+    return tuple(names)

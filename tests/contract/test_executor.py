@@ -1,0 +1,214 @@
+"""What every executor promises."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from schedcore import DateTrigger, Run, ThreadPool, current_run
+from schedcore.executors.coroutines import CoroutineLoop
+from schedcore.executors.futures import FuturesAdapter
+from schedcore.executors.inline import InlineExecutor
+from schedcore.job import Job, Options
+
+
+class Reports:
+    """Notes what an executor reports, and lets tests wait for it."""
+
+    def __init__(self, refuse=False):
+        self.refuse = refuse
+        self.begun, self.ended = [], []
+        self._changed = threading.Condition()
+
+    def begin(self, run):
+        self.begun.append(run.id)
+        return not self.refuse
+
+    def end(self, run, value, error):
+        with self._changed:
+            self.ended.append((run.id, value, error))
+            self._changed.notify_all()
+
+    def shed(self, run):
+        self.end(run, "shed", None)
+
+    def lost(self, run, error):
+        self.end(run, "lost", error)
+
+    def wait_for(self, count):
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.ended) >= count, 20)
+        return sorted(self.ended, key=lambda end: end[0])
+
+
+def run_of(func, number=1, args=()):
+    job = Job(f"j{number}", func, args, {}, DateTrigger("2030-01-01", "UTC"), Options())
+    return Run(number, job, 0)
+
+
+@pytest.fixture(params=["threads", "coroutines", "futures", "inline"])
+def executor(request):
+    if request.param == "futures":
+        with ThreadPoolExecutor(4) as pool:
+            yield FuturesAdapter(pool)
+        return
+    made = {"threads": ThreadPool, "coroutines": CoroutineLoop, "inline": InlineExecutor}
+    executor = made[request.param]()
+    yield executor
+    executor.shutdown(10)
+
+
+def test_a_run_is_called_with_its_arguments_and_reported_once(executor):
+    reports = Reports()
+    executor.submit([run_of(lambda *given: given, args=(1, 2))], reports)
+    assert reports.wait_for(1) == [(1, (1, 2), None)]
+    assert reports.begun == [1]
+
+
+def test_many_runs_are_each_reported(executor):
+    reports = Reports()
+    executor.submit([run_of(lambda n=n: n, n) for n in range(200)], reports)
+    assert [value for _, value, _ in reports.wait_for(200)] == list(range(200))
+
+
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt, MemoryError])
+def test_whatever_a_run_raises_is_its_end_and_the_next_one_runs(executor, raised):
+    def fail():
+        raise raised("no")
+
+    reports = Reports()
+    executor.submit([run_of(fail, 1)], reports)
+    ((_, value, error),) = reports.wait_for(1)
+    assert value is None
+    assert type(error) is raised
+    executor.submit([run_of(lambda: "fine", 2)], reports)
+    assert reports.wait_for(2)[1] == (2, "fine", None)
+
+
+def test_a_coroutine_function_runs_to_its_end(executor):
+    async def job():
+        return current_run().id
+
+    reports = Reports()
+    executor.submit([run_of(job, 7)], reports)
+    assert reports.wait_for(1) == [(7, 7, None)]
+
+
+def test_the_run_can_be_asked_for_inside(executor):
+    reports = Reports()
+    executor.submit([run_of(lambda: current_run().job_id, 3)], reports)
+    assert reports.wait_for(1) == [(3, "j3", None)]
+    with pytest.raises(LookupError, match="inside a job"):
+        current_run()
+
+
+def test_a_run_that_may_not_begin_is_not_called(executor):
+    called = []
+    reports = Reports(refuse=True)
+    executor.submit([run_of(lambda: called.append(1))], reports)
+    executor.shutdown(10)
+    assert reports.begun == [1]
+    assert called == []
+    assert reports.ended == []
+
+
+def test_shutdown_waits_for_what_was_submitted_and_a_submit_starts_afresh(executor):
+    reports = Reports()
+    executor.submit([run_of(lambda: "first", 1)], reports)
+    executor.shutdown(None)
+    assert reports.ended == [(1, "first", None)]
+    executor.submit([run_of(lambda: "second", 2)], reports)
+    assert reports.wait_for(2)[1] == (2, "second", None)
+
+
+def test_a_thread_pool_uses_no_more_threads_than_it_may():
+    pool = ThreadPool(max_workers=3, name="bounded")
+    gate, running, most = threading.Barrier(3), threading.Semaphore(3), []
+
+    def job():
+        assert running.acquire(blocking=False)  # a fourth at the same time would not get in
+        gate.wait(20)
+        most.append(threading.current_thread().name)
+        running.release()
+
+    reports = Reports()
+    pool.submit([run_of(job, n) for n in range(9)], reports)
+    assert all(error is None for _, _, error in reports.wait_for(9))
+    assert len(set(most)) == 3
+    pool.shutdown(10)
+
+
+def test_a_thread_pool_starts_threads_only_as_they_are_needed():
+    pool = ThreadPool(max_workers=10, name="lazy")
+    reports = Reports()
+    for n in range(20):
+        pool.submit([run_of(threading.get_ident, n)], reports)
+        reports.wait_for(n + 1)
+    # One thread may still be on its way to sleep when the next run comes.
+    assert len({value for _, value, _ in reports.ended}) <= 2
+    pool.shutdown(10)
+
+
+def test_a_long_run_does_not_delay_short_ones_of_the_same_batch():
+    pool = ThreadPool(max_workers=2)
+    release = threading.Event()
+    reports = Reports()
+    batch = [run_of(lambda: release.wait(20), 0)] + [run_of(lambda: None, n) for n in range(1, 50)]
+    pool.submit(batch, reports)
+    reports.wait_for(49)  # all the short ones, while the long one is still under way
+    assert 0 not in [number for number, _, _ in reports.ended]
+    release.set()
+    reports.wait_for(50)
+    pool.shutdown(10)
+
+
+def test_a_full_queue_sheds_what_is_too_much():
+    pool = ThreadPool(max_workers=1, max_queue=2)
+    release = threading.Event()
+    reports = Reports()
+    pool.submit([run_of(lambda: release.wait(20), n) for n in range(6)], reports)
+    shed = [number for number, value, _ in reports.ended if value == "shed"]
+    assert shed == [3, 4, 5]
+    release.set()
+    reports.wait_for(6)
+    pool.shutdown(10)
+
+
+def test_an_abandoned_run_frees_its_worker():
+    pool = ThreadPool(max_workers=1)
+    started, release, reports = threading.Event(), threading.Event(), Reports()
+    hanging = run_of(lambda: (started.set(), release.wait(20)), 1)
+    pool.submit([hanging], reports)
+    assert started.wait(20)
+    pool.submit([run_of(lambda: "next", 2)], reports)
+    pool.abandon(hanging)
+    assert reports.wait_for(1) == [(2, "next", None)]
+    release.set()
+    reports.wait_for(2)
+    pool.shutdown(10)
+
+
+def test_an_abandoned_coroutine_is_cancelled():
+    import asyncio
+
+    loop, started, reports = CoroutineLoop(), threading.Event(), Reports()
+
+    async def hang():
+        started.set()
+        await asyncio.sleep(3600)
+
+    hanging = run_of(hang)
+    loop.submit([hanging], reports)
+    assert started.wait(20)
+    loop.abandon(hanging)
+    ((_, _, error),) = reports.wait_for(1)
+    assert isinstance(error, asyncio.CancelledError)
+    loop.shutdown(10)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "4", True, None])
+def test_a_pool_of_no_size_is_refused(bad):
+    with pytest.raises(ValueError, match=r"max_workers=.*whole number of 1 or more"):
+        ThreadPool(max_workers=bad)
