@@ -51,6 +51,11 @@ class JobHandle:
         return self._entry
 
     @property
+    def last_seen(self) -> Entry:
+        """The same as it was when last looked at; at first, as the call that gave this left it."""
+        return self._entry
+
+    @property
     def definition(self) -> Job:
         """The immutable definition."""
         return self.entry.job

@@ -430,6 +430,25 @@ class Scheduler:
         entry = self._change(job_id, lambda old: self._drafts.modified(old, changes))
         return JobHandle(self, entry)
 
+    def update_job(self, job_id: str, changes: Callable[[Entry], Mapping[str, Any]]) -> JobHandle:
+        """Change a job by what follows from how it is at that moment.
+
+        Args:
+            job_id: Which job.
+            changes: Given the job as it is, returns changes as :meth:`modify_job` takes them; none
+                leaves it alone.  Called again if somebody else changes the job meanwhile.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if a change makes no sense.
+        """
+
+        def change(old: Entry) -> Entry:
+            wanted = changes(old)
+            return self._drafts.modified(old, wanted) if wanted else old
+
+        return JobHandle(self, self._change(job_id, change))
+
     def reschedule_job(
         self, job_id: str, trigger: str | Trigger | None = None, **trigger_args: Any
     ) -> JobHandle:

@@ -1,0 +1,88 @@
+"""The server's command: ``python -m schedhttp --config schedcore.toml``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from schedcore import InvalidOptionError
+from schedhttp import settings
+from schedhttp.settings import Settings
+
+_NO_GUNICORN = (
+    "gunicorn is not installed: pip install 'schedcore[server]' installs it;"
+    " any other WSGI server can serve schedhttp.wsgi:app, in one process"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve, and return the exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.hash_password:
+            return _hash_password()
+        chosen = _settings(given)
+        logging.basicConfig(
+            level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+    except (InvalidOptionError, ValueError) as error:
+        print(f"schedhttp: {error}", file=sys.stderr)
+        return 2
+    try:
+        from schedhttp.server import serve
+    except ModuleNotFoundError as error:
+        if error.name != "gunicorn":
+            raise
+        print(f"schedhttp: {_NO_GUNICORN}", file=sys.stderr)
+        return 1
+    serve(chosen)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="schedhttp",
+        description="Run a scheduler and serve its REST API under gunicorn.",
+        epilog="Every setting can also be given as an environment variable, SCHEDULER_....",
+    )
+    parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
+    parser.add_argument("--host", help="where to listen (127.0.0.1)")
+    parser.add_argument("--port", type=int, help="on which port (5000)")
+    parser.add_argument("--threads", type=int, help="threads that answer requests (8)")
+    parser.add_argument(
+        "--hash-password", action="store_true", help="read a password, print its hash, and end"
+    )
+    return parser
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    chosen = settings.load(given.config, os.environ)
+    if given.host is not None or given.port is not None:
+        host, _, port = chosen.bind.rpartition(":")
+        host = host if given.host is None else given.host
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        bind = f"{host}:{port if given.port is None else given.port}"
+        chosen = chosen.changed({"bind": bind})
+    if given.threads is not None:
+        chosen = chosen.changed({"threads": given.threads})
+    return chosen
+
+
+def _hash_password() -> int:
+    from werkzeug.security import generate_password_hash
+
+    asked = sys.stdin.isatty()
+    password = getpass.getpass() if asked else sys.stdin.readline().rstrip("\n")
+    if not password:
+        raise InvalidOptionError("password", password, "one character or more")
+    print(generate_password_hash(password))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The stand-alone WSGI app, and what both mounts share: from a request to its response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from werkzeug import Request, Response
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from schedcore import Scheduler
+from schedhttp import codec, routes
+from schedhttp.auth import AllowedFuncs
+from schedhttp.guard import Guard
+from schedhttp.kept import KeptJobs
+from schedhttp.problems import problem
+from schedhttp.refusals import Unavailable
+from schedhttp.settings import Settings
+from schedhttp.views import Reply, Service
+
+StartResponse = Callable[..., Any]
+
+
+def create_app(scheduler: Scheduler, **settings: Any) -> App:
+    """Return a WSGI app that serves the REST API of *scheduler*.
+
+    It does not start the scheduler: that is up to whoever made it.
+
+    Args:
+        scheduler: Whose API it is.
+        settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
+
+    Raises:
+        InvalidOptionError: if a setting is unknown, or its value makes no sense.
+    """
+    return App(scheduler, Settings.of(api_enabled=True).changed(settings))
+
+
+class App:
+    """The REST API of one scheduler, as a WSGI app.
+
+    Args:
+        scheduler: Whose API it is.
+        settings: All of them.
+    """
+
+    def __init__(self, scheduler: Scheduler, settings: Settings) -> None:
+        self.settings = settings
+        self.guard = Guard(settings)
+        self.unavailable: str | None = None
+        """Why this process cannot answer for the scheduler at present."""
+        self.service = Service(
+            scheduler, settings, AllowedFuncs(settings.api_allowed_funcs), KeptJobs(scheduler)
+        )
+        # Bound once: binding for each request takes longer than most requests do.
+        self._urls = routes.url_map(settings.api_prefix).bind("localhost")
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, as PEP 3333 has it."""
+        return self.respond(Request(environ))(environ, start_response)
+
+    def respond(self, request: Request) -> Response:
+        """Return the response to *request*; nothing that goes wrong comes out of here."""
+        endpoint = None
+        try:
+            request.max_content_length = self.settings.api_max_body
+            if not self.settings.api_enabled:
+                raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
+            role = self.guard.admit(request)
+            if self.unavailable is not None:
+                raise Unavailable(self.unavailable, {"Retry-After": "1"})
+            if request.method == "OPTIONS":
+                return self._response(self._options(request))
+            endpoint, values = self._match(request)
+            route = routes.BY_NAME[endpoint]
+            if route.changes:
+                role.check_may_change()
+            reply = route.view(self.service, request, **values)
+        except Exception as error:  # noqa: BLE001 — the last resort: no traceback reaches a client
+            reply = problem(error, self.settings.api_precise_errors, endpoint)
+        return self._response(reply)
+
+    def _match(self, request: Request) -> tuple[str, Mapping[str, Any]]:
+        try:
+            return self._urls.match(request.path, request.method)
+        except MethodNotAllowed as error:
+            allowed = sorted({*(error.valid_methods or ()), "OPTIONS"})
+            raise MethodNotAllowed(
+                allowed,
+                f"{request.method[:20]} is not for this address: {', '.join(allowed)} are",
+            ) from None
+        except NotFound:
+            raise NotFound(
+                f"there is nothing at {request.path[:200]!r};"
+                f" {self.settings.api_prefix}/openapi.json tells what there is"
+            ) from None
+
+    def _options(self, request: Request) -> Reply:
+        allowed = set(self._urls.allowed_methods(request.path))
+        if not allowed:
+            self._match(request)
+        return Reply(None, 204, {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))})
+
+    def _response(self, reply: Reply) -> Response:
+        body = reply.body
+        if body is None:
+            response = Response(status=reply.status)
+            del response.headers["Content-Type"]
+        else:
+            data = body if isinstance(body, bytes) else codec.dump(body)
+            response = Response(data, reply.status, mimetype="application/json")
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(reply.headers)
+        return response

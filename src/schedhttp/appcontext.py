@@ -1,0 +1,75 @@
+"""Runs inside a Flask app's context: around any executor that runs them in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Flask
+
+from schedcore import Run, ThreadPool
+from schedcore.executors.base import Executor, Reporter
+from schedcore.executors.coroutines import CoroutineLoop
+from schedcore.job import COROUTINE_EXECUTOR, DEFAULT_EXECUTOR
+
+log = logging.getLogger(__name__)
+
+
+def in_app_context(executors: Mapping[str, Executor], app: Flask) -> dict[str, Executor]:
+    """Return these executors, and those that every scheduler has, with the app's context."""
+    standard: dict[str, Executor] = {
+        DEFAULT_EXECUTOR: ThreadPool(),
+        COROUTINE_EXECUTOR: CoroutineLoop(),
+    }
+    return {name: InAppContext(each, app) for name, each in {**standard, **executors}.items()}
+
+
+class InAppContext:
+    """An executor whose runs find ``current_app``, as requests do.
+
+    Args:
+        executor: Runs them.
+        app: Whose context it is.
+    """
+
+    def __init__(self, executor: Executor, app: Flask) -> None:
+        self._executor = executor
+        self._app = app
+
+    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        """Take *runs* to be run; return at once."""
+        self._executor.submit(runs, _Reporter(reporter, self._app))
+
+    def shutdown(self, timeout: float | None) -> None:
+        """Finish the runs that were submitted, waiting up to *timeout* seconds."""
+        self._executor.shutdown(timeout)
+
+
+class _Reporter:
+    """Enters the context where a run begins and leaves it where the run ends.
+
+    Both happen in one thread, or for coroutines in one task, and close around the function.
+    """
+
+    def __init__(self, reporter: Reporter, app: Flask) -> None:
+        self._reporter = reporter
+        self._app = app
+        self._entered: dict[int, Any] = {}
+
+    def begin(self, run: Run) -> bool:
+        if not self._reporter.begin(run):
+            return False
+        context = self._app.app_context()
+        context.push()
+        self._entered[run.id] = context
+        return True
+
+    def end(self, run: Run, value: Any, error: BaseException | None) -> None:
+        context = self._entered.pop(run.id, None)
+        try:
+            if context is not None:
+                context.pop(error)
+        except Exception:
+            log.exception("a teardown function of the app raised after %r", run)
+        self._reporter.end(run, value, error)

@@ -1,0 +1,217 @@
+"""Jobs, triggers and dates to and from the documented JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from schedcore import RunRecord, Trigger
+from schedcore.clock import from_us
+from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.funcref import name_of
+from schedcore.job import OPTION_NAMES, Job
+from schedcore.run import short_repr
+from schedcore.stores.base import Entry
+from schedcore.triggers.plaindata import option_names
+
+JOB_FIELDS: Final = frozenset(
+    {"id", "name", "func", "args", "kwargs", "trigger", "next_run_time"} | OPTION_NAMES
+)
+"""What a job has besides the options of its trigger."""
+READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
+"""What is shown and cannot be set."""
+
+
+class JobBody(NamedTuple):
+    """A request's job, taken apart."""
+
+    fields: dict[str, Any]
+    """The job's own fields."""
+    trigger: dict[str, Any]
+    """The trigger's kind under ``trigger``, if it is given, and its options."""
+
+
+def dump(value: object) -> bytes:
+    """Return *value* as JSON, in ASCII: what a client may have sent as text comes out unharmed."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
+    """Return a job as the API shows it; *running* tells whether a run of it is under way."""
+    return {**definition_to_dict(entry.job), **place_to_dict(entry, running)}
+
+
+def definition_to_dict(job: Job) -> dict[str, Any]:
+    """Return what is fixed about a job, until somebody changes it.
+
+    What JSON cannot carry is shown as its repr, and listed under ``shown_as_repr``.
+    """
+    shown: list[str] = []
+    func = job.func_ref
+    if func is None:
+        func = name_of(job.func) if job.func is not None else ""
+        shown.append("func")
+    data = {
+        "id": job.id,
+        "name": job.name,
+        "func": func,
+        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
+        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
+        **_trigger_to_dict(job.trigger, shown),
+        "misfire_grace_time": job.misfire_grace_time,
+        "coalesce": job.coalesce,
+        "max_instances": job.max_instances,
+        "executor": job.executor,
+    }
+    if shown:
+        data["shown_as_repr"] = shown
+    return data
+
+
+def place_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
+    """Return what changes from run to run: when the job is next due, and its state."""
+    place: dict[str, Any] = {
+        "next_run_time": next_run_time(entry),
+        "state": state_of(entry, running),
+    }
+    if entry.broken is not None:
+        place["broken"] = entry.broken
+    return place
+
+
+def next_run_time(entry: Entry) -> str | None:
+    """Return when a job is next due, with the offset of its trigger's zone; None: paused."""
+    if entry.due_us is None:
+        return None
+    return from_us(entry.due_us, entry.job.trigger.timezone).isoformat()
+
+
+def state_of(entry: Entry, running: bool) -> str:
+    """Return ``broken``, ``running``, ``paused`` or ``scheduled``."""
+    if entry.broken is not None:
+        return "broken"
+    if running:
+        return "running"
+    return "paused" if entry.due_us is None else "scheduled"
+
+
+def record_to_dict(record: RunRecord) -> dict[str, Any]:
+    """Return a recorded outcome as the API shows it."""
+    started, ended = record.started, record.ended
+    return {
+        "run_id": record.run_id,
+        "job_id": record.job_id,
+        "outcome": record.outcome.value,
+        "scheduled": record.scheduled.isoformat(),
+        "started": None if started is None else started.isoformat(),
+        "ended": None if ended is None else ended.isoformat(),
+        "lateness": record.lateness,
+        "occurrences": record.occurrences,
+        "result": record.result,
+        "error_type": record.error_type,
+        "error_text": record.error_text,
+    }
+
+
+def read_new(body: Mapping[str, Any]) -> JobBody:
+    """Return the definition of a new job, taken apart.
+
+    A job as the API shows it is one too, unless something in it was shown as its repr.
+
+    Raises:
+        InvalidOptionError: if a field is unknown, or cannot be a new job's.
+    """
+    fields = dict(body)
+    if fields.get("shown_as_repr"):
+        raise InvalidOptionError(
+            "shown_as_repr", fields["shown_as_repr"], "nothing: these are reprs, not values"
+        )
+    for name in READ_ONLY:
+        fields.pop(name, None)
+    if not isinstance(fields.get("func"), str):
+        raise InvalidOptionError(
+            "func", fields.get("func"), 'text such as "package.module:function"'
+        )
+    replace = fields.pop("replace_existing", False)
+    if not isinstance(replace, bool):
+        raise InvalidOptionError("replace_existing", replace, "true or false")
+    parts = _take_apart(fields, "date", {"replace_existing"})
+    parts.fields["replace_existing"] = replace
+    return parts
+
+
+def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
+    """Return what *body* changes in a job.
+
+    What the API shows of the job may stand in it and changes nothing, so that what GET gives can
+    be sent back: reprs that stand for arguments, and fields that cannot be set.
+
+    Raises:
+        InvalidOptionError: if a field is unknown or cannot be changed.
+    """
+    now = json.loads(dump(job_to_dict(entry, running=False)))
+    changes = dict(body)
+    changes.pop("state", None)  # may have moved on since
+    for name in JOB_FIELDS | READ_ONLY:
+        if name in changes and name != "trigger" and _same(changes[name], now.get(name)):
+            del changes[name]
+    if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
+        del changes["trigger"]
+    for name in ("id", *READ_ONLY):
+        if name in changes:
+            raise InvalidOptionError(name, changes[name], f"{now.get(name)!r}: it cannot be set")
+    func = changes.get("func", "")
+    if not isinstance(func, str):
+        raise InvalidOptionError("func", func, 'text such as "package.module:function"')
+    return _take_apart(changes, entry.job.trigger.kind, set())
+
+
+def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[str]) -> JobBody:
+    """Part the job's fields from the trigger's, and refuse what is neither."""
+    kind = body.get("trigger", default_kind)
+    nested: dict[str, Any] = {}
+    if isinstance(kind, dict):
+        nested = dict(kind)
+        named = [nested.pop(name) for name in ("type", "trigger") if name in nested]
+        kind = named[0] if named else default_kind
+    options = option_names(kind) if kind is not None else frozenset()
+    fields = {k: v for k, v in body.items() if k in JOB_FIELDS and k != "trigger"}
+    trigger = {k: v for k, v in body.items() if k not in JOB_FIELDS} | nested
+    unknown = [name for name in trigger if name not in options]
+    if unknown:
+        known = options | JOB_FIELDS | extra
+        raise InvalidOptionError(
+            unknown[0][:80],
+            trigger[unknown[0]],
+            f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
+            + did_you_mean(unknown[0], known),
+        )
+    if "trigger" in body:
+        trigger["trigger"] = kind
+    return JobBody(fields, trigger)
+
+
+def _same(given: object, shown: object) -> bool:
+    # true == 1 in Python and not in JSON, at any depth.
+    return given == shown and json.dumps(given, sort_keys=True) == json.dumps(shown, sort_keys=True)
+
+
+def _trigger_to_dict(trigger: Trigger, shown: list[str]) -> dict[str, Any]:
+    try:
+        data = dict(trigger.to_dict())
+        dump(data)
+    except Exception:  # noqa: BLE001 — a user's trigger may raise anything; its jobs still show
+        shown.append("trigger")
+        return {"trigger": short_repr(trigger)}
+    return data
+
+
+def _carried(where: str, value: object, shown: list[str]) -> object:
+    """Return *value*, or its repr if JSON cannot carry it."""
+    try:
+        dump(value)
+    except Exception:  # noqa: BLE001 — not JSON, or a type of the user's that raises anything
+        shown.append(where)
+        return short_repr(value)
+    return value

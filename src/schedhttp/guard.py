@@ -1,0 +1,154 @@
+"""The door: from which client a request may come, who sent it, and what they may do."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from typing import Any
+
+from werkzeug import Request
+from werkzeug.datastructures import Authorization
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from schedcore import InvalidOptionError
+from schedhttp.auth import check_loopback, check_origin
+from schedhttp.refusals import Forbidden, Unauthorized
+from schedhttp.settings import Settings
+
+_HASH_METHODS = ("scrypt:", "pbkdf2:")
+_MIN_TOKEN = 16
+_REALM = 'Basic realm="Authentication Required"'
+
+
+class Role(enum.Enum):
+    """What a client may do."""
+
+    READ = "read"
+    ALL = "all"
+
+    def check_may_change(self) -> None:
+        """Refuse those who may only read.
+
+        Raises:
+            Forbidden: if this is such a role.
+        """
+        if self is Role.READ:
+            raise Forbidden("these credentials may only read: SCHEDULER_API_READ_ONLY names them")
+
+
+class HTTPBasicAuth:
+    """The setting ``SCHEDULER_AUTH`` for a Flask app that decorates its own check.
+
+    It says that credentials are needed; ``@scheduler.authenticate`` marks the function that tells
+    whether they hold, and until there is one none do.
+    """
+
+
+class Guard:
+    """Decides which requests are served.
+
+    Args:
+        settings: Users, tokens, and what is open without them.
+
+    Raises:
+        InvalidOptionError: if a password is not hashed, or a token too short.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._users = {name: _checked_hash(name, h) for name, h in settings.api_users.items()}
+        self._tokens = {name: _digest_of(name, t) for name, t in settings.api_tokens.items()}
+        self.authenticate: Callable[[Any], object] | None = None
+        if callable(settings.auth):
+            self.authenticate = settings.auth
+        elif settings.auth is not None and not isinstance(settings.auth, HTTPBasicAuth):
+            raise InvalidOptionError(
+                "SCHEDULER_AUTH", settings.auth, "a callable, HTTPBasicAuth() or None"
+            )
+        # Proofs of passwords that held: scrypt takes 50 ms, on purpose, and a client asks often.
+        self._salt = os.urandom(16)
+        self._held: dict[str, bytes] = {}
+        self._nobody = generate_password_hash(os.urandom(16).hex()) if self._users else ""
+
+    def admit(self, request: Request) -> Role:
+        """Return what the sender of *request* may do.
+
+        Raises:
+            Forbidden: if it comes from another site, or from another computer while there is no
+                authentication.
+            Unauthorized: if there is authentication, and its credentials do not hold.
+        """
+        check_origin(request, self._settings)
+        if not (self._users or self._tokens or self.authenticate or self._settings.auth):
+            check_loopback(request, self._settings)
+            return Role.ALL
+        role = self._role_of(request.authorization)
+        if role is None:
+            raise Unauthorized(
+                "credentials are needed: a user and a password, or a token",
+                {"WWW-Authenticate": _REALM},
+            )
+        return role
+
+    def _role_of(self, given: Authorization | None) -> Role | None:
+        if given is None:
+            return None
+        name = None
+        if given.type == "bearer":
+            name = self._token_name(given.token or "")
+        elif given.type == "basic":
+            if self.authenticate is not None and (answer := self.authenticate(given)):
+                return Role.READ if answer == Role.READ.value else Role.ALL
+            name = self._user_name(given.username or "", given.password or "")
+        if name is None:
+            return None
+        return Role.READ if name in self._settings.api_read_only else Role.ALL
+
+    def _token_name(self, token: str) -> str | None:
+        digest = hashlib.sha256(token.encode()).digest()
+        found = None
+        for name, known in self._tokens.items():  # all of them, so that the time tells nothing
+            if hmac.compare_digest(digest, known):
+                found = name
+        return found
+
+    def _user_name(self, username: str, password: str) -> str | None:
+        if not self._users:
+            return None
+        proof = hmac.digest(self._salt, f"{username}\0{password}".encode(), "sha256")
+        if hmac.compare_digest(self._held.get(username, b""), proof):
+            return username
+        # An unknown user takes as long as a wrong password: names cannot be tried out.
+        holds = check_password_hash(self._users.get(username, self._nobody), password)
+        if not holds or username not in self._users:
+            return None
+        self._held[username] = proof
+        return username
+
+
+def _checked_hash(name: str, hashed: str) -> str:
+    if not hashed.startswith(_HASH_METHODS) or hashed.count("$") != 2:
+        raise InvalidOptionError(
+            "SCHEDULER_API_USERS",
+            {name: ...},
+            "a hashed password; `python -m schedhttp --hash-password` makes one",
+        )
+    return hashed
+
+
+def _digest_of(name: str, token: str) -> bytes:
+    if token.startswith("sha256:"):
+        try:
+            return bytes.fromhex(token[len("sha256:") :])
+        except ValueError:
+            token = ""
+    if len(token) < _MIN_TOKEN:
+        raise InvalidOptionError(
+            "SCHEDULER_API_TOKENS",
+            {name: ...},
+            f'a token of {_MIN_TOKEN} characters or more, or "sha256:" and its digest in hex',
+        )
+    return hashlib.sha256(token.encode()).digest()

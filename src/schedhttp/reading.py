@@ -1,0 +1,137 @@
+"""Readers of settings: each takes a value, or its text as it stands in an environment variable."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from schedcore.errors import InvalidOptionError
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_BIND = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/]+):(\d{1,5})")
+
+
+def flag(name: str, value: object) -> bool:
+    """Read true or false."""
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise InvalidOptionError(name, value, "true or false")
+
+
+def text(name: str, value: object) -> str:
+    """Read text."""
+    if isinstance(value, str):
+        return value
+    raise InvalidOptionError(name, value, "text")
+
+
+def optional_text(name: str, value: object) -> str | None:
+    """Read text; empty or None is none."""
+    return text(name, value) or None if value is not None else None
+
+
+def prefix(name: str, value: object) -> str:
+    """Read the beginning of a path: empty, or from a slash to no slash."""
+    path = text(name, value).rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise InvalidOptionError(name, value, 'a path such as "/scheduler"')
+    return path
+
+
+def seconds(name: str, value: object) -> float:
+    """Read a number of seconds, 0 to a day's."""
+    number = _number(value)
+    if number is None or not 0 <= number <= 86_400:
+        raise InvalidOptionError(name, value, "a number of seconds from 0 to 86400")
+    return number
+
+
+def positive(name: str, value: object) -> int:
+    """Read a whole number of 1 or more."""
+    number = _number(value)
+    if number is None or number != int(number) or not 1 <= number <= 2**40:
+        raise InvalidOptionError(name, value, "a whole number of 1 or more")
+    return int(number)
+
+
+def texts(name: str, value: object) -> tuple[str, ...]:
+    """Read a list of texts: a list, its JSON, or texts with commas between."""
+    if isinstance(value, str):
+        stripped = value.strip()
+        if stripped.startswith("["):
+            value = _json(name, stripped)
+        else:
+            value = [part.strip() for part in stripped.split(",") if part.strip()]
+    if isinstance(value, (list, tuple, set, frozenset)) and all(
+        isinstance(part, str) for part in value
+    ):
+        return tuple(value)
+    raise InvalidOptionError(name, value, 'a list of texts, such as ["a", "b"]')
+
+
+def table(name: str, value: object) -> Mapping[str, Any]:
+    """Read a table: a mapping, or its JSON."""
+    if isinstance(value, str):
+        value = _json(name, value)
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return dict(value)
+    raise InvalidOptionError(name, value, "a table of names to values")
+
+
+def text_table(name: str, value: object) -> Mapping[str, str]:
+    """Read a table of texts.  Its values may be secrets, and are in no error's text."""
+    try:
+        read = table(name, value)
+    except InvalidOptionError:
+        read = {"": None}
+    if not all(isinstance(entry, str) for entry in read.values()):
+        raise InvalidOptionError(name, "...", "a table of names to texts")
+    return read
+
+
+def tables(name: str, value: object) -> tuple[Mapping[str, Any], ...]:
+    """Read a list of tables: a list of mappings, or its JSON."""
+    if isinstance(value, str):
+        value = _json(name, value)
+    if isinstance(value, (list, tuple)):
+        return tuple(table(name, part) for part in value)
+    raise InvalidOptionError(name, value, "a list of tables")
+
+
+def bind(name: str, value: object) -> str:
+    """Read an address to listen at."""
+    address = text(name, value)
+    if address.startswith("unix:/") and len(address) > len("unix:/"):
+        return address
+    match = _BIND.fullmatch(address)
+    if match is None or int(match[2]) > 65_535:
+        raise InvalidOptionError(name, value, '"host:port", "[ipv6]:port" or "unix:/path"')
+    return address
+
+
+def anything(name: str, value: object) -> Any:  # noqa: ARG001 — a reader takes a name
+    """Take a value as it is; who uses it checks it."""
+    return value
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str) and len(value) < 40:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value - value != 0:
+        return None
+    return value
+
+
+def _json(name: str, value: str) -> object:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise InvalidOptionError(name, value, "JSON, when it is given as text") from None

@@ -1,0 +1,77 @@
+"""Every error that the front itself raises: a request that is not served, and why.
+
+    Refusal                         also SchedError
+    ├── BadRequest                  400  the request cannot be read
+    ├── Unauthorized                401  who it comes from is not known
+    ├── Forbidden                   403  not for this client, or not allowed by the settings
+    ├── PreconditionFailed          412  the job is not what If-Match says
+    ├── TooManyFailures             429  too many wrong passwords
+    ├── RunFailed                   500  the job ran, and failed
+    └── Unavailable                 503  this process does not run the scheduler
+
+Each text names the value, what was expected, and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from schedcore import SchedError
+
+
+class Refusal(SchedError):
+    """Base of the errors raised by the front.
+
+    Args:
+        message: What the client is told.
+        headers: What the response needs besides.
+    """
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.headers = dict(headers or {})
+
+
+class BadRequest(Refusal):
+    """The request cannot be read."""
+
+    status = 400
+
+
+class Unauthorized(Refusal):
+    """Nobody that is known sent the request."""
+
+    status = 401
+
+
+class Forbidden(Refusal):
+    """The request is understood, and not allowed; the text says which setting allows it."""
+
+    status = 403
+
+
+class PreconditionFailed(Refusal):
+    """The job has changed since the client looked at it."""
+
+    status = 412
+
+
+class TooManyFailures(Refusal):
+    """Too many wrong passwords came from this address."""
+
+    status = 429
+
+
+class RunFailed(Refusal):
+    """The run that the client asked and waited for failed."""
+
+    status = 500
+
+
+class Unavailable(Refusal):
+    """This process cannot answer for the scheduler."""
+
+    status = 503

@@ -1,0 +1,75 @@
+"""The one table of endpoints: name, method, path, view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from werkzeug.routing import BaseConverter, Map, Rule
+
+from schedhttp import views
+from schedhttp.views import Reply
+
+
+class Route(NamedTuple):
+    """One endpoint."""
+
+    name: str
+    """As Flask-APScheduler calls it; Flask's endpoint is this behind a prefix."""
+    method: str
+    path: str
+    """Below the API's prefix."""
+    view: Callable[..., Reply]
+    changes: bool = True
+    """Whether it changes anything: those who may only read may not use it."""
+
+
+_JOB = "/jobs/<job_id:job_id>"
+
+ROUTES: tuple[Route, ...] = (
+    Route("get_scheduler_info", "GET", "", views.get_scheduler_info, False),
+    Route("start_scheduler", "POST", "/start", views.start_scheduler),
+    Route("pause_scheduler", "POST", "/pause", views.pause_scheduler),
+    Route("resume_scheduler", "POST", "/resume", views.resume_scheduler),
+    Route("shutdown_scheduler", "POST", "/shutdown", views.shutdown_scheduler),
+    Route("add_job", "POST", "/jobs", views.add_job),
+    Route("get_jobs", "GET", "/jobs", views.get_jobs, False),
+    Route("get_job", "GET", _JOB, views.get_job, False),
+    Route("delete_job", "DELETE", _JOB, views.delete_job),
+    Route("update_job", "PATCH", _JOB, views.update_job),
+    Route("pause_job", "POST", _JOB + "/pause", views.pause_job),
+    Route("resume_job", "POST", _JOB + "/resume", views.resume_job),
+    Route("run_job", "POST", _JOB + "/run", views.run_job),
+)
+BY_NAME = {route.name: route for route in ROUTES}
+
+
+class JobIdConverter(BaseConverter):
+    """Any text as a job's id, slashes included."""
+
+    regex = ".+?"
+    part_isolating = False
+    weight = 200
+
+
+CONVERTERS = {"job_id": JobIdConverter}
+
+
+def rule_of(route: Route, prefix: str, endpoint: str) -> Rule:
+    """Return the routing rule of an endpoint; a slash at the end is tolerated."""
+    return Rule(
+        prefix + route.path or "/",
+        endpoint=endpoint,
+        methods=[route.method],
+        strict_slashes=False,
+        merge_slashes=False,
+    )
+
+
+def url_map(prefix: str) -> Map:
+    """Return the map of all endpoints below *prefix*, by their bare names."""
+    return Map(
+        [rule_of(route, prefix, route.name) for route in ROUTES],
+        converters=CONVERTERS,
+        merge_slashes=False,
+    )

@@ -1,0 +1,63 @@
+"""gunicorn, set up to run one scheduler: one worker process, with threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.errors import AppImportError
+
+from schedcore import SchedError
+from schedhttp.hosting import Hosted
+from schedhttp.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; never returns, but leaves by SystemExit."""
+    _Server(settings).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._hosted: Hosted | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Give gunicorn its settings."""
+        for name, value in _gunicorn_settings(self._settings).items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+        self.cfg.set("post_worker_init", lambda _worker: self._start())
+        self.cfg.set("worker_exit", lambda _server, _worker: self._stop())
+
+    def load(self) -> Hosted:
+        """Make the app and its scheduler: called in the worker, after the fork."""
+        try:
+            self._hosted = Hosted(self._settings)
+        except SchedError as error:
+            raise AppImportError(f"schedhttp: {error}") from error
+        return self._hosted
+
+    def _start(self) -> None:
+        if self._hosted is not None:
+            self._hosted.start()
+
+    def _stop(self) -> None:
+        if self._hosted is not None:
+            self._hosted.stop()
+
+
+def _gunicorn_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "bind": settings.bind,
+        "workers": 1,  # each worker would run every job
+        "worker_class": "gthread",
+        "threads": settings.threads,
+        "proc_name": "schedhttp",
+        "loglevel": settings.log_level.lower(),
+        # The runs under way get shutdown_timeout; then some for the rest, before SIGKILL.
+        "graceful_timeout": int(settings.shutdown_timeout) + 5,
+        "preload_app": False,
+        "control_socket_disable": True,  # nobody asked for a socket that controls the server
+    }

@@ -1,0 +1,217 @@
+"""The settings: one definition for keyword arguments, environment, TOML file and Flask's config.
+
+A setting called ``api_prefix`` in Python and in a TOML file is ``SCHEDULER_API_PREFIX`` in the
+environment and in Flask's config.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from schedcore.errors import InvalidOptionError, did_you_mean
+from schedhttp import reading
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "SCHEDULER_"
+# Kubernetes and Docker set SCHEDULER_PORT, SCHEDULER_SERVICE_HOST and so on in every container
+# beside a service that is called "scheduler": no settings of ours are called like these.
+_ORCHESTRATION = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)\w*)")
+_CONFIG = "SCHEDULER_CONFIG"
+
+
+def _setting(default: Any, read: Callable[[str, object], Any], doc: str) -> Any:
+    return field(default_factory=lambda: default, metadata={"read": read, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, checked.  Made by :meth:`of`, :meth:`from_file` and :meth:`changed`."""
+
+    # As documented for Flask-APScheduler
+    api_enabled: bool = _setting(
+        False, reading.flag, "Whether the API is served; the stand-alone app serves it by default."
+    )
+    api_prefix: str = _setting("/scheduler", reading.prefix, "What the API's paths begin with.")
+    endpoint_prefix: str = _setting(
+        "scheduler.", reading.text, "What the names of Flask endpoints begin with."
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        ("*",), reading.texts, "Names of the hosts that may run the scheduler; `*` is any."
+    )
+    jobs: tuple[Mapping[str, Any], ...] = _setting(
+        (), reading.tables, "Jobs to add at the start, as the API takes them."
+    )
+    job_defaults: Mapping[str, Any] = _setting(
+        {}, reading.table, "Options of jobs that do not give them."
+    )
+    executors: Mapping[str, Any] = _setting(
+        {}, reading.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
+    )
+    timezone: str | None = _setting(
+        None, reading.anything, "Zone of triggers that name none; by default the computer's."
+    )
+    auth: Any = _setting(  # noqa: RUF009 — it is a field
+        None, reading.anything, "A callable that is given the credentials and tells if they hold."
+    )
+    app_context: bool = _setting(
+        False, reading.flag, "Whether, under Flask, jobs run inside the app's context."
+    )
+    # Who may do what
+    api_allowed_funcs: tuple[str, ...] = _setting(
+        (),
+        reading.texts,
+        'Functions that a request may name: `"tasks:daily_cleanup"`, `"tasks:*"`; `"*"` is any.',
+    )
+    api_users: Mapping[str, str] = _setting(
+        {}, reading.text_table, "Users and their hashed passwords, for HTTP Basic."
+    )
+    api_tokens: Mapping[str, str] = _setting(
+        {}, reading.text_table, "Names and tokens (or `sha256:` and a digest), for Bearer."
+    )
+    api_read_only: tuple[str, ...] = _setting(
+        (), reading.texts, "Users and names of tokens that may look and not touch."
+    )
+    api_loopback_only: bool = _setting(
+        True,
+        reading.flag,
+        "Whether, without authentication, only clients on this computer are served.",
+    )
+    api_trusted_hosts: tuple[str, ...] = _setting(
+        (), reading.texts, "Values of the Host header that are served, besides loopback ones."
+    )
+    api_trusted_origins: tuple[str, ...] = _setting(
+        (), reading.texts, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
+    )
+    api_precise_errors: bool = _setting(
+        False, reading.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
+    )
+    api_max_body: int = _setting(1_048_576, reading.positive, "Bytes that a body may have.")
+    api_run_timeout: float = _setting(
+        30.0, reading.seconds, "Seconds that a request waits for a run at most."
+    )
+    # The server
+    autostart: bool = _setting(True, reading.flag, "Whether the server starts the scheduler.")
+    shutdown_timeout: float = _setting(
+        10.0, reading.seconds, "Seconds that runs under way are given when the scheduler ends."
+    )
+    bind: str = _setting("127.0.0.1:5000", reading.bind, "Where the server listens.")
+    threads: int = _setting(8, reading.positive, "Threads of the server that answer requests.")
+    python_path: tuple[str, ...] = _setting(
+        (), reading.texts, "Folders of the jobs' modules; in a file, relative to that file."
+    )
+    log_level: str = _setting("INFO", reading.text, "How much is logged: DEBUG, INFO, WARNING...")
+
+    @classmethod
+    def of(cls, **values: Any) -> Settings:
+        """Return settings of keyword arguments.
+
+        Raises:
+            InvalidOptionError: naming the setting, its value and what was expected.
+        """
+        return cls().changed(values)
+
+    def changed(self, values: Mapping[str, Any]) -> Settings:
+        """Return these settings with *values*, by Python's or by environment's names.
+
+        Raises:
+            InvalidOptionError: naming the setting, its value and what was expected.
+        """
+        return replace(self, **{name: _read(name, value) for name, value in _known(values)})
+
+    def with_file(self, path: str | Path) -> Settings:
+        """Return these settings with those of a TOML file.
+
+        Raises:
+            InvalidOptionError: if there is no such file, or something in it is wrong.
+        """
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidOptionError("config", str(path), f"a TOML file, but: {error}") from None
+        read = self.changed(values)
+        if "python_path" in values or PREFIX + "PYTHON_PATH" in values:
+            here = path.resolve().parent
+            read = replace(read, python_path=tuple(str(here / p) for p in read.python_path))
+        return read
+
+    def with_environment(self, environment: Mapping[str, str]) -> Settings:
+        """Return these settings with those of environment variables; others are left alone.
+
+        Raises:
+            InvalidOptionError: if one that begins with SCHEDULER_ is unknown or wrong.
+        """
+        ours = {
+            name: value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+            and name != _CONFIG
+            and not _ORCHESTRATION.fullmatch(name[len(PREFIX) :])
+        }
+        return self.changed(ours)
+
+    def may_run_on(self, host: str) -> bool:
+        """Tell whether the scheduler may run on the host of this name."""
+        allowed = {name.lower() for name in self.allowed_hosts}
+        return bool(allowed & {"*", host.lower()})
+
+
+FIELDS = {each.name: each for each in fields(Settings)}
+"""The settings by name, with their reader and what they mean in ``metadata``."""
+
+
+def load(path: str | None, environment: Mapping[str, str]) -> Settings:
+    """Return the settings of the stand-alone server: a file's, and over them the environment's.
+
+    Args:
+        path: The file; None: the one that ``SCHEDULER_CONFIG`` names, if it does.
+        environment: The environment variables.
+
+    Raises:
+        InvalidOptionError: naming the setting, its value and what was expected.
+    """
+    path = path or environment.get(_CONFIG)
+    settings = Settings.of(api_enabled=True)
+    if path:
+        settings = settings.with_file(path)
+    return settings.with_environment(environment)
+
+
+def variable(name: str) -> str:
+    """Return what a setting is called in the environment and in Flask's config."""
+    return PREFIX + name.upper()
+
+
+def _known(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return *values* by Python's names, and refuse unknown ones."""
+    known = []
+    for given, value in values.items():
+        name = given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
+        if name not in FIELDS:
+            hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
+            # The value is not shown: it may be a password under a mistyped name.
+            raise InvalidOptionError(given, ..., f"the name of a setting{hint}")
+        known.append((name, value))
+    return known
+
+
+_OTHERS = {
+    "jobstores": " (jobs are kept in memory; other stores are given to Scheduler(store=...))",
+    "viewing_enabled": " (there are no HTML views)",
+    "host": " (bind = 'host:port' tells where to listen)",
+    "port": " (bind = 'host:port' tells where to listen)",
+    "workers": " (there is one worker: more would run each job several times)",
+}
+
+
+def _read(name: str, value: object) -> Any:
+    return FIELDS[name].metadata["read"](variable(name), value)

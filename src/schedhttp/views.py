@@ -1,0 +1,194 @@
+"""What each endpoint does: plain functions of the service, the request and the path's values.
+
+Errors pass through: problems.py turns them into responses.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from werkzeug import Request
+
+from schedcore import JobHandle, Outcome, RunRecord, Scheduler, State
+from schedcore.stores.base import Entry
+from schedcore.triggers import plaindata
+from schedhttp import codec
+from schedhttp.auth import AllowedFuncs
+from schedhttp.bodies import check_query, read_flag, read_object
+from schedhttp.kept import KeptJobs
+from schedhttp.refusals import Forbidden, RunFailed
+from schedhttp.settings import Settings
+
+_NO_PARAMETERS: frozenset[str] = frozenset()
+
+
+class Service(NamedTuple):
+    """What the views work on."""
+
+    scheduler: Scheduler
+    settings: Settings
+    allowed: AllowedFuncs
+    kept: KeptJobs
+
+
+class Reply(NamedTuple):
+    """What a view answers."""
+
+    body: object = None
+    """To be turned into JSON; bytes are JSON already, and None is no body: 204."""
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+NOTHING = Reply(None, 204)
+
+
+# The scheduler
+
+
+def get_scheduler_info(service: Service, request: Request) -> Reply:
+    """Tell on which host the scheduler is, where it may run, and whether it does."""
+    state = service.scheduler.state
+    return Reply(
+        {
+            "current_host": socket.gethostname(),
+            "allowed_hosts": list(service.settings.allowed_hosts),
+            "running": state is not State.STOPPED,
+            "state": state.name.lower(),
+        }
+    )
+
+
+def start_scheduler(service: Service, request: Request) -> Reply:
+    """Start the scheduler."""
+    read_object(request, required=False)
+    host = socket.gethostname()
+    if not service.settings.may_run_on(host):
+        raise Forbidden(
+            f"the scheduler may not run on {host!r}: SCHEDULER_ALLOWED_HOSTS does not name it"
+        )
+    service.scheduler.start()
+    return NOTHING
+
+
+def pause_scheduler(service: Service, request: Request) -> Reply:
+    """Start no more runs; those under way go on."""
+    read_object(request, required=False)
+    service.scheduler.pause()
+    return NOTHING
+
+
+def resume_scheduler(service: Service, request: Request) -> Reply:
+    """Go on after a pause."""
+    read_object(request, required=False)
+    service.scheduler.resume()
+    return NOTHING
+
+
+def shutdown_scheduler(service: Service, request: Request) -> Reply:
+    """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
+    wait = read_flag(read_object(request, required=False), "wait", True)
+    service.scheduler.shutdown(wait=wait, timeout=service.settings.shutdown_timeout)
+    return NOTHING
+
+
+# Jobs
+
+
+def add_job(service: Service, request: Request) -> Reply:
+    """Add a job."""
+    body = read_object(request)
+    return _shown(service, add_from(service.scheduler, service.allowed, body))
+
+
+def add_from(
+    scheduler: Scheduler, allowed: AllowedFuncs | None, body: Mapping[str, Any]
+) -> JobHandle:
+    """Add the job that *body* describes as the API does; *allowed* None: any function.
+
+    Raises:
+        InvalidOptionError: if it makes no sense; Forbidden if its function is not allowed.
+    """
+    fields, trigger = codec.read_new(body)
+    if allowed is not None:
+        fields["func"] = allowed.find(fields["func"], scheduler.registered)
+    kind = trigger.pop("trigger", None)
+    if kind is None and trigger:
+        kind = "date"
+    return scheduler.add_job(trigger=kind, **fields, **trigger)
+
+
+def get_jobs(service: Service, request: Request) -> Reply:
+    """List the jobs: the earliest due first, paused ones last."""
+    check_query(request, _NO_PARAMETERS)
+    return Reply(service.kept.all())
+
+
+def get_job(service: Service, request: Request, job_id: str) -> Reply:
+    """Show a job."""
+    return _job(service, service.scheduler.entry(job_id))
+
+
+def delete_job(service: Service, request: Request, job_id: str) -> Reply:
+    """Remove a job; a run under way goes on."""
+    service.scheduler.remove_job(job_id)
+    return NOTHING
+
+
+def update_job(service: Service, request: Request, job_id: str) -> Reply:
+    """Change a job: all that the body says or, after an error, nothing."""
+    body = read_object(request)
+    scheduler = service.scheduler
+
+    def changes(entry: Entry) -> Mapping[str, Any]:
+        fields, trigger = codec.read_changes(body, entry)
+        if "func" in fields:
+            fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
+        if trigger:
+            fields["trigger"] = plaindata.merge(
+                entry.job.trigger, trigger, scheduler.timezone, job_id
+            )
+        return fields
+
+    return _shown(service, scheduler.update_job(job_id, changes))
+
+
+def pause_job(service: Service, request: Request, job_id: str) -> Reply:
+    """Stop scheduling a job; a run under way goes on."""
+    read_object(request, required=False)
+    return _shown(service, service.scheduler.pause_job(job_id))
+
+
+def resume_job(service: Service, request: Request, job_id: str) -> Reply:
+    """Schedule a paused job again."""
+    read_object(request, required=False)
+    return _shown(service, service.scheduler.resume_job(job_id))
+
+
+def run_job(service: Service, request: Request, job_id: str) -> Reply:
+    """Run a job now and wait for the outcome, unless `wait` is false."""
+    wait = read_flag(read_object(request, required=False), "wait", True)
+    entry = service.scheduler.entry(job_id)
+    run = service.scheduler.run_job(job_id, wait, service.settings.api_run_timeout)
+    if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
+        raise RunFailed(_failure(run.record))
+    with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
+        entry = service.scheduler.entry(job_id)
+    return _job(service, entry)
+
+
+def _failure(record: RunRecord) -> str:
+    if record.outcome is Outcome.FAILED:
+        return f"job {record.job_id!r} raised {record.error_type}: {record.error_text}"
+    return f"the run of job {record.job_id!r} did not take place: {record.outcome.value}"
+
+
+def _shown(service: Service, handle: JobHandle) -> Reply:
+    return _job(service, handle.last_seen)
+
+
+def _job(service: Service, entry: Entry) -> Reply:
+    return Reply(service.kept.one(entry))

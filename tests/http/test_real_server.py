@@ -1,0 +1,224 @@
+"""The server's command, as a user starts it: real gunicorn, real requests, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+CHORES = '''
+import os
+
+def tell(fifo):
+    """Write this process's id to a named pipe: the test reads it as soon as the job runs."""
+    with open(fifo, "w") as pipe:
+        pipe.write(f"{os.getpid()}\\n")
+'''
+
+
+class Server:
+    """``python -m schedhttp`` on a free loopback port, in a process group of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        (folder / "chores.py").write_text(CHORES)
+        self.fifo = folder / "fifo"
+        os.mkfifo(self.fifo)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHEDULER_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "schedhttp", "--port", "0", *arguments],
+            cwd=folder,
+            env=inherited | {"TMPDIR": str(self.temporary)} | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+        self.port = int(self.read_until(r"Listening at: http://127\.0\.0\.1:(\d+)")[1])
+        # Read to the end, or the server would block on a full pipe.
+        self._reader = Thread(target=lambda: self.lines.extend(self._stderr))
+        self._reader.start()
+
+    @property
+    def _stderr(self) -> Any:
+        assert self.process.stderr is not None
+        return self.process.stderr
+
+    def read_until(self, pattern: str) -> re.Match[str]:
+        """Read what the server logs until a line matches."""
+        for line in self._stderr:
+            self.lines.append(line)
+            if match := re.search(pattern, line):
+                return match
+        raise AssertionError("the server ended:\n" + "".join(self.lines))
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Return the status and the JSON of one request."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response.status, json.loads(data) if data else None
+
+    def next_run(self) -> int:
+        """Wait for the next run of a job that tells of it; return its process."""
+        with self.fifo.open() as pipe:
+            return int(pipe.readline())
+
+    def stop(self, number: signal.Signals, whole_group: bool) -> str:
+        """Send a signal, wait for the end, and return what was logged."""
+        (os.killpg if whole_group else os.kill)(self.process.pid, number)
+        self.process.wait(timeout=60)
+        self._reader.join()
+        self._stderr.close()
+        return "".join(self.lines)
+
+    def kill(self) -> None:
+        """Leave nothing behind, whatever happened to the test."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start servers that do not outlive the test."""
+    started = []
+
+    def begin(*arguments: str, **environment: str) -> Server:
+        server = Server(tmp_path, *arguments, **environment)
+        started.append(server)
+        return server
+
+    yield begin
+    for server in started:
+        server.kill()
+
+
+def gone(server: Server) -> bool:
+    """Tell whether no process of the server's group is left."""
+    try:
+        os.killpg(server.process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [
+        pytest.param(signal.SIGINT, True, id="Ctrl-C at a terminal"),
+        pytest.param(signal.SIGTERM, False, id="a supervisor's TERM"),
+    ],
+)
+def test_a_job_added_over_http_runs_and_the_server_leaves_nothing_behind(
+    start, number, whole_group
+):
+    """The main job: serve, add, see it run by its effect, stop."""
+    server = start(SCHEDULER_API_ALLOWED_FUNCS="chores:*")
+    status, job = server.call(
+        "POST",
+        "/scheduler/jobs",
+        {
+            "id": "j",
+            "func": "chores:tell",
+            "args": [str(server.fifo)],
+            "trigger": "interval",
+            "seconds": 0.1,
+        },
+    )
+    assert (status, job["state"]) == (200, "scheduled")
+    ran_in = server.next_run()
+    assert ran_in != server.process.pid, "in the worker, not in gunicorn's master"
+    assert server.call("DELETE", "/scheduler/jobs/j")[0] == 204
+
+    log = server.stop(number, whole_group)
+    assert server.process.returncode == 0
+    assert "Traceback" not in log
+    assert gone(server)
+    assert list(server.temporary.iterdir()) == []
+
+
+def test_a_reload_hands_the_jobs_of_the_settings_to_a_new_worker(start, tmp_path):
+    """HUP: the new worker starts while the old one is there, and runs the jobs after it."""
+    (tmp_path / "config.toml").write_text(
+        f"""
+        python_path = ["."]
+        shutdown_timeout = 1  # the last run writes to a pipe that nobody reads any more
+        [[jobs]]
+        id = "beat"
+        func = "chores:tell"
+        args = ["{tmp_path / "fifo"}"]
+        trigger = "interval"
+        seconds = 0.1
+        """
+    )
+    server = start("--config", "config.toml")
+    before = server.next_run()
+    os.kill(server.process.pid, signal.SIGHUP)
+    while server.next_run() == before:
+        pass
+    log = server.stop(signal.SIGINT, True)
+    assert "Traceback" not in log
+    assert gone(server)
+
+
+def test_a_job_under_way_is_given_until_the_deadline(start):
+    """A run that would block for ever holds the server up for shutdown_timeout, and no longer."""
+    server = start(SCHEDULER_API_ALLOWED_FUNCS="chores:*", SCHEDULER_SHUTDOWN_TIMEOUT="0.2")
+    body = {"func": "chores:tell", "args": [str(server.fifo)], "trigger": "date"}
+    assert server.call("POST", "/scheduler/jobs", body)[0] == 200  # blocks: nobody reads the pipe
+    log = server.stop(signal.SIGTERM, False)
+    assert server.process.returncode == 0
+    assert "did not end in time" in log
+    assert "Traceback" not in log
+    assert gone(server)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        pytest.param({"SCHEDULER_BND": "x:1"}, "did you mean 'bind'?", id="unknown"),
+        pytest.param({"SCHEDULER_THREADS": "0"}, "SCHEDULER_THREADS='0'", id="wrong value"),
+        pytest.param({"SCHEDULER_CONFIG": "/none.toml"}, "a TOML file, but", id="no file"),
+        pytest.param({"SCHEDULER_LOG_LEVEL": "LOUD"}, "LOUD", id="log level"),
+    ],
+)
+def test_a_wrong_setting_ends_the_command_with_one_line(tmp_path, environment, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "schedhttp"],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_job_of_the_settings_that_makes_no_sense_ends_the_server_with_its_reason(tmp_path):
+    jobs = json.dumps([{"id": "j", "func": "nowhere:f", "trigger": "date"}])
+    done = subprocess.run(
+        [sys.executable, "-m", "schedhttp", "--port", "0"],
+        cwd=tmp_path,
+        env=os.environ | {"SCHEDULER_JOBS": jobs},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "func='nowhere:f': expected an importable module" in done.stderr
+    assert "Traceback" not in done.stderr
