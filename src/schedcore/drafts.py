@@ -24,7 +24,7 @@ from schedcore.job import (
     define,
     is_coroutine_function,
 )
-from schedcore.planning import COUNT_LIMIT, Backlog
+from schedcore.planning import Backlog, count
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import moment_us
@@ -104,17 +104,20 @@ class Drafts:
         job = changed(entry.job, changes)
         self.check_executor(job.options.executor)
         if next_run_time is UNSET:
-            if entry.due_us is None:
-                return Entry(job, entry.fire_us, None)
-            if job.trigger == entry.job.trigger:
-                return Entry(job, entry.fire_us, entry.due_us)
+            same = job.trigger == entry.job.trigger
+            if same or entry.due_us is None:
+                return Entry(job, entry.fire_us if same else None, entry.due_us)
         return self._place(job, next_run_time, now_us)
 
     def resumed(self, entry: Entry) -> Entry:
         """Return *entry* scheduled from now on, if it was paused."""
         if entry.due_us is not None:
             return entry
-        return self._place(entry.job, UNSET, self._clock.now_us())
+        now_us = self._clock.now_us()
+        if entry.fire_us is not None and entry.fire_us > now_us:
+            # Not the first one from now on: that may be one that ran just before the pause.
+            return entry._replace(due_us=entry.fire_us)
+        return self._place(entry.job, UNSET, now_us)
 
     def passed(self, paused: Entry, resumed: Entry, now_us: int) -> Backlog | None:
         """Return the fire times that went by while a job was paused, if there are any."""
@@ -124,7 +127,7 @@ class Drafts:
         last_us = min(now_us, next_us - 1)
         if first_us > last_us:
             return None
-        return Backlog(first_us, 1 + paused.job.trigger.count_us(first_us, last_us, COUNT_LIMIT))
+        return Backlog(first_us, 1 + count(paused.job.trigger, first_us, last_us))
 
     def check_executor(self, name: str) -> None:
         """Raise InvalidOptionError if there is no executor called *name*."""

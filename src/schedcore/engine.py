@@ -115,20 +115,17 @@ class Engine:
             return
         changes: list[Swap] = []
         for entry in self._store.entries():
-            trigger, fire_us = entry.job.trigger, entry.fire_us
-            if entry.due_us is None or fire_us is None or entry.broken:
+            if entry.due_us is None or entry.broken:
                 continue
-            if not trigger.elapsed and jump_us > -CORRECTION_US:
+            if not entry.job.trigger.elapsed and jump_us > -CORRECTION_US:
                 continue
             try:
-                first_us = trigger.next_us(now_us)
-                # A first run that the user put off is not one of the trigger's own, and stays.
-                own = trigger.next_us(fire_us - 1) == fire_us
+                moved = _set_back(entry, now_us)
             except BaseException:
                 log.exception("trigger of job %r failed; its next run stays", entry.job.id)
                 continue
-            if own and first_us is not None and first_us < fire_us:
-                changes.append((entry, entry._replace(fire_us=first_us, due_us=first_us)))
+            if moved is not None:
+                changes.append((entry, moved))
         self._store.swap(changes)
 
     def _carry(self, entries: Sequence[Entry], now_us: int) -> None:
@@ -210,3 +207,19 @@ class Engine:
         self._tracker.job_removed(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
+
+
+def _set_back(entry: Entry, now_us: int) -> Entry | None:
+    """Return *entry* with the first fire time after *now_us*; None if it is to stay."""
+    trigger, fire_us = entry.job.trigger, entry.fire_us
+    # A first run that the user put off is none of the trigger's own times, and stays.
+    if fire_us is None or trigger.next_us(fire_us - 1) != fire_us:
+        return None
+    # A start that is yet to come comes when the clock shows it; one that has come was then.
+    if trigger.elapsed and trigger.next_us(0) != fire_us:
+        trigger = trigger.set_back_to(now_us)
+    first_us = trigger.next_us(now_us)
+    if first_us is None or first_us >= fire_us:
+        return None
+    job = entry.job._replace(trigger=trigger)
+    return entry._replace(job=job, fire_us=first_us, due_us=first_us)

@@ -12,6 +12,9 @@ COUNT_LIMIT = 10_000
 """Fire times of one backlog that are counted by walking, for triggers that cannot reckon: 10 ms."""
 
 
+_NO_LIMIT = 1 << 62
+
+
 class Backlog(NamedTuple):
     """Fire times that do not run: the first of them, and how many there are."""
 
@@ -63,7 +66,7 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
     if grace_us is not None and late:
         first = trigger.next_us(max(fire_us, now_us - grace_us - 1))
         last_missed_us = now_us if first is None else min(now_us, first - 1)
-        missed = Backlog(fire_us, 1 + trigger.count_us(fire_us, last_missed_us, COUNT_LIMIT))
+        missed = Backlog(fire_us, 1 + count(trigger, fire_us, last_missed_us))
     if first is None or first > now_us:
         return Plan((), missed, None, first)
     if coalesce:
@@ -71,11 +74,19 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
     return _each(trigger, first, missed, now_us)
 
 
+def count(trigger: Trigger, after_us: int, until_us: int) -> int:
+    """Return how many fire times lie in ``(after_us, until_us]``.
+
+    Exact for triggers that can reckon; of others, those beyond :data:`COUNT_LIMIT` are left out.
+    """
+    return trigger.count_us(after_us, until_us, _NO_LIMIT if trigger.reckons else COUNT_LIMIT)
+
+
 def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
     second = trigger.next_us(first_us)
     coalesced = None
     if second is not None and second <= now_us:
-        coalesced = Backlog(second, trigger.count_us(first_us, now_us, COUNT_LIMIT))
+        coalesced = Backlog(second, count(trigger, first_us, now_us))
     return Plan((first_us,), missed, coalesced, trigger.next_us(now_us))
 
 

@@ -27,6 +27,9 @@ class Trigger:
     elapsed: ClassVar[bool] = False
     """Whether its instants are spaced by elapsed time, and not read off a wall clock."""
 
+    reckons: ClassVar[bool] = False
+    """Whether :meth:`count_us` is arithmetic, and costs the same over a second and a century."""
+
     @property
     def timezone(self) -> tzinfo:
         """The zone in which the trigger reads wall clocks and shows its fire times."""
@@ -59,6 +62,10 @@ class Trigger:
 
     def bound_to(self, now_us: int) -> Trigger:  # noqa: ARG002 — most triggers need no binding
         """Return this trigger with whatever depends on the moment of adding settled."""
+        return self
+
+    def set_back_to(self, now_us: int) -> Trigger:  # noqa: ARG002 — wall clocks say it themselves
+        """Return this trigger for a clock that was set back to *now_us*, from after its start."""
         return self
 
     def count_us(self, after_us: int, until_us: int, limit: int) -> int:

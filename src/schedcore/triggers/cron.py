@@ -111,6 +111,7 @@ class CronTrigger(ZonedTrigger):
     __slots__ = ("_before_us", "_end_us", "_spec")
 
     kind: ClassVar[str] = "cron"
+    reckons = True
 
     _spec: CronSpec
     _before_us: int

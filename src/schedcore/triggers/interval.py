@@ -62,6 +62,8 @@ class IntervalTrigger(ZonedTrigger):
     __slots__ = ("_anchor_us", "_end_us", "_spacing")
 
     kind: ClassVar[str] = "interval"
+    elapsed = True
+    reckons = True
 
     _spacing: Spacing
     _anchor_us: int | None
@@ -132,9 +134,19 @@ class IntervalTrigger(ZonedTrigger):
         """Return this trigger with its anchor set: one span after *now_us* if it has none."""
         if self._anchor_us is not None:
             return self
+        return self._anchored_at(now_us + self._spacing.us)
+
+    def set_back_to(self, now_us: int) -> IntervalTrigger:
+        """Return this trigger with its beat reaching back to *now_us*, before its anchor."""
+        anchor, every = self._anchor_us, self._spacing.us
+        if anchor is None or anchor <= now_us:
+            return self
+        return self._anchored_at(anchor - (anchor - now_us) // every * every)
+
+    def _anchored_at(self, anchor_us: int) -> IntervalTrigger:
         made = IntervalTrigger.__new__(IntervalTrigger)
         set_slot(made, "_spacing", self._spacing)
-        set_slot(made, "_anchor_us", now_us + self._spacing.us)
+        set_slot(made, "_anchor_us", anchor_us)
         set_slot(made, "_end_us", self._end_us)
         set_slot(made, "_zone", self._zone)
         set_slot(made, "_jitter", self._jitter)

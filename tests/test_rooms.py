@@ -1,0 +1,94 @@
+"""Imports go down the rooms, never up; inside a folder, only to its ``base``."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src"
+
+CORE = {
+    "errors": 0,
+    "clock": 1,
+    "forks": 1,
+    "funcref": 1,
+    "heap": 1,
+    "triggers": 2,
+    "retry": 2,
+    "job": 3,
+    "run": 3,
+    "events": 4,
+    "planning": 4,
+    "stores": 4,
+    "executors": 4,
+    "history": 4,
+    "tracker": 5,
+    "engine": 6,
+    "loop": 6,
+    "drafts": 7,
+    "foreground": 7,
+    "handle": 7,
+    "scheduler": 8,
+    "simulation": 9,
+    "testing": 9,
+    "__init__": 10,
+    "__main__": 10,
+}
+SAME_LEVEL = {("run", "job")}
+"""Rooms of one level of which the first may import the second."""
+
+
+def imported(path):
+    """Return the modules that a file imports when it runs, those for annotations apart."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (
+                [f"{node.module}.{name.name}" for name in node.names]
+                if node.module == "schedcore"
+                else [node.module]
+            )
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            pytest.fail(f"{path} imports relatively")
+
+
+CORE_FILES = sorted((SRC / "schedcore").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_the_engine_imports_downwards(path):
+    parts = path.relative_to(SRC / "schedcore").with_suffix("").parts
+    room = parts[0]
+    assert room in CORE, f"{room} has no place in the rooms: give it one"
+    for module in imported(path):
+        assert not module.startswith("schedhttp"), f"{path.name} knows of its front"
+        if not module.startswith("schedcore."):
+            continue
+        target = module.split(".")[1]
+        if target not in CORE:  # a name that schedcore itself exports
+            assert CORE[room] == 10, f"{path.name} imports {module} from the top"
+        elif target != room:
+            assert CORE[target] < CORE[room] or ((room, target) in SAME_LEVEL), (
+                f"{path.name} (room {CORE[room]}) imports {module} (room {CORE[target]})"
+            )
+        elif room in {"stores", "executors"} and parts[-1] != "__init__":
+            assert module.endswith(".base"), f"{path.name} imports its neighbour {module}"
+
+
+def test_only_one_file_reads_the_clock():
+    for path in CORE_FILES:
+        if path.name != "clock.py":
+            modules = set(imported(path))
+            assert "time" not in modules, f"{path} imports time"
+
+
+def test_only_one_file_imports_croniter():
+    users = [path.name for path in CORE_FILES if "croniter" in set(imported(path))]
+    assert users == ["crontab.py"]
