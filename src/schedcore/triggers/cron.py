@@ -9,7 +9,13 @@ from typing import ClassVar
 
 from schedcore.clock import SECOND, from_us
 from schedcore.triggers.fields import read_fields
-from schedcore.triggers.moments import check_order, jitter_of, moment_text, optional_moment_us
+from schedcore.triggers.moments import (
+    NO_JITTER,
+    check_order,
+    jitter_of,
+    moment_text,
+    optional_moment_us,
+)
 from schedcore.triggers.search import Schedule
 from schedcore.triggers.values import ZonedTrigger, set_slot
 from schedcore.triggers.zones import DAY_US, HORIZON_US, Span, zone_of
@@ -132,7 +138,10 @@ class CronTrigger(ZonedTrigger):
         timezone: object = None,
         jitter: object = None,
     ) -> None:
-        spec = _fields_spec(year, month, day, week, day_of_week, hour, minute, second)
+        try:  # straight to the cache: this is most of what a seen expression costs
+            spec = _fields_seen(year, month, day, week, day_of_week, hour, minute, second)
+        except TypeError:
+            spec = _fields_spec(year, month, day, week, day_of_week, hour, minute, second)
         self._set(spec, start_date, end_date, timezone, jitter)
 
     @classmethod
@@ -181,7 +190,7 @@ class CronTrigger(ZonedTrigger):
         set_slot(self, "_zone", zone)
         set_slot(self, "_before_us", before_us)
         set_slot(self, "_end_us", end_us)
-        set_slot(self, "_jitter", jitter_of(jitter))
+        set_slot(self, "_jitter", NO_JITTER if jitter is None else jitter_of(jitter))
 
     @property
     def schedule(self) -> Schedule:

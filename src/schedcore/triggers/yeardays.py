@@ -189,14 +189,16 @@ def _has_week_53(new_year: int, leap: bool) -> bool:
 class Days:
     """The days that a rule allows, in order: the next one from any day, in bounded time.
 
-    The bit set of a kind of year is made when it is first needed.
+    The bit set of a kind of year is made when it is first needed, and that of the year last asked
+    for is kept at hand.  Thread-safe: what is kept is computed alike by any thread.
     """
 
-    __slots__ = ("__dict__", "_bits", "rule")
+    __slots__ = ("__dict__", "_bits", "_recent", "rule")
 
     def __init__(self, rule: DayRule) -> None:
         self.rule = rule
         self._bits: dict[int, int] = {}
+        self._recent = (0, 0, 0)  # a year's first day, the first after it, and its bits
 
     def bits_of_kind(self, kind: int) -> int:
         """Return the days allowed in a year of *kind*, bit 0 for 1 January."""
@@ -224,19 +226,17 @@ class Days:
 
     def next_from(self, day: int) -> int | None:
         """Return the first day allowed that is *day* or later, or None up to the year 9999."""
-        if day >= YEAR_START[-1]:
-            return None
-        index = year_index(day)
-        years = self.rule.years
-        if years is None or index + FIRST_YEAR in years:
-            start, kind = YEAR_START[index], YEAR_KIND[index]
-            bits = self._bits.get(kind)
-            if bits is None:
-                bits = self.bits_of_kind(kind)
-            rest = bits >> (day - start)
-            if rest:
-                return day + (rest & -rest).bit_length() - 1
-        return self._first_after_year(index + FIRST_YEAR)
+        start, stop, bits = self._recent
+        if not start <= day < stop:
+            if day >= YEAR_START[-1]:
+                return None
+            index = year_index(day)
+            start, stop, bits = YEAR_START[index], YEAR_START[index + 1], self._bits_of_year(index)
+            self._recent = start, stop, bits
+        rest = bits >> (day - start)
+        if rest:
+            return day + (rest & -rest).bit_length() - 1
+        return self._first_from_day(stop)
 
     def count(self, first: int, end: int) -> int:
         """Return how many days allowed lie in ``[first, end)``; up to 1 ms for 8,030 years."""
@@ -245,22 +245,31 @@ class Days:
         while first < end:
             index = year_index(first)
             start, stop = YEAR_START[index], min(end, YEAR_START[index + 1])
-            if self.rule.years is None or index + FIRST_YEAR in self.rule.years:
-                bits = self.bits_of_kind(YEAR_KIND[index]) >> (first - start)
-                count += (bits & ((1 << (stop - first)) - 1)).bit_count()
+            bits = self._bits_of_year(index) >> (first - start)
+            count += (bits & ((1 << (stop - first)) - 1)).bit_count()
             first = stop
         return count
 
-    def _first_after_year(self, year: int) -> int | None:
-        if self.rule.years is None and year < LAST_YEAR:
-            # Most rules have a day in every year: spare them the list of years.
-            index = year + 1 - FIRST_YEAR
-            bits = self.bits_of_kind(YEAR_KIND[index])
-            if bits:
-                return YEAR_START[index] + (bits & -bits).bit_length() - 1
-        place = bisect_left(self.years, year + 1)
-        if place == len(self.years):
+    def _bits_of_year(self, index: int) -> int:
+        """Return the days allowed in the year that is *index* years after 1970."""
+        years = self.rule.years
+        if years is not None:
+            place = bisect_left(years, index + FIRST_YEAR)
+            if place == len(years) or years[place] != index + FIRST_YEAR:
+                return 0
+        return self.bits_of_kind(YEAR_KIND[index])
+
+    def _first_from_day(self, new_year: int) -> int | None:
+        """Return the first day allowed from *new_year*, a 1 January, on."""
+        if new_year == YEAR_START[-1]:
             return None
-        index = self.years[place] - FIRST_YEAR
-        bits = self.bits_of_kind(YEAR_KIND[index])
+        index = year_index(new_year)
+        # Most rules have a day in every year: spare them the list of years.
+        bits = self._bits_of_year(index)
+        if not bits:
+            place = bisect_left(self.years, index + FIRST_YEAR)
+            if place == len(self.years):
+                return None
+            index = self.years[place] - FIRST_YEAR
+            bits = self._bits_of_year(index)
         return YEAR_START[index] + (bits & -bits).bit_length() - 1

@@ -186,15 +186,15 @@ def zone_of(value: object, option: str = "timezone") -> Zone:
     Raises:
         InvalidTriggerError: if there is no such zone.
     """
-    if value is None or value == "local":
-        return _local()
-    if isinstance(value, str):
-        return _named(value, option)
     if isinstance(value, tzinfo):
         try:
             return _of_tzinfo(value)
         except TypeError:  # some tzinfo classes have no hash
             return Zone(value)
+    if value is None or value == "local":
+        return _local()
+    if isinstance(value, str):
+        return _named(value, option)
     raise InvalidTriggerError(option, value, "a zone name such as 'Europe/Berlin', or a tzinfo")
 
 
