@@ -41,6 +41,10 @@ class InAppContext:
         """Take *runs* to be run; return at once."""
         self._executor.submit(runs, _Reporter(reporter, self._app))
 
+    def abandon(self, run: Run) -> None:
+        """Make up for a run that was given up, and stop it if that can be done."""
+        self._executor.abandon(run)
+
     def shutdown(self, timeout: float | None) -> None:
         """Finish the runs that were submitted, waiting up to *timeout* seconds."""
         self._executor.shutdown(timeout)
@@ -73,3 +77,10 @@ class _Reporter:
         except Exception:
             log.exception("a teardown function of the app raised after %r", run)
         self._reporter.end(run, value, error)
+
+    def shed(self, run: Run) -> None:
+        self._reporter.shed(run)
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        self._entered.pop(run.id, None)
+        self._reporter.lost(run, error)
