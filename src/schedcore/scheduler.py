@@ -45,6 +45,7 @@ from schedcore.history import History
 from schedcore.job import (
     COROUTINE_EXECUTOR,
     DEFAULT_EXECUTOR,
+    OPTION_NAMES,
     UNSET,
     Options,
     Unset,
@@ -144,6 +145,11 @@ class Scheduler:
         self._ended = Waker()
         self._left_behind = False
         tell_in_child(self)
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        return self._clock
 
     # Lifecycle
 
@@ -355,6 +361,31 @@ class Scheduler:
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
+    def draft_job(
+        self,
+        func: Callable[..., Any] | str,
+        trigger: str | Trigger | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Entry:
+        """Return what :meth:`add_job` would store, checked whole; nothing is stored.
+
+        Args:
+            func: As in :meth:`add_job`.
+            trigger: As in :meth:`add_job`.
+            options: As in :meth:`add_job`, but for ``replace_existing``.
+
+        Raises:
+            InvalidOptionError: as :meth:`add_job` does.
+        """
+        own = {name: options.pop(name, UNSET) for name in OPTION_NAMES}
+        next_run_time = options.pop("next_run_time", UNSET)
+        args, kwargs, job_id, name = (
+            options.pop(n, None) for n in ("args", "kwargs", "id", "name")
+        )
+        return self._drafts.new(
+            func, trigger, options, job_id, next_run_time, own, args, kwargs, name
+        )
+
     def scheduled_job(
         self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
     ) -> Callable[[F], F]:
@@ -412,6 +443,13 @@ class Scheduler:
     def entries(self) -> list[Entry]:
         """Return the same for all jobs: the earliest due first, paused ones last."""
         return self._store.entries()
+
+    def jobs_version(self) -> object:
+        """Return what is equal for as long as no job and no due time changes.
+
+        None: the store cannot tell.
+        """
+        return self._store.version()
 
     def modify_job(self, job_id: str, **changes: Any) -> JobHandle:
         """Change a job: all of *changes* or, after an error, none.

@@ -9,7 +9,7 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from schedcore import Scheduler
-from schedhttp import codec, routes
+from schedhttp import codec, openapi, routes
 from schedhttp.auth import AllowedFuncs
 from schedhttp.guard import Guard
 from schedhttp.kept import KeptJobs
@@ -50,7 +50,11 @@ class App:
         self.unavailable: str | None = None
         """Why this process cannot answer for the scheduler at present."""
         self.service = Service(
-            scheduler, settings, AllowedFuncs(settings.api_allowed_funcs), KeptJobs(scheduler)
+            scheduler,
+            settings,
+            AllowedFuncs(settings.api_allowed_funcs),
+            KeptJobs(scheduler),
+            lambda: openapi.document(settings),
         )
         # Bound once: binding for each request takes longer than most requests do.
         self._urls = routes.url_map(settings.api_prefix).bind("localhost")

@@ -42,7 +42,7 @@ class InAppContext:
         self._executor.submit(runs, _Reporter(reporter, self._app))
 
     def abandon(self, run: Run) -> None:
-        """Make up for a run that was given up."""
+        """Make up for a run that was given up, and stop it if that can be done."""
         self._executor.abandon(run)
 
     def shutdown(self, timeout: float | None) -> None:

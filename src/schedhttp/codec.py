@@ -10,7 +10,7 @@ from schedcore import RunRecord, Trigger
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.funcref import name_of
-from schedcore.job import OPTION_NAMES, Job
+from schedcore.job import OPTION_NAMES, Job, Options
 from schedcore.run import short_repr
 from schedcore.stores.base import Entry
 from schedcore.triggers.plaindata import option_names
@@ -59,13 +59,18 @@ def definition_to_dict(job: Job) -> dict[str, Any]:
         "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
         "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
         **_trigger_to_dict(job.trigger, shown),
-        "misfire_grace_time": job.misfire_grace_time,
-        "coalesce": job.coalesce,
-        "max_instances": job.max_instances,
-        "executor": job.executor,
+        **options_to_dict(job.options),
     }
     if shown:
         data["shown_as_repr"] = shown
+    return data
+
+
+def options_to_dict(options: Options) -> dict[str, Any]:
+    """Return how a job is run, as JSON has it."""
+    data = options._asdict()
+    if options.retry is not None:
+        data["retry"] = options.retry._asdict()
     return data
 
 
@@ -111,6 +116,7 @@ def record_to_dict(record: RunRecord) -> dict[str, Any]:
         "result": record.result,
         "error_type": record.error_type,
         "error_text": record.error_text,
+        "attempt": record.attempt,
     }
 
 

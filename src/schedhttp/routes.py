@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from schedhttp import views
+from schedhttp import insights, listing, views
 from schedhttp.views import Reply
 
 
@@ -22,24 +22,47 @@ class Route(NamedTuple):
     view: Callable[..., Reply]
     changes: bool = True
     """Whether it changes anything: those who may only read may not use it."""
+    takes: str | None = None
+    """The schema of its body, if it takes one."""
+    gives: str | None = "Job"
+    """The schema of what it answers; None: nothing, with 204."""
+    query: tuple[str, ...] = ()
+    """The parameters it knows."""
 
 
 _JOB = "/jobs/<job_id:job_id>"
+_PAGE = listing.PAGE_PARAMETERS
 
 ROUTES: tuple[Route, ...] = (
-    Route("get_scheduler_info", "GET", "", views.get_scheduler_info, False),
-    Route("start_scheduler", "POST", "/start", views.start_scheduler),
-    Route("pause_scheduler", "POST", "/pause", views.pause_scheduler),
-    Route("resume_scheduler", "POST", "/resume", views.resume_scheduler),
-    Route("shutdown_scheduler", "POST", "/shutdown", views.shutdown_scheduler),
-    Route("add_job", "POST", "/jobs", views.add_job),
-    Route("get_jobs", "GET", "/jobs", views.get_jobs, False),
+    Route("get_scheduler_info", "GET", "", views.get_scheduler_info, False, gives="Info"),
+    Route("start_scheduler", "POST", "/start", views.start_scheduler, gives=None),
+    Route("pause_scheduler", "POST", "/pause", views.pause_scheduler, gives=None),
+    Route("resume_scheduler", "POST", "/resume", views.resume_scheduler, gives=None),
+    Route("shutdown_scheduler", "POST", "/shutdown", views.shutdown_scheduler, True, "Wait", None),
+    Route("add_job", "POST", "/jobs", views.add_job, True, "NewJob"),
+    Route("get_jobs", "GET", "/jobs", views.get_jobs, False, None, "Jobs", listing.JOB_PARAMETERS),
     Route("get_job", "GET", _JOB, views.get_job, False),
-    Route("delete_job", "DELETE", _JOB, views.delete_job),
-    Route("update_job", "PATCH", _JOB, views.update_job),
+    Route("delete_job", "DELETE", _JOB, views.delete_job, gives=None),
+    Route("update_job", "PATCH", _JOB, views.update_job, True, "JobChanges"),
     Route("pause_job", "POST", _JOB + "/pause", views.pause_job),
     Route("resume_job", "POST", _JOB + "/resume", views.resume_job),
-    Route("run_job", "POST", _JOB + "/run", views.run_job),
+    Route("run_job", "POST", _JOB + "/run", views.run_job, True, "Wait"),
+    # What Flask-APScheduler does not have
+    Route("get_next", "GET", _JOB + "/next", insights.get_next, False, None, "Next", ("n",)),
+    Route(
+        "get_job_runs",
+        "GET",
+        _JOB + "/runs",
+        insights.get_job_runs,
+        False,
+        None,
+        "Runs",
+        (*_PAGE, "outcome"),
+    ),
+    Route("get_runs", "GET", "/runs", insights.get_runs, False, None, "Runs", (*_PAGE, "outcome")),
+    Route("preview", "POST", "/preview", insights.preview, False, "Preview", "Previewed", ("n",)),
+    Route("get_health", "GET", "/health", insights.get_health, False, gives="Health"),
+    Route("get_openapi", "GET", "/openapi.json", insights.get_openapi, False, gives="OpenApi"),
 )
 BY_NAME = {route.name: route for route in ROUTES}
 

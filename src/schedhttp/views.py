@@ -6,23 +6,21 @@ Errors pass through: problems.py turns them into responses.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from werkzeug import Request
 
-from schedcore import JobHandle, Outcome, RunRecord, Scheduler, State
+from schedcore import JobHandle, Outcome, RunRecord, Scheduler
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
-from schedhttp import codec
+from schedhttp import codec, listing
 from schedhttp.auth import AllowedFuncs
-from schedhttp.bodies import check_query, read_flag, read_object
+from schedhttp.bodies import read_flag, read_object
 from schedhttp.kept import KeptJobs
-from schedhttp.refusals import Forbidden, RunFailed
+from schedhttp.refusals import Forbidden, PreconditionFailed, RunFailed
 from schedhttp.settings import Settings
-
-_NO_PARAMETERS: frozenset[str] = frozenset()
 
 
 class Service(NamedTuple):
@@ -32,6 +30,8 @@ class Service(NamedTuple):
     settings: Settings
     allowed: AllowedFuncs
     kept: KeptJobs
+    openapi: Callable[[], Mapping[str, Any]]
+    """Makes the description of the API."""
 
 
 class Reply(NamedTuple):
@@ -56,7 +56,7 @@ def get_scheduler_info(service: Service, request: Request) -> Reply:
         {
             "current_host": socket.gethostname(),
             "allowed_hosts": list(service.settings.allowed_hosts),
-            "running": state is not State.STOPPED,
+            "running": service.scheduler.running,
             "state": state.name.lower(),
         }
     )
@@ -123,8 +123,17 @@ def add_from(
 
 def get_jobs(service: Service, request: Request) -> Reply:
     """List the jobs: the earliest due first, paused ones last."""
-    check_query(request, _NO_PARAMETERS)
-    return Reply(service.kept.all())
+    if not request.query_string:
+        return Reply(service.kept.all())
+    running = service.kept.running()
+    found = listing.chosen(service.scheduler.entries(), running, request)
+    page = listing.page_of(found, request, limit=None)
+    fields = listing.fields_of(request)
+    if fields is None:
+        return Reply(service.kept.some(page.items), headers=page.headers)
+    shown = (codec.job_to_dict(entry, entry.job.id in running) for entry in page.items)
+    narrowed = [{k: v for k, v in job.items() if k in fields} for job in shown]
+    return Reply(narrowed, headers=page.headers)
 
 
 def get_job(service: Service, request: Request, job_id: str) -> Reply:
@@ -134,6 +143,8 @@ def get_job(service: Service, request: Request, job_id: str) -> Reply:
 
 def delete_job(service: Service, request: Request, job_id: str) -> Reply:
     """Remove a job; a run under way goes on."""
+    if "HTTP_IF_MATCH" in request.environ:
+        check_match(service, request, service.scheduler.entry(job_id))
     service.scheduler.remove_job(job_id)
     return NOTHING
 
@@ -144,10 +155,11 @@ def update_job(service: Service, request: Request, job_id: str) -> Reply:
     scheduler = service.scheduler
 
     def changes(entry: Entry) -> Mapping[str, Any]:
+        check_match(service, request, entry)
         fields, trigger = codec.read_changes(body, entry)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
-        if trigger:
+        if trigger:  # merged now, into the trigger that is there now
             fields["trigger"] = plaindata.merge(
                 entry.job.trigger, trigger, scheduler.timezone, job_id
             )
@@ -191,4 +203,16 @@ def _shown(service: Service, handle: JobHandle) -> Reply:
 
 
 def _job(service: Service, entry: Entry) -> Reply:
-    return Reply(service.kept.one(entry))
+    return Reply(service.kept.one(entry), headers={"ETag": f'"{service.kept.etag(entry)}"'})
+
+
+def check_match(service: Service, request: Request, entry: Entry) -> None:
+    """Refuse to change a job that is not the one that the client saw.
+
+    Raises:
+        PreconditionFailed: if there is an ``If-Match``, and it does not name the job's ``ETag``.
+    """
+    if "HTTP_IF_MATCH" in request.environ and service.kept.etag(entry) not in request.if_match:
+        raise PreconditionFailed(
+            f"job {entry.job.id!r} was changed since: get it anew, and send its ETag as If-Match"
+        )

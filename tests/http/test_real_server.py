@@ -73,8 +73,11 @@ class Server:
 
     def next_run(self) -> int:
         """Wait for the next run of a job that tells of it; return its process."""
-        with self.fifo.open() as pipe:
-            return int(pipe.readline())
+        line = ""
+        while not line:  # a worker that ends may open the pipe and not get to write
+            with self.fifo.open() as pipe:
+                line = pipe.readline()
+        return int(line)
 
     def stop(self, number: signal.Signals, whole_group: bool) -> str:
         """Send a signal, wait for the end, and return what was logged."""

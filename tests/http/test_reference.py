@@ -70,6 +70,9 @@ def test_an_interval_job_as_documented(api):
         "coalesce": True,
         "max_instances": 1,
         "executor": "default",
+        "overlap": "skip",
+        "timeout": None,
+        "retry": None,
         "next_run_time": "2026-01-05T13:00:30+01:00",
         "state": "scheduled",
     }

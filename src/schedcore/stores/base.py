@@ -53,6 +53,13 @@ class Store(Protocol):
         """Return all jobs: the earliest due first, paused ones last."""
         ...
 
+    def version(self) -> object:
+        """Return what is equal for as long as :meth:`entries` returns the same; None: not known.
+
+        Read before the entries, it is never younger than they are.
+        """
+        ...
+
     def swap(self, changes: Iterable[Swap]) -> list[bool]:
         """Replace each entry that is still as it was read; tell for each whether it was.
 

@@ -22,6 +22,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
         self._queue: DueQueue[str] = DueQueue()
+        self._changes = 0
         hold_while_forking(self)
 
     def data_lock(self) -> threading.Lock:
@@ -33,6 +34,7 @@ class MemoryStore:
         with self._lock:
             if not replace:
                 self._refuse_taken(entries)
+            self._changes += 1
             for entry in entries:
                 self._put(entry)
 
@@ -52,11 +54,16 @@ class MemoryStore:
         entries.sort(key=_due_or_last)
         return entries
 
+    def version(self) -> int:
+        """Return how often something was stored, changed or removed so far."""
+        return self._changes
+
     def swap(self, changes: Iterable[Swap]) -> list[bool]:
         """Replace each entry that is still as it was read; tell for each whether it was."""
         done: list[bool] = []
         queue: list[tuple[str, int]] = []
         with self._lock:
+            self._changes += 1
             for old, new in changes:
                 job_id = old.job.id
                 if self._entries.get(job_id) is not old:
@@ -81,12 +88,14 @@ class MemoryStore:
             entry = self._entries.pop(job_id, None)
             if entry is None:
                 raise JobLookupError(job_id)
+            self._changes += 1
             self._queue.remove(job_id)
         return entry
 
     def clear(self) -> list[Entry]:
         """Remove all jobs and return them."""
         with self._lock:
+            self._changes += 1
             entries = list(self._entries.values())
             self._entries.clear()
             self._queue.clear()

@@ -1,0 +1,98 @@
+"""The endpoints that only look: what comes, what was, and how the scheduler does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from werkzeug import Request
+
+from schedcore import JobLookupError, Outcome, RunRecord
+from schedcore.clock import from_us
+from schedcore.stores.base import Entry
+from schedcore.triggers import lookahead
+from schedhttp import codec, listing
+from schedhttp.bodies import check_query, read_count, read_object
+from schedhttp.views import Reply, Service
+
+MOST_FIRE_TIMES = 1_000
+
+
+def get_next(service: Service, request: Request, job_id: str) -> Reply:
+    """List the coming fire times of a job; none while it is paused."""
+    n = _how_many(request)
+    entry = service.scheduler.entry(job_id)
+    return Reply({"id": entry.job.id, "next_fire_times": fire_times(entry, n)})
+
+
+def preview(service: Service, request: Request) -> Reply:
+    """Tell what a job would do: its coming fire times, and what may surprise about them.
+
+    Nothing is stored, and `func` may be left out.
+    """
+    n = _how_many(request)
+    body = read_object(request)
+    scheduler = service.scheduler
+    fields, trigger = codec.read_new({"func": "", **body})
+    fields.pop("replace_existing")
+    if "func" in body:
+        fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
+    else:
+        fields["func"] = _anything
+    entry = scheduler.draft_job(trigger=trigger.pop("trigger", "date"), **fields, **trigger)
+    warnings = lookahead.warnings_of(entry.job.trigger, scheduler.clock.now_us())
+    return Reply({"next_fire_times": fire_times(entry, n), "warnings": warnings})
+
+
+def get_runs(service: Service, request: Request) -> Reply:
+    """List the recorded outcomes of all jobs, the latest first."""
+    return _records(service.scheduler.history(), request)
+
+
+def get_job_runs(service: Service, request: Request, job_id: str) -> Reply:
+    """List the recorded outcomes of a job, the latest first; also of one that is gone."""
+    records = service.scheduler.history(job_id)
+    if not records and service.scheduler.get_job(job_id) is None:
+        raise JobLookupError(job_id)
+    return _records(records, request)
+
+
+def get_health(service: Service, request: Request) -> Reply:
+    """Tell whether the scheduler does its work: 200 if so, else 503."""
+    health = service.scheduler.health()
+    body = {**health._asdict(), "state": health.state.name.lower()}
+    body["runs"] = len(service.scheduler.runs())
+    return Reply(body, 200 if health.ok else 503)
+
+
+def get_openapi(service: Service, request: Request) -> Reply:
+    """Describe the API in OpenAPI 3.1."""
+    return Reply(service.openapi())
+
+
+def fire_times(entry: Entry, n: int) -> list[str]:
+    """Return up to *n* coming times of a job, with the offset of its trigger's zone."""
+    times: list[str] = []
+    trigger = entry.job.trigger
+    due_us, fire_us = entry.due_us, entry.fire_us
+    while due_us is not None and fire_us is not None and len(times) < n:
+        times.append(from_us(due_us, trigger.timezone).isoformat())
+        due_us = fire_us = trigger.next_us(fire_us)
+    return times
+
+
+def _anything(*_args: Any, **_kwargs: Any) -> None:
+    """Stands for the function of a preview that names none."""
+
+
+def _how_many(request: Request) -> int:
+    check_query(request, frozenset({"n"}))
+    return read_count(request, "n", 10, MOST_FIRE_TIMES) or 0
+
+
+def _records(records: list[RunRecord], request: Request) -> Reply:
+    check_query(request, frozenset({*listing.PAGE_PARAMETERS, "outcome"}))
+    if (outcome := request.args.get("outcome")) is not None:
+        listing.check_known("outcome", outcome, [each.value for each in Outcome])
+        records = [record for record in records if record.outcome.value == outcome]
+    page = listing.page_of(records, request, limit=100)
+    return Reply([codec.record_to_dict(record) for record in page.items], headers=page.headers)
