@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from schedcore import Scheduler
 from schedhttp import codec, openapi, routes
@@ -46,7 +46,7 @@ class App:
 
     def __init__(self, scheduler: Scheduler, settings: Settings) -> None:
         self.settings = settings
-        self.guard = Guard(settings)
+        self.guard = Guard(settings, scheduler.clock)
         self.unavailable: str | None = None
         """Why this process cannot answer for the scheduler at present."""
         self.service = Service(
@@ -86,7 +86,7 @@ class App:
 
     def _match(self, request: Request) -> tuple[str, Mapping[str, Any]]:
         try:
-            return self._urls.match(request.path, request.method)
+            return self._urls.match(self._path(request), request.method)
         except MethodNotAllowed as error:
             allowed = sorted({*(error.valid_methods or ()), "OPTIONS"})
             raise MethodNotAllowed(
@@ -99,8 +99,22 @@ class App:
                 f" {self.settings.api_prefix}/openapi.json tells what there is"
             ) from None
 
+    def _path(self, request: Request) -> str:
+        """Return the request's path without a slash at its end, unless that belongs to an id."""
+        path = request.path
+        if not path.endswith("/"):
+            return path
+        try:
+            _, values = self._urls.match(path, "GET")
+        except HTTPException:
+            values = {}
+        job_id = values.get("job_id", "")
+        if job_id.endswith("/") and self.service.scheduler.get_job(job_id) is not None:
+            return path
+        return path[:-1] or "/"
+
     def _options(self, request: Request) -> Reply:
-        allowed = set(self._urls.allowed_methods(request.path))
+        allowed = set(self._urls.allowed_methods(self._path(request)))
         if not allowed:
             self._match(request)
         return Reply(None, 204, {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))})
