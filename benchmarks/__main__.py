@@ -7,6 +7,7 @@ import sys
 
 SCENARIOS = {
     "triggers": "next fire times, and making triggers, against APScheduler, croniter and cronsim",
+    "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
 }
 """Each is a module of this package, with a function ``main()`` that prints its tables."""
 

@@ -101,7 +101,7 @@ class Drafts:
             raise InvalidTriggerError(
                 "trigger", trigger, "a trigger or its plain-data form; reschedule_job() takes names"
             )
-        job = changed(entry.job, changes)
+        job = changed(entry.job, changes) if changes else entry.job  # moved alone: the very same
         self.check_executor(job.options.executor)
         if next_run_time is UNSET:
             same = job.trigger == entry.job.trigger
