@@ -69,6 +69,15 @@ def test_and_of_what_never_meets_is_refused(members):
     assert time.perf_counter() - began < 1  # some 10 ms
 
 
+def test_and_that_gives_up_says_so():
+    """Two members that meet once: then to answer None, in silence, would end the job."""
+    once = DateTrigger("2025-01-02T00:00:00Z", UTC)
+    trigger = AndTrigger([OrTrigger([once, cron(hour=3)]), OrTrigger([once, cron(hour=4)])])
+    assert trigger.next_after(START) == datetime(2025, 1, 2, tzinfo=UTC)
+    with pytest.raises(InvalidTriggerError, match="none, to the instant, within 4096 fire times"):
+        trigger.next_after(datetime(2025, 1, 2, tzinfo=UTC))
+
+
 def test_and_of_an_unbound_member_is_refused_when_it_is_bound():
     trigger = AndTrigger([IntervalTrigger(hours=2, timezone=UTC), cron(day_of_week="sat,sun")])
     midnight = to_us(START)
