@@ -81,7 +81,7 @@ class Drafts:
             "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
         ).bound_to(now_us)
         job = define(job_id, func, made, args, kwargs, name, self._defaults)
-        given = {key: value for key, value in options.items() if value is not UNSET}
+        given = options and {k: value for k, value in options.items() if value is not UNSET}
         if "executor" not in given and job.func and is_coroutine_function(job.func):
             job = job._replace(options=self._coroutine_defaults)
         if given:

@@ -72,7 +72,11 @@ class History:
             del self._removed[oldest]
             self._jobs.pop(oldest, None)
 
+    @property
+    def remembers_removed(self) -> bool:
+        """Whether any job is gone whose outcomes are still kept."""
+        return bool(self._removed)
+
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
-        if self._removed:
-            self._removed.pop(job_id, None)
+        self._removed.pop(job_id, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
@@ -213,17 +212,9 @@ def check_signature(
     Raises:
         InvalidOptionError: if an argument is missing, or one too many.
     """
-    if type(func) is FunctionType and not func.__dict__:
-        # 0.2 us instead of 11 us: functions of one shape accept the same calls.
-        mismatch = _mismatch_of_shape(
-            func.__code__,
-            len(func.__defaults__ or ()),
-            tuple(func.__kwdefaults__ or ()),
-            len(args),
-            tuple(kwargs),
-        )
-    else:
-        mismatch = _mismatch(func, args, kwargs)
+    if not kwargs and type(func) is FunctionType and _takes(func, len(args)):
+        return  # 0.2 us; a look at the whole signature takes 11 us, and 21 ms the first time
+    mismatch = _mismatch(func, args, kwargs)
     if mismatch:
         given = f"{len(args)} positional and {sorted(kwargs)} by keyword"
         raise InvalidOptionError(
@@ -231,20 +222,11 @@ def check_signature(
         )
 
 
-@lru_cache(maxsize=4096)
-def _mismatch_of_shape(
-    code: Any, defaults: int, kwdefaults: tuple[str, ...], args: int, kwargs: tuple[str, ...]
-) -> str | None:
-    model = FunctionType(code, {}, argdefs=(None,) * defaults, closure=_cells(code))
-    model.__kwdefaults__ = dict.fromkeys(kwdefaults)
-    return _mismatch(model, (None,) * args, dict.fromkeys(kwargs))
-
-
-def _cells(code: Any) -> tuple[Any, ...]:
-    def cell(value: object = None) -> Any:
-        return (lambda: value).__closure__[0]  # type: ignore[index]
-
-    return tuple(cell() for _ in code.co_freevars)
+def _takes(func: FunctionType, count: int) -> bool:
+    """Tell whether a plain function surely takes *count* positional arguments and no others."""
+    code = func.__code__
+    most, least = code.co_argcount, code.co_argcount - len(func.__defaults__ or ())
+    return least <= count <= most and not code.co_kwonlyargcount and not func.__dict__
 
 
 def _mismatch(

@@ -88,7 +88,7 @@ class Loop:
     def expect(self, due_us: int) -> None:
         """Have the thread look again at *due_us*, if it would not have by then."""
         # While the thread is not asleep this is _NEVER, so that no wake-up can fall in between.
-        if due_us < self._until:
+        if due_us < self._until and not self.paused:
             self._waker.wake()
 
     def stop(self, timeout: float | None) -> None:

@@ -62,6 +62,7 @@ from schedcore.triggers.zones import zone_of
 
 log = logging.getLogger(__name__)
 
+_NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -341,15 +342,27 @@ class Scheduler:
             InvalidOptionError: if an option makes no sense; InvalidTriggerError if it is one of
                 the trigger's, FuncRefError if it is the function.
         """
-        options = {
-            "misfire_grace_time": misfire_grace_time,
-            "coalesce": coalesce,
-            "max_instances": max_instances,
-            "executor": executor,
-            "overlap": overlap,
-            "timeout": timeout,
-            "retry": retry,
-        }
+        options: Mapping[str, Any] = _NO_OPTIONS
+        # Most jobs give none of them, and share the scheduler's defaults as they are.
+        if not (
+            misfire_grace_time
+            is coalesce
+            is max_instances
+            is executor
+            is overlap
+            is timeout
+            is retry
+            is UNSET
+        ):
+            options = {
+                "misfire_grace_time": misfire_grace_time,
+                "coalesce": coalesce,
+                "max_instances": max_instances,
+                "executor": executor,
+                "overlap": overlap,
+                "timeout": timeout,
+                "retry": retry,
+            }
         entry = self._drafts.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )

@@ -305,9 +305,10 @@ class Tracker:
 
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
-        with self._lock:
-            self._leaving.discard(job_id)
-            self._history.job_added(job_id)
+        if self._leaving or self._history.remembers_removed:
+            with self._lock:
+                self._leaving.discard(job_id)
+                self._history.job_added(job_id)
 
     def job_removed(self, job_id: str) -> None:
         """Note that a job is gone; its history ages once its last run has ended."""

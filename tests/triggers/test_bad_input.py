@@ -111,7 +111,7 @@ def test_refusals(kind, options, message):
     began = time.perf_counter()
     with pytest.raises(InvalidTriggerError) as caught:
         make_trigger(kind, options, BERLIN)
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 2  # some ms, on a machine that may be busy
     assert len(str(caught.value)) < 600
     if message is None:
         assert caught.value.option in {*options, "seconds", "weeks", "triggers"}

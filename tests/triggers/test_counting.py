@@ -86,7 +86,7 @@ def test_a_year_asleep_is_counted_at_once():
     trigger.count_us(after, after + 365 * DAY, 10**9)
     began = time.perf_counter()
     assert trigger.count_us(after, after + 365 * DAY, 10**9) == 31_536_000
-    assert time.perf_counter() - began < 0.05  # some 20 us; a walk would take half a minute
+    assert time.perf_counter() - began < 0.5  # some 20 us; a walk would take half a minute
     assert trigger.count_us(after, after + 365 * DAY, 10) == 10
     fixed = CronTrigger(hour="0-23", minute="0-59", second="0-59", timezone="Europe/Berlin")
     assert fixed.count_us(after, after + 365 * DAY, 10**9) == 31_536_000 - 3_600

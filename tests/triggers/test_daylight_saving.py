@@ -159,6 +159,16 @@ def test_calendar_intervals_follow_the_same_policy(zone, hour, after, expected):
     assert [brief(text) for text in fires(trigger, after, 2)] == expected
 
 
+@pytest.mark.parametrize("kind", ["cron", "calendarinterval"])
+def test_no_fixed_time_fires_in_the_second_pass(kind):
+    """Asked between the second 02:15 and the second 02:30, it is tomorrow's turn."""
+    time = {"hour": 2, "minute": 30, "timezone": "Europe/Berlin"}
+    daily = CalendarIntervalTrigger(days=1, start_date="2025-01-01", **time)
+    trigger = CronTrigger(**time) if kind == "cron" else daily
+    second = local("2025-10-26T02:15", trigger).replace(fold=1)
+    assert trigger.next_after(second).isoformat() == "2025-10-27T02:30:00+01:00"
+
+
 def test_elapsed_schedules_cross_years_without_a_match():
     """Every half hour of 29 February: the folds of the years between change nothing."""
     trigger = CronTrigger(month=2, day=29, hour="*", minute="*/30", timezone="Europe/Berlin")

@@ -59,6 +59,7 @@ def test_fields_left_out(fields, expected):
         ("hour=1,3", ["25-01-01 01:00:00", "25-01-01 03:00:00", "25-01-02 01:00:00"]),
         ("hour=22-23, 2", ["25-01-01 02:00:00", "25-01-01 22:00:00", "25-01-01 23:00:00"]),
         ("hour=07", ["25-01-01 07:00:00", "25-01-02 07:00:00", "25-01-03 07:00:00"]),
+        ("minute=5; second=10,40", ["25-01-01 00:05:10", "25-01-01 00:05:40", "25-01-01 01:05:10"]),
         # Names, in any case.
         ("day_of_week=MON-Tue", ["25-01-06", "25-01-07", "25-01-13"]),
         ("day_of_week=0,6", ["25-01-05", "25-01-06", "25-01-12"]),
@@ -122,3 +123,11 @@ def test_no_year_before_1970():
     first = trigger.next_us(-(10**30))
     assert first is not None
     assert from_us(first, trigger.timezone).isoformat() == "1970-01-01T00:00:00+09:00"
+
+
+@pytest.mark.parametrize(
+    "fields", ["minute=*/2; second=30", "hour=0; minute=0; second=30", "minute=0; second=15,30"]
+)
+def test_later_in_the_same_minute(fields):
+    after = AFTER.replace(second=20)
+    assert short(cron(fields), 1, after) == ["25-01-01 00:00:30"]

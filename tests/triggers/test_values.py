@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -306,3 +307,13 @@ def test_the_systems_zone_by_default():
     """Also where the system's zone has no name of its own, which tzlocal calls local."""
     assert CronTrigger(hour=1) == CronTrigger(hour=1, timezone=get_localzone())
     assert CronTrigger(hour=1, timezone="local") == CronTrigger(hour=1)
+
+
+def test_threads_that_share_triggers_get_the_same_answers():
+    """What a zone or a schedule keeps at hand is replaced whole, never half."""
+    trigger = CronTrigger(day_of_week="mon-fri", hour="1-3", minute="*/20", timezone=BERLIN)
+    asked = [NOW + n * 9_000_000 * SECOND for n in range(-100, 100)]
+    expected = [trigger.next_us(after) for after in asked]
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: [trigger.next_us(after) for after in asked], range(80)):
+            assert found == expected

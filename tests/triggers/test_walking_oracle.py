@@ -286,3 +286,21 @@ def test_a_calendar_interval_of_one_day_is_a_daily_cron(data):
     for minutes in data.draw(st.lists(st.integers(-3000, 3000), min_size=5, max_size=20)):
         after = to_us(change.at + timedelta(minutes=minutes))
         assert daily.next_us(after) == cron.next_us(after)
+
+
+@settings(max_examples=200, deadline=None)
+@given(numbers(0, 23), numbers(0, 59), numbers(0, 59), st.integers(0, 86_399))
+def test_times_of_day_to_the_second(hour, minute, second, now):
+    """From any second of a day, in UTC: the first of all the times that the fields allow."""
+    options = {"hour": hour[0], "minute": minute[0], "second": second[0]}
+    trigger = CronTrigger(**options, timezone="UTC")
+    later = [
+        h * 3600 + m * 60 + s
+        for h in sorted(hour[1])
+        if h * 3600 + 3599 > now
+        for m in sorted(minute[1])
+        for s in sorted(second[1])
+        if h * 3600 + m * 60 + s > now
+    ]
+    first = 86_400 + min(hour[1]) * 3600 + min(minute[1]) * 60 + min(second[1])
+    assert trigger.next_us(now * 1_000_000) == (later[0] if later else first) * 1_000_000

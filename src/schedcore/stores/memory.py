@@ -120,12 +120,15 @@ class MemoryStore:
         """Do nothing: there is nothing held open, and the jobs stay."""
 
     def _refuse_taken(self, entries: Sequence[Entry]) -> None:
-        new: set[str] = set()
         for entry in entries:
-            job_id = entry.job.id
-            if job_id in self._entries or job_id in new:
-                raise ConflictingIdError(job_id)
-            new.add(job_id)
+            if entry.job.id in self._entries:
+                raise ConflictingIdError(entry.job.id)
+        if len(entries) > 1:
+            seen: set[str] = set()
+            for entry in entries:
+                if entry.job.id in seen:
+                    raise ConflictingIdError(entry.job.id)
+                seen.add(entry.job.id)
 
     def _put(self, entry: Entry) -> None:
         job_id = entry.job.id

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import ClassVar
 
+from schedcore.clock import UTC, to_us
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import Jitter, jitter_of
@@ -19,6 +20,13 @@ MAX_ROUNDS = 4096
 About 10 ms; each one is the next that can match, so a member that fires every second costs
 nothing where another one fires yearly.
 """
+
+_TRIED_US = (
+    to_us(datetime(2025, 1, 1, tzinfo=UTC)),
+    to_us(datetime(2050, 1, 1, tzinfo=UTC)),
+    to_us(datetime(2000, 1, 1, tzinfo=UTC)),
+    MIN_US,
+)
 
 
 class _Combination(ValueTrigger, abstract=True):
@@ -77,6 +85,8 @@ class AndTrigger(_Combination):
     Raises:
         InvalidTriggerError: if they have no instant in common within ``MAX_ROUNDS`` fire times
             (for members bound later, :meth:`bound_to` tells), or if a member has a jitter.
+            A search that gives up later on raises it as well: to answer None would end the job
+            in silence.
     """
 
     __slots__ = ()
@@ -89,9 +99,10 @@ class AndTrigger(_Combination):
             self._check()
 
     def next_us(self, after_us: int) -> int | None:
-        """Return the first common fire time strictly later than *after_us*.
+        """Return the first common fire time strictly later than *after_us*, or None.
 
-        None if there is none, or none within ``MAX_ROUNDS`` fire times of the members.
+        Raises:
+            InvalidTriggerError: if there is none within ``MAX_ROUNDS`` fire times of the members.
         """
         members = self.triggers
         candidate = members[0].next_us(after_us)
@@ -103,7 +114,7 @@ class AndTrigger(_Combination):
             found = members[place].next_us(candidate - 1)
             agreed = agreed + 1 if found == candidate else 1
             candidate = found
-        return None
+        raise self._never()
 
     def bound_to(self, now_us: int) -> AndTrigger:
         """Return this trigger with its members bound.
@@ -115,14 +126,22 @@ class AndTrigger(_Combination):
         return self if members == self.triggers else AndTrigger(members, self._jitter.given)
 
     def _check(self) -> None:
-        first = self.next_us(MIN_US)
-        if first is None:
-            raise InvalidTriggerError(
-                "triggers",
-                list(self.triggers),
-                f"triggers with a fire time in common; these have none, to the instant, within"
-                f" {MAX_ROUNDS} fire times; either one is enough with 'or'",
-            )
+        """Refuse members that do not meet, as seen from any of the instants tried."""
+        for after_us in _TRIED_US:
+            try:
+                if self.next_us(after_us) is not None:
+                    return
+            except InvalidTriggerError:
+                continue  # zones change: members may meet in another decade
+        raise self._never()
+
+    def _never(self) -> InvalidTriggerError:
+        return InvalidTriggerError(
+            "triggers",
+            list(self.triggers),
+            "triggers with a fire time in common; these have none, to the instant, within"
+            f" {MAX_ROUNDS} fire times; either one is enough with 'or'",
+        )
 
 
 class OrTrigger(_Combination):

@@ -45,7 +45,7 @@ class CronSpec:
         options = dict(self.given)
         if "crontab" in options:
             return _crontab_spec, (options["crontab"], self.job_id)
-        return _fields_spec, tuple(options.get(name) for name in _FIELD_NAMES)
+        return _same_fields, tuple(options.get(name) for name in _FIELD_NAMES)
 
 
 _FIELD_NAMES = ("year", "month", "day", "week", "day_of_week", "hour", "minute", "second")
@@ -60,11 +60,9 @@ def _read_fields_spec(*values: object) -> CronSpec:
 _fields_seen = lru_cache(maxsize=4096, typed=True)(_read_fields_spec)
 
 
-def _fields_spec(*values: object) -> CronSpec:
-    try:
-        return _fields_seen(*values)
-    except TypeError:  # a value without a hash, such as a list: refused by name
-        return _read_fields_spec(*values)
+def _same_fields(*values: object) -> CronSpec:
+    """Return the shared spec when a trigger is unpickled; a cache has no name to pickle it by."""
+    return _fields_seen(*values)
 
 
 def _crontab_spec(text: object, job_id: str | None) -> CronSpec:
@@ -140,8 +138,8 @@ class CronTrigger(ZonedTrigger):
     ) -> None:
         try:  # straight to the cache: this is most of what a seen expression costs
             spec = _fields_seen(year, month, day, week, day_of_week, hour, minute, second)
-        except TypeError:
-            spec = _fields_spec(year, month, day, week, day_of_week, hour, minute, second)
+        except TypeError:  # a value without a hash, such as a list: refused by name
+            spec = _read_fields_spec(year, month, day, week, day_of_week, hour, minute, second)
         self._set(spec, start_date, end_date, timezone, jitter)
 
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from schedcore.clock import SECOND, UTC, from_us, to_us
@@ -145,13 +144,8 @@ def number(option: str, value: object, expected: str) -> int | float:
 
 
 def microseconds(value: float, unit_us: int) -> int:
-    """Return *value* units in whole microseconds; 0.1 seconds are 100,000 exactly."""
-    if isinstance(value, int):
-        return value * unit_us
-    try:
-        return int((Decimal(repr(value)) * unit_us).to_integral_value())
-    except InvalidOperation:  # more digits than the context carries: far outside any calendar
-        return int(value) * unit_us
+    """Return *value* units in whole microseconds: 0.1 seconds are 100,000."""
+    return round(value * unit_us)
 
 
 class Jitter(NamedTuple):
