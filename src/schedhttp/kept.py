@@ -74,33 +74,50 @@ class KeptJobs:
             return kept.body
         # A list of immutable values: nothing below holds any lock of the engine's.
         entries = self._scheduler.entries()
-        body = self.some(entries, running)
+        # All but the few new ones are found without a line of Python run for each.
+        found = list(map(self._texts.get, map(id, entries)))
+        index = -1
+        for _ in range(found.count(None)):
+            index = found.index(None, index + 1)
+            entry = entries[index]
+            found[index] = self._texts[id(entry)] = (entry, self._idle(entry))
+        texts = [kept[1] for kept in found if kept is not None]
+        self._forget_others(entries, found)
+        body = _array(self._with_running(entries, texts, running))
         self._listing = _Listing(version, running, body)
-        self._prune(entries)
         return body
 
     def some(self, entries: list[Entry], running: frozenset[str]) -> bytes:
         """Return the JSON of these jobs, in this order, while those in *running* are under way."""
-        # All but the few new ones are found without a line of Python run for each.
-        found = list(map(self._texts.get, map(id, entries)))
-        pieces = [
-            self._remembered(entry) if kept is None else kept[1]
-            for entry, kept in zip(entries, found, strict=True)
-        ]
-        if running:
-            for index, entry in enumerate(entries):
-                if entry.job.id in running:
-                    pieces[index] = self._text(entry, self._head(entry.job), True)
-        return b"[" + b",".join(pieces) + b"]"
+        return _array([self._text(e, self._head(e.job), e.job.id in running) for e in entries])
 
-    def _remembered(self, entry: Entry) -> bytes:
+    def _with_running(
+        self, entries: list[Entry], texts: list[bytes], running: frozenset[str]
+    ) -> list[bytes]:
+        if not running:
+            return texts
+        return [
+            self._text(entry, self._head(entry.job), True) if entry.job.id in running else text
+            for entry, text in zip(entries, texts, strict=True)
+        ]
+
+    def _forget_others(self, entries: list[Entry], found: list[tuple[Entry, bytes] | None]) -> None:
+        """Forget jobs that are gone, once they are a fifth of what is kept."""
+        most = len(entries) + len(entries) // 4 + _SLACK
+        if len(self._texts) > most:
+            kept = zip(map(id, entries), found, strict=True)
+            self._texts = {key: text for key, text in kept if text is not None}
+        if len(self._heads) > most:
+            there = {id(entry.job) for entry in entries}
+            self._heads = {k: v for k, v in list(self._heads.items()) if k in there}
+
+    def _idle(self, entry: Entry) -> bytes:
+        """Return the JSON of a job that is not under way."""
         job = entry.job
         kept = self._heads.get(id(job))
-        head = self._head(job) if kept is None else kept[1]
-        self._heads[id(job)] = (job, head)
-        text = self._text(entry, head, False)
-        self._texts[id(entry)] = (entry, text)
-        return text
+        if kept is None:
+            kept = self._heads[id(job)] = (job, self._head(job))
+        return self._text(entry, kept[1], False)
 
     def _head(self, job: Job) -> bytes:
         """Return the JSON of what is fixed about a job, without the closing brace."""
@@ -137,14 +154,15 @@ class KeptJobs:
             self._minutes[zone, minute] = found
         return found
 
-    def _prune(self, entries: list[Entry]) -> None:
-        """Forget jobs that are gone, once they are a fifth of what is kept."""
-        if len(self._texts) > len(entries) + len(entries) // 4 + _SLACK:
-            there = set(map(id, entries))
-            self._texts = {k: v for k, v in list(self._texts.items()) if k in there}
-        if len(self._heads) > len(entries) + len(entries) // 4 + _SLACK:
-            there = {id(entry.job) for entry in entries}
-            self._heads = {k: v for k, v in list(self._heads.items()) if k in there}
+
+def _array(texts: list[bytes]) -> bytes:
+    """Return a JSON array; in one go, since each copy of 3 MB takes 2 ms."""
+    if not texts:
+        return b"[]"
+    texts = [*texts]
+    texts[0] = b"[" + texts[0]
+    texts[-1] += b"]"
+    return b",".join(texts)
 
 
 def _etag(head: bytes, entry: Entry) -> str:
