@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -119,7 +120,12 @@ def test_what_kubernetes_sets_beside_a_service_called_scheduler_is_left_alone():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("SCHEDULER_API_PREFX", "/x", "did you mean 'api_prefix'?"),
+        (
+            "SCHEDULER_API_PREFX",
+            "secret",
+            "SCHEDULER_API_PREFX=...: expected the name of a setting"
+            " (did you mean 'SCHEDULER_API_PREFIX'?)",
+        ),
         ("SCHEDULER_JOBSTORES", "x", "jobs are kept in memory"),
         ("SCHEDULER_API_ENABLED", "maybe", "SCHEDULER_API_ENABLED='maybe': expected true or false"),
         ("SCHEDULER_API_PREFIX", "scheduler", "a path such as"),
@@ -171,3 +177,14 @@ def test_executors_that_make_no_sense(executors, message):
     app.config["SCHEDULER_EXECUTORS"] = executors
     with pytest.raises(InvalidOptionError, match=message):
         FlaskScheduler(app=app)
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize("name", list(FIELDS))
+def test_every_setting_is_documented_as_it_is_defined(name):
+    default = getattr(Settings(), name)
+    shown = json.dumps(list(default) if isinstance(default, tuple) else default)
+    row = f"| `{variable(name)}` | `{name}` | `{shown}` | {FIELDS[name].metadata['doc']} |"
+    assert row in (DOCS / "settings.md").read_text().splitlines()
