@@ -86,7 +86,7 @@ def burst(library: Ours | Theirs, count: int) -> float:
     """Seconds for one of *count* runs that are due at once, until the last has ended."""
     scheduler = filled(library, count, next_run_time=datetime.now(timezone.utc))
     left = threading.Semaphore(0)
-    scheduler.add_listener(lambda event: left.release(), library.executed)
+    scheduler.add_listener(lambda _event: left.release(), library.executed)
     began = time.perf_counter()
     scheduler.start()
     for _ in range(count):

@@ -94,20 +94,26 @@ class Drafts:
         changes = dict(changes)
         next_run_time = changes.pop("next_run_time", UNSET)
         now_us = self._clock.now_us()
-        if isinstance(trigger := changes.get("trigger"), Trigger | Mapping):
-            made = triggers.make_trigger(trigger, {}, self._timezone, entry.job.id)
-            changes["trigger"] = made.bound_to(now_us)
-        elif "trigger" in changes:
-            raise InvalidTriggerError(
-                "trigger", trigger, "a trigger or its plain-data form; reschedule_job() takes names"
-            )
+        if "trigger" in changes:
+            changes["trigger"] = self._trigger_of(changes["trigger"], entry.job.id).bound_to(now_us)
         job = changed(entry.job, changes) if changes else entry.job  # moved alone: the very same
-        self.check_executor(job.options.executor)
+        if job.options is not entry.job.options:
+            self.check_executor(job.options.executor)
         if next_run_time is UNSET:
-            same = job.trigger == entry.job.trigger
+            same = job.trigger is entry.job.trigger or job.trigger == entry.job.trigger
             if same or entry.due_us is None:
                 return Entry(job, entry.fire_us if same else None, entry.due_us)
         return self._place(job, next_run_time, now_us)
+
+    def _trigger_of(self, trigger: object, job_id: str) -> Trigger:
+        """Return a trigger given as such, or in its plain-data form."""
+        if isinstance(trigger, Trigger):
+            return trigger
+        if isinstance(trigger, Mapping):
+            return triggers.make_trigger(trigger, {}, self._timezone, job_id)
+        raise InvalidTriggerError(
+            "trigger", trigger, "a trigger or its plain-data form; reschedule_job() takes names"
+        )
 
     def resumed(self, entry: Entry) -> Entry:
         """Return *entry* scheduled from now on, if it was paused."""

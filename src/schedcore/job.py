@@ -143,8 +143,7 @@ def define(
         FuncRefError: if *func* is text that leads to no callable.
     """
     check_id(job_id)
-    if name is not None and not isinstance(name, str):
-        raise InvalidOptionError("name", name, "text")
+    check_name(name)
     call, reference = resolve_func(func)
     arguments = check_args(args)
     keywords = check_kwargs(kwargs)
@@ -336,19 +335,44 @@ def changed(job: Job, changes: Mapping[str, Any]) -> Job:
     Raises:
         InvalidOptionError: naming what was not accepted; ``id`` among them, which never changes.
     """
+    new: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, value in changes.items():
-        if name not in CHANGEABLE:
+        if name in OPTION_NAMES:
+            options[name] = value
+        elif name == "func":
+            new["func"], new["given_ref"] = resolve_func(value)
+        elif name in _CHECKED_PARTS:
+            new[_CHECKED_PARTS[name][0]] = _CHECKED_PARTS[name][1](value)
+        else:
             known = ", ".join(sorted(CHANGEABLE))
             raise InvalidOptionError(
                 name, value, f"one of what can be changed: {known}{did_you_mean(name, CHANGEABLE)}"
             )
-    options = {name: value for name, value in changes.items() if name in OPTION_NAMES}
-    return define(
-        job.id,
-        changes.get("func", job.given_ref or job.func),
-        changes.get("trigger", job.trigger),
-        changes.get("args", job.args),
-        changes.get("kwargs", job.kwargs),
-        changes.get("name", job.given_name),
-        build_options(job.options, options) if options else job.options,
-    )
+    if options:
+        new["options"] = build_options(job.options, options)
+    made = job._replace(**new)
+    if made.func is not None and not new.keys().isdisjoint(("func", "args", "kwargs")):
+        check_signature(made.func, made.args, made.kwargs)
+    return made
+
+
+def check_name(name: object) -> str | None:
+    """Return *name* if it is text or None."""
+    if name is not None and not isinstance(name, str):
+        raise InvalidOptionError("name", name, "text")
+    return name
+
+
+def _check_trigger(trigger: object) -> Trigger:
+    if not isinstance(trigger, Trigger):
+        raise InvalidOptionError("trigger", trigger, "a trigger")
+    return trigger
+
+
+_CHECKED_PARTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "args": ("args", check_args),
+    "kwargs": ("kwargs", check_kwargs),
+    "name": ("given_name", check_name),
+    "trigger": ("trigger", _check_trigger),
+}
