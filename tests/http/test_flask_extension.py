@@ -62,6 +62,7 @@ def test_what_the_config_says_can_be_asked(made):
     assert extension.allowed_hosts == ["h"]
     assert extension.auth is None
     assert extension.app.extensions["scheduler"] is extension
+    assert extension.app.apscheduler is extension
     assert extension.host_name
 
 
