@@ -96,7 +96,7 @@ class Drafts:
         now_us = self._clock.now_us()
         if "trigger" in changes:
             changes["trigger"] = self._trigger_of(changes["trigger"], entry.job.id).bound_to(now_us)
-        job = changed(entry.job, changes)
+        job = changed(entry.job, changes) if changes else entry.job  # moved alone: the very same
         if job.options is not entry.job.options:
             self.check_executor(job.options.executor)
         if next_run_time is UNSET:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.http import HTTP_STATUS_CODES
 
 from schedcore import Scheduler
 from schedhttp import codec, openapi, routes
@@ -46,7 +47,7 @@ class App:
 
     def __init__(self, scheduler: Scheduler, settings: Settings) -> None:
         self.settings = settings
-        self.guard = Guard(settings)
+        self.guard = Guard(settings, scheduler.clock)
         self.unavailable: str | None = None
         """Why this process cannot answer for the scheduler at present."""
         self.service = Service(
@@ -61,10 +62,18 @@ class App:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as PEP 3333 has it."""
-        return self.respond(Request(environ))(environ, start_response)
+        request = Request(environ)
+        status, headers, body = rendered(self.reply_to(request))
+        start_response(f"{status} {HTTP_STATUS_CODES.get(status, '')}", headers)
+        return [] if request.method == "HEAD" else [body]
 
     def respond(self, request: Request) -> Response:
-        """Return the response to *request*; nothing that goes wrong comes out of here."""
+        """Return the response to *request*, for a framework that wants one."""
+        status, headers, body = rendered(self.reply_to(request))
+        return Response(body, status, headers)
+
+    def reply_to(self, request: Request) -> Reply:
+        """Return the reply to *request*; nothing that goes wrong comes out of here."""
         endpoint = None
         try:
             request.max_content_length = self.settings.api_max_body
@@ -74,19 +83,18 @@ class App:
             if self.unavailable is not None:
                 raise Unavailable(self.unavailable, {"Retry-After": "1"})
             if request.method == "OPTIONS":
-                return self._response(self._options(request))
+                return self._options(request)
             endpoint, values = self._match(request)
             route = routes.BY_NAME[endpoint]
             if route.changes:
                 role.check_may_change()
-            reply = route.view(self.service, request, **values)
+            return route.view(self.service, request, **values)
         except Exception as error:  # noqa: BLE001 — the last resort: no traceback reaches a client
-            reply = problem(error, self.settings.api_precise_errors, endpoint)
-        return self._response(reply)
+            return problem(error, self.settings.api_precise_errors, endpoint)
 
     def _match(self, request: Request) -> tuple[str, Mapping[str, Any]]:
         try:
-            return self._urls.match(request.path, request.method)
+            return self._urls.match(self._path(request), request.method)
         except MethodNotAllowed as error:
             allowed = sorted({*(error.valid_methods or ()), "OPTIONS"})
             raise MethodNotAllowed(
@@ -99,21 +107,35 @@ class App:
                 f" {self.settings.api_prefix}/openapi.json tells what there is"
             ) from None
 
+    def _path(self, request: Request) -> str:
+        """Return the request's path without a slash at its end, unless that belongs to an id."""
+        path = request.path
+        if not path.endswith("/"):
+            return path
+        try:
+            _, values = self._urls.match(path, "GET")
+        except HTTPException:
+            values = {}
+        job_id = values.get("job_id", "")
+        if job_id.endswith("/") and self.service.scheduler.get_job(job_id) is not None:
+            return path
+        return path[:-1] or "/"
+
     def _options(self, request: Request) -> Reply:
-        allowed = set(self._urls.allowed_methods(request.path))
+        allowed = set(self._urls.allowed_methods(self._path(request)))
         if not allowed:
             self._match(request)
         return Reply(None, 204, {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))})
 
-    def _response(self, reply: Reply) -> Response:
-        body = reply.body
-        if body is None:
-            response = Response(status=reply.status)
-            del response.headers["Content-Type"]
-        else:
-            data = body if isinstance(body, bytes) else codec.dump(body)
-            response = Response(data, reply.status, mimetype="application/json")
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.update(reply.headers)
-        return response
+
+def rendered(reply: Reply) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Return the status, the headers and the body of a response."""
+    headers = [*_ALWAYS, *reply.headers.items()]
+    if reply.body is None:
+        return reply.status, headers, b""
+    body = reply.body if isinstance(reply.body, bytes) else codec.dump(reply.body)
+    headers += (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    return reply.status, headers, body
+
+
+_ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))

@@ -57,6 +57,7 @@ class FlaskScheduler:
         scheduler = self._scheduler or self._make(settings, app)
         self.app, self._settings, self._scheduler = app, settings, scheduler
         app.extensions["scheduler"] = self
+        app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
         early, self._early = self._early, []
         for each in early:
             each(scheduler)

@@ -6,6 +6,7 @@ import enum
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +14,15 @@ from werkzeug import Request
 from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from schedcore import InvalidOptionError
+from schedcore import Clock, InvalidOptionError
 from schedhttp.auth import check_loopback, check_origin
+from schedhttp.failures import Failures
 from schedhttp.refusals import Forbidden, Unauthorized
 from schedhttp.settings import Settings
 
-_HASH_METHODS = ("scrypt:", "pbkdf2:")
+_HASH = re.compile(r"(scrypt(:\d+){3}|pbkdf2:sha\d+:\d+)\$[^$]+\$[0-9a-f]+")
 _MIN_TOKEN = 16
+_LONGEST_USER = 64
 _REALM = 'Basic realm="Authentication Required"'
 
 
@@ -52,13 +55,15 @@ class Guard:
 
     Args:
         settings: Users, tokens, and what is open without them.
+        clock: Tells for how long those who guessed have to wait.
 
     Raises:
         InvalidOptionError: if a password is not hashed, or a token too short.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        self._failures = Failures(clock)
         self._users = {name: _checked_hash(name, h) for name, h in settings.api_users.items()}
         self._tokens = {name: _digest_of(name, t) for name, t in settings.api_tokens.items()}
         self.authenticate: Callable[[Any], object] | None = None
@@ -71,7 +76,7 @@ class Guard:
         # Proofs of passwords that held: scrypt takes 50 ms, on purpose, and a client asks often.
         self._salt = os.urandom(16)
         self._held: dict[str, bytes] = {}
-        self._nobody = generate_password_hash(os.urandom(16).hex()) if self._users else ""
+        self._nobody = _hash_like(next(iter(self._users.values()))) if self._users else ""
 
     def admit(self, request: Request) -> Role:
         """Return what the sender of *request* may do.
@@ -80,12 +85,14 @@ class Guard:
             Forbidden: if it comes from another site, or from another computer while there is no
                 authentication.
             Unauthorized: if there is authentication, and its credentials do not hold.
+            TooManyFailures: if too many credentials did not hold lately.
         """
         check_origin(request, self._settings)
         if not (self._users or self._tokens or self.authenticate or self._settings.auth):
             check_loopback(request, self._settings)
             return Role.ALL
-        role = self._role_of(request.authorization)
+        given = request.authorization
+        role = None if given is None else self._role_of(given, request.remote_addr or "")
         if role is None:
             raise Unauthorized(
                 "credentials are needed: a user and a password, or a token",
@@ -93,16 +100,32 @@ class Guard:
             )
         return role
 
-    def _role_of(self, given: Authorization | None) -> Role | None:
-        if given is None:
-            return None
-        name = None
+    def _role_of(self, given: Authorization, address: str) -> Role | None:
         if given.type == "bearer":
-            name = self._token_name(given.token or "")
+            user, role = "a token", self._role_of_name(self._token_name(given.token or ""))
+            if role is not None:
+                return role
+            self._failures.check(address, user)
         elif given.type == "basic":
-            if self.authenticate is not None and (answer := self.authenticate(given)):
-                return Role.READ if answer == Role.READ.value else Role.ALL
-            name = self._user_name(given.username or "", given.password or "")
+            user = (given.username or "")[:_LONGEST_USER]
+            role = self._role_of_basic(given, address)
+        else:
+            return None
+        if role is None:
+            self._failures.note(address, user)
+        return role
+
+    def _role_of_basic(self, given: Authorization, address: str) -> Role | None:
+        username, password = given.username or "", given.password or ""
+        if self._held_before(username, password):
+            return self._role_of_name(username)
+        # Before the password is looked at: what is guessed meanwhile is not even answered.
+        self._failures.check(address, username[:_LONGEST_USER])
+        if self.authenticate is not None and (answer := self.authenticate(given)):
+            return Role.READ if answer == Role.READ.value else Role.ALL
+        return self._role_of_name(self._user_name(username, password))
+
+    def _role_of_name(self, name: str | None) -> Role | None:
         if name is None:
             return None
         return Role.READ if name in self._settings.api_read_only else Role.ALL
@@ -115,22 +138,31 @@ class Guard:
                 found = name
         return found
 
+    def _held_before(self, username: str, password: str) -> bool:
+        proof = self._proof(username, password)
+        return hmac.compare_digest(self._held.get(username, b""), proof)
+
     def _user_name(self, username: str, password: str) -> str | None:
         if not self._users:
             return None
-        proof = hmac.digest(self._salt, f"{username}\0{password}".encode(), "sha256")
-        if hmac.compare_digest(self._held.get(username, b""), proof):
-            return username
         # An unknown user takes as long as a wrong password: names cannot be tried out.
         holds = check_password_hash(self._users.get(username, self._nobody), password)
         if not holds or username not in self._users:
             return None
-        self._held[username] = proof
+        self._held[username] = self._proof(username, password)
         return username
+
+    def _proof(self, username: str, password: str) -> bytes:
+        return hmac.digest(self._salt, f"{username}\0{password}".encode(), "sha256")
+
+
+def _hash_like(hashed: str) -> str:
+    """Return a hash that holds for nobody, and takes as long to check as *hashed*."""
+    return generate_password_hash(os.urandom(16).hex(), hashed.partition("$")[0])
 
 
 def _checked_hash(name: str, hashed: str) -> str:
-    if not hashed.startswith(_HASH_METHODS) or hashed.count("$") != 2:
+    if not _HASH.fullmatch(hashed):
         raise InvalidOptionError(
             "SCHEDULER_API_USERS",
             {name: ...},
@@ -141,10 +173,10 @@ def _checked_hash(name: str, hashed: str) -> str:
 
 def _digest_of(name: str, token: str) -> bytes:
     if token.startswith("sha256:"):
-        try:
-            return bytes.fromhex(token[len("sha256:") :])
-        except ValueError:
-            token = ""
+        digest = token[len("sha256:") :]
+        if re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+            return bytes.fromhex(digest)
+        token = ""
     if len(token) < _MIN_TOKEN:
         raise InvalidOptionError(
             "SCHEDULER_API_TOKENS",

@@ -12,13 +12,15 @@ from schedcore.stores.base import Entry
 from schedcore.triggers import lookahead
 from schedhttp import codec, listing
 from schedhttp.bodies import check_query, read_count, read_object
-from schedhttp.views import Reply, Service
+from schedhttp.views import Reply, Service, get_job
 
 MOST_FIRE_TIMES = 1_000
 
 
 def get_next(service: Service, request: Request, job_id: str) -> Reply:
     """List the coming fire times of a job; none while it is paused."""
+    if whole := _whole_id(service, job_id, "/next"):
+        return get_job(service, request, whole)
     n = _how_many(request)
     entry = service.scheduler.entry(job_id)
     return Reply({"id": entry.job.id, "next_fire_times": fire_times(entry, n)})
@@ -50,6 +52,8 @@ def get_runs(service: Service, request: Request) -> Reply:
 
 def get_job_runs(service: Service, request: Request, job_id: str) -> Reply:
     """List the recorded outcomes of a job, the latest first; also of one that is gone."""
+    if whole := _whole_id(service, job_id, "/runs"):
+        return get_job(service, request, whole)
     records = service.scheduler.history(job_id)
     if not records and service.scheduler.get_job(job_id) is None:
         raise JobLookupError(job_id)
@@ -78,6 +82,19 @@ def fire_times(entry: Entry, n: int) -> list[str]:
         times.append(from_us(due_us, trigger.timezone).isoformat())
         due_us = fire_us = trigger.next_us(fire_us)
     return times
+
+
+def _whole_id(service: Service, job_id: str, ending: str) -> str | None:
+    """Return the id that the whole address names: of a job that is called like an endpoint.
+
+    Servers decode ``%2F`` before an app sees it.  Where both readings name a job, the one before
+    the ending counts.
+    """
+    whole = job_id + ending
+    scheduler = service.scheduler
+    if scheduler.get_job(whole) is None or scheduler.get_job(job_id) is not None:
+        return None
+    return whole
 
 
 def _anything(*_args: Any, **_kwargs: Any) -> None:

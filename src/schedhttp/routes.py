@@ -70,7 +70,7 @@ BY_NAME = {route.name: route for route in ROUTES}
 class JobIdConverter(BaseConverter):
     """Any text as a job's id, slashes included."""
 
-    regex = ".+?"
+    regex = r"[\s\S]+?"
     part_isolating = False
     weight = 200
 

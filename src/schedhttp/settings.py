@@ -198,12 +198,21 @@ def _known(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
         name = given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
         if name not in FIELDS:
             hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
-            # The value is not shown: it may be a password under a mistyped name.
-            raise InvalidOptionError(given, ..., f"the name of a setting{hint}")
+            if given.startswith(PREFIX):
+                hint = re.sub(r"'(\w+)'\?", lambda match: f"'{variable(match[1])}'?", hint)
+            raise InvalidOptionError(given, _HIDDEN, f"the name of a setting{hint}")
         known.append((name, value))
     return known
 
 
+class _Hidden:
+    """Stands for a value that may be a password, under a mistyped name for instance."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_HIDDEN = _Hidden()
 _OTHERS = {
     "jobstores": " (jobs are kept in memory; other stores are given to Scheduler(store=...))",
     "viewing_enabled": " (there are no HTML views)",

@@ -130,7 +130,7 @@ def get_jobs(service: Service, request: Request) -> Reply:
     page = listing.page_of(found, request, limit=None)
     fields = listing.fields_of(request)
     if fields is None:
-        return Reply(service.kept.some(page.items), headers=page.headers)
+        return Reply(service.kept.some(list(page.items), running), headers=page.headers)
     shown = (codec.job_to_dict(entry, entry.job.id in running) for entry in page.items)
     narrowed = [{k: v for k, v in job.items() if k in fields} for job in shown]
     return Reply(narrowed, headers=page.headers)
@@ -203,7 +203,8 @@ def _shown(service: Service, handle: JobHandle) -> Reply:
 
 
 def _job(service: Service, entry: Entry) -> Reply:
-    return Reply(service.kept.one(entry), headers={"ETag": f'"{service.kept.etag(entry)}"'})
+    text, etag = service.kept.one(entry)
+    return Reply(text, headers={"ETag": f'"{etag}"'})
 
 
 def check_match(service: Service, request: Request, entry: Entry) -> None:

@@ -192,7 +192,7 @@ def test_a_job_under_way_is_given_until_the_deadline(start):
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        pytest.param({"SCHEDULER_BND": "x:1"}, "did you mean 'bind'?", id="unknown"),
+        pytest.param({"SCHEDULER_BND": "x:1"}, "did you mean 'SCHEDULER_BIND'?", id="unknown"),
         pytest.param({"SCHEDULER_THREADS": "0"}, "SCHEDULER_THREADS='0'", id="wrong value"),
         pytest.param({"SCHEDULER_CONFIG": "/none.toml"}, "a TOML file, but", id="no file"),
         pytest.param({"SCHEDULER_LOG_LEVEL": "LOUD"}, "LOUD", id="log level"),

@@ -1,0 +1,155 @@
+"""Authentication: Basic, Bearer, the callback, the read-only role, and the price of guessing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+from werkzeug.security import generate_password_hash
+
+from schedhttp.failures import MOST_FOR_ADDRESS, MOST_FOR_USER
+
+# pbkdf2 with few rounds: the tests are not about how slow a hash is.
+USERS = {
+    "ann": generate_password_hash("größe ☃", "pbkdf2:sha256:10"),
+    "eve": generate_password_hash("looks", "pbkdf2:sha256:10"),
+}
+TOKEN = "a-token-that-is-long-enough"
+FAR = {"REMOTE_ADDR": "192.0.2.7", "HTTP_HOST": "ops.example", "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
+
+
+def basic(user, password):
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def guarded(mount):
+    return mount(
+        api_users=USERS,
+        api_tokens={"robot": TOKEN, "hashed": "sha256:" + hashlib.sha256(b"secret").hexdigest()},
+        api_read_only=["eve", "hashed"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param(basic("ann", "größe ☃"), 200, id="a user, in UTF-8"),
+        pytest.param(basic("eve", "looks"), 200, id="another"),
+        pytest.param(bearer(TOKEN), 200, id="a token"),
+        pytest.param(bearer("secret"), 200, id="a token of which the digest is known"),
+        pytest.param({}, 401, id="nobody"),
+        pytest.param(basic("ann", "looks"), 401, id="somebody else's password"),
+        pytest.param(basic("bob", "looks"), 401, id="an unknown user"),
+        pytest.param(basic("", ""), 401, id="empty"),
+        pytest.param(bearer(TOKEN[:-1]), 401, id="part of a token"),
+        pytest.param(bearer(""), 401, id="no token"),
+        pytest.param(basic(TOKEN, TOKEN), 401, id="a token as a password"),
+        pytest.param({"Authorization": "Basic"}, 401, id="nothing in it"),
+        pytest.param({"Authorization": "Basic !!!"}, 401, id="no base64"),
+        pytest.param({"Authorization": "Basic /w=="}, 401, id="no UTF-8"),
+        pytest.param({"Authorization": 'Digest username="ann"'}, 401, id="another scheme"),
+    ],
+)
+def test_who_is_let_in(guarded, headers, status):
+    answer = guarded("GET", "/jobs", headers=headers, environ=FAR)
+    assert answer.status == status
+    if status == 401:
+        challenge = answer.headers["WWW-Authenticate"]
+        assert challenge == 'Basic realm="Authentication Required"'
+        assert guarded("GET", "/nothing", headers=headers).status == 401
+
+
+@pytest.mark.parametrize("headers", [basic("eve", "looks"), bearer("secret")])
+def test_a_read_only_role_may_look_and_not_touch(guarded, scheduler, headers):
+    scheduler.add_job(print, "interval", hours=1, id="j")
+    for path in ("", "/jobs", "/jobs/j", "/jobs/j/next", "/runs", "/health", "/openapi.json"):
+        assert guarded("GET", path, headers=headers).status == 200
+    assert guarded("POST", "/preview", {"trigger": "date"}, headers=headers).status == 200
+    before = scheduler.entries()
+    for method, path in (
+        ("POST", "/jobs"),
+        ("DELETE", "/jobs/j"),
+        ("PATCH", "/jobs/j"),
+        ("POST", "/jobs/j/run"),
+        ("POST", "/jobs/j/pause"),
+        ("POST", "/shutdown"),
+        ("POST", "/pause"),
+    ):
+        answer = guarded(method, path, {}, headers=headers)
+        assert (answer.status, answer.json["error_type"]) == (403, "Forbidden")
+        assert guarded(method, path, {}, headers=basic("ann", "x")).status == 401
+    assert scheduler.entries() == before
+    assert scheduler.running
+
+
+def test_other_sites_are_refused_also_with_credentials(guarded):
+    """A browser sends what it remembers, whoever asks it to."""
+    evil = {"HTTP_ORIGIN": "https://evil.example"}
+    assert guarded("GET", "/jobs", headers=bearer(TOKEN), environ=evil).status == 403
+
+
+def test_the_callback_gets_username_and_password(mount):
+    api = mount(auth=lambda auth: auth.username == "guest" and auth.password == "guest")
+    assert api("GET", "/jobs", headers=basic("guest", "guest")).status == 200
+    assert api("GET", "/jobs", headers=basic("guest", "x")).status == 401
+    assert api("GET", "/jobs").status == 401
+
+
+def test_the_callback_can_say_read(mount):
+    api = mount(auth=lambda auth: "read")
+    assert api("GET", "/jobs", headers=basic("a", "b")).status == 200
+    assert api("POST", "/pause", headers=basic("a", "b")).status == 403
+
+
+def test_guessing_is_slowed_down(guarded, clock):
+    for _ in range(MOST_FOR_USER):
+        assert guarded("GET", "/jobs", headers=basic("ann", "guess")).status == 401
+    answer = guarded("GET", "/jobs", headers=basic("ann", "größe ☃"))
+    assert (answer.status, answer.json["error_type"]) == (429, "TooManyFailures")
+    assert answer.headers["Retry-After"] == "61"
+    # Others are not locked out, nor the same user from elsewhere.
+    assert guarded("GET", "/jobs", headers=basic("eve", "looks")).status == 200
+    assert guarded("GET", "/jobs", headers=basic("ann", "größe ☃"), environ=FAR).status == 200
+    clock.advance(61)
+    assert guarded("GET", "/jobs", headers=basic("ann", "größe ☃")).status == 200
+
+
+def test_guessing_does_not_lock_out_who_was_let_in_before(guarded):
+    assert guarded("GET", "/jobs", headers=basic("ann", "größe ☃")).status == 200
+    for _ in range(MOST_FOR_USER + 1):
+        guarded("GET", "/jobs", headers=basic("ann", "guess"))
+    assert guarded("GET", "/jobs", headers=basic("ann", "guess")).status == 429
+    assert guarded("GET", "/jobs", headers=basic("ann", "größe ☃")).status == 200
+
+
+def test_guessing_names_or_tokens_is_slowed_down_too(guarded):
+    for n in range(MOST_FOR_ADDRESS):
+        guarded("GET", "/jobs", headers=basic(f"name-{n}", "guess"))
+    assert guarded("GET", "/jobs", headers=basic("another", "guess")).status == 429
+    assert guarded("GET", "/jobs", headers=bearer("guess")).status == 429
+    assert guarded("GET", "/jobs", headers=bearer(TOKEN)).status == 200
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_users": {"ann": "plain-text"}},
+        {"api_users": "ann:plain-text"},
+        {"api_tokens": {"robot": "short-secret"}},
+        {"api_tokens": {"robot": "sha256:short-secret"}},
+        {"auth": "plain-text"},
+    ],
+)
+def test_a_password_that_is_not_hashed_is_an_error_that_does_not_show_it(mount, settings):
+    with pytest.raises(ValueError, match="SCHEDULER_A") as caught:
+        mount(**settings)
+    if "auth" not in settings:
+        assert "text" not in str(caught.value).replace("texts", "")
+        assert "short" not in str(caught.value)

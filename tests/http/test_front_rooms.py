@@ -1,0 +1,57 @@
+"""The front's imports go down its rooms, never up."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src" / "schedhttp"
+
+ROOMS = {
+    "refusals": 0,
+    "reading": 0,
+    "solo": 0,
+    "codec": 0,
+    "appcontext": 0,
+    "settings": 1,
+    "bodies": 1,
+    "kept": 1,
+    "failures": 1,
+    "auth": 2,
+    "listing": 2,
+    "guard": 3,
+    "views": 3,
+    "insights": 4,
+    "problems": 4,
+    "routes": 5,
+    "openapi": 6,
+    "app": 7,
+    "hosting": 8,
+    "flask": 9,
+    "wsgi": 9,
+    "server": 9,
+    "__main__": 10,
+    "__init__": 10,
+}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "schedhttp":
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("schedhttp."):
+            yield node.module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sorted(SRC.glob("*.py")), ids=lambda path: path.stem)
+def test_the_front_imports_downwards(path):
+    assert path.stem in ROOMS, f"{path.stem} has no place in the rooms: give it one"
+    for target in imported(path):
+        assert ROOMS[target] < ROOMS[path.stem], f"{path.stem} imports {target}"
+
+
+def test_only_the_flask_mount_needs_flask():
+    users = [path.stem for path in SRC.glob("*.py") if "from flask import" in path.read_text()]
+    assert sorted(users) == ["appcontext", "flask"]

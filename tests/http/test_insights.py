@@ -1,0 +1,221 @@
+"""Lists in parts, fire times ahead, previews, recorded runs, health, and the API's description."""
+
+from __future__ import annotations
+
+import json
+from threading import Event
+
+import pytest
+from openapi_spec_validator import validate
+
+from schedhttp.routes import ROUTES
+
+
+def ids(answer):
+    return [job["id"] for job in answer.json]
+
+
+@pytest.fixture
+def ten(api, scheduler):
+    """Ten jobs, the later ones due later; the third is paused, the fourth broken."""
+    for n in range(10):
+        api.add(f"job-{n}", trigger="interval", minutes=n + 1, name=f"Name {9 - n}")
+    scheduler.pause_job("job-2")
+    return api
+
+
+def test_the_plain_list_is_by_due_time_with_paused_jobs_last(ten):
+    expected = [f"job-{n}" for n in (0, 1, 3, 4, 5, 6, 7, 8, 9, 2)]
+    assert ids(ten("GET", "/jobs")) == expected
+    assert ids(ten("GET", "/jobs?limit=4&offset=0")) == expected[:4]
+
+
+def test_a_client_can_follow_the_links_through_the_whole_list(ten):
+    seen, query = [], "?limit=3&sort=id"
+    while query:
+        page = ten("GET", "/jobs" + query)
+        assert page.headers["X-Total-Count"] == "10"
+        seen += ids(page)
+        links = dict(
+            reversed(link.strip().removeprefix("<").split('>; rel="'))
+            for link in page.headers["Link"].split(",")
+        )
+        query = links.get('next"')
+    assert seen == [f"job-{n}" for n in range(10)]
+    assert ids(ten("GET", "/jobs" + links['last"'])) == ["job-9"]
+    assert ids(ten("GET", "/jobs" + links['prev"'])) == ["job-6", "job-7", "job-8"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?state=paused", ["job-2"]),
+        ("?state=broken", []),
+        ("?q=NAME 7", ["job-2"]),
+        ("?q=math:sqrt&limit=1", ["job-0"]),
+        ("?q=nothing", []),
+        ("?sort=-id&limit=2", ["job-9", "job-8"]),
+        ("?sort=name&limit=2", ["job-9", "job-8"]),
+        ("?sort=-next_run_time&limit=2", ["job-2", "job-9"]),
+        ("?offset=9", ["job-2"]),
+        ("?offset=99", []),
+        ("?limit=0", []),
+    ],
+)
+def test_a_query_narrows_the_list(ten, query, expected):
+    assert ids(ten("GET", "/jobs" + query)) == expected
+
+
+def test_fields_narrow_each_job(ten):
+    jobs = ten("GET", "/jobs?fields=id,minutes,nothing&limit=1").json
+    assert jobs == [{"id": "job-0", "minutes": 1}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?limit=-1",
+        "?limit=x",
+        "?limit=1e3",
+        "?offset=²",
+        "?state=asleep",
+        "?sort=due",
+        "?limt=3",
+        "?limit=",
+    ],
+)
+def test_a_query_that_makes_no_sense_is_400(ten, query):
+    answer = ten("GET", "/jobs" + query)
+    assert (answer.status, answer.json["error_type"]) == (400, "BadRequest")
+
+
+def test_the_list_is_never_old(api, scheduler):
+    """What is kept of it counts only while nothing changed."""
+    api.add("a")
+    assert [job["name"] for job in api("GET", "/jobs").json] == ["sqrt"]
+    scheduler.modify_job("a", name="b")
+    assert [job["name"] for job in api("GET", "/jobs").json] == ["b"]
+    scheduler.pause_job("a")
+    assert [job["state"] for job in api("GET", "/jobs").json] == ["paused"]
+    scheduler.remove_job("a")
+    assert api("GET", "/jobs").json == []
+    scheduler.add_job(print, "interval", seconds=5, id="c")
+    assert ids(api("GET", "/jobs")) == ["c"]
+    scheduler.remove_all_jobs()
+    assert api("GET", "/jobs").json == []
+
+
+def test_a_job_that_runs_says_so(api, scheduler):
+    began, let_go = Event(), Event()
+
+    def block():
+        began.set()
+        assert let_go.wait(60)
+
+    scheduler.add_job(block, "interval", hours=1, id="j")
+    assert api("GET", "/jobs").json[0]["state"] == "scheduled"
+    assert api("POST", "/jobs/j/run", {"wait": False}).status == 200
+    assert began.wait(60)
+    assert api("GET", "/jobs").json[0]["state"] == "running"
+    assert api("GET", "/jobs/j").json["state"] == "running"
+    assert ids(api("GET", "/jobs?state=running")) == ["j"]
+
+    overlap = api("POST", "/jobs/j/run")
+    assert (overlap.status, overlap.json["error_type"]) == (500, "MaxInstancesError")
+    run = scheduler.runs()[0]
+    let_go.set()
+    assert run.wait(60)
+    assert api("GET", "/jobs").json[0]["state"] == "scheduled"
+
+
+def test_an_overlap_is_409_under_precise_errors(mount, scheduler):
+    api = mount(api_precise_errors=True)
+    let_go = Event()
+    scheduler.add_job(lambda: let_go.wait(60), "interval", hours=1, id="j")
+    api("POST", "/jobs/j/run", {"wait": False})
+    assert api("POST", "/jobs/j/run").status == 409
+    let_go.set()
+
+
+def test_a_wait_longer_than_the_bound_is_200_and_the_run_goes_on(mount, scheduler):
+    api = mount(api_run_timeout=0)
+    let_go, ended = Event(), Event()
+
+    def block():
+        assert let_go.wait(60)
+        ended.set()
+
+    scheduler.add_job(block, "interval", hours=1, id="j")
+    answer = api("POST", "/jobs/j/run")
+    assert (answer.status, answer.json["state"]) == (200, "running")
+    let_go.set()
+    assert ended.wait(60)
+
+
+def test_next_fire_times(api):
+    api.add("j", trigger="cron", hour="3", timezone="Europe/Berlin")
+    assert api("GET", "/jobs/j/next?n=2").json == {
+        "id": "j",
+        "next_fire_times": ["2026-01-06T03:00:00+01:00", "2026-01-07T03:00:00+01:00"],
+    }
+    assert len(api("GET", "/jobs/j/next").json["next_fire_times"]) == 10
+    assert api("GET", "/jobs/j/next?n=1001").status == 400
+    api("POST", "/jobs/j/pause")
+    assert api("GET", "/jobs/j/next").json["next_fire_times"] == []
+
+
+def test_a_date_has_one_fire_time(api):
+    api.add("j", trigger="date", run_date="2030-01-01T00:00:00Z")
+    assert api("GET", "/jobs/j/next").json["next_fire_times"] == ["2030-01-01T01:00:00+01:00"]
+
+
+def test_a_preview_shows_fire_times_and_warnings_and_stores_nothing(api, scheduler):
+    job = {"trigger": "cron", "hour": 2, "minute": 30, "timezone": "Europe/Berlin"}
+    answer = api("POST", "/preview?n=1", job)
+    assert answer.json["next_fire_times"] == ["2026-01-06T02:30:00+01:00"]
+    assert any("does not exist on 2026-03-29" in warning for warning in answer.json["warnings"])
+    assert scheduler.entries() == []
+    assert api("POST", "/preview", job | {"hour": 99}).status == 500
+    assert api("POST", "/preview", job | {"func": "os:system"}).status == 403
+
+
+def test_recorded_runs(api, scheduler):
+    api.add("a")
+    api.add("b", args=[-1])
+    api("POST", "/jobs/a/run")
+    api("POST", "/jobs/b/run")
+    (a,) = api("GET", "/jobs/a/runs").json
+    assert (a["outcome"], a["result"], a["scheduled"]) == (
+        "executed",
+        "2.0",
+        "2026-01-05T12:00:00+00:00",
+    )
+    (b,) = api("GET", "/jobs/b/runs").json
+    assert (b["outcome"], b["error_type"]) == ("failed", "ValueError")
+    assert [run["job_id"] for run in api("GET", "/runs").json] == ["b", "a"]
+    assert api("GET", "/runs?outcome=failed").json == [b]
+    assert api("GET", "/runs?limit=1&offset=1").json == [a]
+    assert api("GET", "/runs?outcome=lucky").status == 400
+    scheduler.remove_job("a")
+    assert api("GET", "/jobs/a/runs").json == [a]
+    assert api("GET", "/jobs/none/runs").status == 404
+
+
+def test_health_is_200_while_the_loop_works_and_503_otherwise(api, scheduler):
+    health = api("GET", "/health")
+    assert (health.status, health.json["ok"], health.json["state"]) == (200, True, "running")
+    scheduler.shutdown()
+    health = api("GET", "/health")
+    assert (health.status, health.json["ok"], health.json["state"]) == (503, False, "stopped")
+
+
+def test_the_api_describes_itself_in_valid_openapi(api):
+    document = api("GET", "/openapi.json").json
+    validate(document)
+    described = {
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
+    assert described == {route.name for route in ROUTES}
+    assert "internal" not in json.dumps(document)

@@ -1,0 +1,158 @@
+"""PATCH: merged into the present job, all or nothing, and only if nobody else was faster."""
+
+from __future__ import annotations
+
+from threading import Barrier, Thread
+
+import pytest
+
+from schedcore import Trigger
+
+
+def test_what_get_gives_can_be_sent_back_and_changes_nothing(api, scheduler):
+    for job_id, trigger in {
+        "interval": {"trigger": "interval", "hours": 1, "seconds": 0.5, "jitter": 5},
+        "cron": {
+            "trigger": "cron",
+            "hour": "1-5",
+            "day_of_week": "mon-fri",
+            "timezone": "Asia/Tokyo",
+        },
+        "crontab": {"trigger": "cron", "crontab": "5 4 * * *"},
+        "date": {"trigger": "date", "run_date": "2030-01-01"},
+        "months": {"trigger": "calendarinterval", "months": 1},
+        "or": {"trigger": "or", "triggers": [{"trigger": "interval", "days": 1}]},
+    }.items():
+        job = api.add(job_id, **trigger)
+        before = scheduler.entry(job_id)
+        answer = api("PATCH", f"/jobs/{job_id}", job)
+        assert (answer.status, answer.json) == (200, job)
+        assert scheduler.entry(job_id)[:4] == before[:4]
+
+
+def test_any_unit_replaces_the_whole_interval_and_the_anchor_stays(api):
+    job = api.add("j", trigger="interval", hours=1, minutes=30)
+    changed = api("PATCH", "/jobs/j", {"minutes": 30}).json
+    assert changed["minutes"] == 30
+    assert "hours" not in changed
+    assert changed["start_date"] == job["start_date"]
+
+
+def test_cron_fields_are_replaced_one_by_one(api):
+    api.add("j", trigger="cron", hour=2, minute=30, timezone="Asia/Tokyo")
+    changed = api("PATCH", "/jobs/j", {"hour": 4}).json
+    assert (changed["hour"], changed["minute"], changed["timezone"]) == (4, 30, "Asia/Tokyo")
+
+
+def test_another_kind_of_trigger_starts_from_scratch(api):
+    api.add("j", trigger="cron", hour=2)
+    changed = api("PATCH", "/jobs/j", {"trigger": "interval", "seconds": 5}).json
+    assert (changed["trigger"], changed["seconds"]) == ("interval", 5)
+    assert "hour" not in changed
+
+
+def test_the_trigger_as_an_object_is_the_same(api):
+    api.add("j")
+    assert (
+        api("PATCH", "/jobs/j", {"trigger": {"type": "interval", "seconds": 7}}).json["seconds"]
+        == 7
+    )
+
+
+def test_a_paused_job_stays_paused(api):
+    api.add("j")
+    api("POST", "/jobs/j/pause")
+    changed = api("PATCH", "/jobs/j", {"seconds": 60, "name": "Other"}).json
+    assert (changed["state"], changed["seconds"], changed["name"]) == ("paused", 60, "Other")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seconds": 5, "max_instances": 0},
+        {"name": "Other", "seconds": -1},
+        {"name": "Other", "func": "math:nothing"},
+        {"args": [9], "id": "other"},
+        {"args": [9], "state": "paused", "broken": "x"},
+        {"seconds": 5, "unknown": 1},
+        {"name": 5, "seconds": 5},
+        {"trigger": "interval"},
+    ],
+)
+def test_after_an_error_nothing_has_changed(mount, changes):
+    api = mount(api_allowed_funcs=["math:sqrt", "math:nothing"])
+    job = api.add("j", trigger="cron", hour=2) if "trigger" in changes else api.add("j")
+    assert api("PATCH", "/jobs/j", changes).status == 500
+    assert api("GET", "/jobs/j").json == job
+
+
+def test_a_function_that_is_not_allowed_is_403_also_here(api):
+    job = api.add("j")
+    assert api("PATCH", "/jobs/j", {"func": "os:system", "name": "x"}).status == 403
+    assert api("GET", "/jobs/j").json == job
+
+
+def test_if_match_lets_only_the_first_of_two_changes_in(api):
+    api.add("j")
+    seen = api("GET", "/jobs/j").headers["ETag"]
+    first = api("PATCH", "/jobs/j", {"name": "first"}, headers={"If-Match": seen})
+    second = api("PATCH", "/jobs/j", {"name": "second"}, headers={"If-Match": seen})
+    assert (first.status, second.status) == (200, 412)
+    assert first.headers["ETag"] != seen
+    assert api("GET", "/jobs/j").json["name"] == "first"
+    assert api("DELETE", "/jobs/j", headers={"If-Match": seen}).status == 412
+    assert api("DELETE", "/jobs/j", headers={"If-Match": "*"}).status == 204
+
+
+def test_the_etag_stays_while_a_job_runs_its_course(api, scheduler, clock):
+    api.add("j", trigger="interval", seconds=30)
+    before = api("GET", "/jobs/j")
+    scheduler.modify_job("j", next_run_time="2026-02-01")
+    after = api("GET", "/jobs/j")
+    assert before.json["next_run_time"] != after.json["next_run_time"]
+    assert before.headers["ETag"] == after.headers["ETag"]
+
+
+def test_changes_at_the_same_time_are_all_made(api, scheduler):
+    """Each of them is merged into what the others left."""
+    api.add("j", trigger="cron", hour=0)
+    fields = {"minute": 7, "second": 8, "day": 9, "month": 10}
+    together = Barrier(len(fields))
+
+    def change(name, value):
+        together.wait()
+        assert api("PATCH", "/jobs/j", {name: value}).status == 200
+
+    threads = [Thread(target=change, args=pair) for pair in fields.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    job = api("GET", "/jobs/j").json
+    assert {name: job[name] for name in fields} == fields
+
+
+class Whenever(Trigger):
+    """A trigger of a user's own, without a plain-data form."""
+
+    def next_us(self, after_us):
+        return after_us + 1_000_000
+
+
+def test_what_json_cannot_carry_is_shown_and_left_alone(api, scheduler):
+    def own(*args, **kwargs):
+        """A function that no reference leads to."""
+
+    scheduler.add_job(own, Whenever(), [object(), {1}, float("nan"), 5], {"k": b"x"}, id="odd")
+    scheduler.add_job(print, "interval", seconds=5, id="even")
+    jobs = {job["id"]: job for job in api("GET", "/jobs").json}
+    odd = jobs["odd"]
+    assert len(jobs) == 2
+    assert odd["shown_as_repr"] == ["func", "args[0]", "args[1]", "args[2]", "kwargs.k", "trigger"]
+    assert odd["args"][1:] == ["{1}", "nan", 5]
+    answer = api("PATCH", "/jobs/odd", odd | {"name": "Named"})
+    assert answer.status == 200, answer.text
+    job = scheduler.entry("odd").job
+    assert (job.name, job.func, job.args[1]) == ("Named", own, {1})
+    assert isinstance(job.trigger, Whenever)
+    assert api("POST", "/jobs", odd | {"id": "copy"}).status == 500
