@@ -11,6 +11,7 @@ SRC = Path(__file__).parent.parent / "src"
 
 CORE = {
     "errors": 0,
+    "logs": 0,
     "clock": 1,
     "forks": 1,
     "funcref": 1,

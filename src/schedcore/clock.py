@@ -73,7 +73,7 @@ class SystemClock:
 
     def monotonic_us(self) -> int:
         """Return microseconds of a clock that never steps; only differences mean anything."""
-        return _monotonic_us()
+        return time.monotonic_ns() // 1000
 
     def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:
         """Block until *waker* is woken, the wall clock shows *until_us*, or *cap_us* is over."""
@@ -117,16 +117,18 @@ class ManualClock:
 
     def set(self, now: datetime) -> None:
         """Set the clock to *now*, timezone-aware; earlier than before is a clock set back."""
-        self._move(to_us(now))
+        self.set_us(to_us(now))
 
     def set_us(self, now_us: int) -> None:
         """Set the clock to *now_us*, in microseconds since the Unix epoch."""
-        self._move(now_us)
+        with self._mutex:
+            self._move(now_us)
 
     def advance(self, by: timedelta | float) -> None:
         """Move the clock on by a timedelta or a number of seconds."""
         span = by if isinstance(by, timedelta) else timedelta(seconds=by)
-        self._move(self._now_us + span // _MICROSECOND)
+        with self._mutex:
+            self._move(self._now_us + span // _MICROSECOND)
 
     def jump(self, by: timedelta | float) -> None:
         """Step the wall clock while no time passes, as an operator who sets the clock does."""
@@ -147,10 +149,10 @@ class ManualClock:
                 self._waiting.remove(waker)
 
     def _move(self, now_us: int) -> None:
-        with self._mutex:
-            self._elapsed_us += max(0, now_us - self._now_us)
-            self._now_us = now_us
-            self._wake()
+        """Set the clock; called with the mutex held."""
+        self._elapsed_us += max(0, now_us - self._now_us)
+        self._now_us = now_us
+        self._wake()
 
     def _wake(self) -> None:
         """Let every waiting thread look again; called with the mutex held."""
@@ -162,6 +164,8 @@ class ManualClock:
 class Patience:
     """A time-out that several waits share: each gets what the ones before have left.
 
+    It is real time that passes, also where freezegun has stopped it.
+
     Args:
         seconds: For all of them together; None: without limit.
     """
@@ -169,17 +173,24 @@ class Patience:
     __slots__ = ("_until_us",)
 
     def __init__(self, seconds: float | None) -> None:
-        self._until_us = None if seconds is None else _monotonic_us() + round(seconds * SECOND)
+        # No lock can wait for longer than TIMEOUT_MAX, 292 years.
+        limited = seconds is not None and seconds < threading.TIMEOUT_MAX
+        self._until_us = passing_us() + round((seconds or 0) * SECOND) if limited else None
 
     def left(self) -> float | None:
         """Return how many seconds are left, 0 at the least; None: no limit."""
         if self._until_us is None:
             return None
-        return max(0, self._until_us - _monotonic_us()) / SECOND
+        return max(0, self._until_us - passing_us()) / SECOND
 
 
-def _monotonic_us() -> int:
-    return time.monotonic_ns() // 1000
+# In a tuple, where freezegun does not find and replace it.
+_REAL = (time.monotonic_ns,)
+
+
+def passing_us() -> int:
+    """Return microseconds of real time, from no particular start, whatever clocks are stopped."""
+    return _REAL[0]() // 1000
 
 
 def to_us(moment: datetime) -> int:

@@ -125,15 +125,19 @@ class Drafts:
             return entry._replace(due_us=entry.fire_us)
         return self._place(entry.job, UNSET, now_us)
 
-    def passed(self, paused: Entry, resumed: Entry, now_us: int) -> Backlog | None:
-        """Return the fire times that went by while a job was paused, if there are any."""
-        first_us, next_us = paused.fire_us, resumed.fire_us
-        if paused.due_us is not None or first_us is None or next_us is None:
+    def passed(self, old: Entry, new: Entry | None, now_us: int) -> Backlog | None:
+        """Return the fire times that came, and that a change from *old* to *new* left out."""
+        first_us, last_us = old.fire_us, now_us
+        if first_us is None or (new is not None and new.fire_us == first_us):
             return None
-        last_us = min(now_us, next_us - 1)
+        same = new is not None and (
+            new.job.trigger is old.job.trigger or new.job.trigger == old.job.trigger
+        )
+        if same and new is not None and new.fire_us is not None:
+            last_us = min(now_us, new.fire_us - 1)
         if first_us > last_us:
             return None
-        return Backlog(first_us, 1 + count(paused.job.trigger, first_us, last_us))
+        return Backlog(first_us, 1 + count(old.job.trigger, first_us, last_us))
 
     def check_executor(self, name: str) -> None:
         """Raise InvalidOptionError if there is no executor called *name*."""

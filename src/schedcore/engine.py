@@ -6,13 +6,12 @@ There is no thread, no sleep and no clock in here: the loop, the tests and the s
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from random import Random
 
 from schedcore import funcref
 from schedcore.clock import SECOND
-from schedcore.errors import InvalidOptionError, SchedError, did_you_mean
+from schedcore.errors import InvalidOptionError, JobLookupError, SchedError, did_you_mean, text_of
 from schedcore.events import (
     EVENT_JOB_REMOVED,
     JobEvent,
@@ -20,17 +19,20 @@ from schedcore.events import (
 )
 from schedcore.executors.base import Executor
 from schedcore.job import Job
+from schedcore.logs import GuardedLogger
 from schedcore.planning import Plan, plan
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Entry, Store, Swap
 from schedcore.tracker import Tracker
 
-log = logging.getLogger(__name__)
+log = GuardedLogger(__name__)
 
 BATCH = 1_000
 """Jobs taken in one step: the store's lock is held for about a millisecond at a time."""
 RETRY_BROKEN_US = 30 * SECOND
 """How long a job that cannot be run is left alone before it is tried again."""
+RETRY_HUNG_US = 3600 * SECOND
+"""The same for one whose trigger did not answer: each try may cost a thread."""
 HOLD_US = SECOND
 """How long the rest of a backlog is left alone while the first portion of it is worked off."""
 CORRECTION_US = 3 * 3600 * SECOND
@@ -40,6 +42,16 @@ CORRECTION_US = 3 * 3600 * SECOND
 def known_executors(executors: Mapping[str, Executor], name: str = "") -> str:
     """Return words for the executors that there are, with a hint at the one that was meant."""
     return f"one of the executors {', '.join(sorted(executors))}{did_you_mean(name, executors)}"
+
+
+class _Claim:
+    """Entries that a step has in hand, and the one whose trigger it is asking."""
+
+    __slots__ = ("asking", "entries")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self.asking: Entry | None = None
 
 
 class Engine:
@@ -69,6 +81,7 @@ class Engine:
         self._listeners = listeners
         self._random = random
         self._owed: list[Swap] = []
+        self._in_hand: list[_Claim] = []
 
     def step(self, now_us: int) -> int | None:
         """Do all that is due at *now_us*, up to a batch of jobs.
@@ -87,6 +100,10 @@ class Engine:
         if alarm_us is None or due_us is None:
             return alarm_us if due_us is None else due_us
         return min(alarm_us, due_us)
+
+    def step_paused(self, now_us: int) -> int | None:
+        """Give up runs that took too long, and start nothing; return when to call again."""
+        return self._tracker.ring(now_us)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.
@@ -115,68 +132,118 @@ class Engine:
             return
         changes: list[Swap] = []
         for entry in self._store.entries():
-            if entry.due_us is None or entry.broken:
-                continue
-            if not entry.job.trigger.elapsed and jump_us > -CORRECTION_US:
-                continue
             try:
-                moved = _set_back(entry, now_us)
-            except BaseException:
-                log.exception("trigger of job %r failed; its next run stays", entry.job.id)
+                moved = _set_back(entry, now_us, jump_us)
+            except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
+                job_id = entry.job.id
+                log.error("trigger of job %r failed; its next run stays", job_id, error=error)
                 continue
             if moved is not None:
                 changes.append((entry, moved))
         self._store.swap(changes)
 
+    def take_back(self, now_us: int, hung: bool) -> None:
+        """Take jobs out of the hands of a step that will not go on.
+
+        Args:
+            now_us: The present, in microseconds since the Unix epoch.
+            hung: Whether its thread is held up, and the trigger it was asking is to blame;
+                otherwise the thread stayed behind in the parent of a fork.
+        """
+        claims, self._in_hand = self._in_hand, []
+        for claim in claims:
+            for entry in claim.entries:
+                # A new object, even where nothing changes: should that step go on after all, its
+                # own changes come too late.
+                again = entry._replace()
+                if hung and entry is claim.asking:
+                    again = self._park(entry, now_us, TimeoutError("its trigger does not answer"))
+                    again = again._replace(due_us=now_us + RETRY_HUNG_US)
+                self._owed.append((entry, again))
+
     def _carry(self, entries: Sequence[Entry], now_us: int) -> None:
         """Plan for, settle and submit the jobs claimed."""
+        claim = _Claim(entries)
+        self._in_hand.append(claim)
         try:
-            decided = [self._decide(entry, now_us) for entry in entries]
+            decided = []
+            for entry in entries:
+                claim.asking = entry
+                decided.append(self._decide(entry, now_us))
+            claim.asking = None
             changes: list[Swap] = [
                 (entry, new) for entry, (new, _) in zip(entries, decided, strict=True)
             ]
             settled = self._store.swap(changes)
         except BaseException:
             # What is claimed must be given back; the store may be able to take it next time.
-            self._owed += [(entry, entry) for entry in entries]
+            self._owed += [(entry, entry._replace()) for entry in entries]
             raise
+        finally:
+            if claim in self._in_hand:
+                self._in_hand.remove(claim)
+        self._start(changes, decided, settled, now_us)
+
+    def _start(
+        self,
+        changes: Sequence[Swap],
+        decided: Sequence[tuple[Entry | None, Plan | None]],
+        settled: Sequence[bool],
+        now_us: int,
+    ) -> None:
+        """Let in and submit the runs of the jobs that were settled."""
         submissions: dict[str, list[Run]] = {}
+        ended: list[str] = []
         for (old, new), (_, planned), done in zip(changes, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
-            if done and planned is not None:
-                job = old.job if new is None else new.job
-                run = self._account(job, planned, now_us)
-                if run is not None:
-                    submissions.setdefault(job.options.executor, []).append(run)
-                if new is None:
-                    self._removed(job.id)
-        for name, runs in submissions.items():
-            self._tracker.submit(name, runs)
+            if not done or planned is None:
+                continue
+            job = old.job if new is None else new.job
+            if new is None:
+                ended.append(job.id)
+            try:
+                runs = self._account(job, planned, now_us)
+            except BaseException as error:  # noqa: BLE001 — the others in hand must go on
+                log.error("job %r: its runs could not be let in", job.id, error=error)
+                continue
+            if runs:
+                submissions.setdefault(job.options.executor, []).extend(runs)
+        for name, together in submissions.items():
+            self._tracker.submit(name, together)
+        for job_id in ended:
+            self._ended(job_id)
 
     def _settle_debts(self) -> None:
         """Give back what was claimed in a step that failed before it could settle."""
-        self._store.swap(tuple(self._owed))
-        self._owed = []
+        owed, self._owed = self._owed, []
+        try:
+            self._store.swap(owed)
+        except BaseException:
+            self._owed += owed
+            raise
 
     def _decide(self, entry: Entry, now_us: int) -> tuple[Entry | None, Plan | None]:
         """Return what is to stand in the store from now on, and the plan, if there is one."""
         job, fire_us = entry.job, entry.fire_us
         assert fire_us is not None
         assert entry.due_us is not None
+        judged_us = now_us if entry.judged_us is None else entry.judged_us
         if not job.options.coalesce and self._tracker.is_working_off(job.id):
-            return entry._replace(due_us=now_us + HOLD_US), None
+            return entry._replace(due_us=now_us + HOLD_US, judged_us=judged_us), None
         try:
             job = self.ready(job)
             jitter_us = job.trigger.jitter_us
             shift_us = min(entry.due_us - fire_us, jitter_us)
-            planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, now_us - shift_us)
-            next_us = planned.next_us
+            planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, judged_us - shift_us)
         except BaseException as error:  # noqa: BLE001 — whatever a trigger raises, its job pays
             return self._park(entry, now_us, error), None
         if shift_us:
             planned = planned._replace(runs=tuple(t + shift_us for t in planned.runs))
+        next_us = planned.next_us
         if next_us is None:
             return None, planned
+        if next_us <= judged_us - shift_us:  # the next portion of a backlog
+            return Entry(job, next_us, next_us, judged_us=judged_us), planned
         due_us = next_us
         if jitter_us:
             due_us += self._random.randrange(jitter_us + 1)
@@ -184,36 +251,46 @@ class Engine:
 
     def _park(self, entry: Entry, now_us: int, error: BaseException) -> Entry:
         """Return *entry* marked broken, to be tried again later with its fire time kept."""
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {text_of(error)}"
         if entry.broken != reason:
             log.error(
                 "job %r cannot be run; it is tried again every %d s: %s",
                 entry.job.id,
                 RETRY_BROKEN_US // SECOND,
                 reason,
-                exc_info=None if isinstance(error, SchedError) else error,
+                error=None if isinstance(error, SchedError) else error,
             )
         return entry._replace(due_us=now_us + RETRY_BROKEN_US, broken=reason)
 
-    def _account(self, job: Job, planned: Plan, now_us: int) -> Run | None:
+    def _account(self, job: Job, planned: Plan, now_us: int) -> list[Run]:
         """Record the fire times that do not run, and let in those that do."""
         if planned.missed is not None:
             self._tracker.pass_over(job, Outcome.MISSED, planned.missed, now_us)
         if planned.coalesced is not None:
             self._tracker.pass_over(job, Outcome.COALESCED, planned.coalesced, now_us)
-        return self._tracker.admit(job, planned.runs) if planned.runs else None
+        return self._tracker.admit(job, planned.runs) if planned.runs else []
 
-    def _removed(self, job_id: str) -> None:
-        self._tracker.job_removed(job_id)
+    def _ended(self, job_id: str) -> None:
+        """Note that a job had its last fire time, unless there is another with its id by now."""
+        try:
+            self._store.get(job_id)
+        except JobLookupError:
+            self._tracker.job_removed(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
 
 
-def _set_back(entry: Entry, now_us: int) -> Entry | None:
-    """Return *entry* with the first fire time after *now_us*; None if it is to stay."""
-    trigger, fire_us = entry.job.trigger, entry.fire_us
-    # A first run that the user put off is none of the trigger's own times, and stays.
-    if fire_us is None or trigger.next_us(fire_us - 1) != fire_us:
+def _set_back(entry: Entry, now_us: int, jump_us: int) -> Entry | None:
+    """Return *entry* as it stands after the clock went back by -*jump_us*; None: unchanged."""
+    trigger, fire_us, due_us = entry.job.trigger, entry.fire_us, entry.due_us
+    if fire_us is None or due_us is None:
+        return None
+    if entry.broken or entry.judged_us is not None:  # it was put off by elapsed time
+        return entry._replace(due_us=now_us)
+    if not trigger.elapsed and jump_us > -CORRECTION_US:
+        return None
+    # A first run that the user put off is not what the trigger would have fired next: it stays.
+    if trigger.next_us(now_us - jump_us) != fire_us:
         return None
     # A start that is yet to come comes when the clock shows it; one that has come was then.
     if trigger.elapsed and trigger.next_us(0) != fire_us:

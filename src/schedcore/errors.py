@@ -92,7 +92,9 @@ class SchedulerAlreadyRunningError(SchedError):
     """``start()`` was called on a scheduler that is started."""
 
     def __init__(self) -> None:
-        super().__init__("the scheduler is running already; shutdown() stops it")
+        super().__init__(
+            "the scheduler is running already; shutdown() stops it, and takes until it returns"
+        )
 
 
 class SchedulerNotRunningError(SchedError):
@@ -102,10 +104,29 @@ class SchedulerNotRunningError(SchedError):
         super().__init__("the scheduler is not running; start() starts it")
 
 
+def whole(option: str, value: object) -> int:
+    """Return *value* if it is a whole number of 1 or more.
+
+    Raises:
+        InvalidOptionError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidOptionError(option, value, "a whole number of 1 or more")
+    return value
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to *word*, or ``""``."""
     close = difflib.get_close_matches(word.lower()[:64], list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def text_of(error: BaseException) -> str:
+    """Return the error's text, bounded, whatever its ``__str__`` does."""
+    try:
+        return str(error)[:500]
+    except BaseException as broken:  # noqa: BLE001 — a user's __str__ may raise anything
+        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
 
 
 def _short(value: object) -> str:

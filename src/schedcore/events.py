@@ -5,7 +5,6 @@ The codes are bits, so that a mask can name several: ``EVENT_JOB_EXECUTED | EVEN
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -13,8 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from schedcore.errors import InvalidOptionError
 from schedcore.forks import hold_while_forking
+from schedcore.funcref import name_of
+from schedcore.logs import GuardedLogger
 
-log = logging.getLogger(__name__)
+log = GuardedLogger(__name__)
 
 EVENT_SCHEDULER_STARTED: Final = 1 << 0
 EVENT_SCHEDULER_SHUTDOWN: Final = 1 << 1
@@ -120,9 +121,16 @@ class Listeners:
             if mask & event.code:
                 try:
                     listener(event)
-                except BaseException:
+                except BaseException as error:  # noqa: BLE001 — it is logged, and the others hear
                     self.failures += 1
-                    log.exception("listener %r raised on %r; it stays registered", listener, event)
+                    # Not the event itself: it may hold a result of any size.
+                    log.error(
+                        "listener %s raised on event %d of job %r; it stays registered",
+                        name_of(listener),
+                        event.code,
+                        getattr(event, "job_id", None),
+                        error=error,
+                    )
 
     def _set(self, listeners: tuple[tuple[Listener, int], ...]) -> None:
         self._listeners = listeners

@@ -13,15 +13,22 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class _Lock(Protocol):
-    def acquire(self) -> bool: ...
-    def release(self) -> None: ...
+class Lock(Protocol):
+    """A ``threading.Lock`` or ``RLock``."""
+
+    def acquire(self) -> bool:
+        """Take it."""
+        ...
+
+    def release(self) -> None:
+        """Let it go."""
+        ...
 
 
 class HasLock(Protocol):
     """Something whose data a lock guards."""
 
-    def data_lock(self) -> _Lock:
+    def data_lock(self) -> Lock:
         """Return that lock; no other of these may be taken while it is held."""
         ...
 
@@ -36,19 +43,22 @@ class Forked(Protocol):
 
 _with_locks: WeakSet[HasLock] = WeakSet()
 _to_tell: WeakSet[Forked] = WeakSet()
-_held: list[_Lock] = []
-# Two threads that fork at once would take the same locks in two orders.
+_held: list[Lock] = []
+# Two threads that fork at once would take the same locks in two orders; and a set that grows
+# cannot be looked through.
 _one_at_a_time = threading.Lock()
 
 
 def hold_while_forking(owner: HasLock) -> None:
     """Take the owner's lock for the time of each fork, as long as the owner lives."""
-    _with_locks.add(owner)
+    with _one_at_a_time:
+        _with_locks.add(owner)
 
 
 def tell_in_child(listener: Forked) -> None:
     """Tell *listener* after each fork, in the child, as long as it lives."""
-    _to_tell.add(listener)
+    with _one_at_a_time:
+        _to_tell.add(listener)
 
 
 def _before() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-from schedcore.errors import FuncRefError, did_you_mean
+from schedcore.errors import FuncRefError, did_you_mean, text_of
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAX_LENGTH = 255
@@ -31,7 +31,7 @@ def resolve(reference: str) -> Callable[..., Any]:
         raise FuncRefError(
             "func",
             reference,
-            f"an importable module, but importing {module_name!r} failed: {error}",
+            f"an importable module, but importing {module_name!r} failed: {text_of(error)}",
         ) from error
     for part in name.split("."):
         try:

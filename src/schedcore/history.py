@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+from schedcore.errors import whole
 from schedcore.run import Outcome, RunRecord
 
 
@@ -26,12 +27,15 @@ class History:
         per_job: How many outcomes of one job are kept.
         overall: How many outcomes of all jobs are kept.
         removed_jobs: For how many jobs that are gone their outcomes are still kept.
+
+    Raises:
+        InvalidOptionError: if a bound is not a whole number of 1 or more.
     """
 
     def __init__(self, per_job: int = 20, overall: int = 10_000, removed_jobs: int = 1_000) -> None:
-        self._per_job = per_job
-        self._removed_jobs = removed_jobs
-        self._all: deque[RunRecord] = deque(maxlen=overall)
+        self._per_job = whole("per_job", per_job)
+        self._removed_jobs = whole("removed_jobs", removed_jobs)
+        self._all: deque[RunRecord] = deque(maxlen=whole("overall", overall))
         self._jobs: dict[str, _JobHistory] = {}
         self._removed: dict[str, None] = {}
         self._counts: dict[Outcome, int] = {}

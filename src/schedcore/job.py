@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from schedcore import funcref
@@ -124,7 +124,7 @@ class Job(NamedTuple):
 
 
 _CO_COROUTINE: Final = 0x80  # inspect.CO_COROUTINE
-_NO_KWARGS: Final[Mapping[str, Any]] = {}
+_NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def define(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable
+from typing import Protocol
 
-from schedcore.clock import SECOND, Clock, SystemClock, Waker
+from schedcore.clock import SECOND, Clock, Waker, passing_us
+from schedcore.logs import GuardedLogger
 
-log = logging.getLogger(__name__)
+log = GuardedLogger(__name__)
 
 LONGEST_SLEEP_US = 2 * SECOND
 """A step of the wall clock, or a machine that was asleep, is noticed within this time."""
@@ -17,56 +17,81 @@ JUMP_US = SECOND
 _NEVER = 1 << 62
 
 
-class Loop:
-    """Calls *step* with the time, sleeps until the time it returns, and so on.
+class Work(Protocol):
+    """What the loop calls; times are microseconds since the Unix epoch."""
 
-    Whatever *step* raises is logged, and the loop goes on.  Should its thread end all the same, or
+    def step(self, now_us: int) -> int | None:
+        """Do all that is due; return when to call again."""
+        ...
+
+    def step_paused(self, now_us: int) -> int | None:
+        """Do what is due even while nothing may start; return when to call again."""
+        ...
+
+    def clock_moved(self, now_us: int, jump_us: int) -> None:
+        """Put jobs in their places after the wall clock was moved."""
+        ...
+
+    def take_back(self, now_us: int, hung: bool) -> None:
+        """Take jobs out of the hands of a step that is held up."""
+        ...
+
+
+class Loop:
+    """Steps the engine, sleeps until the time it returns, and so on.
+
+    Whatever a step raises is logged, and the loop goes on.  Should its thread end all the same, or
     be held up, the watching thread puts another in its place.
 
     Args:
-        step: :meth:`Engine.step <schedcore.engine.Engine.step>`.
-        moved: Called with the time and by how much the wall clock was moved, in microseconds.
+        work: :class:`Engine <schedcore.engine.Engine>`, or one like it.
         clock: Where the time comes from.
-        stall_after: Seconds in one call of *step* after which the loop counts as held up.
+        stall_after: Seconds in one step after which the loop counts as held up.
         watch_every: Seconds between two looks of the watching thread.
 
     Attributes:
-        paused: Whether *step* is not called at present.
-        failures: How many times *step* raised.
+        paused: Whether nothing may start at present.
+        failures: How many times a step raised.
+        failing: How many times in a row, up to now.
         restarts: How many times the thread had to be replaced.
     """
 
     def __init__(
         self,
-        step: Callable[[int], int | None],
-        moved: Callable[[int, int], None],
+        work: Work,
         clock: Clock,
         stall_after: float = 30.0,
         watch_every: float = 5.0,
     ) -> None:
-        self._step = step
-        self._moved = moved
+        self._work = work
         self._clock = clock
-        self._passing = SystemClock()  # a stall is one of real time, whatever *clock* shows
         self._stall_us = self._patience_us = round(stall_after * SECOND)
         self._watch_every = watch_every
         self._stopping = False
         self._until = _NEVER
-        self._beat_us = self._passing.monotonic_us()
+        self._beat_us = passing_us()
         self._asleep = False
         self._seen: tuple[int, int] | None = None
         self.paused = False
         self.failures = 0
+        self.failing = 0
         self.restarts = 0
+        # Held during a step.
+        self._stepping = threading.Lock()
         self._waker = Waker()
         self._watch_waker = Waker()
         self._thread = self._new_thread()
         self._watcher = threading.Thread(target=self._watch, name="schedcore-watch", daemon=True)
 
     def start(self) -> None:
-        """Start the threads."""
-        self._thread.start()
+        """Start the threads: both, or after an error none."""
         self._watcher.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._stopping = True
+            self._watch_waker.wake()
+            raise
 
     @property
     def alive(self) -> bool:
@@ -78,7 +103,7 @@ class Loop:
         """For how many seconds the thread has been held up; 0 if it is not."""
         if self._asleep:
             return 0.0
-        busy_us = self._passing.monotonic_us() - self._beat_us
+        busy_us = passing_us() - self._beat_us
         return busy_us / SECOND if busy_us > self._stall_us else 0.0
 
     def wake(self) -> None:
@@ -91,13 +116,21 @@ class Loop:
         if due_us < self._until and not self.paused:
             self._waker.wake()
 
+    def quiesce(self, timeout: float | None) -> None:
+        """Start nothing more, and wait until the step under way is over, unless called from it."""
+        self.paused = True
+        if threading.current_thread() is self._thread:
+            return
+        if self._stepping.acquire(timeout=-1 if timeout is None else timeout):
+            self._stepping.release()
+
     def stop(self, timeout: float | None) -> None:
         """End the threads after the step under way, and wait for that unless called from it."""
         self._stopping = True
         self._waker.wake()
         self._watch_waker.wake()
         for thread in (self._watcher, self._thread):
-            if threading.current_thread() is not thread:
+            if thread.is_alive() and threading.current_thread() is not thread:
                 thread.join(timeout)
 
     def _new_thread(self) -> threading.Thread:
@@ -111,21 +144,22 @@ class Loop:
         while not self._stopping and waker is self._waker:
             try:
                 self._turn(waker)
-            except BaseException:
+            except BaseException as error:  # noqa: BLE001 — the loop outlives any error
                 self.failures += 1
-                log.exception("the scheduler's loop failed; it goes on in a second")
+                self.failing += 1
+                log.error("the scheduler's loop failed; it goes on in a second", error=error)
                 self._rest(waker)
 
     def _turn(self, waker: Waker) -> None:
         """Look once, do what is due, and sleep."""
         self._until = _NEVER
-        self._beat_us = self._passing.monotonic_us()
+        self._beat_us = passing_us()
         self._asleep = False
-        now_us = self._clock.now_us()
-        self._watch_clock(now_us)
-        until_us = None if self.paused else self._step(now_us)
+        now_us = self._watch_clock()
+        until_us = self._one_step(now_us)
         if waker is not self._waker:
             return
+        self.failing = 0
         self._patience_us = self._stall_us
         if until_us is None:
             until_us = _NEVER
@@ -134,39 +168,58 @@ class Loop:
             self._until = until_us
             self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
 
+    def _one_step(self, now_us: int) -> int | None:
+        # A thread that is held up keeps the lock it took, and its successor has another.
+        stepping = self._stepping
+        with stepping:
+            if self.paused:
+                return self._work.step_paused(now_us)
+            return self._work.step(now_us)
+
     def _rest(self, waker: Waker) -> None:
         self._asleep = True
         waker.sleep(1.0)
 
-    def _watch_clock(self, now_us: int) -> None:
-        """Report a wall clock that did not move as time passed."""
+    def _watch_clock(self) -> int:
+        """Return the time; report and deal with a wall clock that did not move as time passed."""
         passed_us = self._clock.monotonic_us()
-        seen, self._seen = self._seen, (now_us, passed_us)
-        if seen is None:
-            return
-        jump_us = (now_us - seen[0]) - (passed_us - seen[1])
-        if abs(jump_us) > JUMP_US:
-            log.warning("the wall clock was moved by %+.3f s", jump_us / SECOND)
-            self._moved(now_us, jump_us)
+        now_us = self._clock.now_us()
+        while (later_us := self._clock.monotonic_us()) - passed_us > JUMP_US:
+            # Held up between the two readings, they do not belong together.
+            passed_us, now_us = later_us, self._clock.now_us()
+        seen = self._seen
+        if seen is not None:
+            jump_us = (now_us - seen[0]) - (passed_us - seen[1])
+            if abs(jump_us) > JUMP_US:
+                log.warning("the wall clock was moved by %+.3f s", jump_us / SECOND)
+                self._work.clock_moved(now_us, jump_us)
+        self._seen = (now_us, passed_us)
+        return now_us
 
     def _watch(self) -> None:
         while not self._stopping:
             self._watch_waker.sleep(self._watch_every)
-            if not self._stopping:
-                self._replace_if_needed()
+            try:
+                if not self._stopping:
+                    self._replace_if_needed()
+            except BaseException as error:  # noqa: BLE001 — it watches on
+                log.error("the scheduler's loop could not be replaced", error=error)
 
     def _replace_if_needed(self) -> None:
         """Put another thread in the place of one that is gone or held up."""
         stalled_us = round(self.stalled_for * SECOND)
         if self.alive and stalled_us < self._patience_us:
             return
-        # Should each new thread be held up as well, they come ever more seldom.
-        self._patience_us = 2 * max(self._patience_us, stalled_us)
-        self.restarts += 1
         log.critical(
             "the scheduler's loop %s; another thread takes its place",
             f"is held up for {stalled_us / SECOND:.0f} s" if self.alive else "is gone",
         )
-        self._thread = self._new_thread()
-        self._beat_us = self._passing.monotonic_us()
-        self._thread.start()
+        # Should each new thread be held up as well, they come ever more seldom.
+        self._patience_us = 2 * max(self._patience_us, stalled_us)
+        self._stepping = threading.Lock()
+        self._work.take_back(self._clock.now_us(), hung=self.alive)
+        thread = self._new_thread()
+        self._beat_us = passing_us()
+        thread.start()
+        self._thread = thread
+        self.restarts += 1

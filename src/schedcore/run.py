@@ -12,6 +12,7 @@ from types import CoroutineType
 from typing import Any, NamedTuple
 
 from schedcore.clock import SECOND, from_us
+from schedcore.errors import text_of
 from schedcore.job import Job
 
 
@@ -215,17 +216,9 @@ def record_of(
         1,
         None if value is None else short_repr(value),
         None if error is None else type(error).__qualname__,
-        None if error is None else _text_of(error),
+        None if error is None else text_of(error),
         run.attempt,
     )
-
-
-def _text_of(error: BaseException) -> str:
-    """Return the error's text, bounded, whatever its ``__str__`` does."""
-    try:
-        return str(error)[:500]
-    except BaseException as broken:  # noqa: BLE001 — a user's __str__ may raise anything
-        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
 
 
 def short_repr(value: object) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random as random_module
 import threading
@@ -51,6 +50,7 @@ from schedcore.job import (
     Unset,
     build_options,
 )
+from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, run_here
@@ -60,7 +60,7 @@ from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.zones import zone_of
 
-log = logging.getLogger(__name__)
+log = GuardedLogger(__name__)
 
 _NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,12 +78,14 @@ class Health(NamedTuple):
     """How a scheduler does."""
 
     ok: bool
-    """Whether it is started, and its loop is there and not held up."""
+    """Whether it is started, and its loop is there, not held up, and not failing."""
     state: State
     stalled_for: float
     """Seconds for which the loop has been held up by a store, a trigger or a listener."""
     behind: float
     """Seconds by which the first job that is due, and was not taken yet, is late."""
+    loop_failing: int
+    """How many steps of the loop raised one after the other, up to the last one."""
     loop_failures: int
     """How many times a step of the loop raised."""
     loop_restarts: int
@@ -145,6 +147,7 @@ class Scheduler:
         self._loop: Loop | None = None
         self._ended = Waker()
         self._left_behind = False
+        self._shutting_down = False
         tell_in_child(self)
 
     @property
@@ -175,17 +178,27 @@ class Scheduler:
     def health(self) -> Health:
         """Tell how the loop does; see :class:`Health`."""
         loop = self._loop
-        due_us = self._store.next_due() if loop is not None and not loop.paused else None
-        late_us = 0 if due_us is None else max(0, self._clock.now_us() - due_us)
+        if loop is None:
+            return Health(False, self.state, 0.0, 0.0, 0, 0, 0, self._listeners.failures)
         return Health(
-            self.running,
+            self.running and not loop.failing,
             self.state,
-            loop.stalled_for if loop is not None else 0.0,
-            late_us / SECOND,
-            loop.failures if loop is not None else 0,
-            loop.restarts if loop is not None else 0,
+            loop.stalled_for,
+            0.0 if loop.paused else self._behind(),
+            loop.failing,
+            loop.failures,
+            loop.restarts,
             self._listeners.failures,
         )
+
+    def _behind(self) -> float:
+        """Return the seconds by which the first due job is late; 0 if the store cannot tell."""
+        try:
+            due_us = self._store.next_due()
+        except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
+            log.error("the store cannot tell what is due", error=error)
+            return 0.0
+        return 0.0 if due_us is None else max(0, self._clock.now_us() - due_us) / SECOND
 
     def start(self, paused: bool = False) -> None:
         """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
@@ -196,10 +209,21 @@ class Scheduler:
         with self._lifecycle:
             if self._loop is not None:
                 raise SchedulerAlreadyRunningError
-            loop = Loop(self._engine.step, self._engine.clock_moved, self._clock)
+            if self._shutting_down:
+                raise SchedulerAlreadyRunningError
+            self._engine.take_back(self._clock.now_us(), hung=False)
+            self._tracker.release()
+            if paused:
+                self._tracker.hold()
+            loop = Loop(self._engine, self._clock)
             loop.paused = paused
-            loop.start()
+            # Before the loop starts: a job added at the same moment must find it.
             self._loop = loop
+            try:
+                loop.start()
+            except BaseException:
+                self._loop = None
+                raise
             self._left_behind = False
             self._ended.sleep(0)  # forget an earlier end
         self._tell(EVENT_SCHEDULER_STARTED)
@@ -210,7 +234,9 @@ class Scheduler:
         Raises:
             SchedulerNotRunningError: if it is not started.
         """
-        self._loop_or_error().paused = True
+        loop = self._loop_or_error()
+        self._tracker.hold()
+        loop.paused = True
         self._tell(EVENT_SCHEDULER_PAUSED)
 
     def resume(self) -> None:
@@ -220,6 +246,7 @@ class Scheduler:
             SchedulerNotRunningError: if it is not started.
         """
         loop = self._loop_or_error()
+        self._tracker.release()
         loop.paused = False
         loop.wake()
         self._tell(EVENT_SCHEDULER_RESUMED)
@@ -243,25 +270,31 @@ class Scheduler:
 
         Returns:
             The runs that did not finish.  They go on in their threads, which do not keep the
-            interpreter alive.
+            interpreter alive; coroutines are cancelled.
 
         Raises:
             SchedulerNotRunningError: if it is not started.
             InvalidOptionError: if *timeout* is negative.
         """
-        if timeout is not None and not timeout >= 0:
-            raise InvalidOptionError(
-                "timeout", timeout, "a number of seconds of 0 or more, or None"
-            )
+        patience = Patience(check_timeout(timeout) if wait else 0)
         with self._lifecycle:
             loop = self._loop_or_error()
             self._loop = None
-        patience = Patience(timeout if wait else 0)
-        loop.stop(patience.left())
-        for executor in self._executors.values():
-            executor.shutdown(patience.left())
-        self._tracker.cancel_waiting()
-        self._ended.wake()
+            self._shutting_down = True
+        try:
+            # What takes too long is still given up while the executors finish.
+            loop.quiesce(patience.left())
+            self._tracker.close()
+            for name, executor in self._executors.items():
+                try:
+                    executor.shutdown(patience.left())
+                except Exception as error:  # noqa: BLE001 — the others must be shut down too
+                    log.error("executor %r failed to shut down", name, error=error)
+        finally:
+            self._tracker.cancel_waiting()
+            loop.stop(patience.left())
+            self._shutting_down = False
+            self._ended.wake()
         self._tell(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._tracker.live() if run is not run_here()]
 
@@ -278,6 +311,7 @@ class Scheduler:
         """
         from schedcore.foreground import wait_for_signal  # signal takes 4 ms to import
 
+        check_timeout(timeout)
         if self.state is State.STOPPED:
             self.start()
         wait_for_signal(self._ended)
@@ -366,9 +400,12 @@ class Scheduler:
         entry = self._drafts.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
-        self._store.add((entry,), replace_existing)
         job_id = entry.job.id
+        replaced = self._find(job_id) if replace_existing else None
+        self._store.add((entry,), replace_existing)
         self._tracker.job_added(job_id)
+        if replaced is not None:
+            self._account(replaced, entry)
         if self._listeners.mask & EVENT_JOB_ADDED:
             self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
         self._expect(entry.due_us)
@@ -408,8 +445,9 @@ class Scheduler:
         """
 
         def decorate(func: F) -> F:
+            self.register(func)
             self.add_job(func, trigger, **options)
-            return self.register(func)
+            return func
 
         return decorate
 
@@ -436,10 +474,8 @@ class Scheduler:
 
     def get_job(self, job_id: str) -> JobHandle | None:
         """Return the job with this id, or None."""
-        try:
-            return JobHandle(self, self._store.get(job_id))
-        except LookupError:
-            return None
+        entry = self._find(job_id)
+        return None if entry is None else JobHandle(self, entry)
 
     def get_jobs(self) -> list[JobHandle]:
         """Return all jobs: the earliest due first, paused ones last."""
@@ -523,7 +559,9 @@ class Scheduler:
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        return JobHandle(self, self._change(job_id, lambda old: old._replace(due_us=None)))
+        entry = self._change(job_id, lambda old: old._replace(due_us=None, judged_us=None))
+        self._tracker.drop_waiting(job_id, Outcome.PAUSED)
+        return JobHandle(self, entry)
 
     def resume_job(self, job_id: str) -> JobHandle:
         """Schedule a paused job again, from now on; one that is not paused stays as it is.
@@ -532,18 +570,7 @@ class Scheduler:
             JobLookupError: if there is no job with this id.
             InvalidTriggerError: if its trigger has no fire time left.
         """
-        paused: list[Entry] = []
-
-        def resumed(old: Entry) -> Entry:
-            paused[:] = (old,)
-            return self._drafts.resumed(old)
-
-        new = self._change(job_id, resumed)
-        now_us = self._clock.now_us()
-        passed = self._drafts.passed(paused[0], new, now_us)
-        if passed is not None:
-            self._tracker.pass_over(new.job, Outcome.PAUSED, passed, now_us)
-        return JobHandle(self, new)
+        return JobHandle(self, self._change(job_id, self._drafts.resumed))
 
     def remove_job(self, job_id: str) -> None:
         """Remove a job; a run under way goes on.
@@ -551,7 +578,8 @@ class Scheduler:
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        self._store.remove(job_id)
+        self._account(self._store.remove(job_id), None)
+        self._tracker.drop_waiting(job_id, Outcome.CANCELLED)
         self._tracker.job_removed(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
@@ -559,6 +587,8 @@ class Scheduler:
     def remove_all_jobs(self) -> None:
         """Remove every job; runs under way go on."""
         for entry in self._store.clear():
+            self._account(entry, None)
+            self._tracker.drop_waiting(entry.job.id, Outcome.CANCELLED)
             self._tracker.job_removed(entry.job.id)
         self._tell(EVENT_ALL_JOBS_REMOVED)
 
@@ -578,6 +608,7 @@ class Scheduler:
             MaxInstancesError: if ``max_instances`` runs of it are under way.
             SchedulerNotRunningError: if the scheduler is not started.
         """
+        check_timeout(timeout)
         self._loop_or_error()
         job = self._engine.ready(self._store.get(job_id).job)
         run = self._tracker.admit_now(job)
@@ -585,7 +616,7 @@ class Scheduler:
             raise MaxInstancesError(job_id, job.max_instances)
         self._tracker.submit(job.options.executor, (run,))
         if wait:
-            run.wait(timeout)
+            run.wait(Patience(timeout).left())
         return run
 
     # What happened
@@ -634,10 +665,29 @@ class Scheduler:
             new = change(old)
             if new is old or self._store.swap(((old, new),))[0]:
                 break
+        self._account(old, new)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))
         self._expect(new.due_us)
         return new
+
+    def _account(self, old: Entry, new: Entry | None) -> None:
+        """Record the fire times that came, and that a change took out of the schedule."""
+        now_us = self._clock.now_us()
+        try:
+            passed = self._drafts.passed(old, new, now_us)
+        except BaseException as error:  # noqa: BLE001 — the change is made, whatever a trigger says
+            log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
+            return
+        if passed is not None:
+            outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
+            self._tracker.pass_over(old.job, outcome, passed, now_us)
+
+    def _find(self, job_id: str) -> Entry | None:
+        try:
+            return self._store.get(job_id)
+        except LookupError:
+            return None
 
     def _expect(self, due_us: int | None) -> None:
         """See to it that the loop is awake at *due_us*."""
@@ -657,7 +707,9 @@ class Scheduler:
         self._lifecycle = threading.Lock()
         self._left_behind = self._loop is not None
         self._loop = None
+        self._shutting_down = False
         self._ended = Waker()
+        self._engine.take_back(self._clock.now_us(), hung=False)
         self._tracker.forget_runs()
 
     def _say_left_behind(self) -> None:
@@ -683,3 +735,13 @@ def _with_defaults(executors: Mapping[str, Executor]) -> dict[str, Executor]:
     if COROUTINE_EXECUTOR not in both:
         both[COROUTINE_EXECUTOR] = CoroutineLoop()
     return both
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """Return *timeout* if it is a number of seconds of 0 or more, or None."""
+    # Not "timeout < 0": that would let nan pass.
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+    ):
+        raise InvalidOptionError("timeout", timeout, "a number of seconds of 0 or more, or None")
+    return timeout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from schedcore.executors.base import Executor, Reporter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.threads import ThreadPool
 from schedcore.history import History
+from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run
 from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from schedcore.scheduler import Scheduler
 
 # What becomes of runs that are only foreseen is no news.
-_silent = logging.getLogger(f"{__name__}.foreseen")
-_silent.disabled = True
+_silent = GuardedLogger(__name__, silent=True)
 
 MAX_FIRES = 100_000
 """The most fire times that one forecast lists."""
@@ -180,12 +179,17 @@ class _Foreseen:
         self._begin_waiting()
 
     def ended(self, run: Run) -> None:
-        self._busy -= 1
-        self._reporters.pop(run.id).end(run, None, None)
-        self._begin_waiting()
+        reporter = self._reporters.pop(run.id, None)
+        if reporter is not None:
+            self._busy -= 1
+            reporter.end(run, None, None)
+            self._begin_waiting()
 
     def abandon(self, run: Run) -> None:
-        """Let a run that takes longer than its time-out end when it would."""
+        """Free the worker of a run that takes longer than its time-out, as a pool does."""
+        if self._reporters.pop(run.id, None) is not None:
+            self._busy -= 1
+            self._begin_waiting()
 
     def shutdown(self, timeout: float | None) -> None:
         """Do nothing: there are no threads."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from schedcore.clock import SECOND, Clock, Patience, Waker, from_us
-from schedcore.errors import RunLookupError
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, from_us
+from schedcore.errors import RunLookupError, text_of
 from schedcore.events import (
     EVENT_JOB_CANCELLED,
     EVENT_JOB_ERROR,
@@ -24,14 +23,17 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors.base import Executor
-from schedcore.forks import hold_while_forking
+from schedcore.forks import Lock, hold_while_forking
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.logs import GuardedLogger
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord, record_of
 
-log = logging.getLogger(__name__)
+# Shared by all schedulers of the process, and growing over restarts: no clock is set back by as
+# many microseconds as there were runs.
+_ids = itertools.count(SystemClock().now_us())
 
 
 class Tracker:
@@ -58,23 +60,22 @@ class Tracker:
         listeners: Listeners,
         executors: Mapping[str, Executor],
         random: Random,
-        log: logging.Logger = log,
+        log: GuardedLogger | None = None,
     ) -> None:
-        self._log = log
+        self._log = log or GuardedLogger(__name__)
         self._clock = clock
         self._history = history
         self._listeners = listeners
         self._executors = executors
         self._random = random
         self.expect: Callable[[int], None] = lambda _due_us: None
-        # Ids go on growing over restarts, since no clock is set back by all the runs so far.
-        self._ids = itertools.count(clock.now_us())
         # Guards all below, and the history: an outcome and the slot it frees appear together.
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may run a finalizer here that removes a job.
+        self._lock = threading.RLock()
         hold_while_forking(self)
         self.forget_runs()
 
-    def data_lock(self) -> threading.Lock:
+    def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
         return self._lock
 
@@ -84,52 +85,49 @@ class Tracker:
         self._behind: dict[str, deque[Run]] = {}
         self._leaving: set[str] = set()
         self._waiting_for_idle: list[Waker] = []
-        # A run that has not begun is to be tried again then; one that has, is then given up.
+        # By the monotonic clock.  A run that has not begun is to be tried again then; one that
+        # has, is then given up.
         self._alarms: DueQueue[int] = DueQueue()
         self._alarmed: dict[int, Run] = {}
+        self._holding = False
+        self._closing = False
 
     # Letting in
 
-    def admit(self, job: Job, due: Sequence[int]) -> Run | None:
-        """Return the run to submit for fire times that are due, or None if none is to start now.
+    def admit(self, job: Job, due: Sequence[int]) -> list[Run]:
+        """Return the runs to submit for fire times that are due: none, if all are to wait.
 
-        Of several, the later ones wait behind the first and follow it one by one.
-        At ``max_instances``, the job's ``overlap`` decides.
+        As many start as ``max_instances`` leaves room for; of several, the rest wait behind them.
+        A single one without room is skipped, or as the job's ``overlap`` says.
         """
         given_up = None
         with self._lock:
-            live = self._live.get(job.id)
-            if live is None:
-                live = self._live[job.id] = []
-            elif len(live) >= job.options.max_instances:
+            live = self._live.setdefault(job.id, [])
+            room = job.options.max_instances - len(live)
+            if room <= 0:
                 if job.options.overlap == "cancel":
-                    given_up = live[0]
+                    given_up, room = live[0], 1
                 elif job.options.overlap == "queue" and job.id not in self._behind:
-                    self._behind[job.id] = deque((Run(next(self._ids), job, due[-1]),))
+                    self._behind[job.id] = deque((Run(next(_ids), job, due[-1]),))
                     due = due[:-1]
-                    live = None
-                else:
-                    live = None
-            if live is not None:
-                run = Run(next(self._ids), job, due[0])
-                live.append(run)
-                if len(due) > 1:
-                    behind = self._behind.setdefault(job.id, deque())
-                    behind.extend(Run(next(self._ids), job, t) for t in due[1:])
-        if live is None:
-            self._skip(job, due)
-            return None
+            runs = [Run(next(_ids), job, due_us) for due_us in due[: max(0, room)]]
+            live += runs
+            if runs and len(due) > room:
+                behind = self._behind.setdefault(job.id, deque())
+                behind.extend(Run(next(_ids), job, due_us) for due_us in due[room:])
         if given_up is not None:
             self._give_up(given_up, Outcome.CANCELLED)
-        return run
+        if not runs:
+            self._skip(job, due)
+        return runs
 
     def admit_now(self, job: Job) -> Run | None:
         """Return a run made to be waited for, due now, or None if ``max_instances`` run already."""
-        now_us = self._clock.now_us()
+        now_us = self._now_us()
         with self._lock:
             live = self._live.setdefault(job.id, [])
             if len(live) < job.options.max_instances:
-                run = Run(next(self._ids), job, now_us, threading.Event())
+                run = Run(next(_ids), job, now_us, threading.Event())
                 live.append(run)
                 return run
         self._skip(job, (now_us,))
@@ -141,14 +139,20 @@ class Tracker:
 
     def submit(self, name: str, runs: Sequence[Run]) -> None:
         """Hand runs that were let in to an executor; if it refuses them, they end as failed."""
+        if self._closing:
+            for run in runs:
+                self._give_up(run, Outcome.CANCELLED)
+            return
         try:
             self._executors[name].submit(runs, self)
         except BaseException as error:  # noqa: BLE001 — whatever an executor raises
             for run in runs:
-                self.end(run, None, error)
+                self._fail(run, error)
             return
         if self._listeners.mask & EVENT_JOB_SUBMITTED:
             for run in runs:
+                if run.cancelled:  # shed
+                    continue
                 times = (from_us(run.due_us),)
                 self._listeners.emit(JobSubmissionEvent(EVENT_JOB_SUBMITTED, run.job.id, times))
 
@@ -181,37 +185,41 @@ class Tracker:
 
     def begin(self, run: Run) -> bool:
         """Say that *run* begins now; False: it was called off, and is not to be called."""
-        run.started_us = now_us = self._clock.now_us()
+        run.started_us = self._now_us()
         timeout = run.job.options.timeout
         if timeout is not None and not run.cancelled:
-            self._set_alarm(run, now_us + round(timeout * SECOND))
+            self._set_alarm(run, round(timeout * SECOND))
         # Read after started_us was written: whoever cancels writes and reads the other way round.
         return not run.cancelled
 
     def end(self, run: Run, value: Any, error: BaseException | None) -> None:
         """Say that *run* ended now, with what its function returned or raised."""
-        now_us = self._clock.now_us()
-        if error is None:
-            if self._close(run, record_of(run, Outcome.EXECUTED, now_us, value)):
-                self._tell_end(run, EVENT_JOB_EXECUTED, value, None)
-            return
-        retry = run.job.options.retry
-        if retry is not None and not run.cancelled and retry.wants(error, run.attempt):
-            self._try_again(run, error, now_us + retry.delay_us(run.attempt, self._random))
-            return
-        if self._close(run, record_of(run, Outcome.FAILED, now_us, error=error)):
-            self._log.error("job %r raised; it stays scheduled", run.job.id, exc_info=error)
-            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+        if error is not None:
+            retry = run.job.options.retry
+            if retry is None or run.cancelled or self._closing:
+                self._fail(run, error)
+            elif retry.wants(error, run.attempt):
+                self._try_again(run, error, retry.delay_us(run.attempt, self._random))
+            else:
+                self._fail(run, error)
+        elif self._close(run, record_of(run, Outcome.EXECUTED, self._now_us(), value)):
+            self._tell_end(run, EVENT_JOB_EXECUTED, value, None)
+
+    def cancelled(self, run: Run) -> None:
+        """Say that *run* ended because it was cancelled."""
+        if self._close(run, record_of(run, Outcome.CANCELLED, self._now_us())):
+            self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
 
     def lost(self, run: Run, error: BaseException) -> None:
-        """Say that the process of *run* ended before the run did, as *error* tells."""
-        if self._close(run, record_of(run, Outcome.LOST, self._clock.now_us(), error=error)):
-            self._log.error("job %r lost a run: %s", run.job.id, error)
+        """Say that *run* will not be heard of any more, as *error* tells."""
+        if self._close(run, record_of(run, Outcome.LOST, self._now_us(), error=error)):
+            self._log.error("job %r lost a run: %s", run.job.id, text_of(error))
             self._tell_end(run, EVENT_JOB_ERROR, None, error)
 
     def shed(self, run: Run) -> None:
         """Say that there is no room for *run*."""
-        if self._close(run, record_of(run, Outcome.SHED, self._clock.now_us())):
+        run.cancelled = True
+        if self._close(run, record_of(run, Outcome.SHED, self._now_us())):
             self._log.warning(
                 "job %r lost a run: the executor %r is full", run.job.id, run.job.executor
             )
@@ -227,17 +235,56 @@ class Tracker:
         """
         if not self._alarmed:
             return None
+        passed_us = self._clock.monotonic_us()
         with self._lock:
-            due = [self._alarmed.pop(i) for i in self._alarms.pop_due(now_us, len(self._alarmed))]
+            due = self._alarms.pop_due(passed_us, len(self._alarmed))
+            rung = [self._alarmed.pop(run_id) for run_id in due]
             # Told apart under the lock: a run that raises just now turns from one to the other.
-            retries = [run for run in due if run.started_us is None]
-            overlong = [run for run in due if run.started_us is not None]
+            retries = [run for run in rung if run.started_us is None]
+            overlong = [run for run in rung if run.started_us is not None]
+            if self._holding:
+                for run in retries:
+                    self._arm(run, passed_us + SECOND)
+                retries = []
         for run in retries:
             self.submit(run.job.options.executor, (run,))
         for run in overlong:
             self._give_up(run, Outcome.TIMED_OUT)
         with self._lock:
-            return self._alarms.first_due()
+            next_us = self._alarms.first_due()
+        return None if next_us is None else now_us + max(0, next_us - passed_us)
+
+    def hold(self) -> None:
+        """Start nothing more of what waits: no followers, no retries."""
+        self._holding = True
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`, and after :meth:`close`."""
+        self._holding = self._closing = False
+        with self._lock:
+            ids = list(self._behind)
+        for job_id in ids:
+            self._start_followers(job_id)
+
+    def close(self) -> None:
+        """Take nothing more: what waits behind runs under way is cancelled, nothing is retried."""
+        self._closing = True
+        with self._lock:
+            ids = list(self._behind)
+        for job_id in ids:
+            self.drop_waiting(job_id, Outcome.CANCELLED)
+
+    def drop_waiting(self, job_id: str, outcome: Outcome) -> None:
+        """End the runs that wait for others of their job, with *outcome*."""
+        with self._lock:
+            dropped = self._behind.pop(job_id, ())
+            if job_id in self._live and not self._live[job_id]:
+                self._none_live(job_id)
+            for run in dropped:
+                run.cancelled = True
+                self._history.add(record_of(run, outcome, self._now_us()))
+        for run in dropped:
+            self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
 
     def cancel(self, run_id: int) -> None:
         """Give up a run, whether it waits or is under way.
@@ -258,12 +305,7 @@ class Tracker:
 
     def cancel_waiting(self) -> None:
         """Call off every run that has not begun."""
-        with self._lock:
-            behind = [run for runs in self._behind.values() for run in runs]
-            live = [run for runs in self._live.values() for run in runs]
-        for run in behind:
-            self._drop_waiting(run)
-        for run in live:
+        for run in self.live():
             if run.started_us is None:
                 self._give_up(run, Outcome.CANCELLED)
 
@@ -323,7 +365,6 @@ class Tracker:
     def _close(self, run: Run, record: RunRecord) -> bool:
         """Record how *run* ended and free its slot, once; False if that was done before."""
         job_id = run.job.id
-        follower = None
         with self._lock:
             live = self._live.get(job_id)
             if live is None or run not in live:
@@ -333,22 +374,28 @@ class Tracker:
             if run.id in self._alarmed:
                 del self._alarmed[run.id]
                 self._alarms.remove(run.id)
-            if self._behind and job_id in self._behind:
-                follower = self._next_behind(job_id)
-                live.append(follower)
-            if not live:
+            if not live and job_id not in self._behind:
                 self._none_live(job_id)
         run.settle(record)
-        if follower is not None:
-            self.submit(follower.job.options.executor, (follower,))
+        if self._behind:
+            self._start_followers(job_id)
         return True
 
-    def _next_behind(self, job_id: str) -> Run:
-        behind = self._behind[job_id]
-        follower = behind.popleft()
-        if not behind:
-            del self._behind[job_id]
-        return follower
+    def _start_followers(self, job_id: str) -> None:
+        """Submit runs that waited for others of their job, as far as there is room now."""
+        followers: list[Run] = []
+        with self._lock:
+            behind = self._behind.get(job_id)
+            if behind is None or self._holding:
+                return
+            live = self._live.setdefault(job_id, [])
+            while behind and len(live) < behind[0].job.options.max_instances:
+                followers.append(behind.popleft())
+                live.append(followers[-1])
+            if not behind:
+                del self._behind[job_id]
+        for run in followers:
+            self.submit(run.job.options.executor, (run,))
 
     def _none_live(self, job_id: str) -> None:
         del self._live[job_id]
@@ -362,20 +409,34 @@ class Tracker:
     def _give_up(self, run: Run, outcome: Outcome) -> bool:
         """End *run* whatever it is doing: it is recorded, its slot is free, and it is told."""
         run.cancelled = True
-        if not self._close(run, record_of(run, outcome, self._clock.now_us())):
+        if not self._close(run, record_of(run, outcome, self._now_us())):
             return False
         self._log.warning("job %r: run %d %s", run.job.id, run.id, outcome.value.replace("_", " "))
         if run.started_us is not None:
             try:
                 self._executors[run.job.options.executor].abandon(run)
-            except BaseException:  # noqa: BLE001 — logged, and the run is given up all the same
-                self._log.exception("executor %r failed to give up a run", run.job.options.executor)
+            except BaseException as error:  # noqa: BLE001 — logged; the run is given up all the same
+                name = run.job.options.executor
+                self._log.error("executor %r failed to give up a run", name, error=error)
         if outcome is Outcome.TIMED_OUT:
-            error = TimeoutError(f"the run took longer than timeout={run.job.timeout} s")
-            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+            late = TimeoutError(f"the run took longer than timeout={run.job.timeout} s")
+            self._tell_end(run, EVENT_JOB_ERROR, None, late)
         else:
             self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
         return True
+
+    def _fail(self, run: Run, error: BaseException) -> None:
+        if self._close(run, record_of(run, Outcome.FAILED, self._now_us(), error=error)):
+            self._log.error("job %r raised; it stays scheduled", run.job.id, error=error)
+            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+
+    def _now_us(self) -> int:
+        """Return the time; the computer's own if the scheduler's clock fails."""
+        try:
+            return self._clock.now_us()
+        except BaseException as error:  # noqa: BLE001 — a run must end all the same
+            self._log.error("the clock failed", error=error)
+            return SystemClock().now_us()
 
     def _drop_waiting(self, run: Run) -> bool:
         """Cancel a run that waits behind another of its job; False if it does not any more."""
@@ -386,37 +447,40 @@ class Tracker:
             behind.remove(run)
             if not behind:
                 del self._behind[run.job.id]
-            self._history.add(record_of(run, Outcome.CANCELLED, self._clock.now_us()))
+            self._history.add(record_of(run, Outcome.CANCELLED, self._now_us()))
         self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
         return True
 
-    def _try_again(self, run: Run, error: BaseException, due_us: int) -> None:
+    def _try_again(self, run: Run, error: BaseException, delay_us: int) -> None:
+        self._set_alarm(run, delay_us, again=True)
         self._log.warning(
             "job %r raised %s: %s; attempt %d of %d follows",
             run.job.id,
             type(error).__name__,
-            error,
-            run.attempt + 1,
+            text_of(error),
+            run.attempt,
             1 + (run.job.retry.count if run.job.retry else 0),
         )
-        self._set_alarm(run, due_us, again=True)
 
-    def _set_alarm(self, run: Run, due_us: int, again: bool = False) -> None:
+    def _set_alarm(self, run: Run, delay_us: int, again: bool = False) -> None:
         with self._lock:
             if run not in self._live.get(run.job.id, ()):
                 return
             if again:
                 run.attempt += 1
                 run.started_us = None
-            self._alarmed[run.id] = run
-            self._alarms.put(run.id, due_us)
-        self.expect(due_us)
+            self._arm(run, self._clock.monotonic_us() + delay_us)
+        self.expect(self._now_us() + delay_us)
+
+    def _arm(self, run: Run, passed_us: int) -> None:
+        self._alarmed[run.id] = run
+        self._alarms.put(run.id, passed_us)
 
     def _skip(self, job: Job, due: Sequence[int]) -> None:
         """Record and tell fire times that come to nothing because of runs under way."""
         if not due:  # the only one waits behind them
             return
-        late_us = max(0, self._clock.now_us() - due[0])
+        late_us = max(0, self._now_us() - due[0])
         with self._lock:
             self._history.add(
                 RunRecord(

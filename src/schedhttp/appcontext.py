@@ -70,13 +70,12 @@ class _Reporter:
         return True
 
     def end(self, run: Run, value: Any, error: BaseException | None) -> None:
-        context = self._entered.pop(run.id, None)
-        try:
-            if context is not None:
-                context.pop(error)
-        except Exception:
-            log.exception("a teardown function of the app raised after %r", run)
+        self._leave(run, error)
         self._reporter.end(run, value, error)
+
+    def cancelled(self, run: Run) -> None:
+        self._leave(run, None)
+        self._reporter.cancelled(run)
 
     def shed(self, run: Run) -> None:
         self._reporter.shed(run)
@@ -84,3 +83,11 @@ class _Reporter:
     def lost(self, run: Run, error: BaseException) -> None:
         self._entered.pop(run.id, None)
         self._reporter.lost(run, error)
+
+    def _leave(self, run: Run, error: BaseException | None) -> None:
+        context = self._entered.pop(run.id, None)
+        try:
+            if context is not None:
+                context.pop(error)
+        except Exception:
+            log.exception("a teardown function of the app raised after %r", run)

@@ -202,35 +202,40 @@ def test_a_trigger_that_does_not_move_on_harms_its_own_job_only(virtual_schedule
 # The clock
 
 
+class WatchedClock(ManualClock):
+    """Tells when the loop goes to sleep after it has noticed a jump."""
+
+    def __init__(self):
+        super().__init__()
+        self.noticed, self.asleep_again = threading.Event(), threading.Event()
+
+    def wait(self, waker, until_us, cap_us):
+        if self.noticed.is_set():
+            self.asleep_again.set()
+        super().wait(waker, until_us, cap_us)
+
+
 def jump(clock, seconds):
     """Step the wall clock, and wait until the loop has noticed and dealt with it."""
-    noticed, dealt_with = threading.Event(), threading.Event()
 
     class Handler(logging.Handler):
         def emit(self, record):
             if "wall clock was moved" in record.getMessage():
-                noticed.set()
+                clock.noticed.set()
 
+    clock.noticed.clear()
+    clock.asleep_again.clear()
     handler = Handler()
     logging.getLogger("schedcore.loop").addHandler(handler)
-    real, clock.wait = clock.wait, None
-
-    def wait(*args):
-        if noticed.is_set():
-            dealt_with.set()
-        return real(*args)
-
-    clock.wait = wait
     clock.jump(seconds)
-    assert dealt_with.wait(SOON)
-    clock.wait = real
+    assert clock.asleep_again.wait(SOON)
     logging.getLogger("schedcore.loop").removeHandler(handler)
 
 
 @pytest.fixture
 def on_a_clock():
     """A started scheduler with a job each ten seconds, and what it ran."""
-    clock = ManualClock()
+    clock = WatchedClock()
     scheduler = Scheduler(clock=clock, timezone="UTC")
     ran = threading.Semaphore(0)
     scheduler.add_job(ran.release, "interval", seconds=10, id="beat")
@@ -305,14 +310,37 @@ def test_a_first_run_that_was_put_off_stays_put_off_when_the_clock_is_set_back(o
 # The loop itself
 
 
-def make_loop(step, **options):
-    moved = []
-    loop = Loop(step, lambda *args: moved.append(args), SystemClock(), **options)
-    loop.start()
-    return loop
+class Work:
+    """What a loop works on: calls *step*, and notes the rest."""
+
+    def __init__(self, step):
+        self.step, self.taken_back = step, []
+
+    def step_paused(self, now_us):
+        return self.step(now_us)
+
+    def clock_moved(self, now_us, jump_us):
+        raise AssertionError("nobody moved the clock")
+
+    def take_back(self, now_us, hung):
+        self.taken_back.append(hung)
 
 
-def test_a_loop_that_is_held_up_is_said_and_replaced(caplog):
+@pytest.fixture
+def make_loop():
+    loops = []
+
+    def make(step, clock=None, **options):
+        loops.append(Loop(Work(step), clock or SystemClock(), **options))
+        loops[-1].start()
+        return loops[-1]
+
+    yield make
+    for loop in loops:
+        loop.stop(SOON)
+
+
+def test_a_loop_that_is_held_up_is_said_and_replaced(make_loop, caplog):
     held, release, replaced = threading.Event(), threading.Event(), threading.Event()
 
     def step(now_us):
@@ -322,62 +350,94 @@ def test_a_loop_that_is_held_up_is_said_and_replaced(caplog):
         else:
             replaced.set()
 
-    loop = make_loop(step, stall_after=0.05, watch_every=0.01)
+    loop = make_loop(step, stall_after=0.2, watch_every=0.01)
     assert held.wait(SOON)
     assert replaced.wait(SOON)
-    assert loop.restarts == 1
     assert any("is held up" in record.message for record in caplog.records)
+    assert loop._work.taken_back[0] is True
     release.set()
-    loop.stop(SOON)
-    assert not loop.alive
 
 
-def test_a_loop_whose_thread_is_gone_is_replaced(caplog, monkeypatch):
-    stepped = threading.Semaphore(0)
+@pytest.mark.parametrize("deaf", [False, True], ids=["", "while nothing can be logged"])
+def test_a_loop_whose_thread_is_gone_is_replaced(make_loop, monkeypatch, deaf):
+    stepped, dying = threading.Semaphore(0), threading.Event()
+    if deaf:
+        filter_ = logging.Filter()
+        filter_.filter = lambda record: 1 // 0
+        monkeypatch.setattr(logging.getLogger("schedcore.loop"), "filters", [filter_])
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     loop = make_loop(lambda now_us: stepped.release(), watch_every=0.01)
     assert stepped.acquire(timeout=SOON)
-    # What no step can do, a raise where the errors of steps are handled does.
-    monkeypatch.setattr(loop, "_rest", _raise_once(monkeypatch, loop))
-    monkeypatch.setattr(loop, "_step", _raise)
+
+    def die(waker):
+        dying.set()
+        monkeypatch.setattr(loop, "_rest", lambda waker: None)
+        raise SystemExit("as no step can make it")
+
+    def fail(now_us):
+        monkeypatch.setattr(loop._work, "step", lambda now_us: stepped.release())
+        raise ValueError("no")
+
+    monkeypatch.setattr(loop, "_rest", die)
+    monkeypatch.setattr(loop._work, "step", fail)
     loop.wake()
-    for _ in range(2):
-        assert loop_restarted.acquire(timeout=SOON)
-    monkeypatch.setattr(loop, "_step", lambda now_us: stepped.release())
-    loop.wake()
-    assert stepped.acquire(timeout=SOON)
-    assert loop.restarts >= 1
-    assert any("is gone" in record.message for record in caplog.records)
-    loop.stop(SOON)
+    assert dying.wait(SOON)
+    assert stepped.acquire(timeout=SOON)  # another thread steps
+    assert loop.alive
 
 
-loop_restarted = threading.Semaphore(0)
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_paused_or_sleeping_loop_is_not_held_up(make_loop, paused):
+    asleep, looked = threading.Event(), threading.Semaphore(0)
 
+    class Clock(SystemClock):
+        def wait(self, waker, until_us, cap_us):
+            asleep.set()
+            waker.sleep()
 
-def _raise(now_us):
-    loop_restarted.release()
-    raise ValueError("no")
-
-
-def _raise_once(monkeypatch, loop):
-    real = loop._rest
-
-    def rest(waker):
-        monkeypatch.setattr(loop, "_rest", real)
-        raise SystemExit("gone")
-
-    return rest
-
-
-def test_a_paused_or_sleeping_loop_is_not_held_up():
-    asleep = threading.Event()
-    loop = make_loop(lambda now_us: asleep.set(), stall_after=0.001, watch_every=0.001)
+    loop = make_loop(lambda now_us: None, clock=Clock(), watch_every=0.001)
+    loop.paused = paused
     assert asleep.wait(SOON)
-    # Many looks of the watching thread later, no other thread was needed.
-    for _ in range(50):
-        loop._watch_waker.wake()
+    loop._beat_us -= 3600 * 1_000_000  # as if it had slept for an hour
+    real = loop._replace_if_needed
+
+    def look():
+        real()
+        looked.release()
+
+    loop._replace_if_needed = look
+    for _ in range(5):
+        assert looked.acquire(timeout=SOON)
     assert loop.restarts == 0
-    loop.stop(SOON)
+
+
+def test_a_trigger_that_hangs_costs_its_own_job_only():
+    """The loop is replaced, and the jobs that were claimed together with it run."""
+    clock = ManualClock()
+    scheduler = Scheduler(clock=clock, timezone="UTC", executors={"default": InlineExecutor()})
+    hanging, release = threading.Event(), threading.Event()
+
+    class Hanging(Trigger):
+        def next_us(self, after_us: int) -> int | None:
+            if armed:
+                hanging.set()
+                release.wait(SOON)
+            return after_us + 10_000_000
+
+    armed = []
+    scheduler.add_job(lambda: None, Hanging(), id="hangs", next_run_time=START)
+    scheduler.add_job(lambda: None, "interval", seconds=10, id="good", next_run_time=START)
+    armed.append(1)
+    stuck = threading.Thread(target=scheduler._engine.step, args=(clock.now_us(),))
+    stuck.start()
+    assert hanging.wait(SOON)
+    scheduler._engine.take_back(clock.now_us(), hung=True)
+    scheduler._engine.step(clock.now_us())
+    assert scheduler.counts() == {Outcome.EXECUTED: 1}
+    assert "does not answer" in scheduler.entry("hangs").broken
+    release.set()
+    stuck.join(SOON)
+    assert scheduler.counts() == {Outcome.EXECUTED: 1}  # its late changes were void
 
 
 def test_health_tells_how_the_loop_does():

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call
+
+log = GuardedLogger(__name__)
 
 
 class Reporter(Protocol):
@@ -23,8 +26,12 @@ class Reporter(Protocol):
         """Say that there is no room for *run*: it was not taken."""
         ...
 
+    def cancelled(self, run: Run) -> None:
+        """Say that *run* ended because it was cancelled."""
+        ...
+
     def lost(self, run: Run, error: BaseException) -> None:
-        """Say that the process of *run* ended before the run did, as *error* tells."""
+        """Say that *run* will not be heard of any more, as *error* tells: its process died, say."""
         ...
 
 
@@ -57,12 +64,23 @@ class Executor(Protocol):
 
 
 def perform(run: Run, reporter: Reporter) -> None:
-    """Execute *run* in this thread and report it."""
-    if not reporter.begin(run):
-        return
+    """Execute *run* in this thread and report it; nothing is raised."""
     try:
-        value = call(run)
-    except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
-        reporter.end(run, None, error)
-    else:
-        reporter.end(run, value, None)
+        if not reporter.begin(run):
+            return
+        try:
+            value = call(run)
+        except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+            reporter.end(run, None, error)
+        else:
+            reporter.end(run, value, None)
+    except BaseException as error:  # noqa: BLE001 — the report failed: the worker must live
+        give_up(run, reporter, error)
+
+
+def give_up(run: Run, reporter: Reporter, error: BaseException) -> None:
+    """Report a run once more whose report failed."""
+    try:
+        reporter.lost(run, error)
+    except BaseException as again:  # noqa: BLE001
+        log.error("the end of %r could not be reported", run, error=again)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from schedcore.executors.base import Reporter
+from schedcore.executors.base import Reporter, give_up
 from schedcore.forks import tell_in_child
+from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async
 
 if TYPE_CHECKING:
     import asyncio
+
+
+log = GuardedLogger(__name__)
 
 
 class CoroutineLoop:
@@ -29,6 +34,7 @@ class CoroutineLoop:
         """Start from nothing: the event loop stayed behind in the parent."""
         self._lock = threading.Lock()
         self._running: _Loop | None = None
+        self._closing: list[_Loop] = []
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run as tasks; return at once."""
@@ -39,16 +45,21 @@ class CoroutineLoop:
 
     def abandon(self, run: Run) -> None:
         """Cancel the run's task."""
-        running = self._running
-        if running is not None:
-            running.cancel(run)
+        for loop in (self._running, *self._closing):
+            if loop is not None:
+                loop.cancel(run)
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
         with self._lock:
             running, self._running = self._running, None
-        if running is not None:
+            if running is None:
+                return
+            self._closing.append(running)
+        try:
             running.shutdown(timeout)
+        finally:
+            self._closing.remove(running)
 
 
 class _Loop:
@@ -67,24 +78,46 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
 
     def cancel(self, run: Run) -> None:
-        self._loop.call_soon_threadsafe(self._cancel_task, run)
+        self._call(self._cancel_task, run)
 
     def shutdown(self, timeout: float | None) -> None:
+        self._call(self._close)
         if timeout is not None and timeout <= 0:
-            self._loop.call_soon_threadsafe(self._cancel_and_stop)
-        else:
-            self._loop.call_soon_threadsafe(self._close)
+            self._call(self._cancel_all)
         if threading.current_thread() is self._thread:
             return
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._cancel_and_stop)
+            self._call(self._cancel_all)
+            self._thread.join(1.0)  # a task may take its cancelling as it likes, or block
+
+    def _call(self, function: Callable[..., None], *args: Any) -> None:
+        """Call *function* in the loop's thread, unless the loop has ended by now."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *args)
 
     def _serve(self) -> None:
+        while not (self._closing and not self._tasks):
+            try:
+                self._loop.run_forever()
+            except BaseException as error:  # noqa: BLE001 — SystemExit in a task that a job made
+                log.error("a task that a coroutine started ended the event loop", error=error)
+        self._end_strays()
+        self._loop.close()
+
+    def _end_strays(self) -> None:
+        """Cancel the tasks that runs started and did not wait for, and close generators."""
+        import asyncio
+
+        strays = asyncio.all_tasks(self._loop)
+        for task in strays:
+            task.cancel()
         try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
+            if strays:
+                self._loop.run_until_complete(asyncio.wait(strays, timeout=1.0))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        except BaseException as error:  # noqa: BLE001 — the loop is closed all the same
+            log.error("tasks that coroutines left behind could not be ended", error=error)
 
     def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
         for run in runs:
@@ -103,10 +136,9 @@ class _Loop:
         if not self._tasks:
             self._loop.stop()
 
-    def _cancel_and_stop(self) -> None:
+    def _cancel_all(self) -> None:
         for task in self._tasks:
             task.cancel()
-        self._close()
 
     def _cancel_task(self, run: Run) -> None:
         for task, its_run in self._tasks.items():
@@ -115,12 +147,19 @@ class _Loop:
 
 
 async def _perform(run: Run, reporter: Reporter) -> None:
-    """Execute *run* in this task and report it."""
-    if not reporter.begin(run):
-        return
+    """Execute *run* in this task and report it; nothing is raised."""
+    import asyncio
+
     try:
-        value = await call_async(run)
-    except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
-        reporter.end(run, None, error)
-    else:
-        reporter.end(run, value, None)
+        if not reporter.begin(run):
+            return
+        try:
+            value = await call_async(run)
+        except asyncio.CancelledError:
+            reporter.cancelled(run)
+        except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+            reporter.end(run, None, error)
+        else:
+            reporter.end(run, value, None)
+    except BaseException as error:  # noqa: BLE001 — the report failed
+        give_up(run, reporter, error)

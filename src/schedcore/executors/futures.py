@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from concurrent.futures import Executor as FuturesExecutor
+from functools import partial
 from typing import Any
 
 from schedcore.executors.base import Reporter, perform
-from schedcore.run import Run
+from schedcore.run import Run, run_here
 
 
 class FuturesAdapter:
@@ -25,7 +26,7 @@ class FuturesAdapter:
     def __init__(self, pool: FuturesExecutor) -> None:
         self._pool = pool
         self._apart = isinstance(pool, ProcessPoolExecutor)
-        self._pending: set[Future[Any]] = set()
+        self._pending: dict[Future[Any], Run] = {}
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once."""
@@ -35,44 +36,43 @@ class FuturesAdapter:
             except BaseException as error:  # noqa: BLE001 — a pool that is broken or shut down
                 reporter.end(run, None, error)
                 continue
-            self._pending.add(future)
-            future.add_done_callback(self._pending.discard)
+            if future is not None:
+                self._pending[future] = run
+                future.add_done_callback(partial(self._done, run, reporter))
 
     def abandon(self, run: Run) -> None:
         """Do nothing: a future that runs cannot be stopped, and its worker is the pool's."""
 
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun."""
-        pending = list(self._pending)
+        here = run_here()
+        pending = [future for future, run in list(self._pending.items()) if run is not here]
         if timeout is None or timeout > 0:
             wait(pending, timeout)
         for future in pending:
             future.cancel()
 
-    def _start(self, run: Run, reporter: Reporter) -> Future[Any]:
+    def _start(self, run: Run, reporter: Reporter) -> Future[Any] | None:
         if not self._apart:
             return self._pool.submit(perform, run, reporter)
-        job = run.job
-        assert job.func is not None
-        future = self._pool.submit(_call, job.func, job.args, job.kwargs)
         # The other process cannot say when it begins; the hand-over is as near as can be known.
         if not reporter.begin(run):
-            future.cancel()
-        else:
-            future.add_done_callback(lambda done: _report(run, reporter, done))
-        return future
+            return None
+        job = run.job
+        assert job.func is not None
+        return self._pool.submit(_call, job.func, job.args, dict(job.kwargs))
+
+    def _done(self, run: Run, reporter: Reporter, future: Future[Any]) -> None:
+        self._pending.pop(future, None)
+        if future.cancelled():
+            reporter.cancelled(run)
+            return
+        error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            reporter.lost(run, error)
+        elif self._apart:
+            reporter.end(run, None if error is not None else future.result(), error)
 
 
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return func(*args, **kwargs)
-
-
-def _report(run: Run, reporter: Reporter, future: Future[Any]) -> None:
-    if future.cancelled():
-        reporter.lost(run, RuntimeError("dropped at shutdown, after it was handed over"))
-        return
-    error = future.exception()
-    if isinstance(error, BrokenExecutor):
-        reporter.lost(run, error)
-    else:
-        reporter.end(run, None if error else future.result(), error)

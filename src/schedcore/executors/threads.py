@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Sequence
 
 from schedcore.clock import Patience, Waker
-from schedcore.errors import InvalidOptionError
+from schedcore.errors import whole
 from schedcore.executors.base import Reporter, perform
 from schedcore.forks import tell_in_child
+from schedcore.logs import GuardedLogger
 from schedcore.run import Run
+
+log = GuardedLogger(__name__)
 
 
 class _Worker(Waker):
@@ -34,6 +37,7 @@ class _Crew:
         # The last to fall asleep is woken first: few threads, and those with warm caches.
         self.idle: list[_Worker] = []
         self.workers: list[_Worker] = []
+        self.abandoned = 0
         self.closing = False
 
 
@@ -57,8 +61,8 @@ class ThreadPool:
     def __init__(
         self, max_workers: int = 10, max_queue: int | None = None, name: str = "schedcore"
     ) -> None:
-        self.max_workers = _whole("max_workers", max_workers)
-        self.max_queue = None if max_queue is None else _whole("max_queue", max_queue)
+        self.max_workers = whole("max_workers", max_workers)
+        self.max_queue = None if max_queue is None else whole("max_queue", max_queue)
         self._name = name
         self._numbers = itertools.count(1)
         self.after_fork_in_child()
@@ -68,6 +72,7 @@ class ThreadPool:
         """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
         self._lock = threading.Lock()
         self._crew = _Crew()
+        self._closing: list[_Crew] = []
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once.
@@ -93,16 +98,27 @@ class ThreadPool:
             raise
 
     def abandon(self, run: Run) -> None:
-        """Let another thread take the place of the one that is busy with *run*."""
+        """Let another thread take the place of the one that is busy with *run*.
+
+        Up to ten times as many threads as the pool has may be held by runs that were given up and
+        go on all the same; the pool shrinks by those beyond.
+        """
+        for crew in (self._crew, *self._closing):
+            if self._abandon(crew, run) and crew.queue:
+                self._rouse(crew)
+
+    def _abandon(self, crew: _Crew, run: Run) -> bool:
         with self._lock:
-            crew = self._crew
             for worker in crew.workers:
                 if worker.run is run:
+                    if crew.abandoned >= 10 * self.max_workers:
+                        log.error("pool %r: too many threads are held by runs given up", self._name)
+                        return False
+                    crew.abandoned += 1
                     worker.abandoned = True
                     crew.workers.remove(worker)
-                    break
-        if crew.queue:
-            self._rouse(crew)
+                    return True
+        return False
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the runs that were submitted, waiting up to *timeout* seconds (None: no limit).
@@ -111,15 +127,38 @@ class ThreadPool:
         """
         with self._lock:
             crew, self._crew = self._crew, _Crew()
+            self._closing.append(crew)
             crew.closing = True
-        if timeout is not None and timeout <= 0:
+        try:
+            if timeout is not None and timeout <= 0:
+                crew.queue.clear()
+            self._step_aside(crew)
+            _wake_all(crew)
+            self._drain(crew, Patience(timeout))
+        finally:
             crew.queue.clear()
-        _wake_all(crew)
-        patience = Patience(timeout)
-        # Those that are left may start others, as long as runs wait.
-        while (busy := _others(crew)) and patience.left() != 0:
-            busy[0].join(patience.left())
-        crew.queue.clear()
+            self._closing.remove(crew)
+
+    def _step_aside(self, crew: _Crew) -> None:
+        """If a run of this pool shuts it down, let another thread do what waits."""
+        me = threading.current_thread()
+        with self._lock:
+            for worker in crew.workers:
+                if worker.thread is me:
+                    worker.abandoned = True
+                    crew.workers.remove(worker)
+                    break
+        if crew.queue:
+            self._rouse(crew)
+
+    def _drain(self, crew: _Crew, patience: Patience) -> None:
+        """Wait for the threads to end; those that are left may start others while runs wait."""
+        while busy := [worker.thread for worker in list(crew.workers) if worker.thread.is_alive()]:
+            left = patience.left()
+            if left == 0:
+                return
+            # In slices: a run may be given up meanwhile, and its thread is not waited for then.
+            busy[0].join(0.05 if left is None else min(left, 0.05))
 
     def _free_workers(self, crew: _Crew) -> int:
         busy = sum(worker.run is not None for worker in crew.workers)
@@ -167,6 +206,7 @@ class ThreadPool:
             perform(run, reporter)
             me.run = None
             del run, reporter  # an idle thread keeps nothing alive
+        crew.abandoned -= 1
 
 
 def _sleep(crew: _Crew, me: _Worker) -> None:
@@ -182,22 +222,9 @@ def _sleep(crew: _Crew, me: _Worker) -> None:
     me.sleep()
 
 
-def _others(crew: _Crew) -> list[threading.Thread]:
-    """Return the crew's threads that live, but for the one that calls this."""
-    me = threading.current_thread()
-    threads = [worker.thread for worker in list(crew.workers)]
-    return [thread for thread in threads if thread is not me and thread.is_alive()]
-
-
 def _wake_all(crew: _Crew) -> None:
     while crew.idle:
         try:
             crew.idle.pop().wake()
         except IndexError:  # it took itself off the list
             return
-
-
-def _whole(option: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidOptionError(option, value, "a whole number of 1 or more")
-    return value

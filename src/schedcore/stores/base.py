@@ -18,6 +18,8 @@ class Entry(NamedTuple):
     """When to act: the fire time plus its jitter.  None: paused."""
     broken: str | None = None
     """Why the job cannot be run at present; it is tried again when it is due."""
+    judged_us: int | None = None
+    """When the rest of a backlog was found due, of which the first part is still worked off."""
     version: object = None
     """For the store's own use: what tells this entry from an older one of the same job."""
 

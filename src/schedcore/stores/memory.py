@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.forks import hold_while_forking
+from schedcore.forks import Lock, hold_while_forking
 from schedcore.heap import DueQueue
 from schedcore.stores.base import Entry, Swap
 
@@ -20,13 +20,14 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may run a finalizer here that removes a job.
+        self._lock = threading.RLock()
         self._entries: dict[str, Entry] = {}
         self._queue: DueQueue[str] = DueQueue()
         self._changes = 0
         hold_while_forking(self)
 
-    def data_lock(self) -> threading.Lock:
+    def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
         return self._lock
 
@@ -36,8 +37,9 @@ class MemoryStore:
             if not replace:
                 self._refuse_taken(entries)
             self._changes += 1
-            for entry in entries:
-                self._put(entry)
+            # Replaced ones live until the lock is free: their finalizers may want it.
+            replaced = [self._put(entry) for entry in entries]
+        del replaced
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -130,13 +132,16 @@ class MemoryStore:
                     raise ConflictingIdError(entry.job.id)
                 seen.add(entry.job.id)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> Entry | None:
+        """Store *entry*, and return the one it replaces."""
         job_id = entry.job.id
+        replaced = self._entries.get(job_id)
         self._entries[job_id] = entry
         if entry.due_us is None:
             self._queue.remove(job_id)
         else:
             self._queue.put(job_id, entry.due_us)
+        return replaced
 
 
 _due_us = attrgetter("due_us")

@@ -1,0 +1,47 @@
+"""Logging that harms nobody: handlers and filters are users' code, and may raise."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+class GuardedLogger:
+    """Says things through ``logging``; what a handler or filter raises ends there.
+
+    The loop and the workers log where an error would cost other jobs their runs.
+
+    Args:
+        name: The logger's name.
+        silent: Whether nothing is to be said, for runs that are only imagined.
+
+    Attributes:
+        failures: How many times something could not be said.
+    """
+
+    def __init__(self, name: str, silent: bool = False) -> None:
+        self._log = logging.getLogger(name)
+        self._silent = silent
+        self.failures = 0
+
+    def warning(self, text: str, *args: object) -> None:
+        """Say that something did not go as wished."""
+        self._say(logging.WARNING, text, args)
+
+    def error(self, text: str, *args: object, error: BaseException | None = None) -> None:
+        """Say that something failed; with *error*, where."""
+        self._say(logging.ERROR, text, args, error)
+
+    def critical(self, text: str, *args: object) -> None:
+        """Say that the scheduler itself is in trouble."""
+        self._say(logging.CRITICAL, text, args)
+
+    def _say(
+        self, level: int, text: str, args: tuple[Any, ...], error: BaseException | None = None
+    ) -> None:
+        if self._silent:
+            return
+        try:
+            self._log.log(level, text, *args, exc_info=error, stacklevel=3)
+        except BaseException:  # noqa: BLE001 — there is no place left to say it
+            self.failures += 1
