@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor as FuturesExecutor
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from types import FrameType
 from typing import Any
 
 from schedcore import (
@@ -146,7 +145,7 @@ class Hosted:
             if _in_gunicorn():
                 self._lock = SoloLock(str(os.getppid()))
                 if threading.current_thread() is threading.main_thread():
-                    self._stop_at_once_on_term()
+                    self._stop_when_told()
             if self._lock is None or self._lock.acquire(wait=False):
                 self._begin()
                 return
@@ -178,26 +177,29 @@ class Hosted:
                 self._lock.release()
             self._ended.set()
 
-    def _stop_at_once_on_term(self) -> None:
+    def _stop_when_told(self) -> None:
         """End the scheduler when gunicorn's worker is told to end, and not only when it does.
 
         The worker first waits for requests under way, until it is killed at the same deadline;
         such a request may itself wait for a run.
+        Ctrl-C reaches the worker too, and ends it as TERM does.
+
+        gunicorn's own handlers take locks of its queues, and block for ever if the signal came
+        while the main thread held one (seen in one of three Ctrl-Cs, with two servers on two
+        cores).  So the handler here does no more than wake a thread, and that calls gunicorn's.
         """
         graceful = signal.getsignal(signal.SIGTERM)
         told = Waker()
 
-        def on_term(number: int, frame: FrameType | None) -> None:
-            told.wake()  # no more than that: a handler may come while any lock is held
-            if callable(graceful):
-                graceful(number, frame)
-
         def wait_and_stop() -> None:
             told.sleep()
+            if callable(graceful):
+                graceful(signal.SIGTERM, None)
             self.stop()
 
         threading.Thread(target=wait_and_stop, name="schedhttp-ending", daemon=True).start()
-        signal.signal(signal.SIGTERM, on_term)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: told.wake())
 
     def _wait(self) -> None:
         assert self._lock is not None
