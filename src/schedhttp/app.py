@@ -12,6 +12,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from schedcore import Scheduler
 from schedhttp import codec, openapi, routes
 from schedhttp.auth import AllowedFuncs
+from schedhttp.bodies import bound_body
 from schedhttp.guard import Guard
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
@@ -76,7 +77,7 @@ class App:
         """Return the reply to *request*; nothing that goes wrong comes out of here."""
         endpoint = None
         try:
-            request.max_content_length = self.settings.api_max_body
+            bound_body(request, self.settings.api_max_body)
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
             role = self.guard.admit(request)

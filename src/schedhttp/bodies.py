@@ -6,6 +6,7 @@ import json
 from typing import Any, NoReturn
 
 from werkzeug import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from schedcore import InvalidOptionError
 from schedcore.errors import did_you_mean
@@ -15,18 +16,24 @@ MAX_DEPTH = 64
 """How deeply a body may be nested; the deepest one that makes sense has 20 levels."""
 
 
+def bound_body(request: Request, most: int) -> None:
+    """Let *request* have a body of at most *most* bytes."""
+    # One more is read: of a body without a declared length Werkzeug silently drops the rest.
+    request.max_content_length = most + 1
+
+
 def read_object(request: Request, required: bool = True) -> dict[str, Any]:
     """Return the JSON object in the body; whatever the content type, as ``curl -d`` sends none.
 
     Args:
-        request: Its ``max_content_length`` bounds the body.
+        request: It was given to :func:`bound_body`.
         required: Whether a body must be there; if not, none is an empty object.
 
     Raises:
         BadRequest: if there is something else in it.
         RequestEntityTooLarge: if it is longer than allowed.
     """
-    data = request.get_data(cache=True)
+    data = _bounded(request)
     if not data.strip():
         if required:
             raise BadRequest("the body is empty: expected a JSON object")
@@ -92,6 +99,17 @@ def check_query(request: Request, known: frozenset[str]) -> None:
 
 
 _TOO_DEEP = f"the body is nested too deeply: expected at most {MAX_DEPTH} levels"
+
+
+def _bounded(request: Request) -> bytes:
+    bound = request.max_content_length or 1
+    if (request.content_length or 0) < bound:
+        data = request.get_data(cache=True)
+        if len(data) < bound:
+            return data
+    raise RequestEntityTooLarge(
+        f"the body is longer than {bound - 1} bytes, which SCHEDULER_API_MAX_BODY sets"
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:

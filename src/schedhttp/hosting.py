@@ -12,9 +12,18 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor as FuturesExecutor
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
-from schedcore import InvalidOptionError, Scheduler, SchedulerNotRunningError, ThreadPool
+from schedcore import (
+    InvalidOptionError,
+    RunLookupError,
+    Scheduler,
+    SchedulerNotRunningError,
+    ThreadPool,
+)
+from schedcore.clock import Waker
 from schedcore.errors import did_you_mean
 from schedcore.executors.base import Executor
 from schedcore.executors.futures import FuturesAdapter
@@ -108,6 +117,7 @@ class Hosted:
         self._mutex = threading.Lock()
         self._started_in: int | None = None
         self._ending = False
+        self._ended = threading.Event()
         self._lock: SoloLock | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -133,7 +143,10 @@ class Hosted:
                 return
             self._started_in = os.getpid()
             atexit.register(self.stop)
-            self._lock = SoloLock(str(os.getppid())) if _in_gunicorn() else None
+            if _in_gunicorn():
+                self._lock = SoloLock(str(os.getppid()))
+                if threading.current_thread() is threading.main_thread():
+                    self._stop_at_once_on_term()
             if self._lock is None or self._lock.acquire(wait=False):
                 self._begin()
                 return
@@ -142,20 +155,49 @@ class Hosted:
         threading.Thread(target=self._wait, name="schedhttp-waiting", daemon=True).start()
 
     def stop(self) -> None:
-        """End the scheduler, giving the runs under way the time that the settings say."""
+        """End the scheduler, giving the runs under way the time that the settings say.
+
+        Those that take longer are given up, so that requests that wait for them are answered.
+        """
         with self._mutex:
-            if self._started_in != os.getpid() or self._ending:
+            if self._started_in != os.getpid():
                 return
-            self._ending = True
+            first, self._ending = not self._ending, True
+        if not first:
+            self._ended.wait(self.settings.shutdown_timeout + 1)
+            return
         try:
-            left = self.scheduler.shutdown(timeout=self.settings.shutdown_timeout)
-            for run in left:
+            for run in self.scheduler.shutdown(timeout=self.settings.shutdown_timeout):
                 log.warning("%r did not end in time and is given up", run)
+                with suppress(RunLookupError):  # it has ended just now
+                    self.scheduler.cancel(run.id)
         except SchedulerNotRunningError:
             log.debug("the scheduler was not running")  # shut down over HTTP, or still waiting
         finally:
             if self._lock is not None:
                 self._lock.release()
+            self._ended.set()
+
+    def _stop_at_once_on_term(self) -> None:
+        """End the scheduler when gunicorn's worker is told to end, and not only when it does.
+
+        The worker first waits for requests under way, until it is killed at the same deadline;
+        such a request may itself wait for a run.
+        """
+        graceful = signal.getsignal(signal.SIGTERM)
+        told = Waker()
+
+        def on_term(number: int, frame: FrameType | None) -> None:
+            told.wake()  # no more than that: a handler may come while any lock is held
+            if callable(graceful):
+                graceful(number, frame)
+
+        def wait_and_stop() -> None:
+            told.sleep()
+            self.stop()
+
+        threading.Thread(target=wait_and_stop, name="schedhttp-ending", daemon=True).start()
+        signal.signal(signal.SIGTERM, on_term)
 
     def _wait(self) -> None:
         assert self._lock is not None
@@ -189,5 +231,5 @@ def in_gunicorn_master() -> bool:
     """
     if not _in_gunicorn():
         return False
-    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    owner = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
     return not any(kind.__module__.startswith("gunicorn.workers") for kind in type(owner).__mro__)

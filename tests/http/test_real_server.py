@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-from http.client import HTTPConnection
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -71,6 +72,13 @@ class Server:
         connection.close()
         return response.status, json.loads(data) if data else None
 
+    def try_call(self, method: str, path: str) -> tuple[int, Any] | None:
+        """Do the same with a request that the server may not live to answer."""
+        try:
+            return self.call(method, path)
+        except (OSError, HTTPException):
+            return None
+
     def next_run(self) -> int:
         """Wait for the next run of a job that tells of it; return its process."""
         line = ""
@@ -92,6 +100,8 @@ class Server:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            self._reader.join()
+            self._stderr.close()
 
 
 @pytest.fixture
@@ -153,6 +163,25 @@ def test_a_job_added_over_http_runs_and_the_server_leaves_nothing_behind(
     assert list(server.temporary.iterdir()) == []
 
 
+def test_hostile_bytes_over_a_real_connection(start):
+    """What werkzeug's test client would not send."""
+    server = start(SCHEDULER_API_MAX_BODY="1000")
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request(
+        "POST",
+        "/scheduler/jobs",
+        iter([b" " * 600] * 3),
+        {"Transfer-Encoding": "chunked"},
+        encode_chunked=True,
+    )
+    with closing(connection), connection.getresponse() as response:
+        assert response.status == 413
+    assert server.call("GET", "/scheduler/jobs/%ff%00")[0] == 404
+    assert server.call("GET", "/scheduler/jobs/" + "%E9" * 1000)[0] == 404
+    log = server.stop(signal.SIGTERM, False)
+    assert "Traceback" not in log
+
+
 def test_a_reload_hands_the_jobs_of_the_settings_to_a_new_worker(start, tmp_path):
     """HUP: the new worker starts while the old one is there, and runs the jobs after it."""
     (tmp_path / "config.toml").write_text(
@@ -187,6 +216,36 @@ def test_a_job_under_way_is_given_until_the_deadline(start):
     assert "did not end in time" in log
     assert "Traceback" not in log
     assert gone(server)
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [
+        pytest.param(signal.SIGINT, True, id="Ctrl-C at a terminal"),
+        pytest.param(signal.SIGTERM, False, id="a supervisor's TERM"),
+    ],
+)
+def test_a_request_that_waits_for_such_a_run_does_not_hold_the_end_up(start, number, whole_group):
+    """It is not left to gunicorn's SIGKILL, after which nothing is put in order."""
+    server = start(SCHEDULER_API_ALLOWED_FUNCS="chores:*", SCHEDULER_SHUTDOWN_TIMEOUT="0.2")
+    body = {"id": "j", "func": "chores:tell", "args": [str(server.fifo)], "next_run_time": None}
+    server.call("POST", "/scheduler/jobs", body)
+    answers = []
+    waiting = Thread(
+        target=lambda: answers.append(server.try_call("POST", "/scheduler/jobs/j/run"))
+    )
+    waiting.start()
+    while server.call("GET", "/scheduler/jobs/j")[1]["state"] != "running":
+        pass
+    log = server.stop(number, whole_group)
+    waiting.join()
+    assert "did not end in time" in log
+    assert "Traceback" not in log
+    assert gone(server)
+    assert list(server.temporary.iterdir()) == []
+    if number is signal.SIGTERM:  # gracefully, so that requests under way are answered
+        ((status, error),) = answers
+        assert (status, error["error_type"]) == (500, "RunFailed")
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,10 @@ def test_each_refusal_names_the_setting_that_opens(mount):
 
 def test_a_body_that_is_too_long_is_413(mount):
     api = mount(api_max_body=200)
-    answer = api("POST", "/jobs", b" " * 201)
-    assert (answer.status, answer.json["error_type"]) == (413, "RequestEntityTooLarge")
+    for length in (201, 202, 5000):
+        answer = api("POST", "/jobs", b" " * length)
+        assert (answer.status, answer.json["error_type"]) == (413, "RequestEntityTooLarge")
+        assert "SCHEDULER_API_MAX_BODY" in answer.json["error_message"]
     assert api("POST", "/jobs", b'{"func": "math:sqrt", "args": [4]}'.ljust(200)).status == 200
 
 
