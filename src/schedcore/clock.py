@@ -137,13 +137,14 @@ class ManualClock:
             self._now_us += span // _MICROSECOND
             self._wake()
 
-    def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:  # noqa: ARG002 — no real time here
-        """Block until *waker* is woken or the clock is set to *until_us* or later."""
+    def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:
+        """Block until *waker* is woken, the clock is moved, or *cap_us* of real time is over."""
         with self._mutex:
             if self._now_us >= until_us:
                 return
             self._waiting.append(waker)
-        waker.sleep()
+        # The cap is for a clock that was set back just before: nobody would wake this thread.
+        waker.sleep(cap_us / SECOND)
         with self._mutex:
             if waker in self._waiting:
                 self._waiting.remove(waker)

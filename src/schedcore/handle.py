@@ -13,7 +13,7 @@ from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from schedcore.scheduler import Scheduler
+    from schedcore.jobbook import JobBook
 
 
 class JobHandle:
@@ -24,7 +24,7 @@ class JobHandle:
 
     __slots__ = ("_entry", "_scheduler")
 
-    def __init__(self, scheduler: Scheduler, entry: Entry) -> None:
+    def __init__(self, scheduler: JobBook, entry: Entry) -> None:
         self._scheduler = scheduler
         self._entry = entry
 
@@ -126,21 +126,21 @@ class JobHandle:
     # What can be done with it
 
     def modify(self, **changes: Any) -> JobHandle:
-        """Change options; see :meth:`Scheduler.modify_job`."""
+        """Change options; see :meth:`JobBook.modify_job`."""
         return self._scheduler.modify_job(self.id, **changes)
 
     def reschedule(self, trigger: str | Trigger | None = None, **options: Any) -> JobHandle:
-        """Give the job another trigger; see :meth:`Scheduler.reschedule_job`."""
+        """Give the job another trigger; see :meth:`JobBook.reschedule_job`."""
         return self._scheduler.reschedule_job(self.id, trigger, **options)
 
     def pause(self) -> JobHandle:
-        """Stop scheduling the job; see :meth:`Scheduler.pause_job`."""
+        """Stop scheduling the job; see :meth:`JobBook.pause_job`."""
         return self._scheduler.pause_job(self.id)
 
     def resume(self) -> JobHandle:
-        """Schedule the job again; see :meth:`Scheduler.resume_job`."""
+        """Schedule the job again; see :meth:`JobBook.resume_job`."""
         return self._scheduler.resume_job(self.id)
 
     def remove(self) -> None:
-        """Remove the job; see :meth:`Scheduler.remove_job`."""
+        """Remove the job; see :meth:`JobBook.remove_job`."""
         self._scheduler.remove_job(self.id)

@@ -64,51 +64,27 @@ class DueQueue(Generic[K]):
 
     def put(self, key: K, due: int) -> None:
         """Queue *key* at *due*, from wherever it stood before."""
-        if key in self._due:
-            self._leftovers += 1
-        self._due[key] = due
-        bucket = self._buckets.get(due)
-        if bucket is None:
-            self._buckets[due] = key
+        if self._file(key, due):
             heapq.heappush(self._heap, due)
-        elif isinstance(bucket, list):
-            bucket.append(key)
-        else:
-            self._buckets[due] = [bucket, key]
-        if self._leftovers > len(self._due) + _SPARE:
-            self._sweep()
+        self._sweep_if_littered()
 
     def put_many(self, pairs: Iterable[tuple[K, int]]) -> None:
         """Queue many keys at once: new due times are appended, then sorted in as one run."""
-        fresh: list[int] = []
-        for key, due in pairs:
-            if key in self._due:
-                self._leftovers += 1
-            self._due[key] = due
-            bucket = self._buckets.get(due)
-            if bucket is None:
-                self._buckets[due] = key
-                fresh.append(due)
-            elif isinstance(bucket, list):
-                bucket.append(key)
-            else:
-                self._buckets[due] = [bucket, key]
+        fresh = [due for key, due in pairs if self._file(key, due)]
         if len(fresh) > _BULK:
             self._heap += fresh
             self._heap.sort()
         else:
             for due in fresh:
                 heapq.heappush(self._heap, due)
-        if self._leftovers > len(self._due) + _SPARE:
-            self._sweep()
+        self._sweep_if_littered()
 
     def remove(self, key: K) -> bool:
         """Take *key* out; return whether it was queued."""
         if self._due.pop(key, None) is None:
             return False
         self._leftovers += 1
-        if self._leftovers > len(self._due) + _SPARE:
-            self._sweep()
+        self._sweep_if_littered()
         return True
 
     def clear(self) -> None:
@@ -161,6 +137,21 @@ class DueQueue(Generic[K]):
                 self._leftovers -= 1
         return True
 
+    def _file(self, key: K, due: int) -> bool:
+        """Put *key* into the bucket of *due*; return whether the bucket is new to the heap."""
+        if key in self._due:
+            self._leftovers += 1
+        self._due[key] = due
+        bucket = self._buckets.get(due)
+        if bucket is None:
+            self._buckets[due] = key
+            return True
+        if isinstance(bucket, list):
+            bucket.append(key)
+        else:
+            self._buckets[due] = [bucket, key]
+        return False
+
     def _has_living(self, due: int) -> bool:
         bucket = self._buckets[due]
         if isinstance(bucket, list):
@@ -170,6 +161,10 @@ class DueQueue(Generic[K]):
     def _drop_bucket(self, due: int) -> None:
         bucket = self._buckets.pop(due)
         self._leftovers -= len(bucket) if isinstance(bucket, list) else 1
+
+    def _sweep_if_littered(self) -> None:
+        if self._leftovers > len(self._due) + _SPARE:
+            self._sweep()
 
     def _sweep(self) -> None:
         """Build the buckets and the heap anew from the living keys: linear, and seldom."""

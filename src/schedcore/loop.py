@@ -85,12 +85,11 @@ class Loop:
 
     def start(self) -> None:
         """Start the threads: both, or after an error none."""
-        self._watcher.start()
+        self._thread.start()
         try:
-            self._thread.start()
+            self._watcher.start()  # second: it would find the loop gone
         except BaseException:
-            self._stopping = True
-            self._watch_waker.wake()
+            self.stop(None)
             raise
 
     @property

@@ -508,12 +508,13 @@ def test_a_job_that_is_between_two_attempts_keeps_its_place(virtual_scheduler):
 def test_a_run_that_takes_too_long_is_given_up_and_its_place_is_free():
     clock = ManualClock()
     scheduler = Scheduler(clock=clock, timezone="UTC", executors={"default": ThreadPool(1)})
-    gate, noticed = Gate(), []
+    gate, noticed, told_itself = Gate(), [], threading.Event()
 
     def job():
         run = current_run()
         gate()
         noticed.append(run.cancelled)
+        told_itself.set()
 
     told = ended(scheduler, EVENT_JOB_ERROR)
     done = ended(scheduler, EVENT_JOB_EXECUTED)
@@ -530,13 +531,25 @@ def test_a_run_that_takes_too_long_is_given_up_and_its_place_is_free():
     scheduler.add_job(lambda: None, id="next")  # the only worker is busy, and was replaced
     done()
     gate.open()
+    assert told_itself.wait(SOON)
+    assert noticed == [True]
     scheduler.shutdown(timeout=SOON)
     assert scheduler.counts() == {Outcome.TIMED_OUT: 1, Outcome.EXECUTED: 1}
 
 
 def test_a_run_that_ends_in_time_is_not_given_up(virtual_scheduler, manual_clock):
-    virtual_scheduler.add_job(lambda: manual_clock.advance(29), id="quick", timeout=30)
-    simulate(virtual_scheduler, timedelta(hours=1))
+    gate = Gate()
+    virtual_scheduler.add_job(gate, id="quick", timeout=30)
+    done = ended(virtual_scheduler, EVENT_JOB_EXECUTED)
+    virtual_scheduler._engine.step(manual_clock.now_us())
+    gate.wait()
+    manual_clock.advance(29)
+    virtual_scheduler._engine.step(manual_clock.now_us())
+    assert virtual_scheduler.counts() == {}
+    gate.open()
+    done()
+    manual_clock.advance(29)
+    virtual_scheduler._engine.step(manual_clock.now_us())
     assert outcomes(virtual_scheduler) == [Outcome.EXECUTED]
 
 

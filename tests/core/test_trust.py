@@ -315,6 +315,7 @@ class Work:
 
     def __init__(self, step):
         self.step, self.taken_back = step, []
+        self.back = threading.Event()
 
     def step_paused(self, now_us):
         return self.step(now_us)
@@ -324,6 +325,7 @@ class Work:
 
     def take_back(self, now_us, hung):
         self.taken_back.append(hung)
+        self.back.set()
 
 
 @pytest.fixture
@@ -382,8 +384,11 @@ def test_a_loop_whose_thread_is_gone_is_replaced(make_loop, monkeypatch, deaf):
     monkeypatch.setattr(loop._work, "step", fail)
     loop.wake()
     assert dying.wait(SOON)
+    assert loop._work.back.wait(SOON)
+    while stepped.acquire(blocking=False):
+        pass
+    loop.wake()
     assert stepped.acquire(timeout=SOON)  # another thread steps
-    assert loop.alive
 
 
 @pytest.mark.parametrize("paused", [False, True])

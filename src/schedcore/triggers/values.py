@@ -27,7 +27,7 @@ class ValueTrigger(Trigger, abstract=True):
 
     def options(self) -> dict[str, object]:
         """Return the plain-data form, with the tzinfo itself where a zone has no name."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} defines no options()")
 
     def _identity(self) -> tuple[object, ...]:
         """Return what makes two triggers of this class equal."""

@@ -1,0 +1,371 @@
+"""Jobs in, looked at, changed and out: all that needs no loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, tzinfo
+from typing import Any, TypeVar
+
+from schedcore import triggers
+from schedcore.clock import Clock
+from schedcore.drafts import Drafts
+from schedcore.errors import InvalidOptionError
+from schedcore.events import (
+    EVENT_ALL_JOBS_REMOVED,
+    EVENT_JOB_ADDED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    JobEvent,
+    Listeners,
+    SchedulerEvent,
+)
+from schedcore.handle import JobHandle
+from schedcore.job import OPTION_NAMES, UNSET, Unset
+from schedcore.logs import GuardedLogger
+from schedcore.retry import Retry
+from schedcore.run import Outcome
+from schedcore.stores.base import Entry, Store
+from schedcore.tracker import Tracker
+from schedcore.triggers.base import Trigger
+
+log = GuardedLogger(__name__)
+
+_NO_OPTIONS: Mapping[str, Any] = {}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class JobBook:
+    """The jobs of a scheduler; :class:`~schedcore.Scheduler` is one, with a loop.
+
+    Args:
+        timezone: Zone of triggers and dates that name none.
+        clock: Where the time comes from.
+        store: Where jobs are kept.
+        drafts: Builds and changes entries.
+        tracker: Keeps the ledger, and the runs that wait.
+        listeners: Who is told.
+    """
+
+    def __init__(
+        self,
+        timezone: tzinfo,
+        clock: Clock,
+        store: Store,
+        drafts: Drafts,
+        tracker: Tracker,
+        listeners: Listeners,
+    ) -> None:
+        self.timezone = timezone
+        self._clock = clock
+        self._store = store
+        self._drafts = drafts
+        self._tracker = tracker
+        self._listeners = listeners
+        self._registered: dict[str, Callable[..., Any]] = {}
+
+    def _expect(self, due_us: int | None) -> None:
+        """See to it that a job that is due at *due_us* is not overslept."""
+
+    def add_job(
+        self,
+        func: Callable[..., Any] | str,
+        trigger: str | Trigger | Mapping[str, Any] | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        misfire_grace_time: float | Unset | None = UNSET,
+        coalesce: bool | Unset = UNSET,
+        max_instances: int | Unset = UNSET,
+        next_run_time: datetime | str | Unset | None = UNSET,
+        executor: str | Unset = UNSET,
+        replace_existing: bool = False,
+        *,
+        overlap: str | Unset = UNSET,
+        timeout: float | Unset | None = UNSET,
+        retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
+        **trigger_args: Any,
+    ) -> JobHandle:
+        """Add a job.
+
+        Args:
+            func: A callable, or ``"package.module:name"``.  Coroutine functions run on an event
+                loop of the scheduler's own.
+            trigger: ``"date"``, ``"interval"``, ``"cron"``..., a trigger, or its plain-data form.
+                None: once, as soon as possible.
+            args: Positional arguments of *func*.
+            kwargs: Keyword arguments of *func*.
+            id: Text of 1 to 255 characters; made up if left out.
+            name: To be shown to people; that of the function if left out.
+            misfire_grace_time: Seconds after its time at which a run may still start; None: any.
+            coalesce: Whether a backlog of fire times runs once, rather than once each.
+            max_instances: How many runs of this job may be under way at once.
+            next_run_time: When to run first, in place of the trigger's first fire time; without a
+                zone, in that of the scheduler.  None adds the job paused.
+            executor: Name of the executor that runs it.
+            replace_existing: Whether to replace a job that has this id.
+            overlap: What becomes of a run at ``max_instances``: ``"skip"`` it, ``"queue"`` it
+                (one at most) until another ends, or ``"cancel"`` the oldest one under way.
+            timeout: Seconds after which a run is given up (see :meth:`cancel`) and recorded as
+                timed out; None: never.
+            retry: When a failed run is tried again: a :class:`Retry`, its fields as a mapping, or
+                a number of times; None: never.
+            trigger_args: Options of the trigger, if it is given by name.
+
+        Raises:
+            ConflictingIdError: if there is a job with this id and *replace_existing* is false.
+            InvalidOptionError: if an option makes no sense; InvalidTriggerError if it is one of
+                the trigger's, FuncRefError if it is the function.
+        """
+        options: Mapping[str, Any] = _NO_OPTIONS
+        # Most jobs give none of them, and share the scheduler's defaults as they are.
+        if not (
+            misfire_grace_time
+            is coalesce
+            is max_instances
+            is executor
+            is overlap
+            is timeout
+            is retry
+            is UNSET
+        ):
+            options = {
+                "misfire_grace_time": misfire_grace_time,
+                "coalesce": coalesce,
+                "max_instances": max_instances,
+                "executor": executor,
+                "overlap": overlap,
+                "timeout": timeout,
+                "retry": retry,
+            }
+        entry = self._drafts.new(
+            func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
+        )
+        job_id = entry.job.id
+        replaced = self._find(job_id) if replace_existing else None
+        self._store.add((entry,), replace_existing)
+        self._tracker.job_added(job_id)
+        if replaced is not None:
+            self._account(replaced, entry)
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+        self._expect(entry.due_us)
+        return JobHandle(self, entry)
+
+    def draft_job(
+        self,
+        func: Callable[..., Any] | str,
+        trigger: str | Trigger | Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Entry:
+        """Return what :meth:`add_job` would store, checked whole; nothing is stored.
+
+        Args:
+            func: As in :meth:`add_job`.
+            trigger: As in :meth:`add_job`.
+            options: As in :meth:`add_job`, but for ``replace_existing``.
+
+        Raises:
+            InvalidOptionError: as :meth:`add_job` does.
+        """
+        own = {name: options.pop(name, UNSET) for name in OPTION_NAMES}
+        next_run_time = options.pop("next_run_time", UNSET)
+        args, kwargs, job_id, name = (
+            options.pop(n, None) for n in ("args", "kwargs", "id", "name")
+        )
+        return self._drafts.new(
+            func, trigger, options, job_id, next_run_time, own, args, kwargs, name
+        )
+
+    def scheduled_job(
+        self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
+    ) -> Callable[[F], F]:
+        """Decorate a function to add it as a job; the options are those of :meth:`add_job`.
+
+        The function is registered too (see :meth:`register`), and stays as it is.
+        """
+
+        def decorate(func: F) -> F:
+            self.register(func)
+            self.add_job(func, trigger, **options)
+            return func
+
+        return decorate
+
+    task = scheduled_job
+
+    def register(self, func: F) -> F:
+        """Allow *func* to be named from outside, by its reference; can be used as a decorator.
+
+        Only functions that were registered, or allowed by a setting, can be named over HTTP.
+
+        Raises:
+            InvalidOptionError: if no reference leads to *func*.
+        """
+        reference = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+        if not all(isinstance(part, str) for part in reference):
+            raise InvalidOptionError("func", func, "a function that has a module and a name")
+        self._registered[":".join(map(str, reference))] = func
+        return func
+
+    @property
+    def registered(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions that were registered, by reference."""
+        return dict(self._registered)
+
+    def get_job(self, job_id: str) -> JobHandle | None:
+        """Return the job with this id, or None."""
+        entry = self._find(job_id)
+        return None if entry is None else JobHandle(self, entry)
+
+    def get_jobs(self) -> list[JobHandle]:
+        """Return all jobs: the earliest due first, paused ones last."""
+        return [JobHandle(self, entry) for entry in self._store.entries()]
+
+    def entry(self, job_id: str) -> Entry:
+        """Return the definition of a job and its place in the schedule, as one consistent value.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        return self._store.get(job_id)
+
+    def entries(self) -> list[Entry]:
+        """Return the same for all jobs: the earliest due first, paused ones last."""
+        return self._store.entries()
+
+    def jobs_version(self) -> object:
+        """Return what is equal for as long as no job and no due time changes.
+
+        None: the store cannot tell.
+        """
+        return self._store.version()
+
+    def modify_job(self, job_id: str, **changes: Any) -> JobHandle:
+        """Change a job: all of *changes* or, after an error, none.
+
+        Args:
+            job_id: Which job; its id cannot be changed.
+            changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
+                ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``, ``trigger``
+                (a trigger or its plain-data form) and ``next_run_time``.  A new trigger counts
+                from now, unless the job is paused: it stays paused.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if a change makes no sense.
+        """
+        entry = self._change(job_id, lambda old: self._drafts.modified(old, changes))
+        return JobHandle(self, entry)
+
+    def update_job(self, job_id: str, changes: Callable[[Entry], Mapping[str, Any]]) -> JobHandle:
+        """Change a job by what follows from how it is at that moment.
+
+        Args:
+            job_id: Which job.
+            changes: Given the job as it is, returns changes as :meth:`modify_job` takes them; none
+                leaves it alone.  Called again if somebody else changes the job meanwhile.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if a change makes no sense.
+        """
+
+        def change(old: Entry) -> Entry:
+            wanted = changes(old)
+            return self._drafts.modified(old, wanted) if wanted else old
+
+        return JobHandle(self, self._change(job_id, change))
+
+    def reschedule_job(
+        self, job_id: str, trigger: str | Trigger | None = None, **trigger_args: Any
+    ) -> JobHandle:
+        """Give a job another trigger, counted from now; a paused job stays paused.
+
+        Args:
+            job_id: Which job.
+            trigger: As in :meth:`add_job`.
+            trigger_args: Options of the trigger, if it is given by name.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidTriggerError: if an option of the trigger makes no sense.
+        """
+        made = triggers.make_trigger(trigger or "date", trigger_args, self.timezone, job_id)
+        return self.modify_job(job_id, trigger=made)
+
+    def pause_job(self, job_id: str) -> JobHandle:
+        """Stop scheduling a job; a run under way goes on.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        entry = self._change(job_id, lambda old: old._replace(due_us=None, judged_us=None))
+        self._tracker.drop_waiting(job_id, Outcome.PAUSED)
+        return JobHandle(self, entry)
+
+    def resume_job(self, job_id: str) -> JobHandle:
+        """Schedule a paused job again, from now on; one that is not paused stays as it is.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidTriggerError: if its trigger has no fire time left.
+        """
+        return JobHandle(self, self._change(job_id, self._drafts.resumed))
+
+    def remove_job(self, job_id: str) -> None:
+        """Remove a job; a run under way goes on.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        self._account(self._store.remove(job_id), None)
+        self._tracker.drop_waiting(job_id, Outcome.CANCELLED)
+        self._tracker.job_removed(job_id)
+        if self._listeners.mask & EVENT_JOB_REMOVED:
+            self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
+
+    def remove_all_jobs(self) -> None:
+        """Remove every job; runs under way go on."""
+        for entry in self._store.clear():
+            self._account(entry, None)
+            self._tracker.drop_waiting(entry.job.id, Outcome.CANCELLED)
+            self._tracker.job_removed(entry.job.id)
+        self._tell(EVENT_ALL_JOBS_REMOVED)
+
+    # Inside
+
+    def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
+        """Put a changed entry in place of the one read, and begin anew if it changed meanwhile."""
+        while True:
+            old = self._store.get(job_id)
+            new = change(old)
+            if new is old or self._store.swap(((old, new),))[0]:
+                break
+        self._account(old, new)
+        if self._listeners.mask & EVENT_JOB_MODIFIED:
+            self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))
+        self._expect(new.due_us)
+        return new
+
+    def _account(self, old: Entry, new: Entry | None) -> None:
+        """Record the fire times that came, and that a change took out of the schedule."""
+        now_us = self._clock.now_us()
+        try:
+            passed = self._drafts.passed(old, new, now_us)
+        except BaseException as error:  # noqa: BLE001 — the change is made, whatever a trigger says
+            log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
+            return
+        if passed is not None:
+            outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
+            self._tracker.pass_over(old.job, outcome, passed, now_us)
+
+    def _find(self, job_id: str) -> Entry | None:
+        try:
+            return self._store.get(job_id)
+        except LookupError:
+            return None
+
+    def _tell(self, code: int) -> None:
+        if self._listeners.mask & code:
+            self._listeners.emit(SchedulerEvent(code))
