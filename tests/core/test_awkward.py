@@ -343,6 +343,8 @@ def test_a_second_interrupt_ends_the_wait_and_nothing_begins_after_it():
                 """
                 import logging, signal, threading
                 logging.disable()
+                # A shell's background job has it ignored, and Python then leaves it so.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 from schedcore import Scheduler, ThreadPool
                 scheduler = Scheduler(executors={"default": ThreadPool(1)})
                 def hang():
