@@ -182,11 +182,13 @@ class Hosted:
 
         The worker first waits for requests under way, until it is killed at the same deadline;
         such a request may itself wait for a run.
-        Ctrl-C reaches the worker too, and ends it as TERM does.
+        Ctrl-C reaches the worker too, and so does the QUIT that gunicorn's master then sends it:
+        both end it as TERM does.
 
-        gunicorn's own handlers take locks of its queues, and block for ever if the signal came
-        while the main thread held one (seen in one of three Ctrl-Cs, with two servers on two
-        cores).  So the handler here does no more than wake a thread, and that calls gunicorn's.
+        gunicorn's own handlers take locks (of its queues, of its pool), and would block for ever
+        if the signal came while the main thread held one; now and then, on a busy machine, the
+        worker had to be killed.  So the handler here does no more than wake a thread, and that
+        calls gunicorn's handler of TERM.
         """
         graceful = signal.getsignal(signal.SIGTERM)
         told = Waker()
@@ -198,7 +200,7 @@ class Hosted:
             self.stop()
 
         threading.Thread(target=wait_and_stop, name="schedhttp-ending", daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, lambda _number, _frame: told.wake())
 
     def _wait(self) -> None:
