@@ -146,7 +146,9 @@ class Loop:
             except BaseException as error:  # noqa: BLE001 — the loop outlives any error
                 self.failures += 1
                 self.failing += 1
-                log.error("the scheduler's loop failed; it goes on in a second", error=error)
+                # A store that is down for a day fails each second: said the 1st, 2nd, 4th, 8th...
+                if self.failing & (self.failing - 1) == 0:
+                    log.error("the scheduler's loop failed; it goes on in a second", error=error)
                 self._rest(waker)
 
     def _turn(self, waker: Waker) -> None:

@@ -127,6 +127,23 @@ def test_the_loops_thread_outlives_any_error(name, caplog):
     ]
 
 
+def test_a_store_that_stays_down_is_not_logged_each_second(make_loop, caplog, monkeypatch):
+    failed = threading.Semaphore(0)
+
+    def fail(now_us):
+        failed.release()
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Loop, "_rest", lambda loop, waker: None)
+    loop = make_loop(fail)
+    for _ in range(100):
+        assert failed.acquire(timeout=SOON)
+    loop.stop(SOON)
+    said = [record for record in caplog.records if "loop failed" in record.message]
+    assert len(said) == loop.failures.bit_length()
+    assert loop.failing == loop.failures >= 100
+
+
 def test_an_executor_that_refuses_fails_the_run_and_the_job_stays(virtual_scheduler):
     faulty = Faulty(InlineExecutor(), "submit", RuntimeError("full"), times=1)
     clock = ManualClock()
