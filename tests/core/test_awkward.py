@@ -36,6 +36,7 @@ from schedcore import (
 )
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
+from schedcore.loop import Loop
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 SOON = 20
@@ -171,6 +172,40 @@ def test_retries_and_time_outs_are_of_elapsed_time(jump):
     scheduler._engine.step(clock.now_us())
     assert calls[1] - calls[0] == 10_000_000
     assert scheduler.counts() == {Outcome.EXECUTED: 1}
+
+
+def test_a_time_out_holds_while_the_scheduler_is_paused(virtual_scheduler, manual_clock):
+    gate = Gate()
+    virtual_scheduler.add_job(gate, id="hangs", timeout=30)
+    errors = heard(virtual_scheduler, EVENT_JOB_ERROR)
+    virtual_scheduler.start()
+    gate.wait()
+    virtual_scheduler.pause()
+    manual_clock.advance(31)
+    assert errors.acquire(timeout=SOON)
+    assert virtual_scheduler.counts() == {Outcome.TIMED_OUT: 1}
+    gate.let.set()
+
+
+def test_two_readings_of_the_clock_that_do_not_belong_together_are_no_jump(caplog):
+    """A machine that sleeps between them woke with both clocks apart."""
+
+    class Clock(ManualClock):
+        torn = False
+
+        def now_us(self):
+            if self.torn:
+                self.torn = False
+                self.advance(3600)
+            return super().now_us()
+
+    clock = Clock()
+    loop = Loop(None, clock)
+    loop._watch_clock()
+    clock.torn = True
+    loop._watch_clock()
+    loop._watch_clock()
+    assert caplog.records == []
 
 
 def test_under_freezegun_a_shutdown_keeps_its_deadline():
