@@ -11,8 +11,8 @@ from typing import Any
 
 from schedcore import triggers
 from schedcore.clock import Clock
-from schedcore.engine import known_executors
-from schedcore.errors import InvalidOptionError, InvalidTriggerError
+from schedcore.engine import check_executor
+from schedcore.errors import InvalidTriggerError
 from schedcore.executors.base import Executor
 from schedcore.job import (
     COROUTINE_EXECUTOR,
@@ -24,7 +24,7 @@ from schedcore.job import (
     define,
     is_coroutine_function,
 )
-from schedcore.planning import Backlog, count
+from schedcore.planning import Backlog, count, due_time
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import moment_us
@@ -141,8 +141,7 @@ class Drafts:
 
     def check_executor(self, name: str) -> None:
         """Raise InvalidOptionError if there is no executor called *name*."""
-        if name not in self._executors:
-            raise InvalidOptionError("executor", name, known_executors(self._executors, name))
+        check_executor(self._executors, name)
 
     def _place(self, job: Job, next_run_time: Any, now_us: int) -> Entry:
         """Return *job* in its place: at the time given, or else at the trigger's first one."""
@@ -156,10 +155,7 @@ class Drafts:
             raise InvalidTriggerError(
                 "trigger", job.trigger, "a trigger that has a fire time left, now or later"
             )
-        jitter_us = job.trigger.jitter_us
-        return Entry(
-            job, fire_us, fire_us + self._random.randrange(jitter_us + 1) if jitter_us else fire_us
-        )
+        return Entry(job, fire_us, due_time(fire_us, job.trigger.jitter_us, self._random))
 
     def _new_id(self) -> str:
         """Return an id that no other process makes: random, then counted (0.4 us; uuid4: 4 us)."""

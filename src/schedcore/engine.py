@@ -20,7 +20,7 @@ from schedcore.events import (
 from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
-from schedcore.planning import Plan, plan
+from schedcore.planning import Plan, due_time, plan
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Entry, Store, Swap
 from schedcore.tracker import Tracker
@@ -39,9 +39,16 @@ CORRECTION_US = 3 * 3600 * SECOND
 """A wall clock that is set back by this much was wrong before."""
 
 
-def known_executors(executors: Mapping[str, Executor], name: str = "") -> str:
-    """Return words for the executors that there are, with a hint at the one that was meant."""
-    return f"one of the executors {', '.join(sorted(executors))}{did_you_mean(name, executors)}"
+def check_executor(executors: Mapping[str, Executor], name: str) -> None:
+    """Check that there is an executor called *name*.
+
+    Raises:
+        InvalidOptionError: naming those that there are, with a hint at the one that was meant.
+    """
+    if name not in executors:
+        known = ", ".join(sorted(executors))
+        hint = did_you_mean(name, executors)
+        raise InvalidOptionError("executor", name, f"one of the executors {known}{hint}")
 
 
 class _Claim:
@@ -112,10 +119,7 @@ class Engine:
             FuncRefError: if the function's reference leads to no callable.
             InvalidOptionError: if there is no such executor.
         """
-        if job.options.executor not in self._executors:
-            raise InvalidOptionError(
-                "executor", job.executor, known_executors(self._executors, job.executor)
-            )
+        check_executor(self._executors, job.options.executor)
         if job.func is None:
             return job._replace(func=funcref.resolve(str(job.given_ref)))
         return job
@@ -244,10 +248,7 @@ class Engine:
             return None, planned
         if next_us <= judged_us - shift_us:  # the next portion of a backlog
             return Entry(job, next_us, next_us, judged_us=judged_us), planned
-        due_us = next_us
-        if jitter_us:
-            due_us += self._random.randrange(jitter_us + 1)
-        return Entry(job, next_us, due_us), planned
+        return Entry(job, next_us, due_time(next_us, jitter_us, self._random)), planned
 
     def _park(self, entry: Entry, now_us: int, error: BaseException) -> Entry:
         """Return *entry* marked broken, to be tried again later with its fire time kept."""

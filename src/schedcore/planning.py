@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import NamedTuple
 
 from schedcore.triggers.base import Trigger
@@ -72,6 +73,11 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
     if coalesce:
         return _once(trigger, first, missed, now_us)
     return _each(trigger, first, missed, now_us)
+
+
+def due_time(fire_us: int, jitter_us: int, random: Random) -> int:
+    """Return when to act on a nominal fire time: then, or up to *jitter_us* later at random."""
+    return fire_us + random.randrange(jitter_us + 1) if jitter_us else fire_us
 
 
 def count(trigger: Trigger, after_us: int, until_us: int) -> int:

@@ -193,9 +193,7 @@ class Scheduler(JobBook):
             SchedulerAlreadyRunningError: if it is started.
         """
         with self._lifecycle:
-            if self._loop is not None:
-                raise SchedulerAlreadyRunningError
-            if self._shutting_down:
+            if self._loop is not None or self._shutting_down:
                 raise SchedulerAlreadyRunningError
             self._engine.take_back(self._clock.now_us(), hung=False)
             self._tracker.release()

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from schedcore.clock import ManualClock, from_us, to_us
+from schedcore.clock import SECOND, ManualClock, from_us, to_us
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError, SchedulerAlreadyRunningError
 from schedcore.events import Listeners
@@ -124,7 +124,7 @@ def forecast(
     return Forecast(
         stage.fires,
         {name: executor.peak for name, executor in executors.items() if executor.peak},
-        stage.longest_wait_us / 1_000_000,
+        stage.longest_wait_us / SECOND,
         tracker.counts().get(Outcome.SKIPPED, 0),
         len(stage.fires) < MAX_FIRES,
     )
@@ -146,7 +146,7 @@ class _Stage:
     def begin(self, run: Run, executor: _Foreseen) -> None:
         now_us = self.clock.now_us()
         self.longest_wait_us = max(self.longest_wait_us, now_us - run.due_us)
-        end_us = now_us + round(self._durations.get(run.job_id, 0.0) * 1_000_000)
+        end_us = now_us + round(self._durations.get(run.job_id, 0.0) * SECOND)
         heapq.heappush(self._ends, (end_us, run.id, run, executor))
 
     def end_due(self) -> None:
@@ -254,4 +254,4 @@ def _mean_duration(scheduler: Scheduler, job_id: str) -> float:
         for record in scheduler.history(job_id)
         if record.ended_us is not None and record.started_us is not None
     ]
-    return sum(took) / len(took) / 1_000_000 if took else 0.0
+    return sum(took) / len(took) / SECOND if took else 0.0

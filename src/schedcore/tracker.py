@@ -292,14 +292,11 @@ class Tracker:
         Raises:
             RunLookupError: if no run with this id waits or is under way.
         """
-        with self._lock:
-            waiting = [run for runs in self._behind.values() for run in runs]
-            live = [run for runs in self._live.values() for run in runs]
-        for run in live:
-            if run.id == run_id and self._give_up(run, Outcome.CANCELLED):
-                return
-        for run in waiting:
-            if run.id == run_id and self._drop_waiting(run):
+        for run in self.live():
+            # In this order: one that stops waiting in between is under way then, and given up.
+            if run.id == run_id and (
+                self._drop_waiting(run) or self._give_up(run, Outcome.CANCELLED)
+            ):
                 return
         raise RunLookupError(run_id)
 
@@ -314,11 +311,6 @@ class Tracker:
         with self._lock:
             both = (*self._live.values(), *self._behind.values())
             return [run for runs in both for run in runs]
-
-    def running_jobs(self) -> set[str]:
-        """Return the ids of the jobs that have such runs."""
-        with self._lock:
-            return {job_id for job_id, live in self._live.items() if live}
 
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Block until there are no such runs, or *timeout* seconds are over; say which."""

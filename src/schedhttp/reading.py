@@ -30,11 +30,6 @@ def text(name: str, value: object) -> str:
     raise InvalidOptionError(name, value, "text")
 
 
-def optional_text(name: str, value: object) -> str | None:
-    """Read text; empty or None is none."""
-    return text(name, value) or None if value is not None else None
-
-
 def prefix(name: str, value: object) -> str:
     """Read the beginning of a path: empty, or from a slash to no slash."""
     path = text(name, value).rstrip("/")

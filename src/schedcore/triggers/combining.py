@@ -9,8 +9,8 @@ from typing import ClassVar
 from schedcore.clock import UTC, to_us
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.moments import Jitter, jitter_of
-from schedcore.triggers.values import ValueTrigger, set_slot
+from schedcore.triggers.moments import jitter_of
+from schedcore.triggers.values import JitteredTrigger, set_slot
 from schedcore.triggers.zones import MIN_US
 
 MAX_MEMBERS = 64
@@ -29,14 +29,13 @@ _TRIED_US = (
 )
 
 
-class _Combination(ValueTrigger, abstract=True):
+class _Combination(JitteredTrigger, abstract=True):
     """Several triggers in order, and one jitter for all."""
 
-    __slots__ = ("_jitter", "triggers")
+    __slots__ = ("triggers",)
 
     triggers: tuple[Trigger, ...]
     """The members."""
-    _jitter: Jitter
 
     def __init__(self, triggers: Iterable[Trigger], jitter: object = None) -> None:
         set_slot(self, "triggers", _checked(triggers))
@@ -46,16 +45,6 @@ class _Combination(ValueTrigger, abstract=True):
     def timezone(self) -> tzinfo:
         """The zone in which fire times are shown: that of the first member."""
         return self.triggers[0].timezone
-
-    @property
-    def jitter_us(self) -> int:
-        """The longest random delay, in microseconds, that the engine adds to each fire time."""
-        return self._jitter.us
-
-    @property
-    def jitter(self) -> float | None:
-        """The jitter in seconds, as it was given, or None."""
-        return self._jitter.given
 
     def _bound_members(self, now_us: int) -> tuple[Trigger, ...]:
         return tuple(member.bound_to(now_us) for member in self.triggers)

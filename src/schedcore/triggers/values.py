@@ -67,18 +67,12 @@ class ValueTrigger(Trigger, abstract=True):
         return rebuild, (type(self), _state_of(self))
 
 
-class ZonedTrigger(ValueTrigger, abstract=True):
-    """A trigger with a zone, and with a jitter that the engine adds to each fire time."""
+class JitteredTrigger(ValueTrigger, abstract=True):
+    """A trigger with a jitter that the engine adds to each fire time."""
 
-    __slots__ = ("_jitter", "_zone")
+    __slots__ = ("_jitter",)
 
-    _zone: Zone
     _jitter: Jitter
-
-    @property
-    def timezone(self) -> tzinfo:
-        """The zone in which the trigger reads wall clocks and shows its fire times."""
-        return self._zone.tz
 
     @property
     def jitter_us(self) -> int:
@@ -89,6 +83,19 @@ class ZonedTrigger(ValueTrigger, abstract=True):
     def jitter(self) -> float | None:
         """The jitter in seconds, as it was given, or None."""
         return self._jitter.given
+
+
+class ZonedTrigger(JitteredTrigger, abstract=True):
+    """A jittered trigger with a zone."""
+
+    __slots__ = ("_zone",)
+
+    _zone: Zone
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The zone in which the trigger reads wall clocks and shows its fire times."""
+        return self._zone.tz
 
     def shared_options(self) -> dict[str, object]:
         """Return the zone and the jitter, as the plain-data form has them."""
