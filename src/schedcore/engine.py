@@ -196,7 +196,7 @@ class Engine:
         now_us: int,
     ) -> None:
         """Let in and submit the runs of the jobs that were settled."""
-        submissions: dict[str, list[Run]] = {}
+        due: list[tuple[Job, Sequence[int]]] = []
         ended: list[str] = []
         for (old, new), (_, planned), done in zip(changes, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
@@ -205,13 +205,17 @@ class Engine:
             job = old.job if new is None else new.job
             if new is None:
                 ended.append(job.id)
-            try:
-                runs = self._account(job, planned, now_us)
-            except BaseException as error:  # noqa: BLE001 — the others in hand must go on
-                log.error("job %r: its runs could not be let in", job.id, error=error)
-                continue
-            if runs:
-                submissions.setdefault(job.options.executor, []).extend(runs)
+            if planned.missed is not None or planned.coalesced is not None:
+                self._pass_over(job, planned, now_us)
+            if planned.runs:
+                due.append((job, planned.runs))
+        submissions: dict[str, list[Run]] = {}
+        for run in self._tracker.admit(due):
+            name = run.job.options.executor
+            if name in submissions:
+                submissions[name].append(run)
+            else:
+                submissions[name] = [run]
         for name, together in submissions.items():
             self._tracker.submit(name, together)
         for job_id in ended:
@@ -263,13 +267,15 @@ class Engine:
             )
         return entry._replace(due_us=now_us + RETRY_BROKEN_US, broken=reason)
 
-    def _account(self, job: Job, planned: Plan, now_us: int) -> list[Run]:
-        """Record the fire times that do not run, and let in those that do."""
-        if planned.missed is not None:
-            self._tracker.pass_over(job, Outcome.MISSED, planned.missed, now_us)
-        if planned.coalesced is not None:
-            self._tracker.pass_over(job, Outcome.COALESCED, planned.coalesced, now_us)
-        return self._tracker.admit(job, planned.runs) if planned.runs else []
+    def _pass_over(self, job: Job, planned: Plan, now_us: int) -> None:
+        """Record the fire times that do not run."""
+        try:
+            if planned.missed is not None:
+                self._tracker.pass_over(job, Outcome.MISSED, planned.missed, now_us)
+            if planned.coalesced is not None:
+                self._tracker.pass_over(job, Outcome.COALESCED, planned.coalesced, now_us)
+        except BaseException as error:  # noqa: BLE001 — the others in hand must go on
+            log.error("job %r: its fire times could not be recorded", job.id, error=error)
 
     def _ended(self, job_id: str) -> None:
         """Note that a job had its last fire time, unless there is another with its id by now."""

@@ -204,20 +204,25 @@ def record_of(
     error: BaseException | None = None,
 ) -> RunRecord:
     """Return the record of a run that ended now; it holds text only, and keeps nothing alive."""
-    started_us = run.started_us
-    return RunRecord(
-        run.id,
-        run.job.id,
-        outcome,
-        run.due_us,
-        started_us,
-        now_us,
-        max(0, (now_us if started_us is None else started_us) - run.due_us),
-        1,
-        None if value is None else short_repr(value),
-        None if error is None else type(error).__qualname__,
-        None if error is None else text_of(error),
-        run.attempt,
+    due_us, started_us = run.due_us, run.started_us
+    late_us = (now_us if started_us is None else started_us) - due_us
+    # Not RunRecord(...): each run comes by here, and that call takes 0.3 us longer.
+    return tuple.__new__(
+        RunRecord,
+        (
+            run.id,
+            run.job.id,
+            outcome,
+            due_us,
+            started_us,
+            now_us,
+            late_us if late_us > 0 else 0,
+            1,
+            None if value is None else short_repr(value),
+            None if error is None else type(error).__qualname__,
+            None if error is None else text_of(error),
+            run.attempt,
+        ),
     )
 
 
