@@ -30,7 +30,6 @@ class Alarms:
         """Call off the alarm of *run*, if it has one."""
         if run.id in self._due:
             self._queue.discard(run, self._due.pop(run.id))
-            self._queue.tidy(len(self._due))
 
     def pop_due(self, now_us: int) -> list[Run]:
         """Return the runs whose alarm has come, the earliest first, and forget those alarms."""

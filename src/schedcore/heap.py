@@ -3,8 +3,8 @@
 One heap entry stands for each *distinct* due time, and a dict leads from there to the items: the
 heap compares bare integers (3 to 5 times cheaper than tuples), and ten thousand jobs that are due
 on the same second share one entry.  An item that moves or leaves is let go of if it lies near at
-hand; else it is passed over when its bucket comes up, and swept away when such leftovers outnumber
-the living.  Due times without a bucket are left in the heap likewise.
+hand; else it is passed over when its bucket comes up, or swept away with many others like it.
+Due times without a bucket are left in the heap likewise.
 Whether an item still stands is for the owner to say, who knows it anyway: there is no second dict.
 """
 
@@ -41,18 +41,14 @@ class DueQueue(Generic[T]):
             taken out, nor moved.  Items must not be lists.
     """
 
-    __slots__ = ("_buckets", "_filed", "_heap", "_stands")
+    __slots__ = ("_buckets", "_heap", "_leftovers", "_stands")
 
     def __init__(self, stands: Callable[[T, int], bool]) -> None:
         self._stands = stands
         # A lone item stands for itself: most due times have one, and a list costs 64 bytes.
         self._buckets: dict[int, T | list[T]] = {}
         self._heap: list[int] = []
-        self._filed = 0
-
-    def __len__(self) -> int:
-        """Return how many items are filed, leftovers included."""
-        return self._filed
+        self._leftovers = 0
 
     def first_due(self) -> int | None:
         """Return the earliest due time, or None if the queue is empty."""
@@ -64,14 +60,12 @@ class DueQueue(Generic[T]):
                 if any(self._stands(item, due) for item in items):
                     return due
                 del self._buckets[due]
-                self._filed -= len(items)
             heappop(self._heap)
         return None
 
     def put(self, item: T, due: int) -> None:
         """File *item* under *due*."""
         # Adding a job ends here: one look into a dict, and one push.
-        self._filed += 1
         bucket = self._buckets.get(due)
         if bucket is None:
             self._buckets[due] = item
@@ -85,9 +79,7 @@ class DueQueue(Generic[T]):
         """File many items at once: new due times are appended, then sorted in as one run."""
         buckets = self._buckets
         fresh: list[int] = []
-        filed = 0
         for item, due in items:
-            filed += 1
             bucket = buckets.get(due)
             if bucket is None:
                 buckets[due] = item
@@ -96,7 +88,6 @@ class DueQueue(Generic[T]):
                 bucket.append(item)
             else:
                 buckets[due] = [bucket, item]  # type: ignore[list-item]  # it is no list
-        self._filed += filed
         if len(fresh) > _BULK:
             self._heap += fresh
             self._heap.sort()
@@ -104,33 +95,30 @@ class DueQueue(Generic[T]):
             for due in fresh:
                 heappush(self._heap, due)
 
-    def discard(self, item: T, due: int | None) -> None:
-        """Let go of an item that does not stand at *due* any more, if it is quickly found.
-
-        Nothing happens if it is not filed there, or not anywhere (None).
-        """
-        bucket = self._buckets.get(due)  # type: ignore[arg-type]  # None is no key
+    def discard(self, item: T, due: int) -> None:
+        """Note that an item does not stand at *due* any more; it need not be filed there."""
+        buckets = self._buckets
+        bucket = buckets.get(due)
         if bucket is item:
-            del self._buckets[due]  # type: ignore[arg-type]
-            self._filed -= 1
-        elif isinstance(bucket, list) and len(bucket) <= _SPARE:
-            for place, found in enumerate(bucket):
-                if found is item:
-                    del bucket[place]
-                    self._filed -= 1
-                    break
-
-    def tidy(self, standing: int) -> None:
-        """Sweep the leftovers out if there are too many; *standing* items, at most, are none."""
-        most = 2 * standing + _SPARE
-        if self._filed > most or len(self._heap) > most:
-            self._sweep()
+            del buckets[due]
+            if len(self._heap) > 2 * len(buckets) + _SPARE:
+                self._sweep()
+        elif type(bucket) is list:
+            if len(bucket) <= _SPARE:
+                for place, found in enumerate(bucket):
+                    if found is item:
+                        del bucket[place]
+                        break
+            else:
+                self._leftovers += 1
+                if self._leftovers > len(bucket) // 2 + _SPARE:
+                    self._sweep()
 
     def clear(self) -> None:
         """Take every item out."""
         self._buckets.clear()
         self._heap.clear()
-        self._filed = 0
+        self._leftovers = 0
 
     def pop_due(self, now: int, limit: int) -> list[T]:
         """Take out up to *limit* items that are due at *now* or before, the earliest first."""
@@ -164,7 +152,6 @@ class DueQueue(Generic[T]):
             return True
         bucket = self._buckets.pop(due)
         if not isinstance(bucket, list):
-            self._filed -= 1
             if stands(bucket, due):
                 taken.append(bucket)
             return True
@@ -173,7 +160,6 @@ class DueQueue(Generic[T]):
             part = bucket[seen : seen + limit - len(taken)]
             taken += [item for item in part if stands(item, due)]
             seen += len(part)
-        self._filed -= seen
         if seen < len(bucket):
             self._buckets[due] = bucket[seen:]
         return seen == len(bucket)
@@ -181,13 +167,11 @@ class DueQueue(Generic[T]):
     def _sweep(self) -> None:
         """Build the buckets and the heap anew from the items that stand: linear, and seldom."""
         kept: dict[int, T | list[T]] = {}
-        filed = 0
         for due, bucket in self._buckets.items():
             items = bucket if isinstance(bucket, list) else (bucket,)
             standing = [item for item in items if self._stands(item, due)]
             if standing:
                 kept[due] = standing if len(standing) > 1 else standing[0]
-                filed += len(standing)
         self._buckets = kept
         self._heap = sorted(kept)
-        self._filed = filed
+        self._leftovers = 0

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.drafts import Drafts
-from schedcore.errors import InvalidOptionError
+from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.events import (
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
@@ -24,7 +24,7 @@ from schedcore.job import OPTION_NAMES, UNSET, Unset
 from schedcore.logs import GuardedLogger
 from schedcore.retry import Retry
 from schedcore.run import Outcome
-from schedcore.stores.base import Entry, Store
+from schedcore.stores.base import Entry, Store, make_entry
 from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
 
@@ -215,8 +215,10 @@ class JobBook:
 
     def get_job(self, job_id: str) -> JobHandle | None:
         """Return the job with this id, or None."""
-        entry = self._find(job_id)
-        return None if entry is None else JobHandle(self, entry)
+        try:
+            return JobHandle(self, self._store.get(job_id))
+        except JobLookupError:
+            return None
 
     def get_jobs(self) -> list[JobHandle]:
         """Return all jobs: the earliest due first, paused ones last."""
@@ -300,7 +302,7 @@ class JobBook:
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        entry = self._change(job_id, lambda old: old._replace(due_us=None, judged_us=None))
+        entry = self._change(job_id, _paused)
         self._tracker.drop_waiting(job_id, Outcome.PAUSED)
         return JobHandle(self, entry)
 
@@ -350,7 +352,12 @@ class JobBook:
 
     def _account(self, old: Entry, new: Entry | None) -> None:
         """Record the fire times that came, and that a change took out of the schedule."""
+        first_us = old.fire_us
+        if first_us is None or (new is not None and new.fire_us == first_us):
+            return
         now_us = self._clock.now_us()
+        if now_us < first_us:
+            return
         try:
             passed = self._drafts.passed(old, new, now_us)
         except BaseException as error:  # noqa: BLE001 — the change is made, whatever a trigger says
@@ -363,9 +370,13 @@ class JobBook:
     def _find(self, job_id: str) -> Entry | None:
         try:
             return self._store.get(job_id)
-        except LookupError:
+        except JobLookupError:
             return None
 
     def _tell(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
+
+
+def _paused(entry: Entry) -> Entry:
+    return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)

@@ -299,6 +299,8 @@ class Tracker:
 
     def drop_waiting(self, job_id: str, outcome: Outcome) -> None:
         """End the runs that wait for others of their job, with *outcome*."""
+        if not self._behind:
+            return
         with self._lock:
             dropped = self._behind.pop(job_id, ())
             if job_id in self._live and not self._live[job_id]:

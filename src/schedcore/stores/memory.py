@@ -35,30 +35,41 @@ class MemoryStore:
 
     def add(self, entries: Sequence[Entry], replace: bool) -> None:
         """Store new jobs, all or none; see :meth:`Store.add <schedcore.stores.base.Store.add>`."""
+        if len(entries) != 1:
+            self._add_many(entries, replace)
+            return
+        (entry,) = entries  # by far the most frequent
+        job, due_us = entry.job, entry.due_us
         known = self._entries
-        # What is replaced lives until the lock is free: its finalizers may want it.
-        replaced: list[Entry] = []
         with self._lock:
-            if not replace:
-                self._refuse_taken(entries)
+            replaced = known.get(job.id)
+            if replaced is not None:
+                if not replace:
+                    raise ConflictingIdError(job.id)
+                if replaced.due_us is not None:
+                    self._queue.discard(replaced, replaced.due_us)
             self._changes += 1
-            if len(entries) == 1:  # the most frequent by far
-                (entry,) = entries
-                job_id = entry.job.id
-                if job_id in known:
-                    replaced.append(known[job_id])
-                known[job_id] = entry
-                if entry.due_us is not None:
-                    self._queue.put(entry, entry.due_us)
-            else:
-                new = {entry.job.id: entry for entry in entries}  # of two with one id, the last
-                replaced += [known[job_id] for job_id in new if job_id in known]
-                known.update(new)
-                self._queue.put_many((e, e.due_us) for e in new.values() if e.due_us is not None)
-            if replaced:
-                for old in replaced:
+            known[job.id] = entry
+            if due_us is not None:
+                self._queue.put(entry, due_us)
+        # Here at the earliest may what was replaced be freed: its finalizers may want the lock.
+
+    def _add_many(self, entries: Sequence[Entry], replace: bool) -> None:
+        new = {entry.job.id: entry for entry in entries}  # of two with one id, the last
+        known = self._entries
+        with self._lock:
+            replaced = [known[job_id] for job_id in new if job_id in known]
+            if not replace:
+                if replaced:
+                    raise ConflictingIdError(replaced[0].job.id)
+                if len(new) < len(entries):
+                    raise ConflictingIdError(_twice(entries))
+            self._changes += 1
+            known.update(new)
+            self._queue.put_many([(e, e.due_us) for e in new.values() if e.due_us is not None])
+            for old in replaced:
+                if old.due_us is not None:
                     self._queue.discard(old, old.due_us)
-                self._queue.tidy(len(known))
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -83,8 +94,10 @@ class MemoryStore:
         """Return how often something was stored, changed or removed so far."""
         return self._changes
 
-    def swap(self, changes: Iterable[Swap]) -> list[bool]:
+    def swap(self, changes: Sequence[Swap]) -> list[bool]:
         """Replace each entry that is still as it was read; tell for each whether it was."""
+        if len(changes) == 1:
+            return [self._swap_one(*changes[0])]
         known = self._entries
         done: list[bool] = []
         due: list[tuple[Entry, int]] = []
@@ -96,7 +109,8 @@ class MemoryStore:
                     done.append(False)
                     continue
                 done.append(True)
-                self._queue.discard(old, old.due_us)
+                if old.due_us is not None:
+                    self._queue.discard(old, old.due_us)
                 if new is None:
                     del known[job_id]
                     continue
@@ -104,8 +118,24 @@ class MemoryStore:
                 if new.due_us is not None:
                     due.append((new, new.due_us))
             self._queue.put_many(due)
-            self._queue.tidy(len(known))
         return done
+
+    def _swap_one(self, old: Entry, new: Entry | None) -> bool:
+        """Do for a single change what :meth:`swap` does for a batch: 0.6 us instead of 1.1."""
+        known, job_id = self._entries, old.job.id
+        with self._lock:
+            if known.get(job_id) is not old:
+                return False
+            self._changes += 1
+            if old.due_us is not None:
+                self._queue.discard(old, old.due_us)
+            if new is None:
+                del known[job_id]
+            else:
+                known[job_id] = new
+                if new.due_us is not None:
+                    self._queue.put(new, new.due_us)
+        return True
 
     def remove(self, job_id: str) -> Entry:
         """Remove one job and return it; raises JobLookupError."""
@@ -114,10 +144,10 @@ class MemoryStore:
             if entry is None:
                 raise JobLookupError(job_id)
             self._changes += 1
-            self._queue.discard(entry, entry.due_us)
-            self._queue.tidy(len(self._entries))
+            if entry.due_us is not None:
+                self._queue.discard(entry, entry.due_us)
         # A new object: were it added again, one left over in the queue would stand again too.
-        return entry._replace()
+        return tuple.__new__(Entry, entry)
 
     def clear(self) -> list[Entry]:
         """Remove all jobs and return them."""
@@ -141,14 +171,15 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
 
-    def _refuse_taken(self, entries: Sequence[Entry]) -> None:
-        seen: set[str] = set()
-        for entry in entries:
-            job_id = entry.job.id
-            if job_id in self._entries or job_id in seen:
-                raise ConflictingIdError(job_id)
-            if len(entries) > 1:
-                seen.add(job_id)
+
+def _twice(entries: Iterable[Entry]) -> str:
+    """Return an id that two of the entries have."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.job.id in seen:
+            break
+        seen.add(entry.job.id)
+    return entry.job.id
 
 
 _due_us = attrgetter("due_us")
