@@ -22,7 +22,7 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Plan, due_time, plan
 from schedcore.run import Outcome, Run
-from schedcore.stores.base import Entry, Store, Swap
+from schedcore.stores.base import Entry, Store, Swap, make_entry
 from schedcore.tracker import Tracker
 
 log = GuardedLogger(__name__)
@@ -232,27 +232,32 @@ class Engine:
 
     def _decide(self, entry: Entry, now_us: int) -> tuple[Entry | None, Plan | None]:
         """Return what is to stand in the store from now on, and the plan, if there is one."""
-        job, fire_us = entry.job, entry.fire_us
+        job, fire_us, due_us, _, judged_us, _ = entry
         assert fire_us is not None
-        assert entry.due_us is not None
-        judged_us = now_us if entry.judged_us is None else entry.judged_us
-        if not job.options.coalesce and self._tracker.is_working_off(job.id):
-            return entry._replace(due_us=now_us + HOLD_US, judged_us=judged_us), None
+        assert due_us is not None
+        options = job.options
+        if not options.coalesce and self._tracker.is_working_off(job.id):
+            held_since = now_us if judged_us is None else judged_us
+            return entry._replace(due_us=now_us + HOLD_US, judged_us=held_since), None
         try:
-            job = self.ready(job)
-            jitter_us = job.trigger.jitter_us
-            shift_us = min(entry.due_us - fire_us, jitter_us)
-            planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, judged_us - shift_us)
+            if job.func is None or options.executor not in self._executors:
+                job = self.ready(job)
+            trigger = job.trigger
+            jitter_us = trigger.jitter_us
+            shift_us = min(due_us - fire_us, jitter_us) if jitter_us else 0
+            at_us = (now_us if judged_us is None else judged_us) - shift_us
+            planned = plan(trigger, options.coalesce, job.grace_us, fire_us, at_us)
         except BaseException as error:  # noqa: BLE001 — whatever a trigger raises, its job pays
             return self._park(entry, now_us, error), None
+        next_us = planned.next_us
         if shift_us:
             planned = planned._replace(runs=tuple(t + shift_us for t in planned.runs))
-        next_us = planned.next_us
         if next_us is None:
             return None, planned
-        if next_us <= judged_us - shift_us:  # the next portion of a backlog
-            return Entry(job, next_us, next_us, judged_us=judged_us), planned
-        return Entry(job, next_us, due_time(next_us, jitter_us, self._random)), planned
+        if next_us <= at_us:  # the next portion of a backlog
+            return make_entry(job, next_us, next_us, at_us + shift_us), planned
+        due_us = due_time(next_us, jitter_us, self._random) if jitter_us else next_us
+        return make_entry(job, next_us, due_us), planned
 
     def _park(self, entry: Entry, now_us: int, error: BaseException) -> Entry:
         """Return *entry* marked broken, to be tried again later with its fire time kept."""
