@@ -152,6 +152,36 @@ class JobBook:
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
+    def add_jobs(
+        self, jobs: Iterable[Mapping[str, Any]], replace_existing: bool = False
+    ) -> list[JobHandle]:
+        """Add many jobs: all of them or, after an error, none.
+
+        Args:
+            jobs: For each, the arguments of :meth:`add_job` by name, as in
+                ``{"func": report, "trigger": "cron", "hour": 6, "id": "report"}``.
+            replace_existing: Whether to replace jobs that have these ids.
+
+        Raises:
+            ConflictingIdError: if there is a job with one of the ids and *replace_existing* is
+                false, or two of *jobs* have the same.
+            InvalidOptionError: as :meth:`add_job` does.
+        """
+        entries = [self._drafted(job) for job in jobs]
+        ids = [entry.job.id for entry in entries]
+        replaced = [self._find(job_id) for job_id in ids] if replace_existing else []
+        self._store.add(entries, replace_existing)
+        for entry in entries:
+            self._tracker.job_added(entry.job.id)
+        for old, entry in zip(replaced, entries, strict=False):
+            if old is not None:
+                self._account(old, entry)
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            for job_id in ids:
+                self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
+        return [JobHandle(self, entry) for entry in entries]
+
     def draft_job(
         self,
         func: Callable[..., Any] | str,
@@ -168,14 +198,7 @@ class JobBook:
         Raises:
             InvalidOptionError: as :meth:`add_job` does.
         """
-        own = {name: options.pop(name, UNSET) for name in OPTION_NAMES}
-        next_run_time = options.pop("next_run_time", UNSET)
-        args, kwargs, job_id, name = (
-            options.pop(n, None) for n in ("args", "kwargs", "id", "name")
-        )
-        return self._drafts.new(
-            func, trigger, options, job_id, next_run_time, own, args, kwargs, name
-        )
+        return self._drafted({"func": func, "trigger": trigger, **options})
 
     def scheduled_job(
         self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
@@ -336,6 +359,27 @@ class JobBook:
         self._tell(EVENT_ALL_JOBS_REMOVED)
 
     # Inside
+
+    def _drafted(self, given: Mapping[str, Any]) -> Entry:
+        """Return the entry that arguments of :meth:`add_job` by name describe."""
+        rest = dict(given)
+        take = rest.pop
+        if "func" not in rest:
+            raise InvalidOptionError("jobs", rest, 'a "func" in each job')
+        own = _NO_OPTIONS
+        if not OPTION_NAMES.isdisjoint(rest):
+            own = {name: take(name) for name in OPTION_NAMES.intersection(rest)}
+        return self._drafts.new(
+            take("func"),
+            take("trigger", None),
+            rest,  # what the others leave are the trigger's
+            take("id", None),
+            take("next_run_time", UNSET),
+            own,
+            take("args", None),
+            take("kwargs", None),
+            take("name", None),
+        )
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         """Put a changed entry in place of the one read, and begin anew if it changed meanwhile."""
