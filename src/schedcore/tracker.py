@@ -337,9 +337,10 @@ class Tracker:
 
     def cancel_waiting(self) -> None:
         """Call off every run that has not begun."""
-        for run in self.live():
-            if run.started_us is None:
-                self._give_up(run, Outcome.CANCELLED)
+        waiting = [run for run in self.live() if run.started_us is None]
+        called_off = sum(self._give_up(run, Outcome.CANCELLED, say=False) for run in waiting)
+        if called_off:
+            self._log.warning("%d run(s) that had not begun were cancelled", called_off)
 
     def live(self) -> list[Run]:
         """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
@@ -434,12 +435,14 @@ class Tracker:
             while self._waiting_for_idle:
                 self._waiting_for_idle.pop().wake()
 
-    def _give_up(self, run: Run, outcome: Outcome) -> bool:
+    def _give_up(self, run: Run, outcome: Outcome, say: bool = True) -> bool:
         """End *run* whatever it is doing: it is recorded, its slot is free, and it is told."""
         run.cancelled = True
         if not self._close(run, record_of(run, outcome, self._now_us())):
             return False
-        self._log.warning("job %r: run %d %s", run.job.id, run.id, outcome.value.replace("_", " "))
+        if say:
+            text = outcome.value.replace("_", " ")
+            self._log.warning("job %r: run %d %s", run.job.id, run.id, text)
         if run.started_us is not None:
             try:
                 self._executors[run.job.options.executor].abandon(run)
