@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
@@ -10,6 +11,9 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.forks import Lock, hold_while_forking
 from schedcore.heap import DueQueue
 from schedcore.stores.base import Entry, Swap
+
+KNOWN_CHANGES = 64
+"""How many of the last changes are known one by one: to list all jobs anew is quicker than more."""
 
 
 class MemoryStore:
@@ -26,7 +30,9 @@ class MemoryStore:
         entries: dict[str, Entry] = {}
         self._entries = entries
         self._queue: DueQueue[Entry] = DueQueue(lambda e, _due: entries.get(e.job.id) is e)
-        self._changes = 0
+        # How many changes there were, and what the last ones were about; ids keep nothing alive.
+        self._version = 0
+        self._changed: deque[str] = deque(maxlen=KNOWN_CHANGES)
         hold_while_forking(self)
 
     def data_lock(self) -> Lock:
@@ -48,7 +54,8 @@ class MemoryStore:
                     raise ConflictingIdError(job.id)
                 if replaced.due_us is not None:
                     self._queue.discard(replaced, replaced.due_us)
-            self._changes += 1
+            self._version += 1
+            self._changed.append(job.id)
             known[job.id] = entry
             if due_us is not None:
                 self._queue.put(entry, due_us)
@@ -64,7 +71,8 @@ class MemoryStore:
                     raise ConflictingIdError(replaced[0].job.id)
                 if len(new) < len(entries):
                     raise ConflictingIdError(_twice(entries))
-            self._changes += 1
+            self._version += len(new)
+            self._changed.extend(new)
             known.update(new)
             self._queue.put_many([(e, e.due_us) for e in new.values() if e.due_us is not None])
             for old in replaced:
@@ -90,9 +98,15 @@ class MemoryStore:
             due += [entry for entry in entries if entry.due_us is None]
         return due
 
-    def version(self) -> int:
-        """Return how often something was stored, changed or removed so far."""
-        return self._changes
+    def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
+        """Return the present version, and the ids of the jobs that changed after another one."""
+        with self._lock:
+            version, behind = self._version, len(self._changed) + 1
+            if isinstance(since, int):
+                behind = version - since
+            if behind == 0:
+                return version, ()
+            return version, list(self._changed)[-behind:] if behind <= len(self._changed) else None
 
     def swap(self, changes: Sequence[Swap]) -> list[bool]:
         """Replace each entry that is still as it was read; tell for each whether it was."""
@@ -102,7 +116,8 @@ class MemoryStore:
         done: list[bool] = []
         due: list[tuple[Entry, int]] = []
         with self._lock:
-            self._changes += 1
+            self._version += len(changes)
+            self._changed.extend([old.job.id for old, _ in changes[-KNOWN_CHANGES:]])
             for old, new in changes:
                 job_id = old.job.id
                 if known.get(job_id) is not old:
@@ -126,7 +141,8 @@ class MemoryStore:
         with self._lock:
             if known.get(job_id) is not old:
                 return False
-            self._changes += 1
+            self._version += 1
+            self._changed.append(job_id)
             if old.due_us is not None:
                 self._queue.discard(old, old.due_us)
             if new is None:
@@ -143,7 +159,8 @@ class MemoryStore:
             entry = self._entries.pop(job_id, None)
             if entry is None:
                 raise JobLookupError(job_id)
-            self._changes += 1
+            self._version += 1
+            self._changed.append(job_id)
             if entry.due_us is not None:
                 self._queue.discard(entry, entry.due_us)
         # A new object: were it added again, one left over in the queue would stand again too.
@@ -152,7 +169,8 @@ class MemoryStore:
     def clear(self) -> list[Entry]:
         """Remove all jobs and return them."""
         with self._lock:
-            self._changes += 1
+            self._version += 1
+            self._changed.clear()
             entries = list(self._entries.values())
             self._entries.clear()
             self._queue.clear()
