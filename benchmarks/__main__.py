@@ -35,8 +35,13 @@ def chosen(names: list[str], full: bool) -> Chosen:
     found: Chosen = []
     for name in names:
         exact = [pair for pair in every if name in (pair[0], pair[1].name)]
-        found += exact or [pair for pair in every if name.lower() in pair[1].name.lower()]
+        found += exact or [pair for pair in every if meant(pair[1], [name])]
     return found
+
+
+def meant(scenario: Scenario, names: list[str]) -> bool:
+    """Return whether the scenario is asked for by its own name, or a part of it."""
+    return any(name.lower() in scenario.name.lower() for name in names)
 
 
 def unknown(names: list[str]) -> list[str]:
@@ -56,8 +61,8 @@ def run(pairs: Chosen, options: argparse.Namespace) -> None:
             print(table.line(result), flush=True)
 
     for module, scenario in pairs:
-        if scenario.full_only and not options.full and not options.names:
-            show(results.not_run(scenario, "left out of a quick pass: --full, or by name"))
+        if scenario.full_only and not options.full and not meant(scenario, options.names):
+            show(results.not_run(scenario, "--full, or by name"))
             continue
         measured = measure(module, scenario, options.full, options.rounds)
         taken.append(measured)

@@ -96,6 +96,10 @@ def plots(curves: Curves) -> str:
             plotext.plot(sizes, [cost * 1e6 for cost in costs], label=subject, marker=marker)
         ticks = [size for size, _ in lines[OURS]]
         plotext.xticks(ticks, [f"{size:,}" for size in ticks])
+        all_costs = [cost * 1e6 for points in lines.values() for _, cost in points]
+        decades = [ten * one for ten in (0.1, 1, 10, 100, 1000) for one in (1, 2, 5)]
+        marks = [mark for mark in decades if min(all_costs) <= mark <= max(all_costs)]
+        plotext.yticks(marks, [f"{mark:g}" for mark in marks])
         plotext.xscale("log")
         plotext.yscale("log")
         plotext.title(f"{name}: us each, against the number of jobs, both logarithmic")
