@@ -13,10 +13,10 @@ from benchmarks.measuring import APSCHEDULER, Measured, Scenario, measure, scena
 TABLED = {
     "engine": "adding, changing, looking at and firing jobs",
     "steady": "thousands of runs a second, one after idling, and none due",
+    "triggers": "next fire times, and making triggers",
 }
 """Modules whose scenarios fill the common table."""
 APART = {
-    "triggers": "next fire times, and making triggers, against APScheduler, croniter and cronsim",
     "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
     "soak": "a million runs, and the slope of memory (some minutes)",
 }
@@ -50,16 +50,18 @@ def unknown(names: list[str]) -> list[str]:
 
 
 def run(pairs: Chosen, options: argparse.Namespace) -> None:
-    """Take the figures, and print each row as soon as it is known."""
-    print(table.heading())
+    """Take the figures, and print and keep each row as soon as it is known."""
     rows: list[results.Result] = []
     taken: list[Measured] = []
+    command = " ".join(["benchmarks", *sys.argv[1:]])
 
     def show(found: list[results.Result]) -> None:
         rows.extend(found)
         for result in found:
             print(table.line(result), flush=True)
+        results.save(options.json, rows, command)
 
+    print(table.heading())
     for module, scenario in pairs:
         if scenario.full_only and not options.full and not meant(scenario, options.names):
             show(results.not_run(scenario, "--full, or by name"))
@@ -71,7 +73,6 @@ def run(pairs: Chosen, options: argparse.Namespace) -> None:
     show([results.growth(name, lines, APSCHEDULER) for name, lines in curves.items()])
     if curves:
         print(f"\n{table.plots(curves)}")
-    results.save(options.json, rows, " ".join(["benchmarks", *sys.argv[1:]]))
     print(f"\nevery figure of every round: {options.json}")
 
 
@@ -87,7 +88,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="a module, a scenario, or a part of its name")
-    parser.add_argument("--full", action="store_true", help="all sizes, times and rounds (an hour)")
+    parser.add_argument(
+        "--full", action="store_true", help="all sizes, longer and more rounds (an hour)"
+    )
     parser.add_argument("--rounds", type=int, help="how often to take each figure")
     parser.add_argument("--json", type=Path, default=Path("var/benchmarks.json"), metavar="PATH")
     parser.add_argument("--list", action="store_true", help="print what there is, and stop")
