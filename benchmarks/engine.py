@@ -259,64 +259,75 @@ def burst_bare(through: Callable[[Callable[[], object], int], None], count: int)
 # The table
 
 
+MEMORY_ROW = Row(MEMORY, "memory a job", "B", limit=HEAP, times_peer=1 / 0.55)
+
+
 def scenarios(full: bool) -> list[Scenario]:
-    """Return what is measured; a quick pass takes fewer rounds, and leaves out the millions."""
-    return [*_adding(full), *_changing(full), *_looking(full), *_firing(full)]
+    """Return what is measured; a quick pass takes fewer rounds, and leaves out the million."""
+    return [
+        *_adding(full),
+        *_adding_at_random(full),
+        _adding_in_bulk(full),
+        *_changing(full),
+        *_looking(full),
+        *_firing(full),
+    ]
 
 
 def _adding(full: bool) -> list[Scenario]:
-    found = []
-    for size in (1_000, 10_000, 1_000_000):
-        million = size == 1_000_000
-        rows = [
-            Row(limit=HEAP, times_peer=12 if million else 15, of_limit=None if million else 0.3)
-        ]
-        found.append(
-            Scenario(
-                f"add {size:,}",
-                {
-                    OURS: partial(add, ours, size),
-                    APSCHEDULER: partial(add, theirs, size),
-                    HEAP: partial(add_bare, size, ordered=True),
-                },
-                (*rows, *([MEMORY_ROW] if million else [])),
-                rounds=2 if million else 7 if full else 5,
-                curve=PLAIN,
-                size=size,
-                full_only=million,
-                longest_s=900,
-            )
+    rounds = 7 if full else 5
+    few = (Row(limit=HEAP, times_peer=15, of_limit=0.3),)
+    million = (Row(limit=HEAP, times_peer=12), MEMORY_ROW)
+    return [
+        Scenario(
+            f"add {size:,}",
+            {
+                OURS: partial(add, ours, size),
+                APSCHEDULER: partial(add, theirs, size),
+                HEAP: partial(add_bare, size, ordered=True),
+            },
+            million if size == 1_000_000 else few,
+            rounds=2 if size == 1_000_000 else rounds,
+            curve=PLAIN,
+            size=size,
+            full_only=size == 1_000_000,
+            longest_s=900,
         )
-    for size in (1_000, 10_000, 100_000):
-        most = size == 100_000
-        found.append(
-            Scenario(
-                f"add {size:,} at random times",
-                {
-                    OURS: partial(add_at_random, ours, size),
-                    APSCHEDULER: partial(add_at_random, theirs, size),
-                    HEAP: partial(add_bare, size, ordered=False),
-                },
-                (Row(limit=HEAP, times_peer=12 if most else None), *([MEMORY_ROW] if most else [])),
-                rounds=5 if full else 2 if most else 3,
-                curve=RANDOM,
-                size=size,
-            )
+        for size in (1_000, 10_000, 1_000_000)
+    ]
+
+
+def _adding_at_random(full: bool) -> list[Scenario]:
+    rows = {100_000: (Row(limit=HEAP, times_peer=12), MEMORY_ROW)}
+    return [
+        Scenario(
+            f"add {size:,} at random times",
+            {
+                OURS: partial(add_at_random, ours, size),
+                APSCHEDULER: partial(add_at_random, theirs, size),
+                HEAP: partial(add_bare, size, ordered=False),
+            },
+            rows.get(size, (Row(limit=HEAP),)),
+            rounds=5 if full else 3,
+            curve=RANDOM,
+            size=size,
         )
-    bulk = Scenario(
-        "add_jobs 10,000",
+        for size in (1_000, 10_000, 100_000)
+    ]
+
+
+def _adding_in_bulk(full: bool) -> Scenario:
+    size = 10_000
+    return Scenario(
+        f"add_jobs {size:,}",
         {
-            OURS: partial(add_in_bulk, 10_000),
-            APSCHEDULER: partial(add_in_a_loop, 10_000),
-            HEAP: partial(add_bare_in_bulk, 10_000),
+            OURS: partial(add_in_bulk, size),
+            APSCHEDULER: partial(add_in_a_loop, size),
+            HEAP: partial(add_bare_in_bulk, size),
         },
         (Row(limit=HEAP, times_peer=25),),
         rounds=5 if full else 3,
     )
-    return [*found, bulk]
-
-
-MEMORY_ROW = Row(MEMORY, "memory a job", "B", limit=HEAP, times_peer=1 / 0.55)
 
 
 def _changing(full: bool) -> list[Scenario]:
