@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -63,6 +64,8 @@ class Scenario:
     subjects: Mapping[str, Subject]
     rows: tuple[Row, ...]
     rounds: int = 5
+    repeats: int = 1
+    """How often within each process, which gives the median: for what is over in milliseconds."""
     curve: str = ""
     """Scenarios of one curve differ in *size* alone; their cost is fitted and plotted."""
     size: int = 0
@@ -172,9 +175,11 @@ def main(module: str, name: str, subject: str, *flags: str) -> None:
     """Take one figure in this process, and print it as a line of JSON."""
     scenario = named(scenarios_of(module, "--full" in flags), name)
     try:
-        print(json.dumps(scenario.subjects[subject]()))
+        taken = [scenario.subjects[subject]() for _ in range(scenario.repeats)]
     except NotThere as reason:
         print(json.dumps({"not there": str(reason)}))
+    else:
+        print(json.dumps({f: statistics.median(one[f] for one in taken) for f in taken[0]}))
 
 
 if __name__ == "__main__":
