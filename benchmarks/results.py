@@ -1,4 +1,8 @@
-"""From figures to rows: medians, spread, ratios, and whether the bars are met."""
+"""From figures to rows: medians, spread, ratios, and whether the bars are met.
+
+Medians, deviations and slopes are the standard library's.  pyperf's refuse a figure of zero, which
+is the best that can be said of lost runs.
+"""
 
 from __future__ import annotations
 
