@@ -238,7 +238,7 @@ class ThreadPool:
             me.run = None
             brief = self._was_brief(function, run)
             del run, reporter  # an idle thread keeps nothing alive
-            if brief and crew.queue:
+            if brief and crew.queue and crew.leader is not me:
                 self._step_back(crew, me)
         crew.abandoned -= 1
 

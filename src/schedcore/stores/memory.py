@@ -30,6 +30,8 @@ class MemoryStore:
         entries: dict[str, Entry] = {}
         self._entries = entries
         self._queue: DueQueue[Entry] = DueQueue(lambda e, _due: entries.get(e[0][0]) is e)
+        # Those that were taken out of the queue, by identity, for as long as the dict has them.
+        self._claimed: set[int] = set()
         # How many changes there were, and what the last ones were about; ids keep nothing alive.
         self._version = 0
         self._changed: deque[str] = deque(maxlen=KNOWN_CHANGES)
@@ -54,8 +56,7 @@ class MemoryStore:
             if replaced is not None:
                 if not replace:
                     raise ConflictingIdError(job_id)
-                if replaced.due_us is not None:
-                    self._queue.discard(replaced, replaced.due_us)
+                self._unfile(replaced)
             self._version += 1
             self._changed.append(job_id)
             known[job_id] = entry
@@ -78,8 +79,7 @@ class MemoryStore:
             known.update(new)
             self._queue.put_many([(e, e.due_us) for e in new.values() if e.due_us is not None])
             for old in replaced:
-                if old.due_us is not None:
-                    self._queue.discard(old, old.due_us)
+                self._unfile(old)
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -121,14 +121,12 @@ class MemoryStore:
             self._version += len(changes)
             self._changed.extend([old.job.id for old, _ in changes[-KNOWN_CHANGES:]])
             for old, new in changes:
-                job, _, old_due_us, _, _, _ = old
-                job_id = job.id
+                job_id = old.job.id
                 if known.get(job_id) is not old:
                     done.append(False)
                     continue
                 done.append(True)
-                if old_due_us is not None:
-                    self._queue.discard(old, old_due_us)
+                self._unfile(old)
                 if new is None:
                     del known[job_id]
                     continue
@@ -147,8 +145,7 @@ class MemoryStore:
                 return False
             self._version += 1
             self._changed.append(job_id)
-            if old.due_us is not None:
-                self._queue.discard(old, old.due_us)
+            self._unfile(old)
             if new is None:
                 del known[job_id]
             else:
@@ -165,8 +162,7 @@ class MemoryStore:
                 raise JobLookupError(job_id)
             self._version += 1
             self._changed.append(job_id)
-            if entry.due_us is not None:
-                self._queue.discard(entry, entry.due_us)
+            self._unfile(entry)
         # A new object: were it added again, one left over in the queue would stand again too.
         return tuple.__new__(Entry, entry)
 
@@ -177,13 +173,16 @@ class MemoryStore:
             self._changed.clear()
             entries = list(self._entries.values())
             self._entries.clear()
+            self._claimed.clear()
             self._queue.clear()
         return entries
 
     def claim_due(self, now_us: int, limit: int) -> list[Entry]:
         """Hand out up to *limit* jobs that are due; no other claimant gets them until swapped."""
         with self._lock:
-            return self._queue.pop_due(now_us, limit)
+            entries = self._queue.pop_due(now_us, limit)
+            self._claimed.update(map(id, entries))
+        return entries
 
     def next_due(self) -> int | None:
         """Return when the first unclaimed job is due, or None."""
@@ -192,6 +191,13 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
+
+    def _unfile(self, entry: Entry) -> None:
+        """Have the due queue let go of an entry that the dict lets go of."""
+        if id(entry) in self._claimed:
+            self._claimed.remove(id(entry))
+        elif entry.due_us is not None:
+            self._queue.discard(entry, entry.due_us)
 
 
 def _twice(entries: Iterable[Entry]) -> str:
