@@ -137,7 +137,7 @@ class Drafts:
         now_us = self._clock.now_us()
         if entry.fire_us is not None and entry.fire_us > now_us:
             # Not the first one from now on: that may be one that ran just before the pause.
-            return entry._replace(due_us=entry.fire_us)
+            return make_entry(entry.job, entry.fire_us, entry.fire_us, broken=entry.broken)
         return self._place(entry.job, UNSET, now_us)
 
     def passed(self, old: Entry, new: Entry | None, now_us: int) -> Backlog | None:
