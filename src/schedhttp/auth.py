@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-
 from schedcore import InvalidOptionError, funcref
 from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden

@@ -33,13 +33,14 @@ class JobBody(NamedTuple):
     """The trigger's kind under ``trigger``, if it is given, and its options."""
 
 
-def dump(value: object) -> bytes:
-    """Return *value* as JSON, in ASCII: what a client may have sent as text comes out unharmed."""
-    return _encode(value).encode("ascii")
-
-
 # Made once: json.dumps() with options makes one for each call, which takes 3 us.
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""Returns a value as JSON, in ASCII: what a client may have sent as text comes out unharmed."""
+
+
+def dump(value: object) -> bytes:
+    """Return *value* as JSON, to be sent."""
+    return to_json(value).encode("ascii")
 
 
 def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
@@ -69,6 +70,11 @@ def definition_to_dict(job: Job) -> dict[str, Any]:
     if shown:
         data["shown_as_repr"] = shown
     return data
+
+
+def definition_to_json(job: Job) -> str:
+    """Return :func:`definition_to_dict` as JSON."""
+    return to_json(definition_to_dict(job))
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:

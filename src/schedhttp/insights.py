@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from schedcore import JobLookupError, Outcome, RunRecord
 from schedcore.clock import from_us
 from schedcore.stores.base import Entry

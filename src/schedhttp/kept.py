@@ -1,35 +1,72 @@
 """Each job's JSON, kept until the job changes.
 
-Turning 10,000 jobs into JSON takes 200 ms; putting together what is kept takes 3 ms, and if nothing
-changed at all since the last time, nothing is put together.
+Turning 10,000 jobs into JSON takes 200 ms.  What is fixed about a job is kept as text, its head;
+when it is due next and its state, the tail, takes 0.4 us to write anew.  So a list takes 6 ms when
+every job has moved, 2 ms when a few have, and nothing when none has: then it is kept whole.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import tzinfo
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from schedcore import Scheduler
 from schedcore.clock import SECOND, from_us
 from schedcore.job import Job
 from schedcore.stores.base import Entry
 from schedhttp import codec
+from schedhttp.sameness import same_runs
 
 _SLACK = 256
+_MOST_DIFFERENCES = 200
+"""Differences between two lists that are looked for one by one: 0.2 ms."""
 _MINUTE_US = 60 * SECOND
+_TWO = [f"{n:02}" for n in range(60)]
+_THREE = [f"{n:03}" for n in range(1000)]
+_MOST_MINUTES = 4096
+_PAUSED = b',"next_run_time":null,"state":"paused"}'
+# Places in an Entry and in a _Head, where reading by name would take 10 ns more each.
+_JOB: Final = 0
+_DUE: Final = 2
+_BROKEN: Final = 3
+_TEXT: Final = 1
+_ZONE: Final = 2
+_job_of = itemgetter(_JOB)
+_text_of = itemgetter(_TEXT)
+
+
+class _Head(NamedTuple):
+    """What is fixed about a job; it belongs to that very object, which is kept beside it."""
+
+    job: Job
+    text: bytes
+    """A comma, and its JSON without the closing brace."""
+    zone: tzinfo
+    """Where its due times are shown."""
 
 
 class _Listing(NamedTuple):
-    """The JSON of all jobs, and what it was made of."""
+    """The JSON of all jobs, and what it was made of.  Never changed, only replaced whole."""
 
     version: object
     running: frozenset[str]
+    entries: list[Entry]
+    heads: list[_Head]
+    tails: list[bytes]
+    """As if no job was under way."""
     body: bytes
+
+
+_NOTHING = _Listing(None, frozenset(), [], [], [], b"[]")
 
 
 class KeptJobs:
     """The JSON of a scheduler's jobs.  Thread-safe: what is kept is immutable, or replaced whole.
+
+    No lock of the engine's is held while anything is turned into JSON.
 
     Args:
         scheduler: Whose jobs they are.
@@ -37,17 +74,19 @@ class KeptJobs:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        # By identity, since both are immutable: an entry is made anew at each change and fire, its
-        # job only when somebody changes it.  Each is kept beside its text, so that no id is reused.
-        self._texts: dict[int, tuple[Entry, bytes]] = {}
-        self._heads: dict[int, tuple[Job, bytes]] = {}
+        # By identity, since jobs are immutable, and comparing them would ask their arguments.
+        self._heads: dict[int, _Head] = {}
+        self._most_heads = _SLACK
         self._minutes: dict[tuple[tzinfo, int], tuple[str, str]] = {}
-        self._listing: _Listing | None = None
+        self._listing = _NOTHING
 
     def one(self, entry: Entry) -> tuple[bytes, str]:
         """Return the JSON of a job, and its ETag."""
         head = self._head(entry.job)
-        return self._text(entry, head, entry.job.id in self.running()), _etag(head, entry)
+        job_id = entry.job.id
+        running = any(run.job_id == job_id for run in self._scheduler.runs())
+        tail = _tail(entry, True) if running else self._tails((entry,), (head,))[0]
+        return head.text[1:] + tail, _etag(head, entry)
 
     def etag(self, entry: Entry) -> str:
         """Return what changes with the job's definition or when it is paused, and not as it runs.
@@ -62,109 +101,152 @@ class KeptJobs:
 
     def all(self) -> bytes:
         """Return the JSON of all jobs: the earliest due first, paused ones last."""
-        version = self._scheduler.jobs_version()
+        version = self._scheduler.jobs_version()  # before the jobs, so never younger than they are
         running = self.running()
         kept = self._listing
-        if (
-            kept is not None
-            and version is not None
-            and kept.version == version
-            and kept.running == running
-        ):
+        if version is not None and kept.version == version and kept.running == running:
             return kept.body
-        # A list of immutable values: nothing below holds any lock of the engine's.
+        # A copy, of immutable values: what is shown is one state of the store, whatever changes.
         entries = self._scheduler.entries()
-        # All but the few new ones are found without a line of Python run for each.
-        found = list(map(self._texts.get, map(id, entries)))
-        index = -1
-        for _ in range(found.count(None)):
-            index = found.index(None, index + 1)
-            entry = entries[index]
-            found[index] = self._texts[id(entry)] = (entry, self._idle(entry))
-        texts = [kept[1] for kept in found if kept is not None]
-        self._forget_others(entries, found)
-        body = _array(self._with_running(entries, texts, running))
-        self._listing = _Listing(version, running, body)
+        heads, tails = self._anew(entries, kept)
+        body = _array(heads, self._with_running(entries, tails, running))
+        self._listing = _Listing(version, running, entries, heads, tails, body)
         return body
 
-    def some(self, entries: list[Entry], running: frozenset[str]) -> bytes:
+    def some(self, entries: Sequence[Entry], running: frozenset[str]) -> bytes:
         """Return the JSON of these jobs, in this order, while those in *running* are under way."""
-        return _array([self._text(e, self._head(e.job), e.job.id in running) for e in entries])
+        heads = self._heads_of(entries)
+        return _array(heads, self._with_running(entries, self._tails(entries, heads), running))
 
-    def _with_running(
-        self, entries: list[Entry], texts: list[bytes], running: frozenset[str]
-    ) -> list[bytes]:
-        if not running:
-            return texts
+    def forget(self, job: Job) -> None:
+        """Let go of a job that is gone; others that are go in time, before they are a fifth."""
+        self._heads.pop(id(job), None)
+
+    def _anew(self, entries: list[Entry], kept: _Listing) -> tuple[list[_Head], list[bytes]]:
+        """Return the heads and tails of all jobs, those that are still the same from *kept*."""
+        heads: list[_Head] = []
+        tails: list[bytes] = []
+
+        def write_until(end: int) -> None:
+            changed = entries[len(heads) : end]
+            if changed:
+                written = self._heads_of(changed)
+                tails.extend(self._tails(changed, written))
+                heads.extend(written)
+
+        for run in same_runs(entries, kept.entries, _MOST_DIFFERENCES):
+            write_until(run.new_at)
+            heads += kept.heads[run.old_at : run.old_at + run.length]
+            tails += kept.tails[run.old_at : run.old_at + run.length]
+        write_until(len(entries))
+        return heads, tails
+
+    def _heads_of(self, entries: Sequence[Entry]) -> list[_Head]:
+        # All but the new ones are found without a line of Python run for each: 0.1 us.
+        found = list(map(self._heads.get, map(id, map(_job_of, entries))))
+        if all(found):
+            return found  # type: ignore[return-value]  # it holds no None
         return [
-            self._text(entry, self._head(entry.job), True) if entry.job.id in running else text
-            for entry, text in zip(entries, texts, strict=True)
+            self._head(entry.job) if head is None else head
+            for entry, head in zip(entries, found, strict=True)
         ]
 
-    def _forget_others(self, entries: list[Entry], found: list[tuple[Entry, bytes] | None]) -> None:
-        """Forget jobs that are gone, once they are a fifth of what is kept."""
-        most = len(entries) + len(entries) // 4 + _SLACK
-        if len(self._texts) > most:
-            kept = zip(map(id, entries), found, strict=True)
-            self._texts = {key: text for key, text in kept if text is not None}
-        if len(self._heads) > most:
-            there = {id(entry.job) for entry in entries}
-            self._heads = {k: v for k, v in list(self._heads.items()) if k in there}
+    def _head(self, job: Job) -> _Head:
+        head = self._heads.get(id(job))
+        if head is None:
+            text = f",{codec.definition_to_json(job)[:-1]}".encode("ascii")
+            head = self._heads[id(job)] = _Head(job, text, job.trigger.timezone)
+            if len(self._heads) > self._most_heads:
+                self._forget_gone()
+        return head
 
-    def _idle(self, entry: Entry) -> bytes:
-        """Return the JSON of a job that is not under way."""
-        job = entry.job
-        kept = self._heads.get(id(job))
-        if kept is None:
-            kept = self._heads[id(job)] = (job, self._head(job))
-        return self._text(entry, kept[1], False)
+    def _forget_gone(self) -> None:
+        """Forget jobs that are gone, or were changed; each time there are a fifth too many."""
+        there = set(map(id, map(_job_of, self._scheduler.entries())))
+        self._most_heads = len(there) + len(there) // 4 + _SLACK
+        self._heads = {k: head for k, head in list(self._heads.items()) if k in there}
 
-    def _head(self, job: Job) -> bytes:
-        """Return the JSON of what is fixed about a job, without the closing brace."""
-        kept = self._heads.get(id(job))
-        return codec.dump(codec.definition_to_dict(job))[:-1] if kept is None else kept[1]
+    def _tails(self, entries: Sequence[Entry], heads: Sequence[_Head]) -> list[bytes]:
+        """Return what changes from run to run about these jobs, as if none was under way.
 
-    def _text(self, entry: Entry, head: bytes, running: bool) -> bytes:
-        minute = None
-        if not running and entry.due_us is not None and entry.broken is None:
-            minute = self._minute(entry.due_us // _MINUTE_US, entry.job.trigger.timezone)
-        if minute is None or entry.due_us is None:
-            return head + b"," + codec.dump(codec.place_to_dict(entry, running))[1:]
-        # The same as codec.place_to_dict() in JSON, in a tenth of the time.
-        seconds, micros = divmod(entry.due_us % _MINUTE_US, SECOND)
-        fraction = f".{micros:06}" if micros else ""
-        return head + f"{minute[0]}{seconds:02}{fraction}{minute[1]}".encode("ascii")
+        The same as :func:`codec.place_to_dict` in JSON, in 0.35 us a job and not in 4: they come by
+        their due time, so most share the minute of the one before, and digits are read off tables
+        (formatting them would double the time).
+        """
+        tails: list[bytes] = []
+        begin = end = 0
+        zone: tzinfo | None = None
+        before = after = ""
+        for entry, head in zip(entries, heads, strict=True):
+            due_us = entry[_DUE]
+            if due_us is None or entry[_BROKEN] is not None:
+                tails.append(_tail(entry, False))
+                continue
+            if not begin <= due_us < end or head[_ZONE] is not zone:
+                begin, zone = due_us - due_us % _MINUTE_US, head[_ZONE]
+                minute = self._minute(begin, zone)
+                if minute is None:
+                    end = begin
+                    tails.append(_tail(entry, False))
+                    continue
+                (before, after), end = minute, begin + _MINUTE_US
+            at_us = due_us - begin
+            if micros := at_us % SECOND:
+                fraction = f".{_THREE[micros // 1000]}{_THREE[micros % 1000]}"
+                tails.append(f"{before}{_TWO[at_us // SECOND]}{fraction}{after}".encode())
+            else:
+                tails.append(f"{before}{_TWO[at_us // SECOND]}{after}".encode())
+        return tails
 
-    def _minute(self, minute: int, zone: tzinfo) -> tuple[str, str] | None:
+    def _with_running(
+        self, entries: Sequence[Entry], tails: list[bytes], running: frozenset[str]
+    ) -> list[bytes]:
+        if not running:
+            return tails
+        return [
+            _tail(entry, True) if entry.job.id in running else tail
+            for entry, tail in zip(entries, tails, strict=True)
+        ]
+
+    def _minute(self, begin_us: int, zone: tzinfo) -> tuple[str, str] | None:
         """Return what stands before and after the seconds of a due time in this minute.
 
         None where the wall clock's minutes are not those of UTC: offsets had seconds before 1972.
         """
-        found = self._minutes.get((zone, minute))
+        found = self._minutes.get((zone, begin_us))
         if found is None:
-            moment = from_us(minute * _MINUTE_US, zone).isoformat()
+            moment = from_us(begin_us, zone).isoformat()
             if moment[17:19] != "00":
                 return None
             found = (
                 f',"next_run_time":"{moment[:17]}',
                 f'{moment[19:]}","state":"scheduled"}}',
             )
-            if len(self._minutes) >= 4096:
+            if len(self._minutes) >= _MOST_MINUTES:
                 self._minutes = {}
-            self._minutes[zone, minute] = found
+            self._minutes[zone, begin_us] = found
         return found
 
 
-def _array(texts: list[bytes]) -> bytes:
-    """Return a JSON array; in one go, since each copy of 3 MB takes 2 ms."""
-    if not texts:
+def _tail(entry: Entry, running: bool) -> bytes:
+    """Return what changes from run to run about any job."""
+    if entry.due_us is None and entry.broken is None and not running:
+        return _PAUSED
+    return b"," + codec.dump(codec.place_to_dict(entry, running))[1:]
+
+
+def _array(heads: Sequence[_Head], tails: Sequence[bytes]) -> bytes:
+    """Return a JSON array; in one go, since each copy of 3 MB takes 1 ms."""
+    if not heads:
         return b"[]"
-    texts = [*texts]
-    texts[0] = b"[" + texts[0]
-    texts[-1] += b"]"
-    return b",".join(texts)
+    parts = [b""] * (2 * len(heads))
+    parts[0::2] = map(_text_of, heads)
+    parts[1::2] = tails
+    parts[0] = b"[" + parts[0][1:]
+    parts.append(b"]")
+    return b"".join(parts)
 
 
-def _etag(head: bytes, entry: Entry) -> str:
-    paused = b"paused" if entry.due_us is None else b""
-    return hashlib.blake2b(head + paused, digest_size=12).hexdigest()
+def _etag(head: _Head, entry: Entry) -> str:
+    state = b"paused" if entry.due_us is None else b""
+    return hashlib.blake2b(head.text + state, digest_size=12).hexdigest()

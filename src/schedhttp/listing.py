@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-
 from schedcore.errors import did_you_mean
 from schedcore.stores.base import Entry
 from schedhttp import codec

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-
 from schedcore import JobHandle, Outcome, RunRecord, Scheduler
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
@@ -213,7 +212,10 @@ def check_match(service: Service, request: Incoming, entry: Entry) -> None:
     Raises:
         PreconditionFailed: if there is an ``If-Match``, and it does not name the job's ``ETag``.
     """
-    if "HTTP_IF_MATCH" in request.environ and service.kept.etag(entry) not in request.whole.if_match:
+    if (
+        "HTTP_IF_MATCH" in request.environ
+        and service.kept.etag(entry) not in request.whole.if_match
+    ):
         raise PreconditionFailed(
             f"job {entry.job.id!r} was changed since: get it anew, and send its ETag as If-Match"
         )
