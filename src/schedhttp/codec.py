@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from schedcore import RunRecord, Trigger
@@ -22,6 +22,8 @@ JOB_FIELDS: Final = frozenset(
 """What a job has besides the options of its trigger."""
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
+_SENT_BACK: Final = (JOB_FIELDS | READ_ONLY) - {"trigger", "state"}
+_DEAR: Final = (JOB_FIELDS | READ_ONLY) - {"id", "name", "state"} - OPTION_NAMES
 
 
 class JobBody(NamedTuple):
@@ -167,12 +169,12 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     Raises:
         InvalidOptionError: if a field is unknown or cannot be changed.
     """
-    now = job_to_dict(entry, running=False)
+    now = _shown_of(entry, body)
     changes = dict(body)
     changes.pop("state", None)  # may have moved on since
-    for name in JOB_FIELDS | READ_ONLY:
-        if name in changes and name != "trigger" and _same(changes[name], now.get(name)):
-            del changes[name]
+    for name, given in body.items():
+        if name in _SENT_BACK and _same(given, now.get(name)):
+            changes.pop(name, None)
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]
     for name in ("id", *READ_ONLY):
@@ -182,6 +184,17 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     if not isinstance(func, str):
         raise InvalidOptionError("func", func, 'text such as "package.module:function"')
     return _take_apart(changes, entry.job.trigger.kind, set())
+
+
+def _shown_of(entry: Entry, names: Iterable[str]) -> Mapping[str, Any]:
+    """Return, of what the API shows of a job, at least the fields of these *names*.
+
+    Names and options take 2 us, and the whole job 20.
+    """
+    if _DEAR.isdisjoint(names):
+        job = entry.job
+        return {"id": job.id, "name": job.name, **options_to_dict(job.options)}
+    return job_to_dict(entry, running=False)
 
 
 def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[str]) -> JobBody:
