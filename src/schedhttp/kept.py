@@ -35,6 +35,7 @@ _BROKEN: Final = 3
 _TEXT: Final = 1
 _ZONE: Final = 2
 _job_of = itemgetter(_JOB)
+_id_of = itemgetter(0)
 _text_of = itemgetter(_TEXT)
 
 
@@ -46,6 +47,8 @@ class _Head(NamedTuple):
     """A comma, and its JSON without the closing brace."""
     zone: tzinfo
     """Where its due times are shown."""
+    trigger: str | None
+    """The part of the JSON that tells of the trigger, if it can be used again."""
 
 
 class _Listing(NamedTuple):
@@ -74,8 +77,9 @@ class KeptJobs:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        # By identity, since jobs are immutable, and comparing them would ask their arguments.
-        self._heads: dict[int, _Head] = {}
+        # By id.  Each tells which job it is of, since there may be another one by now: the very
+        # same, as jobs are immutable, and comparing them would ask their arguments.
+        self._heads: dict[str, _Head] = {}
         self._most_heads = _SLACK
         self._minutes: dict[tuple[tzinfo, int], tuple[bytes, bytes]] = {}
         self._seconds: dict[int, bytes] = {}
@@ -119,10 +123,6 @@ class KeptJobs:
         heads = self._heads_of(entries)
         return _array(heads, self._with_running(entries, self._tails(entries, heads), running))
 
-    def forget(self, job: Job) -> None:
-        """Let go of a job that is gone; others that are go in time, before they are a fifth."""
-        self._heads.pop(id(job), None)
-
     def _anew(self, entries: list[Entry], kept: _Listing) -> tuple[list[_Head], list[bytes]]:
         """Return the heads and tails of all jobs, those that are still the same from *kept*."""
         heads: list[_Head] = []
@@ -148,27 +148,31 @@ class KeptJobs:
         return heads, tails
 
     def _heads_of(self, entries: Sequence[Entry]) -> list[_Head]:
-        # All but the new ones are found without a line of Python run for each: 0.1 us.
-        found = list(map(self._heads.get, map(id, map(_job_of, entries))))
-        if all(found):
+        # All but the new ones are found without a line of Python run for each: 0.15 us.
+        jobs = list(map(_job_of, entries))
+        found = list(map(self._heads.get, map(_id_of, jobs)))
+        if all(found) and all(map(is_, jobs, map(_job_of, found))):  # type: ignore[arg-type]
             return found  # type: ignore[return-value]  # it holds no None
         return [
-            self._head(entry.job) if head is None else head
-            for entry, head in zip(entries, found, strict=True)
+            head if head is not None and head.job is job else self._head(job)
+            for job, head in zip(jobs, found, strict=True)
         ]
 
     def _head(self, job: Job) -> _Head:
-        head = self._heads.get(id(job))
-        if head is None:
-            text = f",{codec.definition_to_json(job)[:-1]}".encode("ascii")
-            head = self._heads[id(job)] = _Head(job, text, job.trigger.timezone)
-            if len(self._heads) > self._most_heads:
-                self._forget_gone()
-        return head
+        head = self._heads.get(job.id)
+        if head is not None and head.job is job:
+            return head
+        known = head.trigger if head is not None and head.job.trigger is job.trigger else None
+        text, trigger = codec.definition_to_json(job, known)
+        made = _Head(job, f",{text[:-1]}".encode("ascii"), job.trigger.timezone, trigger)
+        self._heads[job.id] = made
+        if len(self._heads) > self._most_heads:
+            self._forget_gone()
+        return made
 
     def _forget_gone(self) -> None:
-        """Forget jobs that are gone, or were changed; each time there are a fifth too many."""
-        there = set(map(id, map(_job_of, self._scheduler.entries())))
+        """Forget jobs that are gone, each time that there may be a fifth of them."""
+        there = set(map(_id_of, map(_job_of, self._scheduler.entries())))
         self._most_heads = len(there) + len(there) // 4 + _SLACK
         self._heads = {k: head for k, head in list(self._heads.items()) if k in there}
 

@@ -130,8 +130,7 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
     fields = listing.fields_of(request)
     if fields is None:
         return Reply(service.kept.some(list(page.items), running), headers=page.headers)
-    shown = (codec.job_to_dict(entry, entry.job.id in running) for entry in page.items)
-    narrowed = [{k: v for k, v in job.items() if k in fields} for job in shown]
+    narrowed = [codec.fields_to_dict(e, e.job.id in running, fields) for e in page.items]
     return Reply(narrowed, headers=page.headers)
 
 
