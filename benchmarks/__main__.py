@@ -9,6 +9,7 @@ SCENARIOS = {
     "engine": "adding, changing and firing jobs, against APScheduler",
     "soak": "a million runs, and the slope of memory (some minutes)",
     "triggers": "next fire times, and making triggers, against APScheduler, croniter and cronsim",
+    "imports": "what an import costs, against APScheduler and Flask-APScheduler",
     "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
 }
 """Each is a module of this package, with a function ``main()`` that prints its tables."""

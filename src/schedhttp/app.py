@@ -24,21 +24,6 @@ from schedhttp.views import Reply, Service
 StartResponse = Callable[..., Any]
 
 
-def create_app(scheduler: Scheduler, **settings: Any) -> App:
-    """Return a WSGI app that serves the REST API of *scheduler*.
-
-    It does not start the scheduler: that is up to whoever made it.
-
-    Args:
-        scheduler: Whose API it is.
-        settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
-
-    Raises:
-        InvalidOptionError: if a setting is unknown, or its value makes no sense.
-    """
-    return App(scheduler, Settings.of(api_enabled=True).changed(settings))
-
-
 class App:
     """The REST API of one scheduler, as a WSGI app.
 
