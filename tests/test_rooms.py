@@ -24,6 +24,7 @@ CORE = {
     "planning": 4,
     "stores": 4,
     "executors": 4,
+    "alarms": 4,
     "history": 4,
     "tracker": 5,
     "engine": 6,

@@ -14,6 +14,7 @@ from schedcore.clock import Clock
 from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError
 from schedcore.executors.base import Executor
+from schedcore.forks import tell_in_child
 from schedcore.job import (
     COROUTINE_EXECUTOR,
     UNSET,
@@ -21,11 +22,12 @@ from schedcore.job import (
     Options,
     build_options,
     changed,
+    check_id,
     define,
     is_coroutine_function,
 )
 from schedcore.planning import Backlog, count, due_time
-from schedcore.stores.base import Entry
+from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import moment_us
 from schedcore.triggers.zones import zone_of
@@ -57,9 +59,14 @@ class Drafts:
         self._coroutine_defaults = defaults._replace(executor=COROUTINE_EXECUTOR)
         self._clock = clock
         self._random = random
+        self.after_fork_in_child()
+        tell_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Make up other ids than the parent does."""
+        # Random, then counted: 0.4 us, and uuid4 takes 4 us.
+        self._prefix = os.urandom(12).hex()
         self._counter = itertools.count(1)
-        self._prefix = ""
-        self._pid = 0
 
     def new(
         self,
@@ -75,34 +82,42 @@ class Drafts:
     ) -> Entry:
         """Return the entry of a new job; see :meth:`Scheduler.add_job`."""
         if job_id is None:
-            job_id = self._new_id()
+            job_id = f"{self._prefix}{next(self._counter):08x}"
+        else:
+            check_id(job_id)
         now_us = self._clock.now_us()
         made = triggers.make_trigger(
             "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
         ).bound_to(now_us)
         job = define(job_id, func, made, args, kwargs, name, self._defaults)
-        given = options and {k: value for k, value in options.items() if value is not UNSET}
-        if "executor" not in given and job.func and is_coroutine_function(job.func):
-            job = job._replace(options=self._coroutine_defaults)
-        if given:
-            job = job._replace(options=build_options(job.options, given))
+        coroutine = job.func is not None and is_coroutine_function(job.func)
+        if options or coroutine:
+            given = {k: value for k, value in options.items() if value is not UNSET}
+            base = self._coroutine_defaults if coroutine else self._defaults
+            if coroutine and "executor" in given:
+                base = self._defaults
+            job = job._replace(options=build_options(base, given))
             self.check_executor(job.options.executor)
         return self._place(job, next_run_time, now_us)
 
     def modified(self, entry: Entry, changes: Mapping[str, Any]) -> Entry:
         """Return *entry* with *changes* made; see :meth:`Scheduler.modify_job`."""
-        changes = dict(changes)
-        next_run_time = changes.pop("next_run_time", UNSET)
+        old = entry.job
+        next_run_time = changes.get("next_run_time", UNSET)
+        wanted = {name: value for name, value in changes.items() if name != "next_run_time"}
         now_us = self._clock.now_us()
-        if "trigger" in changes:
-            changes["trigger"] = self._trigger_of(changes["trigger"], entry.job.id).bound_to(now_us)
-        job = changed(entry.job, changes) if changes else entry.job  # moved alone: the very same
-        if job.options is not entry.job.options:
+        same = True
+        if "trigger" in wanted:
+            trigger = self._trigger_of(wanted["trigger"], old.id).bound_to(now_us)
+            same = trigger == old.trigger
+            wanted["trigger"] = old.trigger if same else trigger
+        job = changed(old, wanted) if wanted else old  # moved alone: the very same
+        if job.options is not old.options:
             self.check_executor(job.options.executor)
-        if next_run_time is UNSET:
-            same = job.trigger is entry.job.trigger or job.trigger == entry.job.trigger
-            if same or entry.due_us is None:
-                return Entry(job, entry.fire_us if same else None, entry.due_us)
+        if next_run_time is UNSET and (same or entry.due_us is None):
+            if not same:
+                return make_entry(job, None, None)
+            return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)
         return self._place(job, next_run_time, now_us)
 
     def _trigger_of(self, trigger: object, job_id: str) -> Trigger:
@@ -128,7 +143,7 @@ class Drafts:
     def passed(self, old: Entry, new: Entry | None, now_us: int) -> Backlog | None:
         """Return the fire times that came, and that a change from *old* to *new* left out."""
         first_us, last_us = old.fire_us, now_us
-        if first_us is None or (new is not None and new.fire_us == first_us):
+        if first_us is None:
             return None
         same = new is not None and (
             new.job.trigger is old.job.trigger or new.job.trigger == old.job.trigger
@@ -145,21 +160,18 @@ class Drafts:
 
     def _place(self, job: Job, next_run_time: Any, now_us: int) -> Entry:
         """Return *job* in its place: at the time given, or else at the trigger's first one."""
-        if next_run_time is None:
-            return Entry(job, None, None)
-        if next_run_time is not UNSET:
-            at_us = moment_us("next_run_time", next_run_time, self._zone)
-            return Entry(job, at_us, at_us)
-        fire_us = job.trigger.first_us(now_us)
-        if fire_us is None:
-            raise InvalidTriggerError(
-                "trigger", job.trigger, "a trigger that has a fire time left, now or later"
-            )
-        return Entry(job, fire_us, due_time(fire_us, job.trigger.jitter_us, self._random))
-
-    def _new_id(self) -> str:
-        """Return an id that no other process makes: random, then counted (0.4 us; uuid4: 4 us)."""
-        if self._pid != os.getpid():  # a fork shares the prefix, and must not
-            self._pid = os.getpid()
-            self._prefix = os.urandom(12).hex()
-        return f"{self._prefix}{next(self._counter):08x}"
+        due_us: int | None
+        if next_run_time is UNSET:
+            trigger = job.trigger
+            fire_us = trigger.first_us(now_us)
+            if fire_us is None:
+                raise InvalidTriggerError(
+                    "trigger", trigger, "a trigger that has a fire time left, now or later"
+                )
+            jitter_us = trigger.jitter_us
+            due_us = due_time(fire_us, jitter_us, self._random) if jitter_us else fire_us
+        elif next_run_time is None:
+            fire_us = due_us = None
+        else:
+            fire_us = due_us = moment_us("next_run_time", next_run_time, self._zone)
+        return make_entry(job, fire_us, due_us)

@@ -22,7 +22,7 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Plan, due_time, plan
 from schedcore.run import Outcome, Run
-from schedcore.stores.base import Entry, Store, Swap
+from schedcore.stores.base import Entry, Store, Swap, make_entry
 from schedcore.tracker import Tracker
 
 log = GuardedLogger(__name__)
@@ -196,7 +196,7 @@ class Engine:
         now_us: int,
     ) -> None:
         """Let in and submit the runs of the jobs that were settled."""
-        submissions: dict[str, list[Run]] = {}
+        due: list[tuple[Job, Sequence[int]]] = []
         ended: list[str] = []
         for (old, new), (_, planned), done in zip(changes, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
@@ -205,13 +205,17 @@ class Engine:
             job = old.job if new is None else new.job
             if new is None:
                 ended.append(job.id)
-            try:
-                runs = self._account(job, planned, now_us)
-            except BaseException as error:  # noqa: BLE001 — the others in hand must go on
-                log.error("job %r: its runs could not be let in", job.id, error=error)
-                continue
-            if runs:
-                submissions.setdefault(job.options.executor, []).extend(runs)
+            if planned.missed is not None or planned.coalesced is not None:
+                self._pass_over(job, planned, now_us)
+            if planned.runs:
+                due.append((job, planned.runs))
+        submissions: dict[str, list[Run]] = {}
+        for run in self._tracker.admit(due):
+            name = run.job.options.executor
+            if name in submissions:
+                submissions[name].append(run)
+            else:
+                submissions[name] = [run]
         for name, together in submissions.items():
             self._tracker.submit(name, together)
         for job_id in ended:
@@ -228,27 +232,32 @@ class Engine:
 
     def _decide(self, entry: Entry, now_us: int) -> tuple[Entry | None, Plan | None]:
         """Return what is to stand in the store from now on, and the plan, if there is one."""
-        job, fire_us = entry.job, entry.fire_us
+        job, fire_us, due_us, _, judged_us, _ = entry
         assert fire_us is not None
-        assert entry.due_us is not None
-        judged_us = now_us if entry.judged_us is None else entry.judged_us
-        if not job.options.coalesce and self._tracker.is_working_off(job.id):
-            return entry._replace(due_us=now_us + HOLD_US, judged_us=judged_us), None
+        assert due_us is not None
+        options = job.options
+        if not options.coalesce and self._tracker.is_working_off(job.id):
+            held_since = now_us if judged_us is None else judged_us
+            return entry._replace(due_us=now_us + HOLD_US, judged_us=held_since), None
         try:
-            job = self.ready(job)
-            jitter_us = job.trigger.jitter_us
-            shift_us = min(entry.due_us - fire_us, jitter_us)
-            planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, judged_us - shift_us)
+            if job.func is None or options.executor not in self._executors:
+                job = self.ready(job)
+            trigger = job.trigger
+            jitter_us = trigger.jitter_us
+            shift_us = min(due_us - fire_us, jitter_us) if jitter_us else 0
+            at_us = (now_us if judged_us is None else judged_us) - shift_us
+            planned = plan(trigger, options.coalesce, job.grace_us, fire_us, at_us)
         except BaseException as error:  # noqa: BLE001 — whatever a trigger raises, its job pays
             return self._park(entry, now_us, error), None
+        next_us = planned.next_us
         if shift_us:
             planned = planned._replace(runs=tuple(t + shift_us for t in planned.runs))
-        next_us = planned.next_us
         if next_us is None:
             return None, planned
-        if next_us <= judged_us - shift_us:  # the next portion of a backlog
-            return Entry(job, next_us, next_us, judged_us=judged_us), planned
-        return Entry(job, next_us, due_time(next_us, jitter_us, self._random)), planned
+        if next_us <= at_us:  # the next portion of a backlog
+            return make_entry(job, next_us, next_us, at_us + shift_us), planned
+        due_us = due_time(next_us, jitter_us, self._random) if jitter_us else next_us
+        return make_entry(job, next_us, due_us), planned
 
     def _park(self, entry: Entry, now_us: int, error: BaseException) -> Entry:
         """Return *entry* marked broken, to be tried again later with its fire time kept."""
@@ -263,13 +272,15 @@ class Engine:
             )
         return entry._replace(due_us=now_us + RETRY_BROKEN_US, broken=reason)
 
-    def _account(self, job: Job, planned: Plan, now_us: int) -> list[Run]:
-        """Record the fire times that do not run, and let in those that do."""
-        if planned.missed is not None:
-            self._tracker.pass_over(job, Outcome.MISSED, planned.missed, now_us)
-        if planned.coalesced is not None:
-            self._tracker.pass_over(job, Outcome.COALESCED, planned.coalesced, now_us)
-        return self._tracker.admit(job, planned.runs) if planned.runs else []
+    def _pass_over(self, job: Job, planned: Plan, now_us: int) -> None:
+        """Record the fire times that do not run."""
+        try:
+            if planned.missed is not None:
+                self._tracker.pass_over(job, Outcome.MISSED, planned.missed, now_us)
+            if planned.coalesced is not None:
+                self._tracker.pass_over(job, Outcome.COALESCED, planned.coalesced, now_us)
+        except BaseException as error:  # noqa: BLE001 — the others in hand must go on
+            log.error("job %r: its fire times could not be recorded", job.id, error=error)
 
     def _ended(self, job_id: str) -> None:
         """Note that a job had its last fire time, unless there is another with its id by now."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.drafts import Drafts
-from schedcore.errors import InvalidOptionError
+from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.events import (
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
@@ -24,7 +24,7 @@ from schedcore.job import OPTION_NAMES, UNSET, Unset
 from schedcore.logs import GuardedLogger
 from schedcore.retry import Retry
 from schedcore.run import Outcome
-from schedcore.stores.base import Entry, Store
+from schedcore.stores.base import Entry, Store, make_entry
 from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
 
@@ -152,6 +152,36 @@ class JobBook:
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
+    def add_jobs(
+        self, jobs: Iterable[Mapping[str, Any]], replace_existing: bool = False
+    ) -> list[JobHandle]:
+        """Add many jobs: all of them or, after an error, none.
+
+        Args:
+            jobs: For each, the arguments of :meth:`add_job` by name, as in
+                ``{"func": report, "trigger": "cron", "hour": 6, "id": "report"}``.
+            replace_existing: Whether to replace jobs that have these ids.
+
+        Raises:
+            ConflictingIdError: if there is a job with one of the ids and *replace_existing* is
+                false, or two of *jobs* have the same.
+            InvalidOptionError: as :meth:`add_job` does.
+        """
+        entries = [self._drafted(job) for job in jobs]
+        ids = [entry.job.id for entry in entries]
+        replaced = [self._find(job_id) for job_id in ids] if replace_existing else []
+        self._store.add(entries, replace_existing)
+        for entry in entries:
+            self._tracker.job_added(entry.job.id)
+        for old, entry in zip(replaced, entries, strict=False):
+            if old is not None:
+                self._account(old, entry)
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            for job_id in ids:
+                self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
+        return [JobHandle(self, entry) for entry in entries]
+
     def draft_job(
         self,
         func: Callable[..., Any] | str,
@@ -168,14 +198,7 @@ class JobBook:
         Raises:
             InvalidOptionError: as :meth:`add_job` does.
         """
-        own = {name: options.pop(name, UNSET) for name in OPTION_NAMES}
-        next_run_time = options.pop("next_run_time", UNSET)
-        args, kwargs, job_id, name = (
-            options.pop(n, None) for n in ("args", "kwargs", "id", "name")
-        )
-        return self._drafts.new(
-            func, trigger, options, job_id, next_run_time, own, args, kwargs, name
-        )
+        return self._drafted({"func": func, "trigger": trigger, **options})
 
     def scheduled_job(
         self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
@@ -215,8 +238,10 @@ class JobBook:
 
     def get_job(self, job_id: str) -> JobHandle | None:
         """Return the job with this id, or None."""
-        entry = self._find(job_id)
-        return None if entry is None else JobHandle(self, entry)
+        try:
+            return JobHandle(self, self._store.get(job_id))
+        except JobLookupError:
+            return None
 
     def get_jobs(self) -> list[JobHandle]:
         """Return all jobs: the earliest due first, paused ones last."""
@@ -300,7 +325,7 @@ class JobBook:
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        entry = self._change(job_id, lambda old: old._replace(due_us=None, judged_us=None))
+        entry = self._change(job_id, _paused)
         self._tracker.drop_waiting(job_id, Outcome.PAUSED)
         return JobHandle(self, entry)
 
@@ -335,6 +360,27 @@ class JobBook:
 
     # Inside
 
+    def _drafted(self, given: Mapping[str, Any]) -> Entry:
+        """Return the entry that arguments of :meth:`add_job` by name describe."""
+        rest = dict(given)
+        take = rest.pop
+        if "func" not in rest:
+            raise InvalidOptionError("jobs", rest, 'a "func" in each job')
+        own = _NO_OPTIONS
+        if not OPTION_NAMES.isdisjoint(rest):
+            own = {name: take(name) for name in OPTION_NAMES.intersection(rest)}
+        return self._drafts.new(
+            take("func"),
+            take("trigger", None),
+            rest,  # what the others leave are the trigger's
+            take("id", None),
+            take("next_run_time", UNSET),
+            own,
+            take("args", None),
+            take("kwargs", None),
+            take("name", None),
+        )
+
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         """Put a changed entry in place of the one read, and begin anew if it changed meanwhile."""
         while True:
@@ -350,7 +396,12 @@ class JobBook:
 
     def _account(self, old: Entry, new: Entry | None) -> None:
         """Record the fire times that came, and that a change took out of the schedule."""
+        first_us = old.fire_us
+        if first_us is None or (new is not None and new.fire_us == first_us):
+            return
         now_us = self._clock.now_us()
+        if now_us < first_us:
+            return
         try:
             passed = self._drafts.passed(old, new, now_us)
         except BaseException as error:  # noqa: BLE001 — the change is made, whatever a trigger says
@@ -363,9 +414,13 @@ class JobBook:
     def _find(self, job_id: str) -> Entry | None:
         try:
             return self._store.get(job_id)
-        except LookupError:
+        except JobLookupError:
             return None
 
     def _tell(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
+
+
+def _paused(entry: Entry) -> Entry:
+    return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from schedcore import DateTrigger, Run, ThreadPool, current_run
+from schedcore.clock import passing_us
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
@@ -23,10 +24,12 @@ class Reports:
         self._changed = threading.Condition()
 
     def begin(self, run):
+        run.started_us = passing_us()
         self.begun.append(run.id)
         return not self.refuse
 
     def end(self, run, value, error):
+        run.ended_us = passing_us()
         with self._changed:
             self.ended.append((run.id, value, error))
             self._changed.notify_all()
@@ -165,6 +168,67 @@ def test_a_long_run_does_not_delay_short_ones_of_the_same_batch():
     release.set()
     reports.wait_for(50)
     pool.shutdown(10)
+
+
+def test_a_function_that_was_brief_and_now_is_not_holds_nobody_up():
+    """Brief runs are left to one thread; another takes over where one of them is not brief."""
+    pool = ThreadPool(max_workers=3)
+    release, blocked, reports = threading.Event(), threading.Event(), Reports()
+    block = [False]
+
+    def mostly_brief():
+        if block[0]:
+            block[0] = False
+            blocked.set()
+            assert release.wait(20)
+
+    for n in range(0, 300, 30):
+        pool.submit([run_of(mostly_brief, n + k) for k in range(30)], reports)
+        reports.wait_for(n + 30)
+    block[0] = True
+    pool.submit([run_of(mostly_brief, n) for n in range(300, 400)], reports)
+    reports.wait_for(399)
+    assert blocked.is_set()
+    release.set()
+    reports.wait_for(400)
+    pool.shutdown(10)
+
+
+def test_runs_that_are_not_brief_any_more_come_to_use_all_threads():
+    pool = ThreadPool(max_workers=4)
+    together, reports = threading.Barrier(4), Reports()
+    meet = [False]
+
+    def sometimes_meets():
+        if meet[0]:
+            together.wait(20)
+
+    pool.submit([run_of(sometimes_meets, n) for n in range(100)], reports)
+    reports.wait_for(100)
+    meet[0] = True
+    pool.submit([run_of(sometimes_meets, n) for n in range(100, 140)], reports)
+    assert all(error is None for _, _, error in reports.wait_for(140))
+    pool.shutdown(10)
+
+
+def test_brief_runs_are_left_to_few_threads():
+    pool = ThreadPool(max_workers=10)
+    reports = Reports()
+    for n in range(0, 2_000, 100):
+        pool.submit([run_of(threading.get_ident, n + k) for k in range(100)], reports)
+        reports.wait_for(n + 100)
+    late = [thread for number, thread, _ in reports.ended if number >= 1_000]
+    assert len(set(late)) <= 3
+    pool.shutdown(10)
+
+
+def test_a_pool_whose_threads_stepped_back_shuts_down():
+    pool = ThreadPool(max_workers=10)
+    reports = Reports()
+    for n in range(0, 1_000, 100):
+        pool.submit([run_of(lambda: None, n + k) for k in range(100)], reports)
+    pool.shutdown(20)
+    assert len(reports.ended) == 1_000
 
 
 def test_a_full_queue_sheds_what_is_too_much():

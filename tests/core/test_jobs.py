@@ -9,6 +9,7 @@ import pytest
 
 from schedcore import (
     EVENT_JOB_ADDED,
+    EVENT_JOB_EXECUTED,
     EVENT_JOB_MODIFIED,
     EVENT_JOB_REMOVED,
     ConflictingIdError,
@@ -41,6 +42,69 @@ def nothing(*args, **kwargs):
 
 
 # Adding
+
+
+def test_many_jobs_are_added_at_once(scheduler):
+    told = []
+    scheduler.add_listener(told.append, EVENT_JOB_ADDED)
+    first, second, third = scheduler.add_jobs(
+        [
+            {"func": nothing, "trigger": "cron", "hour": 3, "id": "a", "name": "A", "args": [1]},
+            {"func": nothing, "trigger": {"trigger": "interval", "seconds": 5}, "coalesce": False},
+            {"func": nothing, "trigger": "interval", "hours": 1, "next_run_time": None, "id": "p"},
+        ]
+    )
+    assert (first.name, first.args, first.next_run_time) == ("A", (1,), at("03:00"))
+    assert second.coalesce is False
+    assert third.next_run_time is None
+    assert {job.id for job in scheduler.get_jobs()} == {"a", second.id, "p"}
+    assert [event.job_id for event in told] == ["a", second.id, "p"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"func": nothing, "id": "taken"}, ConflictingIdError),
+        ({"func": nothing, "id": "new"}, ConflictingIdError),  # twice in one call
+        ({"func": nothing, "trigger": "interval", "seconds": -1}, InvalidTriggerError),
+        ({"func": nothing, "trigger": "interval", "seconds": 5, "sconds": 1}, InvalidTriggerError),
+        ({"func": nothing, "coalesce": "x"}, InvalidOptionError),
+        ({"func": nothing, "args": [1], "id": ""}, InvalidOptionError),
+        ({"trigger": "interval", "seconds": 5}, InvalidOptionError),
+    ],
+)
+def test_of_many_jobs_all_are_added_or_none(scheduler, bad, error):
+    scheduler.add_job(nothing, "interval", hours=1, id="taken")
+    told = []
+    scheduler.add_listener(told.append)
+    with pytest.raises(error):
+        scheduler.add_jobs([{"func": nothing, "trigger": "cron", "id": "new"}, bad])
+    assert [job.id for job in scheduler.get_jobs()] == ["taken"]
+    assert told == []
+
+
+def test_many_jobs_replace_those_with_their_ids_if_that_is_asked(scheduler):
+    scheduler.add_job(nothing, "interval", hours=1, id="a")
+    scheduler.add_job(nothing, "interval", hours=2, id="b")
+    jobs = [{"func": nothing, "trigger": "interval", "minutes": 1, "id": name} for name in "abc"]
+    scheduler.add_jobs(jobs, replace_existing=True)
+    assert [(j.id, j.next_run_time) for j in scheduler.get_jobs()] == [
+        (name, at("00:01")) for name in "abc"
+    ]
+
+
+def test_no_jobs_at_all_are_added_as_well(scheduler):
+    assert scheduler.add_jobs([]) == []
+
+
+def test_a_job_among_many_that_are_added_wakes_the_loop(heard):
+    scheduler = Scheduler(timezone="UTC")
+    scheduler.start()
+    ran = heard(scheduler, EVENT_JOB_EXECUTED, 2)
+    scheduler.add_jobs([{"func": nothing}, {"func": nothing, "next_run_time": None}])
+    scheduler.add_jobs([{"func": nothing}])
+    ran()
+    scheduler.shutdown()
 
 
 def test_a_trigger_by_name_counts_from_the_moment_of_adding(scheduler):

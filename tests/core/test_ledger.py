@@ -48,35 +48,6 @@ def outcomes(scheduler, job_id=None):
     return [record.outcome for record in scheduler.history(job_id)]
 
 
-class Gate:
-    """A job that says when it is under way, and goes on when it is let."""
-
-    def __init__(self):
-        self.begun, self._open = threading.Semaphore(0), threading.Event()
-
-    def __call__(self):
-        self.begun.release()
-        assert self._open.wait(SOON)
-
-    def wait(self):
-        assert self.begun.acquire(timeout=SOON)
-
-    def open(self):
-        self._open.set()
-
-
-def ended(scheduler, mask, count=1):
-    """Return a function that waits until *count* events of *mask* have come."""
-    semaphore = threading.Semaphore(0)
-    scheduler.add_listener(lambda event: semaphore.release(), mask)
-
-    def wait():
-        for _ in range(count):
-            assert semaphore.acquire(timeout=SOON)
-
-    return wait
-
-
 # What a record holds
 
 
@@ -325,11 +296,10 @@ def test_a_backlog_of_any_length_is_worked_off_whole(virtual_scheduler, manual_c
     assert virtual_scheduler.counts("j") == {Outcome.EXECUTED: 1_294}
 
 
-def test_skipped_at_max_instances(started):
-    gate = Gate()
+def test_skipped_at_max_instances(started, gate, heard):
     job = started.add_job(gate, id="job")
     gate.wait()
-    told = ended(started, EVENT_JOB_MAX_INSTANCES)
+    told = heard(started, EVENT_JOB_MAX_INSTANCES)
     started.add_job(gate, "interval", hours=1, id="job", next_run_time=START)
     told()
     assert outcomes(started, "job") == [Outcome.SKIPPED]
@@ -337,8 +307,7 @@ def test_skipped_at_max_instances(started):
     assert job.id == "job"
 
 
-def test_overlap_queue_lets_one_wait(virtual_scheduler, manual_clock):
-    gate = Gate()
+def test_overlap_queue_lets_one_wait(virtual_scheduler, manual_clock, gate):
     virtual_scheduler.add_job(gate, "interval", minutes=1, id="job", overlap="queue")
     for _ in range(4):
         manual_clock.advance(60)
@@ -351,15 +320,15 @@ def test_overlap_queue_lets_one_wait(virtual_scheduler, manual_clock):
     assert virtual_scheduler.counts() == {Outcome.SKIPPED: 2, Outcome.EXECUTED: 2}
 
 
-def test_overlap_cancel_gives_up_the_one_under_way(started):
-    gate, seen = Gate(), []
+def test_overlap_cancel_gives_up_the_one_under_way(started, gate, heard):
+    seen = []
 
     def job():
         gate()
         seen.append(current_run().cancelled)
 
-    cancelled = ended(started, EVENT_JOB_CANCELLED)
-    done = ended(started, EVENT_JOB_EXECUTED)
+    cancelled = heard(started, EVENT_JOB_CANCELLED)
+    done = heard(started, EVENT_JOB_EXECUTED)
     handle = started.add_job(
         job, "interval", hours=1, id="job", overlap="cancel", next_run_time=START
     )
@@ -374,13 +343,12 @@ def test_overlap_cancel_gives_up_the_one_under_way(started):
     assert sorted(seen)[:1] == [False]
 
 
-def test_shed_by_a_full_queue():
+def test_shed_by_a_full_queue(gate, heard):
     scheduler = Scheduler(executors={"default": ThreadPool(1, max_queue=1)}, timezone="UTC")
-    gate = Gate()
     scheduler.add_job(gate)
     scheduler.start()
     gate.wait()
-    told = ended(scheduler, EVENT_JOB_MISSED, count=3)
+    told = heard(scheduler, EVENT_JOB_MISSED, count=3)
     scheduler.pause()
     for n in range(4):
         scheduler.add_job(print, id=f"j{n}")
@@ -391,10 +359,9 @@ def test_shed_by_a_full_queue():
     assert scheduler.counts() == {Outcome.EXECUTED: 2, Outcome.SHED: 3}
 
 
-def test_cancelling_a_run_that_waits_and_one_under_way():
+def test_cancelling_a_run_that_waits_and_one_under_way(gate, heard):
     scheduler = Scheduler(executors={"default": ThreadPool(1)}, timezone="UTC")
-    gate = Gate()
-    submitted = ended(scheduler, EVENT_JOB_SUBMITTED, count=2)
+    submitted = heard(scheduler, EVENT_JOB_SUBMITTED, count=2)
     scheduler.add_job(gate, id="under way")
     scheduler.start()
     gate.wait()
@@ -414,7 +381,7 @@ def test_cancelling_a_run_that_waits_and_one_under_way():
     assert scheduler.counts() == {Outcome.CANCELLED: 2}
 
 
-def test_a_process_that_dies_loses_its_run():
+def test_a_process_that_dies_loses_its_run(heard):
     import os
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -423,7 +390,7 @@ def test_a_process_that_dies_loses_its_run():
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         scheduler = Scheduler(executors={"default": FuturesAdapter(pool)}, timezone="UTC")
-        told = ended(scheduler, EVENT_JOB_ERROR)
+        told = heard(scheduler, EVENT_JOB_ERROR)
         scheduler.add_job(os._exit, args=[1], id="dies")
         scheduler.start()
         told()
@@ -505,10 +472,10 @@ def test_a_job_that_is_between_two_attempts_keeps_its_place(virtual_scheduler):
     assert virtual_scheduler.counts("job") == {Outcome.SKIPPED: 2, Outcome.FAILED: 1}
 
 
-def test_a_run_that_takes_too_long_is_given_up_and_its_place_is_free():
+def test_a_run_that_takes_too_long_is_given_up_and_its_place_is_free(gate, heard):
     clock = ManualClock()
     scheduler = Scheduler(clock=clock, timezone="UTC", executors={"default": ThreadPool(1)})
-    gate, noticed, told_itself = Gate(), [], threading.Event()
+    noticed, told_itself = [], threading.Event()
 
     def job():
         run = current_run()
@@ -516,8 +483,8 @@ def test_a_run_that_takes_too_long_is_given_up_and_its_place_is_free():
         noticed.append(run.cancelled)
         told_itself.set()
 
-    told = ended(scheduler, EVENT_JOB_ERROR)
-    done = ended(scheduler, EVENT_JOB_EXECUTED)
+    told = heard(scheduler, EVENT_JOB_ERROR)
+    done = heard(scheduler, EVENT_JOB_EXECUTED)
     scheduler.add_job(job, id="hangs", timeout=30)
     scheduler.start()
     gate.wait()
@@ -537,10 +504,9 @@ def test_a_run_that_takes_too_long_is_given_up_and_its_place_is_free():
     assert scheduler.counts() == {Outcome.TIMED_OUT: 1, Outcome.EXECUTED: 1}
 
 
-def test_a_run_that_ends_in_time_is_not_given_up(virtual_scheduler, manual_clock):
-    gate = Gate()
+def test_a_run_that_ends_in_time_is_not_given_up(virtual_scheduler, manual_clock, gate, heard):
     virtual_scheduler.add_job(gate, id="quick", timeout=30)
-    done = ended(virtual_scheduler, EVENT_JOB_EXECUTED)
+    done = heard(virtual_scheduler, EVENT_JOB_EXECUTED)
     virtual_scheduler._engine.step(manual_clock.now_us())
     gate.wait()
     manual_clock.advance(29)
@@ -569,10 +535,10 @@ def test_the_current_run_tells_about_itself(virtual_scheduler, manual_clock):
 # Overload
 
 
-def test_thirty_runs_on_ten_threads_all_run(started):
+def test_thirty_runs_on_ten_threads_all_run(started, heard):
     """The pool is full for a while; lateness was judged when they fell due."""
     gate = threading.Barrier(10)
-    done = ended(started, EVENT_JOB_EXECUTED, count=30)
+    done = heard(started, EVENT_JOB_EXECUTED, count=30)
     started.pause()
     for _ in range(30):
         started.add_job(lambda: gate.wait(SOON), misfire_grace_time=1)
@@ -604,10 +570,10 @@ def _nothing():
     return None
 
 
-def test_all_events_can_be_heard(started):
+def test_all_events_can_be_heard(started, heard):
     codes = set()
     started.add_listener(lambda event: codes.add(event.code), EVENT_ALL)
-    both = ended(started, EVENT_JOB_EXECUTED | EVENT_JOB_SUBMITTED, count=2)
+    both = heard(started, EVENT_JOB_EXECUTED | EVENT_JOB_SUBMITTED, count=2)
     started.add_job(_nothing)
     both()
     assert {EVENT_JOB_SUBMITTED, EVENT_JOB_EXECUTED} <= codes

@@ -17,6 +17,13 @@ from schedcore.run import Run
 log = GuardedLogger(__name__)
 
 
+BRIEF_US = 1_000
+"""A function that took less, the last time, is not expected to hold others up."""
+WATCH_S = 0.005
+"""If it does all the same, another thread takes over within this time."""
+_MOST_BRIEF = 10_000
+
+
 class _Worker(Waker):
     """One thread, asleep when there is nothing to do."""
 
@@ -39,6 +46,11 @@ class _Crew:
         self.workers: list[_Worker] = []
         self.abandoned = 0
         self.closing = False
+        # The thread that works off a queue of brief runs, the one that watches it, and how many
+        # runs were taken.  (Of two that count at once, one may be lost: it is looked at again.)
+        self.leader: _Worker | None = None
+        self.deputy: _Worker | None = None
+        self.taken = 0
 
 
 class ThreadPool:
@@ -47,6 +59,9 @@ class ThreadPool:
     A thread is started only when work waits and no thread is idle, and then kept.
     One that takes a run while more wait first wakes (or starts) the next, so that a long run holds
     nobody up, and a batch costs its submitter one wake-up however large it is.
+    A run whose function took less than a millisecond the last time wakes nobody: threads that
+    contend for the interpreter make brief runs slower.  One other thread watches then, and takes
+    over if the function is not brief this time, within 5 ms.
 
     Args:
         max_workers: How many runs may be under way at once, 1 or more.
@@ -73,6 +88,8 @@ class ThreadPool:
         self._lock = threading.Lock()
         self._crew = _Crew()
         self._closing: list[_Crew] = []
+        # Functions by identity, which keeps nothing alive; a wrong hint costs 5 ms at most.
+        self._brief: set[int] = set()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once.
@@ -166,13 +183,17 @@ class ThreadPool:
 
     def _rouse(self, crew: _Crew) -> None:
         """Get one more thread to look at the queue, if there is one or one may be started."""
-        try:
-            crew.idle.pop().wake()
-        except IndexError:
-            if len(crew.workers) < self.max_workers:
-                self._start_worker(crew)
+        if crew.idle:
+            try:
+                crew.idle.pop().wake()
+            except IndexError:  # another one was quicker
+                pass
+            else:
+                return
+        if len(crew.workers) < self.max_workers:
+            self._start_worker(crew)
 
-    def _start_worker(self, crew: _Crew) -> None:
+    def _start_worker(self, crew: _Crew, as_deputy: bool = False) -> None:
         with self._lock:
             if len(crew.workers) >= self.max_workers:
                 return
@@ -183,9 +204,13 @@ class ThreadPool:
                 name=f"{self._name}-{next(self._numbers)}",
                 daemon=True,
             )
+            if as_deputy:
+                crew.deputy = worker
             try:
                 worker.thread.start()
             except RuntimeError:  # the system has no more threads: the ones there are must do
+                if as_deputy:
+                    crew.deputy = None
                 if not crew.workers:
                     raise
                 return
@@ -193,6 +218,8 @@ class ThreadPool:
 
     def _work(self, crew: _Crew, me: _Worker) -> None:
         while not me.abandoned:
+            if crew.deputy is me:
+                self._watch(crew, me)
             try:
                 run, reporter = crew.queue.popleft()
             except IndexError:
@@ -201,16 +228,77 @@ class ThreadPool:
                 _sleep(crew, me)
                 continue
             me.run = run
+            crew.taken += 1
             if crew.queue:
-                self._rouse(crew)
+                self._see_to_the_rest(crew, me, run)
+            elif crew.leader is me:
+                crew.leader = None
             perform(run, reporter)
             me.run = None
+            brief = self._was_brief(run)
             del run, reporter  # an idle thread keeps nothing alive
+            if brief and crew.queue:
+                self._step_back(crew, me)
         crew.abandoned -= 1
+
+    def _see_to_the_rest(self, crew: _Crew, me: _Worker, run: Run) -> None:
+        """Before *run* is called, see to it that what waits behind it will not wait for it."""
+        if id(run.job.func) not in self._brief:
+            if crew.leader is me:
+                crew.leader = None
+            self._rouse(crew)
+        elif crew.deputy is None:
+            with self._lock:
+                deputy = None
+                if crew.deputy is None and crew.idle:
+                    deputy = crew.deputy = crew.idle.pop()
+            if deputy is not None:
+                deputy.wake()
+            elif crew.deputy is None and len(crew.workers) < self.max_workers:
+                self._start_worker(crew, as_deputy=True)
+
+    def _was_brief(self, run: Run) -> bool:
+        """Tell whether a run was brief, and remember it of its function."""
+        function = id(run.job.func)
+        started_us, ended_us = run.started_us, run.ended_us
+        if started_us is None or ended_us is None or ended_us - started_us > BRIEF_US:
+            self._brief.discard(function)
+            return False
+        if function not in self._brief:
+            if len(self._brief) >= _MOST_BRIEF:
+                self._brief.clear()
+            self._brief.add(function)
+        return True
+
+    def _step_back(self, crew: _Crew, me: _Worker) -> None:
+        """Leave a queue of brief runs to one thread, and one that watches it."""
+        with self._lock:
+            if crew.closing:
+                return
+            if crew.leader is None:
+                crew.leader = me
+            if crew.leader is me:
+                return
+            if crew.deputy is None:
+                crew.deputy = me
+                return
+            crew.idle.append(me)
+        me.sleep()
+
+    def _watch(self, crew: _Crew, me: _Worker) -> None:
+        """Look on for as long as runs are taken; return when one is held up, or none waits."""
+        seen = -1
+        while crew.queue and crew.taken != seen and not crew.closing:
+            seen = crew.taken
+            me.sleep(WATCH_S)
+        # What comes after the last look is this thread's to do: it looks at the queue next.
+        crew.leader = crew.deputy = None
 
 
 def _sleep(crew: _Crew, me: _Worker) -> None:
     """Sleep until there is work, or the crew is closing."""
+    if crew.leader is me:
+        crew.leader = None
     crew.idle.append(me)
     if crew.queue or crew.closing:
         # Something came between the look at the queue and getting listed.

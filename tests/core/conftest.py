@@ -1,0 +1,48 @@
+"""Jobs that wait until a test lets them go on, and events that a test waits for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+SOON = 20
+
+
+class Gate:
+    """A job that says when it is under way, and goes on when it is let."""
+
+    def __init__(self):
+        self.begun, self._open = threading.Semaphore(0), threading.Event()
+
+    def __call__(self):
+        self.begun.release()
+        assert self._open.wait(SOON)
+
+    def wait(self):
+        assert self.begun.acquire(timeout=SOON)
+
+    def open(self):
+        self._open.set()
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+@pytest.fixture
+def heard():
+    """Return what gives a function that waits until *count* events of *mask* have come."""
+
+    def listen(scheduler, mask, count=1):
+        semaphore = threading.Semaphore(0)
+        scheduler.add_listener(lambda event: semaphore.release(), mask)
+
+        def wait():
+            for _ in range(count):
+                assert semaphore.acquire(timeout=SOON)
+
+        return wait
+
+    return listen
