@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import tzinfo
+from itertools import compress, count
 from operator import is_, itemgetter
 from typing import Final, NamedTuple
 
@@ -58,8 +59,8 @@ class _Listing(NamedTuple):
     running: frozenset[str]
     entries: list[Entry]
     heads: list[_Head]
-    tails: list[bytes]
-    """As if no job was under way."""
+    parts: list[bytes]
+    """Of each job the head's text and the tail, as if no job was under way."""
     body: bytes
 
 
@@ -113,20 +114,20 @@ class KeptJobs:
             return kept.body
         # A copy, of immutable values: what is shown is one state of the store, whatever changes.
         entries = self._scheduler.entries()
-        heads, tails = self._anew(entries, kept)
-        body = _array(heads, self._with_running(entries, tails, running))
-        self._listing = _Listing(version, running, entries, heads, tails, body)
+        heads, parts = self._anew(entries, kept)
+        body = _array(_with_running(entries, parts, running))
+        self._listing = _Listing(version, running, entries, heads, parts, body)
         return body
 
     def some(self, entries: Sequence[Entry], running: frozenset[str]) -> bytes:
         """Return the JSON of these jobs, in this order, while those in *running* are under way."""
-        heads = self._heads_of(entries)
-        return _array(heads, self._with_running(entries, self._tails(entries, heads), running))
+        parts = self._parts(entries, self._heads_of(entries))
+        return _array(_with_running(entries, parts, running))
 
     def _anew(self, entries: list[Entry], kept: _Listing) -> tuple[list[_Head], list[bytes]]:
-        """Return the heads and tails of all jobs, those that are still the same from *kept*."""
+        """Return the heads and parts of all jobs, those that are still the same from *kept*."""
         heads: list[_Head] = []
-        tails: list[bytes] = []
+        parts: list[bytes] = []
 
         def write_until(end: int) -> None:
             begin = len(heads)
@@ -137,15 +138,21 @@ class KeptJobs:
                     map(is_, map(_job_of, changed), map(_job_of, before))
                 )
                 written = before if moved else self._heads_of(changed)
-                tails.extend(self._tails(changed, written))
+                parts.extend(self._parts(changed, written))
                 heads.extend(written)
 
         for run in same_runs(entries, kept.entries, _MOST_DIFFERENCES):
             write_until(run.new_at)
             heads += kept.heads[run.old_at : run.old_at + run.length]
-            tails += kept.tails[run.old_at : run.old_at + run.length]
+            parts += kept.parts[2 * run.old_at : 2 * (run.old_at + run.length)]
         write_until(len(entries))
-        return heads, tails
+        return heads, parts
+
+    def _parts(self, entries: Sequence[Entry], heads: Sequence[_Head]) -> list[bytes]:
+        parts = [b""] * (2 * len(heads))
+        parts[0::2] = map(_text_of, heads)
+        parts[1::2] = self._tails(entries, heads)
+        return parts
 
     def _heads_of(self, entries: Sequence[Entry]) -> list[_Head]:
         # All but the new ones are found without a line of Python run for each: 0.15 us.
@@ -214,16 +221,6 @@ class KeptJobs:
         found = self._seconds[at_us] = text.encode("ascii")
         return found
 
-    def _with_running(
-        self, entries: Sequence[Entry], tails: list[bytes], running: frozenset[str]
-    ) -> list[bytes]:
-        if not running:
-            return tails
-        return [
-            _tail(entry, True) if entry.job.id in running else tail
-            for entry, tail in zip(entries, tails, strict=True)
-        ]
-
     def _minute(self, begin_us: int, zone: tzinfo) -> tuple[bytes, bytes] | None:
         """Return what stands before and after the seconds of a due time in this minute.
 
@@ -251,16 +248,29 @@ def _tail(entry: Entry, running: bool) -> bytes:
     return b"," + codec.dump(codec.place_to_dict(entry, running))[1:]
 
 
-def _array(heads: Sequence[_Head], tails: Sequence[bytes]) -> bytes:
+def _with_running(
+    entries: Sequence[Entry], parts: list[bytes], running: frozenset[str]
+) -> list[bytes]:
+    if not running:
+        return parts
+    shown = parts[:]
+    ids = map(_id_of, map(_job_of, entries))
+    for place in compress(count(), map(running.__contains__, ids)):
+        shown[2 * place + 1] = _tail(entries[place], True)
+    return shown
+
+
+def _array(parts: list[bytes]) -> bytes:
     """Return a JSON array; in one go, since each copy of 3 MB takes 1 ms."""
-    if not heads:
+    if not parts:
         return b"[]"
-    parts = [b""] * (2 * len(heads))
-    parts[0::2] = map(_text_of, heads)
-    parts[1::2] = tails
-    parts[0] = b"[" + parts[0][1:]
+    # Not by way of a slice: a copy of 20,000 parts counts.
+    first, parts[0] = parts[0], b"[" + parts[0][1:]
     parts.append(b"]")
-    return b"".join(parts)
+    body = b"".join(parts)
+    parts[0] = first
+    parts.pop()
+    return body
 
 
 def _etag(head: _Head, entry: Entry) -> str:

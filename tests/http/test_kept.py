@@ -104,6 +104,16 @@ def test_a_change_shows_at_once(changes):
     assert kept.one(scheduler.entry("b"))[1] != before
 
 
+@pytest.mark.parametrize("running", [set(), {"1"}, {"0", "4"}, {"gone"}], ids=str)
+def test_jobs_under_way_are_shown_as_such_and_no_others(running):
+    scheduler = new_scheduler()
+    for n in range(5):
+        scheduler.add_job(print, "interval", hours=5 - n, id=str(n))
+    entries = scheduler.entries()
+    shown = json.loads(KeptJobs(scheduler).some(entries, frozenset(running)))
+    assert shown == [codec.job_to_dict(entry, entry.job.id in running) for entry in entries]
+
+
 def test_a_list_in_which_everything_changes_again_and_again():
     """More differences than are looked for one by one, and the order turned round."""
     scheduler = new_scheduler()
