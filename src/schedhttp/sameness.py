@@ -8,6 +8,7 @@ from operator import is_not
 from typing import Any, NamedTuple
 
 _FIRST_LOOK = 64
+_MOST_IN_A_ROW = 16
 
 
 class SameRun(NamedTuple):
@@ -27,11 +28,15 @@ def same_runs(new: Sequence[Any], old: Sequence[Any], most: int) -> Iterator[Sam
     Args:
         new: One list.
         old: The other.
-        most: How many differences to look past; what comes after them is not compared.
+        most: How many differences to look past; what comes after them is not compared, nor what
+            comes after 16 in a row, since then everything may have changed.
     """
-    new_at = old_at = 0
+    new_at = old_at = in_a_row = 0
     for _ in range(most):
         length = _same_from(new, new_at, old, old_at)
+        in_a_row = 0 if length else in_a_row + 1
+        if in_a_row > _MOST_IN_A_ROW:
+            return
         if length:
             yield SameRun(new_at, old_at, length)
         new_at, old_at = new_at + length, old_at + length

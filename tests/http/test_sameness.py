@@ -59,3 +59,10 @@ def test_long_runs_are_found_whole():
         (0, 0, 5_000),
         (5_001, 5_001, 4_999),
     ]
+
+
+def test_where_everything_differs_the_end_is_not_looked_for():
+    same = object()
+    new, old = ([object() for _ in range(1_000)] + [same] for _ in range(2))
+    assert list(same_runs(new, old, 10_000)) == []
+    assert list(same_runs(new[990:], old[990:], 10_000)) == [(10, 10, 1)]
