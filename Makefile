@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= examples/schedcore.toml
+SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench clean
+.PHONY: help serve test check format bench profile clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +36,11 @@ format: $(VENV)/.dev  ## rewrite the files in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.bench  ## run the benchmarks against the peers
+bench: $(VENV)/.bench  ## run the benchmarks against the peers and the physical limits
 	$(BIN)/python -m benchmarks $(ARGS)
+
+profile: $(VENV)/.bench  ## tell where one of them spends its time: SCENARIO="add 10,000"
+	$(BIN)/python -m benchmarks.profiling "$(SCENARIO)" $(ARGS)
 
 clean:  ## remove the virtual environment, caches and what the example jobs wrote
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist var

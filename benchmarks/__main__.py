@@ -1,31 +1,118 @@
-"""Run benchmarks by name: ``python -m benchmarks triggers``; without a name, all of them."""
+"""Run benchmarks by name: ``python -m benchmarks engine`` or ``... "add 10,000"``; else, all."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from pathlib import Path
 
-SCENARIOS = {
-    "engine": "adding, changing and firing jobs, against APScheduler",
-    "soak": "a million runs, and the slope of memory (some minutes)",
-    "triggers": "next fire times, and making triggers, against APScheduler, croniter and cronsim",
-    "imports": "what an import costs, against APScheduler and Flask-APScheduler",
-    "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
+from benchmarks import results, table
+from benchmarks.measuring import APSCHEDULER, Measured, Scenario, measure, scenarios_of
+
+TABLED = {
+    "engine": "adding, changing, looking at and firing jobs",
+    "steady": "thousands of runs a second, one after idling, and none due",
+    "triggers": "next fire times, and making triggers",
 }
-"""Each is a module of this package, with a function ``main()`` that prints its tables."""
+"""Modules whose scenarios fill the common table."""
+APART = {
+    "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
+    "imports": "what an import costs, against APScheduler and Flask-APScheduler",
+    "soak": "a million runs, and the slope of memory (some minutes)",
+}
+"""Modules that print tables of their own, by a function ``main()``."""
 LONG = {"soak"}
 """Those that are only run by name."""
 
+Chosen = list[tuple[str, Scenario]]
 
-def main(names: list[str]) -> int:
-    """Run the scenarios named, or all; return the exit status."""
-    unknown = [name for name in names if name not in SCENARIOS]
-    if unknown or "--help" in names or "-h" in names:
-        for name, about in SCENARIOS.items():
-            print(f"{name:<12} {about}")
-        return 2 if unknown and not {"--help", "-h"} & set(unknown) else 0
-    for name in names or [name for name in SCENARIOS if name not in LONG]:
-        importlib.import_module(f"benchmarks.{name}").main()
+
+def chosen(names: list[str], full: bool) -> Chosen:
+    """Return the scenarios named, each with its module: by module, in full, or by a part."""
+    every = [(module, scenario) for module in TABLED for scenario in scenarios_of(module, full)]
+    if not names:
+        return every
+    found: Chosen = []
+    for name in names:
+        exact = [pair for pair in every if name in (pair[0], pair[1].name)]
+        found += exact or [pair for pair in every if meant(pair[1], [name])]
+    return found
+
+
+def meant(scenario: Scenario, names: list[str]) -> bool:
+    """Return whether the scenario is asked for by its own name, or a part of it."""
+    return any(name.lower() in scenario.name.lower() for name in names)
+
+
+def unknown(names: list[str]) -> list[str]:
+    """Return the names that are neither a module nor a part of a scenario's name."""
+    return [name for name in names if name not in APART and not chosen([name], full=True)]
+
+
+def run(pairs: Chosen, options: argparse.Namespace) -> None:
+    """Take the figures, and print and keep each row as soon as it is known."""
+    rows: list[results.Result] = []
+    taken: list[Measured] = []
+    command = " ".join(["benchmarks", *sys.argv[1:]])
+
+    def show(found: list[results.Result]) -> None:
+        rows.extend(found)
+        for result in found:
+            print(table.line(result), flush=True)
+        results.save(options.json, rows, command)
+
+    print(table.heading())
+    for module, scenario in pairs:
+        if scenario.full_only and not options.full and not meant(scenario, options.names):
+            show(results.not_run(scenario, "--full, or by name"))
+            continue
+        measured = measure(module, scenario, options.full, options.rounds)
+        taken.append(measured)
+        show(results.results_of(measured))
+    curves = results.curves_of(taken)
+    show([results.growth(name, lines, APSCHEDULER) for name, lines in curves.items()])
+    if curves:
+        print(f"\n{table.plots(curves)}")
+    print(f"\nevery figure of every round: {options.json}")
+
+
+def list_all(full: bool) -> None:
+    """Print every name, and who is measured."""
+    for module, about in (TABLED | APART).items():
+        print(f"{module:<12} {about}")
+        for scenario in scenarios_of(module, full) if module in TABLED else ():
+            print(f"    {scenario.name:<44} {', '.join(scenario.subjects)}")
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="a module, a scenario, or a part of its name")
+    parser.add_argument(
+        "--full", action="store_true", help="all sizes, longer and more rounds (an hour)"
+    )
+    parser.add_argument("--rounds", type=int, help="how often to take each figure")
+    parser.add_argument("--json", type=Path, default=Path("var/benchmarks.json"), metavar="PATH")
+    parser.add_argument("--list", action="store_true", help="print what there is, and stop")
+    options = parser.parse_args(given)
+    if missing := unknown(options.names):
+        parser.error(f"nothing is called {missing[0]!r}; --list tells what there is")
+    return options
+
+
+def main(given: list[str]) -> int:
+    """Run what is asked for; return the exit status."""
+    options = arguments(given)
+    if options.list:
+        list_all(options.full)
+        return 0
+    tabled = [name for name in options.names if name not in APART]
+    if tabled or not options.names:
+        run(chosen(tabled, options.full), options)
+    for name in options.names or [name for name in APART if name not in LONG]:
+        if name in APART:
+            importlib.import_module(f"benchmarks.{name}").main()
     return 0
 
 

@@ -1,17 +1,15 @@
 """Next fire times, and making triggers: ours beside APScheduler, croniter and cronsim.
 
-Peers take turns within each round, so that a busy machine slows all of them alike; a figure is
-the median over the rounds, and what counts is the ratio.
+There is no physical limit beside them: the peers are what is compared.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -20,16 +18,26 @@ from apscheduler.triggers.interval import IntervalTrigger as TheirInterval
 from croniter import croniter
 from cronsim import CronSim
 
+from benchmarks.measuring import (
+    APSCHEDULER,
+    COST,
+    OURS,
+    Figures,
+    Row,
+    Scenario,
+    Stopwatch,
+    Subject,
+)
 from schedcore.clock import to_us
 from schedcore.triggers import CronTrigger, IntervalTrigger, Trigger
 
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2025, 1, 1, 12, 0, 30, tzinfo=UTC)
-FIRES = 2_000
-ROUNDS = 5
-SLOWEST_S = 1.0
-"""A peer's turn ends after so long, if it has not reached FIRES; it counts per fire time."""
+FIRES = 1_000
+CRONITER, CRONSIM = "croniter", "cronsim"
+DATETIMES = "datetimes"
+"""A second figure of ours: the first is the integers that the engine works with."""
 
 
 class Case(NamedTuple):
@@ -87,131 +95,120 @@ def from_cronsim(text: str, start: datetime) -> Iterator[object]:
         yield from CronSim(text, start)
 
 
-def seconds_each(make: Callable[[], Iterator[object]]) -> float:
-    """Return the seconds for one fire time, over FIRES in a row or SLOWEST_S."""
+def walk(make: Callable[[], Iterator[object]]) -> float:
+    """Return the seconds for one fire time, over FIRES in a row or as many as there are.
+
+    They are walked twice, and timed the second time: what a library finds out about a zone once
+    would weigh on a thousand fire times as it does not on a program's whole life.
+    """
+    for _ in itertools.islice(make(), FIRES):
+        pass
     times = make()
-    count, began = 0, time.perf_counter()
-    # In chunks: reading the clock for each fire time would cost as much as ours does.
-    while count < FIRES and time.perf_counter() - began < SLOWEST_S:
-        chunk = sum(1 for _ in itertools.islice(times, 20))
-        count += chunk
-        if chunk < 20:
-            break
-    return (time.perf_counter() - began) / max(count, 1)
+    with Stopwatch() as watch:
+        count = sum(1 for _ in itertools.islice(times, FIRES))
+    return watch.seconds / count
 
 
-def medians(runs: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """Return the median of each run's figures; they take turns."""
-    figures: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            figures[name].append(run())
-    return {name: statistics.median(values) for name, values in figures.items()}
+def walk_ours(trigger: Callable[[], Trigger], start: datetime) -> Figures:
+    """Walk as the engine does, and as users do."""
+    made = trigger()
+    return {
+        COST: walk(lambda: ours(made, start)),
+        DATETIMES: walk(lambda: ours_as_datetimes(made, start)),
+    }
 
 
-def case_runs(case: Case) -> dict[str, Callable[[], float]]:
+def walk_theirs(make: Callable[[], Iterator[object]]) -> Figures:
+    """Walk the only way a peer has: it stands against both of ours."""
+    cost = walk(make)
+    return {COST: cost, DATETIMES: cost}
+
+
+def walking(case: Case) -> dict[str, Subject]:
+    """Return how each library goes from one fire time of a schedule to the next."""
     start = START.replace(tzinfo=case.zone)
-    trigger = CronTrigger(**case.fields, timezone=case.zone)
-    peer = TheirCron(**case.fields, timezone=case.zone)
     return {
-        "ours": lambda: seconds_each(lambda: ours(trigger, start)),
-        "ours, datetimes": lambda: seconds_each(lambda: ours_as_datetimes(trigger, start)),
-        "APScheduler": lambda: seconds_each(lambda: theirs(peer, start)),
-        "croniter": lambda: seconds_each(lambda: from_croniter(case.croniter, start)),
-        "cronsim": lambda: seconds_each(lambda: from_cronsim(case.cronsim, start)),
+        OURS: lambda: walk_ours(lambda: CronTrigger(**case.fields, timezone=case.zone), start),
+        APSCHEDULER: lambda: walk_theirs(
+            lambda: theirs(TheirCron(**case.fields, timezone=case.zone), start)
+        ),
+        CRONITER: lambda: walk_theirs(lambda: from_croniter(case.croniter, start)),
+        CRONSIM: lambda: walk_theirs(lambda: from_cronsim(case.cronsim, start)),
     }
 
 
-def interval_runs() -> dict[str, Callable[[], float]]:
+def walking_interval() -> dict[str, Subject]:
     start = START.replace(tzinfo=BERLIN)
-    trigger = IntervalTrigger(seconds=30, start_date=start, timezone=BERLIN)
-    peer = TheirInterval(seconds=30, start_date=start, timezone=BERLIN)
+    options = {"seconds": 30, "start_date": start, "timezone": BERLIN}
     return {
-        "ours": lambda: seconds_each(lambda: ours(trigger, start)),
-        "ours, datetimes": lambda: seconds_each(lambda: ours_as_datetimes(trigger, start)),
-        "APScheduler": lambda: seconds_each(lambda: theirs(peer, start)),
+        OURS: lambda: walk_ours(lambda: IntervalTrigger(**options), start),
+        APSCHEDULER: lambda: walk_theirs(lambda: theirs(TheirInterval(**options), start)),
     }
 
 
-def each(times: int, call: Callable[[int], object]) -> Callable[[], float]:
-    """Return a run that calls *call* with 0, 1, 2... and answers with the seconds for one."""
-    numbers = itertools.count()  # across rounds: an expression is new only once
-
-    def run() -> float:
-        chosen = list(itertools.islice(numbers, times))
-        began = time.perf_counter()
-        for number in chosen:
+def each(times: int, call: Callable[[int], object]) -> Figures:
+    """Call *call* with 0, 1, 2...: each an expression that is new, if it looks at its number."""
+    with Stopwatch() as watch:
+        for number in range(times):
             call(number)
-        return (time.perf_counter() - began) / times
-
-    return run
+    return {COST: watch.seconds / times}
 
 
-def making_runs() -> dict[str, dict[str, Callable[[], float]]]:
+def making() -> dict[str, dict[str, Subject]]:
+    """Return how each library makes a trigger, and asks for its first fire time."""
     start = START.replace(tzinfo=BERLIN)
     start_us = to_us(start)
 
     def new(number: int) -> dict[str, object]:
         return {"hour": number % 24, "minute": number // 24 % 60, "second": number // 1440 % 60}
 
-    seen = {"day_of_week": "mon-fri", "hour": 9, "minute": "*/15"}
+    def seen(_: int) -> dict[str, object]:
+        return {"day_of_week": "mon-fri", "hour": 9, "minute": "*/15"}
+
+    def our_cron(fields: Callable[[int], dict[str, object]], number: int) -> object:
+        return CronTrigger(**fields(number), timezone=BERLIN).next_us(start_us)
+
+    def their_cron(fields: Callable[[int], dict[str, object]], number: int) -> object:
+        trigger = TheirCron(**fields(number), timezone=BERLIN)
+        return trigger.get_next_fire_time(None, start)
+
+    def our_interval(_: int) -> object:
+        return IntervalTrigger(seconds=30, timezone=BERLIN).bound_to(start_us).first_us(start_us)
+
+    def their_interval(_: int) -> object:
+        return TheirInterval(seconds=30, timezone=BERLIN).get_next_fire_time(None, start)
+
     return {
-        "new expression, with first fire time": {
-            "ours": each(500, lambda n: CronTrigger(**new(n), timezone=BERLIN).next_us(start_us)),
-            "APScheduler": each(
-                500,
-                lambda n: TheirCron(**new(n), timezone=BERLIN).get_next_fire_time(None, start),
-            ),
+        "make cron, new expression": {
+            OURS: partial(each, 500, partial(our_cron, new)),
+            APSCHEDULER: partial(each, 500, partial(their_cron, new)),
         },
-        "seen expression, with first fire time": {
-            "ours": each(2000, lambda _: CronTrigger(**seen, timezone=BERLIN).next_us(start_us)),
-            "APScheduler": each(
-                500, lambda _: TheirCron(**seen, timezone=BERLIN).get_next_fire_time(None, start)
-            ),
+        "make cron, seen expression": {
+            OURS: partial(each, 2_000, partial(our_cron, seen)),
+            APSCHEDULER: partial(each, 500, partial(their_cron, seen)),
         },
-        "seen expression": {
-            "ours": each(2000, lambda _: CronTrigger(**seen, timezone=BERLIN)),
-            "APScheduler": each(500, lambda _: TheirCron(**seen, timezone=BERLIN)),
-        },
-        "interval, with first fire time": {
-            "ours": each(
-                2000,
-                lambda _: (
-                    IntervalTrigger(seconds=30, timezone=BERLIN)
-                    .bound_to(start_us)
-                    .first_us(start_us)
-                ),
-            ),
-            "APScheduler": each(
-                500,
-                lambda _: TheirInterval(seconds=30, timezone=BERLIN).get_next_fire_time(
-                    None, start
-                ),
-            ),
+        "make interval": {
+            OURS: partial(each, 2_000, our_interval),
+            APSCHEDULER: partial(each, 500, their_interval),
         },
     }
 
 
-def print_row(name: str, figures: dict[str, float], columns: list[str]) -> None:
-    cells = []
-    for column in columns:
-        figure = figures.get(column)
-        if figure is None:
-            cells.append(f"{'':>18}")
-        elif column == "ours":
-            cells.append(f"{figure * 1e6:>9.2f} us      ")
-        else:
-            cells.append(f"{figure * 1e6:>9.2f} ({figure / figures['ours']:>5.1f}x)")
-    print(f"{name:<40}" + "".join(cells))
-
-
-def main() -> None:
-    """Print the tables: microseconds, and the ratio to ours in parentheses."""
-    columns = ["ours", "ours, datetimes", "APScheduler", "croniter", "cronsim"]
-    print(f"{'one fire time, over 2,000 in a row':<40}" + "".join(f"{c:>18}" for c in columns))
-    for case in CASES:
-        print_row(case.name, medians(case_runs(case)), columns)
-    print_row("interval, 30 s", medians(interval_runs()), columns)
-    print(f"\n{'making one':<40}" + "".join(f"{c:>18}" for c in columns[:1] + columns[2:3]))
-    for name, runs in making_runs().items():
-        print_row(name, medians(runs), ["ours", "APScheduler"])
+def scenarios(full: bool) -> list[Scenario]:
+    """Return what is measured, with a row for each peer; a quick pass takes fewer rounds."""
+    rounds = 5 if full else 3
+    as_datetimes = Row(DATETIMES, "as datetimes")
+    against = tuple(Row(label=peer, peer=peer) for peer in (APSCHEDULER, CRONITER, CRONSIM))
+    return [
+        *(
+            Scenario(f"next of {case.name}", walking(case), (*against, as_datetimes), rounds)
+            for case in CASES
+        ),
+        Scenario(
+            "next of interval, 30 s",
+            walking_interval(),
+            (Row(label=APSCHEDULER), as_datetimes),
+            rounds,
+        ),
+        *(Scenario(name, subjects, (Row(),), rounds) for name, subjects in making().items()),
+    ]

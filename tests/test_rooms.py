@@ -26,6 +26,7 @@ CORE = {
     "executors": 4,
     "alarms": 4,
     "history": 4,
+    "listing": 5,
     "tracker": 5,
     "engine": 6,
     "loop": 6,

@@ -205,17 +205,14 @@ class Engine:
             job = old.job if new is None else new.job
             if new is None:
                 ended.append(job.id)
-            if planned.missed is not None or planned.coalesced is not None:
+            runs, missed, coalesced, _ = planned
+            if missed is not None or coalesced is not None:
                 self._pass_over(job, planned, now_us)
-            if planned.runs:
-                due.append((job, planned.runs))
+            if runs:
+                due.append((job, runs))
         submissions: dict[str, list[Run]] = {}
         for run in self._tracker.admit(due):
-            name = run.job.options.executor
-            if name in submissions:
-                submissions[name].append(run)
-            else:
-                submissions[name] = [run]
+            submissions.setdefault(run.job.options.executor, []).append(run)
         for name, together in submissions.items():
             self._tracker.submit(name, together)
         for job_id in ended:
@@ -232,21 +229,23 @@ class Engine:
 
     def _decide(self, entry: Entry, now_us: int) -> tuple[Entry | None, Plan | None]:
         """Return what is to stand in the store from now on, and the plan, if there is one."""
+        # Each fire comes by here: to unpack is quicker than to read one field after the other.
         job, fire_us, due_us, _, judged_us, _ = entry
+        job_id, func, _, _, trigger, options, _, _ = job
+        executor, grace_s, coalesce, _, _, _, _ = options
         assert fire_us is not None
         assert due_us is not None
-        options = job.options
-        if not options.coalesce and self._tracker.is_working_off(job.id):
+        if not coalesce and self._tracker.is_working_off(job_id):
             held_since = now_us if judged_us is None else judged_us
             return entry._replace(due_us=now_us + HOLD_US, judged_us=held_since), None
         try:
-            if job.func is None or options.executor not in self._executors:
+            if func is None or executor not in self._executors:
                 job = self.ready(job)
-            trigger = job.trigger
+            grace_us = None if grace_s is None else job.grace_us
             jitter_us = trigger.jitter_us
             shift_us = min(due_us - fire_us, jitter_us) if jitter_us else 0
             at_us = (now_us if judged_us is None else judged_us) - shift_us
-            planned = plan(trigger, options.coalesce, job.grace_us, fire_us, at_us)
+            planned = plan(trigger, coalesce, grace_us, fire_us, at_us)
         except BaseException as error:  # noqa: BLE001 — whatever a trigger raises, its job pays
             return self._park(entry, now_us, error), None
         next_us = planned.next_us

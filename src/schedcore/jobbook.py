@@ -19,8 +19,10 @@ from schedcore.events import (
     Listeners,
     SchedulerEvent,
 )
+from schedcore.forks import tell_in_child
 from schedcore.handle import JobHandle
 from schedcore.job import OPTION_NAMES, UNSET, Unset
+from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
 from schedcore.retry import Retry
 from schedcore.run import Outcome
@@ -62,6 +64,8 @@ class JobBook:
         self._tracker = tracker
         self._listeners = listeners
         self._registered: dict[str, Callable[..., Any]] = {}
+        self._listing = Listing(store, lambda entry: JobHandle(self, entry))
+        tell_in_child(self._listing)
 
     def _expect(self, due_us: int | None) -> None:
         """See to it that a job that is due at *due_us* is not overslept."""
@@ -245,7 +249,7 @@ class JobBook:
 
     def get_jobs(self) -> list[JobHandle]:
         """Return all jobs: the earliest due first, paused ones last."""
-        return [JobHandle(self, entry) for entry in self._store.entries()]
+        return self._listing.items()
 
     def entry(self, job_id: str) -> Entry:
         """Return the definition of a job and its place in the schedule, as one consistent value.
@@ -264,7 +268,7 @@ class JobBook:
 
         None: the store cannot tell.
         """
-        return self._store.version()
+        return self._store.changes(None)[0]
 
     def modify_job(self, job_id: str, **changes: Any) -> JobHandle:
         """Change a job: all of *changes* or, after an error, none.

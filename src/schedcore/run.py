@@ -93,6 +93,7 @@ class Run:
     Attributes:
         id: Unique in this process, and growing.
         job: The definition that is run, as it was when the run fell due.
+        job_id: Its id.
         due_us: When it fell due, in microseconds since the Unix epoch.
         started_us: When the function was called; None while it waits.
         ended_us: When the function returned or raised; None until then.
@@ -111,6 +112,7 @@ class Run:
         "ended_us",
         "id",
         "job",
+        "job_id",
         "record",
         "started_us",
     )
@@ -118,6 +120,7 @@ class Run:
     def __init__(self, run_id: int, job: Job, due_us: int, awaited: Event | None = None) -> None:
         self.id = run_id
         self.job = job
+        self.job_id = job.id
         self.due_us = due_us
         self.started_us: int | None = None
         self.ended_us: int | None = None
@@ -127,12 +130,7 @@ class Run:
         self.awaited = awaited
 
     def __repr__(self) -> str:
-        return f"<Run {self.id} of {self.job.id!r}, due {self.scheduled_time.isoformat()}>"
-
-    @property
-    def job_id(self) -> str:
-        """The id of the job."""
-        return self.job.id
+        return f"<Run {self.id} of {self.job_id!r}, due {self.scheduled_time.isoformat()}>"
 
     @property
     def scheduled_time(self) -> datetime:
@@ -184,11 +182,11 @@ def call(run: Run) -> Any:
 
     A coroutine that it returns is run to its end, on an event loop made for it.
     """
-    job = run.job
-    func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
+    _, func, args, kwargs, _, _, _, _ = run.job
+    assert func is not None  # the engine resolved it
     token = _current.set(run)
     try:
-        value = func(*job.args, **job.kwargs) if job.kwargs else func(*job.args)
+        value = func(*args, **kwargs) if kwargs else func(*args)
         return _run_coroutine(value) if type(value) is CoroutineType else value
     finally:
         _current.reset(token)
@@ -224,7 +222,7 @@ def record_of(
         RunRecord,
         (
             run.id,
-            run.job.id,
+            run.job_id,
             outcome,
             due_us,
             started_us,

@@ -178,7 +178,7 @@ class Tracker:
                 if run.cancelled:  # shed
                     continue
                 times = (from_us(run.due_us),)
-                self._listeners.emit(JobSubmissionEvent(EVENT_JOB_SUBMITTED, run.job.id, times))
+                self._listeners.emit(JobSubmissionEvent(EVENT_JOB_SUBMITTED, run.job_id, times))
 
     def pass_over(self, job: Job, outcome: Outcome, backlog: Backlog, now_us: int) -> None:
         """Record fire times that do not run: missed, paused, or coalesced into one that does."""
@@ -247,7 +247,7 @@ class Tracker:
     def lost(self, run: Run, error: BaseException) -> None:
         """Say that *run* will not be heard of any more, as *error* tells."""
         if self._close(run, record_of(run, Outcome.LOST, self._now_us(), error=error)):
-            self._log.error("job %r lost a run: %s", run.job.id, text_of(error))
+            self._log.error("job %r lost a run: %s", run.job_id, text_of(error))
             self._tell_end(run, EVENT_JOB_ERROR, None, error)
 
     def shed(self, run: Run) -> None:
@@ -255,9 +255,9 @@ class Tracker:
         run.cancelled = True
         if self._close(run, record_of(run, Outcome.SHED, self._now_us())):
             self._log.warning(
-                "job %r lost a run: the executor %r is full", run.job.id, run.job.executor
+                "job %r lost a run: the executor %r is full", run.job_id, run.job.executor
             )
-            self._tell_missed(run.job.id, Backlog(run.due_us, 1))
+            self._tell_missed(run.job_id, Backlog(run.due_us, 1))
 
     # Time, and calling off
 
@@ -393,7 +393,7 @@ class Tracker:
     def _close(self, run: Run, record: RunRecord) -> bool:
         """Record how *run* ended and free its slot, once; False if that was done before."""
         # Each run comes by here once; with what it calls, 0.9 us.
-        job_id = run.job.id
+        job_id = run.job_id
         with self._lock:
             live = self._live.get(job_id)
             if live is None or run not in live:
@@ -442,7 +442,7 @@ class Tracker:
             return False
         if say:
             text = outcome.value.replace("_", " ")
-            self._log.warning("job %r: run %d %s", run.job.id, run.id, text)
+            self._log.warning("job %r: run %d %s", run.job_id, run.id, text)
         if run.started_us is not None:
             try:
                 self._executors[run.job.options.executor].abandon(run)
@@ -458,7 +458,7 @@ class Tracker:
 
     def _fail(self, run: Run, error: BaseException) -> None:
         if self._close(run, record_of(run, Outcome.FAILED, self._now_us(), error=error)):
-            self._log.error("job %r raised; it stays scheduled", run.job.id, error=error)
+            self._log.error("job %r raised; it stays scheduled", run.job_id, error=error)
             self._tell_end(run, EVENT_JOB_ERROR, None, error)
 
     def _now_us(self) -> int:
@@ -472,12 +472,12 @@ class Tracker:
     def _drop_waiting(self, run: Run) -> bool:
         """Cancel a run that waits behind another of its job; False if it does not any more."""
         with self._lock:
-            behind = self._behind.get(run.job.id)
+            behind = self._behind.get(run.job_id)
             if behind is None or run not in behind:
                 return False
             behind.remove(run)
             if not behind:
-                del self._behind[run.job.id]
+                del self._behind[run.job_id]
             self._history.add(record_of(run, Outcome.CANCELLED, self._now_us()))
         self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
         return True
@@ -486,7 +486,7 @@ class Tracker:
         self._set_alarm(run, delay_us, again=True)
         self._log.warning(
             "job %r raised %s: %s; attempt %d of %d follows",
-            run.job.id,
+            run.job_id,
             type(error).__name__,
             text_of(error),
             run.attempt,
@@ -495,7 +495,7 @@ class Tracker:
 
     def _set_alarm(self, run: Run, delay_us: int, again: bool = False) -> None:
         with self._lock:
-            if run not in self._live.get(run.job.id, ()):
+            if run not in self._live.get(run.job_id, ()):
                 return
             if again:
                 run.attempt += 1
@@ -534,5 +534,5 @@ class Tracker:
     def _tell_end(self, run: Run, code: int, value: Any, error: BaseException | None) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(
-                JobExecutionEvent(code, run.job.id, run.scheduled_time, run.id, value, error)
+                JobExecutionEvent(code, run.job_id, run.scheduled_time, run.id, value, error)
             )

@@ -123,3 +123,39 @@ def test_of_many_claimants_each_job_has_one(store):
     for thread in threads:
         thread.join()
     assert sorted(claims) == sorted(f"j{n}" for n in range(2_000))
+
+
+def test_changes_are_told_by_version(store):
+    store.add([entry("a"), entry("b", 20)], replace=False)
+    version, _ = store.changes(None)
+    assert store.changes(version) == (version, ())
+    store.swap([(store.get("a"), entry("a", 99))])
+    store.remove("b")
+    later, changed = store.changes(version)
+    assert later != version
+    assert changed is None or set(changed) == {"a", "b"}
+    store.clear()
+    _, changed = store.changes(later)
+    assert changed is None or set(changed) == {"a"}
+
+
+def test_no_change_is_left_out_however_many_there_are(store):
+    """Either all of them are told, or that they are not known."""
+    store.add([entry(f"j{n}", n) for n in range(500)], replace=False)
+    for count in (1, 2, 63, 64, 65, 200):
+        version, _ = store.changes(None)
+        for n in range(count):
+            store.swap([(store.get(f"j{n}"), entry(f"j{n}", 1000 + n))])
+        _, changed = store.changes(version)
+        assert changed is None or set(changed) == {f"j{n}" for n in range(count)}
+        store.swap([(store.get(f"j{n}"), entry(f"j{n}", n)) for n in range(count)])
+        _, changed = store.changes(version)
+        assert changed is None or set(changed) == {f"j{n}" for n in range(count)}
+
+
+def test_a_change_that_came_too_late_changes_nothing(store):
+    store.add([entry("a")], replace=False)
+    old = store.get("a")
+    store.swap([(old, entry("a", 11))])
+    assert store.swap([(old, entry("a", 12)), (old, None)]) == [False, False]
+    assert store.get("a").due_us == 11

@@ -6,6 +6,8 @@ import functools
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schedcore import (
     EVENT_JOB_ADDED,
@@ -470,3 +472,53 @@ def test_jitter_is_reproducible_never_early_and_never_adds_up():
     assert all(0 <= delay <= 30 for delay in delays)
     assert max(delays) > 25
     assert min(delays) < 5
+
+
+# The list of all
+
+
+ids = st.sampled_from([f"job{n}" for n in range(12)])
+moments = st.integers(0, 5)
+step = st.one_of(
+    st.tuples(st.just("add"), ids, moments),
+    st.tuples(st.just("reschedule"), ids, moments),
+    st.tuples(st.sampled_from(["pause", "resume", "remove", "rename", "list"]), ids, st.just(0)),
+    st.tuples(st.sampled_from(["add many", "remove all"]), ids, moments),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(step, max_size=60))
+def test_the_list_of_all_is_what_a_new_one_would_be(steps):
+    """It is kept from one call to the next, and patched."""
+    scheduler = Scheduler(clock=ManualClock(), timezone="UTC")
+    for what, job_id, moment in steps:
+        known = scheduler.get_job(job_id)
+        if what == "add":
+            scheduler.add_job(nothing, "interval", hours=1 + moment, id=job_id, replace_existing=1)
+        elif what == "add many":
+            many = [{"func": nothing, "trigger": "interval", "hours": 1 + moment, "id": job_id}]
+            many += [{"func": nothing, "id": f"{job_id} {n}"} for n in range(moment * 20)]
+            scheduler.add_jobs(many, replace_existing=True)
+        elif what == "remove all":
+            scheduler.remove_all_jobs()
+        elif what == "list":
+            scheduler.get_jobs()
+        elif known is not None and what == "rename":
+            known.modify(name="new")
+        elif known is not None and what == "reschedule":
+            known.reschedule("interval", hours=1 + moment)
+        elif known is not None:
+            getattr(known, what)()
+        if what != "list" and moment % 2:
+            continue
+        listed = [job.last_seen for job in scheduler.get_jobs()]
+        fresh = scheduler.entries()
+        assert [entry.due_us for entry in listed] == [entry.due_us for entry in fresh]
+        assert {entry.job.id: entry for entry in listed} == {e.job.id: e for e in fresh}
+
+
+def test_the_list_of_all_is_the_callers_own(scheduler):
+    scheduler.add_job(nothing, "interval", hours=1, id="job")
+    scheduler.get_jobs().clear()
+    assert [job.id for job in scheduler.get_jobs()] == ["job"]

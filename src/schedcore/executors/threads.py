@@ -229,21 +229,22 @@ class ThreadPool:
                 continue
             me.run = run
             crew.taken += 1
+            function = id(run.job.func)
             if crew.queue:
-                self._see_to_the_rest(crew, me, run)
+                self._see_to_the_rest(crew, me, function)
             elif crew.leader is me:
                 crew.leader = None
             perform(run, reporter)
             me.run = None
-            brief = self._was_brief(run)
+            brief = self._was_brief(function, run)
             del run, reporter  # an idle thread keeps nothing alive
-            if brief and crew.queue:
+            if brief and crew.queue and crew.leader is not me:
                 self._step_back(crew, me)
         crew.abandoned -= 1
 
-    def _see_to_the_rest(self, crew: _Crew, me: _Worker, run: Run) -> None:
-        """Before *run* is called, see to it that what waits behind it will not wait for it."""
-        if id(run.job.func) not in self._brief:
+    def _see_to_the_rest(self, crew: _Crew, me: _Worker, function: int) -> None:
+        """Before *function* is called, see to it that what waits behind it will not wait for it."""
+        if function not in self._brief:
             if crew.leader is me:
                 crew.leader = None
             self._rouse(crew)
@@ -257,9 +258,8 @@ class ThreadPool:
             elif crew.deputy is None and len(crew.workers) < self.max_workers:
                 self._start_worker(crew, as_deputy=True)
 
-    def _was_brief(self, run: Run) -> bool:
+    def _was_brief(self, function: int, run: Run) -> bool:
         """Tell whether a run was brief, and remember it of its function."""
-        function = id(run.job.func)
         started_us, ended_us = run.started_us, run.ended_us
         if started_us is None or ended_us is None or ended_us - started_us > BRIEF_US:
             self._brief.discard(function)

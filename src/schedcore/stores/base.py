@@ -69,10 +69,18 @@ class Store(Protocol):
         """Return all jobs: the earliest due first, paused ones last."""
         ...
 
-    def version(self) -> object:
-        """Return what is equal for as long as :meth:`entries` returns the same; None: not known.
+    def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
+        """Return the present version, and the ids of the jobs that changed after another one.
 
+        A version is equal for as long as :meth:`entries` returns the same; None: not known.
         Read before the entries, it is never younger than they are.
+
+        Args:
+            since: A version that this returned; None: any.
+
+        Returns:
+            The version, and the ids of what was stored, changed or removed after *since*, which
+            may name one job several times; None in their place where they are not known.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
@@ -10,6 +11,9 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.forks import Lock, hold_while_forking
 from schedcore.heap import DueQueue
 from schedcore.stores.base import Entry, Swap
+
+KNOWN_CHANGES = 64
+"""How many of the last changes are known one by one: to list all jobs anew is quicker than more."""
 
 
 class MemoryStore:
@@ -25,8 +29,12 @@ class MemoryStore:
         self._lock = threading.RLock()
         entries: dict[str, Entry] = {}
         self._entries = entries
-        self._queue: DueQueue[Entry] = DueQueue(lambda e, _due: entries.get(e.job.id) is e)
-        self._changes = 0
+        self._queue: DueQueue[Entry] = DueQueue(lambda e, _due: entries.get(e[0][0]) is e)
+        # Those that were taken out of the queue, by identity, for as long as the dict has them.
+        self._claimed: set[int] = set()
+        # How many changes there were, and what the last ones were about; ids keep nothing alive.
+        self._version = 0
+        self._changed: deque[str] = deque(maxlen=KNOWN_CHANGES)
         hold_while_forking(self)
 
     def data_lock(self) -> Lock:
@@ -39,17 +47,19 @@ class MemoryStore:
             self._add_many(entries, replace)
             return
         (entry,) = entries  # by far the most frequent
-        job, due_us = entry.job, entry.due_us
+        # A field of a named tuple takes longer to read than a whole tuple to unpack.
+        job, _, due_us, _, _, _ = entry
+        job_id = job.id
         known = self._entries
         with self._lock:
-            replaced = known.get(job.id)
+            replaced = known.get(job_id)
             if replaced is not None:
                 if not replace:
-                    raise ConflictingIdError(job.id)
-                if replaced.due_us is not None:
-                    self._queue.discard(replaced, replaced.due_us)
-            self._changes += 1
-            known[job.id] = entry
+                    raise ConflictingIdError(job_id)
+                self._unfile(replaced)
+            self._version += 1
+            self._changed.append(job_id)
+            known[job_id] = entry
             if due_us is not None:
                 self._queue.put(entry, due_us)
         # Here at the earliest may what was replaced be freed: its finalizers may want the lock.
@@ -64,12 +74,12 @@ class MemoryStore:
                     raise ConflictingIdError(replaced[0].job.id)
                 if len(new) < len(entries):
                     raise ConflictingIdError(_twice(entries))
-            self._changes += 1
+            self._version += len(new)
+            self._changed.extend(new)
             known.update(new)
             self._queue.put_many([(e, e.due_us) for e in new.values() if e.due_us is not None])
             for old in replaced:
-                if old.due_us is not None:
-                    self._queue.discard(old, old.due_us)
+                self._unfile(old)
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -90,9 +100,15 @@ class MemoryStore:
             due += [entry for entry in entries if entry.due_us is None]
         return due
 
-    def version(self) -> int:
-        """Return how often something was stored, changed or removed so far."""
-        return self._changes
+    def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
+        """Return the present version, and the ids of the jobs that changed after another one."""
+        with self._lock:
+            version, behind = self._version, len(self._changed) + 1
+            if isinstance(since, int):
+                behind = version - since
+            if behind == 0:
+                return version, ()
+            return version, list(self._changed)[-behind:] if behind <= len(self._changed) else None
 
     def swap(self, changes: Sequence[Swap]) -> list[bool]:
         """Replace each entry that is still as it was read; tell for each whether it was."""
@@ -102,21 +118,22 @@ class MemoryStore:
         done: list[bool] = []
         due: list[tuple[Entry, int]] = []
         with self._lock:
-            self._changes += 1
+            self._version += len(changes)
+            self._changed.extend([old.job.id for old, _ in changes[-KNOWN_CHANGES:]])
             for old, new in changes:
                 job_id = old.job.id
                 if known.get(job_id) is not old:
                     done.append(False)
                     continue
                 done.append(True)
-                if old.due_us is not None:
-                    self._queue.discard(old, old.due_us)
+                self._unfile(old)
                 if new is None:
                     del known[job_id]
                     continue
                 known[job_id] = new
-                if new.due_us is not None:
-                    due.append((new, new.due_us))
+                due_us = new.due_us
+                if due_us is not None:
+                    due.append((new, due_us))
             self._queue.put_many(due)
         return done
 
@@ -126,9 +143,9 @@ class MemoryStore:
         with self._lock:
             if known.get(job_id) is not old:
                 return False
-            self._changes += 1
-            if old.due_us is not None:
-                self._queue.discard(old, old.due_us)
+            self._version += 1
+            self._changed.append(job_id)
+            self._unfile(old)
             if new is None:
                 del known[job_id]
             else:
@@ -143,25 +160,29 @@ class MemoryStore:
             entry = self._entries.pop(job_id, None)
             if entry is None:
                 raise JobLookupError(job_id)
-            self._changes += 1
-            if entry.due_us is not None:
-                self._queue.discard(entry, entry.due_us)
+            self._version += 1
+            self._changed.append(job_id)
+            self._unfile(entry)
         # A new object: were it added again, one left over in the queue would stand again too.
         return tuple.__new__(Entry, entry)
 
     def clear(self) -> list[Entry]:
         """Remove all jobs and return them."""
         with self._lock:
-            self._changes += 1
+            self._version += 1
+            self._changed.clear()
             entries = list(self._entries.values())
             self._entries.clear()
+            self._claimed.clear()
             self._queue.clear()
         return entries
 
     def claim_due(self, now_us: int, limit: int) -> list[Entry]:
         """Hand out up to *limit* jobs that are due; no other claimant gets them until swapped."""
         with self._lock:
-            return self._queue.pop_due(now_us, limit)
+            entries = self._queue.pop_due(now_us, limit)
+            self._claimed.update(map(id, entries))
+        return entries
 
     def next_due(self) -> int | None:
         """Return when the first unclaimed job is due, or None."""
@@ -170,6 +191,13 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
+
+    def _unfile(self, entry: Entry) -> None:
+        """Have the due queue let go of an entry that the dict lets go of."""
+        if id(entry) in self._claimed:
+            self._claimed.remove(id(entry))
+        elif entry.due_us is not None:
+            self._queue.discard(entry, entry.due_us)
 
 
 def _twice(entries: Iterable[Entry]) -> str:
