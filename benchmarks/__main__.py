@@ -18,6 +18,7 @@ TABLED = {
 """Modules whose scenarios fill the common table."""
 APART = {
     "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
+    "imports": "what an import costs, against APScheduler and Flask-APScheduler",
     "soak": "a million runs, and the slope of memory (some minutes)",
 }
 """Modules that print tables of their own, by a function ``main()``."""

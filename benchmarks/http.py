@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPConnection
@@ -25,6 +25,8 @@ from typing import Any
 
 from flask import Flask
 from flask_apscheduler import APScheduler
+from werkzeug import Request, Response
+from werkzeug.routing import Map, Rule
 
 from schedcore import Scheduler
 from schedhttp import create_app
@@ -46,45 +48,71 @@ class Side:
         self.modify = modify
         self.numbers = itertools.count()
 
-    def call(self, method: str, path: str, body: object = None) -> bytes:
-        """Make one request, and return the body of the answer."""
-        data = b"" if body is None else json.dumps(body).encode()
-        environ = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "5000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "localhost:5000",
-            "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(data)),
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(data),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
+    def seconds(self, environ: dict[str, Any]) -> float:
+        """Return the seconds that one request takes, until its body was read."""
         statuses: list[str] = []
+        began = time.perf_counter()
         answer = self.app(environ, lambda status, *_: statuses.append(status))
         content = b"".join(answer)
         if hasattr(answer, "close"):
             answer.close()
+        elapsed = time.perf_counter() - began
         assert statuses[0].startswith("2"), (statuses, content[:300])
-        return content
+        return elapsed
 
-    def change_one(self) -> None:
+    def mean(self, *environs: dict[str, Any], before: Callable[[], object] | None = None) -> float:
+        """Return the seconds that one of these requests takes, not counting *before* each."""
+        total = 0.0
+        for environ in environs:
+            if before is not None:
+                before()
+            total += self.seconds(environ)
+        return total / len(environs)
+
+    def rename_one(self) -> None:
         self.modify(f"job-{next(self.numbers) % JOBS}", name=f"name {next(self.numbers)}")
 
-    def change_all(self) -> None:
-        """Move every job, each to a time of its own."""
+    def fire_one(self) -> None:
+        """Move the first job behind all others."""
+        n = next(self.numbers)
+        self.modify(f"job-{n % JOBS}", next_run_time=LATER + timedelta(days=9_000, seconds=n))
+
+    def fire_all(self) -> None:
+        """Move every job, each to a time of its own, as when each has run."""
         base = LATER + timedelta(days=next(self.numbers) + 1)
         for n in range(JOBS):
             self.modify(f"job-{n}", next_run_time=base + timedelta(seconds=n, microseconds=7 * n))
+
+    def rename_all(self) -> None:
+        for n in range(JOBS):
+            self.modify(f"job-{n}", name=f"name {next(self.numbers)}")
+
+
+def asked(method: str, path: str, body: object = None, query: str = "") -> dict[str, Any]:
+    """Return a request as a WSGI server hands it over."""
+    data = b"" if body is None else json.dumps(body).encode()
+    return {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "5000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost:5000",
+        "HTTP_ACCEPT": "*/*",
+        "HTTP_USER_AGENT": "benchmark",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(data)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(data),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
 
 
 def ours() -> Side:
@@ -121,71 +149,100 @@ def theirs() -> Side:
     return Side(flask.wsgi_app, extension.scheduler.modify_job)
 
 
-def seconds_for(call: Callable[[], object], times: int) -> float:
-    began = time.perf_counter()
-    for _ in range(times):
-        call()
-    return (time.perf_counter() - began) / times
-
-
-def seconds_after(change: Callable[[], object], call: Callable[[], object], times: int) -> float:
-    """Return the seconds for one call, each after a change that is not counted."""
-    total = 0.0
-    for _ in range(times):
-        change()
-        total += seconds_for(call, 1)
-    return total / times
-
-
-def cases() -> dict[str, Callable[[Side, bool], float]]:
-    """Return what is measured: given a side, and whether it is the slow one, seconds for one."""
-
-    def listing(side: Side) -> Callable[[], bytes]:
-        return lambda: side.call("GET", "/scheduler/jobs")
-
-    def add_and_forget(side: Side, slow: bool) -> float:
-        body = {"func": FUNC, "args": ARGS, "trigger": "interval", "hours": 1}
-        ids = [f"new-{next(side.numbers)}" for _ in range(100 if slow else 200)]
-        began = time.perf_counter()
-        for job_id in ids:
-            side.call("POST", "/scheduler/jobs", {"id": job_id, **body})
-        elapsed = time.perf_counter() - began
-        for job_id in ids:
-            side.call("DELETE", f"/scheduler/jobs/{job_id}")
-        return elapsed / len(ids)
-
-    def patch(side: Side, slow: bool) -> float:
-        def call() -> None:
-            name = f"name {next(side.numbers)}"
-            side.call("PATCH", "/scheduler/jobs/job-5", {"name": name, "max_instances": 2})
-
-        return seconds_for(call, 100 if slow else 200)
-
-    return {
-        "list, nothing changed": lambda s, slow: seconds_for(listing(s), 2 if slow else 200),
-        "list, one job changed": lambda s, slow: seconds_after(
-            s.change_one, listing(s), 2 if slow else 20
-        ),
-        "list, every job changed": lambda s, _: seconds_after(s.change_all, listing(s), 2),
-        "one job": lambda s, _: seconds_for(lambda: s.call("GET", "/scheduler/jobs/job-77"), 300),
-        "POST": add_and_forget,
-        "PATCH": patch,
+def constant() -> Side:
+    """Return a plain Werkzeug app that answers a constant: a Map bound for each request."""
+    urls = Map(
+        [
+            Rule("/scheduler", endpoint="info", methods=["GET"]),
+            Rule("/scheduler/jobs/<job_id>", endpoint="job", methods=["GET"]),
+        ]
+    )
+    bodies = {
+        "info": b'{"current_host":"vm","allowed_hosts":["*"],"running":true,"state":"running"}',
+        "job": b'{"id":"%s"}' % (b"x" * 370),
     }
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request(environ)
+        endpoint, _ = urls.bind_to_environ(request.environ).match()
+        return Response(bodies[endpoint], mimetype="application/json")(environ, start_response)
+
+    def nothing(*_: object, **__: object) -> None:
+        raise AssertionError("a constant does not change")
+
+    return Side(app, nothing)
+
+
+LIST = "/scheduler/jobs"
+
+
+def listed(side: Side, times: int, before: Callable[[], object] | None = None) -> float:
+    return side.mean(*(asked("GET", LIST) for _ in range(times)), before=before)
+
+
+def turns(side: Side, times: int) -> list[str]:
+    """Return the addresses of different jobs."""
+    return [f"{LIST}/job-{(next(side.numbers) * 7) % JOBS}" for _ in range(times)]
+
+
+def add_and_forget(side: Side, times: int) -> float:
+    body = {"func": FUNC, "args": ARGS, "trigger": "interval", "hours": 1}
+    ids = [f"new-{next(side.numbers)}" for _ in range(times)]
+    mean = side.mean(*(asked("POST", LIST, {"id": job_id, **body}) for job_id in ids))
+    side.mean(*(asked("DELETE", f"{LIST}/{job_id}") for job_id in ids))
+    return mean
+
+
+def patch(side: Side, paths: list[str]) -> float:
+    return side.mean(
+        *(
+            asked("PATCH", path, {"name": f"name {next(side.numbers)}", "max_instances": 2})
+            for path in paths
+        )
+    )
+
+
+CASES: dict[str, Callable[[Side, bool], float]] = {
+    "list, nothing changed": lambda s, slow: listed(s, 2 if slow else 200),
+    "list, one job renamed": lambda s, slow: listed(s, 2 if slow else 20, s.rename_one),
+    "list, one job fired": lambda s, slow: listed(s, 2 if slow else 20, s.fire_one),
+    "list, every job fired": lambda s, _: listed(s, 2, s.fire_all),
+    "list, every job renamed": lambda s, _: listed(s, 2, s.rename_all),
+    "info": lambda s, _: s.mean(*(asked("GET", "/scheduler") for _ in range(300))),
+    "one job, again and again": lambda s, _: s.mean(
+        *(asked("GET", f"{LIST}/job-77") for _ in range(300))
+    ),
+    "one job, each in turn": lambda s, _: s.mean(*(asked("GET", path) for path in turns(s, 300))),
+    "POST": lambda s, _: add_and_forget(s, 200),
+    "PATCH, again and again": lambda s, _: patch(s, [f"{LIST}/job-5"] * 200),
+    "PATCH, each in turn": lambda s, _: patch(s, turns(s, 200)),
+}
+"""What is measured: given a side, and whether it is the slow one, the seconds for one request."""
+OF_CONSTANT = {"info", "one job, again and again", "one job, each in turn"}
+QUERIES = ("limit=10", "limit=10&offset=9000", "state=paused", "q=job-77&limit=10",
+           "sort=name&limit=10", "fields=id,state")  # fmt: skip
 
 
 def in_process() -> None:
-    """Compare with Flask-APScheduler, in this process."""
-    our_side, their_side = ours(), theirs()
+    """Compare with Flask-APScheduler and with a constant, in this process."""
+    our_side, their_side, constant_side = ours(), theirs(), constant()
     print(f"\nREST API with {JOBS:,} jobs, through the WSGI callable; ms a request, median")
-    print(f"{'':<26}{'ours':>12}{'Flask-APScheduler':>20}{'ratio':>10}")
-    for name, run in cases().items():
-        our_figures, their_figures = [], []
+    print(f"{'':<26}{'ours':>10}{'Flask-APScheduler':>20}{'ratio':>10}{'a constant':>12}")
+    for name, run in CASES.items():
+        figures: tuple[list[float], list[float], list[float]] = ([], [], [])
         run(our_side, False)
         for _ in range(ROUNDS):
-            our_figures.append(run(our_side, False))
-            their_figures.append(run(their_side, True))
-        our, their = statistics.median(our_figures), statistics.median(their_figures)
-        print(f"{name:<26}{our * 1e3:>12.3f}{their * 1e3:>20.3f}{their / our:>9.1f}x")
+            figures[0].append(run(our_side, False))
+            figures[1].append(run(their_side, True))
+            if name in OF_CONSTANT:
+                figures[2].append(run(constant_side, True))
+        our, their = statistics.median(figures[0]), statistics.median(figures[1])
+        fixed = f"{statistics.median(figures[2]) * 1e3:>12.3f}" if figures[2] else ""
+        print(f"{name:<26}{our * 1e3:>10.3f}{their * 1e3:>20.3f}{their / our:>9.1f}x{fixed}")
+    print("\nParts of the list, which Flask-APScheduler does not have; ms, median")
+    for query in QUERIES:
+        our = statistics.median(our_side.seconds(asked("GET", LIST, None, query)) for _ in range(9))
+        print(f"{'?' + query:<26}{our * 1e3:>10.3f}")
 
 
 CONSTANT = """

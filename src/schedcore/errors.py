@@ -16,7 +16,6 @@ Each text names the value, what was expected, and the way out.
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Iterable
 
@@ -117,6 +116,8 @@ def whole(option: str, value: object) -> int:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to *word*, or ``""``."""
+    import difflib  # 2 ms, and only for mistakes
+
     close = difflib.get_close_matches(word.lower()[:64], list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

@@ -93,6 +93,8 @@ class Loop:
 
     def start(self) -> None:
         """Start the threads: both, or after an error none."""
+        import logging  # noqa: F401 — now, and not for the first thing said while Python ends
+
         self._thread.start()
         try:
             self._watcher.start()  # second: it would find the loop gone

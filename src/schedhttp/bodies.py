@@ -5,43 +5,33 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from werkzeug import Request
-from werkzeug.exceptions import RequestEntityTooLarge
-
 from schedcore import InvalidOptionError
 from schedcore.errors import did_you_mean
+from schedhttp.incoming import Incoming
 from schedhttp.refusals import BadRequest
 
 MAX_DEPTH = 64
 """How deeply a body may be nested; the deepest one that makes sense has 20 levels."""
 
 
-def bound_body(request: Request, most: int) -> None:
-    """Let *request* have a body of at most *most* bytes."""
-    # One more is read: of a body without a declared length Werkzeug silently drops the rest.
-    request.max_content_length = most + 1
-
-
-def read_object(request: Request, required: bool = True) -> dict[str, Any]:
+def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
     """Return the JSON object in the body; whatever the content type, as ``curl -d`` sends none.
 
     Args:
-        request: It was given to :func:`bound_body`.
+        request: Whose body it is.
         required: Whether a body must be there; if not, none is an empty object.
 
     Raises:
         BadRequest: if there is something else in it.
         RequestEntityTooLarge: if it is longer than allowed.
     """
-    data = _bounded(request)
-    if not data.strip():
+    data = request.body()
+    if not data or data.isspace():
         if required:
             raise BadRequest("the body is empty: expected a JSON object")
         return {}
     try:
-        body = json.loads(
-            data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_pairs
-        )
+        body = _decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8: expected a JSON object in UTF-8") from None
     except RecursionError:
@@ -50,7 +40,8 @@ def read_object(request: Request, required: bool = True) -> dict[str, Any]:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise BadRequest(f"the body is a JSON {_name_of(body)}: expected a JSON object")
-    if _deeper_than(body, MAX_DEPTH):
+    # Each level takes a bracket to open: few of them, as nearly always, need no walk (2 us).
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(body, MAX_DEPTH):
         raise BadRequest(_TOO_DEEP)
     return body
 
@@ -71,13 +62,13 @@ def read_flag(body: dict[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def read_count(request: Request, name: str, default: int | None, most: int) -> int | None:
+def read_count(request: Incoming, name: str, default: int | None, most: int) -> int | None:
     """Return a whole number from the query, 0 to *most*; *default* if it is not there.
 
     Raises:
         BadRequest: if it is something else.
     """
-    given = request.args.get(name)
+    given = request.whole.args.get(name)
     if given is None:
         return default
     if not (given.isascii() and given.isdigit() and len(given) < 12 and int(given) <= most):
@@ -85,13 +76,13 @@ def read_count(request: Request, name: str, default: int | None, most: int) -> i
     return int(given)
 
 
-def check_query(request: Request, known: frozenset[str]) -> None:
+def check_query(request: Incoming, known: frozenset[str]) -> None:
     """Refuse parameters that are not known.
 
     Raises:
         BadRequest: naming the first one.
     """
-    for name in request.args:
+    for name in request.whole.args:
         if name not in known:
             hint = did_you_mean(name, known)
             listed = ", ".join(sorted(known)) or "none"
@@ -99,17 +90,6 @@ def check_query(request: Request, known: frozenset[str]) -> None:
 
 
 _TOO_DEEP = f"the body is nested too deeply: expected at most {MAX_DEPTH} levels"
-
-
-def _bounded(request: Request) -> bytes:
-    bound = request.max_content_length or 1
-    if (request.content_length or 0) < bound:
-        data = request.get_data(cache=True)
-        if len(data) < bound:
-            return data
-    raise RequestEntityTooLarge(
-        f"the body is longer than {bound - 1} bytes, which SCHEDULER_API_MAX_BODY sets"
-    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -124,6 +104,10 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
     return read
+
+
+# Made once: json.loads() with options makes a decoder for each call, which takes 4 us.
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_pairs).decode
 
 
 def _deeper_than(value: object, levels: int) -> bool:

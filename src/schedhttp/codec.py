@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from schedcore import RunRecord, Trigger
@@ -22,6 +23,9 @@ JOB_FIELDS: Final = frozenset(
 """What a job has besides the options of its trigger."""
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
+_OF_JOBS: Final = JOB_FIELDS | READ_ONLY
+_PLACE: Final = frozenset({"next_run_time", "state", "broken"})
+_CHEAP: Final = _PLACE | {"id", "name"} | OPTION_NAMES
 
 
 class JobBody(NamedTuple):
@@ -33,18 +37,39 @@ class JobBody(NamedTuple):
     """The trigger's kind under ``trigger``, if it is given, and its options."""
 
 
-def dump(value: object) -> bytes:
-    """Return *value* as JSON, in ASCII: what a client may have sent as text comes out unharmed."""
-    return _encode(value).encode("ascii")
-
-
 # Made once: json.dumps() with options makes one for each call, which takes 3 us.
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""Returns a value as JSON, in ASCII: what a client may have sent as text comes out unharmed."""
+
+
+def dump(value: object) -> bytes:
+    """Return *value* as JSON, to be sent."""
+    return to_json(value).encode("ascii")
 
 
 def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
     """Return a job as the API shows it; *running* tells whether a run of it is under way."""
     return {**definition_to_dict(entry.job), **place_to_dict(entry, running)}
+
+
+def fields_to_dict(entry: Entry, running: bool, names: Set[str]) -> dict[str, Any]:
+    """Return those fields of :func:`job_to_dict` that have one of these *names*."""
+    return {k: v for k, v in _with_fields(entry, running, names).items() if k in names}
+
+
+def _with_fields(entry: Entry, running: bool, names: Set[str]) -> dict[str, Any]:
+    """Return :func:`job_to_dict`, or a part of it that has all that is asked for.
+
+    The whole takes 20 us, for each job of a list too; what is most asked for takes 2.
+    """
+    if not names <= _CHEAP:
+        return job_to_dict(entry, running)
+    shown: dict[str, Any] = {"id": entry.job.id, "name": entry.job.name}
+    if not names.isdisjoint(OPTION_NAMES):
+        shown.update(options_to_dict(entry.job.options))
+    if not names.isdisjoint(_PLACE):
+        shown.update(place_to_dict(entry, running))
+    return shown
 
 
 def definition_to_dict(job: Job) -> dict[str, Any]:
@@ -53,22 +78,61 @@ def definition_to_dict(job: Job) -> dict[str, Any]:
     What JSON cannot carry is shown as its repr, and listed under ``shown_as_repr``.
     """
     shown: list[str] = []
-    func = job.func_ref
-    if func is None:
-        func = name_of(job.func) if job.func is not None else ""
-        shown.append("func")
     data = {
-        "id": job.id,
-        "name": job.name,
-        "func": func,
-        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
-        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
+        **_call_to_dict(job, shown),
         **_trigger_to_dict(job.trigger, shown),
         **options_to_dict(job.options),
     }
     if shown:
         data["shown_as_repr"] = shown
     return data
+
+
+def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str | None]:
+    """Return :func:`definition_to_dict` as JSON, and the part of it that tells of the trigger.
+
+    That part takes a third of the time, and most changes leave the trigger alone.
+
+    Args:
+        job: Which job.
+        trigger: That part, as it came with a job that has the very same trigger.
+    """
+    if not isinstance(job.trigger, ValueTrigger):  # its options may be called like a job's fields
+        return to_json(definition_to_dict(job)), None
+    shown: list[str] = []
+    call = to_json(_call_to_dict(job, shown))
+    whose = len(shown)
+    trigger = trigger or to_json(_trigger_to_dict(job.trigger, shown))[1:-1]
+    last = f',"shown_as_repr":{to_json(shown)}' if shown else ""
+    text = f"{call[:-1]},{trigger},{_options_to_json(job.options)}{last}}}"
+    return text, trigger if len(shown) == whose else None
+
+
+def _call_to_dict(job: Job, shown: list[str]) -> dict[str, Any]:
+    """Return what is called, and by which name; *shown* gets what is there as its repr."""
+    func = job.func_ref
+    if func is None:
+        func = name_of(job.func) if job.func is not None else ""
+        shown.append("func")
+    return {
+        "id": job.id,
+        "name": job.name,
+        "func": func,
+        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
+        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
+    }
+
+
+def _options_to_json(options: Options) -> str:
+    """Return the options without the braces; most jobs have those of many others."""
+    if options.retry is not None:  # its numbers would be compared by value: 1 and 1.0 are equal
+        return to_json(options_to_dict(options))[1:-1]
+    return _seen_options(*options)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _seen_options(*options: Any) -> str:
+    return to_json(options_to_dict(Options(*options)))[1:-1]
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:
@@ -161,11 +225,12 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     Raises:
         InvalidOptionError: if a field is unknown or cannot be changed.
     """
-    now = job_to_dict(entry, running=False)
+    named = _OF_JOBS & body.keys()
+    now = _with_fields(entry, False, named)
     changes = dict(body)
     changes.pop("state", None)  # may have moved on since
-    for name in JOB_FIELDS | READ_ONLY:
-        if name in changes and name != "trigger" and _same(changes[name], now.get(name)):
+    for name in named - {"trigger", "state"}:
+        if _same(changes[name], now.get(name)):
             del changes[name]
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]

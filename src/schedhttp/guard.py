@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from werkzeug import Request
 from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from schedcore import Clock, InvalidOptionError
 from schedhttp.auth import check_loopback, check_origin
 from schedhttp.failures import Failures
+from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden, Unauthorized
 from schedhttp.settings import Settings
 
@@ -78,7 +78,7 @@ class Guard:
         self._held: dict[str, bytes] = {}
         self._nobody = _hash_like(next(iter(self._users.values()))) if self._users else ""
 
-    def admit(self, request: Request) -> Role:
+    def admit(self, request: Incoming) -> Role:
         """Return what the sender of *request* may do.
 
         Raises:
@@ -91,8 +91,8 @@ class Guard:
         if not (self._users or self._tokens or self.authenticate or self._settings.auth):
             check_loopback(request, self._settings)
             return Role.ALL
-        given = request.authorization
-        role = None if given is None else self._role_of(given, request.remote_addr or "")
+        given = request.whole.authorization
+        role = None if given is None else self._role_of(given, request.whole.remote_addr or "")
         if role is None:
             raise Unauthorized(
                 "credentials are needed: a user and a password, or a token",

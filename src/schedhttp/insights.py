@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from werkzeug import Request
-
 from schedcore import JobLookupError, Outcome, RunRecord
 from schedcore.clock import from_us
 from schedcore.stores.base import Entry
 from schedcore.triggers import lookahead
 from schedhttp import codec, listing
 from schedhttp.bodies import check_query, read_count, read_object
+from schedhttp.incoming import Incoming
 from schedhttp.views import Reply, Service, get_job
 
 MOST_FIRE_TIMES = 1_000
 
 
-def get_next(service: Service, request: Request, job_id: str) -> Reply:
+def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
     """List the coming fire times of a job; none while it is paused."""
     if whole := _whole_id(service, job_id, "/next"):
         return get_job(service, request, whole)
@@ -26,7 +25,7 @@ def get_next(service: Service, request: Request, job_id: str) -> Reply:
     return Reply({"id": entry.job.id, "next_fire_times": fire_times(entry, n)})
 
 
-def preview(service: Service, request: Request) -> Reply:
+def preview(service: Service, request: Incoming) -> Reply:
     """Tell what a job would do: its coming fire times, and what may surprise about them.
 
     Nothing is stored, and `func` may be left out.
@@ -45,12 +44,12 @@ def preview(service: Service, request: Request) -> Reply:
     return Reply({"next_fire_times": fire_times(entry, n), "warnings": warnings})
 
 
-def get_runs(service: Service, request: Request) -> Reply:
+def get_runs(service: Service, request: Incoming) -> Reply:
     """List the recorded outcomes of all jobs, the latest first."""
     return _records(service.scheduler.history(), request)
 
 
-def get_job_runs(service: Service, request: Request, job_id: str) -> Reply:
+def get_job_runs(service: Service, request: Incoming, job_id: str) -> Reply:
     """List the recorded outcomes of a job, the latest first; also of one that is gone."""
     if whole := _whole_id(service, job_id, "/runs"):
         return get_job(service, request, whole)
@@ -60,7 +59,7 @@ def get_job_runs(service: Service, request: Request, job_id: str) -> Reply:
     return _records(records, request)
 
 
-def get_health(service: Service, request: Request) -> Reply:
+def get_health(service: Service, request: Incoming) -> Reply:
     """Tell whether the scheduler does its work: 200 if so, else 503."""
     health = service.scheduler.health()
     body = {**health._asdict(), "state": health.state.name.lower()}
@@ -68,7 +67,7 @@ def get_health(service: Service, request: Request) -> Reply:
     return Reply(body, 200 if health.ok else 503)
 
 
-def get_openapi(service: Service, request: Request) -> Reply:
+def get_openapi(service: Service, request: Incoming) -> Reply:
     """Describe the API in OpenAPI 3.1."""
     return Reply(service.openapi())
 
@@ -101,14 +100,14 @@ def _anything(*_args: Any, **_kwargs: Any) -> None:
     """Stands for the function of a preview that names none."""
 
 
-def _how_many(request: Request) -> int:
+def _how_many(request: Incoming) -> int:
     check_query(request, frozenset({"n"}))
     return read_count(request, "n", 10, MOST_FIRE_TIMES) or 0
 
 
-def _records(records: list[RunRecord], request: Request) -> Reply:
+def _records(records: list[RunRecord], request: Incoming) -> Reply:
     check_query(request, frozenset({*listing.PAGE_PARAMETERS, "outcome"}))
-    if (outcome := request.args.get("outcome")) is not None:
+    if (outcome := request.whole.args.get("outcome")) is not None:
         listing.check_known("outcome", outcome, [each.value for each in Outcome])
         records = [record for record in records if record.outcome.value == outcome]
     page = listing.page_of(records, request, limit=100)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-from werkzeug import Request
-
 from schedcore.errors import did_you_mean
 from schedcore.stores.base import Entry
 from schedhttp import codec
 from schedhttp.bodies import check_query, read_count
+from schedhttp.incoming import Incoming
 from schedhttp.refusals import BadRequest
 
 MOST: Final = 100_000
@@ -35,7 +34,7 @@ class Page(NamedTuple):
     headers: dict[str, str]
 
 
-def page_of(items: Sequence[T], request: Request, limit: int | None) -> Page:
+def page_of(items: Sequence[T], request: Incoming, limit: int | None) -> Page:
     """Return the part that ``limit`` and ``offset`` ask for.
 
     ``X-Total-Count`` tells how many items there are, and ``Link`` (RFC 8288) where the first,
@@ -60,14 +59,14 @@ def page_of(items: Sequence[T], request: Request, limit: int | None) -> Page:
     return Page(items[offset : offset + limit], headers)
 
 
-def _links(request: Request, total: int, offset: int, limit: int) -> list[str]:
+def _links(request: Incoming, total: int, offset: int, limit: int) -> list[str]:
     neighbours = {
         "first": 0,
         "prev": max(0, offset - limit) if offset else None,
         "next": offset + limit if offset + limit < total else None,
         "last": max(0, (total - 1) // limit * limit),
     }
-    others = [(k, v) for k, v in request.args.items(multi=True) if k not in PAGE_PARAMETERS]
+    others = [(k, v) for k, v in request.whole.args.items(multi=True) if k not in PAGE_PARAMETERS]
     return [
         f'<?{urlencode([*others, ("limit", limit), ("offset", at)])}>; rel="{name}"'
         for name, at in neighbours.items()
@@ -75,7 +74,7 @@ def _links(request: Request, total: int, offset: int, limit: int) -> list[str]:
     ]
 
 
-def chosen(entries: Sequence[Entry], running: frozenset[str], request: Request) -> list[Entry]:
+def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
     """Return the jobs that ``state``, ``q`` and ``sort`` ask for.
 
     Raises:
@@ -83,24 +82,24 @@ def chosen(entries: Sequence[Entry], running: frozenset[str], request: Request) 
     """
     check_query(request, frozenset(JOB_PARAMETERS))
     found: Iterable[Entry] = entries
-    if (state := request.args.get("state")) is not None:
+    if (state := request.whole.args.get("state")) is not None:
         check_known("state", state, STATES)
         found = [e for e in found if codec.state_of(e, e.job.id in running) == state]
-    if text := request.args.get("q", "").casefold():
+    if text := request.whole.args.get("q", "").casefold():
         found = [entry for entry in found if _mentions(entry, text)]
-    if (sort := request.args.get("sort")) is not None:
+    if (sort := request.whole.args.get("sort")) is not None:
         key = sort.removeprefix("-")
         check_known("sort", key, _SORTS)
         found = sorted(found, key=_SORTS[key], reverse=sort.startswith("-"))
     return list(found)
 
 
-def fields_of(request: Request) -> frozenset[str] | None:
+def fields_of(request: Incoming) -> frozenset[str] | None:
     """Return the fields that the query asks for; None: all.
 
     Fields that a job does not have are left out: what is there depends on its trigger.
     """
-    given = request.args.get("fields")
+    given = request.whole.args.get("fields")
     return None if given is None else frozenset(part.strip() for part in given.split(","))
 
 

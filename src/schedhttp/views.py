@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from werkzeug import Request
-
 from schedcore import JobHandle, Outcome, RunRecord, Scheduler
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
 from schedhttp import codec, listing
 from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import read_flag, read_object
+from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.refusals import Forbidden, PreconditionFailed, RunFailed
 from schedhttp.settings import Settings
@@ -49,7 +48,7 @@ NOTHING = Reply(None, 204)
 # The scheduler
 
 
-def get_scheduler_info(service: Service, request: Request) -> Reply:
+def get_scheduler_info(service: Service, request: Incoming) -> Reply:
     """Tell on which host the scheduler is, where it may run, and whether it does."""
     state = service.scheduler.state
     return Reply(
@@ -62,7 +61,7 @@ def get_scheduler_info(service: Service, request: Request) -> Reply:
     )
 
 
-def start_scheduler(service: Service, request: Request) -> Reply:
+def start_scheduler(service: Service, request: Incoming) -> Reply:
     """Start the scheduler."""
     read_object(request, required=False)
     host = socket.gethostname()
@@ -74,21 +73,21 @@ def start_scheduler(service: Service, request: Request) -> Reply:
     return NOTHING
 
 
-def pause_scheduler(service: Service, request: Request) -> Reply:
+def pause_scheduler(service: Service, request: Incoming) -> Reply:
     """Start no more runs; those under way go on."""
     read_object(request, required=False)
     service.scheduler.pause()
     return NOTHING
 
 
-def resume_scheduler(service: Service, request: Request) -> Reply:
+def resume_scheduler(service: Service, request: Incoming) -> Reply:
     """Go on after a pause."""
     read_object(request, required=False)
     service.scheduler.resume()
     return NOTHING
 
 
-def shutdown_scheduler(service: Service, request: Request) -> Reply:
+def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
     wait = read_flag(read_object(request, required=False), "wait", True)
     service.scheduler.shutdown(wait=wait, timeout=service.settings.shutdown_timeout)
@@ -98,7 +97,7 @@ def shutdown_scheduler(service: Service, request: Request) -> Reply:
 # Jobs
 
 
-def add_job(service: Service, request: Request) -> Reply:
+def add_job(service: Service, request: Incoming) -> Reply:
     """Add a job."""
     body = read_object(request)
     return _shown(service, add_from(service.scheduler, service.allowed, body))
@@ -121,9 +120,9 @@ def add_from(
     return scheduler.add_job(trigger=kind, **fields, **trigger)
 
 
-def get_jobs(service: Service, request: Request) -> Reply:
+def get_jobs(service: Service, request: Incoming) -> Reply:
     """List the jobs: the earliest due first, paused ones last."""
-    if not request.query_string:
+    if not request.has_query:
         return Reply(service.kept.all())
     running = service.kept.running()
     found = listing.chosen(service.scheduler.entries(), running, request)
@@ -131,17 +130,16 @@ def get_jobs(service: Service, request: Request) -> Reply:
     fields = listing.fields_of(request)
     if fields is None:
         return Reply(service.kept.some(list(page.items), running), headers=page.headers)
-    shown = (codec.job_to_dict(entry, entry.job.id in running) for entry in page.items)
-    narrowed = [{k: v for k, v in job.items() if k in fields} for job in shown]
+    narrowed = [codec.fields_to_dict(e, e.job.id in running, fields) for e in page.items]
     return Reply(narrowed, headers=page.headers)
 
 
-def get_job(service: Service, request: Request, job_id: str) -> Reply:
+def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Show a job."""
     return _job(service, service.scheduler.entry(job_id))
 
 
-def delete_job(service: Service, request: Request, job_id: str) -> Reply:
+def delete_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Remove a job; a run under way goes on."""
     if "HTTP_IF_MATCH" in request.environ:
         check_match(service, request, service.scheduler.entry(job_id))
@@ -149,7 +147,7 @@ def delete_job(service: Service, request: Request, job_id: str) -> Reply:
     return NOTHING
 
 
-def update_job(service: Service, request: Request, job_id: str) -> Reply:
+def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Change a job: all that the body says or, after an error, nothing."""
     body = read_object(request)
     scheduler = service.scheduler
@@ -168,19 +166,19 @@ def update_job(service: Service, request: Request, job_id: str) -> Reply:
     return _shown(service, scheduler.update_job(job_id, changes))
 
 
-def pause_job(service: Service, request: Request, job_id: str) -> Reply:
+def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Stop scheduling a job; a run under way goes on."""
     read_object(request, required=False)
     return _shown(service, service.scheduler.pause_job(job_id))
 
 
-def resume_job(service: Service, request: Request, job_id: str) -> Reply:
+def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Schedule a paused job again."""
     read_object(request, required=False)
     return _shown(service, service.scheduler.resume_job(job_id))
 
 
-def run_job(service: Service, request: Request, job_id: str) -> Reply:
+def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Run a job now and wait for the outcome, unless `wait` is false."""
     wait = read_flag(read_object(request, required=False), "wait", True)
     entry = service.scheduler.entry(job_id)
@@ -207,13 +205,16 @@ def _job(service: Service, entry: Entry) -> Reply:
     return Reply(text, headers={"ETag": f'"{etag}"'})
 
 
-def check_match(service: Service, request: Request, entry: Entry) -> None:
+def check_match(service: Service, request: Incoming, entry: Entry) -> None:
     """Refuse to change a job that is not the one that the client saw.
 
     Raises:
         PreconditionFailed: if there is an ``If-Match``, and it does not name the job's ``ETag``.
     """
-    if "HTTP_IF_MATCH" in request.environ and service.kept.etag(entry) not in request.if_match:
+    if (
+        "HTTP_IF_MATCH" in request.environ
+        and service.kept.etag(entry) not in request.whole.if_match
+    ):
         raise PreconditionFailed(
             f"job {entry.job.id!r} was changed since: get it anew, and send its ETag as If-Match"
         )

@@ -11,6 +11,8 @@ SRC = Path(__file__).parents[2] / "src" / "schedhttp"
 
 ROOMS = {
     "refusals": 0,
+    "incoming": 0,
+    "sameness": 0,
     "reading": 0,
     "solo": 0,
     "codec": 0,

@@ -71,6 +71,28 @@ def test_fields_narrow_each_job(ten):
     assert jobs == [{"id": "job-0", "minutes": 1}]
 
 
+class Counted:
+    """An argument that JSON cannot carry, and that counts how often it is shown."""
+
+    shown = 0
+
+    def __repr__(self):
+        Counted.shown += 1
+        return "counted"
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [("?limit=3", 3), ("?limit=3&offset=90&sort=name", 3), ("?fields=id,state,name", 0)],
+)
+def test_only_what_is_asked_for_is_turned_into_json(api, scheduler, query, most):
+    for n in range(100):
+        scheduler.add_job(print, "interval", args=[Counted()], hours=1, id=str(n))
+    Counted.shown = 0
+    assert len(api("GET", "/jobs" + query).json) == (most or 100)
+    assert Counted.shown == most
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -1,0 +1,254 @@
+"""What is kept of the jobs' JSON: always what would be written anew, and never for long."""
+
+from __future__ import annotations
+
+import gc
+import json
+import weakref
+from datetime import datetime, timedelta, timezone
+from threading import Event, Thread
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schedcore import DateTrigger, ManualClock, Scheduler
+from schedhttp import codec
+from schedhttp.kept import KeptJobs
+
+START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
+WAIT_S = 60
+"""How long a test waits for what must happen before it fails."""
+ODD = timezone(timedelta(hours=1, minutes=2, seconds=5))
+ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", ODD]
+
+job_ids = st.sampled_from([f"job-{n}" for n in range(4)])
+due = st.integers(0, 3 * 60 * 1_000_000).map(lambda us: START + timedelta(microseconds=us))
+whole_seconds = st.integers(0, 200).map(lambda s: START + timedelta(seconds=s))
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), job_ids, st.sampled_from(ZONES), due | whole_seconds),
+        st.tuples(st.just("move"), job_ids, due | whole_seconds),
+        st.tuples(st.just("rename"), job_ids, st.text(max_size=3)),
+        st.tuples(st.sampled_from(["pause", "resume", "remove", "show", "list"]), job_ids),
+    ),
+    max_size=60,
+)
+
+
+def expected(scheduler: Scheduler) -> bytes:
+    """The list as it is written without anything that is kept."""
+    return codec.dump([codec.job_to_dict(entry, False) for entry in scheduler.entries()])
+
+
+def new_scheduler() -> Scheduler:
+    return Scheduler(clock=ManualClock(START), timezone="UTC")
+
+
+def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:
+    action, job_id, *rest = step
+    if action == "list":
+        assert kept.all() == expected(scheduler)
+    elif action == "add":
+        zone, at = rest
+        options = {"id": job_id, "next_run_time": at, "replace_existing": True}
+        scheduler.add_job(print, "cron", hour=5, timezone=zone, **options)
+    elif scheduler.get_job(job_id) is None:
+        return
+    elif action == "move":
+        scheduler.modify_job(job_id, next_run_time=rest[0])
+    elif action == "rename":
+        scheduler.modify_job(job_id, name=rest[0])
+    elif action == "show":
+        entry = scheduler.entry(job_id)
+        assert kept.one(entry)[0] == codec.dump(codec.job_to_dict(entry, False))
+    else:
+        getattr(scheduler, f"{action}_job")(job_id)
+
+
+@settings(deadline=None)
+@given(steps)
+def test_the_list_is_what_would_be_written_anew(steps):
+    """Whatever was kept before: jobs added, moved, changed, paused and removed in between."""
+    scheduler = new_scheduler()
+    kept = KeptJobs(scheduler)
+    for step in steps:
+        take(scheduler, kept, step)
+    assert kept.all() == expected(scheduler)
+    backwards = list(reversed(scheduler.entries()))
+    assert json.loads(kept.some(backwards, frozenset())) == json.loads(expected(scheduler))[::-1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"trigger": {"trigger": "interval", "hours": 2}},
+        {"trigger": {"trigger": "interval", "hours": 1.0, "timezone": "Asia/Tokyo"}},
+        {"args": [1]},
+        {"max_instances": 2},
+        {"func": repr, "args": [1]},
+        {"next_run_time": None},
+    ],
+    ids=str,
+)
+def test_a_change_shows_at_once(changes):
+    scheduler = new_scheduler()
+    kept = KeptJobs(scheduler)
+    for job_id in ("a", "b", "c"):
+        scheduler.add_job(print, "interval", hours=1, id=job_id)
+    kept.all()
+    before = kept.etag(scheduler.entry("b"))
+    scheduler.modify_job("b", **changes)
+    assert kept.all() == expected(scheduler)
+    assert kept.one(scheduler.entry("b"))[1] != before
+
+
+@pytest.mark.parametrize("running", [set(), {"1"}, {"0", "4"}, {"gone"}], ids=str)
+def test_jobs_under_way_are_shown_as_such_and_no_others(running):
+    scheduler = new_scheduler()
+    for n in range(5):
+        scheduler.add_job(print, "interval", hours=5 - n, id=str(n))
+    entries = scheduler.entries()
+    shown = json.loads(KeptJobs(scheduler).some(entries, frozenset(running)))
+    assert shown == [codec.job_to_dict(entry, entry.job.id in running) for entry in entries]
+
+
+def test_a_list_in_which_everything_changes_again_and_again():
+    """More differences than are looked for one by one, and the order turned round."""
+    scheduler = new_scheduler()
+    kept = KeptJobs(scheduler)
+    for n in range(500):
+        scheduler.add_job(print, "interval", hours=1, id=str(n))
+    for round_ in range(4):
+        for n in range(0, 500, round_ + 1):
+            at = START + timedelta(seconds=n * (-1) ** round_ + 1000, microseconds=n * round_)
+            scheduler.modify_job(str(n), next_run_time=at)
+        assert kept.all() == expected(scheduler)
+
+
+def test_the_parts_of_a_definition_are_those_of_the_whole():
+    """Numbers that are equal, and not the same in JSON, are not taken for each other."""
+    scheduler = new_scheduler()
+    trigger = DateTrigger(START + timedelta(days=1))
+    for n, options in enumerate(
+        [
+            {},
+            {"misfire_grace_time": 5},
+            {"misfire_grace_time": 5.0},
+            {"retry": {"count": 1, "delay": 1}},
+            {"retry": {"count": 1, "delay": 1.0}},
+            {"args": [object(), {1}], "kwargs": {"sep": b"x"}},
+            {"func": lambda: None},
+        ]
+    ):
+        scheduler.add_job(options.pop("func", print), trigger, id=str(n), **options)
+    known = codec.definition_to_json(scheduler.entry("0").job)[1]
+    for entry in scheduler.entries():
+        whole = codec.to_json(codec.definition_to_dict(entry.job))
+        assert codec.definition_to_json(entry.job) == (whole, known)
+        assert codec.definition_to_json(entry.job, known) == (whole, known)
+
+
+class Blocking:
+    """An argument that JSON cannot carry, and whose repr does not come back before it may."""
+
+    def __init__(self) -> None:
+        self.entered, self.may_go = Event(), Event()
+
+    def __repr__(self) -> str:
+        self.entered.set()
+        assert self.may_go.wait(WAIT_S)
+        return "blocking"
+
+
+def test_jobs_are_added_changed_and_run_while_10_000_are_turned_into_json():
+    """No lock of the engine's is held meanwhile."""
+    scheduler, blocking, answers = Scheduler(timezone="UTC"), Blocking(), []
+    for n in range(10_000):
+        scheduler.add_job(print, "interval", hours=1, id=str(n))
+    scheduler.add_job(print, "interval", args=[blocking], hours=1, id="blocking")
+    kept, ran, done = KeptJobs(scheduler), Event(), Event()
+
+    def change() -> None:
+        scheduler.start()
+        scheduler.add_job(ran.set, id="now")  # once, as soon as possible
+        scheduler.modify_job("1", name="changed")
+        scheduler.pause_job("2")
+        scheduler.remove_job("3")
+        scheduler.entries()
+        done.set()
+
+    listing = Thread(target=lambda: answers.append(json.loads(kept.all())), daemon=True)
+    changing = Thread(target=change, daemon=True)
+    listing.start()
+    try:
+        assert blocking.entered.wait(WAIT_S)
+        changing.start()
+        assert done.wait(WAIT_S), "a change waits until the list is written"
+        assert ran.wait(WAIT_S), "a job that is due waits until the list is written"
+        assert not answers
+    finally:
+        blocking.may_go.set()
+        listing.join(WAIT_S)
+        scheduler.shutdown(timeout=WAIT_S)
+    (jobs,) = answers
+    assert len(jobs) == 10_001, "as they were when they were asked for"
+    assert {job["name"] for job in jobs} == {"print"}
+    assert {"now", "3"} & {job["id"] for job in json.loads(kept.all())} == set()
+
+
+def test_no_list_shows_two_moments_at_once():
+    """Of two jobs that are there in turns, no list has both, however many ask at a time."""
+    scheduler = new_scheduler()
+    for n in range(50):
+        scheduler.add_job(print, "interval", hours=n + 1, id=str(n))
+    kept, over, seen = KeptJobs(scheduler), Event(), []
+
+    def ask() -> None:
+        while not over.is_set():
+            ids = [job["id"] for job in json.loads(kept.all())]
+            seen.append((len(ids), {"a", "b"} <= set(ids), len(ids) == len(set(ids))))
+
+    readers = [Thread(target=ask) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(200):
+            for job_id in ("a", "b"):
+                scheduler.add_job(print, "interval", minutes=90, id=job_id)
+                scheduler.remove_job(job_id)
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join(WAIT_S)
+    assert seen
+    assert {size for size, _, _ in seen} <= {50, 51}
+    assert not any(both for _, both, _ in seen)
+    assert all(once for _, _, once in seen)
+
+
+class Argument:
+    """Something whose end can be noticed."""
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "only looked at one by one"])
+def test_jobs_that_are_gone_are_let_go_of(listed):
+    scheduler = new_scheduler()
+    kept = KeptJobs(scheduler)
+    argument = Argument()
+    gone = weakref.ref(argument)
+    scheduler.add_job(print, "interval", args=[argument], hours=1, id="gone")
+    del argument
+    kept.one(scheduler.entry("gone"))
+    if listed:
+        kept.all()
+    scheduler.remove_job("gone")
+    for n in range(1_000):
+        scheduler.add_job(print, "interval", hours=1, id=str(n))
+        kept.one(scheduler.entry(str(n)))
+        scheduler.remove_job(str(n))
+    if listed:
+        assert kept.all() == b"[]"
+    gc.collect()
+    assert gone() is None
