@@ -8,8 +8,6 @@ from schedcore.errors import whole
 from schedcore.run import Outcome, RunRecord
 
 Counts = dict[Outcome, int]
-_SLACK = 1_000
-"""Outcomes of all jobs that are kept beyond the bound: to cut them off one by one costs more."""
 
 
 class History:
@@ -29,6 +27,7 @@ class History:
     def __init__(self, per_job: int = 20, overall: int = 10_000, removed_jobs: int = 1_000) -> None:
         self._per_job = whole("per_job", per_job)
         self._overall = whole("overall", overall)
+        self._most = self._overall + max(1, self._overall // 10)  # to cut one by one costs more
         self._removed_jobs = whole("removed_jobs", removed_jobs)
         # Lists that are cut now and then: a deque takes 624 bytes before its first record.  What
         # is cut off is counted then, so that a run pays for two appends: 0.2 us.
@@ -44,7 +43,7 @@ class History:
         """Remember *record*, and count the occurrences it stands for."""
         records = self._all
         records.append(record)
-        if len(records) > self._overall + _SLACK:
+        if len(records) > self._most:
             self._count_all()
             del records[: -self._overall]
             self._counted = self._overall
