@@ -17,7 +17,7 @@ from schedcore.run import Run
 log = GuardedLogger(__name__)
 
 
-BRIEF_US = 1_000
+BRIEF_US = 100
 """A function that took less, the last time, is not expected to hold others up."""
 WATCH_S = 0.005
 """If it does all the same, another thread takes over within this time."""
@@ -59,9 +59,9 @@ class ThreadPool:
     A thread is started only when work waits and no thread is idle, and then kept.
     One that takes a run while more wait first wakes (or starts) the next, so that a long run holds
     nobody up, and a batch costs its submitter one wake-up however large it is.
-    A run whose function took less than a millisecond the last time wakes nobody: threads that
-    contend for the interpreter make brief runs slower.  One other thread watches then, and takes
-    over if the function is not brief this time, within 5 ms.
+    A run whose function took less than a tenth of a millisecond the last time wakes nobody:
+    threads that contend for the interpreter make brief runs slower.  One other thread watches
+    then, and takes over if the function is not brief this time, within 5 ms.
 
     Args:
         max_workers: How many runs may be under way at once, 1 or more.
