@@ -14,11 +14,11 @@ TABLED = {
     "engine": "adding, changing, looking at and firing jobs",
     "steady": "thousands of runs a second, one after idling, and none due",
     "triggers": "next fire times, and making triggers",
+    "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
+    "imports": "what an import costs, against APScheduler and Flask-APScheduler",
 }
 """Modules whose scenarios fill the common table."""
 APART = {
-    "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
-    "imports": "what an import costs, against APScheduler and Flask-APScheduler",
     "soak": "a million runs, and the slope of memory (some minutes)",
 }
 """Modules that print tables of their own, by a function ``main()``."""

@@ -1,7 +1,6 @@
 """The REST API beside Flask-APScheduler in one process, and under gunicorn beside a constant.
 
-Both sides are called as WSGI servers call them, and take turns within each round; a figure is the
-median over the rounds, and what counts is the ratio.
+Both sides are called as WSGI servers call them.
 """
 
 from __future__ import annotations
@@ -28,11 +27,12 @@ from flask_apscheduler import APScheduler
 from werkzeug import Request, Response
 from werkzeug.routing import Map, Rule
 
+from benchmarks.measuring import COST, OURS, Figures, Row, Scenario
 from schedcore import Scheduler
 from schedhttp import create_app
 
 JOBS = 10_000
-ROUNDS = 5
+PEER, WERKZEUG = "Flask-APScheduler", "Werkzeug"
 FUNC, ARGS = "textwrap:dedent", ["text"]
 LOAD_SECONDS, CLIENTS = 4.0, 8
 LATER = datetime(2030, 1, 1, tzinfo=timezone.utc)
@@ -167,10 +167,7 @@ def constant() -> Side:
         endpoint, _ = urls.bind_to_environ(request.environ).match()
         return Response(bodies[endpoint], mimetype="application/json")(environ, start_response)
 
-    def nothing(*_: object, **__: object) -> None:
-        raise AssertionError("a constant does not change")
-
-    return Side(app, nothing)
+    return Side(app, lambda: None)
 
 
 LIST = "/scheduler/jobs"
@@ -219,30 +216,46 @@ CASES: dict[str, Callable[[Side, bool], float]] = {
 }
 """What is measured: given a side, and whether it is the slow one, the seconds for one request."""
 OF_CONSTANT = {"info", "one job, again and again", "one job, each in turn"}
+BARS = {
+    "list, nothing changed": 500,
+    "list, one job renamed": 30,
+    "list, one job fired": 30,
+    "list, every job fired": 15,
+    "info": 3,
+    "one job, again and again": 3,
+    "one job, each in turn": 3,
+    "POST": 3,
+    "PATCH, again and again": 3,
+    "PATCH, each in turn": 3,
+}
+"""How many times faster than the peer."""
 QUERIES = ("limit=10", "limit=10&offset=9000", "state=paused", "q=job-77&limit=10",
            "sort=name&limit=10", "fields=id,state")  # fmt: skip
 
 
-def in_process() -> None:
-    """Compare with Flask-APScheduler and with a constant, in this process."""
-    our_side, their_side, constant_side = ours(), theirs(), constant()
-    print(f"\nREST API with {JOBS:,} jobs, through the WSGI callable; ms a request, median")
-    print(f"{'':<26}{'ours':>10}{'Flask-APScheduler':>20}{'ratio':>10}{'a constant':>12}")
+def all_cases(make: Callable[[], Side], slow: bool) -> Figures:
+    """Return the seconds that one request of each case takes: the median of three times."""
+    side = make()
+    figures = {}
     for name, run in CASES.items():
-        figures: tuple[list[float], list[float], list[float]] = ([], [], [])
-        run(our_side, False)
-        for _ in range(ROUNDS):
-            figures[0].append(run(our_side, False))
-            figures[1].append(run(their_side, True))
-            if name in OF_CONSTANT:
-                figures[2].append(run(constant_side, True))
-        our, their = statistics.median(figures[0]), statistics.median(figures[1])
-        fixed = f"{statistics.median(figures[2]) * 1e3:>12.3f}" if figures[2] else ""
-        print(f"{name:<26}{our * 1e3:>10.3f}{their * 1e3:>20.3f}{their / our:>9.1f}x{fixed}")
-    print("\nParts of the list, which Flask-APScheduler does not have; ms, median")
-    for query in QUERIES:
-        our = statistics.median(our_side.seconds(asked("GET", LIST, None, query)) for _ in range(9))
-        print(f"{'?' + query:<26}{our * 1e3:>10.3f}")
+        run(side, slow)
+        figures[name] = statistics.median(run(side, slow) for _ in range(3))
+    return figures
+
+
+def parts() -> Figures:
+    """Return the seconds that parts of the list take, which the peer does not have."""
+    side = ours()
+    return {
+        query: statistics.median(side.seconds(asked("GET", LIST, None, query)) for _ in range(9))
+        for query in QUERIES
+    }
+
+
+def of_constant() -> Figures:
+    side = constant()
+    return {name: statistics.median(CASES[name](side, True) for _ in range(3))
+            for name in OF_CONSTANT}  # fmt: skip
 
 
 CONSTANT = """
@@ -301,28 +314,46 @@ def requests_per_second(port: int) -> float:
     return sum(counts) / LOAD_SECONDS
 
 
-def under_gunicorn() -> None:
-    """Compare GET /scheduler with a plain Werkzeug app that answers a constant."""
-    ratios, ours_rps, constant_rps = [], [], []
+def under_gunicorn(target: str) -> Figures:
+    """Return the seconds for one GET /scheduler, with eight clients at a time."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "constant.py").write_text(CONSTANT)
-        for _ in range(3):
-            with served("constant:app", folder) as port:
-                constant_rps.append(requests_per_second(port))
-            with served("schedhttp.wsgi:app", folder) as port:
-                ours_rps.append(requests_per_second(port))
-            ratios.append(ours_rps[-1] / constant_rps[-1])
-    print("\nGET /scheduler under gunicorn, one worker, eight threads; requests a second, median")
-    print(f"{'ours':>12}{'a constant':>14}{'ratio':>10}")
-    our, constant = statistics.median(ours_rps), statistics.median(constant_rps)
-    print(f"{our:>12.0f}{constant:>14.0f}{statistics.median(ratios):>10.2f}")
+        with served(target, folder) as port:
+            return {COST: 1 / requests_per_second(port)}
 
 
-def main() -> None:
-    """Print both tables."""
-    in_process()
-    under_gunicorn()
-
-
-if __name__ == "__main__":
-    main()
+def scenarios(full: bool) -> list[Scenario]:
+    """Return what is measured."""
+    rounds = 5 if full else 3
+    rows = [
+        Row(name, name, peer=PEER, limit=WERKZEUG if name in OF_CONSTANT else "",
+            times_peer=BARS.get(name), of_limit=1.0 if name in OF_CONSTANT else None)
+        for name in CASES
+    ]  # fmt: skip
+    return [
+        Scenario(
+            f"REST, {JOBS:,} jobs",
+            {
+                OURS: lambda: all_cases(ours, False),
+                PEER: lambda: all_cases(theirs, True),
+                WERKZEUG: of_constant,
+            },
+            tuple(rows),
+            rounds,
+        ),
+        Scenario(
+            f"REST, {JOBS:,} jobs, parts of the list",
+            {OURS: parts},
+            tuple(Row(query, f"?{query}", peer="") for query in QUERIES),
+            rounds,
+        ),
+        Scenario(
+            "REST, gunicorn with one worker and eight threads",
+            {
+                OURS: lambda: under_gunicorn("schedhttp.wsgi:app"),
+                WERKZEUG: lambda: under_gunicorn("constant:app"),
+            },
+            (Row(peer="", limit=WERKZEUG, of_limit=0.85),),
+            rounds,
+        ),
+    ]

@@ -1,7 +1,7 @@
-"""What an import costs: fresh interpreters, ours and the peers' in turns.
+"""What an import costs in a fresh interpreter.
 
-Each interpreter has its bytecode compiled before, as after an installation; what an interpreter
-takes that imports nothing is subtracted.
+Its bytecode is compiled before, as after an installation; what an interpreter takes that imports
+nothing is subtracted.
 """
 
 from __future__ import annotations
@@ -12,44 +12,47 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from functools import partial
 
-ROUNDS = 15
-PAIRS = (
-    ("import schedcore", "import apscheduler.schedulers.background"),
-    ("import schedhttp", "import flask_apscheduler"),
+from benchmarks.measuring import APSCHEDULER, COST, OURS, Figures, Row, Scenario, Subject
+
+TIMES = 5
+FLASK = "Flask-APScheduler"
+STATEMENTS: Mapping[str, tuple[str, str, str, float | None]] = {
+    "import schedcore": (
+        "import schedcore", APSCHEDULER, "import apscheduler.schedulers.background", 5),
+    "import schedhttp": ("import schedhttp", FLASK, "import flask_apscheduler", 2),
     # All that the first request needs, and all that Flask's mount does.
-    ("import schedhttp.app", "import flask_apscheduler"),
-    ("import schedhttp.flask", "import flask_apscheduler"),
-)
-NOTHING = "pass"
+    "import schedhttp.app": ("import schedhttp.app", FLASK, "import flask_apscheduler", None),
+    "import schedhttp.flask": ("import schedhttp.flask", FLASK, "import flask_apscheduler", None),
+}  # fmt: skip
+"""Ours, whose theirs is, theirs, and how many times less ours must take."""
 
 
-def seconds(statement: str, environment: dict[str, str]) -> float:
+def seconds(statement: str, environment: Mapping[str, str]) -> float:
     """Return the seconds that a new interpreter takes for *statement*."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", statement], check=True, env=environment)
     return time.perf_counter() - began
 
 
-def main() -> None:
-    """Print the table."""
-    statements = list(dict.fromkeys([NOTHING, *(side for pair in PAIRS for side in pair)]))
-    taken: dict[str, list[float]] = {statement: [] for statement in statements}
+def cost(statement: str) -> Figures:
+    """Return the seconds that *statement* takes, beyond those of nothing."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        for statement in statements:
-            seconds(statement, environment)
-        for _ in range(ROUNDS):
-            for statement in statements:
-                taken[statement].append(seconds(statement, environment))
-    ms = {statement: statistics.median(times) * 1e3 for statement, times in taken.items()}
-    print(f"\nImports in fresh interpreters; ms more than the {ms[NOTHING]:.0f} of none, median")
-    print(f"{'':<24}{'ours':>8}{'peer':>8}{'share':>8}")
-    for ours, theirs in PAIRS:
-        our, their = ms[ours] - ms[NOTHING], ms[theirs] - ms[NOTHING]
-        print(f"{ours:<24}{our:>8.1f}{their:>8.1f}{our / their:>8.2f}  of {theirs}")
+        seconds(statement, environment)
+        taken = [
+            seconds(statement, environment) - seconds("pass", environment) for _ in range(TIMES)
+        ]
+    return {COST: statistics.median(taken)}
 
 
-if __name__ == "__main__":
-    main()
+def scenarios(full: bool) -> list[Scenario]:
+    """Return what is measured."""
+    found = []
+    for name, (statement, peer, theirs, bar) in STATEMENTS.items():
+        subjects: dict[str, Subject] = {OURS: partial(cost, statement), peer: partial(cost, theirs)}
+        found.append(Scenario(name, subjects, (Row(peer=peer, times_peer=bar),), 7 if full else 3))
+    return found

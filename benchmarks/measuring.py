@@ -85,8 +85,8 @@ class Measured:
     """Why a subject gave nothing."""
 
     def values(self, subject: str, figure: str) -> list[float]:
-        """Return what *subject* gave for *figure*, round by round."""
-        return [taken[subject][figure] for taken in self.rounds if subject in taken]
+        """Return what *subject* gave for *figure*, round by round: nothing, if it has no such."""
+        return [taken[subject][figure] for taken in self.rounds if figure in taken.get(subject, {})]
 
 
 class Stopwatch:

@@ -92,7 +92,7 @@ def _times_better(measured: Measured, other: str, figure: str) -> float | None:
     ratios = [
         taken[other][figure] / taken[OURS][figure]
         for taken in measured.rounds
-        if OURS in taken and other in taken and taken[OURS][figure] > 0
+        if figure in taken.get(other, {}) and taken.get(OURS, {}).get(figure, 0) > 0
     ]
     return statistics.median(ratios) if ratios else None
 
