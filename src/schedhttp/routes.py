@@ -89,10 +89,15 @@ def rule_of(route: Route, prefix: str, endpoint: str) -> Rule:
     )
 
 
-def url_map(prefix: str) -> Map:
-    """Return the map of all endpoints below *prefix*, by their bare names."""
+def url_map(prefix: str, method: str | None = None) -> Map:
+    """Return the map of the endpoints below *prefix*, by their bare names.
+
+    Args:
+        prefix: What all paths begin with.
+        method: Only endpoints of this method; None: all.
+    """
     return Map(
-        [rule_of(route, prefix, route.name) for route in ROUTES],
+        [rule_of(route, prefix, route.name) for route in ROUTES if method in (None, route.method)],
         converters=CONVERTERS,
         merge_slashes=False,
     )
