@@ -194,11 +194,16 @@ def making() -> dict[str, dict[str, Subject]]:
     }
 
 
+MAKING = {"make cron, new expression": 1.5, "make cron, seen expression": 20, "make interval": None}
+"""How many times faster than the peer."""
+
+
 def scenarios(full: bool) -> list[Scenario]:
     """Return what is measured, with a row for each peer; a quick pass takes fewer rounds."""
     rounds = 5 if full else 3
     as_datetimes = Row(DATETIMES, "as datetimes")
-    against = tuple(Row(label=peer, peer=peer) for peer in (APSCHEDULER, CRONITER, CRONSIM))
+    bars = {APSCHEDULER: 15, CRONITER: 15, CRONSIM: 8}
+    against = tuple(Row(label=peer, peer=peer, times_peer=bar) for peer, bar in bars.items())
     return [
         *(
             Scenario(f"next of {case.name}", walking(case), (*against, as_datetimes), rounds)
@@ -207,8 +212,11 @@ def scenarios(full: bool) -> list[Scenario]:
         Scenario(
             "next of interval, 30 s",
             walking_interval(),
-            (Row(label=APSCHEDULER), as_datetimes),
+            (Row(label=APSCHEDULER, times_peer=4), as_datetimes),
             rounds,
         ),
-        *(Scenario(name, subjects, (Row(),), rounds) for name, subjects in making().items()),
+        *(
+            Scenario(name, subjects, (Row(times_peer=MAKING[name]),), rounds)
+            for name, subjects in making().items()
+        ),
     ]
