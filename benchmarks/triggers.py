@@ -147,7 +147,11 @@ def walking_interval() -> dict[str, Subject]:
 
 
 def each(times: int, call: Callable[[int], object]) -> Figures:
-    """Call *call* with 0, 1, 2...: each an expression that is new, if it looks at its number."""
+    """Call *call* with 0, 1, 2...: each an expression that is new, if it looks at its number.
+
+    It is called once before, for what is found out about a zone.
+    """
+    call(-1)
     with Stopwatch() as watch:
         for number in range(times):
             call(number)
