@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from random import Random
@@ -13,6 +14,7 @@ from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError
+from schedcore.estate import print_of
 from schedcore.executors.base import Executor
 from schedcore.job import (
     COROUTINE_EXECUTOR,
@@ -40,6 +42,10 @@ class Drafts:
         defaults: Options of jobs that do not give them.
         clock: Tells from when a trigger counts.
         random: Source of jitter.
+
+    Attributes:
+        unbound: While jobs are declared that other processes declare as well: their triggers before
+            they are bound to the moment of adding, by job id.  None: they are not.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Drafts:
         self._counter = itertools.count(1)
         self._prefix = ""
         self._pid = 0
+        self.unbound: dict[str, Trigger] | None = None
+        self._declared: Counter[str] = Counter()
 
     def new(
         self,
@@ -75,11 +83,14 @@ class Drafts:
     ) -> Entry:
         """Return the entry of a new job; see :meth:`Scheduler.add_job`."""
         if job_id is None:
-            job_id = self._new_id()
+            job_id = self._new_id() if self.unbound is None else self._same_id(func, trigger_args)
         now_us = self._clock.now_us()
-        made = triggers.make_trigger(
+        given_trigger = triggers.make_trigger(
             "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
-        ).bound_to(now_us)
+        )
+        made = given_trigger.bound_to(now_us)
+        if self.unbound is not None:
+            self.unbound[job_id] = given_trigger
         job = define(job_id, func, made, args, kwargs, name, self._defaults)
         given = options and {k: value for k, value in options.items() if value is not UNSET}
         if "executor" not in given and job.func and is_coroutine_function(job.func):
@@ -163,3 +174,9 @@ class Drafts:
             self._pid = os.getpid()
             self._prefix = os.urandom(12).hex()
         return f"{self._prefix}{next(self._counter):08x}"
+
+    def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
+        """Return the id that every process makes for the same declaration."""
+        mark = print_of(func, None, (), trigger_args, None, None)[:24]
+        self._declared[mark] += 1
+        return f"{mark}{self._declared[mark]:08x}"

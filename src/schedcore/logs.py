@@ -24,6 +24,10 @@ class GuardedLogger:
         self._silent = silent
         self.failures = 0
 
+    def info(self, text: str, *args: object) -> None:
+        """Say what is going on."""
+        self._say(logging.INFO, text, args)
+
     def warning(self, text: str, *args: object) -> None:
         """Say that something did not go as wished."""
         self._say(logging.WARNING, text, args)
