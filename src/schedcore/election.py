@@ -202,13 +202,17 @@ class Election:
         with suppress(OSError):  # gone already; or, on Windows, open somewhere
             self.path(ending).unlink(missing_ok=True)
 
+    def files(self, ending: str = "") -> list[Path]:
+        """Return the files of this election whose names end so, but for the lock's."""
+        found = self._folder.glob(f"{self._key}.*{ending}")
+        return [file for file in found if file.name != self._key + _LOCK]
+
     def sweep(self) -> None:
         """Remove what the last holder left, if nobody holds and nobody is to go on with it."""
         try:
             if self._folder.exists() and self.attempt():
-                for file in self._folder.glob(self._key + ".*"):
-                    if not file.name.endswith(_LOCK):
-                        file.unlink(missing_ok=True)
+                for file in self.files():
+                    file.unlink(missing_ok=True)
         finally:
             self.release()
 

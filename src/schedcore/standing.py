@@ -88,6 +88,7 @@ class Standing:
         self._term = ""
         self._state = State.STOPPED
         self._marks: Marks | None = None
+        self._own: Holder | None = None
         parts.drafts.unbound = {}
         self._reset()
         tell_in_child(self)
@@ -105,7 +106,7 @@ class Standing:
 
     def holder(self) -> Holder | None:
         """Return who said last that it holds, or None."""
-        return self.election.holder()
+        return self._own or self.election.holder()
 
     def join(self, state: State) -> None:
         """Take part; who is the first holds when this returns.
@@ -204,9 +205,8 @@ class Standing:
         self.holds = True
         import socket  # 5 ms, and only needed here
 
-        self.election.publish(
-            Holder(os.getpid(), socket.gethostname(), now_us, self._term, address, secret)
-        )
+        self._own = Holder(os.getpid(), socket.gethostname(), now_us, self._term, address, secret)
+        self.election.publish(self._own)
         log.info("this process (%d) runs the engine of %r", os.getpid(), self.election.name)
 
     def _declare(self) -> None:
@@ -258,7 +258,7 @@ class Standing:
     def _hand_over(self, end: Callable[[], T]) -> T | None:
         """End the engine, leave what is to be left, and let go of the lock."""
         state = self._parts.state()
-        self.holds = False
+        self.holds, self._own = False, None
         try:
             if self.doors is not None:
                 self.doors.close()
@@ -281,7 +281,7 @@ class Standing:
         self.election.write(_ESTATE, Estate(instance, self._term, state, declared, added)._asdict())
 
     def _let_go(self) -> None:
-        self.holds = False
+        self.holds, self._own = False, None
         if self.doors is not None:
             self.doors.close()
         marks, self._marks = self._marks, None
@@ -309,7 +309,7 @@ class Standing:
 
     def after_fork_in_child(self) -> None:
         """Take no part: the threads stayed behind in the parent."""
-        self.holds = False
+        self.holds, self._own = False, None
         self._marks = None
         self._parts.store.witness = self._parts.tracker.witness = None
         self._reset()

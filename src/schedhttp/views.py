@@ -50,14 +50,16 @@ NOTHING = Reply(None, 204)
 
 
 def get_scheduler_info(service: Service, request: Request) -> Reply:
-    """Tell on which host the scheduler is, where it may run, and whether it does."""
+    """Tell where the scheduler is and may run, whether it does, and which process holds it."""
     state = service.scheduler.state
+    holder = service.scheduler.holder()
     return Reply(
         {
             "current_host": socket.gethostname(),
             "allowed_hosts": list(service.settings.allowed_hosts),
             "running": service.scheduler.running,
             "state": state.name.lower(),
+            "holder": holder and codec.holder_to_dict(holder),
         }
     )
 
@@ -91,7 +93,8 @@ def resume_scheduler(service: Service, request: Request) -> Reply:
 def shutdown_scheduler(service: Service, request: Request) -> Reply:
     """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
     wait = read_flag(read_object(request, required=False), "wait", True)
-    service.scheduler.shutdown(wait=wait, timeout=service.settings.shutdown_timeout)
+    # Not left: another worker would go on with what the client wants to have ended.
+    service.scheduler.shutdown(wait, service.settings.shutdown_timeout, leave=False)
     return NOTHING
 
 

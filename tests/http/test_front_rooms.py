@@ -12,7 +12,8 @@ SRC = Path(__file__).parents[2] / "src" / "schedhttp"
 ROOMS = {
     "refusals": 0,
     "reading": 0,
-    "solo": 0,
+    "frames": 0,
+    "gunicorns": 0,
     "codec": 0,
     "appcontext": 0,
     "settings": 1,
@@ -28,12 +29,14 @@ ROOMS = {
     "routes": 5,
     "openapi": 6,
     "app": 7,
-    "hosting": 8,
-    "flask": 9,
-    "wsgi": 9,
-    "server": 9,
-    "__main__": 10,
-    "__init__": 10,
+    "holder": 8,
+    "forward": 9,
+    "hosting": 10,
+    "flask": 11,
+    "wsgi": 11,
+    "server": 11,
+    "__main__": 12,
+    "__init__": 12,
 }
 
 
