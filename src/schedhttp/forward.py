@@ -7,7 +7,6 @@ holder sees the request as if the client had met it, and decides alone who may d
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable
 
@@ -83,7 +82,7 @@ class Forwarder:
                 finally:
                     self._doors.leave()
             holder = self._standing.holder()
-            if holder is not None and holder.address and holder.pid != os.getpid():
+            if holder is not None and holder.address:
                 frame = frame or self._frame(request)
                 answer = self._ask(holder, *frame)
                 if answer is not None:

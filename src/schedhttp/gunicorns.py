@@ -19,12 +19,17 @@ from schedcore.clock import Patience, Waker
 _LOOK_EVERY = 0.02
 
 
+def is_here() -> bool:
+    """Tell whether gunicorn runs this process."""
+    return "gunicorn.arbiter" in sys.modules
+
+
 def worker() -> Any | None:
     """Return gunicorn's worker object, if this process is a worker that has begun.
 
     It is known by its signal handlers, which it sets before it loads the app.
     """
-    if "gunicorn.arbiter" not in sys.modules:
+    if not is_here():
         return None
     owner = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
     kinds = type(owner).__mro__
@@ -36,7 +41,7 @@ def in_master() -> bool:
 
     A scheduler started there would run in the master, beside those of the workers.
     """
-    return "gunicorn.arbiter" in sys.modules and worker() is None
+    return is_here() and worker() is None
 
 
 def has_loaded(of: Any) -> bool:
@@ -90,7 +95,7 @@ def instance() -> str:
 
     The master's process and when it began; "" where neither gunicorn nor /proc is.
     """
-    if "gunicorn.arbiter" not in sys.modules:
+    if not is_here():
         return ""
     return process_start(os.getpid() if in_master() else os.getppid())
 

@@ -111,11 +111,12 @@ _AN_EXECUTOR = (
 )
 
 
-def make_election(settings: Settings, *app: str) -> Election | None:
+def make_election(settings: Settings, instance: str, *app: str) -> Election | None:
     """Return the election of a server; None, and a warning, if the package for it is missing.
 
     Args:
         settings: They may name it.
+        instance: That of the server; see :class:`schedcore.Election`.
         app: What else tells this app from others on this machine.
     """
     if find_spec("filelock") is None:
@@ -125,7 +126,7 @@ def make_election(settings: Settings, *app: str) -> Election | None:
         )
         return None
     name = settings.election_name or "\0".join(("schedhttp", os.getcwd(), *app))
-    return Election(name, instance=gunicorns.instance())
+    return Election(name, instance=instance)
 
 
 class Host:
@@ -329,4 +330,4 @@ class Hosted:
 
 def election_of(settings: Settings, config: str | None) -> Election | None:
     """Return the election of a stand-alone server; see :func:`make_election`."""
-    return make_election(settings, os.path.abspath(config) if config else "")
+    return make_election(settings, gunicorns.instance(), os.path.abspath(config) if config else "")

@@ -14,6 +14,7 @@ ROOMS = {
     "reading": 0,
     "frames": 0,
     "gunicorns": 0,
+    "reloader": 1,
     "codec": 0,
     "appcontext": 0,
     "settings": 1,
