@@ -30,6 +30,8 @@ LOOK_EVERY = 0.25
 """Seconds between two looks of one who stands by: whether the lock is free."""
 KEEP_EVERY = 2.0
 """Seconds between two looks of the holder: whether the lock's file is still in its place."""
+DRAIN = 1.0
+"""Seconds that requests under way are given at the end, before and after the engine ends."""
 _MARKS, _ESTATE = ".marks", ".estate"
 T = TypeVar("T")
 
@@ -45,8 +47,8 @@ class Doors(Protocol):
         """Begin nothing more."""
         ...
 
-    def drain(self) -> None:
-        """Wait, for a moment at most, until what was begun is answered."""
+    def drain(self, seconds: float) -> bool:
+        """Wait until what was begun is answered, so long at most; return whether it is."""
         ...
 
 
@@ -257,15 +259,18 @@ class Standing:
 
     def _hand_over(self, end: Callable[[], T]) -> T | None:
         """End the engine, leave what is to be left, and let go of the lock."""
-        state = self._parts.state()
-        self.holds, self._own = False, None
+        self.holds = False
         try:
             if self.doors is not None:
                 self.doors.close()
             self.election.retract()
-            ended = end() if state is not State.STOPPED else None
+            # First what is answered at once, by an engine that still runs; then what waits for runs.
             if self.doors is not None:
-                self.doors.drain()
+                self.doors.drain(DRAIN)
+            state = self._parts.state()
+            ended = end() if state is not State.STOPPED else None
+            if self.doors is not None and not self.doors.drain(DRAIN):
+                log.warning("requests of %r are still not answered", self.election.name)
             self._leave(state)
         finally:
             self._let_go()

@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.clock import Patience
 from schedcore.election import Election
 from schedcore.forks import tell_in_child
 from schedhttp import frames
@@ -33,8 +32,6 @@ _LONGEST_PATH = 100
 _LOOK_EVERY = 1.0
 _PATIENCE = 10.0
 """Seconds in which a worker has to send what it announced."""
-_DRAIN = 2.0
-"""Seconds for which requests are waited for at the end; runs that they wait for ended before."""
 
 
 class HolderDoors:
@@ -121,12 +118,10 @@ class HolderDoors:
             with suppress(OSError):  # gone with its folder
                 os.unlink(path)
 
-    def drain(self) -> None:
-        """Wait until all that began is answered, for two seconds at most."""
-        patience = Patience(_DRAIN)
+    def drain(self, seconds: float) -> bool:
+        """Wait until all that began is answered, so long at most; return whether it is."""
         with self._changed:
-            if not self._changed.wait_for(lambda: not self._inside, patience.left()):
-                log.warning("%d request(s) are still not answered", self._inside)
+            return self._changed.wait_for(lambda: not self._inside, seconds)
 
     def after_fork_in_child(self) -> None:
         """Close here what belongs to the parent, or its end would not be noticed by the others."""
