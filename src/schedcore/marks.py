@@ -21,7 +21,7 @@ from schedcore.run import Run
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 
-MOST_RUNS = 1_024
+MOST_RUNS = 256
 """Runs under way at once that are recorded; those beyond are not."""
 
 # Fire times are microseconds since the epoch; none of these is one.
@@ -73,7 +73,7 @@ class Marks:
         path.unlink(missing_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.truncate(file, size)
+            os.write(file, bytes(size))  # a full disk is told now, and not by SIGBUS later
             self._map = mmap.mmap(file, size)
         finally:
             os.close(file)

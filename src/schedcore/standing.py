@@ -186,18 +186,11 @@ class Standing:
                 raise
 
     def _take_office(self) -> None:
-        clock, store = self._parts.clock, self._parts.store
         estate = self._estate()
-        now_us = clock.now_us()
+        now_us = self._parts.clock.now_us()
         self._declare()
-        assert self._declared is not None
         if estate is not None:
-            store.clear()
-            entries = estates.taken_on(self._declared, estate, self._parts.zone, now_us)
-            store.add(entries, replace=True)
-            self._state = State(estate.state)
-            for run in estate.lost:
-                self._parts.tracker.recall(_record_of(run, now_us))
+            self._take_on(estate, now_us)
         for ending in (_ESTATE, _MARKS):
             self.election.remove(ending)
         self._term = secrets.token_hex(8)
@@ -211,6 +204,21 @@ class Standing:
         self.election.publish(self._own)
         log.info("this process (%d) runs the engine of %r", os.getpid(), self.election.name)
 
+    def _take_on(self, estate: Estate, now_us: int) -> None:
+        store, tracker = self._parts.store, self._parts.tracker
+        try:
+            state = State(estate.state)
+            entries = estates.taken_on(self._declared or {}, estate, self._parts.zone, now_us)
+            lost = [_record_of(run, now_us) for run in estate.lost]
+        except Exception as error:  # noqa: BLE001 — another version may have written anything
+            log.error("what the last holder left cannot be read: jobs start anew", error=error)
+            return
+        store.clear()
+        store.add(entries, replace=True)
+        self._state = state
+        for record in lost:
+            tracker.recall(record)
+
     def _declare(self) -> None:
         """Remember what code has declared up to now."""
         drafts, store = self._parts.drafts, self._parts.store
@@ -221,11 +229,14 @@ class Standing:
     def _estate(self) -> Estate | None:
         """Return what the last holder left, if it is for this process to go on with it."""
         found: Estate | None = None
-        told = self.election.read(_ESTATE)
-        if told is not None:
-            found = Estate(**told)
-        elif (left := marking.read(self.election.path(_MARKS))) is not None:
-            found = estates.left_by_killed(left)
+        try:
+            told = self.election.read(_ESTATE)
+            if told is not None:
+                found = Estate(**told)
+            elif (left := marking.read(self.election.path(_MARKS))) is not None:
+                found = estates.left_by_killed(left)
+        except (LookupError, TypeError, ValueError) as error:  # another version wrote it
+            log.error("what the last holder left cannot be read: jobs start anew", error=error)
         if found is None or not (found.term == self._term or self.election.is_heir(found.instance)):
             return None
         return found
@@ -264,7 +275,7 @@ class Standing:
             if self.doors is not None:
                 self.doors.close()
             self.election.retract()
-            # First what is answered at once, by an engine that still runs; then what waits for runs.
+            # What is answered at once, by an engine that still runs; then what waits for its runs.
             if self.doors is not None:
                 self.doors.drain(DRAIN)
             state = self._parts.state()

@@ -172,6 +172,8 @@ class HolderDoors:
                     self._let_in(connection)
         except (OSError, EOFError, ValueError) as error:
             log.warning("a worker went away before it was answered: %s", error)
+        except Exception:  # of the app's own: the other worker answers 503
+            log.exception("a request that another worker met could not be answered")
         finally:
             self._talking.discard(connection)
 

@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timezone
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -191,15 +193,15 @@ class Served:
     def begin(self) -> None:
         """Start it (again)."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHEDULER_")}
-        self._log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            self._command,
-            cwd=self.folder,
-            env=inherited | {"TMPDIR": str(self.temporary)} | self._environment,
-            stderr=self._log,
-            stdout=self._log,
-            start_new_session=True,
-        )
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                env=inherited | {"TMPDIR": str(self.temporary)} | self._environment,
+                stderr=log,
+                stdout=log,
+                start_new_session=True,
+            )
 
     @staticmethod
     def until(condition: Callable[[], Any]) -> Any:
@@ -245,6 +247,15 @@ class Served:
             response.headers.get("Retry-After"),
         )
 
+    def burst(self, method: str, path: str, body: object = None) -> list[Reply]:
+        """Return the answers to requests at the same time, that more than one worker meets."""
+        answers: list[Reply] = []
+        while len({answer.worker for answer in answers}) < 2:
+            with ThreadPoolExecutor(8) as pool:
+                answers += pool.map(lambda _: self.call(method, path, body), range(20))
+            assert len(answers) < 1000, "only one worker answers"
+        return answers
+
     def patiently(self, method: str, path: str, body: object = None) -> Reply:
         """Return the first answer that does not ask to try again; of a server that may start."""
 
@@ -272,15 +283,13 @@ class Served:
 
     def left(self) -> list[str]:
         """Return the files that it has left beside its own folder, by the end of their names."""
-        return sorted(file.suffix for file in self.temporary.rglob("*") if file.is_file())
+        return sorted(file.suffix for file in self.temporary.rglob("*") if not file.is_dir())
 
     def gone(self) -> bool:
-        """Tell whether no process of its group is left."""
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+        """Tell whether no process of its group is left, but for those that ended."""
+        return not any(
+            _is_alive_in(self.process.pid, stat) for stat in Path("/proc").glob("*/stat")
+        )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal to the master, and wait for the end of all its processes."""
@@ -290,11 +299,18 @@ class Served:
 
     def kill(self) -> None:
         """End all of it at once."""
-        if not self.gone():
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=PATIENCE)
         self.until(self.gone)
-        self._log.close()
+
+
+def _is_alive_in(group: int, stat: Path) -> bool:
+    try:
+        state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+    except OSError:  # ended just now
+        return False
+    return int(process_group) == group and state not in "ZX"
 
 
 @pytest.fixture
