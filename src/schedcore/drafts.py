@@ -46,6 +46,8 @@ class Drafts:
     Attributes:
         unbound: While jobs are declared that other processes declare as well: their triggers before
             they are bound to the moment of adding, by job id.  None: they are not.
+        same_ids: Whether jobs without an id get one that other processes make for them as well.
+        taken: Tells whether there is a job with an id.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Drafts:
         self._prefix = ""
         self._pid = 0
         self.unbound: dict[str, Trigger] | None = None
+        self.same_ids = False
+        self.taken: Callable[[str], bool] = lambda _job_id: False
         self._declared: Counter[str] = Counter()
 
     def new(
@@ -83,7 +87,7 @@ class Drafts:
     ) -> Entry:
         """Return the entry of a new job; see :meth:`Scheduler.add_job`."""
         if job_id is None:
-            job_id = self._new_id() if self.unbound is None else self._same_id(func, trigger_args)
+            job_id = self._same_id(func, trigger_args) if self.same_ids else self._new_id()
         now_us = self._clock.now_us()
         given_trigger = triggers.make_trigger(
             "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
@@ -178,5 +182,8 @@ class Drafts:
     def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
         """Return the id that every process makes for the same declaration."""
         mark = print_of(func, None, (), trigger_args, None, None)[:24]
-        self._declared[mark] += 1
-        return f"{mark}{self._declared[mark]:08x}"
+        while True:
+            self._declared[mark] += 1
+            job_id = f"{mark}{self._declared[mark]:08x}"
+            if not self.taken(job_id):
+                return job_id

@@ -205,7 +205,7 @@ def taken_on(
     """Return the jobs of a new holder.
 
     A job that is declared as it was before goes on where it stood; one that is declared anew, or
-    otherwise than before, starts as declared; one that is declared no longer is not there.
+    otherwise than before, starts now as declared; one that is declared no longer is not there.
 
     Args:
         declarations: What this process declares.
@@ -217,7 +217,7 @@ def taken_on(
     for job_id, own in declarations.items():
         left = estate.declared.get(job_id)
         if left is None or left["print"] != own.print:
-            entries.append(own.entry)
+            entries.append(_from_now_on(own.entry, now_us))
         elif not left.get("gone"):
             entries.append(_going_on(own.entry, left, zone, now_us))
     for data in estate.added:
@@ -228,6 +228,14 @@ def taken_on(
         except (SchedError, LookupError, TypeError, ValueError) as error:
             log.error("job %r of the last holder cannot be taken on: %s", data.get("id"), error)
     return entries
+
+
+def _from_now_on(own: Entry, now_us: int) -> Entry:
+    """Return a declaration without the fire times that passed while its process stood by."""
+    if own.due_us is None or own.due_us > now_us:
+        return own
+    fire_us = own.job.trigger.next_us(now_us)
+    return own if fire_us is None else own._replace(fire_us=fire_us, due_us=fire_us)
 
 
 def _going_on(own: Entry, left: Mapping[str, Any], zone: tzinfo, now_us: int) -> Entry:

@@ -78,12 +78,14 @@ class Standing:
     Attributes:
         doors: Opened by the holder; None: the others cannot reach it.
         holds: Whether this process runs the engine.
+        leaves_added: Whether jobs are handed over that were added after the start.
     """
 
     def __init__(self, election: Election, parts: Parts) -> None:
         self.election = election
         self.doors: Doors | None = None
         self.holds = False
+        self.leaves_added = True
         self._parts = parts
         self._declared: dict[str, Declared] | None = None
         self._known: set[str] = set()
@@ -92,6 +94,8 @@ class Standing:
         self._marks: Marks | None = None
         self._own: Holder | None = None
         parts.drafts.unbound = {}
+        parts.drafts.same_ids = True
+        parts.drafts.taken = self._has
         self._reset()
         tell_in_child(self)
 
@@ -219,6 +223,13 @@ class Standing:
         for record in lost:
             tracker.recall(record)
 
+    def _has(self, job_id: str) -> bool:
+        try:
+            self._parts.store.get(job_id)
+        except LookupError:
+            return False
+        return True
+
     def _declare(self) -> None:
         """Remember what code has declared up to now."""
         drafts, store = self._parts.drafts, self._parts.store
@@ -290,8 +301,10 @@ class Standing:
     def _leave(self, state: State) -> None:
         entries = self._parts.store.entries()
         self._known = {entry.job.id for entry in entries}
+        if not self.leaves_added:
+            entries = [entry for entry in entries if entry.job.id in (self._declared or {})]
         declared, added = estates.to_leave(entries, self._declared or {})
-        if not (declared or added):
+        if not (declared or added) and state is State.RUNNING:
             return
         instance = self.election.instance
         self.election.write(_ESTATE, Estate(instance, self._term, state, declared, added)._asdict())

@@ -282,12 +282,16 @@ class FlaskScheduler:
         executors = hosting.make_executors(settings.executors)
         if settings.app_context:
             executors = in_app_context(executors, app)
-        return Scheduler(
+        scheduler = Scheduler(
             timezone=settings.timezone,
             job_defaults=settings.job_defaults,
             executors=executors,
             election=_election(settings, app),
         )
+        if scheduler.standing is not None and not gunicorns.is_here():
+            # A reloader's child starts while its app is still loaded, and declares them again.
+            scheduler.standing.leaves_added = False
+        return scheduler
 
     def _mount(self, app: Flask, api: App) -> None:
         """Give the app one rule for each endpoint, so that ``url_for`` knows them.

@@ -6,6 +6,7 @@ Errors pass through: problems.py turns them into responses.
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -116,6 +117,9 @@ def add_from(
         InvalidOptionError: if it makes no sense; Forbidden if its function is not allowed.
     """
     fields, trigger = codec.read_new(body)
+    if scheduler.standing is not None and fields.get("id") is None:
+        # One made of the function would be that of a job which other processes declare.
+        fields["id"] = uuid.uuid4().hex
     if allowed is not None:
         fields["func"] = allowed.find(fields["func"], scheduler.registered)
     kind = trigger.pop("trigger", None)

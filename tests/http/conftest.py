@@ -185,6 +185,7 @@ class Served:
         self.beats = folder / "beats"
         self._command = command
         self._environment = environment
+        self.headers: dict[str, str] = {}
         (folder / "chores.py").write_text(CHORES)
         (folder / "front.py").write_text(FRONT)
         (folder / "gunicorn.conf.py").write_text("control_socket_disable = True")
@@ -235,7 +236,9 @@ class Served:
         """Return the answer to one request, on a connection of its own."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(
+                method, path, None if body is None else json.dumps(body), self.headers | headers
+            )
             response = connection.getresponse()
             data = response.read()
         finally:
