@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -160,7 +159,7 @@ class FlaskScheduler:
         self.scheduler.start(paused=paused)
         if self.scheduler.standing is not None:
             reloader.call_in_parent(self._leave)
-            atexit.register(self._leave)
+            atexit.register(self._leave_for_good)
 
     def shutdown(self, wait: bool = True) -> None:
         """Shut the scheduler down; raises SchedulerNotRunningError if it is not started."""
@@ -170,15 +169,14 @@ class FlaskScheduler:
             self.scheduler.shutdown(wait=wait)
 
     def _leave(self) -> None:
-        """Leave the scheduler to the next process that a reloader starts, if there is one."""
-        standing = self.scheduler.standing
+        """Leave the scheduler to the process that a reloader starts."""
         with suppress(SchedulerNotRunningError):
             self.scheduler.shutdown(wait=False)
-        if (
-            standing is not None
-            and not reloader.is_child()
-            and "werkzeug._reloader" not in sys.modules
-        ):
+
+    def _leave_for_good(self) -> None:
+        self._leave()
+        standing = self.scheduler.standing
+        if standing is not None and not reloader.is_child():
             standing.election.sweep()
 
     def pause(self) -> None:

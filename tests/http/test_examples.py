@@ -43,6 +43,7 @@ def call(var):
 
     yield call
     hosted.scheduler.shutdown(timeout=10)
+    hosted.scheduler.standing.election.sweep()
 
 
 def test_the_references_lines_as_printed(call, var):
