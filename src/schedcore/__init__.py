@@ -1,6 +1,7 @@
 """A job scheduler: runs Python callables at dates, at intervals and on cron schedules."""
 
 from schedcore.clock import Clock, ManualClock, SystemClock
+from schedcore.election import Election, Holder
 from schedcore.errors import (
     ConflictingIdError,
     FuncRefError,
@@ -36,11 +37,12 @@ from schedcore.events import (
 )
 from schedcore.executors.threads import ThreadPool
 from schedcore.handle import JobHandle
+from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
-from schedcore.scheduler import Health, Scheduler, State
+from schedcore.scheduler import Scheduler
 from schedcore.simulation import Fire, Forecast, forecast, simulate
 from schedcore.stores.memory import MemoryStore
 from schedcore.triggers import (
@@ -75,11 +77,13 @@ __all__ = [
     "ConflictingIdError",
     "CronTrigger",
     "DateTrigger",
+    "Election",
     "Fire",
     "Forecast",
     "FuncRefError",
     "Health",
     "History",
+    "Holder",
     "IntervalTrigger",
     "InvalidOptionError",
     "InvalidTriggerError",

@@ -114,6 +114,20 @@ def whole(option: str, value: object) -> int:
     return value
 
 
+def check_timeout(timeout: float | None) -> float | None:
+    """Return *timeout* if it is a number of seconds of 0 or more, or None.
+
+    Raises:
+        InvalidOptionError: if it is not.
+    """
+    # Not "timeout < 0": that would let nan pass.
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+    ):
+        raise InvalidOptionError("timeout", timeout, "a number of seconds of 0 or more, or None")
+    return timeout
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to *word*, or ``""``."""
     import difflib  # 2 ms, and only for mistakes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 # Those of logging, which takes 6 ms to import: nothing is said by most programs that start.
+_INFO: Final = 20
 _WARNING: Final = 30
 _ERROR: Final = 40
 _CRITICAL: Final = 50
@@ -27,6 +28,10 @@ class GuardedLogger:
         self._name = name
         self._silent = silent
         self.failures = 0
+
+    def info(self, text: str, *args: object) -> None:
+        """Say what is going on."""
+        self._say(_INFO, text, args)
 
     def warning(self, text: str, *args: object) -> None:
         """Say that something did not go as wished."""

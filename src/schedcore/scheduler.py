@@ -7,17 +7,17 @@ import random as random_module
 import threading
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from enum import IntEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
+from schedcore.election import Election, Holder
 from schedcore.engine import Engine
 from schedcore.errors import (
-    InvalidOptionError,
     MaxInstancesError,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
+    check_timeout,
 )
 from schedcore.events import (
     EVENT_ALL,
@@ -28,58 +28,33 @@ from schedcore.events import (
     Listener,
     Listeners,
 )
+from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor
-from schedcore.executors.coroutines import CoroutineLoop
-from schedcore.executors.threads import ThreadPool
 from schedcore.forks import tell_in_child
+from schedcore.health import Health, State
 from schedcore.history import History
-from schedcore.job import (
-    COROUTINE_EXECUTOR,
-    DEFAULT_EXECUTOR,
-    Options,
-    build_options,
-)
+from schedcore.job import Options, build_options
 from schedcore.jobbook import JobBook
 from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.run import Outcome, Run, RunRecord, run_here
+from schedcore.standing import Parts, Standing
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
+from schedcore.stores.recorded import RecordedStore
 from schedcore.tracker import Tracker
 from schedcore.triggers.zones import zone_of
 
 log = GuardedLogger(__name__)
 
+_LIFECYCLE = (
+    EVENT_SCHEDULER_STARTED
+    | EVENT_SCHEDULER_PAUSED
+    | EVENT_SCHEDULER_RESUMED
+    | EVENT_SCHEDULER_SHUTDOWN
+)
 _NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class State(IntEnum):
-    """What a scheduler is doing; the numbers are those of APScheduler."""
-
-    STOPPED = 0
-    RUNNING = 1
-    PAUSED = 2
-
-
-class Health(NamedTuple):
-    """How a scheduler does."""
-
-    ok: bool
-    """Whether it is started, and its loop is there, not held up, and not failing."""
-    state: State
-    stalled_for: float
-    """Seconds for which the loop has been held up by a store, a trigger or a listener."""
-    behind: float
-    """Seconds by which the first job that is due, and was not taken yet, is late."""
-    loop_failing: int
-    """How many steps of the loop raised one after the other, up to the last one."""
-    loop_failures: int
-    """How many times a step of the loop raised."""
-    loop_restarts: int
-    """How many times the loop's thread had to be replaced."""
-    listener_failures: int
-    """How many times a listener raised."""
 
 
 class Scheduler(JobBook):
@@ -99,6 +74,11 @@ class Scheduler(JobBook):
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
         history: Bounds of the memory of outcomes.
+        election: Of the schedulers that share it, in all processes of this computer, one runs its
+            jobs, and the others stand by; see docs/workers.md.
+
+    Attributes:
+        standing: Its part in the election; None: it is in none.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -114,13 +94,16 @@ class Scheduler(JobBook):
         clock: Clock | None = None,
         random: random_module.Random | None = None,
         history: History | None = None,
+        election: Election | None = None,
     ) -> None:
         zone = zone_of(timezone).tz
         clock = clock or SystemClock()
         random = random or random_module.Random()
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
-        self._executors = _with_defaults(executors or {})
+        if election is not None:
+            store = recorded = RecordedStore(store)
+        self._executors = with_defaults(executors or {})
         tracker = Tracker(clock, history or History(), listeners, self._executors, random)
         defaults = build_options(Options(), job_defaults or {})
         drafts = Drafts(zone, self._executors, defaults, clock, random)
@@ -134,6 +117,16 @@ class Scheduler(JobBook):
         self._ended = Waker()
         self._left_behind = False
         self._shutting_down = False
+        self._since_us = 0
+        self.standing: Standing | None = None
+        if election is not None:
+            self.standing = Standing(
+                election,
+                Parts(
+                    clock, zone, recorded, drafts, tracker, self._begin, self._end, self._loop_state
+                ),
+            )
+            self.add_listener(self.standing.note_state, _LIFECYCLE)
         tell_in_child(self)
 
     @property
@@ -145,7 +138,12 @@ class Scheduler(JobBook):
 
     @property
     def state(self) -> State:
-        """Whether it was stopped, started, or paused last."""
+        """Whether it was stopped, started, or paused last, or stands by."""
+        if self.standing is not None and self.standing.stands_by:
+            return State.STANDBY
+        return self._loop_state()
+
+    def _loop_state(self) -> State:
         loop = self._loop
         if loop is None:
             self._say_left_behind()
@@ -165,7 +163,9 @@ class Scheduler(JobBook):
         """Tell how the loop does; see :class:`Health`."""
         loop = self._loop
         if loop is None:
-            return Health(False, self.state, 0.0, 0.0, 0, 0, 0, self._listeners.failures)
+            state = self.state
+            failures = self._listeners.failures
+            return Health(state is State.STANDBY, state, 0.0, 0.0, 0, 0, 0, failures)
         return Health(
             self.running and not loop.failing,
             self.state,
@@ -189,9 +189,21 @@ class Scheduler(JobBook):
     def start(self, paused: bool = False) -> None:
         """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
 
+        In an election it takes part from now on: it runs jobs once no other process does.
+
         Raises:
             SchedulerAlreadyRunningError: if it is started.
         """
+        state = State.PAUSED if paused else State.RUNNING
+        if self.standing is not None and not self.standing.holds:
+            self.standing.join(state)
+        else:
+            self._begin(state)
+
+    def _begin(self, state: State) -> None:
+        if state is State.STOPPED:
+            return
+        paused = state is State.PAUSED
         with self._lifecycle:
             if self._loop is not None or self._shutting_down:
                 raise SchedulerAlreadyRunningError
@@ -209,6 +221,7 @@ class Scheduler(JobBook):
                 self._loop = None
                 raise
             self._left_behind = False
+            self._since_us = self._clock.now_us()
             self._ended.sleep(0)  # forget an earlier end
         self._tell(EVENT_SCHEDULER_STARTED)
 
@@ -241,7 +254,9 @@ class Scheduler(JobBook):
         if loop is not None:
             loop.wake()
 
-    def shutdown(self, wait: bool = True, timeout: float | None = None) -> list[Run]:
+    def shutdown(
+        self, wait: bool = True, timeout: float | None = None, leave: bool = True
+    ) -> list[Run]:
         """Stop; the jobs stay, and a new start goes on with them.
 
         It can be called from anywhere, also from inside a job or a listener: it never waits for
@@ -251,6 +266,8 @@ class Scheduler(JobBook):
             wait: Whether to wait for the runs under way and those submitted.  If not, those that
                 have not begun are cancelled.
             timeout: How many seconds to wait at most; None: until the last one ends.
+            leave: Whether to leave the election too, so that another process goes on with the jobs.
+                If not, no other runs them, and :meth:`start` starts them here.
 
         Returns:
             The runs that did not finish.  They go on in their threads, which do not keep the
@@ -261,6 +278,13 @@ class Scheduler(JobBook):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
+        if self.standing is not None and leave:
+            return self.standing.resign(lambda: self._end(patience)) or []
+        return self._end(patience)
+
+    def _end(self, patience: Patience | None = None) -> list[Run]:
+        """End the engine; None: at once."""
+        patience = patience or Patience(0)
         with self._lifecycle:
             loop = self._loop_or_error()
             self._loop = None
@@ -281,6 +305,16 @@ class Scheduler(JobBook):
             self._ended.wake()
         self._tell(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._tracker.live() if run is not run_here()]
+
+    def holder(self) -> Holder | None:
+        """Return which process runs the engine; None: none that is known of."""
+        if self.standing is not None:
+            return self.standing.holder()
+        if self._loop is None:
+            return None
+        import socket  # 5 ms, and seldom needed
+
+        return Holder(os.getpid(), socket.gethostname(), self._since_us)
 
     def run_forever(self, timeout: float | None = 30.0) -> list[Run]:
         """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
@@ -407,23 +441,3 @@ class Scheduler(JobBook):
                 " parent only; start() starts it here as well",
                 os.getpid(),
             )
-
-
-def _with_defaults(executors: Mapping[str, Executor]) -> dict[str, Executor]:
-    """Return *executors* and those that every scheduler has, unless they are given."""
-    both = dict(executors)
-    if DEFAULT_EXECUTOR not in both:
-        both[DEFAULT_EXECUTOR] = ThreadPool()
-    if COROUTINE_EXECUTOR not in both:
-        both[COROUTINE_EXECUTOR] = CoroutineLoop()
-    return both
-
-
-def check_timeout(timeout: float | None) -> float | None:
-    """Return *timeout* if it is a number of seconds of 0 or more, or None."""
-    # Not "timeout < 0": that would let nan pass.
-    if timeout is not None and (
-        isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
-    ):
-        raise InvalidOptionError("timeout", timeout, "a number of seconds of 0 or more, or None")
-    return timeout

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from schedcore.clock import ManualClock
-from schedcore.scheduler import Scheduler, State
+from schedcore.health import State
+from schedcore.scheduler import Scheduler
 
 
 @pytest.fixture

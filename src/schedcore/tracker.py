@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, from_us
@@ -36,6 +36,18 @@ from schedcore.run import Outcome, Run, RunRecord, record_of
 _ids = itertools.count(SystemClock().now_us())
 
 
+class Witness(Protocol):
+    """Who remembers the runs under way should this process be killed."""
+
+    def submitted(self, runs: Sequence[Run], now_us: int) -> None:
+        """Note runs that are about to be handed to an executor."""
+        ...
+
+    def ended(self, run: Run) -> None:
+        """Note that a run ended."""
+        ...
+
+
 class Tracker:
     """Keeps count of runs, and writes the ledger.  Thread-safe.
 
@@ -51,6 +63,7 @@ class Tracker:
 
     Attributes:
         expect: Called with the time at which :meth:`ring` is wanted, in microseconds.
+        witness: Who is told of runs before they are submitted, and when they end; None: nobody.
     """
 
     def __init__(
@@ -69,6 +82,7 @@ class Tracker:
         self._executors = executors
         self._random = random
         self.expect: Callable[[int], None] = lambda _due_us: None
+        self.witness: Witness | None = None
         # Guards all below, and the history: an outcome and the slot it frees appear together.
         # Re-entrant: the garbage collector may run a finalizer here that removes a job.
         self._lock = threading.RLock()
@@ -167,6 +181,8 @@ class Tracker:
             for run in runs:
                 self._give_up(run, Outcome.CANCELLED)
             return
+        if self.witness is not None:
+            self.witness.submitted(runs, self._now_us())
         try:
             self._executors[name].submit(runs, self)
         except BaseException as error:  # noqa: BLE001 — whatever an executor raises
@@ -373,6 +389,11 @@ class Tracker:
         with self._lock:
             return self._history.counts(job_id)
 
+    def recall(self, record: RunRecord) -> None:
+        """Record an outcome that another process did not live to record."""
+        with self._lock:
+            self._history.add(record)
+
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
         if self._leaving or self._history.remembers_removed:
@@ -400,6 +421,8 @@ class Tracker:
                 return False
             live.remove(run)
             self._history.add(record)
+            if self.witness is not None:
+                self.witness.ended(run)
             if run.id in self._alarms.due:
                 self._alarms.drop(run)
             if not live and job_id not in self._behind:

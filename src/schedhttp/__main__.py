@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"schedhttp: {_NO_GUNICORN}", file=sys.stderr)
         return 1
-    serve(chosen)
+    serve(chosen, given.config or os.environ.get(settings.CONFIG))
     return 0
 
 
@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     parser.add_argument("--host", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", type=int, help="on which port (5000)")
-    parser.add_argument("--threads", type=int, help="threads that answer requests (8)")
+    parser.add_argument("--workers", type=int, help="processes that answer requests (1)")
+    parser.add_argument("--threads", type=int, help="threads that answer requests, in each (8)")
     parser.add_argument(
         "--hash-password", action="store_true", help="read a password, print its hash, and end"
     )
@@ -68,8 +69,9 @@ def _settings(given: argparse.Namespace) -> Settings:
             host = f"[{host}]"
         bind = f"{host}:{port if given.port is None else given.port}"
         chosen = chosen.changed({"bind": bind})
-    if given.threads is not None:
-        chosen = chosen.changed({"threads": given.threads})
+    for name in ("workers", "threads"):
+        if getattr(given, name) is not None:
+            chosen = chosen.changed({name: getattr(given, name)})
     return chosen
 
 

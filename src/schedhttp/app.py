@@ -23,6 +23,8 @@ from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
 
 StartResponse = Callable[..., Any]
+Rendered = tuple[int, list[tuple[str, str]], bytes]
+"""The status, the headers and the body of a response."""
 
 
 class App:
@@ -36,8 +38,8 @@ class App:
     def __init__(self, scheduler: Scheduler, settings: Settings) -> None:
         self.settings = settings
         self.guard = Guard(settings, scheduler.clock)
-        self.unavailable: str | None = None
-        """Why this process cannot answer for the scheduler at present."""
+        self.forward: Callable[[Incoming], Rendered] | None = None
+        """Answers in place of this process, where another one may hold the scheduler."""
         self.service = Service(
             scheduler,
             settings,
@@ -58,25 +60,43 @@ class App:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as PEP 3333 has it."""
         request = Incoming(environ, self.settings.api_max_body)
-        status, headers, body = rendered(self.reply_to(request))
+        status, headers, body = self.answer(request)
         start_response(_STATUS_LINES[status], headers)
         return [] if request.method == "HEAD" else [body]
 
     def respond(self, request: Request) -> Response:
         """Return the response to *request*, for a framework that wants one."""
         incoming = Incoming(request.environ, self.settings.api_max_body, request)
-        status, headers, body = rendered(self.reply_to(incoming))
+        status, headers, body = self.answer(incoming)
         return Response(body, status, headers)
 
-    def reply_to(self, request: Incoming) -> Reply:
+    def answer(self, request: Incoming) -> Rendered:
+        """Return the status, the headers and the body of the response to *request*."""
+        if self.forward is None:
+            return self.answer_here(request)
+        try:
+            return self.forward(request)
+        except Exception as error:  # noqa: BLE001 — as below
+            return rendered(problem(error, self.settings.api_precise_errors, None))
+
+    def answer_here(self, request: Incoming, unavailable: str | None = None) -> Rendered:
+        """Return the same, from the scheduler of this process.
+
+        Args:
+            request: What is asked for.
+            unavailable: Why this process cannot answer, for those who may know.
+        """
+        return rendered(self.reply_to(request, unavailable))
+
+    def reply_to(self, request: Incoming, unavailable: str | None = None) -> Reply:
         """Return the reply to *request*; nothing that goes wrong comes out of here."""
         endpoint = None
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
             role = self.guard.admit(request)
-            if self.unavailable is not None:
-                raise Unavailable(self.unavailable, {"Retry-After": "1"})
+            if unavailable is not None:
+                raise Unavailable(unavailable, {"Retry-After": "1"})
             if request.method == "OPTIONS":
                 return self._options(request)
             endpoint, values = self._match(request)
@@ -132,7 +152,7 @@ class App:
         return Reply(None, 204, {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))})
 
 
-def rendered(reply: Reply) -> tuple[int, list[tuple[str, str]], bytes]:
+def rendered(reply: Reply) -> Rendered:
     """Return the status, the headers and the body of a response."""
     headers = [*_ALWAYS, *reply.headers.items()]
     if reply.body is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from schedcore import RunRecord, Trigger
+from schedcore import Holder, RunRecord, Trigger
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.funcref import name_of
@@ -186,6 +186,15 @@ def record_to_dict(record: RunRecord) -> dict[str, Any]:
         "error_type": record.error_type,
         "error_text": record.error_text,
         "attempt": record.attempt,
+    }
+
+
+def holder_to_dict(holder: Holder) -> dict[str, Any]:
+    """Return which process runs the engine, as the API shows it."""
+    return {
+        "pid": holder.pid,
+        "host": holder.host,
+        "since": from_us(holder.since_us).isoformat(),
     }
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flask import Flask
 from flask import request as current_request
 from werkzeug import Response
 
-from schedcore import JobHandle, Run, Scheduler, State
+from schedcore import Election, JobHandle, Run, Scheduler, SchedulerNotRunningError, State
 from schedcore.events import EVENT_ALL, Listener
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
-from schedhttp import codec, hosting, routes
-from schedhttp.app import App
+from schedhttp import codec, gunicorns, hosting, reloader, routes
+from schedhttp.app import App, Rendered
 from schedhttp.appcontext import in_app_context
 from schedhttp.guard import HTTPBasicAuth
+from schedhttp.incoming import Incoming
 from schedhttp.settings import PREFIX, Settings
 
 __all__ = ["APScheduler", "FlaskScheduler", "HTTPBasicAuth"]
@@ -40,6 +43,7 @@ class FlaskScheduler:
         self._scheduler = scheduler
         self._settings = Settings()
         self._api: App | None = None
+        self._host: hosting.Host | None = None
         self._authenticate: Callable[[Any], object] | None = None
         self._early: list[Callable[[Scheduler], object]] = []
         self.app: Flask | None = None
@@ -62,7 +66,9 @@ class FlaskScheduler:
         for each in early:
             each(scheduler)
         hosting.add_jobs(scheduler, settings.jobs)
-        self._api = App(scheduler, settings)
+        self._api = api = App(scheduler, settings)
+        if gunicorns.is_here():
+            self._host = hosting.Host(api, lambda environ: _answer(app, api, environ), True)
         if self._authenticate is not None:
             self._api.guard.authenticate = self._authenticate
         if settings.api_enabled:
@@ -137,9 +143,14 @@ class FlaskScheduler:
     def start(self, paused: bool = False) -> None:
         """Start the scheduler, if this host may run it.
 
+        Under gunicorn, the workers elect the one that runs it, once they have loaded the app.
+
         Raises:
             SchedulerAlreadyRunningError: if it is started.
         """
+        if self._host is not None:
+            self._host.start(State.PAUSED if paused else State.RUNNING)
+            return
         if not self._settings.may_run_on(self.host_name):
             log.warning(
                 "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s",
@@ -147,10 +158,27 @@ class FlaskScheduler:
             )
             return
         self.scheduler.start(paused=paused)
+        if self.scheduler.standing is not None:
+            reloader.call_in_parent(self._leave)
+            atexit.register(self._leave_for_good)
 
     def shutdown(self, wait: bool = True) -> None:
         """Shut the scheduler down; raises SchedulerNotRunningError if it is not started."""
-        self.scheduler.shutdown(wait=wait)
+        if self._host is not None:
+            self._host.stop()
+        else:
+            self.scheduler.shutdown(wait=wait)
+
+    def _leave(self) -> None:
+        """Leave the scheduler to the process that a reloader starts."""
+        with suppress(SchedulerNotRunningError):
+            self.scheduler.shutdown(wait=False)
+
+    def _leave_for_good(self) -> None:
+        self._leave()
+        standing = self.scheduler.standing
+        if standing is not None and not reloader.is_child():
+            standing.election.sweep()
 
     def pause(self) -> None:
         """Start no more runs before :meth:`resume`."""
@@ -253,9 +281,16 @@ class FlaskScheduler:
         executors = hosting.make_executors(settings.executors)
         if settings.app_context:
             executors = in_app_context(executors, app)
-        return Scheduler(
-            timezone=settings.timezone, job_defaults=settings.job_defaults, executors=executors
+        scheduler = Scheduler(
+            timezone=settings.timezone,
+            job_defaults=settings.job_defaults,
+            executors=executors,
+            election=_election(settings, app),
         )
+        if scheduler.standing is not None and not gunicorns.is_here():
+            # A reloader's child starts while its app is still loaded, and declares them again.
+            scheduler.standing.leaves_added = False
+        return scheduler
 
     def _mount(self, app: Flask, api: App) -> None:
         """Give the app one rule for each endpoint, so that ``url_for`` knows them.
@@ -294,6 +329,22 @@ class FlaskScheduler:
 
 APScheduler = FlaskScheduler
 """The name in Flask-APScheduler."""
+
+
+def _election(settings: Settings, app: Flask) -> Election | None:
+    """Return the election between gunicorn's workers, or between a reloader's processes."""
+    if gunicorns.is_here():
+        return hosting.make_election(
+            settings, gunicorns.instance(), "flask", app.import_name, app.root_path
+        )
+    instance = reloader.instance()  # where it is not known, there is none
+    return hosting.make_election(Settings(), instance, "flask", instance) if instance else None
+
+
+def _answer(app: Flask, api: App, environ: dict[str, Any]) -> Rendered:
+    """Answer what another worker met; there, the ``before_request`` functions were called."""
+    with app.request_context(environ):
+        return api.answer_here(Incoming(environ, api.settings.api_max_body, current_request))
 
 
 def _here(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,45 +1,55 @@
-"""A scheduler and its API inside a server's worker process: made, started and ended there."""
+"""A scheduler and its API inside a server's processes: made, elected, started and ended there."""
 
 from __future__ import annotations
 
 import atexit
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor as FuturesExecutor
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 from schedcore import (
+    Election,
     InvalidOptionError,
     RunLookupError,
     Scheduler,
     SchedulerNotRunningError,
+    State,
     ThreadPool,
 )
 from schedcore.clock import Waker
 from schedcore.errors import did_you_mean
 from schedcore.executors.base import Executor
 from schedcore.executors.futures import FuturesAdapter
-from schedhttp.app import App, StartResponse
+from schedcore.forks import tell_in_child
+from schedhttp import gunicorns
+from schedhttp.app import App, Rendered, StartResponse
+from schedhttp.forward import Forwarder
+from schedhttp.holder import HolderDoors
+from schedhttp.incoming import Incoming
 from schedhttp.settings import Settings
-from schedhttp.solo import SoloLock
 
 log = logging.getLogger(__name__)
 
-_WAITING = (
-    "another worker of this server runs the scheduler: after a reload it ends within moments; if"
-    " there are several workers, start one only, since each would run every job"
-)
+_WATCH_EVERY = 0.2
+"""Seconds between two looks of whether gunicorn ends its worker."""
+_LOAD_WITHIN = 600.0
+"""Seconds in which a worker has to have loaded its app."""
 
 
-def make_scheduler(settings: Settings) -> Scheduler:
+def make_scheduler(settings: Settings, election: Election | None = None) -> Scheduler:
     """Return a scheduler as the settings describe it, with their jobs; it is not started.
+
+    Args:
+        settings: All of them.
+        election: Between the processes of the server.
 
     Raises:
         InvalidOptionError: if a setting makes no sense.
@@ -51,6 +61,7 @@ def make_scheduler(settings: Settings) -> Scheduler:
         timezone=settings.timezone,
         job_defaults=settings.job_defaults,
         executors=make_executors(settings.executors),
+        election=election,
     )
     add_jobs(scheduler, settings.jobs)
     return scheduler
@@ -99,59 +110,92 @@ _AN_EXECUTOR = (
 )
 
 
-class Hosted:
-    """A WSGI app that brings its scheduler along.
+def make_election(settings: Settings, instance: str, *app: str) -> Election | None:
+    """Return the election of a server; None, and a warning, if the package for it is missing.
 
     Args:
-        settings: All of them.
+        settings: They may name it.
+        instance: That of the server; see :class:`schedcore.Election`.
+        app: What else tells this app from others on this machine.
+    """
+    if find_spec("filelock") is None:
+        log.warning(
+            "the package filelock is not installed (pip install 'schedcore[election]'): each"
+            " process of this server runs every job, so start one process only"
+        )
+        return None
+    name = settings.election_name or "\0".join(("schedhttp", os.getcwd(), *app))
+    return Election(name, instance=instance)
 
-    Raises:
-        InvalidOptionError: if a setting makes no sense.
+
+class Host:
+    """Keeps a scheduler and its API in a server's process: elected, started and ended there.
+
+    Args:
+        app: The API of the scheduler.
+        respond: Answers a request that another process of the server met, given its environ; left
+            out, the API does.
+        when_loaded: Whether to start only when gunicorn's worker has loaded the whole app, since
+            code further down may still declare jobs.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.scheduler = make_scheduler(settings)
-        self.app = App(self.scheduler, settings)
-        self._mutex = threading.Lock()
+    def __init__(
+        self,
+        app: App,
+        respond: Callable[[dict[str, Any]], Rendered] | None = None,
+        when_loaded: bool = False,
+    ) -> None:
+        self._scheduler = app.service.scheduler
+        self._settings = app.settings
+        self._when_loaded = when_loaded
         self._started_in: int | None = None
+        self._in_master = False
+        self._reset()
+        standing = self._scheduler.standing
+        if standing is not None:
+            doors = HolderDoors(
+                standing.election,
+                lambda: standing.holds,
+                respond
+                or (lambda environ: app.answer_here(Incoming(environ, app.settings.api_max_body))),
+                self._settings.api_max_body,
+            )
+            standing.doors = doors
+            app.forward = Forwarder(standing, doors, self._settings, app.answer_here)
+
+    def _reset(self) -> None:
+        self._mutex = threading.Lock()
         self._ending = False
         self._ended = threading.Event()
-        self._lock: SoloLock | None = None
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
-        if self._started_in != os.getpid():
-            self.start()
-        return self.app(environ, start_response)
+    def start(self, state: State = State.RUNNING) -> None:
+        """Take part in the election in this process, once; in gunicorn's master, not.
 
-    def start(self) -> None:
-        """Start the scheduler in this process, once; in the master of a pre-forking server, not.
+        There, the workers do so after their fork, each by itself.
 
-        While another worker of the same server runs its scheduler, this one waits for its end, and
-        answers requests with 503: a reload starts the new worker before it ends the old one.
+        Args:
+            state: In which to start the engine, if this process comes to hold it.
         """
         with self._mutex:
             if self._started_in == os.getpid():
                 return
-            if in_gunicorn_master():
-                log.warning(
-                    "loaded in gunicorn's master (--preload): the scheduler starts in the worker,"
-                    " with its first request; without --preload, at once"
-                )
+            if gunicorns.in_master():
+                if not self._in_master:
+                    self._in_master, self._state = True, state
+                    tell_in_child(self)
+                    self._sweep_at_exit()
                 return
-            self._started_in = os.getpid()
-            atexit.register(self.stop)
-            if _in_gunicorn():
-                self._lock = SoloLock(str(os.getppid()))
-                if threading.current_thread() is threading.main_thread():
-                    self._stop_when_told()
-            if self._lock is None or self._lock.acquire(wait=False):
-                self._begin()
-                return
-        log.warning("%s", _WAITING)
-        self.app.unavailable = _WAITING
-        threading.Thread(target=self._wait, name="schedhttp-waiting", daemon=True).start()
+            self._started_in, self._in_master = os.getpid(), False
+        atexit.register(self.stop)
+        worker = gunicorns.worker()
+        if worker is not None:
+            self._stop_with(worker)
+        if worker is not None and self._when_loaded and not gunicorns.has_loaded(worker):
+            threading.Thread(
+                target=self._begin_when_loaded, args=(state,), name="schedhttp-loading", daemon=True
+            ).start()
+        else:
+            self._begin(state)
 
     def stop(self) -> None:
         """End the scheduler, giving the runs under way the time that the settings say.
@@ -163,77 +207,127 @@ class Hosted:
                 return
             first, self._ending = not self._ending, True
         if not first:
-            self._ended.wait(self.settings.shutdown_timeout + 1)
+            self._ended.wait(self._settings.shutdown_timeout + 5)
             return
         try:
-            for run in self.scheduler.shutdown(timeout=self.settings.shutdown_timeout):
-                log.warning("%r did not end in time and is given up", run)
-                with suppress(RunLookupError):  # it has ended just now
-                    self.scheduler.cancel(run.id)
+            standing = self._scheduler.standing
+            if standing is None:
+                self._end_runs()
+            else:
+                standing.resign(self._end_runs)
         except SchedulerNotRunningError:
-            log.debug("the scheduler was not running")  # shut down over HTTP, or still waiting
+            log.debug("the scheduler was not running")  # shut down over HTTP, or by code
         finally:
-            if self._lock is not None:
-                self._lock.release()
             self._ended.set()
 
-    def _stop_when_told(self) -> None:
+    def _end_runs(self) -> None:
+        for run in self._scheduler.shutdown(timeout=self._settings.shutdown_timeout, leave=False):
+            log.warning("%r did not end in time and is given up", run)
+            with suppress(RunLookupError):  # it has ended just now
+                self._scheduler.cancel(run.id)
+
+    def _begin(self, state: State) -> None:
+        host = socket.gethostname()
+        if not self._settings.may_run_on(host):
+            log.warning(
+                "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s",
+                host,
+            )
+            state = State.STOPPED
+        with self._mutex:
+            if self._ending:
+                return
+        if self._scheduler.standing is not None:
+            self._scheduler.standing.join(state)
+        elif state is not State.STOPPED:
+            self._scheduler.start(paused=state is State.PAUSED)
+
+    def _begin_when_loaded(self, state: State) -> None:
+        if gunicorns.wait_until_loaded(_LOAD_WITHIN):
+            self._begin(state)
+        else:
+            log.error("gunicorn's worker did not load the app: the scheduler is not started")
+
+    def _stop_with(self, worker: Any) -> None:
         """End the scheduler when gunicorn's worker is told to end, and not only when it does.
 
         The worker first waits for requests under way, until it is killed at the same deadline;
-        such a request may itself wait for a run.
-        Ctrl-C reaches the worker too, and so does the QUIT that gunicorn's master then sends it:
-        both end it as TERM does.
-
-        gunicorn's own handlers take locks (of its queues, of its pool), and would block for ever
-        if the signal came while the main thread held one; now and then, on a busy machine, the
-        worker had to be killed.  So the handler here does no more than wake a thread, and that
-        calls gunicorn's handler of TERM.
+        such a request may itself wait for a run.  One that stands by must not come to hold the
+        engine for the moments that are left.
         """
-        graceful = signal.getsignal(signal.SIGTERM)
         told = Waker()
+        graceful = None
+        if threading.current_thread() is threading.main_thread():
+            graceful = gunicorns.only_wake(told)
 
         def wait_and_stop() -> None:
-            told.sleep()
-            if callable(graceful):
-                graceful(signal.SIGTERM, None)
+            while worker.alive and not told.sleep(_WATCH_EVERY):
+                continue
+            if worker.alive and graceful is not None:
+                gunicorns.end_gracefully(worker, graceful)
             self.stop()
 
         threading.Thread(target=wait_and_stop, name="schedhttp-ending", daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, lambda _number, _frame: told.wake())
 
-    def _wait(self) -> None:
-        assert self._lock is not None
-        self._lock.acquire(wait=True)
-        with self._mutex:
-            if not self._ending:
-                self._begin()
-                self.app.unavailable = None
+    def _sweep_at_exit(self) -> None:
+        standing, master = self._scheduler.standing, os.getpid()
 
-    def _begin(self) -> None:
-        if not self.settings.autostart:
-            return
-        if not self.settings.may_run_on(socket.gethostname()):
-            log.warning(
-                "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s",
-                socket.gethostname(),
-            )
-            return
-        self.scheduler.start()
+        def sweep() -> None:
+            if standing is not None and os.getpid() == master:  # workers inherit this
+                standing.election.sweep()
 
+        atexit.register(sweep)
 
-def _in_gunicorn() -> bool:
-    return "gunicorn.arbiter" in sys.modules
+    def after_fork_in_child(self) -> None:
+        """Start in gunicorn's worker, whose app was loaded in the master (--preload)."""
+        self._reset()
+        if self._in_master:
+            self._in_master = False
+            threading.Thread(
+                target=self._start_in_worker, name="schedhttp-start", daemon=True
+            ).start()
+
+    def _start_in_worker(self) -> None:
+        # A child that is no worker, but about to become another program, never has one.
+        if gunicorns.wait_until_loaded(_LOAD_WITHIN):
+            self.start(self._state)
 
 
-def in_gunicorn_master() -> bool:
-    """Tell whether this is gunicorn's master, which loads the app before it forks (--preload).
+class Hosted:
+    """A WSGI app that brings its scheduler along.
 
-    A scheduler started there would run in the master, beside those of the workers.
-    A worker is known by its signal handlers, set before it loads the app.
+    Args:
+        settings: All of them.
+        config: The path of the file that they come from, if there is one.
+
+    Raises:
+        InvalidOptionError: if a setting makes no sense.
     """
-    if not _in_gunicorn():
-        return False
-    owner = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
-    return not any(kind.__module__.startswith("gunicorn.workers") for kind in type(owner).__mro__)
+
+    def __init__(self, settings: Settings, config: str | None = None) -> None:
+        self.settings = settings
+        self.scheduler = make_scheduler(settings, election_of(settings, config))
+        self.app = App(self.scheduler, settings)
+        self._host = Host(self.app)
+        self._started_in: int | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if self._started_in != os.getpid():
+            self.start()
+        return self.app(environ, start_response)
+
+    def start(self) -> None:
+        """Take part in the election in this process; see :meth:`Host.start`."""
+        self._host.start(State.RUNNING if self.settings.autostart else State.STOPPED)
+        if not gunicorns.in_master():
+            self._started_in = os.getpid()
+
+    def stop(self) -> None:
+        """End the scheduler in this process; see :meth:`Host.stop`."""
+        self._host.stop()
+
+
+def election_of(settings: Settings, config: str | None) -> Election | None:
+    """Return the election of a stand-alone server; see :func:`make_election`."""
+    return make_election(settings, gunicorns.instance(), os.path.abspath(config) if config else "")

@@ -22,7 +22,7 @@ class Incoming:
         whole: The same as Werkzeug's request, where a framework has made it already.
     """
 
-    __slots__ = ("_whole", "environ", "method", "most", "path")
+    __slots__ = ("_kept", "_whole", "environ", "method", "most", "path")
 
     def __init__(self, environ: dict[str, Any], most: int, whole: Request | None = None) -> None:
         self.environ = environ
@@ -33,6 +33,7 @@ class Incoming:
         text = raw if raw.isascii() else raw.encode("latin-1").decode(errors="replace")
         self.path = "/" + text.lstrip("/")
         self._whole = whole
+        self._kept: bytes | None = None
 
     @property
     def whole(self) -> Request:
@@ -53,12 +54,18 @@ class Incoming:
             RequestEntityTooLarge: if it is longer than allowed.
             ClientDisconnected: if the client sent less than it said.
         """
+        if self._kept is not None:
+            return self._kept
         length = self._plain_length()
         if length is None:
             return self._body_of_whole()
         if length > self.most:
             raise self._too_long()
         return self._read(length)
+
+    def keep(self, body: bytes) -> None:
+        """Have :meth:`body` return *body* from now on: what was read is not there again."""
+        self._kept = body
 
     def _read(self, length: int) -> bytes:
         stream, data = self.environ["wsgi.input"], b""

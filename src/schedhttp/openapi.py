@@ -194,7 +194,12 @@ def _schemas() -> Json:
                 "current_host": _TEXT,
                 "allowed_hosts": {"type": "array", "items": _TEXT},
                 "running": _FLAG,
-                "state": {"type": "string", "enum": ["stopped", "running", "paused"]},
+                "state": {"type": "string", "enum": ["stopped", "running", "paused", "standby"]},
+                "holder": _optional(
+                    _object(
+                        {"pid": _COUNT, "host": _TEXT, "since": _TIME}, ["pid", "host", "since"]
+                    )
+                ),
             },
             ["current_host", "allowed_hosts", "running"],
         ),

@@ -7,7 +7,7 @@
     ├── PreconditionFailed          412  the job is not what If-Match says
     ├── TooManyFailures             429  too many wrong passwords
     ├── RunFailed                   500  the job ran, and failed
-    └── Unavailable                 503  this process does not run the scheduler
+    └── Unavailable                 503  no process holds the scheduler just now
 
 Each text names the value, what was expected, and the way out.
 """
@@ -72,6 +72,6 @@ class RunFailed(Refusal):
 
 
 class Unavailable(Refusal):
-    """This process cannot answer for the scheduler."""
+    """No process answers for the scheduler at the moment."""
 
     status = 503

@@ -1,4 +1,4 @@
-"""gunicorn, set up to run one scheduler: one worker process, with threads."""
+"""gunicorn, set up to run one scheduler, in one of its worker processes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError
 
 from schedcore import SchedError
-from schedhttp.hosting import Hosted
+from schedhttp.hosting import Hosted, election_of
 from schedhttp.settings import Settings
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; never returns, but leaves by SystemExit."""
-    _Server(settings).run()
+def serve(settings: Settings, config: str | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; never returns, but leaves by SystemExit.
+
+    Args:
+        settings: All of them.
+        config: The path of the file that they come from, if there is one.
+    """
+    _Server(settings, config).run()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, config: str | None) -> None:
         self._settings = settings
+        self._config = config
         self._hosted: Hosted | None = None
         super().__init__()
 
@@ -30,11 +36,12 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 self.cfg.set(name, value)
         self.cfg.set("post_worker_init", lambda _worker: self._start())
         self.cfg.set("worker_exit", lambda _server, _worker: self._stop())
+        self.cfg.set("on_exit", lambda _server: self._sweep())
 
     def load(self) -> Hosted:
         """Make the app and its scheduler: called in the worker, after the fork."""
         try:
-            self._hosted = Hosted(self._settings)
+            self._hosted = Hosted(self._settings, self._config)
         except SchedError as error:
             raise AppImportError(f"schedhttp: {error}") from error
         return self._hosted
@@ -47,11 +54,17 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._hosted is not None:
             self._hosted.stop()
 
+    def _sweep(self) -> None:
+        """Remove what the last worker left for the next: there is none."""
+        election = election_of(self._settings, self._config)
+        if election is not None:
+            election.sweep()
+
 
 def _gunicorn_settings(settings: Settings) -> dict[str, Any]:
     return {
         "bind": settings.bind,
-        "workers": 1,  # each worker would run every job
+        "workers": settings.workers,
         "worker_class": "gthread",
         "threads": settings.threads,
         "proc_name": "schedhttp",

@@ -25,7 +25,7 @@ PREFIX = "SCHEDULER_"
 # Kubernetes and Docker set SCHEDULER_PORT, SCHEDULER_SERVICE_HOST and so on in every container
 # beside a service that is called "scheduler": no settings of ours are called like these.
 _ORCHESTRATION = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)\w*)")
-_CONFIG = "SCHEDULER_CONFIG"
+CONFIG = "SCHEDULER_CONFIG"
 
 
 def _setting(default: Any, read: Callable[[str, object], Any], doc: str) -> Any:
@@ -104,7 +104,16 @@ class Settings:
         10.0, reading.seconds, "Seconds that runs under way are given when the scheduler ends."
     )
     bind: str = _setting("127.0.0.1:5000", reading.bind, "Where the server listens.")
-    threads: int = _setting(8, reading.positive, "Threads of the server that answer requests.")
+    workers: int = _setting(
+        1, reading.positive, "Processes of the server that answer requests; one runs the scheduler."
+    )
+    threads: int = _setting(8, reading.positive, "Threads that answer requests, in each of them.")
+    election_name: str = _setting(
+        "",
+        reading.text,
+        "What the processes that share one scheduler call it; by default they are those of one app"
+        " in one folder.",
+    )
     python_path: tuple[str, ...] = _setting(
         (), reading.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
@@ -154,7 +163,7 @@ class Settings:
             name: value
             for name, value in environment.items()
             if name.startswith(PREFIX)
-            and name != _CONFIG
+            and name != CONFIG
             and not _ORCHESTRATION.fullmatch(name[len(PREFIX) :])
         }
         return self.changed(ours)
@@ -179,7 +188,7 @@ def load(path: str | None, environment: Mapping[str, str]) -> Settings:
     Raises:
         InvalidOptionError: naming the setting, its value and what was expected.
     """
-    path = path or environment.get(_CONFIG)
+    path = path or environment.get(CONFIG)
     settings = Settings.of(api_enabled=True)
     if path:
         settings = settings.with_file(path)
@@ -218,7 +227,6 @@ _OTHERS = {
     "viewing_enabled": " (there are no HTML views)",
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
-    "workers": " (there is one worker: more would run each job several times)",
 }
 
 

@@ -6,6 +6,7 @@ Errors pass through: problems.py turns them into responses.
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -49,14 +50,16 @@ NOTHING = Reply(None, 204)
 
 
 def get_scheduler_info(service: Service, request: Incoming) -> Reply:
-    """Tell on which host the scheduler is, where it may run, and whether it does."""
+    """Tell where the scheduler is and may run, whether it does, and which process holds it."""
     state = service.scheduler.state
+    holder = service.scheduler.holder()
     return Reply(
         {
             "current_host": socket.gethostname(),
             "allowed_hosts": list(service.settings.allowed_hosts),
             "running": service.scheduler.running,
             "state": state.name.lower(),
+            "holder": holder and codec.holder_to_dict(holder),
         }
     )
 
@@ -90,7 +93,8 @@ def resume_scheduler(service: Service, request: Incoming) -> Reply:
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
     wait = read_flag(read_object(request, required=False), "wait", True)
-    service.scheduler.shutdown(wait=wait, timeout=service.settings.shutdown_timeout)
+    # Not left: another worker would go on with what the client wants to have ended.
+    service.scheduler.shutdown(wait, service.settings.shutdown_timeout, leave=False)
     return NOTHING
 
 
@@ -112,6 +116,9 @@ def add_from(
         InvalidOptionError: if it makes no sense; Forbidden if its function is not allowed.
     """
     fields, trigger = codec.read_new(body)
+    if scheduler.standing is not None and fields.get("id") is None:
+        # One made of the function would be that of a job which other processes declare.
+        fields["id"] = uuid.uuid4().hex
     if allowed is not None:
         fields["func"] = allowed.find(fields["func"], scheduler.registered)
     kind = trigger.pop("trigger", None)

@@ -10,5 +10,5 @@ import os
 from schedhttp import settings
 from schedhttp.hosting import Hosted
 
-app = Hosted(settings.load(None, os.environ))
+app = Hosted(settings.load(None, os.environ), os.environ.get(settings.CONFIG))
 app.start()

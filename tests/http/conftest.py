@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timezone
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -113,3 +126,236 @@ def mount(request: pytest.FixtureRequest, scheduler: Scheduler) -> Callable[...,
 def api(mount: Callable[..., Api]) -> Api:
     """A client of each mount in turn; requests may name ``math:sqrt``."""
     return mount()
+
+
+# Servers
+
+PATIENCE = 30.0
+CHORES = '''
+import os, time
+from schedcore import current_run
+
+def beat(path):
+    """Append when this occurrence was due, when it ran, and in which process."""
+    line = f"{current_run().due_us} {time.time_ns() // 1000} {os.getpid()}\\n"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, line.encode())
+    os.close(file)
+
+def hang(path):
+    beat(path)
+    time.sleep(60)
+'''
+# Tells which worker answered, which the API itself does not.
+FRONT = """
+import os
+from schedhttp.wsgi import app as inner
+
+def app(environ, start_response):
+    def start(status, headers):
+        return start_response(status, [*headers, ("X-Worker", str(os.getpid()))])
+    return inner(environ, start)
+"""
+
+
+class Beat(NamedTuple):
+    """One line of a job's file."""
+
+    due_us: int
+    ran_us: int
+    pid: int
+
+
+class Reply(NamedTuple):
+    """What came back."""
+
+    status: int
+    json: Any
+    worker: int
+    retry_after: str | None
+
+
+class Served:
+    """A server in a process group of its own, with temporary files of its own."""
+
+    def __init__(self, folder: Path, *command: str, **environment: str) -> None:
+        self.folder = folder
+        # Short: the path of a socket has 108 bytes at most.
+        self.temporary = Path(tempfile.mkdtemp(prefix="s-"))
+        self.beats = folder / "beats"
+        self._command = command
+        self._environment = environment
+        self.headers: dict[str, str] = {}
+        (folder / "chores.py").write_text(CHORES)
+        (folder / "front.py").write_text(FRONT)
+        (folder / "gunicorn.conf.py").write_text("control_socket_disable = True")
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it (again)."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHEDULER_")}
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                env=inherited | {"TMPDIR": str(self.temporary)} | self._environment,
+                stderr=log,
+                stdout=log,
+                start_new_session=True,
+            )
+
+    @staticmethod
+    def until(condition: Callable[[], Any]) -> Any:
+        """Return what *condition* returns once that is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {condition}"
+            threading.Event().wait(0.02)
+        return found
+
+    def ran(self) -> list[Beat]:
+        """Return what the job that beats has written."""
+        if not self.beats.exists():
+            return []
+        return [Beat(*map(int, line.split())) for line in self.beats.read_text().splitlines()]
+
+    @property
+    def log(self) -> str:
+        """What was logged so far."""
+        return (self.folder / "log").read_text()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        pattern = r"(?:Listening at: http|Running on http)://127\.0\.0\.1:(\d+)"
+        found = self.until(lambda: re.findall(pattern, self.log) or self.process.poll() is not None)
+        assert found is not True, self.log
+        return int(found[-1])
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+        """Return the answer to one request, on a connection of its own."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request(
+                method, path, None if body is None else json.dumps(body), self.headers | headers
+            )
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        return Reply(
+            response.status,
+            json.loads(data) if data else None,
+            int(response.headers.get("X-Worker", 0)),
+            response.headers.get("Retry-After"),
+        )
+
+    def burst(self, method: str, path: str, body: object = None) -> list[Reply]:
+        """Return the answers to requests at the same time, that more than one worker meets."""
+        answers: list[Reply] = []
+        while len({answer.worker for answer in answers}) < 2:
+            with ThreadPoolExecutor(8) as pool:
+                answers += pool.map(lambda _: self.call(method, path, body), range(20))
+            assert len(answers) < 1000, "only one worker answers"
+        return answers
+
+    def patiently(self, method: str, path: str, body: object = None) -> Reply:
+        """Return the first answer that does not ask to try again; of a server that may start."""
+
+        def answer() -> Reply | None:
+            try:
+                found = self.call(method, path, body)
+            except (OSError, HTTPException):
+                return None
+            if found.status != 503:
+                return found
+            assert found.retry_after is not None
+            return None
+
+        return self.until(answer)
+
+    def holder(self) -> int:
+        """Return the process that holds the engine."""
+        return self.patiently("GET", "/scheduler").json["holder"]["pid"]
+
+    def new_beats(self, count: int) -> list[Beat]:
+        """Wait until the job has run so many times more, and return all of them."""
+        before = len(self.ran())
+        self.until(lambda: len(self.ran()) >= before + count)
+        return self.ran()
+
+    def left(self) -> list[str]:
+        """Return the files that it has left beside its own folder, by the end of their names."""
+        return sorted(file.suffix for file in self.temporary.rglob("*") if not file.is_dir())
+
+    def gone(self) -> bool:
+        """Tell whether no process of its group is left, but for those that ended."""
+        return not any(
+            _is_alive_in(self.process.pid, stat) for stat in Path("/proc").glob("*/stat")
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal to the master, and wait for the end of all its processes."""
+        self.process.send_signal(number)
+        self.process.wait(timeout=PATIENCE)
+        self.until(self.gone)
+
+    def kill(self) -> None:
+        """End all of it at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=PATIENCE)
+        self.until(self.gone)
+
+
+def _is_alive_in(group: int, stat: Path) -> bool:
+    try:
+        state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+    except OSError:  # ended just now
+        return False
+    return int(process_group) == group and state not in "ZX"
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Start servers that do not outlive the test; jobs of theirs are in ``chores``."""
+    started: list[Served] = []
+
+    def begin(*command: str, **environment: str) -> Served:
+        served = Served(tmp_path, *command, **environment)
+        started.append(served)
+        return served
+
+    yield begin
+    for served in started:
+        served.kill()
+        shutil.rmtree(served.temporary)
+
+
+@pytest.fixture
+def gunicorn(serve: Callable[..., Served], tmp_path: Path) -> Callable[..., Served]:
+    """Start gunicorn with a job that beats every *seconds*, and others that are given."""
+
+    def begin(*arguments: str, seconds: float = 1.0, app: str = "front:app", **more: str) -> Served:
+        jobs = [
+            {
+                "id": "beat",
+                "func": "chores:beat",
+                "args": [str(tmp_path / "beats")],
+                "trigger": "interval",
+                "seconds": seconds,
+            }
+        ]
+        environment = {
+            "SCHEDULER_JOBS": json.dumps(jobs),
+            "SCHEDULER_API_ALLOWED_FUNCS": "chores:*",
+            "SCHEDULER_SHUTDOWN_TIMEOUT": "2",
+        }
+        return serve(
+            *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0"),
+            *arguments,
+            app,
+            **(environment | more),
+        )
+
+    return begin

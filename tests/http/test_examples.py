@@ -32,7 +32,8 @@ def var(tmp_path, monkeypatch):
 @pytest.fixture
 def call(var):
     """Call the API that `make serve` serves, but for gunicorn; the scheduler is paused."""
-    hosted = Hosted(load(str(EXAMPLES / "schedcore.toml"), {}))
+    name = {"SCHEDULER_ELECTION_NAME": str(var)}  # no other test's
+    hosted = Hosted(load(str(EXAMPLES / "schedcore.toml"), name))
     hosted.scheduler.start(paused=True)
     client = Client(hosted.app)
 
@@ -41,8 +42,8 @@ def call(var):
         return answer.status_code, answer.get_json(silent=True)
 
     yield call
-    if hosted.scheduler.running:
-        hosted.scheduler.shutdown(timeout=10)
+    hosted.scheduler.shutdown(timeout=10)
+    hosted.scheduler.standing.election.sweep()
 
 
 def test_the_references_lines_as_printed(call, var):

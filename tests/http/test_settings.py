@@ -36,7 +36,9 @@ VALUES = {
     "autostart": False,
     "shutdown_timeout": 2.5,
     "bind": "0.0.0.0:80",
+    "workers": 3,
     "threads": 2,
+    "election_name": "shop",
     "python_path": ["/x"],
     "log_level": "DEBUG",
 }

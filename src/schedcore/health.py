@@ -1,0 +1,37 @@
+"""What a scheduler is doing, and how it does."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class State(IntEnum):
+    """What a scheduler is doing; the first three numbers are those of APScheduler."""
+
+    STOPPED = 0
+    RUNNING = 1
+    PAUSED = 2
+    STANDBY = 3
+    """It is started, and another process of its election runs the engine."""
+
+
+class Health(NamedTuple):
+    """How a scheduler does."""
+
+    ok: bool
+    """Whether it is started, and its loop is there, not held up, and not failing; standing by is
+    well too."""
+    state: State
+    stalled_for: float
+    """Seconds for which the loop has been held up by a store, a trigger or a listener."""
+    behind: float
+    """Seconds by which the first job that is due, and was not taken yet, is late."""
+    loop_failing: int
+    """How many steps of the loop raised one after the other, up to the last one."""
+    loop_failures: int
+    """How many times a step of the loop raised."""
+    loop_restarts: int
+    """How many times the loop's thread had to be replaced."""
+    listener_failures: int
+    """How many times a listener raised."""

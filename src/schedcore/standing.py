@@ -1,0 +1,356 @@
+"""One scheduler's part in an election: it stands by, holds the engine, and hands it over."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import tzinfo
+from typing import NamedTuple, Protocol, TypeVar
+
+from schedcore import estate as estates
+from schedcore import marks as marking
+from schedcore.clock import Clock, Waker
+from schedcore.drafts import Drafts
+from schedcore.election import Election, Holder
+from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from schedcore.estate import Declared, Estate
+from schedcore.forks import tell_in_child
+from schedcore.health import State
+from schedcore.logs import GuardedLogger
+from schedcore.marks import LostRun, Marks
+from schedcore.run import Outcome, RunRecord
+from schedcore.stores.recorded import RecordedStore
+from schedcore.tracker import Tracker
+
+log = GuardedLogger(__name__)
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks of one who stands by: whether the lock is free."""
+KEEP_EVERY = 2.0
+"""Seconds between two looks of the holder: whether the lock's file is still in its place."""
+DRAIN = 1.0
+"""Seconds that requests under way are given at the end, before and after the engine ends."""
+_MARKS, _ESTATE = ".marks", ".estate"
+T = TypeVar("T")
+
+
+class Doors(Protocol):
+    """What lets the others in while this process holds the engine."""
+
+    def open(self) -> tuple[str, str]:
+        """Begin to answer; return the address and the secret of :class:`Holder`."""
+        ...
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        ...
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until what was begun is answered, so long at most; return whether it is."""
+        ...
+
+
+class Parts(NamedTuple):
+    """What an election has to do with of a scheduler."""
+
+    clock: Clock
+    zone: tzinfo
+    store: RecordedStore
+    drafts: Drafts
+    tracker: Tracker
+    begin: Callable[[State], object]
+    """Starts the engine in this state; called by the new holder."""
+    end: Callable[[], object]
+    """Ends it at once; called when the lock was lost."""
+    state: Callable[[], State]
+    """Tells what the engine is doing."""
+
+
+class Standing:
+    """Takes part in an election, with a thread that waits for the lock and then keeps it.
+
+    Args:
+        election: Which one.
+        parts: Of the scheduler.
+
+    Attributes:
+        doors: Opened by the holder; None: the others cannot reach it.
+        holds: Whether this process runs the engine.
+        leaves_added: Whether jobs are handed over that were added after the start.
+    """
+
+    def __init__(self, election: Election, parts: Parts) -> None:
+        self.election = election
+        self.doors: Doors | None = None
+        self.holds = False
+        self.leaves_added = True
+        self._parts = parts
+        self._declared: dict[str, Declared] | None = None
+        self._known: set[str] = set()
+        self._term = ""
+        self._state = State.STOPPED
+        self._marks: Marks | None = None
+        self._own: Holder | None = None
+        parts.drafts.unbound = {}
+        parts.drafts.same_ids = True
+        parts.drafts.taken = self._has
+        self._reset()
+        tell_in_child(self)
+
+    def _reset(self) -> None:
+        self._joined = False
+        # Held while office is taken or left; never while the lock is waited for.
+        self._office = threading.Lock()
+        self._waker = Waker()
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether this process waits for the lock."""
+        return self._joined and not self.holds
+
+    def holder(self) -> Holder | None:
+        """Return who said last that it holds, or None."""
+        return self._own or self.election.holder()
+
+    def join(self, state: State) -> None:
+        """Take part; who is the first holds when this returns.
+
+        Args:
+            state: In which to start the engine, unless the last holder left it in another.
+
+        Raises:
+            SchedulerAlreadyRunningError: if it takes part.
+            InvalidOptionError: if the election's folder is not this user's alone.
+        """
+        with self._office:
+            if self._joined:
+                raise SchedulerAlreadyRunningError
+            self._joined = True
+            self._state = state
+            self._waker = waker = Waker()
+        try:
+            self._campaign()
+            threading.Thread(
+                target=self._live, args=(waker,), name="schedcore-election", daemon=True
+            ).start()
+        except BaseException:
+            self._joined = False
+            raise
+
+    def resign(self, end: Callable[[], T]) -> T | None:
+        """Take part no more; hand over if this process holds.
+
+        Args:
+            end: Ends the engine; called if it runs.
+
+        Returns:
+            What *end* returned.
+
+        Raises:
+            SchedulerNotRunningError: if it takes no part.
+        """
+        with self._office:
+            if not self._joined:
+                raise SchedulerNotRunningError
+            self._joined = False
+            self._waker.wake()
+            if not self.holds:
+                self.election.release()
+                return None
+            return self._hand_over(end)
+
+    # The thread
+
+    def _live(self, waker: Waker) -> None:
+        failing = 0
+        while self._joined and waker is self._waker:
+            try:
+                if not self.holds:
+                    self._campaign()
+                elif not self.election.still_held():
+                    self._ousted()
+                failing = 0
+            except BaseException as error:  # noqa: BLE001 — it tries again
+                failing += 1
+                if failing & (failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                    log.error("the election %r failed; trying on", self.election.name, error=error)
+            waker.sleep(KEEP_EVERY if self.holds else LOOK_EVERY)
+
+    def _campaign(self) -> None:
+        """Take office if the lock is free."""
+        with self._office:
+            if not self._joined or self.holds or not self.election.attempt():
+                return
+            try:
+                self._take_office()
+            except BaseException:
+                self._let_go()
+                raise
+
+    def _take_office(self) -> None:
+        estate = self._estate()
+        now_us = self._parts.clock.now_us()
+        self._declare()
+        if estate is not None:
+            self._take_on(estate, now_us)
+        for ending in (_ESTATE, _MARKS):
+            self.election.remove(ending)
+        self._term = secrets.token_hex(8)
+        self._mark()
+        address, secret = ("", "") if self.doors is None else self.doors.open()
+        self._parts.begin(self._state)
+        self.holds = True
+        import socket  # 5 ms, and only needed here
+
+        self._own = Holder(os.getpid(), socket.gethostname(), now_us, self._term, address, secret)
+        self.election.publish(self._own)
+        log.info("this process (%d) runs the engine of %r", os.getpid(), self.election.name)
+
+    def _take_on(self, estate: Estate, now_us: int) -> None:
+        store, tracker = self._parts.store, self._parts.tracker
+        try:
+            state = State(estate.state)
+            entries = estates.taken_on(self._declared or {}, estate, self._parts.zone, now_us)
+            lost = [_record_of(run, now_us) for run in estate.lost]
+        except Exception as error:  # noqa: BLE001 — another version may have written anything
+            log.error("what the last holder left cannot be read: jobs start anew", error=error)
+            return
+        store.clear()
+        store.add(entries, replace=True)
+        self._state = state
+        for record in lost:
+            tracker.recall(record)
+
+    def _has(self, job_id: str) -> bool:
+        try:
+            self._parts.store.get(job_id)
+        except LookupError:
+            return False
+        return True
+
+    def _declare(self) -> None:
+        """Remember what code has declared up to now."""
+        drafts, store = self._parts.drafts, self._parts.store
+        unbound, drafts.unbound = drafts.unbound or {}, None
+        now = [entry for entry in store.entries() if entry.job.id not in self._known]
+        self._declared = (self._declared or {}) | estates.declared(now, unbound)
+
+    def _estate(self) -> Estate | None:
+        """Return what the last holder left, if it is for this process to go on with it."""
+        found: Estate | None = None
+        try:
+            told = self.election.read(_ESTATE)
+            if told is not None:
+                found = Estate(**told)
+            elif (left := marking.read(self.election.path(_MARKS))) is not None:
+                found = estates.left_by_killed(left)
+        except (LookupError, TypeError, ValueError) as error:  # another version wrote it
+            log.error("what the last holder left cannot be read: jobs start anew", error=error)
+        if found is None or not (found.term == self._term or self.election.is_heir(found.instance)):
+            return None
+        return found
+
+    def _mark(self) -> None:
+        declared = self._declared or {}
+        places = {entry.job.id: entry for entry in self._parts.store.entries()}
+        standing = [d for job_id, d in declared.items() if job_id in places]
+        gone = [d for job_id, d in declared.items() if job_id not in places]
+        # Of a job that goes on where it stood, the trigger is the one that it was left with.
+        listed = [Declared(places[d.entry.job.id], d.print) for d in standing] + gone
+        made = Marks(
+            self.election.path(_MARKS),
+            self._state,
+            [d.entry for d in listed],
+            {
+                "instance": self.election.instance,
+                "term": self._term,
+                "jobs": estates.catalogue(listed),
+            },
+        )
+        for d in gone:
+            made.moved(d.entry.job.id, None)
+        self._marks = self._parts.store.witness = self._parts.tracker.witness = made
+
+    def note_state(self, _event: object) -> None:
+        """Note what the engine is doing, for the next holder.  A listener."""
+        marks = self._marks
+        if marks is not None and self.holds:
+            marks.set_state(self._parts.state())
+
+    def _hand_over(self, end: Callable[[], T]) -> T | None:
+        """End the engine, leave what is to be left, and let go of the lock."""
+        self.holds = False
+        try:
+            if self.doors is not None:
+                self.doors.close()
+            self.election.retract()
+            # What is answered at once, by an engine that still runs; then what waits for its runs.
+            if self.doors is not None:
+                self.doors.drain(DRAIN)
+            state = self._parts.state()
+            ended = end() if state is not State.STOPPED else None
+            if self.doors is not None and not self.doors.drain(DRAIN):
+                log.warning("requests of %r are still not answered", self.election.name)
+            self._leave(state)
+        finally:
+            self._let_go()
+        return ended
+
+    def _leave(self, state: State) -> None:
+        entries = self._parts.store.entries()
+        self._known = {entry.job.id for entry in entries}
+        if not self.leaves_added:
+            entries = [entry for entry in entries if entry.job.id in (self._declared or {})]
+        declared, added = estates.to_leave(entries, self._declared or {})
+        if not (declared or added) and state is State.RUNNING:
+            return
+        instance = self.election.instance
+        self.election.write(_ESTATE, Estate(instance, self._term, state, declared, added)._asdict())
+
+    def _let_go(self) -> None:
+        self.holds, self._own = False, None
+        if self.doors is not None:
+            self.doors.close()
+        marks, self._marks = self._marks, None
+        self._parts.store.witness = self._parts.tracker.witness = None
+        if marks is not None:
+            marks.close()
+            self.election.remove(_MARKS)
+        self.election.release()
+
+    def _ousted(self) -> None:
+        """End the engine, since somebody else may hold: the lock's file was taken away."""
+        with self._office:
+            if not self.holds:
+                return
+            log.critical(
+                "the lock of %r was removed by somebody: the engine ends here, and stands by",
+                self.election,
+            )
+            self.holds = False
+            self._known = {entry.job.id for entry in self._parts.store.entries()}
+            try:
+                self._parts.end()
+            finally:
+                self._let_go()
+
+    def after_fork_in_child(self) -> None:
+        """Take no part: the threads stayed behind in the parent."""
+        self.holds, self._own = False, None
+        self._marks = None
+        self._parts.store.witness = self._parts.tracker.witness = None
+        self._reset()
+
+
+def _record_of(run: LostRun, now_us: int) -> RunRecord:
+    return RunRecord(
+        None,
+        run.job_id,
+        Outcome.LOST,
+        run.due_us,
+        ended_us=now_us,
+        late_us=max(0, run.submitted_us - run.due_us),
+        error_text="its process was killed while it was under way",
+    )

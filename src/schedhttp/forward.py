@@ -1,0 +1,175 @@
+"""From any worker to the process that holds the engine, and back with the answer.
+
+What is forwarded is the WSGI environ as the server made it, and not HTTP made anew from it: the
+holder sees the request as if the client had met it, and decides alone who may do what.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from schedcore.clock import Patience, Waker
+from schedcore.election import Holder
+from schedcore.standing import Standing
+from schedhttp import frames
+from schedhttp.app import Rendered
+from schedhttp.holder import HolderDoors
+from schedhttp.incoming import Incoming
+from schedhttp.refusals import Unavailable
+from schedhttp.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WAIT = 2.0
+"""Seconds that a request waits for a holder: a new one is there after a quarter of a second."""
+_LOOK_EVERY = 0.05
+_CONNECT = 1.0
+_SLICE = 0.5
+_AFTER_RUN = 60.0
+"""Seconds beyond those of a run after which a holder that does not answer is given up."""
+_MOST_ANSWER = 1 << 31
+_TOLD = ("HTTP_", "REMOTE_", "REQUEST_", "SERVER_", "CONTENT_")
+_TOLD_TOO = {"SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "wsgi.url_scheme"}
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Change nothing, so that they may be asked again; whose bodies nobody reads."""
+_NOBODY = "no process of this server holds the scheduler at the moment: try again"
+_UNKNOWN = (
+    "the process that held the scheduler ended while it answered; whether the request was carried"
+    " out is not known, so look before it is sent again"
+)
+
+
+class Forwarder:
+    """Answers requests here if this process holds the engine, and otherwise asks the one that does.
+
+    Args:
+        standing: Tells who holds.
+        doors: Lets requests in here.
+        settings: Bounds of a request.
+        here: Answers a request in this process; with a text, refuses it as unavailable.
+    """
+
+    def __init__(
+        self,
+        standing: Standing,
+        doors: HolderDoors,
+        settings: Settings,
+        here: Callable[[Incoming, str | None], Rendered],
+    ) -> None:
+        self._standing = standing
+        self._doors = doors
+        self._settings = settings
+        self._here = here
+
+    def __call__(self, request: Incoming) -> Rendered:
+        """Return the answer to *request*, which is carried out at most once.
+
+        Raises:
+            Unavailable: if the holder went away after it had got the request, and the request may
+                not simply be repeated.
+            HTTPException: if the client did not send all of its body.
+        """
+        patience = Patience(WAIT)
+        frame: tuple[dict[str, str], bytes] | None = None
+        while True:
+            if self._doors.enter():
+                try:
+                    return self._here(request, None)
+                finally:
+                    self._doors.leave()
+            holder = self._standing.holder()
+            if holder is not None and holder.address:
+                frame = frame or self._frame(request)
+                answer = self._ask(holder, *frame)
+                if answer is not None:
+                    return answer
+            if not patience.left():
+                return self._here(request, _NOBODY)
+            Waker().sleep(_LOOK_EVERY)
+
+    def _frame(self, request: Incoming) -> tuple[dict[str, str], bytes]:
+        """Return what is told of a request, and its body."""
+        meta = {
+            name: value
+            for name, value in request.environ.items()
+            if isinstance(value, str) and (name in _TOLD_TOO or name.startswith(_TOLD))
+        }
+        if request.method in _SAFE_METHODS:
+            return meta, b""
+        meta.pop("HTTP_TRANSFER_ENCODING", None)
+        try:
+            body = request.body()
+        except RequestEntityTooLarge:
+            meta["CONTENT_LENGTH"] = str(request.most + 1)  # the holder says so
+            return meta, b""
+        meta["CONTENT_LENGTH"] = str(len(body))
+        request.keep(body)  # this process may be the holder by the time that it is answered
+        return meta, body
+
+    def _ask(self, holder: Holder, meta: dict[str, str], body: bytes) -> Rendered | None:
+        """Return the holder's answer; None: it did not get the whole request, so ask again."""
+        try:
+            connection = _connected(holder)
+        except (OSError, EOFError, ValueError):  # gone, or going
+            return None
+        with connection:
+            try:
+                frames.send(connection, meta, body)
+            except OSError:
+                return None
+            try:
+                return self._answer(connection, holder)
+            except (OSError, EOFError, ValueError) as error:
+                log.warning("process %d went away while it answered: %s", holder.pid, error)
+        if meta["REQUEST_METHOD"] in _SAFE_METHODS:
+            return None
+        raise Unavailable(_UNKNOWN, {"Retry-After": "1"})
+
+    def _answer(self, connection: socket.socket, holder: Holder) -> Rendered:
+        patience = Patience(self._settings.api_run_timeout + _AFTER_RUN)
+        # Waited for without reading, so that nothing is read in part.
+        while not _is_readable(connection):
+            now = self._standing.holder()
+            if now is not None and now.term != holder.term:
+                raise EOFError("another process took over")
+            if not patience.left():
+                raise TimeoutError("it does not answer")
+        meta, content = frames.receive(connection, _MOST_ANSWER)
+        return meta["status"], [(name, value) for name, value in meta["headers"]], content
+
+
+def _connected(holder: Holder) -> socket.socket:
+    """Return a connection on which the holder waits for a request.
+
+    Raises:
+        OSError, EOFError, ValueError: if it does not.
+    """
+    kind, _, where = holder.address.partition(":")
+    family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_CONNECT)
+        connection.connect(where if kind == "unix" else ("127.0.0.1", int(where)))
+        connection.sendall(holder.secret.encode())
+        if frames.exactly(connection, 1) != frames.COME_IN:
+            raise EOFError("it holds no more")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_readable(connection: socket.socket) -> bool:
+    connection.settimeout(_SLICE)
+    try:
+        connection.recv(
+            1, socket.MSG_PEEK
+        )  # nothing at all: it is closed, which is told by reading
+    except TimeoutError:
+        return False
+    connection.settimeout(_AFTER_RUN)
+    return True

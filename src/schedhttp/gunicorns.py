@@ -1,0 +1,111 @@
+"""What is to be known of gunicorn from inside: its master, its workers, and how they end.
+
+Nothing here imports gunicorn: where it is not running, there is neither.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from schedcore.clock import Patience, Waker
+
+_LOOK_EVERY = 0.02
+
+
+def is_here() -> bool:
+    """Tell whether gunicorn runs this process."""
+    return "gunicorn.arbiter" in sys.modules
+
+
+def worker() -> Any | None:
+    """Return gunicorn's worker object, if this process is a worker that has begun.
+
+    It is known by its signal handlers, which it sets before it loads the app.
+    """
+    if not is_here():
+        return None
+    owner = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
+    kinds = type(owner).__mro__
+    return owner if any(kind.__module__.startswith("gunicorn.workers") for kind in kinds) else None
+
+
+def in_master() -> bool:
+    """Tell whether this is gunicorn's master, which loads the app before it forks (--preload).
+
+    A scheduler started there would run in the master, beside those of the workers.
+    """
+    return is_here() and worker() is None
+
+
+def has_loaded(of: Any) -> bool:
+    """Tell whether a worker has loaded its app, and serves."""
+    return bool(getattr(of, "booted", True))
+
+
+def wait_until_loaded(seconds: float) -> bool:
+    """Wait until this process is a worker that has loaded its app; False: it did not."""
+    patience = Patience(seconds)
+    while patience.left():
+        found = worker()
+        if found is not None and has_loaded(found):
+            return True
+        Waker().sleep(_LOOK_EVERY)
+    return False
+
+
+def only_wake(told: Waker) -> Callable[[], object]:
+    """Have the signals that end a worker do no more than wake *told*; return what TERM did.
+
+    gunicorn's own handlers take locks (of its queues, of its pool), and would block for ever if
+    the signal came while the main thread held one; now and then, on a busy machine, the worker had
+    to be killed.  Ctrl-C reaches the worker too, and so does the QUIT that gunicorn's master then
+    sends it: both end it as TERM does.
+
+    To be called in the main thread.
+    """
+    graceful = signal.getsignal(signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda _number, _frame: told.wake())
+
+    def end() -> object:
+        return graceful(signal.SIGTERM, None) if callable(graceful) else None
+
+    return end
+
+
+def end_gracefully(of: Any, graceful: Callable[[], object]) -> None:
+    """Do what TERM does to a worker, from another thread than the main one."""
+    graceful()
+    pipe = getattr(of, "PIPE", None)
+    if pipe and threading.current_thread() is not threading.main_thread():
+        # A sync worker sleeps in select(), and has looked at what was changed before it was.
+        with suppress(OSError):
+            os.write(pipe[1], b"1")
+
+
+def instance() -> str:
+    """Return what the workers of one gunicorn share over reloads, and a later start does not have.
+
+    The master's process and when it began; "" where neither gunicorn nor /proc is.
+    """
+    if not is_here():
+        return ""
+    return process_start(os.getpid() if in_master() else os.getppid())
+
+
+def process_start(pid: int) -> str:
+    """Return what tells a process from all others since the computer was started; "": not known."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+    # The name of the program, in brackets, may have spaces and brackets in it (proc(5)).
+    return f"{boot}-{pid}-{told.rpartition(')')[2].split()[19]}"

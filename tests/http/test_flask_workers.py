@@ -1,0 +1,94 @@
+"""The Flask extension in several processes: gunicorn's workers, and those of a reloader."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+JOB = {"id": "j", "func": "chores:beat", "args": ["/dev/null"], "trigger": "cron", "year": 2999}
+APP = """
+import os
+import sys
+from flask import Flask, g, jsonify, request
+from schedhttp.flask import FlaskScheduler
+from chores import beat
+
+app = Flask(__name__)
+app.config.update(SCHEDULER_API_ENABLED=True, SCHEDULER_API_ALLOWED_FUNCS=["chores:*"])
+app.config["SCHEDULER_AUTH"] = print
+scheduler = FlaskScheduler(app=app)
+
+@scheduler.authenticate
+def authenticate(auth):
+    return auth.username == request.args.get("user", "guest")
+
+scheduler.start()
+# After start(), without an id, and in every worker: still one job.
+scheduler.task("interval", seconds=0.5, args=["BEATS"])(beat)
+
+@app.after_request
+def tell(response):
+    response.headers["X-Worker"] = os.getpid()
+    return response
+
+if __name__ == "__main__":
+    app.run(port=0, debug=True, threaded=True)
+"""
+GUEST = {"Authorization": "Basic Z3Vlc3Q6eA=="}
+
+
+@pytest.fixture
+def flask_app(tmp_path):
+    (tmp_path / "shop.py").write_text(APP.replace("BEATS", str(tmp_path / "beats")))
+
+
+def once_each(ran):
+    due = [beat.due_us for beat in ran]
+    assert len(set(due)) == len(due), f"doubled: {ran}"
+    assert {(time_us - due[0]) % 500_000 for time_us in due} == {0}, f"off the beat: {ran}"
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]])
+def test_under_gunicorn_one_worker_runs_the_jobs_and_each_one_answers(serve, flask_app, preload):
+    server = serve(
+        *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "3", *preload),
+        "shop:app",
+    )
+    server.headers = GUEST
+    server.new_beats(2)
+    assert server.patiently("POST", "/scheduler/jobs", JOB).status == 200
+    assert {answer.status for answer in server.burst("GET", "/scheduler/jobs/j")} == {200}
+    assert len(server.patiently("GET", "/scheduler/jobs").json) == 2
+    os.kill(server.holder(), signal.SIGKILL)
+    server.new_beats(2)
+    before = server.holder()
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: server.holder() != before)
+    once_each(server.new_beats(2))
+    assert len(server.patiently("GET", "/scheduler/jobs").json) == 1
+    # The app's own check finds the request, wherever it was met.
+    asked = server.burst("GET", "/scheduler?user=other")
+    assert {answer.status for answer in asked} == {401, 429}
+    server.stop()
+    assert set(server.left()) <= {".estate"}
+    assert "Traceback" not in server.log
+
+
+def test_under_a_reloader_its_child_alone_runs_the_jobs(serve, flask_app, tmp_path):
+    """Neither doubled nor absent; after a change of the code the next child goes on."""
+    server = serve(sys.executable, "shop.py", PYTHONUNBUFFERED="1")
+    server.headers = GUEST
+    assert server.patiently("POST", "/scheduler/jobs", JOB).status == 200
+    child = server.new_beats(2)[-1].pid
+    assert child == server.holder() != server.process.pid
+    (tmp_path / "shop.py").write_text((tmp_path / "shop.py").read_text() + "\n# changed\n")
+    server.until(lambda: server.new_beats(1)[-1].pid != child)
+    ran = server.new_beats(2)
+    assert len({beat.due_us for beat in ran}) == len(ran)
+    assert len(server.patiently("GET", "/scheduler/jobs").json) == 1
+    assert server.process.pid not in {beat.pid for beat in ran}
+    os.killpg(server.process.pid, signal.SIGINT)
+    server.until(server.gone)

@@ -1,0 +1,252 @@
+"""Between two workers: who is let in, what is sent twice and what is not, and what is told."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from threading import Event, Thread
+
+import pytest
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
+
+from schedcore import Election, Holder
+from schedhttp import forward, frames
+from schedhttp.forward import Forwarder
+from schedhttp.holder import HolderDoors
+from schedhttp.refusals import Unavailable
+from schedhttp.settings import Settings
+
+SOON = 20
+DONE = (200, [("X-A", "b")], b"done")
+
+
+class Stand:
+    """Stands for an election, as the forwarder sees it."""
+
+    def __init__(self):
+        self.told = None
+
+    def holder(self):
+        return self.told
+
+    def hold(self, address, secret, term="1"):
+        self.told = Holder(1, "host", 0, term, address, secret)
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def doors(request, tmp_path, monkeypatch):
+    """Open doors, behind which requests are noted and answered."""
+    if request.param == "tcp":
+        monkeypatch.setattr("schedhttp.holder._LONGEST_PATH", 0)
+    else:
+        monkeypatch.setattr("schedhttp.holder._LONGEST_PATH", 107)
+    election = Election("e", folder=tmp_path / "f")
+    election.attempt()
+    asked = []
+
+    def answer(environ):
+        asked.append((environ, environ["wsgi.input"].read()))
+        return DONE
+
+    made = HolderDoors(election, lambda: True, answer, 1000)
+    made.asked, made.election = asked, election
+    made.where = made.open()
+    assert made.where[0].startswith(request.param), "the path of a socket has its limits"
+    yield made
+    made.close()
+    election.release()
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """Doors of a worker that holds nothing."""
+    return HolderDoors(Election("e", folder=tmp_path / "g"), lambda: False, lambda _: DONE, 1000)
+
+
+@pytest.fixture
+def ask(closed, monkeypatch):
+    """Send requests from another worker."""
+    monkeypatch.setattr(forward, "WAIT", 0.3)
+
+    def here(request, unavailable):
+        return (503, [], (unavailable or "").encode())
+
+    stand = Stand()
+    forwarder = Forwarder(stand, closed, Settings.of(api_max_body=1000), here)
+
+    def send(method="GET", path="/scheduler", **options):
+        return forwarder(Request(EnvironBuilder(path, method=method, **options).get_environ()))
+
+    send.stand = stand
+    return send
+
+
+def test_the_holder_sees_the_request_as_the_client_sent_it(doors, ask):
+    ask.stand.hold(*doors.where)
+    answer = ask(
+        "POST",
+        data=b"\0\xff",
+        environ_overrides={"PATH_INFO": "/scheduler/jobs/\xff/"},
+        query_string="a=%00&b",
+        headers={"X-Forwarded-For": "1.2.3.4", "Host": "h:1"},
+        environ_base={"REMOTE_ADDR": "10.0.0.1"},
+    )
+    assert answer == DONE
+    ((environ, body),) = doors.asked
+    assert body == b"\0\xff"
+    shown = {k: environ[k] for k in ("REMOTE_ADDR", "HTTP_X_FORWARDED_FOR", "HTTP_HOST")}
+    assert shown == {
+        "REMOTE_ADDR": "10.0.0.1",
+        "HTTP_X_FORWARDED_FOR": "1.2.3.4",
+        "HTTP_HOST": "h:1",
+    }
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/scheduler/jobs/\xff/", "a=%00&b")
+
+
+def test_of_a_body_that_is_too_long_only_its_length_is_told(doors, ask):
+    ask.stand.hold(*doors.where)
+    ask("POST", data=b"x" * 2000)
+    ((environ, body),) = doors.asked
+    assert (environ["CONTENT_LENGTH"], body) == ("2000", b"")
+
+
+def test_the_socket_is_for_this_user_alone(doors, tmp_path):
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o700
+    for file in doors.election.files(".sock"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def connected(where):
+    kind, _, rest = where.partition(":")
+    made = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
+    made.settimeout(SOON)
+    made.connect(rest if kind == "unix" else ("127.0.0.1", int(rest)))
+    return made
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"0" * frames.SECRET_LENGTH, id="another secret"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"\r\n" * 40, id="HTTP"),
+        pytest.param(b"\xff" * 100, id="no text"),
+    ],
+)
+def test_who_does_not_know_the_secret_is_not_let_in(doors, said):
+    with connected(doors.where[0]) as connection:
+        connection.sendall(said)
+        with pytest.raises((EOFError, ConnectionError)):
+            frames.exactly(connection, 1)
+    assert doors.asked == []
+
+
+@pytest.mark.parametrize("frame", [b"\xff" * 8, b"\0\0\0\x02\0\0\0\0xx", b"\0\0\0\x02\0\0\0\x09{}"])
+def test_a_frame_that_makes_no_sense_is_not_answered(doors, frame):
+    with connected(doors.where[0]) as connection:
+        connection.sendall(doors.where[1].encode())
+        assert frames.exactly(connection, 1) == frames.COME_IN
+        connection.sendall(frame)
+        connection.shutdown(socket.SHUT_WR)
+        with pytest.raises((EOFError, ConnectionError)):
+            frames.exactly(connection, 1)
+    assert doors.asked == []
+    assert doors.drain(SOON), "its place is free"
+
+
+def test_closed_doors_let_nobody_in_and_leave_no_socket(doors, ask):
+    ask.stand.hold(*doors.where)
+    doors.close()
+    assert not doors.enter()
+    assert ask("POST", data=b"{}")[0] == 503
+    assert doors.asked == []
+    assert doors.election.files(".sock") == []
+
+
+def test_without_a_holder_there_is_503(ask):
+    assert ask()[0] == 503
+
+
+def test_a_holder_that_came_late_is_found(doors, ask, monkeypatch):
+    monkeypatch.setattr(forward, "WAIT", SOON)
+    answers = []
+    thread = Thread(target=lambda: answers.append(ask("POST", data=b"{}")))
+    thread.start()
+    ask.stand.hold(*doors.where)
+    thread.join(SOON)
+    assert answers == [DONE]
+
+
+class Dying:
+    """A holder that takes a request and goes away."""
+
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp:{self._listener.getsockname()[1]}"
+        self.secret = "s" * frames.SECRET_LENGTH
+        self.taken = 0
+        self.ended = Event()
+        Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while not self.ended.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                frames.exactly(connection, frames.SECRET_LENGTH)
+                connection.sendall(frames.COME_IN)
+                frames.receive(connection, 1000)
+                self.taken += 1
+
+    def close(self):
+        self.ended.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def dying():
+    made = Dying()
+    yield made
+    made.close()
+
+
+def test_what_may_have_been_carried_out_is_not_sent_again(ask, dying):
+    ask.stand.hold(dying.address, dying.secret)
+    with pytest.raises(Unavailable, match="look before it is sent again") as refused:
+        ask("POST", data=b"{}")
+    assert refused.value.headers == {"Retry-After": "1"}
+    assert dying.taken == 1
+
+
+def test_what_only_looks_is_sent_again(ask, dying):
+    ask.stand.hold(dying.address, dying.secret)
+    assert ask("GET")[0] == 503
+    assert dying.taken > 1
+
+
+def test_a_holder_that_hangs_is_given_up_when_there_is_another(ask, monkeypatch):
+    """Its connection may be kept open by a process that it forked."""
+    monkeypatch.setattr(forward, "_SLICE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SOON)
+        ask.stand.hold(f"tcp:{listener.getsockname()[1]}", "s" * frames.SECRET_LENGTH)
+        refused = []
+
+        def send() -> None:
+            with pytest.raises(Unavailable):
+                ask("POST", data=b"{}")
+            refused.append(True)
+
+        thread = Thread(target=send)
+        thread.start()
+        connection, _ = listener.accept()
+        with connection:
+            frames.exactly(connection, frames.SECRET_LENGTH)
+            connection.sendall(frames.COME_IN)
+            frames.receive(connection, 1000)
+            ask.stand.hold("tcp:1", "", term="2")
+            thread.join(SOON)
+    assert refused
