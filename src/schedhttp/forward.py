@@ -100,11 +100,13 @@ class Forwarder:
         }
         if request.method in _SAFE_METHODS:
             return meta, b""
-        meta.pop("HTTP_TRANSFER_ENCODING", None)
+        in_chunks = meta.pop("HTTP_TRANSFER_ENCODING", None)
         try:
             body = request.body()
         except RequestEntityTooLarge:
-            meta["CONTENT_LENGTH"] = str(request.most + 1)  # the holder says so
+            # The length that was declared tells so; without one, the least that does.
+            if in_chunks or not meta.get("CONTENT_LENGTH"):
+                meta["CONTENT_LENGTH"] = str(request.most + 1)
             return meta, b""
         meta["CONTENT_LENGTH"] = str(len(body))
         request.keep(body)  # this process may be the holder by the time that it is answered

@@ -552,7 +552,9 @@ def test_a_change_while_a_backlog_is_worked_off_does_not_judge_the_rest_again(
         gate.wait()
     ran()
     virtual_scheduler.shutdown()
-    assert Outcome.MISSED not in virtual_scheduler.counts()
+    missed = [r.scheduled for r in virtual_scheduler.history() if r.outcome is Outcome.MISSED]
+    # Those that came later may be late, by the clock that was moved.
+    assert [moment for moment in missed if moment <= START + timedelta(seconds=1500)] == []
 
 
 def test_overlap_cancel_over_a_backlog_of_which_each_runs(virtual_scheduler, manual_clock, gate):

@@ -8,12 +8,12 @@ from threading import Event, Thread
 
 import pytest
 from werkzeug.test import EnvironBuilder
-from werkzeug.wrappers import Request
 
 from schedcore import Election, Holder
 from schedhttp import forward, frames
 from schedhttp.forward import Forwarder
 from schedhttp.holder import HolderDoors
+from schedhttp.incoming import Incoming
 from schedhttp.refusals import Unavailable
 from schedhttp.settings import Settings
 
@@ -76,7 +76,9 @@ def ask(closed, monkeypatch):
     forwarder = Forwarder(stand, closed, Settings.of(api_max_body=1000), here)
 
     def send(method="GET", path="/scheduler", **options):
-        return forwarder(Request(EnvironBuilder(path, method=method, **options).get_environ()))
+        return forwarder(
+            Incoming(EnvironBuilder(path, method=method, **options).get_environ(), 1000)
+        )
 
     send.stand = stand
     return send
