@@ -137,7 +137,7 @@ def test_jobs_outlive_the_recycling_of_workers(gunicorn, workers):
         return len(holders) >= 3
 
     server.until(three_held)
-    check_the_beat(server.new_beats(1), 0.5)
+    check_the_beat(server.new_beats(2), 0.5)
 
 
 @pytest.mark.parametrize("workers", [("--workers", "1"), THREADS])
