@@ -29,6 +29,7 @@ CORE = {
     "history": 4,
     "listing": 5,
     "marks": 5,
+    "telling": 5,
     "tracker": 5,
     "estate": 6,
     "engine": 6,
@@ -45,7 +46,7 @@ CORE = {
     "__init__": 11,
     "__main__": 11,
 }
-SAME_LEVEL = {("run", "job")}
+SAME_LEVEL = {("run", "job"), ("tracker", "telling")}
 """Rooms of one level of which the first may import the second."""
 
 

@@ -10,19 +10,9 @@ from random import Random
 from typing import Any, Protocol
 
 from schedcore.alarms import Alarms
-from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, from_us
-from schedcore.errors import RunLookupError, text_of
-from schedcore.events import (
-    EVENT_JOB_CANCELLED,
-    EVENT_JOB_ERROR,
-    EVENT_JOB_EXECUTED,
-    EVENT_JOB_MAX_INSTANCES,
-    EVENT_JOB_MISSED,
-    EVENT_JOB_SUBMITTED,
-    JobExecutionEvent,
-    JobSubmissionEvent,
-    Listeners,
-)
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
+from schedcore.errors import RunLookupError
+from schedcore.events import Listeners
 from schedcore.executors.base import Executor
 from schedcore.forks import Lock, hold_while_forking
 from schedcore.history import History
@@ -30,6 +20,7 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord, record_of
+from schedcore.telling import Teller
 
 # Shared by all schedulers of the process, and growing over restarts: no clock is set back by as
 # many microseconds as there were runs.
@@ -78,7 +69,7 @@ class Tracker:
         self._log = log or GuardedLogger(__name__)
         self._clock = clock
         self._history = history
-        self._listeners = listeners
+        self._teller = Teller(listeners, self._log)
         self._executors = executors
         self._random = random
         self.expect: Callable[[int], None] = lambda _due_us: None
@@ -189,12 +180,7 @@ class Tracker:
             for run in runs:
                 self._fail(run, error)
             return
-        if self._listeners.mask & EVENT_JOB_SUBMITTED:
-            for run in runs:
-                if run.cancelled:  # shed
-                    continue
-                times = (from_us(run.due_us),)
-                self._listeners.emit(JobSubmissionEvent(EVENT_JOB_SUBMITTED, run.job_id, times))
+        self._teller.submitted(runs)
 
     def pass_over(self, job: Job, outcome: Outcome, backlog: Backlog, now_us: int) -> None:
         """Record fire times that do not run: missed, paused, or coalesced into one that does."""
@@ -211,15 +197,7 @@ class Tracker:
                 )
             )
         if outcome is Outcome.MISSED:
-            self._log.warning(
-                "job %r missed %d run(s): due at %s, %.3f s late, and misfire_grace_time is %s s",
-                job.id,
-                backlog.occurrences,
-                from_us(backlog.first_us).isoformat(),
-                late_us / SECOND,
-                job.misfire_grace_time,
-            )
-            self._tell_missed(job.id, backlog)
+            self._teller.missed(job, backlog, late_us)
 
     # Reporter: called by executors
 
@@ -243,11 +221,8 @@ class Tracker:
             now_us = self._now_us()
         run.ended_us = now_us
         if error is None:
-            if (
-                self._close(run, record_of(run, Outcome.EXECUTED, now_us, value))
-                and self._listeners.mask & EVENT_JOB_EXECUTED
-            ):
-                self._tell_end(run, EVENT_JOB_EXECUTED, value, None)
+            if self._close(run, record_of(run, Outcome.EXECUTED, now_us, value)):
+                self._teller.executed(run, value)
             return
         retry = run.job.options.retry
         if retry is None or run.cancelled or self._closing or not retry.wants(error, run.attempt):
@@ -258,22 +233,18 @@ class Tracker:
     def cancelled(self, run: Run) -> None:
         """Say that *run* ended because it was cancelled."""
         if self._close(run, record_of(run, Outcome.CANCELLED, self._now_us())):
-            self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
+            self._teller.cancelled(run)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Say that *run* will not be heard of any more, as *error* tells."""
         if self._close(run, record_of(run, Outcome.LOST, self._now_us(), error=error)):
-            self._log.error("job %r lost a run: %s", run.job_id, text_of(error))
-            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+            self._teller.lost(run, error)
 
     def shed(self, run: Run) -> None:
         """Say that there is no room for *run*."""
         run.cancelled = True
         if self._close(run, record_of(run, Outcome.SHED, self._now_us())):
-            self._log.warning(
-                "job %r lost a run: the executor %r is full", run.job_id, run.job.executor
-            )
-            self._tell_missed(run.job_id, Backlog(run.due_us, 1))
+            self._teller.shed(run)
 
     # Time, and calling off
 
@@ -335,7 +306,7 @@ class Tracker:
                 run.cancelled = True
                 self._history.add(record_of(run, outcome, self._now_us()))
         for run in dropped:
-            self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
+            self._teller.cancelled(run)
 
     def cancel(self, run_id: int) -> None:
         """Give up a run, whether it waits or is under way.
@@ -355,8 +326,7 @@ class Tracker:
         """Call off every run that has not begun."""
         waiting = [run for run in self.live() if run.started_us is None]
         called_off = sum(self._give_up(run, Outcome.CANCELLED, say=False) for run in waiting)
-        if called_off:
-            self._log.warning("%d run(s) that had not begun were cancelled", called_off)
+        self._teller.many_cancelled(called_off)
 
     def live(self) -> list[Run]:
         """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
@@ -463,26 +433,18 @@ class Tracker:
         run.cancelled = True
         if not self._close(run, record_of(run, outcome, self._now_us())):
             return False
-        if say:
-            text = outcome.value.replace("_", " ")
-            self._log.warning("job %r: run %d %s", run.job_id, run.id, text)
         if run.started_us is not None:
             try:
                 self._executors[run.job.options.executor].abandon(run)
             except BaseException as error:  # noqa: BLE001 — logged; the run is given up all the same
                 name = run.job.options.executor
                 self._log.error("executor %r failed to give up a run", name, error=error)
-        if outcome is Outcome.TIMED_OUT:
-            late = TimeoutError(f"the run took longer than timeout={run.job.timeout} s")
-            self._tell_end(run, EVENT_JOB_ERROR, None, late)
-        else:
-            self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
+        self._teller.given_up(run, outcome, say)
         return True
 
     def _fail(self, run: Run, error: BaseException) -> None:
         if self._close(run, record_of(run, Outcome.FAILED, self._now_us(), error=error)):
-            self._log.error("job %r raised; it stays scheduled", run.job_id, error=error)
-            self._tell_end(run, EVENT_JOB_ERROR, None, error)
+            self._teller.failed(run, error)
 
     def _now_us(self) -> int:
         """Return the time; the computer's own if the scheduler's clock fails."""
@@ -502,19 +464,12 @@ class Tracker:
             if not behind:
                 del self._behind[run.job_id]
             self._history.add(record_of(run, Outcome.CANCELLED, self._now_us()))
-        self._tell_end(run, EVENT_JOB_CANCELLED, None, None)
+        self._teller.cancelled(run)
         return True
 
     def _try_again(self, run: Run, error: BaseException, delay_us: int) -> None:
         self._set_alarm(run, delay_us, again=True)
-        self._log.warning(
-            "job %r raised %s: %s; attempt %d of %d follows",
-            run.job_id,
-            type(error).__name__,
-            text_of(error),
-            run.attempt,
-            1 + (run.job.retry.count if run.job.retry else 0),
-        )
+        self._teller.tried_again(run, error)
 
     def _set_alarm(self, run: Run, delay_us: int, again: bool = False) -> None:
         with self._lock:
@@ -537,25 +492,4 @@ class Tracker:
                     None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due)
                 )
             )
-        self._log.warning(
-            "job %r skipped %d run(s): max_instances=%d run already",
-            job.id,
-            len(due),
-            job.max_instances,
-        )
-        if self._listeners.mask & EVENT_JOB_MAX_INSTANCES:
-            times = tuple(from_us(t) for t in due)
-            self._listeners.emit(JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, times))
-
-    def _tell_missed(self, job_id: str, backlog: Backlog) -> None:
-        if self._listeners.mask & EVENT_JOB_MISSED:
-            due = from_us(backlog.first_us)
-            self._listeners.emit(
-                JobExecutionEvent(EVENT_JOB_MISSED, job_id, due, occurrences=backlog.occurrences)
-            )
-
-    def _tell_end(self, run: Run, code: int, value: Any, error: BaseException | None) -> None:
-        if self._listeners.mask & code:
-            self._listeners.emit(
-                JobExecutionEvent(code, run.job_id, run.scheduled_time, run.id, value, error)
-            )
+        self._teller.skipped(job, due)
