@@ -29,6 +29,8 @@ from schedcore import (
     ThreadPool,
     current_run,
 )
+from schedcore.clock import SystemClock, passing_us
+from schedcore.loop import QUANTUM_US, Loop
 
 SOON = 20
 """Seconds after which a wait is a failure; no test takes that long."""
@@ -465,3 +467,35 @@ def test_forks_under_load_find_no_lock_held():
     )
     out, err = process.communicate(timeout=60)
     assert (out, err) == ("fine\n", "")
+
+
+class Hurried:
+    """Work that is due again a microsecond later, always."""
+
+    def __init__(self, passes):
+        self.at_us, self.passes, self.done = [], passes, threading.Event()
+
+    def step(self, now_us):
+        self.at_us.append(passing_us())
+        if len(self.at_us) >= self.passes:
+            self.done.set()
+        return now_us + 1
+
+    step_paused = step
+
+    def clock_moved(self, now_us, jump_us):
+        raise AssertionError("it was not")
+
+    def take_back(self, now_us, hung):
+        raise AssertionError("nothing is held up")
+
+
+def test_due_times_that_come_thick_and_fast_are_taken_together():
+    """Each pass costs two wake-ups, so there is but one in a millisecond."""
+    work = Hurried(100)
+    loop = Loop(work, SystemClock())
+    loop.start()
+    assert work.done.wait(20)
+    loop.stop(20)
+    # A pass is never early; how late they are depends on the machine.
+    assert work.at_us[99] - work.at_us[4] >= 95 * QUANTUM_US * 0.9
