@@ -29,7 +29,7 @@ from schedcore import (
     ThreadPool,
     current_run,
 )
-from schedcore.clock import SystemClock, passing_us
+from schedcore.clock import passing_us
 from schedcore.loop import QUANTUM_US, Loop
 
 SOON = 20
