@@ -6,7 +6,7 @@ There is no thread, no sleep and no clock in here: the loop, the tests and the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from schedcore import funcref
@@ -72,6 +72,9 @@ class Engine:
         tracker: Lets runs in and records outcomes.
         listeners: Who is told of submissions.
         random: Source of jitter.
+
+    Attributes:
+        forget: Called with the id of a job that had its last fire time.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Engine:
         self._tracker = tracker
         self._listeners = listeners
         self._random = random
+        self.forget: Callable[[str], None] = lambda _job_id: None
         self._owed: list[Swap] = []
         self._in_hand: list[_Claim] = []
 
@@ -287,6 +291,7 @@ class Engine:
             self._store.get(job_id)
         except JobLookupError:
             self._tracker.job_removed(job_id)
+        self.forget(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
 

@@ -34,14 +34,16 @@ class DueQueue(Generic[T]):
     """Items ordered by due time, an integer (the engine uses microseconds since the Unix epoch).
 
     Items that are due at the same time come in the order in which they were put.
-    Not thread-safe: its owner holds a lock.
+    Not thread-safe: its owner holds a lock.  But the garbage collector may run a finalizer wherever
+    a list or tuple is made, and that may put and discard: it finds everything in its place, and
+    while the queue is looked through, what it discards stays as a leftover.
 
     Args:
         stands: Tells whether an item is still due at the time it was filed under: it was not
             taken out, nor moved.  Items must not be lists.
     """
 
-    __slots__ = ("_buckets", "_heap", "_leftovers", "_stands")
+    __slots__ = ("_buckets", "_busy", "_heap", "_leftovers", "_stands")
 
     def __init__(self, stands: Callable[[T, int], bool]) -> None:
         self._stands = stands
@@ -49,19 +51,26 @@ class DueQueue(Generic[T]):
         self._buckets: dict[int, T | list[T]] = {}
         self._heap: list[int] = []
         self._leftovers = 0
+        self._busy = False
 
     def first_due(self) -> int | None:
         """Return the earliest due time, or None if the queue is empty."""
-        while self._heap:
-            due = self._heap[0]
-            if due in self._buckets:
-                bucket = self._buckets[due]
-                items = bucket if isinstance(bucket, list) else (bucket,)
-                if any(self._stands(item, due) for item in items):
-                    return due
-                del self._buckets[due]
-            heappop(self._heap)
-        return None
+        was_busy, self._busy = self._busy, True
+        try:
+            while self._heap:
+                due = self._heap[0]
+                bucket = self._buckets.get(due)
+                if bucket is not None:
+                    items = bucket if isinstance(bucket, list) else (bucket,)
+                    if any(self._stands(item, due) for item in items):
+                        return due
+                    if self._buckets.get(due) is not bucket:
+                        continue  # another one was put beside it meanwhile
+                    self._buckets.pop(due, None)
+                heappop(self._heap)
+            return None
+        finally:
+            self._busy = was_busy
 
     def put(self, item: T, due: int) -> None:
         """File *item* under *due*."""
@@ -73,21 +82,33 @@ class DueQueue(Generic[T]):
         elif type(bucket) is list:
             bucket.append(item)
         else:
-            self._buckets[due] = [bucket, item]  # type: ignore[list-item]  # it is no list
+            self._put_beside(item, due)
+
+    def _put_beside(self, item: T, due: int) -> None:
+        """File *item* where there is a lone one, so far."""
+        both: list[T] = []
+        bucket = self._buckets.get(due)
+        if bucket is None:
+            self.put(item, due)
+        elif isinstance(bucket, list):
+            bucket.append(item)
+        else:
+            both.append(bucket)
+            both.append(item)
+            self._buckets[due] = both
 
     def put_many(self, items: Iterable[tuple[T, int]]) -> None:
         """File many items at once: new due times are appended, then sorted in as one run."""
-        buckets = self._buckets
         fresh: list[int] = []
         for item, due in items:
-            bucket = buckets.get(due)
+            bucket = self._buckets.get(due)
             if bucket is None:
-                buckets[due] = item
+                self._buckets[due] = item
                 fresh.append(due)
             elif type(bucket) is list:
                 bucket.append(item)
             else:
-                buckets[due] = [bucket, item]  # type: ignore[list-item]  # it is no list
+                self._put_beside(item, due)
         if len(fresh) > _BULK:
             self._heap += fresh
             self._heap.sort()
@@ -97,22 +118,28 @@ class DueQueue(Generic[T]):
 
     def discard(self, item: T, due: int) -> None:
         """Note that an item does not stand at *due* any more; it need not be filed there."""
-        buckets = self._buckets
-        bucket = buckets.get(due)
+        if self._busy:
+            return
+        bucket = self._buckets.get(due)
         if bucket is item:
-            del buckets[due]
-            if len(self._heap) > 2 * len(buckets) + _SPARE:
-                self._sweep()
+            self._drop_bucket(due)
         elif type(bucket) is list:
             if len(bucket) <= _SPARE:
-                for place, found in enumerate(bucket):
-                    if found is item:
+                for place in range(len(bucket)):
+                    if bucket[place] is item:
                         del bucket[place]
                         break
+                if not bucket:
+                    self._drop_bucket(due)
             else:
                 self._leftovers += 1
                 if self._leftovers > len(bucket) // 2 + _SPARE:
                     self._sweep()
+
+    def _drop_bucket(self, due: int) -> None:
+        del self._buckets[due]
+        if len(self._heap) > 2 * len(self._buckets) + _SPARE:
+            self._sweep()
 
     def clear(self) -> None:
         """Take every item out."""
@@ -123,20 +150,22 @@ class DueQueue(Generic[T]):
     def pop_due(self, now: int, limit: int) -> list[T]:
         """Take out up to *limit* items that are due at *now* or before, the earliest first."""
         taken: list[T] = []
-        heap = self._heap
-        buckets = 0
-        while heap and heap[0] <= now and len(taken) < limit:
-            if buckets == _BULK:
-                self._pop_sorted(now, limit, taken)
-                break
-            if self._take(heap[0], limit, taken):
-                heappop(heap)
-            buckets += 1
+        was_busy, self._busy = self._busy, True
+        try:
+            for _ in range(_BULK):
+                if len(taken) >= limit or not self._heap or self._heap[0] > now:
+                    return taken
+                due = heappop(self._heap)
+                if not self._take(due, limit, taken):
+                    heappush(self._heap, due)
+            self._pop_sorted(now, limit, taken)
+        finally:
+            self._busy = was_busy
         return taken
 
     def _pop_sorted(self, now: int, limit: int, taken: list[T]) -> None:
         """Go on with :meth:`pop_due` over a sorted heap, and cut what was emptied in one piece."""
-        heap = self._heap
+        heap, self._heap = self._heap, []  # what is put meanwhile goes there
         heap.sort()
         emptied = 0
         for due in heap[: bisect_right(heap, now)]:
@@ -144,13 +173,15 @@ class DueQueue(Generic[T]):
                 break
             emptied += 1
         del heap[:emptied]
+        self._heap += heap
+        self._heap.sort()
 
     def _take(self, due: int, limit: int, taken: list[T]) -> bool:
         """Move standing items of one bucket to *taken*; return whether the bucket is used up."""
         stands = self._stands
-        if due not in self._buckets:
+        bucket = self._buckets.pop(due, None)
+        if bucket is None:
             return True
-        bucket = self._buckets.pop(due)
         if not isinstance(bucket, list):
             if stands(bucket, due):
                 taken.append(bucket)
@@ -160,18 +191,29 @@ class DueQueue(Generic[T]):
             part = bucket[seen : seen + limit - len(taken)]
             taken += [item for item in part if stands(item, due)]
             seen += len(part)
-        if seen < len(bucket):
-            self._buckets[due] = bucket[seen:]
-        return seen == len(bucket)
+        if seen == len(bucket):
+            return True
+        del bucket[:seen]
+        come = self._buckets.get(due)  # put there meanwhile
+        if come is not None:
+            bucket.extend(come if isinstance(come, list) else [come])
+        self._buckets[due] = bucket
+        return False
 
     def _sweep(self) -> None:
-        """Build the buckets and the heap anew from the items that stand: linear, and seldom."""
-        kept: dict[int, T | list[T]] = {}
-        for due, bucket in self._buckets.items():
-            items = bucket if isinstance(bucket, list) else (bucket,)
-            standing = [item for item in items if self._stands(item, due)]
-            if standing:
-                kept[due] = standing if len(standing) > 1 else standing[0]
-        self._buckets = kept
-        self._heap = sorted(kept)
+        """Let go of all that does not stand, and build the heap anew: linear, and seldom."""
         self._leftovers = 0
+        was_busy, self._busy = self._busy, True
+        try:
+            for due in list(self._buckets):
+                bucket = self._buckets[due]
+                if isinstance(bucket, list):
+                    bucket[:] = [item for item in bucket if self._stands(item, due)]
+                    stands = bool(bucket)
+                else:
+                    stands = self._stands(bucket, due) or self._buckets[due] is not bucket
+                if not stands:
+                    del self._buckets[due]
+            self._heap = sorted(self._buckets)
+        finally:
+            self._busy = was_busy

@@ -76,8 +76,6 @@ class History:
 
     def job_removed(self, job_id: str) -> None:
         """Note that a job is gone: its outcomes stay until enough others are gone too."""
-        if job_id not in self._jobs:
-            return
         self._removed.pop(job_id, None)
         self._removed[job_id] = None
         if len(self._removed) > self._removed_jobs:

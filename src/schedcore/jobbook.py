@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.drafts import Drafts
-from schedcore.errors import InvalidOptionError, JobLookupError
+from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
 from schedcore.events import (
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
@@ -173,6 +173,8 @@ class JobBook:
         """
         entries = [self._drafted(job) for job in jobs]
         ids = [entry.job.id for entry in entries]
+        if len(set(ids)) < len(ids):
+            raise ConflictingIdError(next(i for place, i in enumerate(ids) if i in ids[:place]))
         replaced = [self._find(job_id) for job_id in ids] if replace_existing else []
         self._store.add(entries, replace_existing)
         for entry in entries:
@@ -351,6 +353,7 @@ class JobBook:
         self._account(self._store.remove(job_id), None)
         self._tracker.drop_waiting(job_id, Outcome.CANCELLED)
         self._tracker.job_removed(job_id)
+        self._listing.forget(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
 
@@ -360,6 +363,7 @@ class JobBook:
             self._account(entry, None)
             self._tracker.drop_waiting(entry.job.id, Outcome.CANCELLED)
             self._tracker.job_removed(entry.job.id)
+        self._listing.forget_all()
         self._tell(EVENT_ALL_JOBS_REMOVED)
 
     # Inside

@@ -53,9 +53,13 @@ class Listing(Generic[T]):
 
     def items(self) -> list[T]:
         """Return the whole list, as a new one."""
-        with self._lock:
+        # Not waited for: it may be this thread that is at it, and a finalizer that asks.
+        if not self._lock.acquire(blocking=False):
+            return [self._show(entry) for entry in self._store.entries()]
+        try:
             # Read before the jobs: a change that comes in between is made once more next time.
             version, changed = self._store.changes(self._version)
+            self._version = None  # should an error end this half way, the next call begins anew
             if changed is None:
                 self._begin_anew()
             else:
@@ -63,6 +67,27 @@ class Listing(Generic[T]):
                     self._move(job_id)
             self._version = version
             return self._items.copy()
+        finally:
+            self._lock.release()
+
+    def forget(self, job_id: str) -> None:
+        """Let go of a job that is gone: its arguments are not kept alive until the next call."""
+        if job_id in self._key_of and self._lock.acquire(blocking=False):
+            try:
+                version, self._version = self._version, None
+                self._move(job_id)
+                self._version = version
+            finally:
+                self._lock.release()
+
+    def forget_all(self) -> None:
+        """Let go of all jobs."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._version = None
+                self._keys, self._items, self._key_of = [], [], {}
+            finally:
+                self._lock.release()
 
     def _begin_anew(self) -> None:
         entries = self._store.entries()

@@ -168,8 +168,8 @@ class Loop:
         self._asleep = False
         now_us = self._watch_clock()
         until_us = self._one_step(now_us)
-        if waker is not self._waker:
-            return
+        if waker is not self._waker or self._stopping:
+            return  # the wake-up that told so may have ended a breath, and is gone
         self.failing = 0
         self._patience_us = self._stall_us
         if until_us is None:

@@ -111,6 +111,7 @@ class Scheduler(JobBook):
         super().__init__(zone, clock, store, drafts, tracker, listeners)
         tracker.expect = self._expect
         self._engine = Engine(store, self._executors, tracker, listeners, random)
+        self._engine.forget = self._listing.forget
         # Guards the lifecycle alone, and is never held while something is waited for.
         self._lifecycle = threading.Lock()
         self._loop: Loop | None = None

@@ -20,7 +20,7 @@ log = GuardedLogger(__name__)
 BRIEF_US = 100
 """A function that took less, the last time, is not expected to hold others up."""
 WATCH_S = 0.005
-"""If it does all the same, another thread takes over within this time."""
+"""If it does all the same, another thread takes over within this time, or twice as much."""
 _MOST_BRIEF = 10_000
 
 
@@ -61,7 +61,7 @@ class ThreadPool:
     nobody up, and a batch costs its submitter one wake-up however large it is.
     A run whose function took less than a tenth of a millisecond the last time wakes nobody:
     threads that contend for the interpreter make brief runs slower.  One other thread watches
-    then, and takes over if the function is not brief this time, within 5 ms.
+    then, and takes over within 10 ms if the function is not brief this time.
 
     Args:
         max_workers: How many runs may be under way at once, 1 or more.
@@ -85,7 +85,13 @@ class ThreadPool:
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
-        self._lock = threading.Lock()
+        # A run that forked, and whose child returns from it, comes back to the crew of the parent.
+        for crew in (getattr(self, "_crew", None), *getattr(self, "_closing", ())):
+            if crew is not None:
+                crew.queue.clear()
+                crew.closing = True
+        # Re-entrant: the garbage collector may run a finalizer here that cancels a run.
+        self._lock = threading.RLock()
         self._crew = _Crew()
         self._closing: list[_Crew] = []
         # Functions by identity, which keeps nothing alive; a wrong hint costs 5 ms at most.
@@ -240,7 +246,15 @@ class ThreadPool:
             del run, reporter  # an idle thread keeps nothing alive
             if brief and crew.queue and crew.leader is not me:
                 self._step_back(crew, me)
-        crew.abandoned -= 1
+        # What was left to this thread is left to another one.
+        with self._lock:
+            crew.abandoned -= 1
+            if crew.leader is me:
+                crew.leader = None
+            if crew.deputy is me:
+                crew.deputy = None
+        if crew.queue:
+            self._rouse(crew)
 
     def _see_to_the_rest(self, crew: _Crew, me: _Worker, function: int) -> None:
         """Before *function* is called, see to it that what waits behind it will not wait for it."""
@@ -261,7 +275,7 @@ class ThreadPool:
     def _was_brief(self, function: int, run: Run) -> bool:
         """Tell whether a run was brief, and remember it of its function."""
         started_us, ended_us = run.started_us, run.ended_us
-        if started_us is None or ended_us is None or ended_us - started_us > BRIEF_US:
+        if started_us is None or ended_us is None or not 0 <= ended_us - started_us <= BRIEF_US:
             self._brief.discard(function)
             return False
         if function not in self._brief:
@@ -273,7 +287,7 @@ class ThreadPool:
     def _step_back(self, crew: _Crew, me: _Worker) -> None:
         """Leave a queue of brief runs to one thread, and one that watches it."""
         with self._lock:
-            if crew.closing:
+            if crew.closing or me.abandoned:
                 return
             if crew.leader is None:
                 crew.leader = me
@@ -291,6 +305,13 @@ class ThreadPool:
         while crew.queue and crew.taken != seen and not crew.closing:
             seen = crew.taken
             me.sleep(WATCH_S)
+        if crew.queue and not crew.closing:
+            # Held up: what else there is of the same function will hardly be brief either.
+            for worker in list(crew.workers):
+                run = worker.run
+                if run is not None:
+                    self._brief.discard(id(run.job.func))
+                del run
         # What comes after the last look is this thread's to do: it looks at the queue next.
         crew.leader = crew.deputy = None
 
@@ -300,7 +321,7 @@ def _sleep(crew: _Crew, me: _Worker) -> None:
     if crew.leader is me:
         crew.leader = None
     crew.idle.append(me)
-    if crew.queue or crew.closing:
+    if crew.queue or crew.closing or me.abandoned:
         # Something came between the look at the queue and getting listed.
         try:
             crew.idle.remove(me)

@@ -57,11 +57,10 @@ class MemoryStore:
                 if not replace:
                     raise ConflictingIdError(job_id)
                 self._unfile(replaced)
-            self._version += 1
-            self._changed.append(job_id)
             known[job_id] = entry
             if due_us is not None:
                 self._queue.put(entry, due_us)
+            self._note(job_id)
         # Here at the earliest may what was replaced be freed: its finalizers may want the lock.
 
     def _add_many(self, entries: Sequence[Entry], replace: bool) -> None:
@@ -74,12 +73,11 @@ class MemoryStore:
                     raise ConflictingIdError(replaced[0].job.id)
                 if len(new) < len(entries):
                     raise ConflictingIdError(_twice(entries))
-            self._version += len(new)
-            self._changed.extend(new)
             known.update(new)
             self._queue.put_many([(e, e.due_us) for e in new.values() if e.due_us is not None])
             for old in replaced:
                 self._unfile(old)
+            self._note(*new)
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -118,8 +116,6 @@ class MemoryStore:
         done: list[bool] = []
         due: list[tuple[Entry, int]] = []
         with self._lock:
-            self._version += len(changes)
-            self._changed.extend([old.job.id for old, _ in changes[-KNOWN_CHANGES:]])
             for old, new in changes:
                 job_id = old.job.id
                 if known.get(job_id) is not old:
@@ -128,13 +124,14 @@ class MemoryStore:
                 done.append(True)
                 self._unfile(old)
                 if new is None:
-                    del known[job_id]
+                    known.pop(job_id, None)
                     continue
                 known[job_id] = new
                 due_us = new.due_us
                 if due_us is not None:
                     due.append((new, due_us))
             self._queue.put_many(due)
+            self._note(*[old.job.id for old, _ in changes])
         return done
 
     def _swap_one(self, old: Entry, new: Entry | None) -> bool:
@@ -143,15 +140,14 @@ class MemoryStore:
         with self._lock:
             if known.get(job_id) is not old:
                 return False
-            self._version += 1
-            self._changed.append(job_id)
             self._unfile(old)
             if new is None:
-                del known[job_id]
+                known.pop(job_id, None)
             else:
                 known[job_id] = new
                 if new.due_us is not None:
                     self._queue.put(new, new.due_us)
+            self._note(job_id)
         return True
 
     def remove(self, job_id: str) -> Entry:
@@ -160,21 +156,20 @@ class MemoryStore:
             entry = self._entries.pop(job_id, None)
             if entry is None:
                 raise JobLookupError(job_id)
-            self._version += 1
-            self._changed.append(job_id)
             self._unfile(entry)
+            self._note(job_id)
         # A new object: were it added again, one left over in the queue would stand again too.
         return tuple.__new__(Entry, entry)
 
     def clear(self) -> list[Entry]:
         """Remove all jobs and return them."""
         with self._lock:
-            self._version += 1
-            self._changed.clear()
             entries = list(self._entries.values())
             self._entries.clear()
             self._claimed.clear()
             self._queue.clear()
+            self._version += 1
+            self._changed.clear()
         return entries
 
     def claim_due(self, now_us: int, limit: int) -> list[Entry]:
@@ -192,10 +187,15 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
 
+    def _note(self, *job_ids: str) -> None:
+        """Note what was changed: last, so that whoever looks meanwhile looks again."""
+        self._version += len(job_ids)
+        self._changed.extend(job_ids)
+
     def _unfile(self, entry: Entry) -> None:
         """Have the due queue let go of an entry that the dict lets go of."""
         if id(entry) in self._claimed:
-            self._claimed.remove(id(entry))
+            self._claimed.discard(id(entry))
         elif entry.due_us is not None:
             self._queue.discard(entry, entry.due_us)
 
