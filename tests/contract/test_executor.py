@@ -18,18 +18,20 @@ from schedcore.job import Job, Options
 class Reports:
     """Notes what an executor reports, and lets tests wait for it."""
 
-    def __init__(self, refuse=False):
-        self.refuse = refuse
+    def __init__(self, refuse=False, clock=passing_us):
+        self.refuse, self.clock = refuse, clock
         self.begun, self.ended = [], []
         self._changed = threading.Condition()
 
     def begin(self, run):
-        run.started_us = passing_us()
-        self.begun.append(run.id)
+        run.started_us = self.clock()
+        with self._changed:
+            self.begun.append(run.id)
+            self._changed.notify_all()
         return not self.refuse
 
     def end(self, run, value, error):
-        run.ended_us = passing_us()
+        run.ended_us = self.clock()
         with self._changed:
             self.ended.append((run.id, value, error))
             self._changed.notify_all()
@@ -42,6 +44,10 @@ class Reports:
 
     def lost(self, run, error):
         self.end(run, "lost", error)
+
+    def wait_for_begun(self, count):
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.begun) >= count, 20)
 
     def wait_for(self, count):
         with self._changed:
@@ -219,6 +225,31 @@ def test_brief_runs_are_left_to_few_threads():
         reports.wait_for(n + 100)
     late = [thread for number, thread, _ in reports.ended if number >= 1_000]
     assert len(set(late)) <= 3
+    pool.shutdown(10)
+
+
+def test_threads_whose_runs_were_given_up_leave_their_places_to_others():
+    """They neither lead nor watch, though their runs seem brief by a clock that stands still."""
+    pool = ThreadPool(max_workers=2)
+    reports = Reports(clock=lambda: 0)
+    given_up, holding, hang = threading.Event(), threading.Event(), threading.Event()
+    first = [run_of(lambda: given_up.wait(20), n) for n in range(2)]
+    pool.submit(first, reports)
+    reports.wait_for_begun(2)
+    for run in first:
+        pool.abandon(run)
+    pool.submit([run_of(lambda: holding.wait(20), n) for n in range(2, 4)], reports)
+    reports.wait_for_begun(4)
+    brief = lambda: None  # noqa: E731 — one function, so that it is known to be brief
+    pool.submit([run_of(brief, n) for n in range(4, 34)], reports)
+    given_up.set()
+    reports.wait_for(2)
+    holding.set()
+    reports.wait_for(34)
+    pool.submit([run_of(lambda: hang.wait(20), 34)], reports)
+    pool.submit([run_of(brief, n) for n in range(35, 65)], reports)
+    reports.wait_for(64)
+    hang.set()
     pool.shutdown(10)
 
 

@@ -143,6 +143,15 @@ def test_what_left_is_not_kept_alive(together):
     assert sum(ref() is not None for ref in gone) <= 64
 
 
+def test_two_that_move_together_leave_no_empty_buckets():
+    owned = Owned()
+    for due in range(10_000):
+        owned.put(1, due)
+        owned.put(2, due)
+    assert len(owned.queue._buckets) == 1
+    assert len(owned.queue._heap) < 200
+
+
 class QueueAgainstModel(RuleBasedStateMachine):
     """Any sequence of calls gives what a sorted dict gives."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import weakref
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -522,3 +524,71 @@ def test_the_list_of_all_is_the_callers_own(scheduler):
     scheduler.add_job(nothing, "interval", hours=1, id="job")
     scheduler.get_jobs().clear()
     assert [job.id for job in scheduler.get_jobs()] == ["job"]
+
+
+def test_an_error_while_the_list_is_patched_does_not_leave_it_half_done(scheduler, monkeypatch):
+    for n in range(20):
+        scheduler.add_job(nothing, "interval", hours=1 + n, id=str(n))
+    scheduler.get_jobs()
+    for n in range(5):
+        scheduler.reschedule_job(str(n), "interval", minutes=1 + n)
+    shown = []
+
+    def fails_once(entry):
+        shown.append(entry)
+        if len(shown) == 3:
+            raise KeyboardInterrupt
+        return show(entry)
+
+    show = scheduler._listing._show
+    monkeypatch.setattr(scheduler._listing, "_show", fails_once)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.get_jobs()
+    assert [job.id for job in scheduler.get_jobs()] == [str(n) for n in range(20)]
+
+
+def test_a_finalizer_may_list_jobs_while_they_are_listed(scheduler, monkeypatch):
+    seen = []
+
+    def lists(entry):
+        if not seen:
+            seen.append(None)
+            seen[0] = [job.id for job in scheduler.get_jobs()]
+        return show(entry)
+
+    show = scheduler._listing._show
+    monkeypatch.setattr(scheduler._listing, "_show", lists)
+    scheduler.add_job(nothing, "interval", hours=1, id="job")
+    assert [job.id for job in scheduler.get_jobs()] == ["job"]
+    assert seen == [["job"]]
+
+
+@pytest.mark.parametrize("gone", ["removed", "all removed", "ended"])
+def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_scheduler):
+    class Big:
+        pass
+
+    big = Big()
+    there = weakref.ref(big)
+    when = {"trigger": "interval", "hours": 1}
+    if gone == "ended":
+        when = {"trigger": "date", "run_date": "2000-01-02"}
+    virtual_scheduler.add_job(nothing, args=[big], id="job", **when)
+    virtual_scheduler.get_jobs()
+    del big
+    if gone == "removed":
+        virtual_scheduler.remove_job("job")
+    elif gone == "all removed":
+        virtual_scheduler.remove_all_jobs()
+    else:
+        simulate(virtual_scheduler, timedelta(days=2))
+    gc.collect()
+    assert there() is None
+
+
+def test_two_of_many_jobs_with_one_id_are_refused_also_where_they_replace(scheduler):
+    scheduler.add_job(nothing, "interval", hours=1, id="a")
+    job = {"func": nothing, "trigger": "interval", "hours": 2, "id": "a"}
+    with pytest.raises(ConflictingIdError, match="'a'"):
+        scheduler.add_jobs([job, job], replace_existing=True)
+    assert scheduler.get_job("a").next_run_time == at("01:00")
