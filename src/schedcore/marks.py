@@ -70,8 +70,9 @@ class Marks:
         text = json.dumps(catalogue).encode("ascii")
         self._runs_at = _HEADER + len(entries)
         size = 8 * (self._runs_at + MOST_RUNS * _RUN) + len(text)
-        path.unlink(missing_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        made = path.with_suffix(f"{path.suffix}-{os.getpid()}")
+        made.unlink(missing_ok=True)
+        file = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(file, bytes(size))  # a full disk is told now, and not by SIGBUS later
             self._map = mmap.mmap(file, size)
@@ -88,8 +89,9 @@ class Marks:
         # Submitting and ending run in different threads; closing comes from a third.
         self._lock = threading.Lock()
         self._words[1], self._words[2], self._words[3] = state, len(entries), len(text)
-        self._words[0] = _MAGIC  # last: what is not whole yet is not read
+        self._words[0] = _MAGIC
         self._open = True
+        os.replace(made, path)  # now that it is whole
         tell_in_child(self)
 
     def set_state(self, state: int) -> None:

@@ -102,6 +102,7 @@ class Scheduler(JobBook):
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:
+            in_memory = isinstance(store, MemoryStore)
             store = recorded = RecordedStore(store)
         self._executors = with_defaults(executors or {})
         tracker = Tracker(clock, history or History(), listeners, self._executors, random)
@@ -121,12 +122,9 @@ class Scheduler(JobBook):
         self._since_us = 0
         self.standing: Standing | None = None
         if election is not None:
-            self.standing = Standing(
-                election,
-                Parts(
-                    clock, zone, recorded, drafts, tracker, self._begin, self._end, self._loop_state
-                ),
-            )
+            engine = (self._begin, self._end, self._loop_state)
+            parts = Parts(clock, zone, recorded, drafts, tracker, in_memory, *engine)
+            self.standing = Standing(election, parts)
             self.add_listener(self.standing.note_state, _LIFECYCLE)
         tell_in_child(self)
 

@@ -60,6 +60,8 @@ class Parts(NamedTuple):
     store: RecordedStore
     drafts: Drafts
     tracker: Tracker
+    in_memory: bool
+    """Whether the jobs end with the process, and have to be handed over."""
     begin: Callable[[State], object]
     """Starts the engine in this state; called by the new holder."""
     end: Callable[[], object]
@@ -186,26 +188,28 @@ class Standing:
             try:
                 self._take_office()
             except BaseException:
-                self._let_go()
+                self._let_go(keep_marks=True)
                 raise
 
     def _take_office(self) -> None:
-        estate = self._estate()
-        now_us = self._parts.clock.now_us()
-        self._declare()
-        if estate is not None:
-            self._take_on(estate, now_us)
-        for ending in (_ESTATE, _MARKS):
-            self.election.remove(ending)
-        self._term = secrets.token_hex(8)
-        self._mark()
-        address, secret = ("", "") if self.doors is None else self.doors.open()
-        self._parts.begin(self._state)
-        self.holds = True
         import socket  # 5 ms, and only needed here
 
-        self._own = Holder(os.getpid(), socket.gethostname(), now_us, self._term, address, secret)
-        self.election.publish(self._own)
+        now_us = self._parts.clock.now_us()
+        term = secrets.token_hex(8)
+        if self._parts.in_memory:
+            estate = self._estate()
+            self._declare()
+            if estate is not None:
+                self._take_on(estate, now_us)
+            self._mark(term)
+        self._term = term
+        address, secret = ("", "") if self.doors is None else self.doors.open()
+        own = Holder(os.getpid(), socket.gethostname(), now_us, term, address, secret)
+        self.election.publish(own)
+        # Until here nothing was run.  A holder that is killed from now on leaves its marks.
+        self.election.remove(_ESTATE)
+        self._parts.begin(self._state)
+        self._own, self.holds = own, True
         log.info("this process (%d) runs the engine of %r", os.getpid(), self.election.name)
 
     def _take_on(self, estate: Estate, now_us: int) -> None:
@@ -252,7 +256,7 @@ class Standing:
             return None
         return found
 
-    def _mark(self) -> None:
+    def _mark(self, term: str) -> None:
         declared = self._declared or {}
         places = {entry.job.id: entry for entry in self._parts.store.entries()}
         standing = [d for job_id, d in declared.items() if job_id in places]
@@ -265,7 +269,7 @@ class Standing:
             [d.entry for d in listed],
             {
                 "instance": self.election.instance,
-                "term": self._term,
+                "term": term,
                 "jobs": estates.catalogue(listed),
             },
         )
@@ -281,7 +285,7 @@ class Standing:
 
     def _hand_over(self, end: Callable[[], T]) -> T | None:
         """End the engine, leave what is to be left, and let go of the lock."""
-        self.holds = False
+        self.holds = left = False
         try:
             if self.doors is not None:
                 self.doors.close()
@@ -293,9 +297,11 @@ class Standing:
             ended = end() if state is not State.STOPPED else None
             if self.doors is not None and not self.doors.drain(DRAIN):
                 log.warning("requests of %r are still not answered", self.election.name)
-            self._leave(state)
+            if self._parts.in_memory:
+                self._leave(state)
+            left = True
         finally:
-            self._let_go()
+            self._let_go(keep_marks=not left)
         return ended
 
     def _leave(self, state: State) -> None:
@@ -309,7 +315,7 @@ class Standing:
         instance = self.election.instance
         self.election.write(_ESTATE, Estate(instance, self._term, state, declared, added)._asdict())
 
-    def _let_go(self) -> None:
+    def _let_go(self, keep_marks: bool = False) -> None:
         self.holds, self._own = False, None
         if self.doors is not None:
             self.doors.close()
@@ -317,7 +323,8 @@ class Standing:
         self._parts.store.witness = self._parts.tracker.witness = None
         if marks is not None:
             marks.close()
-            self.election.remove(_MARKS)
+            if not keep_marks:
+                self.election.remove(_MARKS)
         self.election.release()
 
     def _ousted(self) -> None:

@@ -80,13 +80,14 @@ def _responses(route: Route, settings: Settings) -> Json:
     if route.gives == "Health":
         responses["503"] = {"description": "It does not work.", "content": _json(_ref("Health"))}
     for status in sorted(_error_statuses(route, settings)):
-        responses[str(status)] = {"description": _ERRORS[status], "content": _json(_ref("Error"))}
+        error = {"description": _ERRORS[status], "content": _json(_ref("Error"))}
+        responses.setdefault(str(status), error)
     return responses
 
 
 def _error_statuses(route: Route, settings: Settings) -> set[int]:
     """Return the statuses of errors that an endpoint can answer."""
-    statuses = {401, 403, 429, 500}
+    statuses = {401, 403, 429, 500, 503}
     if "job_id" in route.path:
         statuses.add(404)
     if route.query or route.takes or route.method == "POST":
@@ -111,6 +112,7 @@ _ERRORS = {
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
+    503: "No process holds the scheduler at the moment.",
 }
 
 
