@@ -90,6 +90,11 @@ class Election:
         """Whether this process holds it."""
         return self._file is not None
 
+    @property
+    def waited(self) -> bool:
+        """Whether another held while this process stood by."""
+        return self._waited
+
     def path(self, ending: str) -> Path:
         """Return the path of a file that belongs to this election."""
         return self._folder / (self._key + ending)
@@ -136,8 +141,9 @@ class Election:
             file = self._file
             if file is None or not self._is_current(file):
                 return False
-            with suppress(OSError):  # only for the sake of tidiers
-                os.utime(self.path(_LOCK))
+            for own in (self.path(_LOCK), *self._folder.glob(f"{self._key}.*")):
+                with suppress(OSError):  # only for the sake of tidiers
+                    os.utime(own)
             return True
 
     def release(self) -> None:
@@ -245,7 +251,9 @@ def _default_folder() -> Path:
     # Not XDG_RUNTIME_DIR: a service has none where a shell has one, and both are to meet; and it
     # goes away when its user logs out.
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"schedcore-{user}"
+    # Not gettempdir(), where that can be helped: it answers another folder while this one is full.
+    fixed = os.environ.get("TMPDIR") or "/tmp" if hasattr(os, "getuid") else None
+    return Path(fixed or tempfile.gettempdir()) / f"schedcore-{user}"
 
 
 def _check_folder(folder: Path, make: bool = True) -> None:
@@ -264,12 +272,13 @@ def _check_folder(folder: Path, make: bool = True) -> None:
         stat.S_ISDIR(found.st_mode)
         and found.st_uid == os.getuid()
         and not found.st_mode & 0o077
-        and (not above.st_mode & 0o002 or above.st_mode & stat.S_ISVTX)
+        and above.st_uid in (0, os.getuid())
+        and (not above.st_mode & 0o022 or above.st_mode & stat.S_ISVTX)
     )
     if not private:
         raise InvalidOptionError(
             "folder",
             str(folder),
             "a folder that is this user's alone (mode 0700), in one where nobody else can replace"
-            " it: remove it, or name another",
+            " it: remove it, or name another (TMPDIR)",
         )

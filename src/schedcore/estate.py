@@ -217,6 +217,8 @@ def taken_on(
     for job_id, own in declarations.items():
         left = estate.declared.get(job_id)
         if left is None or left["print"] != own.print:
+            if left and left.get("gone") and own.entry.job.trigger.next_us(now_us) is None:
+                continue  # a moment that each process counted from its own start
             entries.append(_from_now_on(own.entry, now_us))
         elif not left.get("gone"):
             entries.append(_going_on(own.entry, left, zone, now_us))
@@ -228,6 +230,11 @@ def taken_on(
         except (SchedError, LookupError, TypeError, ValueError) as error:
             log.error("job %r of the last holder cannot be taken on: %s", data.get("id"), error)
     return entries
+
+
+def from_now_on(entries: Iterable[Entry], now_us: int) -> list[Entry]:
+    """Return declarations without the fire times that passed while their process stood by."""
+    return [_from_now_on(own, now_us) for own in entries]
 
 
 def _from_now_on(own: Entry, now_us: int) -> Entry:

@@ -133,7 +133,10 @@ class Standing:
             self._state = state
             self._waker = waker = Waker()
         try:
-            self._campaign()
+            try:
+                self._campaign()
+            except OSError as error:  # a full disk, say, which may be over soon
+                log.error("the election %r failed; trying on", self.election.name, error=error)
             threading.Thread(
                 target=self._live, args=(waker,), name="schedcore-election", daemon=True
             ).start()
@@ -173,12 +176,20 @@ class Standing:
                     self._campaign()
                 elif not self.election.still_held():
                     self._ousted()
+                else:
+                    self._show_again()
                 failing = 0
             except BaseException as error:  # noqa: BLE001 — it tries again
                 failing += 1
                 if failing & (failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
                     log.error("the election %r failed; trying on", self.election.name, error=error)
             waker.sleep(KEEP_EVERY if self.holds else LOOK_EVERY)
+
+    def _show_again(self) -> None:
+        """Say anew who holds, if somebody tidied that away."""
+        with self._office:
+            if self.holds and self._own is not None and self.election.holder() != self._own:
+                self.election.publish(self._own)
 
     def _campaign(self) -> None:
         """Take office if the lock is free."""
@@ -201,6 +212,9 @@ class Standing:
             self._declare()
             if estate is not None:
                 self._take_on(estate, now_us)
+            elif self.election.waited:  # what fell due meanwhile may have run there
+                store = self._parts.store
+                store.add(estates.from_now_on(store.entries(), now_us), replace=True)
             self._mark(term)
         self._term = term
         address, secret = ("", "") if self.doors is None else self.doors.open()

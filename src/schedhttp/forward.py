@@ -6,7 +6,9 @@ holder sees the request as if the client had met it, and decides alone who may d
 
 from __future__ import annotations
 
+import hmac
 import logging
+import secrets
 import socket
 from collections.abc import Callable
 
@@ -156,6 +158,11 @@ def _connected(holder: Holder) -> socket.socket:
     try:
         connection.settimeout(_CONNECT)
         connection.connect(where if kind == "unix" else ("127.0.0.1", int(where)))
+        nonce = secrets.token_bytes(frames.NONCE_LENGTH)
+        connection.sendall(nonce)
+        shown = frames.exactly(connection, frames.PROOF_LENGTH)
+        if not hmac.compare_digest(shown, frames.proof(holder.secret, nonce)):
+            raise ValueError("somebody else listens there")
         connection.sendall(holder.secret.encode())
         if frames.exactly(connection, 1) != frames.COME_IN:
             raise EOFError("it holds no more")

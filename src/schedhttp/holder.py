@@ -167,6 +167,8 @@ class HolderDoors:
         try:
             with connection:
                 connection.settimeout(_PATIENCE)
+                nonce = frames.exactly(connection, frames.NONCE_LENGTH)
+                connection.sendall(frames.proof(self._secret, nonce))
                 said = frames.exactly(connection, frames.SECRET_LENGTH)
                 if hmac.compare_digest(said, self._secret.encode()):
                     self._let_in(connection)

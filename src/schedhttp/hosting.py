@@ -330,4 +330,7 @@ class Hosted:
 
 def election_of(settings: Settings, config: str | None) -> Election | None:
     """Return the election of a stand-alone server; see :func:`make_election`."""
-    return make_election(settings, gunicorns.instance(), os.path.abspath(config) if config else "")
+    # Servers of one folder that are configured differently are different; a reload changes neither.
+    own = sorted((k, v) for k, v in os.environ.items() if k.startswith("SCHEDULER_"))
+    path = os.path.abspath(config) if config else ""
+    return make_election(settings, gunicorns.instance(), path, repr(own))

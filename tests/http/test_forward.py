@@ -127,6 +127,17 @@ def connected(where):
     return made
 
 
+def shown_in(connection, secret):
+    """Be a holder that lets a worker in."""
+    nonce = frames.exactly(connection, frames.NONCE_LENGTH)
+    connection.sendall(frames.proof(secret, nonce))
+    assert frames.exactly(connection, frames.SECRET_LENGTH) == secret.encode()
+    connection.sendall(frames.COME_IN)
+
+
+NONCE = b"n" * frames.NONCE_LENGTH
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -137,16 +148,17 @@ def connected(where):
 )
 def test_who_does_not_know_the_secret_is_not_let_in(doors, said):
     with connected(doors.where[0]) as connection:
-        connection.sendall(said)
+        connection.sendall(NONCE + said)
         with pytest.raises((EOFError, ConnectionError)):
-            frames.exactly(connection, 1)
+            frames.exactly(connection, frames.PROOF_LENGTH + 1)
     assert doors.asked == []
 
 
 @pytest.mark.parametrize("frame", [b"\xff" * 8, b"\0\0\0\x02\0\0\0\0xx", b"\0\0\0\x02\0\0\0\x09{}"])
 def test_a_frame_that_makes_no_sense_is_not_answered(doors, frame):
     with connected(doors.where[0]) as connection:
-        connection.sendall(doors.where[1].encode())
+        connection.sendall(NONCE + doors.where[1].encode())
+        frames.exactly(connection, frames.PROOF_LENGTH)
         assert frames.exactly(connection, 1) == frames.COME_IN
         connection.sendall(frame)
         connection.shutdown(socket.SHUT_WR)
@@ -197,8 +209,7 @@ class Dying:
             except OSError:
                 return
             with connection:
-                frames.exactly(connection, frames.SECRET_LENGTH)
-                connection.sendall(frames.COME_IN)
+                shown_in(connection, self.secret)
                 frames.receive(connection, 1000)
                 self.taken += 1
 
@@ -246,9 +257,26 @@ def test_a_holder_that_hangs_is_given_up_when_there_is_another(ask, monkeypatch)
         thread.start()
         connection, _ = listener.accept()
         with connection:
-            frames.exactly(connection, frames.SECRET_LENGTH)
-            connection.sendall(frames.COME_IN)
+            shown_in(connection, "s" * frames.SECRET_LENGTH)
             frames.receive(connection, 1000)
             ask.stand.hold("tcp:1", "", term="2")
             thread.join(SOON)
     assert refused
+
+
+def test_who_cannot_show_that_he_holds_is_told_nothing(ask):
+    """The port of a holder that was killed may be anybody's by now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SOON)
+        ask.stand.hold(f"tcp:{listener.getsockname()[1]}", "s" * frames.SECRET_LENGTH)
+        thread = Thread(target=lambda: ask("POST", data=b"{}"))
+        thread.start()
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(SOON)
+            frames.exactly(connection, frames.NONCE_LENGTH)
+            connection.sendall(b"x" * frames.PROOF_LENGTH)
+            with pytest.raises((EOFError, ConnectionError)):
+                frames.exactly(connection, 1)
+        ask.stand.told = None
+        thread.join(SOON)
