@@ -332,11 +332,72 @@ def test_a_holder_whose_lock_was_removed_ends_its_engine(made, folder, monkeypat
     until(lambda: {first.state, second.state} == {State.RUNNING, State.STANDBY})
 
 
+def test_a_full_disk_costs_time_and_no_more(made, monkeypatch):
+    """Taking office fails, nothing is run by halves, and it is tried again."""
+    scheduler, full = made(), [True]
+    publish = scheduler.standing.election.publish
+
+    def fails(holder):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        publish(holder)
+
+    monkeypatch.setattr(scheduler.standing.election, "publish", fails)
+    scheduler.start()
+    assert (scheduler.state, scheduler.running) == (State.STANDBY, False)
+    full[0] = False
+    until(lambda: scheduler.state is State.RUNNING)
+
+
+def test_what_fell_due_while_another_held_is_not_run_again_if_nothing_tells_of_it(
+    made, monkeypatch
+):
+    clock = ManualClock(START)
+    first, second = made(clock=clock), made(clock=clock)
+    for scheduler in (first, second):
+        scheduler.add_job("math:sqrt", "interval", args=[4], minutes=1, coalesce=False, id="job")
+    first.start()
+    second.start()
+    clock.advance(300)
+    until(lambda: first.counts("job").get(Outcome.EXECUTED) == 5)
+    monkeypatch.setattr(first.standing.election, "write", lambda *_: None)  # its disk is full
+    first.shutdown()
+    until(lambda: second.state is State.RUNNING)
+    (job,) = second.get_jobs()
+    assert job.entry.due_us > clock.now_us()
+    assert second.counts("job") == {}
+
+
+def test_a_moment_counted_from_each_start_does_not_come_twice(made):
+    clock = ManualClock(START)
+    first, second = made(clock=clock), made(clock=clock)
+    for scheduler, second_of_day in ((first, 3), (second, 4)):
+        at = START.replace(second=second_of_day)
+        scheduler.add_job("math:sqrt", "date", args=[4], run_date=at, id="once")
+    first.start()
+    second.start()
+    clock.advance(10)
+    until(lambda: first.counts("once"))
+    first.shutdown()
+    until(lambda: second.state is State.RUNNING)
+    assert second.shutdown(timeout=PATIENCE) == []
+    assert (second.get_jobs(), second.counts("once")) == ([], {})
+
+
+def test_who_holds_is_said_again_if_that_was_tidied_away(made, folder, monkeypatch):
+    monkeypatch.setattr("schedcore.standing.KEEP_EVERY", 0.02)
+    first, other = made(), made()
+    first.start()
+    for file in folder.glob("*.holder"):
+        file.unlink()
+    until(lambda: other.holder() == first.holder())
+
+
 # The folder, and the name
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="modes are POSIX's")
-@pytest.mark.parametrize("wrong", ["open", "link", "file", "below"])
+@pytest.mark.parametrize("wrong", ["open", "link", "file", "below", "group below"])
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path, wrong):
     folder = tmp_path / "f"
     if wrong == "open":
@@ -348,7 +409,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path, wrong):
     elif wrong == "file":
         folder.write_text("")
     else:
-        tmp_path.chmod(0o777)
+        tmp_path.chmod(0o777 if wrong == "below" else 0o770)
     with pytest.raises((InvalidOptionError, FileExistsError)):
         Election("e", folder=folder).attempt()
     tmp_path.chmod(0o700)
