@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
@@ -174,7 +175,7 @@ class JobBook:
         entries = [self._drafted(job) for job in jobs]
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
-            raise ConflictingIdError(next(i for place, i in enumerate(ids) if i in ids[:place]))
+            raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
         replaced = [self._find(job_id) for job_id in ids] if replace_existing else []
         self._store.add(entries, replace_existing)
         for entry in entries:
