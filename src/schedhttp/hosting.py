@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import os
 import socket
@@ -124,7 +125,7 @@ def make_election(settings: Settings, instance: str, *app: str) -> Election | No
             " process of this server runs every job, so start one process only"
         )
         return None
-    name = settings.election_name or "\0".join(("schedhttp", os.getcwd(), *app))
+    name = settings.election_name or ":".join(filter(None, ("schedhttp", os.getcwd(), *app)))
     return Election(name, instance=instance)
 
 
@@ -332,5 +333,8 @@ def election_of(settings: Settings, config: str | None) -> Election | None:
     """Return the election of a stand-alone server; see :func:`make_election`."""
     # Servers of one folder that are configured differently are different; a reload changes neither.
     own = sorted((k, v) for k, v in os.environ.items() if k.startswith("SCHEDULER_"))
-    path = os.path.abspath(config) if config else ""
-    return make_election(settings, gunicorns.instance(), path, repr(own))
+    # Hashed: the name is shown in logs, and there are passwords among them.
+    mark = hashlib.sha256(repr(own).encode(errors="surrogateescape")).hexdigest() if own else ""
+    return make_election(
+        settings, gunicorns.instance(), os.path.abspath(config) if config else "", mark[:16]
+    )
