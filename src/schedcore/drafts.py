@@ -107,9 +107,8 @@ class Drafts:
         coroutine = job.func is not None and is_coroutine_function(job.func)
         if options or coroutine:
             given = {k: value for k, value in options.items() if value is not UNSET}
-            base = self._coroutine_defaults if coroutine else self._defaults
-            if coroutine and "executor" in given:
-                base = self._defaults
+            there = coroutine and "executor" not in given
+            base = self._coroutine_defaults if there else self._defaults
             job = job._replace(options=build_options(base, given))
             self.check_executor(job.options.executor)
         return self._place(job, next_run_time, now_us)

@@ -86,11 +86,6 @@ class Election:
         return f"<Election {self.name!r} in {self._folder}>"
 
     @property
-    def held(self) -> bool:
-        """Whether this process holds it."""
-        return self._file is not None
-
-    @property
     def waited(self) -> bool:
         """Whether another held while this process stood by."""
         return self._waited

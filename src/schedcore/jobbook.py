@@ -20,7 +20,6 @@ from schedcore.events import (
     Listeners,
     SchedulerEvent,
 )
-from schedcore.forks import tell_in_child
 from schedcore.handle import JobHandle
 from schedcore.job import OPTION_NAMES, UNSET, Unset
 from schedcore.listing import Listing
@@ -66,7 +65,6 @@ class JobBook:
         self._listeners = listeners
         self._registered: dict[str, Callable[..., Any]] = {}
         self._listing = Listing(store, lambda entry: JobHandle(self, entry))
-        tell_in_child(self._listing)
 
     def _expect(self, due_us: int | None) -> None:
         """See to it that a job that is due at *due_us* is not overslept."""
@@ -149,11 +147,7 @@ class JobBook:
         job_id = entry.job.id
         replaced = self._find(job_id) if replace_existing else None
         self._store.add((entry,), replace_existing)
-        self._tracker.job_added(job_id)
-        if replaced is not None:
-            self._account(replaced, entry)
-        if self._listeners.mask & EVENT_JOB_ADDED:
-            self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+        self._added(entry, replaced)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
@@ -176,16 +170,10 @@ class JobBook:
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        replaced = [self._find(job_id) for job_id in ids] if replace_existing else []
+        replaced = [self._find(job_id) if replace_existing else None for job_id in ids]
         self._store.add(entries, replace_existing)
-        for entry in entries:
-            self._tracker.job_added(entry.job.id)
-        for old, entry in zip(replaced, entries, strict=False):
-            if old is not None:
-                self._account(old, entry)
-        if self._listeners.mask & EVENT_JOB_ADDED:
-            for job_id in ids:
-                self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+        for entry, old in zip(entries, replaced, strict=True):
+            self._added(entry, old)
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
         return [JobHandle(self, entry) for entry in entries]
 
@@ -389,6 +377,15 @@ class JobBook:
             take("kwargs", None),
             take("name", None),
         )
+
+    def _added(self, entry: Entry, replaced: Entry | None) -> None:
+        """Note and tell that a job was stored, and maybe in the place of another."""
+        job_id = entry.job.id
+        self._tracker.job_added(job_id)
+        if replaced is not None:
+            self._account(replaced, entry)
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         """Put a changed entry in place of the one read, and begin anew if it changed meanwhile."""

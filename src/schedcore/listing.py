@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from schedcore.errors import JobLookupError
+from schedcore.forks import tell_in_child
 from schedcore.stores.base import Entry, Store
 
 _LAST = 1 << 62
@@ -45,6 +46,7 @@ class Listing(Generic[T]):
         self._items: list[T] = []
         self._key_of: dict[str, int] = {}
         self.after_fork_in_child()
+        tell_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Begin anew: another thread may have been at it in the parent."""

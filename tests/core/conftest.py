@@ -6,7 +6,18 @@ import threading
 
 import pytest
 
+from schedcore import Scheduler, State
+
 SOON = 20
+
+
+@pytest.fixture
+def started():
+    scheduler = Scheduler(timezone="UTC")
+    scheduler.start()
+    yield scheduler
+    if scheduler.state is not State.STOPPED:
+        scheduler.shutdown(timeout=SOON)
 
 
 class Gate:

@@ -42,15 +42,6 @@ START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 SOON = 20
 
 
-@pytest.fixture
-def started():
-    scheduler = Scheduler(timezone="UTC")
-    scheduler.start()
-    yield scheduler
-    if scheduler.state is not State.STOPPED:
-        scheduler.shutdown(timeout=SOON)
-
-
 # Errors that cannot even be told
 
 

@@ -24,7 +24,6 @@ from schedcore import (
     Retry,
     RunLookupError,
     Scheduler,
-    State,
     ThreadPool,
     current_run,
     simulate,
@@ -33,15 +32,6 @@ from schedcore.clock import from_us
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 SOON = 20
-
-
-@pytest.fixture
-def started():
-    scheduler = Scheduler(timezone="UTC")
-    scheduler.start()
-    yield scheduler
-    if scheduler.state is not State.STOPPED:
-        scheduler.shutdown(timeout=SOON)
 
 
 def outcomes(scheduler, job_id=None):
