@@ -26,7 +26,6 @@ from schedcore.job import (
     changed,
     check_id,
     define,
-    is_coroutine_function,
 )
 from schedcore.planning import Backlog, count, due_time
 from schedcore.stores.base import Entry, make_entry
@@ -103,13 +102,12 @@ class Drafts:
         made = given_trigger.bound_to(now_us)
         if self.unbound is not None:
             self.unbound[job_id] = given_trigger
-        job = define(job_id, func, made, args, kwargs, name, self._defaults)
-        coroutine = job.func is not None and is_coroutine_function(job.func)
-        if options or coroutine:
+        job = define(
+            job_id, func, made, args, kwargs, name, self._defaults, self._coroutine_defaults
+        )
+        if options:
             given = {k: value for k, value in options.items() if value is not UNSET}
-            there = coroutine and "executor" not in given
-            base = self._coroutine_defaults if there else self._defaults
-            job = job._replace(options=build_options(base, given))
+            job = job._replace(options=build_options(job.options, given))
             self.check_executor(job.options.executor)
         return self._place(job, next_run_time, now_us)
 

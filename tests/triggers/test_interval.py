@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schedcore.clock import SECOND, from_us, to_us
-from schedcore.triggers import DateTrigger, IntervalTrigger
+from schedcore.triggers import DateTrigger, IntervalTrigger, trigger_from_dict
 
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -41,6 +41,14 @@ def test_left_out_the_anchor_is_one_span_after_adding():
     assert trigger.start_date is None
     assert trigger.bound_to(now).start_date == at("12:10")
     assert trigger.bound_to(now).first_us(now) == trigger.first_us(now) == to_us(at("12:10"))
+
+
+def test_an_anchor_is_never_after_the_end():
+    trigger = IntervalTrigger(minutes=10, end_date=at("12:05"), timezone=UTC)
+    now = to_us(at("12:00"))
+    bound = trigger.bound_to(now)
+    assert bound.first_us(now) is None
+    assert trigger_from_dict(bound.to_dict(), UTC) == bound
 
 
 def test_an_anchor_now_fires_now():

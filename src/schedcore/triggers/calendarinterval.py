@@ -53,7 +53,7 @@ class CalendarIntervalTrigger(ZonedTrigger):
         InvalidTriggerError: if no unit is given, or another option is refused.
     """
 
-    __slots__ = ("_anchor_day", "_end_day", "_spacing", "_time")
+    __slots__ = ("_anchor_day", "_end_day", "_jitter", "_spacing", "_time", "_zone")
 
     kind: ClassVar[str] = "calendarinterval"
 

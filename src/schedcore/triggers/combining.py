@@ -32,7 +32,7 @@ _TRIED_US = (
 class _Combination(JitteredTrigger, abstract=True):
     """Several triggers in order, and one jitter for all."""
 
-    __slots__ = ("triggers",)
+    __slots__ = ("_jitter", "triggers")
 
     triggers: tuple[Trigger, ...]
     """The members."""

@@ -112,7 +112,7 @@ class CronTrigger(ZonedTrigger):
         InvalidTriggerError: if an option is refused, or no date can ever match.
     """
 
-    __slots__ = ("_before_us", "_end_us", "_spec")
+    __slots__ = ("_before_us", "_end_us", "_jitter", "_spec", "_zone")
 
     kind: ClassVar[str] = "cron"
     reckons = True

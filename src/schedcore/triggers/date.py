@@ -23,7 +23,7 @@ class DateTrigger(ZonedTrigger):
         InvalidTriggerError: if ``run_date`` is no date, or a time that the zone's clocks skip.
     """
 
-    __slots__ = ("_run_us",)
+    __slots__ = ("_jitter", "_run_us", "_zone")
 
     kind: ClassVar[str] = "date"
 

@@ -74,9 +74,12 @@ class ValueTrigger(Trigger, abstract=True):
 
 
 class JitteredTrigger(ValueTrigger, abstract=True):
-    """A trigger with a jitter that the engine adds to each fire time."""
+    """A trigger with a jitter that the engine adds to each fire time.
 
-    __slots__ = ("_jitter",)
+    Where that is kept is the class's own business, likewise the zone of a :class:`ZonedTrigger`.
+    """
+
+    __slots__ = ()
 
     _jitter: Jitter
 
@@ -94,7 +97,7 @@ class JitteredTrigger(ValueTrigger, abstract=True):
 class ZonedTrigger(JitteredTrigger, abstract=True):
     """A jittered trigger with a zone."""
 
-    __slots__ = ("_zone",)
+    __slots__ = ()
 
     _zone: Zone
 
