@@ -14,7 +14,6 @@ from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError
-from schedcore.estate import print_of
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
 from schedcore.job import (
@@ -195,6 +194,8 @@ class Drafts:
 
     def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
         """Return the id that every process makes for the same declaration."""
+        from schedcore.estate import print_of  # loaded by the election, for which this is
+
         mark = print_of(func, None, (), trigger_args, None, None)[:24]
         while True:
             self._declared[mark] += 1

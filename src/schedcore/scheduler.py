@@ -7,11 +7,10 @@ import random as random_module
 import threading
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
-from schedcore.election import Election, Holder
 from schedcore.engine import Engine
 from schedcore.errors import (
     MaxInstancesError,
@@ -38,12 +37,14 @@ from schedcore.jobbook import JobBook
 from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.run import Outcome, Run, RunRecord, run_here
-from schedcore.standing import Parts, Standing
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
-from schedcore.stores.recorded import RecordedStore
 from schedcore.tracker import Tracker
 from schedcore.triggers.zones import zone_of
+
+if TYPE_CHECKING:
+    from schedcore.election import Election, Holder
+    from schedcore.standing import Standing
 
 log = GuardedLogger(__name__)
 
@@ -102,6 +103,10 @@ class Scheduler(JobBook):
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:
+            # 25 ms, for a thing that most schedulers are in none of.
+            from schedcore.standing import Parts, Standing
+            from schedcore.stores.recorded import RecordedStore
+
             in_memory = isinstance(store, MemoryStore)
             store = recorded = RecordedStore(store)
         self._executors = with_defaults(executors or {})
@@ -311,7 +316,9 @@ class Scheduler(JobBook):
             return self.standing.holder()
         if self._loop is None:
             return None
-        import socket  # 5 ms, and seldom needed
+        import socket  # 5 ms, and seldom needed; the election 20 ms
+
+        from schedcore.election import Holder
 
         return Holder(os.getpid(), socket.gethostname(), self._since_us)
 
