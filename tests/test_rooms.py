@@ -10,6 +10,8 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 CORE = {
+    "exports": 0,
+    "hints": 0,
     "errors": 0,
     "logs": 0,
     "clock": 1,
@@ -46,7 +48,7 @@ CORE = {
     "__init__": 11,
     "__main__": 11,
 }
-SAME_LEVEL = {("run", "job"), ("tracker", "telling")}
+SAME_LEVEL = {("run", "job"), ("tracker", "telling"), ("logs", "hints")}
 """Rooms of one level of which the first may import the second."""
 
 

@@ -1,7 +1,5 @@
 """A job scheduler: runs Python callables at dates, at intervals and on cron schedules."""
 
-from typing import TYPE_CHECKING
-
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
     ConflictingIdError,
@@ -37,8 +35,10 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
+from schedcore.exports import on_demand
 from schedcore.handle import JobHandle
 from schedcore.health import Health, State
+from schedcore.hints import TYPE_CHECKING
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.retry import Retry
@@ -121,25 +121,19 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_SELDOM_NEEDED = {
-    "Election": "schedcore.election",
-    "Holder": "schedcore.election",
-    "Fire": "schedcore.simulation",
-    "Forecast": "schedcore.simulation",
-    "forecast": "schedcore.simulation",
-    "simulate": "schedcore.simulation",
-}
-"""Names that cost 25 ms to import, by where they are; imported when somebody asks for one."""
-
-
-def __getattr__(name: str) -> object:
-    if name not in _SELDOM_NEEDED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = globals()[name] = getattr(import_module(_SELDOM_NEEDED[name]), name)
-    return found
+if not TYPE_CHECKING:
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "Election": "schedcore.election",  # 17 ms: hashlib, json, pathlib, tempfile
+            "Holder": "schedcore.election",
+            "Fire": "schedcore.simulation",
+            "Forecast": "schedcore.simulation",
+            "forecast": "schedcore.simulation",
+            "simulate": "schedcore.simulation",
+        },
+    )
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SELDOM_NEEDED})
+    return sorted({*globals(), *__all__})

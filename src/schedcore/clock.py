@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta, timezone, tzinfo
-from typing import Protocol
+
+from schedcore.hints import Protocol
 
 UTC = timezone.utc
 SECOND = 1_000_000

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from random import Random
-from typing import Any
 
 from schedcore import triggers
 from schedcore.clock import Clock
@@ -16,6 +15,7 @@ from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
+from schedcore.hints import Any
 from schedcore.job import (
     COROUTINE_EXECUTOR,
     UNSET,

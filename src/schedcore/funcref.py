@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
 
 from schedcore.errors import FuncRefError, did_you_mean, text_of
+from schedcore.hints import Any
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAX_LENGTH = 255

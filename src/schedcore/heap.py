@@ -13,7 +13,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
-from typing import Generic, TypeVar
+
+from schedcore.hints import Generic, TypeVar
 
 T = TypeVar("T")
 

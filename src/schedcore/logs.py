@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from schedcore.hints import Any, Final
 
 # Those of logging, which takes 6 ms to import: nothing is said by most programs that start.
 _INFO: Final = 20

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from random import Random
-from typing import NamedTuple
 
+from schedcore.hints import NamedTuple
 from schedcore.triggers.base import Trigger
 
 PORTION = 100

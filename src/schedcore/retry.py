@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, NamedTuple
 
 from schedcore.clock import SECOND
 from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.hints import Any, NamedTuple
 
 MAX_COUNT = 1_000
 LONGEST_DELAY = 7 * 86_400.0

@@ -7,7 +7,6 @@ import random as random_module
 import threading
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
@@ -31,6 +30,7 @@ from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
 from schedcore.health import Health, State
+from schedcore.hints import TYPE_CHECKING, Any, TypeVar
 from schedcore.history import History
 from schedcore.job import Options, build_options
 from schedcore.jobbook import JobBook

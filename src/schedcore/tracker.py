@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, Protocol
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
@@ -15,6 +14,7 @@ from schedcore.errors import RunLookupError
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor
 from schedcore.forks import Lock, hold_while_forking
+from schedcore.hints import Any, Protocol
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from schedcore.executors.base import Reporter, give_up
 from schedcore.forks import tell_in_child
+from schedcore.hints import TYPE_CHECKING, Any
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 from schedcore.clock import SECOND, UTC, from_us, to_us
 from schedcore.errors import InvalidTriggerError
+from schedcore.hints import NamedTuple
 from schedcore.triggers.yeardays import day_number
 from schedcore.triggers.zones import HORIZON_US, MIN_US, Zone, zone_of
 

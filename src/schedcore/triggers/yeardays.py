@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+
+from schedcore.hints import NamedTuple
 
 FIRST_YEAR, LAST_YEAR = 1970, 9999
 ALL_MONTHS = tuple(range(1, 13))
