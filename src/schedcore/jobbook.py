@@ -20,15 +20,17 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.handle import JobHandle
-from schedcore.hints import Any, TypeVar
+from schedcore.hints import TYPE_CHECKING, Any, TypeVar
 from schedcore.job import OPTION_NAMES, UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
-from schedcore.retry import Retry
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry, Store, make_entry
 from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
+
+if TYPE_CHECKING:
+    from schedcore.retry import Retry
 
 log = GuardedLogger(__name__)
 

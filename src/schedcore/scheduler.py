@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import random as random_module
 import threading
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
+from schedcore import triggers
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
 from schedcore.engine import Engine
@@ -40,9 +40,10 @@ from schedcore.run import Outcome, Run, RunRecord, run_here
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
-from schedcore.triggers.zones import zone_of
 
 if TYPE_CHECKING:
+    from random import Random
+
     from schedcore.election import Election, Holder
     from schedcore.standing import Standing
 
@@ -93,13 +94,16 @@ class Scheduler(JobBook):
         executors: Mapping[str, Executor] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
-        random: random_module.Random | None = None,
+        random: Random | None = None,
         history: History | None = None,
         election: Election | None = None,
     ) -> None:
-        zone = zone_of(timezone).tz
+        zone = triggers.zone_of(timezone).tz
         clock = clock or SystemClock()
-        random = random or random_module.Random()
+        if random is None:
+            from random import Random  # 1 ms, but not at the first fire
+
+            random = Random()
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:

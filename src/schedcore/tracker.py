@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
@@ -14,13 +13,16 @@ from schedcore.errors import RunLookupError
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor
 from schedcore.forks import Lock, hold_while_forking
-from schedcore.hints import Any, Protocol
+from schedcore.hints import TYPE_CHECKING, Any, Protocol
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord, record_of
 from schedcore.telling import Teller
+
+if TYPE_CHECKING:
+    from random import Random
 
 # Shared by all schedulers of the process, and growing over restarts: no clock is set back by as
 # many microseconds as there were runs.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from schedcore.executors.base import Reporter, give_up
 from schedcore.forks import tell_in_child
@@ -93,8 +92,10 @@ class _Loop:
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function* in the loop's thread, unless the loop has ended by now."""
-        with suppress(RuntimeError):
+        try:
             self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            return  # it has ended
 
     def _serve(self) -> None:
         while not (self._closing and not self._tasks):

@@ -4,39 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.hints import Any
-from schedcore.triggers import calendarinterval, interval
+from schedcore.hints import Any, NamedTuple
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
-from schedcore.triggers.combining import MAX_MEMBERS, AndTrigger, OrTrigger
-from schedcore.triggers.cron import CronTrigger
-from schedcore.triggers.date import DateTrigger
-from schedcore.triggers.fields import FIELD_NAMES
-from schedcore.triggers.interval import IntervalTrigger
 from schedcore.triggers.values import ValueTrigger
 
 _SHARED = ("start_date", "end_date", "timezone", "jitter")
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "date": ("run_date", "timezone"),
-    "interval": (*interval.UNITS, *_SHARED),
-    "cron": (*FIELD_NAMES, "crontab", *_SHARED),
-    "calendarinterval": (*calendarinterval.UNITS, "hour", "minute", "second", *_SHARED),
-    "and": ("triggers", "jitter"),
-    "or": ("triggers", "jitter"),
-}
-_NAMES = {kind: frozenset(names) for kind, names in _OPTIONS.items()}
-_CLASSES: dict[str, Callable[..., Trigger]] = {
-    "date": DateTrigger,
-    "interval": IntervalTrigger,
-    "cron": CronTrigger,
-    "calendarinterval": CalendarIntervalTrigger,
-}
-_COMBINATIONS: dict[str, Callable[..., Trigger]] = {"and": AndTrigger, "or": OrTrigger}
+_KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
 _DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
 _MAX_DEPTH = 8
+
+
+class _Kind(NamedTuple):
+    """What there is to know of a kind of trigger."""
+
+    make: Callable[..., Trigger]
+    schedule: tuple[str, ...]
+    """The options that are replaced as a group; see :func:`merge`."""
+    options: tuple[str, ...]
+    """All of them, in the order in which they are told."""
+    names: frozenset[str]
+    """The same, for looking up."""
+
+
+@cache
+def _known(kind: str) -> _Kind:
+    """Return what there is to know of a kind; it is imported when it is first named.
+
+    Most programs use one or two, and the others take 5 ms.
+
+    Raises:
+        KeyError: if there is no such kind.
+    """
+    if kind == "interval":
+        from schedcore.triggers.interval import UNITS, IntervalTrigger
+
+        return _kind(IntervalTrigger, UNITS, _SHARED)
+    if kind == "cron":
+        from schedcore.triggers.cron import CronTrigger
+        from schedcore.triggers.fields import FIELD_NAMES
+
+        return _kind(CronTrigger, FIELD_NAMES, ("crontab", *_SHARED))
+    if kind == "date":
+        from schedcore.triggers.date import DateTrigger
+
+        return _kind(DateTrigger, (), ("run_date", "timezone"))
+    if kind == "calendarinterval":
+        from schedcore.triggers.calendarinterval import UNITS, CalendarIntervalTrigger
+
+        return _kind(CalendarIntervalTrigger, UNITS, ("hour", "minute", "second", *_SHARED))
+    if kind in ("and", "or"):
+        from schedcore.triggers.combining import AndTrigger, OrTrigger
+
+        return _kind(AndTrigger if kind == "and" else OrTrigger, (), ("triggers", "jitter"))
+    raise KeyError(kind)
+
+
+def _kind(
+    make: Callable[..., Trigger], schedule: tuple[str, ...], others: tuple[str, ...]
+) -> _Kind:
+    options = (*schedule, *others)
+    return _Kind(make, schedule, options, frozenset(options))
 
 
 def option_names(kind: str) -> frozenset[str]:
@@ -46,10 +76,10 @@ def option_names(kind: str) -> frozenset[str]:
         InvalidTriggerError: if there is no such kind.
     """
     try:
-        return _NAMES[kind]
+        return _known(kind).names
     except (KeyError, TypeError):
-        hint = did_you_mean(kind, _NAMES) if isinstance(kind, str) else ""
-        known = ", ".join(_NAMES)
+        hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else ""
+        known = ", ".join(_KINDS)
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
 
 
@@ -132,10 +162,11 @@ def _replaced(
     kind: str, present: Mapping[str, object], changes: Mapping[str, object]
 ) -> tuple[str, ...]:
     """Return the names of the present options that *changes* replace as a group."""
+    group = _known(kind).schedule
     if kind == "cron":
-        given = [name for name in FIELD_NAMES if changes.get(name) is not None]
+        given = [name for name in group if changes.get(name) is not None]
         if changes.get("crontab") is not None:
-            return FIELD_NAMES
+            return group
         if given and "crontab" in present and "crontab" not in changes:
             raise InvalidTriggerError(
                 given[0],
@@ -144,8 +175,7 @@ def _replaced(
                 " with crontab=None the fields replace it",
             )
         return ()
-    units = {"interval": interval.UNITS, "calendarinterval": calendarinterval.UNITS}.get(kind, ())
-    return units if any(changes.get(unit) is not None for unit in units) else ()
+    return group if any(changes.get(unit) is not None for unit in group) else ()
 
 
 def _given(
@@ -188,28 +218,32 @@ def _make(
 ) -> Trigger:
     _check_names(kind, options)
     assert isinstance(kind, str)
-    if kind in _COMBINATIONS:
+    if kind in ("and", "or"):
         return _combine(kind, timezone, job_id, options, depth)
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     given.setdefault("timezone", timezone)
     if "crontab" not in given:
-        return _CLASSES[kind](**given)
+        return _known(kind).make(**given)
     text = given.pop("crontab")
-    for name in FIELD_NAMES:
+    for name in _known(kind).schedule:
         if name in given:
             raise InvalidTriggerError(name, given[name], f"no field beside crontab={text!r}")
+    from schedcore.triggers.cron import CronTrigger
+
     return CronTrigger.from_crontab(text, job_id=job_id, **given)
 
 
 def _combine(
     kind: str, timezone: tzinfo, job_id: str | None, options: Mapping[str, object], depth: int
 ) -> Trigger:
+    from schedcore.triggers.combining import MAX_MEMBERS
+
     members = options.get("triggers")
     if not isinstance(members, (list, tuple)) or len(members) > MAX_MEMBERS or depth >= _MAX_DEPTH:
         expected = f"a list of 1 to {MAX_MEMBERS} triggers, nested at most {_MAX_DEPTH} deep"
         raise InvalidTriggerError("triggers", members, expected)
     made = [_from_dict(member, timezone, job_id, depth + 1) for member in members]
-    return _COMBINATIONS[kind](made, options.get("jitter"))
+    return _known(kind).make(made, options.get("jitter"))
 
 
 def _check_names(kind: object, options: Mapping[str, object]) -> None:
@@ -217,7 +251,7 @@ def _check_names(kind: object, options: Mapping[str, object]) -> None:
     if names.issuperset(options):
         return
     unknown = next(name for name in options if name not in names)
-    known = ", ".join(_OPTIONS[str(kind)])
+    known = ", ".join(_known(str(kind)).options)
     hint = did_you_mean(str(unknown), names)
     raise InvalidTriggerError(
         str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {known}{hint}"
