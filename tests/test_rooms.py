@@ -101,6 +101,11 @@ def test_only_one_file_reads_the_clock():
             assert "time" not in modules, f"{path} imports time"
 
 
+def test_no_file_imports_typing():
+    users = [path.name for path in CORE_FILES if "typing" in set(imported(path))]
+    assert users == [], "its names come from schedcore.hints"
+
+
 def test_only_one_file_imports_croniter():
     users = [path.name for path in CORE_FILES if "croniter" in set(imported(path))]
     assert users == ["crontab.py"]

@@ -119,7 +119,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
-    # The election takes 17 ms (hashlib, json, pathlib, tempfile), all triggers together 7 ms.
+    # The election takes 15 ms (hashlib, json, tempfile), an interval 3 ms (zoneinfo), cron another
+    # 4 ms (re), and the others 0.2 to 0.7 ms each; all else together, 15 ms.
     __getattr__ = on_demand(
         __name__,
         {

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # 7 ms for all of them, and most programs use one or two.
+    # An interval takes 3 ms (zoneinfo), cron another 4 ms (re), and the other kinds 1 ms together.
     __getattr__ = on_demand(
         __name__,
         {
