@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import tzinfo
 
 from schedcore import triggers
@@ -30,7 +30,7 @@ from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
 from schedcore.health import Health, State
-from schedcore.hints import TYPE_CHECKING, Any, TypeVar
+from schedcore.hints import TYPE_CHECKING, Any
 from schedcore.history import History
 from schedcore.job import Options, build_options
 from schedcore.jobbook import JobBook
@@ -55,8 +55,6 @@ _LIFECYCLE = (
     | EVENT_SCHEDULER_RESUMED
     | EVENT_SCHEDULER_SHUTDOWN
 )
-_NO_OPTIONS: Mapping[str, Any] = {}
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Scheduler(JobBook):
@@ -98,17 +96,15 @@ class Scheduler(JobBook):
         history: History | None = None,
         election: Election | None = None,
     ) -> None:
+        from random import Random  # 1 ms, and not at the first fire
+
         zone = triggers.zone_of(timezone).tz
         clock = clock or SystemClock()
-        if random is None:
-            from random import Random  # 1 ms, but not at the first fire
-
-            random = Random()
+        random = random or Random()
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:
-            # 15 ms (hashlib, json, tempfile), and most schedulers are in no election.
-            from schedcore.standing import Parts, Standing
+            from schedcore.standing import Parts, Standing  # 15 ms (hashlib, json), seldom needed
             from schedcore.stores.recorded import RecordedStore
 
             in_memory = isinstance(store, MemoryStore)
