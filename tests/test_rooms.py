@@ -11,7 +11,6 @@ SRC = Path(__file__).parent.parent / "src"
 
 CORE = {
     "exports": 0,
-    "hints": 0,
     "errors": 0,
     "logs": 0,
     "clock": 1,
@@ -48,7 +47,7 @@ CORE = {
     "__init__": 11,
     "__main__": 11,
 }
-SAME_LEVEL = {("run", "job"), ("tracker", "telling"), ("logs", "hints")}
+SAME_LEVEL = {("run", "job"), ("tracker", "telling")}
 """Rooms of one level of which the first may import the second."""
 
 
@@ -99,11 +98,6 @@ def test_only_one_file_reads_the_clock():
         if path.name != "clock.py":
             modules = set(imported(path))
             assert "time" not in modules, f"{path} imports time"
-
-
-def test_no_file_imports_typing():
-    users = [path.name for path in CORE_FILES if "typing" in set(imported(path))]
-    assert users == [], "its names come from schedcore.hints"
 
 
 def test_only_one_file_imports_croniter():

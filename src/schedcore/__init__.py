@@ -1,5 +1,7 @@
 """A job scheduler: runs Python callables at dates, at intervals and on cron schedules."""
 
+from typing import TYPE_CHECKING
+
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
     ConflictingIdError,
@@ -38,7 +40,6 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.exports import on_demand
 from schedcore.handle import JobHandle
 from schedcore.health import Health, State
-from schedcore.hints import TYPE_CHECKING
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord, current_run

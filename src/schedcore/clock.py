@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta, timezone, tzinfo
-
-from schedcore.hints import Protocol
+from typing import Protocol
 
 UTC = timezone.utc
 SECOND = 1_000_000

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
 
 from schedcore import triggers
 from schedcore.clock import Clock
@@ -14,7 +15,6 @@ from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
-from schedcore.hints import TYPE_CHECKING, Any
 from schedcore.job import (
     COROUTINE_EXECUTOR,
     UNSET,

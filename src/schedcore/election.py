@@ -17,10 +17,10 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from schedcore.errors import InvalidOptionError
 from schedcore.forks import tell_in_child
-from schedcore.hints import Any, NamedTuple
 
 MAX_NAME = 1_000
 _LOCK, _HOLDER = ".lock", ".holder"

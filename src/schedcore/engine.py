@@ -7,6 +7,7 @@ There is no thread, no sleep and no clock in here: the loop, the tests and the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from schedcore import funcref
 from schedcore.clock import SECOND
@@ -17,7 +18,6 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors.base import Executor
-from schedcore.hints import TYPE_CHECKING
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Plan, due_time, plan

@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from typing import Any, NamedTuple
 
 from schedcore import funcref, marks
 from schedcore.errors import FuncRefError, SchedError
-from schedcore.hints import Any, NamedTuple
 from schedcore.job import Job, Options, build_options
 from schedcore.logs import GuardedLogger
 from schedcore.marks import LostRun

@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from schedcore.errors import InvalidOptionError
 from schedcore.forks import hold_while_forking
 from schedcore.funcref import name_of
-from schedcore.hints import Any, Final, NamedTuple
 from schedcore.logs import GuardedLogger
 
 log = GuardedLogger(__name__)

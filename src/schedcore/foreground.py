@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from schedcore.clock import Waker
-from schedcore.hints import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Protocol
 from weakref import WeakSet
-
-from schedcore.hints import Protocol
 
 
 class Lock(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import MethodType
+from typing import Any
 
 from schedcore.errors import FuncRefError, did_you_mean, text_of
-from schedcore.hints import Any
 
 MAX_LENGTH = 255
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import from_us
 from schedcore.errors import JobLookupError
-from schedcore.hints import TYPE_CHECKING, Any
 from schedcore.job import Job
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger

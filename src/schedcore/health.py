@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-
-from schedcore.hints import NamedTuple
+from typing import NamedTuple
 
 
 class State(IntEnum):

@@ -13,8 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
-
-from schedcore.hints import Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 

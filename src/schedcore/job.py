@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schedcore import funcref
 from schedcore.clock import SECOND
 from schedcore.errors import FuncRefError, InvalidOptionError, did_you_mean
-from schedcore.hints import TYPE_CHECKING, Any, Final, NamedTuple
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
 from schedcore.clock import Clock
@@ -20,7 +21,6 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.handle import JobHandle
-from schedcore.hints import TYPE_CHECKING, Any, TypeVar
 from schedcore.job import OPTION_NAMES, UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from schedcore.errors import JobLookupError
 from schedcore.forks import tell_in_child
-from schedcore.hints import Generic, Protocol, TypeVar
 from schedcore.stores.base import Entry, Store
 
 _LAST = 1 << 62

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schedcore.hints import Any, Final
+from typing import Any, Final
 
 # Those of logging, which takes 6 ms to import: nothing is said by most programs that start.
 _INFO: Final = 20

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 from schedcore.clock import SECOND, Clock, Waker, passing_us
-from schedcore.hints import Protocol
 from schedcore.logs import GuardedLogger
 
 log = GuardedLogger(__name__)

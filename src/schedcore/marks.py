@@ -13,9 +13,9 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from schedcore.forks import tell_in_child
-from schedcore.hints import Any, NamedTuple
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.run import Run
 from schedcore.stores.base import Entry

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from schedcore.hints import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:

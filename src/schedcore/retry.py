@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedcore.clock import SECOND
 from schedcore.errors import InvalidOptionError, did_you_mean
-from schedcore.hints import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from random import Random

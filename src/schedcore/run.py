@@ -9,10 +9,10 @@ from datetime import datetime
 from enum import Enum
 from threading import Event
 from types import CoroutineType
+from typing import Any, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import text_of
-from schedcore.hints import Any, NamedTuple
 from schedcore.job import Job
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
 
 from schedcore import triggers
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
@@ -30,7 +31,6 @@ from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
 from schedcore.health import Health, State
-from schedcore.hints import TYPE_CHECKING, Any
 from schedcore.history import History
 from schedcore.job import Options, build_options
 from schedcore.jobbook import JobBook

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING, NamedTuple
 
 from schedcore.clock import SECOND, ManualClock, from_us, to_us
 from schedcore.engine import Engine
@@ -16,7 +17,6 @@ from schedcore.events import Listeners
 from schedcore.executors.base import Executor, Reporter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.threads import ThreadPool
-from schedcore.hints import TYPE_CHECKING, NamedTuple
 from schedcore.history import History
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run

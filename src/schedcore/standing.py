@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import tzinfo
+from typing import NamedTuple, Protocol, TypeVar
 
 from schedcore import estate as estates
 from schedcore import marks as marking
@@ -17,7 +18,6 @@ from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningEr
 from schedcore.estate import Declared, Estate
 from schedcore.forks import tell_in_child
 from schedcore.health import State
-from schedcore.hints import NamedTuple, Protocol, TypeVar
 from schedcore.logs import GuardedLogger
 from schedcore.marks import LostRun, Marks
 from schedcore.run import Outcome, RunRecord

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import text_of
@@ -17,7 +18,6 @@ from schedcore.events import (
     JobSubmissionEvent,
     Listeners,
 )
-from schedcore.hints import Any
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Backlog

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
@@ -13,7 +14,6 @@ from schedcore.errors import RunLookupError
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor
 from schedcore.forks import Lock, hold_while_forking
-from schedcore.hints import TYPE_CHECKING, Any, Protocol
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger

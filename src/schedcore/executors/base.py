@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
-from schedcore.hints import Any, Protocol
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call
 

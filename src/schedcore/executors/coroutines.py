@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from schedcore.executors.base import Reporter, give_up
 from schedcore.forks import tell_in_child
-from schedcore.hints import TYPE_CHECKING, Any
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async
 
@@ -92,10 +93,8 @@ class _Loop:
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function* in the loop's thread, unless the loop has ended by now."""
-        try:
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            return  # it has ended
 
     def _serve(self) -> None:
         while not (self._closing and not self._tasks):

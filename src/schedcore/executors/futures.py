@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from concurrent.futures import Executor as FuturesExecutor
 from functools import partial
+from typing import Any
 
 from schedcore.executors.base import Reporter, perform
-from schedcore.hints import Any
 from schedcore.run import Run, run_here
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
-from schedcore.hints import NamedTuple, Protocol
 from schedcore.job import Job
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from schedcore.hints import Protocol
 from schedcore.stores.base import Entry, Store, Swap
 
 

@@ -1,7 +1,8 @@
 """When to fire: triggers are pure sets of instants."""
 
+from typing import TYPE_CHECKING
+
 from schedcore.exports import on_demand
-from schedcore.hints import TYPE_CHECKING
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:

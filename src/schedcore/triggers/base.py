@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
+from typing import ClassVar
 
 from schedcore.clock import UTC, SystemClock, from_us, to_us
-from schedcore.hints import ClassVar
 
 
 class Trigger:

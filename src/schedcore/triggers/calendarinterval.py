@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.hints import ClassVar, NamedTuple
 from schedcore.triggers.moments import date_of, day_number, jitter_of, number, read_day
 from schedcore.triggers.values import ZonedTrigger, set_slot
 from schedcore.triggers.yeardays import is_leap

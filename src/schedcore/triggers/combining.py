@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
+from typing import ClassVar
 
 from schedcore.clock import UTC, to_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.hints import ClassVar
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import jitter_of
 from schedcore.triggers.values import JitteredTrigger, set_slot

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from typing import ClassVar
 
 from schedcore.clock import SECOND, from_us
-from schedcore.hints import ClassVar
 from schedcore.triggers.fields import read_fields
 from schedcore.triggers.moments import (
     NO_JITTER,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from croniter import croniter
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.hints import Any
 from schedcore.triggers.moments import MAX_TEXT
 from schedcore.triggers.search import Schedule
 from schedcore.triggers.yeardays import (

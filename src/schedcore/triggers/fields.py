@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.hints import NamedTuple
 from schedcore.triggers.moments import MAX_TEXT
 from schedcore.triggers.search import Schedule
 from schedcore.triggers.yeardays import (

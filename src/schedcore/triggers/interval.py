@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.hints import ClassVar, NamedTuple
 from schedcore.triggers.moments import (
     check_order,
     jitter_of,

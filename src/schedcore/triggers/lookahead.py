@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from schedcore.clock import SECOND, from_us, to_us
-from schedcore.hints import NamedTuple
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
 from schedcore.triggers.combining import AndTrigger, OrTrigger

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.hints import Any, NamedTuple
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.values import ValueTrigger
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from functools import cache
 from operator import attrgetter
+from typing import Any, NoReturn
 
-from schedcore.hints import Any, NoReturn
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import Jitter
 from schedcore.triggers.zones import Zone

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from itertools import accumulate
-
-from schedcore.hints import NamedTuple
+from typing import NamedTuple
 
 FIRST_YEAR, LAST_YEAR = 1970, 9999
 ALL_MONTHS = tuple(range(1, 13))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 from schedcore.clock import SECOND, UTC, from_us, to_us
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.hints import NamedTuple
 
 DAY_US = 86_400 * SECOND
 MIN_US = to_us(datetime(1, 1, 2, tzinfo=UTC))
