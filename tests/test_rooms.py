@@ -10,6 +10,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 
 CORE = {
+    "exports": 0,
     "errors": 0,
     "logs": 0,
     "clock": 1,

@@ -1,7 +1,8 @@
 """A job scheduler: runs Python callables at dates, at intervals and on cron schedules."""
 
+from typing import TYPE_CHECKING
+
 from schedcore.clock import Clock, ManualClock, SystemClock
-from schedcore.election import Election, Holder
 from schedcore.errors import (
     ConflictingIdError,
     FuncRefError,
@@ -36,24 +37,25 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
+from schedcore.exports import on_demand
 from schedcore.handle import JobHandle
 from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Job
-from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
 from schedcore.scheduler import Scheduler
-from schedcore.simulation import Fire, Forecast, forecast, simulate
 from schedcore.stores.memory import MemoryStore
-from schedcore.triggers import (
-    AndTrigger,
-    CalendarIntervalTrigger,
-    CronTrigger,
-    DateTrigger,
-    IntervalTrigger,
-    OrTrigger,
-    Trigger,
-)
+from schedcore.triggers.base import Trigger
+
+if TYPE_CHECKING:
+    from schedcore.election import Election, Holder
+    from schedcore.retry import Retry
+    from schedcore.simulation import Fire, Forecast, forecast, simulate
+    from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
+    from schedcore.triggers.combining import AndTrigger, OrTrigger
+    from schedcore.triggers.cron import CronTrigger
+    from schedcore.triggers.date import DateTrigger
+    from schedcore.triggers.interval import IntervalTrigger
 
 __all__ = [
     "EVENT_ALL",
@@ -116,3 +118,29 @@ __all__ = [
     "simulate",
 ]
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:
+    # The election takes 15 ms (hashlib, json, tempfile), an interval 3 ms (zoneinfo), cron another
+    # 4 ms (re), and the others 0.2 to 0.7 ms each; all else together, 15 ms.
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "AndTrigger": "schedcore.triggers.combining",
+            "CalendarIntervalTrigger": "schedcore.triggers.calendarinterval",
+            "CronTrigger": "schedcore.triggers.cron",
+            "DateTrigger": "schedcore.triggers.date",
+            "Election": "schedcore.election",
+            "Fire": "schedcore.simulation",
+            "Forecast": "schedcore.simulation",
+            "Holder": "schedcore.election",
+            "IntervalTrigger": "schedcore.triggers.interval",
+            "OrTrigger": "schedcore.triggers.combining",
+            "Retry": "schedcore.retry",
+            "forecast": "schedcore.simulation",
+            "simulate": "schedcore.simulation",
+        },
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,14 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError
-from schedcore.estate import print_of
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
 from schedcore.job import (
@@ -30,8 +28,9 @@ from schedcore.job import (
 from schedcore.planning import Backlog, count, due_time
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.moments import moment_us
-from schedcore.triggers.zones import zone_of
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class Drafts:
@@ -60,7 +59,7 @@ class Drafts:
         random: Random,
     ) -> None:
         self._timezone = timezone
-        self._zone = zone_of(timezone)
+        self._zone = triggers.zone_of(timezone)
         self._executors = executors
         self._defaults = defaults
         self._coroutine_defaults = defaults._replace(executor=COROUTINE_EXECUTOR)
@@ -184,7 +183,7 @@ class Drafts:
         elif next_run_time is None:
             fire_us = due_us = None
         else:
-            fire_us = due_us = moment_us("next_run_time", next_run_time, self._zone)
+            fire_us = due_us = triggers.moment_us("next_run_time", next_run_time, self._zone)
         return make_entry(job, fire_us, due_us)
 
     def _new_id(self) -> str:
@@ -193,6 +192,8 @@ class Drafts:
 
     def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
         """Return the id that every process makes for the same declaration."""
+        from schedcore.estate import print_of  # loaded by the election, for which this is
+
         mark = print_of(func, None, (), trigger_args, None, None)[:24]
         while True:
             self._declared[mark] += 1

@@ -7,7 +7,7 @@ There is no thread, no sleep and no clock in here: the loop, the tests and the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
+from typing import TYPE_CHECKING
 
 from schedcore import funcref
 from schedcore.clock import SECOND
@@ -24,6 +24,9 @@ from schedcore.planning import Plan, due_time, plan
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Entry, Store, Swap, make_entry
 from schedcore.tracker import Tracker
+
+if TYPE_CHECKING:
+    from random import Random
 
 log = GuardedLogger(__name__)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 import sys
 from collections.abc import Callable
 from types import MethodType
@@ -11,7 +9,6 @@ from typing import Any
 
 from schedcore.errors import FuncRefError, did_you_mean, text_of
 
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAX_LENGTH = 255
 
 
@@ -24,9 +21,11 @@ def resolve(reference: str) -> Callable[..., Any]:
         FuncRefError: if the text has another form, the module cannot be imported, it has no such
             name, or what is there cannot be called.
     """
+    from importlib import import_module
+
     module_name, name = split(reference)
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = import_module(module_name)
     except Exception as error:
         raise FuncRefError(
             "func",
@@ -52,9 +51,10 @@ def split(reference: str) -> tuple[str, str]:
     Raises:
         FuncRefError: if the text is not of the form ``"package.module:name"``.
     """
-    if len(reference) > MAX_LENGTH or not _REFERENCE.fullmatch(reference):
-        raise FuncRefError("func", reference, 'a reference such as "package.module:name"')
     module_name, _, name = reference.partition(":")
+    parts = (*module_name.split("."), *name.split("."))
+    if len(reference) > MAX_LENGTH or not all(part.isidentifier() for part in parts):
+        raise FuncRefError("func", reference, 'a reference such as "package.module:name"')
     return module_name, name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
 from schedcore.clock import Clock
@@ -24,11 +24,13 @@ from schedcore.handle import JobHandle
 from schedcore.job import OPTION_NAMES, UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
-from schedcore.retry import Retry
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry, Store, make_entry
 from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
+
+if TYPE_CHECKING:
+    from schedcore.retry import Retry
 
 log = GuardedLogger(__name__)
 

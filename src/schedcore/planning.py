@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from schedcore.triggers.base import Trigger
+
+if TYPE_CHECKING:
+    from random import Random
 
 PORTION = 100
 """Fire times of one backlog that are taken at once where each of them is to run."""

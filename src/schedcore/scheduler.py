@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import random as random_module
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import tzinfo
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from schedcore import triggers
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
-from schedcore.election import Election, Holder
 from schedcore.engine import Engine
 from schedcore.errors import (
     MaxInstancesError,
@@ -38,12 +37,15 @@ from schedcore.jobbook import JobBook
 from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.run import Outcome, Run, RunRecord, run_here
-from schedcore.standing import Parts, Standing
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
-from schedcore.stores.recorded import RecordedStore
 from schedcore.tracker import Tracker
-from schedcore.triggers.zones import zone_of
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from schedcore.election import Election, Holder
+    from schedcore.standing import Standing
 
 log = GuardedLogger(__name__)
 
@@ -53,8 +55,6 @@ _LIFECYCLE = (
     | EVENT_SCHEDULER_RESUMED
     | EVENT_SCHEDULER_SHUTDOWN
 )
-_NO_OPTIONS: Mapping[str, Any] = {}
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Scheduler(JobBook):
@@ -92,16 +92,21 @@ class Scheduler(JobBook):
         executors: Mapping[str, Executor] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
-        random: random_module.Random | None = None,
+        random: Random | None = None,
         history: History | None = None,
         election: Election | None = None,
     ) -> None:
-        zone = zone_of(timezone).tz
+        from random import Random  # 1 ms, and not at the first fire
+
+        zone = triggers.zone_of(timezone).tz
         clock = clock or SystemClock()
-        random = random or random_module.Random()
+        random = random or Random()
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:
+            from schedcore.standing import Parts, Standing  # 15 ms (hashlib, json), seldom needed
+            from schedcore.stores.recorded import RecordedStore
+
             in_memory = isinstance(store, MemoryStore)
             store = recorded = RecordedStore(store)
         self._executors = with_defaults(executors or {})
@@ -311,7 +316,9 @@ class Scheduler(JobBook):
             return self.standing.holder()
         if self._loop is None:
             return None
-        import socket  # 5 ms, and seldom needed
+        import socket  # 3 ms, and seldom needed; the election takes 15
+
+        from schedcore.election import Holder
 
         return Holder(os.getpid(), socket.gethostname(), self._since_us)
 

@@ -6,8 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
@@ -21,6 +20,9 @@ from schedcore.logs import GuardedLogger
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord, record_of
 from schedcore.telling import Teller
+
+if TYPE_CHECKING:
+    from random import Random
 
 # Shared by all schedulers of the process, and growing over restarts: no clock is set back by as
 # many microseconds as there were runs.

@@ -8,9 +8,9 @@ from typing import ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.moments import jitter_of, number, read_day
+from schedcore.triggers.moments import date_of, day_number, jitter_of, number, read_day
 from schedcore.triggers.values import ZonedTrigger, set_slot
-from schedcore.triggers.yeardays import date_of, day_number, is_leap
+from schedcore.triggers.yeardays import is_leap
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, zone_of
 
 UNITS = ("years", "months", "weeks", "days")

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from schedcore.clock import SECOND, UTC, from_us, to_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.yeardays import day_number
 from schedcore.triggers.zones import HORIZON_US, MIN_US, Zone, zone_of
 
 MAX_TEXT = 250
@@ -22,6 +21,17 @@ _ISO = re.compile(
 _EXPECTED = "a date such as 2026-03-29 or 2026-03-29T02:30:00+01:00, a datetime, or a date object"
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 — what a wall clock shows has no zone
 _MICROSECOND = timedelta(microseconds=1)
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+def day_number(day: date) -> int:
+    """Return *day* as the number of days since 1 January 1970."""
+    return day.toordinal() - _EPOCH_ORDINAL
+
+
+def date_of(day: int) -> date:
+    """Return the date of a day number."""
+    return date.fromordinal(day + _EPOCH_ORDINAL)
 
 
 def moment_us(option: str, value: object, zone: Zone) -> int:

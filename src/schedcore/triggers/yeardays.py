@@ -19,7 +19,6 @@ FIRST_YEAR, LAST_YEAR = 1970, 9999
 ALL_MONTHS = tuple(range(1, 13))
 ALL_DAYS = (1 << 31) - 1
 
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
 _LEAP_KIND, _AFTER_LEAP_KIND = 7, 14
 
@@ -27,16 +26,6 @@ _LEAP_KIND, _AFTER_LEAP_KIND = 7, 14
 def is_leap(year: int) -> bool:
     """Return whether *year* has a 29 February."""
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-
-
-def day_number(day: date) -> int:
-    """Return *day* as the number of days since 1 January 1970."""
-    return day.toordinal() - _EPOCH_ORDINAL
-
-
-def date_of(day: int) -> date:
-    """Return the date of a day number."""
-    return date.fromordinal(day + _EPOCH_ORDINAL)
 
 
 # 400 years are a whole number of weeks, so one cycle of 400 tells them all.

@@ -1,0 +1,28 @@
+"""Names that a package gives away, and imports only when somebody asks for them (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+
+def on_demand(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package.
+
+    Args:
+        package: Its ``__name__``.
+        places: Names of the package's own, and the module that each is imported from.
+    """
+
+    def find(name: str) -> object:
+        itself = sys.modules[package]
+        if name not in places:
+            text = f"module {package!r} has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=itself)
+        from importlib import import_module
+
+        found = getattr(import_module(places[name]), name)
+        setattr(itself, name, found)  # so that it is asked for once
+        return found
+
+    return find
