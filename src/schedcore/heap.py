@@ -55,6 +55,16 @@ class DueQueue(Generic[T]):
 
     def first_due(self) -> int | None:
         """Return the earliest due time, or None if the queue is empty."""
+        if not self._heap:
+            return None
+        due = self._heap[0]
+        bucket = self._buckets.get(due)
+        if bucket is not None and type(bucket) is not list and self._stands(bucket, due):  # type: ignore[arg-type]
+            return due  # nearly always
+        return self._first_standing()
+
+    def _first_standing(self) -> int | None:
+        """Return the earliest due time of an item that stands; let go of what does not."""
         was_busy, self._busy = self._busy, True
         try:
             while self._heap:
@@ -150,14 +160,15 @@ class DueQueue(Generic[T]):
     def pop_due(self, now: int, limit: int) -> list[T]:
         """Take out up to *limit* items that are due at *now* or before, the earliest first."""
         taken: list[T] = []
+        heap = self._heap  # the same list all the while: nothing is swept meanwhile
         was_busy, self._busy = self._busy, True
         try:
             for _ in range(_BULK):
-                if len(taken) >= limit or not self._heap or self._heap[0] > now:
+                if not heap or heap[0] > now or len(taken) >= limit:
                     return taken
-                due = heappop(self._heap)
+                due = heappop(heap)
                 if not self._take(due, limit, taken):
-                    heappush(self._heap, due)
+                    heappush(heap, due)
             self._pop_sorted(now, limit, taken)
         finally:
             self._busy = was_busy
@@ -178,13 +189,11 @@ class DueQueue(Generic[T]):
 
     def _take(self, due: int, limit: int, taken: list[T]) -> bool:
         """Move standing items of one bucket to *taken*; return whether the bucket is used up."""
-        stands = self._stands
         bucket = self._buckets.pop(due, None)
-        if bucket is None:
-            return True
-        if not isinstance(bucket, list):
-            if stands(bucket, due):
-                taken.append(bucket)
+        stands = self._stands
+        if type(bucket) is not list:
+            if bucket is not None and stands(bucket, due):  # type: ignore[arg-type]
+                taken.append(bucket)  # type: ignore[arg-type]
             return True
         seen = 0
         while seen < len(bucket) and len(taken) < limit:

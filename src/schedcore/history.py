@@ -20,6 +20,9 @@ class History:
         overall: How many outcomes of all jobs are kept.
         removed_jobs: For how many jobs that are gone their outcomes are still kept.
 
+    Attributes:
+        removed: The jobs that are gone and whose outcomes are still kept, the longest gone first.
+
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
     """
@@ -37,7 +40,7 @@ class History:
         self._counted = 0
         self._counts: Counts = {}
         self._cut_of_job: dict[str, Counts] = {}
-        self._removed: dict[str, None] = {}
+        self.removed: dict[str, None] = {}
 
     def add(self, record: RunRecord) -> None:
         """Remember *record*, and count the occurrences it stands for."""
@@ -76,22 +79,17 @@ class History:
 
     def job_removed(self, job_id: str) -> None:
         """Note that a job is gone: its outcomes stay until enough others are gone too."""
-        self._removed.pop(job_id, None)
-        self._removed[job_id] = None
-        if len(self._removed) > self._removed_jobs:
-            oldest = next(iter(self._removed))
-            del self._removed[oldest]
+        self.removed.pop(job_id, None)
+        self.removed[job_id] = None
+        if len(self.removed) > self._removed_jobs:
+            oldest = next(iter(self.removed))
+            del self.removed[oldest]
             self._jobs.pop(oldest, None)
             self._cut_of_job.pop(oldest, None)
 
-    @property
-    def remembers_removed(self) -> bool:
-        """Whether any job is gone whose outcomes are still kept."""
-        return bool(self._removed)
-
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
-        self._removed.pop(job_id, None)
+        self.removed.pop(job_id, None)
 
 
 def _count(records: Iterable[RunRecord], counts: Counts) -> Counts:

@@ -164,12 +164,12 @@ class Loop:
     def _turn(self, waker: Waker) -> None:
         """Look once, do what is due, and sleep."""
         self._until = _NEVER
-        self._breathe(waker)
         self._asleep = False
+        self._beat_us = passing_us()
         now_us = self._watch_clock()
         until_us = self._one_step(now_us)
         if waker is not self._waker or self._stopping:
-            return  # the wake-up that told so may have ended a breath, and is gone
+            return
         self.failing = 0
         self._patience_us = self._stall_us
         if until_us is None:
@@ -177,20 +177,17 @@ class Loop:
         if until_us > now_us:
             self._asleep = True
             self._until = until_us
-            self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
+            if not self._breathe(waker, until_us - now_us):
+                self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
 
-    def _breathe(self, waker: Waker) -> None:
-        """Note that a pass begins; put it off a little if they follow each other hot on the heels.
+    def _breathe(self, waker: Waker, ahead_us: int) -> bool:
+        """Put the next pass off a little if due times come thick and fast; tell whether woken.
 
-        It is real time that counts here, whatever clock the jobs go by.
+        It is real time that passes here, whatever clock the jobs go by.
         """
-        began_us = passing_us()
-        gap_us = began_us - self._beat_us
-        hurried, self._hurried = self._hurried, gap_us < QUANTUM_US // 2
-        if hurried and self._hurried:
-            waker.sleep((QUANTUM_US - gap_us) / SECOND)
-            began_us = passing_us()
-        self._beat_us = began_us
+        hurried, self._hurried = self._hurried, ahead_us < QUANTUM_US // 2
+        rest_us = QUANTUM_US - (passing_us() - self._beat_us) if hurried and self._hurried else 0
+        return rest_us > 0 and waker.sleep(rest_us / SECOND)
 
     def _one_step(self, now_us: int) -> int | None:
         # A thread that is held up keeps the lock it took, and its successor has another.

@@ -109,10 +109,11 @@ class Tracker:
         runs: list[Run] = []
         crowded: list[tuple[Run | None, Job, Sequence[int]]] = []
         with self._lock:  # once for all of them: 0.2 us each otherwise
+            live = self._live
             for job, times in due:
-                if len(times) == 1 and job.id not in self._live:
+                if len(times) == 1 and job[0] not in live:
                     run = Run(next(_ids), job, times[0])
-                    self._live[job.id] = [run]
+                    live[run.job_id] = [run]
                     runs.append(run)
                 else:
                     started, given_up, skipped = self._admit_beside(job, times)
@@ -368,7 +369,7 @@ class Tracker:
 
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
-        if self._leaving or self._history.remembers_removed:
+        if self._leaving or self._history.removed:
             with self._lock:
                 self._leaving.discard(job_id)
                 self._history.job_added(job_id)
@@ -426,7 +427,7 @@ class Tracker:
         if job_id in self._leaving:
             self._leaving.discard(job_id)
             self._history.job_removed(job_id)
-        if not self._live:
+        if self._waiting_for_idle and not self._live:
             while self._waiting_for_idle:
                 self._waiting_for_idle.pop().wake()
 

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Sequence
+from types import MethodType
 
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
@@ -235,7 +236,7 @@ class ThreadPool:
                 continue
             me.run = run
             crew.taken += 1
-            function = id(run.job.func)
+            function = _identity(run)
             if crew.queue:
                 self._see_to_the_rest(crew, me, function)
             elif crew.leader is me:
@@ -310,10 +311,16 @@ class ThreadPool:
             for worker in list(crew.workers):
                 run = worker.run
                 if run is not None:
-                    self._brief.discard(id(run.job.func))
+                    self._brief.discard(_identity(run))
                 del run
         # What comes after the last look is this thread's to do: it looks at the queue next.
         crew.leader = crew.deputy = None
+
+
+def _identity(run: Run) -> int:
+    """Return what tells the run's function from others: of a method, the same for all objects."""
+    func = run.job.func
+    return id(func.__func__ if type(func) is MethodType else func)
 
 
 def _sleep(crew: _Crew, me: _Worker) -> None:
