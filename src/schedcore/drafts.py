@@ -113,8 +113,8 @@ class Drafts:
     def modified(self, entry: Entry, changes: Mapping[str, Any]) -> Entry:
         """Return *entry* with *changes* made; see :meth:`Scheduler.modify_job`."""
         old = entry.job
-        next_run_time = changes.get("next_run_time", UNSET)
-        wanted = {name: value for name, value in changes.items() if name != "next_run_time"}
+        wanted = dict(changes)
+        next_run_time = wanted.pop("next_run_time", UNSET)
         now_us = self._clock.now_us()
         same = True
         if "trigger" in wanted:

@@ -126,6 +126,14 @@ class DueQueue(Generic[T]):
             for due in fresh:
                 heappush(self._heap, due)
 
+    def replace(self, item: T, by: T, due: int) -> None:
+        """Have another item stand in the place of one that need not be filed there."""
+        if self._buckets.get(due) is item:
+            self._buckets[due] = by
+        else:
+            self.discard(item, due)
+            self.put(by, due)
+
     def discard(self, item: T, due: int) -> None:
         """Note that an item does not stand at *due* any more; it need not be filed there."""
         if self._busy:

@@ -360,37 +360,27 @@ def changed(job: Job, changes: Mapping[str, Any]) -> Job:
     Raises:
         InvalidOptionError: naming what was not accepted; ``id`` among them, which never changes.
     """
-    new: dict[str, Any] = {}
+    parts: list[Any] = list(job)
     options: dict[str, Any] = {}
     for name, value in changes.items():
-        if name in OPTION_NAMES:
+        if name in _PARTS:
+            place, check = _PARTS[name]
+            parts[place] = check(value)
+        elif name in OPTION_NAMES:
             options[name] = value
         elif name == "func":
-            new["func"], new["given_ref"] = resolve_func(value)
-        elif name in _CHECKED_PARTS:
-            new[_CHECKED_PARTS[name][0]] = _CHECKED_PARTS[name][1](value)
+            parts[_FUNC], parts[_GIVEN_REF] = resolve_func(value)
         else:
             known = ", ".join(sorted(CHANGEABLE))
             raise InvalidOptionError(
                 name, value, f"one of what can be changed: {known}{did_you_mean(name, CHANGEABLE)}"
             )
     if options:
-        new["options"] = build_options(job.options, options)
-    made = _with(job, new)
-    if made.func is not None and not new.keys().isdisjoint(("func", "args", "kwargs")):
+        parts[_OPTIONS] = build_options(job.options, options)
+    made: Job = tuple.__new__(Job, parts)  # job._replace() takes three times as long
+    if made.func is not None and not changes.keys().isdisjoint(("func", "args", "kwargs")):
         check_signature(made.func, made.args, made.kwargs)
     return made
-
-
-def _with(job: Job, new: Mapping[str, Any]) -> Job:
-    """Return *job* with other parts: what ``job._replace`` does, in a third of the time."""
-    parts = list(job)
-    for name, value in new.items():
-        parts[_PLACES[name]] = value
-    return tuple.__new__(Job, parts)
-
-
-_PLACES: Final = {name: place for place, name in enumerate(Job._fields)}
 
 
 def check_name(name: object) -> str | None:
@@ -406,9 +396,10 @@ def _check_trigger(trigger: object) -> Trigger:
     return trigger
 
 
-_CHECKED_PARTS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    "args": ("args", check_args),
-    "kwargs": ("kwargs", check_kwargs),
-    "name": ("given_name", check_name),
-    "trigger": ("trigger", _check_trigger),
+_FUNC, _OPTIONS, _GIVEN_REF = map(Job._fields.index, ("func", "options", "given_ref"))
+_PARTS: Final[Mapping[str, tuple[int, Callable[[Any], Any]]]] = {
+    "args": (Job._fields.index("args"), check_args),
+    "kwargs": (Job._fields.index("kwargs"), check_kwargs),
+    "name": (Job._fields.index("given_name"), check_name),
+    "trigger": (Job._fields.index("trigger"), _check_trigger),
 }

@@ -128,11 +128,12 @@ class MemoryStore:
                     done.append(False)
                     continue
                 done.append(True)
-                self._unfile(old)
                 if new is None:
                     known.pop(job_id, None)
+                    self._unfile(old)
                     continue
                 known[job_id] = new
+                self._unfile(old)
                 due_us = new[2]
                 if due_us is not None:
                     due.append((new, due_us))
@@ -146,13 +147,23 @@ class MemoryStore:
         with self._lock:
             if known.get(job_id) is not old:
                 return False
-            self._unfile(old)
+            # The dict comes first: the queue may look at any moment for what stands.
+            due_us = None
             if new is None:
                 known.pop(job_id, None)
             else:
                 known[job_id] = new
                 due_us = new[2]
-                if due_us is not None:
+            if (
+                new is not None
+                and due_us is not None
+                and due_us == old[2]
+                and id(old) not in self._claimed
+            ):
+                self._queue.replace(old, new, due_us)  # renamed, say: it keeps its place
+            else:
+                self._unfile(old)
+                if new is not None and due_us is not None:
                     self._queue.put(new, due_us)
             self._version += 1
             self._changed.append(job_id)
@@ -165,7 +176,8 @@ class MemoryStore:
             if entry is None:
                 raise JobLookupError(job_id)
             self._unfile(entry)
-            self._note(job_id)
+            self._version += 1
+            self._changed.append(job_id)
         # A new object: were it added again, one left over in the queue would stand again too.
         return tuple.__new__(Entry, entry)
 

@@ -51,9 +51,17 @@ class _Beat:
         self.jitter = jitter
         self.jitter_us = jitter.us
 
-    def state(self) -> tuple[object, ...]:
-        """Return what makes two of them equal."""
+    def _state(self) -> tuple[Any, ...]:
         return (Spacing(self.given, self.every_us), self.end_us, self.zone, self.jitter)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Beat) and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash(self._state())
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
+        return _Beat, self._state()
 
 
 class IntervalTrigger(ZonedTrigger):
@@ -201,12 +209,6 @@ class IntervalTrigger(ZonedTrigger):
             options["end_date"] = moment_text(self._beat.end_us, self._zone)
         return options | self.shared_options()
 
-    def _identity(self) -> tuple[object, ...]:
-        return (self._anchor_us, *self._beat.state())
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
-        return _rebuild, self._identity()
-
 
 _set_anchor = setter_of(IntervalTrigger, "_anchor_us")
 _set_beat = setter_of(IntervalTrigger, "_beat")
@@ -221,12 +223,6 @@ def _anchored(beat: _Beat, anchor_us: int | None) -> IntervalTrigger:
 
 
 _new = object.__new__
-
-
-def _rebuild(
-    anchor_us: int | None, spacing: Spacing, end_us: int, zone: Zone, jitter: Jitter
-) -> IntervalTrigger:
-    return _anchored(_Beat(spacing, end_us, zone, jitter), anchor_us)
 
 
 def _spacing(*values: object) -> Spacing:
