@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Set
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, NamedTuple
 
 from schedcore import Holder, RunRecord, Trigger
@@ -91,7 +92,8 @@ def definition_to_dict(job: Job) -> dict[str, Any]:
 def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str | None]:
     """Return :func:`definition_to_dict` as JSON, and the part of it that tells of the trigger.
 
-    That part takes a third of the time, and most changes leave the trigger alone.
+    Both are put together from their values: the encoder by itself takes 2 us for each dict, twice
+    as much.  Most changes leave the trigger alone, which takes half of the time.
 
     Args:
         job: Which job.
@@ -100,27 +102,59 @@ def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str |
     if not isinstance(job.trigger, ValueTrigger):  # its options may be called like a job's fields
         return to_json(definition_to_dict(job)), None
     shown: list[str] = []
-    call = to_json(_call_to_dict(job, shown))
+    call = _call_to_json(job, shown)
     whose = len(shown)
-    trigger = trigger or to_json(_trigger_to_dict(job.trigger, shown))[1:-1]
+    trigger = trigger or _fields_to_json(_trigger_to_dict(job.trigger, shown))
     last = f',"shown_as_repr":{to_json(shown)}' if shown else ""
-    text = f"{call[:-1]},{trigger},{_options_to_json(job.options)}{last}}}"
+    text = f"{{{call},{trigger},{_options_to_json(job.options)}{last}}}"
     return text, trigger if len(shown) == whose else None
 
 
 def _call_to_dict(job: Job, shown: list[str]) -> dict[str, Any]:
     """Return what is called, and by which name; *shown* gets what is there as its repr."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "func": _func_to_text(job, shown),
+        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
+        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
+    }
+
+
+def _call_to_json(job: Job, shown: list[str]) -> str:
+    """Return :func:`_call_to_dict` as JSON, without the braces."""
+    func = quoted(_func_to_text(job, shown))
+    args = [
+        _value_to_json(_carried(f"args[{i}]", value, shown)) for i, value in enumerate(job.args)
+    ]
+    kwargs = _fields_to_json({k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()})
+    return (
+        f'"id":{quoted(job.id)},"name":{quoted(job.name)},"func":{func}'
+        f',"args":[{",".join(args)}],"kwargs":{{{kwargs}}}'
+    )
+
+
+def _func_to_text(job: Job, shown: list[str]) -> str:
     func = job.func_ref
     if func is None:
         func = name_of(job.func) if job.func is not None else ""
         shown.append("func")
-    return {
-        "id": job.id,
-        "name": job.name,
-        "func": func,
-        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
-        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
-    }
+    return func
+
+
+def _fields_to_json(fields: Mapping[str, Any]) -> str:
+    """Return a dict as JSON, without the braces."""
+    return ",".join([f"{quoted(name)}:{_value_to_json(value)}" for name, value in fields.items()])
+
+
+def _value_to_json(value: object) -> str:
+    """Return what :data:`to_json` does, which takes 1 us for whatever is not text."""
+    kind = type(value)
+    if kind is str:
+        return quoted(value)  # type: ignore[arg-type]  # as was asked
+    if kind is int:
+        return repr(value)
+    return to_json(value)
 
 
 def _options_to_json(options: Options) -> str:

@@ -7,6 +7,7 @@ import json
 import tracemalloc
 import weakref
 from datetime import datetime, timedelta, timezone
+from enum import IntEnum
 from threading import Event, Thread
 
 import pytest
@@ -171,6 +172,22 @@ def test_a_list_in_which_everything_changes_again_and_again():
         assert kept.all() == expected(scheduler)
 
 
+def takes_any(**_given):
+    """Take whatever is given by keyword."""
+
+
+class TextOfItsOwn(str):
+    """Text of another type."""
+
+    __slots__ = ()
+
+
+class Number(IntEnum):
+    """Numbers of another type."""
+
+    ONE = 1
+
+
 def test_the_parts_of_a_definition_are_those_of_the_whole():
     """Numbers that are equal, and not the same in JSON, are not taken for each other."""
     scheduler = new_scheduler()
@@ -183,10 +200,15 @@ def test_the_parts_of_a_definition_are_those_of_the_whole():
             {"retry": {"count": 1, "delay": 1}},
             {"retry": {"count": 1, "delay": 1.0}},
             {"args": [object(), {1}], "kwargs": {"sep": b"x"}},
+            {"args": [True, 1, 1.0, 10**30, None, "", 'é"\u2028\ud800\n', [], [1, ["\x7f"]], {}]},
+            {"func": takes_any, "kwargs": {'a"b': 1, "é": {"x": (1, True)}, "c": object()}},
+            {"name": 'n"\\\0\U0001f600', "id": 'i"\U0001f600'},
+            {"name": TextOfItsOwn("x"), "args": [TextOfItsOwn("y"), Number.ONE]},
             {"func": lambda: None},
         ]
     ):
-        scheduler.add_job(options.pop("func", print), trigger, id=str(n), **options)
+        given = {"func": print, "trigger": trigger, "id": str(n), **options}
+        scheduler.add_job(**given)
     known = codec.definition_to_json(scheduler.entry("0").job)[1]
     for entry in scheduler.entries():
         whole = codec.to_json(codec.definition_to_dict(entry.job))
