@@ -24,6 +24,7 @@ JOB_FIELDS: Final = frozenset(
 """What a job has besides the options of its trigger."""
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
+_NEVER_SET: Final = ("id", *sorted(READ_ONLY))
 _OF_JOBS: Final = JOB_FIELDS | READ_ONLY
 _PLACE: Final = frozenset({"next_run_time", "state", "broken"})
 _CHEAP: Final = _PLACE | {"id", "name"} | OPTION_NAMES
@@ -127,7 +128,11 @@ def _call_to_json(job: Job, shown: list[str]) -> str:
     args = [
         _value_to_json(_carried(f"args[{i}]", value, shown)) for i, value in enumerate(job.args)
     ]
-    kwargs = _fields_to_json({k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()})
+    kwargs = ""
+    if job.kwargs:
+        kwargs = _fields_to_json(
+            {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()}
+        )
     return (
         f'"id":{quoted(job.id)},"name":{quoted(job.name)},"func":{func}'
         f',"args":[{",".join(args)}],"kwargs":{{{kwargs}}}'
@@ -270,14 +275,15 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """
     named = _OF_JOBS & body.keys()
     now = _with_fields(entry, False, named)
-    changes = dict(body)
+    changes = {
+        name: value
+        for name, value in body.items()
+        if name not in named or name == "trigger" or not _same(value, now.get(name))
+    }
     changes.pop("state", None)  # may have moved on since
-    for name in named - {"trigger", "state"}:
-        if _same(changes[name], now.get(name)):
-            del changes[name]
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]
-    for name in ("id", *READ_ONLY):
+    for name in _NEVER_SET:
         if name in changes:
             raise InvalidOptionError(name, changes[name], f"{now.get(name)!r}: it cannot be set")
     func = changes.get("func", "")
@@ -297,14 +303,14 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
     options = option_names(kind) if kind is not None else frozenset()
     fields = {k: v for k, v in body.items() if k in JOB_FIELDS and k != "trigger"}
     trigger = {k: v for k, v in body.items() if k not in JOB_FIELDS} | nested
-    unknown = [name for name in trigger if name not in options]
-    if unknown:
+    if not options.issuperset(trigger):
+        unknown = next(name for name in trigger if name not in options)
         known = options | JOB_FIELDS | extra
         raise InvalidOptionError(
-            unknown[0][:80],
-            trigger[unknown[0]],
+            unknown[:80],
+            trigger[unknown],
             f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
-            + did_you_mean(unknown[0], known),
+            + did_you_mean(unknown, known),
         )
     if "trigger" in body:
         trigger["trigger"] = kind

@@ -86,8 +86,7 @@ class KeptJobs:
     def one(self, entry: Entry) -> tuple[bytes, str]:
         """Return the JSON of a job, and its ETag."""
         head = self._head(entry.job)
-        job_id = entry.job.id
-        running = any(run.job_id == job_id for run in self._scheduler.runs())
+        running = entry.job.id in self.running()
         if running or entry.broken is not None:
             return head.text[1:] + _tail(entry, running), _etag(head, entry)
         tail = self._due_times.tail(entry.due_us, head.zone)
