@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from flask import Flask
 from flask import request as current_request
 from werkzeug import Response
-from werkzeug.routing import BaseConverter
 
 from schedcore import Election, JobHandle, Run, Scheduler, SchedulerNotRunningError, State
 from schedcore.events import EVENT_ALL, Listener
@@ -303,7 +302,7 @@ class FlaskScheduler:
             return api.respond(current_request)
 
         prefix = self.api_prefix
-        app.url_map.converters["job_id"] = JobIdConverter
+        app.url_map.converters.update(routes.CONVERTERS)
         for route in routes.ROUTES:
             app.add_url_rule(
                 prefix + route.path or "/",
@@ -326,14 +325,6 @@ class FlaskScheduler:
 
         if prefix:
             app.before_request(answer_what_has_no_rule)
-
-
-class JobIdConverter(BaseConverter):
-    """Any text as a job's id, slashes included."""
-
-    regex = r"[\s\S]+?"
-    part_isolating = False
-    weight = 200
 
 
 APScheduler = FlaskScheduler
