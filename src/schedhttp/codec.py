@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Set
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, NamedTuple
 
 from schedcore import Holder, RunRecord, Trigger
@@ -23,6 +24,7 @@ JOB_FIELDS: Final = frozenset(
 """What a job has besides the options of its trigger."""
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
+_NEVER_SET: Final = ("id", *sorted(READ_ONLY))
 _OF_JOBS: Final = JOB_FIELDS | READ_ONLY
 _PLACE: Final = frozenset({"next_run_time", "state", "broken"})
 _CHEAP: Final = _PLACE | {"id", "name"} | OPTION_NAMES
@@ -91,7 +93,8 @@ def definition_to_dict(job: Job) -> dict[str, Any]:
 def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str | None]:
     """Return :func:`definition_to_dict` as JSON, and the part of it that tells of the trigger.
 
-    That part takes a third of the time, and most changes leave the trigger alone.
+    Both are put together from their values: the encoder by itself takes 2 us for each dict, twice
+    as much.  Most changes leave the trigger alone, which takes half of the time.
 
     Args:
         job: Which job.
@@ -100,27 +103,63 @@ def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str |
     if not isinstance(job.trigger, ValueTrigger):  # its options may be called like a job's fields
         return to_json(definition_to_dict(job)), None
     shown: list[str] = []
-    call = to_json(_call_to_dict(job, shown))
+    call = _call_to_json(job, shown)
     whose = len(shown)
-    trigger = trigger or to_json(_trigger_to_dict(job.trigger, shown))[1:-1]
+    trigger = trigger or _fields_to_json(_trigger_to_dict(job.trigger, shown))
     last = f',"shown_as_repr":{to_json(shown)}' if shown else ""
-    text = f"{call[:-1]},{trigger},{_options_to_json(job.options)}{last}}}"
+    text = f"{{{call},{trigger},{_options_to_json(job.options)}{last}}}"
     return text, trigger if len(shown) == whose else None
 
 
 def _call_to_dict(job: Job, shown: list[str]) -> dict[str, Any]:
     """Return what is called, and by which name; *shown* gets what is there as its repr."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "func": _func_to_text(job, shown),
+        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
+        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
+    }
+
+
+def _call_to_json(job: Job, shown: list[str]) -> str:
+    """Return :func:`_call_to_dict` as JSON, without the braces."""
+    func = quoted(_func_to_text(job, shown))
+    args = [
+        _value_to_json(_carried(f"args[{i}]", value, shown)) for i, value in enumerate(job.args)
+    ]
+    kwargs = ""
+    if job.kwargs:
+        kwargs = _fields_to_json(
+            {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()}
+        )
+    return (
+        f'"id":{quoted(job.id)},"name":{quoted(job.name)},"func":{func}'
+        f',"args":[{",".join(args)}],"kwargs":{{{kwargs}}}'
+    )
+
+
+def _func_to_text(job: Job, shown: list[str]) -> str:
     func = job.func_ref
     if func is None:
         func = name_of(job.func) if job.func is not None else ""
         shown.append("func")
-    return {
-        "id": job.id,
-        "name": job.name,
-        "func": func,
-        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
-        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
-    }
+    return func
+
+
+def _fields_to_json(fields: Mapping[str, Any]) -> str:
+    """Return a dict as JSON, without the braces."""
+    return ",".join([f"{quoted(name)}:{_value_to_json(value)}" for name, value in fields.items()])
+
+
+def _value_to_json(value: object) -> str:
+    """Return what :data:`to_json` does, which takes 1 us for whatever is not text."""
+    kind = type(value)
+    if kind is str:
+        return quoted(value)  # type: ignore[arg-type]  # as was asked
+    if kind is int:
+        return repr(value)
+    return to_json(value)
 
 
 def _options_to_json(options: Options) -> str:
@@ -236,14 +275,15 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """
     named = _OF_JOBS & body.keys()
     now = _with_fields(entry, False, named)
-    changes = dict(body)
+    changes = {
+        name: value
+        for name, value in body.items()
+        if name not in named or name == "trigger" or not _same(value, now.get(name))
+    }
     changes.pop("state", None)  # may have moved on since
-    for name in named - {"trigger", "state"}:
-        if _same(changes[name], now.get(name)):
-            del changes[name]
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]
-    for name in ("id", *READ_ONLY):
+    for name in _NEVER_SET:
         if name in changes:
             raise InvalidOptionError(name, changes[name], f"{now.get(name)!r}: it cannot be set")
     func = changes.get("func", "")
@@ -263,14 +303,14 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
     options = option_names(kind) if kind is not None else frozenset()
     fields = {k: v for k, v in body.items() if k in JOB_FIELDS and k != "trigger"}
     trigger = {k: v for k, v in body.items() if k not in JOB_FIELDS} | nested
-    unknown = [name for name in trigger if name not in options]
-    if unknown:
+    if not options.issuperset(trigger):
+        unknown = next(name for name in trigger if name not in options)
         known = options | JOB_FIELDS | extra
         raise InvalidOptionError(
-            unknown[0][:80],
-            trigger[unknown[0]],
+            unknown[:80],
+            trigger[unknown],
             f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
-            + did_you_mean(unknown[0], known),
+            + did_you_mean(unknown, known),
         )
     if "trigger" in body:
         trigger["trigger"] = kind

@@ -56,9 +56,9 @@ def _same_from(new: Sequence[Any], new_at: int, old: Sequence[Any], old_at: int)
     while True:
         ours = new[new_at + length : new_at + length + look]
         theirs = old[old_at + length : old_at + length + look]
-        differing = next(compress(count(), map(is_not, ours, theirs)), None)
-        if differing is not None:
-            return length + differing
+        # Where is asked only if there is a difference at all: that takes half the time.
+        if any(map(is_not, ours, theirs)):
+            return length + next(compress(count(), map(is_not, ours, theirs)))
         compared = min(len(ours), len(theirs))
         length += compared
         if compared < look:

@@ -21,6 +21,7 @@ ROOMS = {
     "appcontext": 0,
     "settings": 1,
     "bodies": 1,
+    "duetimes": 0,
     "kept": 1,
     "failures": 1,
     "auth": 2,

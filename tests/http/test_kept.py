@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import tracemalloc
 import weakref
 from datetime import datetime, timedelta, timezone
+from enum import IntEnum
 from threading import Event, Thread
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from schedcore import DateTrigger, ManualClock, Scheduler
 from schedhttp import codec
+from schedhttp import kept as kept_module
 from schedhttp.kept import KeptJobs
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
@@ -30,7 +33,7 @@ steps = st.lists(
         st.tuples(st.just("add"), job_ids, st.sampled_from(ZONES), due | whole_seconds),
         st.tuples(st.just("move"), job_ids, due | whole_seconds),
         st.tuples(st.just("rename"), job_ids, st.text(max_size=3)),
-        st.tuples(st.sampled_from(["pause", "resume", "remove", "show", "list"]), job_ids),
+        st.tuples(st.sampled_from(["pause", "resume", "remove", "park", "show", "list"]), job_ids),
     ),
     max_size=60,
 )
@@ -43,6 +46,13 @@ def expected(scheduler: Scheduler) -> bytes:
 
 def new_scheduler() -> Scheduler:
     return Scheduler(clock=ManualClock(START), timezone="UTC")
+
+
+def park(scheduler: Scheduler, job_id: str) -> None:
+    """Mark a job broken, as the engine does; where it is due stays."""
+    entry = scheduler.entry(job_id)
+    (done,) = scheduler._store.swap([(entry, entry._replace(broken="no such module"))])
+    assert done
 
 
 def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:
@@ -59,6 +69,8 @@ def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:
         scheduler.modify_job(job_id, next_run_time=rest[0])
     elif action == "rename":
         scheduler.modify_job(job_id, name=rest[0])
+    elif action == "park":
+        park(scheduler, job_id)
     elif action == "show":
         entry = scheduler.entry(job_id)
         assert kept.one(entry)[0] == codec.dump(codec.job_to_dict(entry, False))
@@ -104,11 +116,44 @@ def test_a_change_shows_at_once(changes):
     assert kept.one(scheduler.entry("b"))[1] != before
 
 
-@pytest.mark.parametrize("running", [set(), {"1"}, {"0", "4"}, {"gone"}], ids=str)
+def test_a_broken_job_is_shown_as_such_until_it_is_not():
+    scheduler = new_scheduler()
+    kept = KeptJobs(scheduler)
+    for job_id in ("a", "b", "c"):
+        scheduler.add_job(print, "interval", hours=1, id=job_id)
+    kept.all()
+    park(scheduler, "b")
+    assert kept.all() == expected(scheduler)
+    assert json.loads(kept.one(scheduler.entry("b"))[0])["state"] == "broken"
+    scheduler.modify_job("b", max_instances=2)
+    assert kept.all() == expected(scheduler)
+    assert json.loads(kept.one(scheduler.entry("b"))[0])["state"] == "scheduled"
+
+
+def test_jobs_of_other_zones_move_on_after_one_that_is_gone():
+    """Each stands one place further to the front than in the list before, and none moves in it."""
+    scheduler = new_scheduler()
+    kept = KeptJobs(scheduler)
+    for n in range(40):
+        at = START + timedelta(minutes=n)
+        options = {"id": str(n), "timezone": ZONES[n % 4], "next_run_time": at}
+        scheduler.add_job(print, "cron", hour=5, **options)
+    kept.all()
+    scheduler.remove_job("0")
+    scheduler.remove_job("20")
+    for n in [*range(10, 15), *range(30, 35)]:
+        at = START + timedelta(minutes=n, seconds=5)
+        scheduler.modify_job(str(n), next_run_time=at)
+    assert kept.all() == expected(scheduler)
+
+
+@pytest.mark.parametrize("running", [set(), {"1"}, {"0", "4"}, {"2", "3"}, {"gone"}], ids=str)
 def test_jobs_under_way_are_shown_as_such_and_no_others(running):
     scheduler = new_scheduler()
     for n in range(5):
         scheduler.add_job(print, "interval", hours=5 - n, id=str(n))
+    park(scheduler, "2")
+    scheduler.pause_job("1")
     entries = scheduler.entries()
     shown = json.loads(KeptJobs(scheduler).some(entries, frozenset(running)))
     assert shown == [codec.job_to_dict(entry, entry.job.id in running) for entry in entries]
@@ -127,6 +172,22 @@ def test_a_list_in_which_everything_changes_again_and_again():
         assert kept.all() == expected(scheduler)
 
 
+def takes_any(**_given):
+    """Take whatever is given by keyword."""
+
+
+class TextOfItsOwn(str):
+    """Text of another type."""
+
+    __slots__ = ()
+
+
+class Number(IntEnum):
+    """Numbers of another type."""
+
+    ONE = 1
+
+
 def test_the_parts_of_a_definition_are_those_of_the_whole():
     """Numbers that are equal, and not the same in JSON, are not taken for each other."""
     scheduler = new_scheduler()
@@ -139,10 +200,15 @@ def test_the_parts_of_a_definition_are_those_of_the_whole():
             {"retry": {"count": 1, "delay": 1}},
             {"retry": {"count": 1, "delay": 1.0}},
             {"args": [object(), {1}], "kwargs": {"sep": b"x"}},
+            {"args": [True, 1, 1.0, 10**30, None, "", 'é"\u2028\ud800\n', [], [1, ["\x7f"]], {}]},
+            {"func": takes_any, "kwargs": {'a"b': 1, "é": {"x": (1, True)}, "c": object()}},
+            {"name": 'n"\\\0\U0001f600', "id": 'i"\U0001f600'},
+            {"name": TextOfItsOwn("x"), "args": [TextOfItsOwn("y"), Number.ONE]},
             {"func": lambda: None},
         ]
     ):
-        scheduler.add_job(options.pop("func", print), trigger, id=str(n), **options)
+        given = {"func": print, "trigger": trigger, "id": str(n), **options}
+        scheduler.add_job(**given)
     known = codec.definition_to_json(scheduler.entry("0").job)[1]
     for entry in scheduler.entries():
         whole = codec.to_json(codec.definition_to_dict(entry.job))
@@ -226,6 +292,42 @@ def test_no_list_shows_two_moments_at_once():
     assert {size for size, _, _ in seen} <= {50, 51}
     assert not any(both for _, both, _ in seen)
     assert all(once for _, _, once in seen)
+
+
+def test_the_list_before_is_let_go_of_before_the_next_is_joined():
+    """Its memory is there again by then."""
+    scheduler = new_scheduler()
+    for n in range(100):
+        scheduler.add_job(print, "interval", args=["x" * 10_000], hours=1, id=str(n))
+    kept = KeptJobs(scheduler)
+    kept.all()
+    scheduler.modify_job("1", next_run_time=START + timedelta(days=1))
+    tracemalloc.start()
+    try:
+        kept.all()
+        scheduler.modify_job("1", next_run_time=START + timedelta(days=2))
+        tracemalloc.reset_peak()
+        size = len(kept.all())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * size
+
+
+def test_nobody_else_has_the_parts_that_are_being_joined(monkeypatch):
+    """They are changed for it: who asks meanwhile would take over what is no part of a job."""
+    scheduler = new_scheduler()
+    kept, join, shared = KeptJobs(scheduler), kept_module._array, []
+
+    def look_and_join(parts: list[bytes]) -> bytes:
+        shared.append(kept._listing.parts is parts)
+        return join(parts)
+
+    monkeypatch.setattr(kept_module, "_array", look_and_join)
+    for job_id in ("a", "b"):
+        scheduler.add_job(print, "interval", hours=1, id=job_id)
+        assert kept.all() == expected(scheduler)
+    assert shared == [False, False]
 
 
 class Argument:
