@@ -68,7 +68,7 @@ class Loop:
         work: Work,
         clock: Clock,
         stall_after: float = 30.0,
-        watch_every: float = 5.0,
+        watch_every: float = 10.0,
     ) -> None:
         self._work = work
         self._clock = clock
