@@ -228,6 +228,23 @@ def test_brief_runs_are_left_to_few_threads():
     pool.shutdown(10)
 
 
+def test_a_method_is_one_function_for_all_objects():
+    """Where it is known to be brief: jobs of one kind each have an object of their own."""
+
+    class Asker:
+        def ask(self):
+            return threading.get_ident()
+
+    pool = ThreadPool(max_workers=10)
+    reports = Reports()
+    for n in range(0, 2_000, 100):
+        pool.submit([run_of(Asker().ask, n + k) for k in range(100)], reports)
+        reports.wait_for(n + 100)
+    late = [thread for number, thread, _ in reports.ended if number >= 1_000]
+    assert len(set(late)) <= 3
+    pool.shutdown(10)
+
+
 def test_threads_whose_runs_were_given_up_leave_their_places_to_others():
     """They neither lead nor watch, though their runs seem brief by a clock that stands still."""
     pool = ThreadPool(max_workers=2)

@@ -95,6 +95,16 @@ def test_a_claim_does_not_overwrite_what_happened_meanwhile(store, change):
     assert (ids(store.entries()), store.next_due()) == before
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_job_changed_in_place_is_due_when_it_was(store, others):
+    store.add([entry(f"j{n}", 5) for n in range(others)] + [entry("a", 5)], replace=False)
+    old = store.get("a")
+    assert store.swap([(old, old._replace(broken="so it is"))]) == [True]
+    claimed = store.claim_due(5, 10)
+    assert ids(claimed) == [*(f"j{n}" for n in range(others)), "a"]
+    assert claimed[-1].broken == "so it is"
+
+
 def test_a_swap_to_nothing_removes(store):
     store.add([entry("a", 5), entry("b", 6)], replace=False)
     assert store.swap([(store.get("a"), None)]) == [True]

@@ -35,6 +35,11 @@ class Owned:
         if key in self.standing:
             self.queue.discard(key, self.standing.pop(key))
 
+    def replace(self, key, by):
+        self.remove(by)
+        self.standing[by] = due = self.standing.pop(key)
+        self.queue.replace(key, by, due)
+
     def pop_due(self, now, limit):
         taken = []
         for key in self.queue.pop_due(now, limit):
@@ -184,6 +189,12 @@ class QueueAgainstModel(RuleBasedStateMachine):
     def remove(self, key):
         self.owned.remove(key)
         self.model.pop(key, None)
+
+    @rule(key=keys, by=keys)
+    def replace(self, key, by):
+        if key in self.model and key != by:
+            self.owned.replace(key, by)
+            self.model[by] = self.model.pop(key)
 
     @rule(start=st.integers(1000, 1200), count=st.integers(1, 200))
     def remove_a_mass(self, start, count):

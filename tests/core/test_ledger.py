@@ -141,6 +141,15 @@ def test_the_outcomes_of_jobs_that_are_gone_stay_for_a_while():
     assert scheduler.counts() == {Outcome.EXECUTED: 10}
 
 
+def test_jobs_that_never_ran_push_no_outcomes_out():
+    scheduler = Scheduler(clock=ManualClock(), timezone="UTC", history=History(removed_jobs=3))
+    scheduler.add_job(lambda: None, id="ran")
+    simulate(scheduler, timedelta(0))
+    for n in range(10):
+        scheduler.add_job(lambda: None, "interval", hours=1, id=f"j{n}").remove()
+    assert scheduler.counts("ran") == {Outcome.EXECUTED: 1}
+
+
 def test_a_job_added_again_keeps_its_history():
     scheduler = Scheduler(clock=ManualClock(), timezone="UTC", history=History(removed_jobs=1))
     scheduler.add_job(lambda: None, id="again")
