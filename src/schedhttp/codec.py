@@ -103,7 +103,7 @@ def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str |
     if not isinstance(job.trigger, ValueTrigger):  # its options may be called like a job's fields
         return to_json(definition_to_dict(job)), None
     shown: list[str] = []
-    call = _call_to_json(job, shown)
+    call = _fields_to_json(_call_to_dict(job, shown))
     whose = len(shown)
     trigger = trigger or _fields_to_json(_trigger_to_dict(job.trigger, shown))
     last = f',"shown_as_repr":{to_json(shown)}' if shown else ""
@@ -113,38 +113,17 @@ def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str |
 
 def _call_to_dict(job: Job, shown: list[str]) -> dict[str, Any]:
     """Return what is called, and by which name; *shown* gets what is there as its repr."""
-    return {
-        "id": job.id,
-        "name": job.name,
-        "func": _func_to_text(job, shown),
-        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
-        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
-    }
-
-
-def _call_to_json(job: Job, shown: list[str]) -> str:
-    """Return :func:`_call_to_dict` as JSON, without the braces."""
-    func = quoted(_func_to_text(job, shown))
-    args = [
-        _value_to_json(_carried(f"args[{i}]", value, shown)) for i, value in enumerate(job.args)
-    ]
-    kwargs = ""
-    if job.kwargs:
-        kwargs = _fields_to_json(
-            {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()}
-        )
-    return (
-        f'"id":{quoted(job.id)},"name":{quoted(job.name)},"func":{func}'
-        f',"args":[{",".join(args)}],"kwargs":{{{kwargs}}}'
-    )
-
-
-def _func_to_text(job: Job, shown: list[str]) -> str:
     func = job.func_ref
     if func is None:
         func = name_of(job.func) if job.func is not None else ""
         shown.append("func")
-    return func
+    return {
+        "id": job.id,
+        "name": job.name,
+        "func": func,
+        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
+        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
+    }
 
 
 def _fields_to_json(fields: Mapping[str, Any]) -> str:
@@ -159,6 +138,8 @@ def _value_to_json(value: object) -> str:
         return quoted(value)  # type: ignore[arg-type]  # as was asked
     if kind is int:
         return repr(value)
+    if not value and (kind is list or kind is dict):  # most jobs have no arguments
+        return "[]" if kind is list else "{}"
     return to_json(value)
 
 
