@@ -105,8 +105,7 @@ class Drafts:
             job_id, func, made, args, kwargs, name, self._defaults, self._coroutine_defaults
         )
         if options:
-            given = {k: value for k, value in options.items() if value is not UNSET}
-            job = job._replace(options=build_options(job.options, given))
+            job = job._replace(options=build_options(job.options, options))
             self.check_executor(job.options.executor)
         return self._place(job, next_run_time, now_us)
 

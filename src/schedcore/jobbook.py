@@ -21,7 +21,7 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.handle import JobHandle
-from schedcore.job import OPTION_NAMES, UNSET, Unset
+from schedcore.job import UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome
@@ -122,27 +122,9 @@ class JobBook:
             InvalidOptionError: if an option makes no sense; InvalidTriggerError if it is one of
                 the trigger's, FuncRefError if it is the function.
         """
-        options: Mapping[str, Any] = _NO_OPTIONS
-        # Most jobs give none of them, and share the scheduler's defaults as they are.
-        if not (
-            misfire_grace_time
-            is coalesce
-            is max_instances
-            is executor
-            is overlap
-            is timeout
-            is retry
-            is UNSET
-        ):
-            options = {
-                "misfire_grace_time": misfire_grace_time,
-                "coalesce": coalesce,
-                "max_instances": max_instances,
-                "executor": executor,
-                "overlap": overlap,
-                "timeout": timeout,
-                "retry": retry,
-            }
+        options = _given(
+            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry
+        )
         entry = self._drafts.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
@@ -183,19 +165,34 @@ class JobBook:
         self,
         func: Callable[..., Any] | str,
         trigger: str | Trigger | Mapping[str, Any] | None = None,
-        **options: Any,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        misfire_grace_time: float | Unset | None = UNSET,
+        coalesce: bool | Unset = UNSET,
+        max_instances: int | Unset = UNSET,
+        next_run_time: datetime | str | Unset | None = UNSET,
+        executor: str | Unset = UNSET,
+        *,
+        overlap: str | Unset = UNSET,
+        timeout: float | Unset | None = UNSET,
+        retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
+        **trigger_args: Any,
     ) -> Entry:
         """Return what :meth:`add_job` would store, checked whole; nothing is stored.
 
-        Args:
-            func: As in :meth:`add_job`.
-            trigger: As in :meth:`add_job`.
-            options: As in :meth:`add_job`, but for ``replace_existing``.
+        The arguments are those of :meth:`add_job`, but for ``replace_existing``.
 
         Raises:
             InvalidOptionError: as :meth:`add_job` does.
         """
-        return self._drafted({"func": func, "trigger": trigger, **options})
+        options = _given(
+            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry
+        )
+        return self._drafts.new(
+            func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
+        )
 
     def scheduled_job(
         self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
@@ -361,24 +358,9 @@ class JobBook:
 
     def _drafted(self, given: Mapping[str, Any]) -> Entry:
         """Return the entry that arguments of :meth:`add_job` by name describe."""
-        rest = dict(given)
-        take = rest.pop
-        if "func" not in rest:
-            raise InvalidOptionError("jobs", rest, 'a "func" in each job')
-        own = _NO_OPTIONS
-        if not OPTION_NAMES.isdisjoint(rest):
-            own = {name: take(name) for name in OPTION_NAMES.intersection(rest)}
-        return self._drafts.new(
-            take("func"),
-            take("trigger", None),
-            rest,  # what the others leave are the trigger's
-            take("id", None),
-            take("next_run_time", UNSET),
-            own,
-            take("args", None),
-            take("kwargs", None),
-            take("name", None),
-        )
+        if "func" not in given:
+            raise InvalidOptionError("jobs", given, 'a "func" in each job')
+        return self.draft_job(**given)
 
     def _added(self, entry: Entry, replaced: Entry | None) -> None:
         """Note and tell that a job was stored, and maybe in the place of another."""
@@ -432,3 +414,37 @@ class JobBook:
 
 def _paused(entry: Entry) -> Entry:
     return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
+
+
+def _given(
+    misfire_grace_time: object,
+    coalesce: object,
+    max_instances: object,
+    executor: object,
+    overlap: object,
+    timeout: object,
+    retry: object,
+) -> Mapping[str, Any]:
+    """Return those of a job's options that were given, by name."""
+    # Most jobs give none of them, and share the scheduler's defaults as they are.
+    if (
+        misfire_grace_time
+        is coalesce
+        is max_instances
+        is executor
+        is overlap
+        is timeout
+        is retry
+        is UNSET
+    ):
+        return _NO_OPTIONS
+    options = {
+        "misfire_grace_time": misfire_grace_time,
+        "coalesce": coalesce,
+        "max_instances": max_instances,
+        "executor": executor,
+        "overlap": overlap,
+        "timeout": timeout,
+        "retry": retry,
+    }
+    return {name: value for name, value in options.items() if value is not UNSET}
