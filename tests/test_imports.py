@@ -64,6 +64,27 @@ scheduler.shutdown()"""
     assert loaded_by(program) & SELDOM_NEEDED == set()
 
 
+def test_what_is_imported_while_time_stands_still_is_right_afterwards():
+    program = """
+import schedcore
+from freezegun import freeze_time
+scheduler = schedcore.Scheduler(timezone="Europe/Berlin")
+with freeze_time("2026-01-01 12:00:00"):
+    jobs = [
+        scheduler.add_job(print, "cron", hour=5),
+        scheduler.add_job(print, "interval", hours=1, start_date="2026-02-01"),
+        scheduler.add_job(print, "calendarinterval", months=1),
+        scheduler.add_job(print, run_date="2026-02-01 03:00"),
+    ]
+times = [job.next_run_time for job in jobs]
+assert [str(time)[:16] for time in times] == [
+    "2026-01-02 05:00", "2026-02-01 00:00", "2026-02-01 00:00", "2026-02-01 03:00"], times
+kept = [vars(module) for name, module in sys.modules.items() if name.startswith("schedcore")]
+fakes = [name for names in kept for name, value in names.items() if "Fake" in repr(type(value))]
+assert fakes == [], fakes"""
+    loaded_by(program)
+
+
 @PACKAGES
 def test_every_name_can_be_imported(package):
     program = f"""

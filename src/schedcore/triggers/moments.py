@@ -19,7 +19,8 @@ _ISO = re.compile(
     re.ASCII,
 )
 _EXPECTED = "a date such as 2026-03-29 or 2026-03-29T02:30:00+01:00, a datetime, or a date object"
-_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 — what a wall clock shows has no zone
+# Not datetime(1970, 1, 1): this may be imported while freezegun puts another class in its place.
+_NAIVE_EPOCH = from_us(0).replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
