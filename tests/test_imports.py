@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -15,7 +16,7 @@ COSTLY = {
     "json", "logging", "mmap", "pathlib", "random", "secrets", "shutil", "signal", "socket",
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
     "schedcore.election", "schedcore.estate", "schedcore.foreground", "schedcore.marks",
-    "schedcore.retry", "schedcore.simulation", "schedcore.standing", "schedcore.triggers.cron",
+    "schedcore.simulation", "schedcore.standing", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.plaindata", "schedcore.triggers.zones",
 }  # fmt: skip
 """1 to 20 ms each, where all of ``import schedcore`` takes 25."""
@@ -23,7 +24,7 @@ COSTLY = {
 SELDOM_NEEDED = {
     "asyncio", "croniter", "hashlib", "json", "socket",
     "schedcore.election", "schedcore.estate", "schedcore.foreground", "schedcore.marks",
-    "schedcore.retry", "schedcore.simulation", "schedcore.standing",
+    "schedcore.simulation", "schedcore.standing",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.fields",
     "schedcore.triggers.yeardays",
@@ -62,6 +63,11 @@ scheduler.add_job(job, "interval", seconds=3)
 scheduler.start()
 scheduler.shutdown()"""
     assert loaded_by(program) & SELDOM_NEEDED == set()
+
+
+def test_hints_of_what_users_call_can_be_resolved():
+    for function in (schedcore.Scheduler.add_job, schedcore.Scheduler.modify_job, schedcore.Job):
+        assert typing.get_type_hints(function)
 
 
 def test_what_is_imported_while_time_stands_still_is_right_afterwards():

@@ -42,6 +42,7 @@ from schedcore.handle import JobHandle
 from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore
@@ -49,7 +50,6 @@ from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
     from schedcore.election import Election, Holder
-    from schedcore.retry import Retry
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
     from schedcore.triggers.combining import AndTrigger, OrTrigger
@@ -127,7 +127,6 @@ if not TYPE_CHECKING:
         {
             **dict.fromkeys(("Election", "Holder"), "schedcore.election"),
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),
-            "Retry": "schedcore.retry",
             **{name: "schedcore.triggers" for name in __all__ if name.endswith("Trigger")},
         },
     )

@@ -79,8 +79,6 @@ class History:
 
     def job_removed(self, job_id: str) -> None:
         """Note that a job is gone: its outcomes stay until enough others are gone too."""
-        if job_id not in self._jobs:
-            return  # it had none
         self.removed.pop(job_id, None)
         self.removed[job_id] = None
         if len(self.removed) > self._removed_jobs:

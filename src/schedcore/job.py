@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schedcore import funcref
 from schedcore.clock import SECOND
 from schedcore.errors import FuncRefError, InvalidOptionError, did_you_mean
+from schedcore.retry import Retry, retry_of
 from schedcore.triggers.base import Trigger
-
-if TYPE_CHECKING:
-    from schedcore.retry import Retry
 
 DEFAULT_EXECUTOR: Final = "default"
 COROUTINE_EXECUTOR: Final = "coroutines"
@@ -326,12 +324,6 @@ def _check_max_instances(value: object) -> int:
     return value
 
 
-def _check_retry(value: object) -> Retry | None:
-    from schedcore.retry import retry_of  # 0.3 ms, and most jobs are tried once
-
-    return retry_of(value)
-
-
 _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "executor": _check_executor,
     "misfire_grace_time": _check_grace,
@@ -339,7 +331,7 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "max_instances": _check_max_instances,
     "overlap": _check_overlap,
     "timeout": _check_timeout,
-    "retry": _check_retry,
+    "retry": retry_of,
 }
 
 OPTION_NAMES: Final = frozenset(_CHECKS)

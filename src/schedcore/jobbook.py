@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from schedcore import triggers
 from schedcore.clock import Clock
@@ -24,13 +24,11 @@ from schedcore.handle import JobHandle
 from schedcore.job import UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
+from schedcore.retry import Retry
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry, Store, make_entry
 from schedcore.tracker import Tracker
 from schedcore.triggers.base import Trigger
-
-if TYPE_CHECKING:
-    from schedcore.retry import Retry
 
 log = GuardedLogger(__name__)
 
@@ -163,6 +161,7 @@ class JobBook:
 
     def draft_job(
         self,
+        /,
         func: Callable[..., Any] | str,
         trigger: str | Trigger | Mapping[str, Any] | None = None,
         args: Iterable[Any] | None = None,
@@ -360,6 +359,9 @@ class JobBook:
         """Return the entry that arguments of :meth:`add_job` by name describe."""
         if "func" not in given:
             raise InvalidOptionError("jobs", given, 'a "func" in each job')
+        for option in given:
+            if not isinstance(option, str):
+                raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
         return self.draft_job(**given)
 
     def _added(self, entry: Entry, replaced: Entry | None) -> None:

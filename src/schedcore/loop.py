@@ -164,8 +164,9 @@ class Loop:
     def _turn(self, waker: Waker) -> None:
         """Look once, do what is due, and sleep."""
         self._until = _NEVER
-        self._asleep = False
+        # In this order: awake since its last beat, it would count as held up.
         self._beat_us = passing_us()
+        self._asleep = False
         now_us = self._watch_clock()
         until_us = self._one_step(now_us)
         if waker is not self._waker or self._stopping:

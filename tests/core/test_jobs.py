@@ -586,6 +586,14 @@ def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_sc
     assert there() is None
 
 
+@pytest.mark.parametrize("strange", ["self", 3, "replace_existing"])
+def test_a_strange_option_of_one_of_many_jobs_is_refused_by_name(scheduler, strange):
+    good = {"func": print, "trigger": "interval", "hours": 1}
+    with pytest.raises(InvalidOptionError, match=str(strange)):
+        scheduler.add_jobs([good, {**good, strange: 1}])
+    assert scheduler.get_jobs() == []
+
+
 def test_two_of_many_jobs_with_one_id_are_refused_also_where_they_replace(scheduler):
     scheduler.add_job(nothing, "interval", hours=1, id="a")
     job = {"func": nothing, "trigger": "interval", "hours": 2, "id": "a"}

@@ -141,13 +141,14 @@ def test_the_outcomes_of_jobs_that_are_gone_stay_for_a_while():
     assert scheduler.counts() == {Outcome.EXECUTED: 10}
 
 
-def test_jobs_that_never_ran_push_no_outcomes_out():
-    scheduler = Scheduler(clock=ManualClock(), timezone="UTC", history=History(removed_jobs=3))
-    scheduler.add_job(lambda: None, id="ran")
-    simulate(scheduler, timedelta(0))
-    for n in range(10):
-        scheduler.add_job(lambda: None, "interval", hours=1, id=f"j{n}").remove()
-    assert scheduler.counts("ran") == {Outcome.EXECUTED: 1}
+def test_a_run_before_an_interval_that_has_ended_already_stands_for_no_others():
+    clock = ManualClock()
+    scheduler = Scheduler(clock=clock, timezone="UTC")
+    now = clock.now()
+    end, first = now + timedelta(hours=1), now - timedelta(hours=30)
+    scheduler.add_job(print, "interval", hours=3, end_date=end, next_run_time=first, id="once")
+    simulate(scheduler, timedelta(hours=5))
+    assert scheduler.counts("once") == {Outcome.EXECUTED: 1}
 
 
 def test_a_job_added_again_keeps_its_history():

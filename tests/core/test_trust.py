@@ -21,6 +21,7 @@ from schedcore import (
     Trigger,
     simulate,
 )
+from schedcore import loop as loop_module
 from schedcore.executors.inline import InlineExecutor
 from schedcore.loop import Loop
 
@@ -406,6 +407,32 @@ def test_a_loop_whose_thread_is_gone_is_replaced(make_loop, monkeypatch, deaf):
         pass
     loop.wake()
     assert stepped.acquire(timeout=SOON)  # another thread steps
+
+
+def test_a_loop_that_wakes_is_not_held_up_since_it_fell_asleep(make_loop, monkeypatch):
+    asleep, said, looking = threading.Semaphore(0), [], []
+    real = loop_module.passing_us
+
+    class Clock(SystemClock):
+        def wait(self, waker, until_us, cap_us):
+            asleep.release()
+            waker.sleep()
+
+    def look():
+        if threading.current_thread() is loop._thread and not looking:
+            looking.append(True)
+            said.append(loop.stalled_for)
+            looking.clear()
+        return real()
+
+    loop = make_loop(lambda now_us: None, clock=Clock())
+    assert asleep.acquire(timeout=SOON)
+    loop._beat_us -= 3600 * 1_000_000  # as if it had slept for an hour
+    monkeypatch.setattr(loop_module, "passing_us", look)
+    loop.wake()
+    assert asleep.acquire(timeout=SOON)
+    assert said
+    assert set(said) == {0.0}
 
 
 @pytest.mark.parametrize("paused", [False, True])

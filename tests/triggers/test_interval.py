@@ -43,12 +43,14 @@ def test_left_out_the_anchor_is_one_span_after_adding():
     assert trigger.bound_to(now).first_us(now) == trigger.first_us(now) == to_us(at("12:10"))
 
 
-def test_an_anchor_is_never_after_the_end():
+def test_one_that_is_bound_too_late_to_fire_can_be_told_all_the_same():
     trigger = IntervalTrigger(minutes=10, end_date=at("12:05"), timezone=UTC)
     now = to_us(at("12:00"))
     bound = trigger.bound_to(now)
     assert bound.first_us(now) is None
-    assert trigger_from_dict(bound.to_dict(), UTC) == bound
+    assert bound.next_us(0) is None or bound.next_us(0) > to_us(at("12:05"))
+    assert bound.count_us(0, now, 100) == 0
+    assert trigger_from_dict(bound.to_dict(), UTC) == trigger
 
 
 def test_an_anchor_now_fires_now():

@@ -174,15 +174,11 @@ class IntervalTrigger(ZonedTrigger):
         return anchor if now_us <= anchor <= self._beat.end_us else self.next_us(now_us - 1)
 
     def bound_to(self, now_us: int) -> IntervalTrigger:
-        """Return this trigger with its anchor set: one span after *now_us* if it has none.
-
-        It stays without one if that is after its end, as it will not fire any more.
-        """
-        beat = self._beat
-        anchor_us = now_us + beat.every_us
-        if self._anchor_us is not None or anchor_us > beat.end_us:
+        """Return this trigger with its anchor set: one span after *now_us* if it has none."""
+        if self._anchor_us is not None:
             return self
-        return _anchored(beat, anchor_us)
+        beat = self._beat
+        return _anchored(beat, now_us + beat.every_us)
 
     def set_back_to(self, now_us: int) -> IntervalTrigger:
         """Return this trigger with its beat reaching back to *now_us*, before its anchor."""
@@ -203,7 +199,9 @@ class IntervalTrigger(ZonedTrigger):
     def options(self) -> dict[str, object]:
         """Return the plain-data form, with the tzinfo itself where a zone has no name."""
         options: dict[str, object] = {"trigger": self.kind, **dict(self._beat.given)}
-        if self._anchor_us is not None:
+        # One that was bound too late to fire at all is told without its anchor: a start after the
+        # end would not be read back.
+        if self._anchor_us is not None and self._anchor_us <= self._beat.end_us:
             options["start_date"] = moment_text(self._anchor_us, self._zone)
         if self._beat.end_us != HORIZON_US:
             options["end_date"] = moment_text(self._beat.end_us, self._zone)
