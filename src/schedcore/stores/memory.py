@@ -148,23 +148,18 @@ class MemoryStore:
             if known.get(job_id) is not old:
                 return False
             # The dict comes first: the queue may look at any moment for what stands.
-            due_us = None
             if new is None:
                 known.pop(job_id, None)
+                self._unfile(old)
             else:
                 known[job_id] = new
                 due_us = new[2]
-            if (
-                new is not None
-                and due_us is not None
-                and due_us == old[2]
-                and id(old) not in self._claimed
-            ):
-                self._queue.replace(old, new, due_us)  # renamed, say: it keeps its place
-            else:
-                self._unfile(old)
-                if new is not None and due_us is not None:
-                    self._queue.put(new, due_us)
+                if due_us is not None and due_us == old[2] and id(old) not in self._claimed:
+                    self._queue.replace(old, new, due_us)  # renamed, say: it keeps its place
+                else:
+                    self._unfile(old)
+                    if due_us is not None:
+                        self._queue.put(new, due_us)
             self._version += 1
             self._changed.append(job_id)
         return True
