@@ -125,10 +125,23 @@ class CalendarIntervalTrigger(ZonedTrigger):
         """Return this trigger with its first date set: to the date at *now_us* if it has none."""
         if self._anchor_day is not None:
             return self
+        return self._anchored(day_number(from_us(now_us, self.timezone)))
+
+    def first_at(self, first_us: int, now_us: int) -> CalendarIntervalTrigger:
+        """Return this trigger counting on from the date at *first_us* if it has no first date."""
+        made = self.bound_to(first_us)
+        if made is self or made._anchor_day is None:
+            return self
+        # The run at first_us is that day's, also where the time of day is yet to come.
+        today = day_number(from_us(now_us, self.timezone))
+        following = made._day_from(max(made._anchor_day + 1, today))
+        return made if following is None else made._anchored(following)
+
+    def _anchored(self, day: int) -> CalendarIntervalTrigger:
         made = CalendarIntervalTrigger.__new__(CalendarIntervalTrigger)
         set_slot(made, "_spacing", self._spacing)
         set_slot(made, "_time", self._time)
-        set_slot(made, "_anchor_day", day_number(from_us(now_us, self.timezone)))
+        set_slot(made, "_anchor_day", day)
         set_slot(made, "_end_day", self._end_day)
         set_slot(made, "_zone", self._zone)
         set_slot(made, "_jitter", self._jitter)
