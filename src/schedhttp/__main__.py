@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from schedcore import InvalidOptionError
+from schedcore import InvalidOptionError, __version__
 from schedhttp import settings
 from schedhttp.settings import Settings
 
 _NO_GUNICORN = (
-    "gunicorn is not installed: pip install 'schedcore[server]' installs it;"
+    "gunicorn is not installed: pip install gunicorn installs it;"
     " any other WSGI server can serve schedhttp.wsgi:app, in one process"
 )
 
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a scheduler and serve its REST API under gunicorn.",
         epilog="Every setting can also be given as an environment variable, SCHEDULER_....",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
     parser.add_argument("--host", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", type=int, help="on which port (5000)")

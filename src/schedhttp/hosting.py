@@ -121,8 +121,8 @@ def make_election(settings: Settings, instance: str, *app: str) -> Election | No
     """
     if find_spec("filelock") is None:
         log.warning(
-            "the package filelock is not installed (pip install 'schedcore[election]'): each"
-            " process of this server runs every job, so start one process only"
+            "the package filelock is not installed (pip install filelock): each process"
+            " of this server runs every job, so start one process only"
         )
         return None
     name = settings.election_name or ":".join(filter(None, ("schedhttp", os.getcwd(), *app)))
