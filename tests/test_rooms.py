@@ -20,6 +20,7 @@ CORE = {
     "triggers": 2,
     "retry": 2,
     "election": 2,
+    "typed_options": 3,
     "job": 3,
     "run": 3,
     "events": 4,

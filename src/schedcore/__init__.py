@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from schedcore.triggers.cron import CronTrigger
     from schedcore.triggers.date import DateTrigger
     from schedcore.triggers.interval import IntervalTrigger
+    from schedcore.typed_options import JobDefaults, JobSpec
 
 __all__ = [
     "EVENT_ALL",
@@ -90,10 +91,12 @@ __all__ = [
     "InvalidOptionError",
     "InvalidTriggerError",
     "Job",
+    "JobDefaults",
     "JobEvent",
     "JobExecutionEvent",
     "JobHandle",
     "JobLookupError",
+    "JobSpec",
     "JobSubmissionEvent",
     "ManualClock",
     "MaxInstancesError",
@@ -127,6 +130,7 @@ if not TYPE_CHECKING:
         {
             **dict.fromkeys(("Election", "Holder"), "schedcore.election"),
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),
+            **dict.fromkeys(("JobDefaults", "JobSpec"), "schedcore.typed_options"),
             **{name: "schedcore.triggers" for name in __all__ if name.endswith("Trigger")},
         },
     )

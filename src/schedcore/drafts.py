@@ -30,7 +30,7 @@ from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 
 class Drafts:
@@ -56,7 +56,7 @@ class Drafts:
         executors: Mapping[str, Executor],
         defaults: Options,
         clock: Clock,
-        random: Random,
+        random: RandomSource,
     ) -> None:
         self._timezone = timezone
         self._zone = triggers.zone_of(timezone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, tzinfo
+from datetime import date, tzinfo
 from typing import Any, TypeVar
 
 from schedcore import triggers
@@ -80,7 +80,7 @@ class JobBook:
         misfire_grace_time: float | Unset | None = UNSET,
         coalesce: bool | Unset = UNSET,
         max_instances: int | Unset = UNSET,
-        next_run_time: datetime | str | Unset | None = UNSET,
+        next_run_time: date | str | Unset | None = UNSET,
         executor: str | Unset = UNSET,
         replace_existing: bool = False,
         *,
@@ -171,7 +171,7 @@ class JobBook:
         misfire_grace_time: float | Unset | None = UNSET,
         coalesce: bool | Unset = UNSET,
         max_instances: int | Unset = UNSET,
-        next_run_time: datetime | str | Unset | None = UNSET,
+        next_run_time: date | str | Unset | None = UNSET,
         executor: str | Unset = UNSET,
         *,
         overlap: str | Unset = UNSET,
@@ -265,9 +265,10 @@ class JobBook:
         Args:
             job_id: Which job; its id cannot be changed.
             changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
-                ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``, ``trigger``
-                (a trigger or its plain-data form) and ``next_run_time``.  A new trigger counts
-                from now, unless the job is paused: it stays paused.
+                ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``,
+                ``overlap``, ``timeout``, ``retry``, ``trigger`` (a trigger or its plain-data form)
+                and ``next_run_time``.  A new trigger counts from now, unless the job is paused: it
+                stays paused.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -296,7 +297,10 @@ class JobBook:
         return JobHandle(self, self._change(job_id, change))
 
     def reschedule_job(
-        self, job_id: str, trigger: str | Trigger | None = None, **trigger_args: Any
+        self,
+        job_id: str,
+        trigger: str | Trigger | Mapping[str, Any] | None = None,
+        **trigger_args: Any,
     ) -> JobHandle:
         """Give a job another trigger, counted from now; a paused job stays paused.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.typed_options import JobDefaults
 from schedhttp import reading
 
 if sys.version_info >= (3, 11):
@@ -52,7 +53,10 @@ def _setting(default: Any, read: Callable[[str, object], Any], doc: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, checked.  Made by :meth:`of`, :meth:`from_file` and :meth:`changed`."""
+    """Every setting, checked.
+
+    Made by :meth:`of`, :meth:`with_file`, :meth:`with_environment` and :meth:`changed`.
+    """
 
     # As documented for Flask-APScheduler
     api_enabled: bool = _setting(
@@ -68,7 +72,7 @@ class Settings:
     jobs: tuple[Mapping[str, Any], ...] = _setting(
         (), reading.tables, "Jobs to add at the start, as the API takes them."
     )
-    job_defaults: Mapping[str, Any] = _setting(
+    job_defaults: JobDefaults = _setting(  # noqa: RUF009 — it is a field
         {}, reading.table, "Options of jobs that do not give them."
     )
     executors: Mapping[str, Any] = _setting(
