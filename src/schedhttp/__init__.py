@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from schedcore import __version__
+
 if TYPE_CHECKING:
     from schedcore import Scheduler
     from schedhttp.app import App
 
-__all__ = ["create_app"]
+__all__ = ["__version__", "create_app"]
 
 
 def create_app(scheduler: Scheduler, **settings: Any) -> App:

@@ -109,6 +109,11 @@ class Guard:
             )
         self._authenticate = check
 
+    @property
+    def has_credentials(self) -> bool:
+        """Whether there are any that a client can show; if not, where it is decides."""
+        return bool(self._users or self._tokens or self._authenticate or self._settings.auth)
+
     def admit(self, request: Incoming) -> Role:
         """Return what the sender of *request* may do.
 
@@ -119,7 +124,7 @@ class Guard:
             TooManyFailures: if too many credentials did not hold lately.
         """
         check_origin(request, self._settings)
-        if not (self._users or self._tokens or self._authenticate or self._settings.auth):
+        if not self.has_credentials:
             check_loopback(request, self._settings)
             return Role.ALL
         given = _credentials(request)
