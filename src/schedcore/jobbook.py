@@ -8,6 +8,7 @@ from datetime import date, tzinfo
 from typing import Any, TypeVar
 
 from schedcore import triggers
+from schedcore.changing import put_changed
 from schedcore.clock import Clock
 from schedcore.drafts import Drafts
 from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
@@ -283,10 +284,12 @@ class JobBook:
         Args:
             job_id: Which job.
             changes: Given the job as it is, returns changes as :meth:`modify_job` takes them; none
-                leaves it alone.  Called again if somebody else changes the job meanwhile.
+                leaves it alone.  Called again if somebody else changes the job meanwhile; that it
+                runs and moves on is no change.
 
         Raises:
             JobLookupError: if there is no job with this id.
+            JobChangedError: if somebody else changed the job each time.
             InvalidOptionError: if a change makes no sense.
         """
 
@@ -378,12 +381,7 @@ class JobBook:
             self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
-        """Put a changed entry in place of the one read, and begin anew if it changed meanwhile."""
-        while True:
-            old = self._store.get(job_id)
-            new = change(old)
-            if new is old or self._store.swap(((old, new),))[0]:
-                break
+        old, new = put_changed(self._store, job_id, change)
         self._account(old, new)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))

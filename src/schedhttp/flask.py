@@ -77,7 +77,7 @@ class FlaskScheduler:
         if gunicorns.is_here():
             self._host = hosting.Host(api, lambda environ: _answer(app, api, environ), True)
         if self._authenticate is not None:
-            self._api.guard.authenticate = self._authenticate
+            self._api.guard.authenticate(self._authenticate)
         if settings.api_enabled:
             self._mount(app, self._api)
 
@@ -142,7 +142,7 @@ class FlaskScheduler:
         """
         self._authenticate = func
         if self._api is not None:
-            self._api.guard.authenticate = func
+            self._api.guard.authenticate(func)
         return func
 
     # Lifecycle
