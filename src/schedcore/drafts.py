@@ -31,7 +31,7 @@ from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 First = int | Unset | None
 """When a job is to run first, in microseconds; UNSET: as its trigger says; None: it is paused."""
@@ -60,7 +60,7 @@ class Drafts:
         executors: Mapping[str, Executor],
         defaults: Options,
         clock: Clock,
-        random: Random,
+        random: RandomSource,
     ) -> None:
         self._timezone = timezone
         self._zone = triggers.zone_of(timezone)

@@ -25,25 +25,48 @@ def resolve(reference: str) -> Callable[..., Any]:
     from importlib import import_module
 
     module_name, name = split(reference)
+    # BaseException: a module that is a program may end in sys.exit(), which is to end nothing here.
     try:
         found: Any = import_module(module_name)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise FuncRefError(
             "func",
             reference,
-            f"an importable module, but importing {module_name!r} failed: {text_of(error)}",
+            f"an importable module, but importing {module_name!r} failed: {_told(error)}",
         ) from error
     for part in name.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            hint = did_you_mean(part, [n for n in dir(found) if not n.startswith("_")])
+            hint = did_you_mean(part, _names_in(found))
             raise FuncRefError(
                 "func", reference, f"a name that {module_name!r} has; {part!r} is not there{hint}"
             ) from None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module's __getattr__, a property, a descriptor
+            raise FuncRefError(
+                "func", reference, f"a name to be had, but {part!r} raised {_told(error)}"
+            ) from error
     if not callable(found):
         raise FuncRefError("func", reference, f"a callable, not {type(found).__name__}")
     return found  # type: ignore[no-any-return]
+
+
+def _told(error: BaseException) -> str:
+    """Return the error's text, and its type where that says more."""
+    text = text_of(error)
+    return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}"
+
+
+def _names_in(found: object) -> list[str]:
+    """Return the public names in *found*, if it can tell them."""
+    try:
+        return [name for name in dir(found) if not name.startswith("_")]
+    except Exception:  # noqa: BLE001 — a module's own __dir__; the names are but a hint
+        return []
 
 
 def split(reference: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 from flask import request as current_request
@@ -23,6 +23,13 @@ from schedhttp.appcontext import in_app_context
 from schedhttp.guard import HTTPBasicAuth
 from schedhttp.incoming import Incoming
 from schedhttp.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from typing import Literal, overload
+
+    from typing_extensions import Unpack
+
+    from schedcore import typed_options as t
 
 __all__ = ["APScheduler", "FlaskScheduler", "HTTPBasicAuth"]
 
@@ -70,7 +77,7 @@ class FlaskScheduler:
         if gunicorns.is_here():
             self._host = hosting.Host(api, lambda environ: _answer(app, api, environ), True)
         if self._authenticate is not None:
-            self._api.guard.authenticate = self._authenticate
+            self._api.guard.authenticate(self._authenticate)
         if settings.api_enabled:
             self._mount(app, self._api)
 
@@ -135,7 +142,7 @@ class FlaskScheduler:
         """
         self._authenticate = func
         if self._api is not None:
-            self._api.guard.authenticate = func
+            self._api.guard.authenticate(func)
         return func
 
     # Lifecycle
@@ -190,6 +197,31 @@ class FlaskScheduler:
 
     # Jobs
 
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def task(self, trigger: Literal["date"] | None = None, *, id: str | None = ...,
+            replace_existing: bool = ..., **options: Unpack[t.DateCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: Literal["interval"], *, id: str | None = ...,
+            replace_existing: bool = ...,
+            **options: Unpack[t.IntervalCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: Literal["cron"], *, id: str | None = ...,
+            replace_existing: bool = ..., **options: Unpack[t.CronCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: Literal["calendarinterval"], *, id: str | None = ...,
+            replace_existing: bool = ...,
+            **options: Unpack[t.CalendarIntervalCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: t.Combination, *, id: str | None = ...,
+            replace_existing: bool = ...,
+            **options: Unpack[t.CombinationCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: t.MadeTrigger, *, id: str | None = ...,
+            replace_existing: bool = ..., **options: Unpack[t.CallJob]) -> Callable[[F], F]: ...
+        # fmt: on
+
     def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
         """Decorate a function to add it as a job; also before :meth:`init_app`.
 
@@ -206,6 +238,34 @@ class FlaskScheduler:
         """Allow *func* to be named by a request; also before :meth:`init_app`."""
         self._when_made(lambda scheduler: scheduler.register(func))
         return func
+
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["date"] | None = None,
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.DateCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["interval"],
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.IntervalCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["cron"],
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CronCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["calendarinterval"],
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CalendarIntervalCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: t.Combination,
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CombinationCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: t.MadeTrigger,
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CallJob]) -> JobHandle: ...
+        # fmt: on
 
     def add_job(self, id: str, func: Callable[..., Any] | str, **kwargs: Any) -> JobHandle:
         """Add a job; the options are those of :meth:`Scheduler.add_job`."""
@@ -230,6 +290,32 @@ class FlaskScheduler:
         """Return all jobs: the earliest due first, paused ones last."""
         _here({"jobstore": jobstore})
         return self.scheduler.get_jobs()
+
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["date"] | None = None, func: t.Func = ...,
+            **changes: Unpack[t.DateCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["interval"] = ..., func: t.Func = ...,
+            **changes: Unpack[t.IntervalCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["cron"] = ..., func: t.Func = ...,
+            **changes: Unpack[t.CronCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["calendarinterval"] = ..., func: t.Func = ...,
+            **changes: Unpack[t.CalendarIntervalCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *, trigger: t.Combination = ...,
+            func: t.Func = ..., **changes: Unpack[t.CombinationCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *, trigger: t.MadeTrigger,
+            func: t.Func = ..., **changes: Unpack[t.CallJob]) -> JobHandle: ...
+        # fmt: on
 
     def modify_job(self, id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
         """Change a job: its options, and its trigger by name and options, as a PATCH does."""

@@ -35,10 +35,13 @@ ROOMS = {
     "app": 7,
     "holder": 8,
     "forward": 9,
+    "announcing": 9,
     "hosting": 10,
+    "checks": 11,
     "flask": 11,
     "wsgi": 11,
     "server": 11,
+    "gunicorn_conf": 12,
     "__main__": 12,
     "__init__": 12,
 }
