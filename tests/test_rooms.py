@@ -28,6 +28,7 @@ CORE = {
     "executors": 4,
     "alarms": 4,
     "history": 4,
+    "conditions": 5,
     "listing": 5,
     "marks": 5,
     "telling": 5,
