@@ -23,7 +23,10 @@ from schedhttp.settings import Settings
 _HASH = re.compile(r"(scrypt(:\d+){3}|pbkdf2:sha\d+:\d+)\$[^$]+\$[0-9a-f]+")
 _MIN_TOKEN = 16
 _LONGEST_USER = 64
-_REALM = 'Basic realm="Authentication Required"'
+_CHALLENGES = (
+    'Basic realm="Authentication Required"',
+    'Bearer realm="Authentication Required"',
+)
 
 
 class Role(enum.Enum):
@@ -96,7 +99,7 @@ class Guard:
         if role is None:
             raise Unauthorized(
                 "credentials are needed: a user and a password, or a token",
-                {"WWW-Authenticate": _REALM},
+                {"WWW-Authenticate": _CHALLENGES},
             )
         return role
 
