@@ -70,6 +70,11 @@ class App:
         status, headers, body = self.answer(incoming)
         return Response(body, status, headers)
 
+    def refuse(self, error: Exception) -> Response:
+        """Return the response that tells of *error*, for a framework that wants one."""
+        status, headers, body = rendered(problem(error, self.settings.api_precise_errors, None))
+        return Response(body, status, headers)
+
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to *request*."""
         if self.forward is None:

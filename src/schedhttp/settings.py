@@ -7,6 +7,7 @@ environment and in Flask's config.
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -46,6 +47,9 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = _setting(
         ("*",), reading.texts, "Names of the hosts that may run the scheduler; `*` is any."
+    )
+    host_name: str = _setting(
+        "", reading.text, "What this host is called there; by default, as the computer is."
     )
     jobs: tuple[Mapping[str, Any], ...] = _setting(
         (), reading.tables, "Jobs to add at the start, as the API takes them."
@@ -168,10 +172,16 @@ class Settings:
         }
         return self.changed(ours)
 
-    def may_run_on(self, host: str) -> bool:
-        """Tell whether the scheduler may run on the host of this name."""
+    @property
+    def current_host(self) -> str:
+        """The name of this host."""
+        return self.host_name or socket.gethostname()
+
+    @property
+    def may_run_here(self) -> bool:
+        """Whether the scheduler may run on this host."""
         allowed = {name.lower() for name in self.allowed_hosts}
-        return bool(allowed & {"*", host.lower()})
+        return bool(allowed & {"*", self.current_host.lower()})
 
 
 FIELDS = {each.name: each for each in fields(Settings)}
@@ -205,6 +215,10 @@ def _known(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     known = []
     for given, value in values.items():
         name = given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
+        if name == _OLD_API_ENABLED:
+            if not {"api_enabled", variable("api_enabled")} & values.keys():
+                known.append(("api_enabled", value))
+            continue
         if name not in FIELDS:
             hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
             if given.startswith(PREFIX):
@@ -222,9 +236,13 @@ class _Hidden:
 
 
 _HIDDEN = _Hidden()
+_OLD_API_ENABLED = "views_enabled"
+"""What Flask-APScheduler called ``api_enabled`` first, and still reads."""
 _OTHERS = {
-    "jobstores": " (jobs are kept in memory; other stores are given to Scheduler(store=...))",
-    "viewing_enabled": " (there are no HTML views)",
+    "jobstores": (
+        " (there is no durable store yet: jobs are kept in memory, so declare them in code or"
+        " settings, or add them again at each start)"
+    ),
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
 }
