@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from flask import Flask
@@ -15,7 +14,7 @@ from schedhttp.app import App
 from schedhttp.flaskconfig import Watched
 from schedhttp.refusals import Forbidden
 
-log = logging.getLogger(__name__)
+_MODULE = "schedhttp.flask"
 
 
 def check_names(app: Flask, endpoint_prefix: str, api_prefix: str) -> None:
@@ -73,13 +72,14 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
     settings = api.settings
     prefix = settings.api_prefix
 
-    # Extensions that exempt a view from their checks know it by its module and its name.
     def api_view(**_values: Any) -> Response:
         changed = watched.changed_guarding()
         if changed:
             return api.refuse(Forbidden(_TOO_LATE.format(", ".join(changed))))
         return api.respond(current_request)
 
+    # Documented: what exempts a view from its checks knows it by its module and its name.
+    api_view.__module__ = _MODULE
     app.url_map.converters.update(routes.CONVERTERS)
     for route in routes.ROUTES:
         app.add_url_rule(
@@ -113,4 +113,4 @@ _TOO_LATE = (
 
 def _is_ours(app: Flask, endpoint: str) -> bool:
     view = app.view_functions.get(endpoint)
-    return getattr(view, "__module__", "") == __name__
+    return (getattr(view, "__module__", ""), getattr(view, "__name__", "")) == (_MODULE, "api_view")
