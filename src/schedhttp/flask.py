@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar, overload
@@ -15,20 +15,16 @@ from flask import request as current_request
 
 from schedcore import (
     Election,
-    JobHandle,
     JobLookupError,
-    Run,
     Scheduler,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
     State,
 )
-from schedcore.events import EVENT_ALL, Listener
-from schedcore.stores.base import Entry
-from schedcore.triggers import plaindata
-from schedhttp import codec, flaskcli, flaskconfig, flaskmount, gunicorns, hosting, reloader
+from schedhttp import flaskcli, flaskconfig, flaskmount, gunicorns, hosting, reloader
 from schedhttp.app import App, Rendered
 from schedhttp.appcontext import in_app_context
+from schedhttp.flaskjobs import FlaskJobs, without_jobstore
 from schedhttp.guard import HTTPBasicAuth
 from schedhttp.incoming import Incoming
 from schedhttp.settings import Settings, variable
@@ -68,7 +64,7 @@ class _Option(Generic[T]):
         extension._set(self._name, value)
 
 
-class FlaskScheduler:
+class FlaskScheduler(FlaskJobs):
     """A scheduler that is configured by a Flask app, and served by it.
 
     Args:
@@ -95,16 +91,13 @@ class FlaskScheduler:
     allowed_hosts = _Option[list[str]]()
 
     def __init__(self, scheduler: Scheduler | None = None, app: Flask | None = None) -> None:
+        super().__init__(scheduler)
         self._given = scheduler
-        self._scheduler = scheduler
         self._base = self._settings = Settings()
         self._api: App | None = None
         self._host: hosting.Host | None = None
         self._watched: flaskconfig.Watched | None = None
         self._authenticate: Callable[[Any], object] | None = None
-        # What each scheduler is to have that init_app() makes: a module is imported only once.
-        self._listeners: list[tuple[Listener, int]] = []
-        self._declared: list[Callable[[Scheduler], object]] = []
         self._of_config: set[str] = set()
         self._not_started = False
         self.app: Flask | None = None
@@ -135,6 +128,8 @@ class FlaskScheduler:
         if self._given is not None:
             _say_what_is_not_taken(settings)
         api = App(scheduler, settings)
+        if self._authenticate is not None:
+            api.guard.authenticate(self._authenticate)
         self._add_jobs_of_config(scheduler, settings)
         self.app, self._settings, self._scheduler, self._api = app, settings, scheduler, api
         self._watched = flaskconfig.Watched(app.config)
@@ -143,23 +138,10 @@ class FlaskScheduler:
         self._host = None
         if gunicorns.is_here():
             self._host = hosting.Host(api, lambda environ: _answer(app, api, environ), True)
-        if self._authenticate is not None:
-            api.guard.authenticate = self._authenticate
         if settings.api_enabled:
             flaskmount.mount(app, api, self._watched)
 
     # What the config says
-
-    @property
-    def scheduler(self) -> Scheduler:
-        """The scheduler itself.
-
-        Raises:
-            RuntimeError: if :meth:`init_app` was not called yet.
-        """
-        if self._scheduler is None:
-            raise RuntimeError("there is no scheduler yet: call init_app(app) first")
-        return self._scheduler
 
     @property
     def host_name(self) -> str:
@@ -186,9 +168,9 @@ class FlaskScheduler:
         It gets an object with ``username`` and ``password``, and returns true, false, or "read"
         for those who may look and not touch.
         """
-        self._authenticate = func
         if self._api is not None:
-            self._api.guard.authenticate = func
+            self._api.guard.authenticate(func)
+        self._authenticate = func
         return func
 
     # Lifecycle
@@ -281,91 +263,6 @@ class FlaskScheduler:
         """Go on after :meth:`pause`."""
         self.scheduler.resume()
 
-    # Jobs
-
-    def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
-        """Decorate a function to add it as a job; also before :meth:`init_app`.
-
-        The arguments are those of :meth:`Scheduler.scheduled_job`.
-        """
-
-        def decorate(func: F) -> F:
-            self._declare(lambda scheduler: scheduler.scheduled_job(*args, **kwargs)(func))
-            return func
-
-        return decorate
-
-    def register(self, func: F) -> F:
-        """Allow *func* to be named by a request; also before :meth:`init_app`."""
-        self._declare(lambda scheduler: scheduler.register(func))
-        return func
-
-    def add_job(self, id: str, func: Callable[..., Any] | str, **kwargs: Any) -> JobHandle:
-        """Add a job; the options are those of :meth:`Scheduler.add_job`."""
-        return self.scheduler.add_job(func, id=id, **_here(kwargs))
-
-    def remove_job(self, id: str, jobstore: str | None = None) -> None:
-        """Remove a job."""
-        _here({"jobstore": jobstore})
-        self.scheduler.remove_job(id)
-
-    def remove_all_jobs(self, jobstore: str | None = None) -> None:
-        """Remove every job."""
-        _here({"jobstore": jobstore})
-        self.scheduler.remove_all_jobs()
-
-    def get_job(self, id: str, jobstore: str | None = None) -> JobHandle | None:
-        """Return the job with this id, or None."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.get_job(id)
-
-    def get_jobs(self, jobstore: str | None = None) -> list[JobHandle]:
-        """Return all jobs: the earliest due first, paused ones last."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.get_jobs()
-
-    def modify_job(self, id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
-        """Change a job: its options, and its trigger by name and options, as a PATCH does."""
-        _here({"jobstore": jobstore})
-
-        def wanted(entry: Entry) -> Mapping[str, Any]:
-            own = {k: v for k, v in changes.items() if k in codec.JOB_FIELDS and k != "trigger"}
-            trigger = {k: v for k, v in changes.items() if k not in own}
-            if trigger:
-                own["trigger"] = plaindata.merge(
-                    entry.job.trigger, trigger, self.scheduler.timezone, id
-                )
-            return own
-
-        return self.scheduler.update_job(id, wanted)
-
-    def pause_job(self, id: str, jobstore: str | None = None) -> JobHandle:
-        """Stop scheduling a job."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.pause_job(id)
-
-    def resume_job(self, id: str, jobstore: str | None = None) -> JobHandle:
-        """Schedule a paused job again."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.resume_job(id)
-
-    def run_job(self, id: str, jobstore: str | None = None) -> Run:
-        """Run a job now, and wait until it has ended."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.run_job(id)
-
-    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
-        """Call *callback* with each event whose code is in *mask*; also before :meth:`init_app`."""
-        if self._scheduler is not None:
-            self._scheduler.add_listener(callback, mask)
-        self._listeners.append((callback, mask))
-
-    def remove_listener(self, callback: Listener) -> None:
-        """Stop calling *callback*."""
-        if self._scheduler is not None:
-            self._scheduler.remove_listener(callback)
-        self._listeners = [kept for kept in self._listeners if kept[0] != callback]
-
     # Inside
 
     def _set(self, name: str, value: object) -> None:
@@ -382,11 +279,6 @@ class FlaskScheduler:
             )
         self._base = self._settings = self._base.changed({name: value})
 
-    def _declare(self, action: Callable[[Scheduler], object]) -> None:
-        if self._scheduler is not None:
-            action(self._scheduler)
-        self._declared.append(action)
-
     def _make(self, settings: Settings, app: Flask) -> Scheduler:
         executors = hosting.make_executors(settings.executors)
         if settings.app_context:
@@ -400,10 +292,7 @@ class FlaskScheduler:
         if scheduler.standing is not None and not gunicorns.is_here():
             # A reloader's child starts while its app is still loaded, and declares them again.
             scheduler.standing.leaves_added = False
-        for callback, mask in self._listeners:
-            scheduler.add_listener(callback, mask)
-        for declare in self._declared:
-            declare(scheduler)
+        self._furnish(scheduler)
         return scheduler
 
     def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings) -> None:
@@ -412,7 +301,7 @@ class FlaskScheduler:
             with suppress(JobLookupError):
                 scheduler.remove_job(job_id)
         before = {job.id for job in scheduler.get_jobs()}
-        hosting.add_jobs(scheduler, [_here(dict(job)) for job in settings.jobs])
+        hosting.add_jobs(scheduler, [without_jobstore(job) for job in settings.jobs])
         self._of_config = {job.id for job in scheduler.get_jobs()} - before
 
 
@@ -460,11 +349,3 @@ def _answer(app: Flask, api: App, environ: dict[str, Any]) -> Rendered:
     """Answer what another worker met; there, the ``before_request`` functions were called."""
     with app.request_context(environ):
         return api.answer_here(Incoming(environ, api.settings.api_max_body, current_request))
-
-
-def _here(options: dict[str, Any]) -> dict[str, Any]:
-    """Return *options* without ``jobstore``, of which there is one."""
-    jobstore = options.pop("jobstore", None)
-    if jobstore not in (None, "default"):
-        raise ValueError(f"jobstore={jobstore!r}: expected none, since there is one store of jobs")
-    return options

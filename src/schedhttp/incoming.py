@@ -22,11 +22,13 @@ class Incoming:
         whole: The same as Werkzeug's request, where a framework has made it already.
     """
 
-    __slots__ = ("_kept", "_whole", "environ", "method", "most", "path")
+    __slots__ = ("_kept", "_whole", "environ", "may_change", "method", "most", "path")
 
     def __init__(self, environ: dict[str, Any], most: int, whole: Request | None = None) -> None:
         self.environ = environ
         self.most = most
+        self.may_change = False
+        """Whether who sent it was found to have all rights."""
         self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
         raw: str = environ.get("PATH_INFO") or ""
         # PEP 3333: bytes in the guise of Latin-1.

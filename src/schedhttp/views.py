@@ -163,6 +163,8 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
         fields, trigger = codec.read_changes(body, entry)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
+        elif not fields.keys().isdisjoint(("args", "kwargs")):
+            service.allowed.check_call(entry.job, scheduler.registered)
         if trigger:  # merged now, into the trigger that is there now
             fields["trigger"] = plaindata.merge(
                 entry.job.trigger, trigger, scheduler.timezone, job_id
