@@ -17,6 +17,7 @@ CORE = {
     "forks": 1,
     "funcref": 1,
     "heap": 1,
+    "callables": 2,
     "triggers": 2,
     "retry": 2,
     "election": 2,
