@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from schedcore import __version__
 from schedcore.clock import SystemClock, from_us
 from schedcore.errors import InvalidOptionError, SchedError
 from schedcore.triggers import Trigger, make_trigger, option_names
@@ -20,6 +21,7 @@ _MOST = 1000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0, or 2 for arguments that cannot be read."""
     parser = argparse.ArgumentParser(prog="schedcore", description="A job scheduler.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_next(commands)
     parsed = parser.parse_args(arguments)

@@ -70,7 +70,7 @@ class Election:
             import filelock
         except ModuleNotFoundError:
             raise InvalidOptionError(
-                "election", name, "the package filelock: pip install 'schedcore[election]'"
+                "election", name, "the package filelock: pip install filelock"
             ) from None
         self._lock_file = filelock.lock_descriptor
         self.name = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import check_query
 from schedhttp.conditions import missing
 from schedhttp.cors import Cors
-from schedhttp.guard import Guard
+from schedhttp.guard import Guard, Role
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
@@ -24,6 +25,22 @@ from schedhttp.refusals import Unavailable
 from schedhttp.routes import Route
 from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
+
+
+def create_app(scheduler: Scheduler, **settings: Any) -> App:
+    """Return a WSGI app that serves the REST API of *scheduler*.
+
+    It does not start the scheduler: that is up to whoever made it.
+
+    Args:
+        scheduler: Whose API it is.
+        settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
+
+    Raises:
+        InvalidOptionError: if a setting is unknown, or its value makes no sense.
+    """
+    return App(scheduler, Settings.of(api_enabled=True).changed(settings))
+
 
 StartResponse = Callable[..., Any]
 Rendered = tuple[int, list[tuple[str, str]], bytes]
@@ -68,6 +85,11 @@ class App:
         status, headers, body = self.answer(incoming)
         return Response(body, status, headers)
 
+    def refuse(self, error: Exception) -> Response:
+        """Return the response that tells of *error*, for a framework that wants one."""
+        status, headers, body = rendered(problem(error, self.settings.api_precise_errors, None))
+        return Response(body, status, headers)
+
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to *request*."""
         allowed = self._cors.preflight(request) if self.settings.api_enabled else None
@@ -82,8 +104,8 @@ class App:
             return self.answer_here(request)
         try:
             return self.forward(request)
-        except Exception as error:  # noqa: BLE001 — as below
-            return rendered(problem(error, self.settings.api_precise_errors, None))
+        except BaseException as error:  # noqa: BLE001 — as below
+            return self._last_resort(error, None)
 
     def answer_here(self, request: Incoming, unavailable: str | None = None) -> Rendered:
         """Return the same, from the scheduler of this process.
@@ -92,31 +114,42 @@ class App:
             request: What is asked for.
             unavailable: Why this process cannot answer, for those who may know.
         """
-        return rendered(self.reply_to(request, unavailable))
-
-    def reply_to(self, request: Incoming, unavailable: str | None = None) -> Reply:
-        """Return the reply to *request*; nothing that goes wrong comes out of here."""
         endpoint = None
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
             if (anybodys := self.addresses.open_route(request)) is not None:
-                return self._open_reply(anybodys, request, unavailable)
+                return rendered(self._open_reply(anybodys, request, unavailable))
             role = self.guard.admit(request)
+            request.may_change = role is Role.ALL
             if unavailable is not None:
                 raise Unavailable(unavailable, {"Retry-After": "1"})
             if request.method == "OPTIONS":
-                return Reply(None, 204, {"Allow": ", ".join(self.addresses.methods(request))})
+                methods = ", ".join(self.addresses.methods(request))
+                return rendered(Reply(None, 204, {"Allow": methods}))
             route, values = self.addresses.match(request)
             endpoint = route.name
             if route.changes:
                 role.check_may_change()
             check_query(request, route.query)
-            return route.view(self.service, request, **values)
+            return rendered(route.view(self.service, request, **values))
         except JobLookupError as error:
-            return problem(missing(request, error), self.settings.api_precise_errors, endpoint)
-        except Exception as error:  # noqa: BLE001 — the last resort: no traceback reaches a client
-            return problem(error, self.settings.api_precise_errors, endpoint)
+            return self._last_resort(missing(request, error), endpoint)
+        except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
+            return self._last_resort(error, endpoint)
+
+    def _last_resort(self, error: BaseException, endpoint: str | None) -> Rendered:
+        """Return the response to *error*; nothing that goes wrong comes out of here.
+
+        SystemExit neither: it would end the process of the server, with the runs under way in it.
+        Only Ctrl-C passes, which reaches the main thread and no other.
+        """
+        if (
+            isinstance(error, KeyboardInterrupt)
+            and threading.current_thread() is threading.main_thread()
+        ):
+            raise error
+        return rendered(problem(error, self.settings.api_precise_errors, endpoint))
 
     def _open_reply(self, route: Route, request: Incoming, unavailable: str | None) -> Reply:
         """Return what anybody is told, at an endpoint that is open."""

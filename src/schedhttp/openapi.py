@@ -178,7 +178,7 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     if route.name == "add_job":
         statuses |= {409, 412}
     if route.name in _ON_ONE_JOB:
-        statuses.add(412)
+        statuses |= {409, 412}
     if settings.api_precise_errors and route.method in ("POST", "PATCH"):
         statuses |= {409, 422}
     return statuses
@@ -190,7 +190,7 @@ _ERRORS: Final = {
     403: "Not for this client, or not allowed by the settings.",
     404: "There is no such job.",
     405: "This address is not for this method.",
-    409: "There is such a job already, or it conflicts with what is running.",
+    409: "There is such a job already, or it conflicts with what others do.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",

@@ -130,7 +130,7 @@ def api(mount: Callable[..., Api]) -> Api:
 
 # Servers
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 CHORES = '''
 import os, time
 from schedcore import current_run
@@ -344,6 +344,7 @@ def gunicorn(serve: Callable[..., Served], tmp_path: Path) -> Callable[..., Serv
                 "args": [str(tmp_path / "beats")],
                 "trigger": "interval",
                 "seconds": seconds,
+                "coalesce": False,  # what is late is to be seen as well
             }
         ]
         environment = {

@@ -12,9 +12,11 @@ from schedcore.triggers.fields import read_fields
 from schedcore.triggers.moments import (
     NO_JITTER,
     check_order,
+    end_text,
+    end_us,
     jitter_of,
     moment_text,
-    optional_moment_us,
+    moment_us,
 )
 from schedcore.triggers.search import Schedule
 from schedcore.triggers.values import ZonedTrigger, set_slot
@@ -104,7 +106,7 @@ class CronTrigger(ZonedTrigger):
         second: 0 to 59.
         start_date: The first instant at which it may fire: ISO 8601 text, a datetime or a date;
             a naive one is read in *timezone*.
-        end_date: The last instant at which it may fire.
+        end_date: The last instant at which it may fire; a date without a time: the last day.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
         jitter: The longest random delay added to each fire time, in seconds.
 
@@ -162,7 +164,7 @@ class CronTrigger(ZonedTrigger):
             text: Five fields; a sixth for seconds; a seventh for years.
             timezone: A zone's name or a tzinfo; left out, the system's zone.
             start_date: The first instant at which it may fire.
-            end_date: The last instant at which it may fire.
+            end_date: The last instant at which it may fire; a date without a time: the last day.
             jitter: The longest random delay added to each fire time, in seconds.
             job_id: What ``H`` takes its values from.
 
@@ -177,17 +179,16 @@ class CronTrigger(ZonedTrigger):
         self, spec: CronSpec, start_date: object, end_date: object, timezone: object, jitter: object
     ) -> None:
         zone = zone_of(timezone)
-        before_us, end_us = zone.before_1970_us, HORIZON_US
+        before_us, last_us = zone.before_1970_us, HORIZON_US
         if start_date is not None:
-            start_us = optional_moment_us("start_date", start_date, zone, 0)
-            before_us = max(before_us, start_us - 1)
+            before_us = max(before_us, moment_us("start_date", start_date, zone) - 1)
         if end_date is not None:
-            end_us = optional_moment_us("end_date", end_date, zone, 0)
-            check_order(None if start_date is None else before_us + 1, end_us, end_date, zone)
+            last_us = end_us(end_date, zone)
+            check_order(None if start_date is None else before_us + 1, last_us, end_date, zone)
         set_slot(self, "_spec", spec)
         set_slot(self, "_zone", zone)
         set_slot(self, "_before_us", before_us)
-        set_slot(self, "_end_us", end_us)
+        set_slot(self, "_end_us", last_us)
         set_slot(self, "_jitter", NO_JITTER if jitter is None else jitter_of(jitter))
 
     @property
@@ -326,5 +327,5 @@ class CronTrigger(ZonedTrigger):
         if self._before_us != self._zone.before_1970_us:
             options["start_date"] = moment_text(self._before_us + 1, self._zone)
         if self._end_us != HORIZON_US:
-            options["end_date"] = moment_text(self._end_us, self._zone)
+            options["end_date"] = end_text(self._end_us, self._zone)
         return options | self.shared_options()
