@@ -3,7 +3,7 @@
 How a block is run is seen from it, or said in a comment before it:
 
 - Python or TOML whose first line names a file (``# mytasks.py``) is that file for all blocks of its
-  page, and that of README for all pages; a ``test_*.py`` is run by pytest.  Other Python is a script.
+  page, and README's are for all pages; a ``test_*.py`` is run by pytest.  Other Python is a script.
 - ``<!-- test: continues -->``: the script begins with the one before it.
 - ``<!-- test: serves -->``: each line is a server, which has to answer, and to end well.
 - ``<!-- test: beside COMMAND -->``: the lines are typed while that server runs.
