@@ -26,7 +26,7 @@ from schedcore.stores.base import Entry, Store, Swap, make_entry
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 log = GuardedLogger(__name__)
 
@@ -89,7 +89,7 @@ class Engine:
         executors: Mapping[str, Executor],
         tracker: Tracker,
         listeners: Listeners,
-        random: Random,
+        random: RandomSource,
     ) -> None:
         self._store = store
         self._executors = executors

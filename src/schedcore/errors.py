@@ -2,6 +2,7 @@
 
     SchedError
     ├── ConflictingIdError             also ValueError
+    ├── JobChangedError
     ├── JobLookupError                 also LookupError
     ├── RunLookupError                 also LookupError
     ├── InvalidOptionError             also ValueError
@@ -30,6 +31,17 @@ class ConflictingIdError(SchedError, ValueError):
     def __init__(self, job_id: str) -> None:
         super().__init__(
             f"a job with id {job_id!r} exists; pass replace_existing=True to replace it"
+        )
+        self.job_id = job_id
+
+
+class JobChangedError(SchedError):
+    """A change could not be made, since somebody else kept changing the job meanwhile."""
+
+    def __init__(self, job_id: str, times: int) -> None:
+        super().__init__(
+            f"job {job_id!r} was changed by somebody else {times} times while this change was"
+            " worked out; nothing was changed by it, so try again"
         )
         self.job_id = job_id
 
@@ -64,8 +76,9 @@ class InvalidOptionError(SchedError, ValueError):
     """
 
     def __init__(self, option: str, value: object, expected: str) -> None:
-        super().__init__(f"{option}={_short(value)}: expected {expected}")
-        self.option, self.value, self.expected = option, value, expected
+        # Either may have been made of what was given, which may be of any length.
+        self.option, self.value, self.expected = option[:_MOST_OPTION], value, _cut(expected)
+        super().__init__(f"{self.option}={_short(value)}: expected {self.expected}")
 
 
 class InvalidTriggerError(InvalidOptionError):
@@ -88,12 +101,14 @@ class MaxInstancesError(SchedError):
 
 
 class SchedulerAlreadyRunningError(SchedError):
-    """``start()`` was called on a scheduler that is started."""
+    """What was called is for a scheduler that is not started, and this one is.
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the scheduler is running already; shutdown() stops it, and takes until it returns"
-        )
+    Args:
+        way_out: What to do, in words.
+    """
+
+    def __init__(self, way_out: str = "shutdown() stops it, and takes until it returns") -> None:
+        super().__init__(f"the scheduler is running already; {way_out}")
 
 
 class SchedulerNotRunningError(SchedError):
@@ -144,6 +159,10 @@ def text_of(error: BaseException) -> str:
         return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
+
+
 def _short(value: object) -> str:
     """Return the repr of *value*, bounded, whatever its ``__repr__`` does."""
     try:
@@ -152,5 +171,7 @@ def _short(value: object) -> str:
         return f"<{type(value).__name__} too long to show>"
 
 
+_MOST_OPTION = 80
+_MOST_TEXT = 1_500
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 PORTION = 100
 """Fire times of one backlog that are taken at once where each of them is to run."""
@@ -101,7 +101,7 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
     return _each(trigger, first, missed, now_us)
 
 
-def due_time(fire_us: int, jitter_us: int, random: Random) -> int:
+def due_time(fire_us: int, jitter_us: int, random: RandomSource) -> int:
     """Return when to act on a nominal fire time: then, or up to *jitter_us* later at random."""
     return fire_us + random.randrange(jitter_us + 1) if jitter_us else fire_us
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,9 +12,12 @@ from schedcore import InvalidOptionError, __version__
 from schedhttp import settings
 from schedhttp.settings import Settings
 
-_NO_GUNICORN = (
-    "gunicorn is not installed: pip install gunicorn installs it;"
-    " any other WSGI server can serve schedhttp.wsgi:app, in one process"
+_NO_GUNICORN = "gunicorn is not installed (pip install gunicorn)"
+_NOT_HERE = "gunicorn does not run on Windows, nor elsewhere without {}"
+_OF_POSIX = ("fcntl", "grp", "pwd", "resource")
+_ANOTHER_SERVER = (
+    "any other WSGI server can serve schedhttp.wsgi:app, in one process:"
+    " pip install waitress; waitress-serve --listen=127.0.0.1:5000 schedhttp.wsgi:app"
 )
 
 
@@ -25,21 +27,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.hash_password:
             return _hash_password()
-        chosen = _settings(given)
-        logging.basicConfig(
-            level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-    except (InvalidOptionError, ValueError) as error:
+        return _serve(_settings(given), given.config or os.environ.get(settings.CONFIG))
+    except InvalidOptionError as error:
         print(f"schedhttp: {error}", file=sys.stderr)
         return 2
+
+
+def _serve(chosen: Settings, config: str | None) -> int:
     try:
         from schedhttp.server import serve
     except ModuleNotFoundError as error:
-        if error.name != "gunicorn":
+        missing = (error.name or "").partition(".")[0]
+        if missing != "gunicorn" and missing not in _OF_POSIX:
             raise
-        print(f"schedhttp: {_NO_GUNICORN}", file=sys.stderr)
+        why = _NO_GUNICORN if missing == "gunicorn" else _NOT_HERE.format(missing)
+        print(f"schedhttp: {why}; {_ANOTHER_SERVER}", file=sys.stderr)
         return 1
-    serve(chosen, given.config or os.environ.get(settings.CONFIG))
+    # After gunicorn, which tells best whether this system has what these need as well.
+    from schedhttp import checks, hosting
+
+    hosting.set_up_logging(chosen)
+    checks.check_app(chosen, config)
+    try:
+        checks.check_address(chosen.bind)
+    except checks.AddressError as error:
+        print(f"schedhttp: {error}", file=sys.stderr)
+        return 1
+    serve(chosen, config)
     return 0
 
 

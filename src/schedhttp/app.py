@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -14,13 +15,29 @@ from werkzeug.http import HTTP_STATUS_CODES
 from schedcore import Scheduler
 from schedhttp import codec, openapi, routes
 from schedhttp.auth import AllowedFuncs
-from schedhttp.guard import Guard
+from schedhttp.guard import Guard, Role
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
 from schedhttp.refusals import Unavailable
 from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
+
+
+def create_app(scheduler: Scheduler, **settings: Any) -> App:
+    """Return a WSGI app that serves the REST API of *scheduler*.
+
+    It does not start the scheduler: that is up to whoever made it.
+
+    Args:
+        scheduler: Whose API it is.
+        settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
+
+    Raises:
+        InvalidOptionError: if a setting is unknown, or its value makes no sense.
+    """
+    return App(scheduler, Settings.of(api_enabled=True).changed(settings))
+
 
 StartResponse = Callable[..., Any]
 Rendered = tuple[int, list[tuple[str, str]], bytes]
@@ -70,14 +87,19 @@ class App:
         status, headers, body = self.answer(incoming)
         return Response(body, status, headers)
 
+    def refuse(self, error: Exception) -> Response:
+        """Return the response that tells of *error*, for a framework that wants one."""
+        status, headers, body = rendered(problem(error, self.settings.api_precise_errors, None))
+        return Response(body, status, headers)
+
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to *request*."""
         if self.forward is None:
             return self.answer_here(request)
         try:
             return self.forward(request)
-        except Exception as error:  # noqa: BLE001 — as below
-            return rendered(problem(error, self.settings.api_precise_errors, None))
+        except BaseException as error:  # noqa: BLE001 — as below
+            return self._last_resort(error, None)
 
     def answer_here(self, request: Incoming, unavailable: str | None = None) -> Rendered:
         """Return the same, from the scheduler of this process.
@@ -86,26 +108,36 @@ class App:
             request: What is asked for.
             unavailable: Why this process cannot answer, for those who may know.
         """
-        return rendered(self.reply_to(request, unavailable))
-
-    def reply_to(self, request: Incoming, unavailable: str | None = None) -> Reply:
-        """Return the reply to *request*; nothing that goes wrong comes out of here."""
         endpoint = None
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
             role = self.guard.admit(request)
+            request.may_change = role is Role.ALL
             if unavailable is not None:
                 raise Unavailable(unavailable, {"Retry-After": "1"})
             if request.method == "OPTIONS":
-                return self._options(request)
+                return rendered(self._options(request))
             endpoint, values = self._match(request)
             route = routes.BY_NAME[endpoint]
             if route.changes:
                 role.check_may_change()
-            return route.view(self.service, request, **values)
-        except Exception as error:  # noqa: BLE001 — the last resort: no traceback reaches a client
-            return problem(error, self.settings.api_precise_errors, endpoint)
+            return rendered(route.view(self.service, request, **values))
+        except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
+            return self._last_resort(error, endpoint)
+
+    def _last_resort(self, error: BaseException, endpoint: str | None) -> Rendered:
+        """Return the response to *error*; nothing that goes wrong comes out of here.
+
+        SystemExit neither: it would end the process of the server, with the runs under way in it.
+        Only Ctrl-C passes, which reaches the main thread and no other.
+        """
+        if (
+            isinstance(error, KeyboardInterrupt)
+            and threading.current_thread() is threading.main_thread()
+        ):
+            raise error
+        return rendered(problem(error, self.settings.api_precise_errors, endpoint))
 
     def _match(self, request: Incoming) -> tuple[str, Mapping[str, Any]]:
         try:

@@ -28,7 +28,7 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
     data = request.body()
     if not data or data.isspace():
         if required:
-            raise BadRequest("the body is empty: expected a JSON object")
+            raise BadRequest(f"the body is empty: expected a JSON object{_read_before(request)}")
         return {}
     try:
         body = _decode(data.decode("utf-8"))
@@ -89,6 +89,14 @@ def check_query(request: Incoming, known: frozenset[str]) -> None:
             raise BadRequest(f"{name[:80]}=: expected one of the parameters {listed}{hint}")
 
 
+def _read_before(request: Incoming) -> str:
+    """Say why there may be no body left: what reads a form takes it, as ``curl -d`` labels it."""
+    kind = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return f" (it came as {kind}, and may have been read as a form: send application/json)"
+    return ""
+
+
 _TOO_DEEP = f"the body is nested too deeply: expected at most {MAX_DEPTH} levels"
 
 
@@ -100,9 +108,11 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) != len(pairs):
         # Readers differ in which of the two counts: a filter in front may see another job than we.
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:80]!r} stands twice in one object")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the name {name[:80]!r} stands twice in one object")
+            seen.add(name)
     return read
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import inspect
+import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from schedcore import Clock, InvalidOptionError
+from schedcore.errors import did_you_mean
 from schedhttp.auth import check_loopback, check_origin
 from schedhttp.failures import Failures
 from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden, Unauthorized
 from schedhttp.settings import Settings
 
+log = logging.getLogger(__name__)
+
+_LATER = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
 _HASH = re.compile(r"(scrypt(:\d+){3}|pbkdf2:sha\d+:\d+)\$[^$]+\$[0-9a-f]+")
 _MIN_TOKEN = 16
 _LONGEST_USER = 64
@@ -66,17 +72,47 @@ class Guard:
         self._failures = Failures(clock)
         self._users = {name: _checked_hash(name, h) for name, h in settings.api_users.items()}
         self._tokens = {name: _digest_of(name, t) for name, t in settings.api_tokens.items()}
-        self.authenticate: Callable[[Any], object] | None = None
+        self._authenticate: Callable[[Any], object] | None = None
         if callable(settings.auth):
-            self.authenticate = settings.auth
+            self.authenticate(settings.auth)
         elif settings.auth is not None and not isinstance(settings.auth, HTTPBasicAuth):
             raise InvalidOptionError(
                 "SCHEDULER_AUTH", settings.auth, "a callable, HTTPBasicAuth() or None"
             )
+        self._read_only = frozenset(map(_folded, settings.api_read_only))
+        if self._authenticate is None and settings.auth is None:
+            _check_known(settings)
         # Proofs of passwords that held: scrypt takes 50 ms, on purpose, and a client asks often.
         self._salt = os.urandom(16)
         self._held: dict[str, bytes] = {}
+        self._was_told = False
         self._nobody = _hash_like(next(iter(self._users.values()))) if self._users else ""
+
+    def authenticate(self, check: Callable[[Any], object]) -> None:
+        """Let *check* tell whether a user and a password hold.
+
+        Args:
+            check: Is given an object with ``username`` and ``password``, and returns True, False,
+                or "read" for who may look and not touch.  Who is named in
+                ``SCHEDULER_API_READ_ONLY`` may do no more than that in any case.  Any other answer
+                lets nobody in.
+
+        Raises:
+            InvalidOptionError: if it gives no answer when it is called, but a coroutine.
+        """
+        if any(isit(each) for each in (check, getattr(check, "__call__", None)) for isit in _LATER):  # noqa: B004
+            raise InvalidOptionError(
+                "SCHEDULER_AUTH",
+                check,
+                'a function that returns True, False or "read"; of this one a call returns'
+                " something else, which only later would be an answer: write it without async",
+            )
+        self._authenticate = check
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether there are any that a client can show; if not, where it is decides."""
+        return bool(self._users or self._tokens or self._authenticate or self._settings.auth)
 
     def admit(self, request: Incoming) -> Role:
         """Return what the sender of *request* may do.
@@ -88,10 +124,10 @@ class Guard:
             TooManyFailures: if too many credentials did not hold lately.
         """
         check_origin(request, self._settings)
-        if not (self._users or self._tokens or self.authenticate or self._settings.auth):
+        if not self.has_credentials:
             check_loopback(request, self._settings)
             return Role.ALL
-        given = request.whole.authorization
+        given = _credentials(request)
         role = None if given is None else self._role_of(given, request.whole.remote_addr or "")
         if role is None:
             raise Unauthorized(
@@ -121,14 +157,34 @@ class Guard:
             return self._role_of_name(username)
         # Before the password is looked at: what is guessed meanwhile is not even answered.
         self._failures.check(address, username[:_LONGEST_USER])
-        if self.authenticate is not None and (answer := self.authenticate(given)):
-            return Role.READ if answer == Role.READ.value else Role.ALL
+        if self._authenticate is not None:
+            answer = self._authenticate(given)
+            if answer is True:
+                return self._role_of_name(username)
+            if isinstance(answer, str) and answer == Role.READ.value:
+                return Role.READ
+            if answer is not False and answer is not None:
+                self._tell_of(answer)
+                return None
         return self._role_of_name(self._user_name(username, password))
+
+    def _tell_of(self, answer: object) -> None:
+        """Log, once, that nobody knows what the callback means."""
+        if isinstance(answer, Coroutine):
+            answer.close()  # which would complain, in its turn, that nobody waited for it
+        if not self._was_told:
+            self._was_told = True
+            log.error(
+                "the function that checks credentials returned %s, and lets nobody in by that:"
+                ' expected True, False or "read"',
+                type(answer).__name__,
+            )
 
     def _role_of_name(self, name: str | None) -> Role | None:
         if name is None:
             return None
-        return Role.READ if name in self._settings.api_read_only else Role.ALL
+        # A callback may well compare names without regard to case, or to spaces around them.
+        return Role.READ if _folded(name) in self._read_only else Role.ALL
 
     def _token_name(self, token: str) -> str | None:
         digest = hashlib.sha256(token.encode()).digest()
@@ -154,6 +210,34 @@ class Guard:
 
     def _proof(self, username: str, password: str) -> bytes:
         return hmac.digest(self._salt, f"{username}\0{password}".encode(), "sha256")
+
+
+def _credentials(request: Incoming) -> Authorization | None:
+    """Return what the Authorization header says; None: nothing that can be read."""
+    try:
+        return request.whole.authorization
+    except ValueError:  # bytes that base64 or UTF-8 do not have
+        return None
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _check_known(settings: Settings) -> None:
+    """Check that those who may only read exist: with a typo, they could do everything.
+
+    Raises:
+        InvalidOptionError: naming the first that does not.
+    """
+    known = [*settings.api_users, *settings.api_tokens]
+    for name in settings.api_read_only if known else ():
+        if name not in known:
+            raise InvalidOptionError(
+                "SCHEDULER_API_READ_ONLY",
+                name,
+                "names of SCHEDULER_API_USERS and SCHEDULER_API_TOKENS" + did_you_mean(name, known),
+            )
 
 
 def _hash_like(hashed: str) -> str:

@@ -44,6 +44,11 @@ def in_master() -> bool:
     return is_here() and worker() is None
 
 
+def addresses(of: Any) -> list[str]:
+    """Return where a worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``."""
+    return [str(each) for each in getattr(of, "sockets", ())]
+
+
 def has_loaded(of: Any) -> bool:
     """Tell whether a worker has loaded its app, and serves."""
     return bool(getattr(of, "booted", True))

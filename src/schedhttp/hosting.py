@@ -6,7 +6,7 @@ import atexit
 import hashlib
 import logging
 import os
-import socket
+import reprlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -17,9 +17,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from schedcore import (
+    ConflictingIdError,
     Election,
     InvalidOptionError,
     RunLookupError,
+    SchedError,
     Scheduler,
     SchedulerNotRunningError,
     State,
@@ -30,63 +32,110 @@ from schedcore.errors import did_you_mean
 from schedcore.executors.base import Executor
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.forks import tell_in_child
-from schedhttp import gunicorns
+from schedhttp import announcing, gunicorns
 from schedhttp.app import App, Rendered, StartResponse
 from schedhttp.forward import Forwarder
 from schedhttp.holder import HolderDoors
 from schedhttp.incoming import Incoming
-from schedhttp.settings import Settings
+from schedhttp.settings import ConfigError, Settings, place_of, variable
 
 log = logging.getLogger(__name__)
 
+NOT_ON_THIS_HOST = (
+    "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s"
+)
 _WATCH_EVERY = 0.2
 """Seconds between two looks of whether gunicorn ends its worker."""
 _LOAD_WITHIN = 600.0
 """Seconds in which a worker has to have loaded its app."""
 
 
-def make_scheduler(settings: Settings, election: Election | None = None) -> Scheduler:
+def set_up_logging(settings: Settings) -> None:
+    """Have a stand-alone server's log on standard error, unless logging is set up already."""
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def make_scheduler(
+    settings: Settings,
+    election: Election | None = None,
+    place_of: Callable[[str], str] = variable,
+) -> Scheduler:
     """Return a scheduler as the settings describe it, with their jobs; it is not started.
 
     Args:
         settings: All of them.
         election: Between the processes of the server.
+        place_of: Tells where a setting stands, to be named in errors.
 
     Raises:
-        InvalidOptionError: if a setting makes no sense.
+        ConfigError: if a setting makes no sense.
     """
     for folder in settings.python_path:
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    scheduler = Scheduler(
-        timezone=settings.timezone,
-        job_defaults=settings.job_defaults,
-        executors=make_executors(settings.executors),
-        election=election,
-    )
-    add_jobs(scheduler, settings.jobs)
+    executors = make_executors(settings.executors, place_of("executors"))
+    try:
+        scheduler = Scheduler(
+            timezone=settings.timezone,
+            job_defaults=settings.job_defaults,
+            executors=executors,
+            election=election,
+        )
+    except InvalidOptionError as error:
+        name = "executors" if error.option == "executors" else "job_defaults"
+        raise ConfigError(place_of(name), error) from error
+    add_jobs(scheduler, settings.jobs, place_of("jobs"))
     return scheduler
 
 
-def add_jobs(scheduler: Scheduler, jobs: Iterable[Mapping[str, Any]]) -> None:
+def add_jobs(
+    scheduler: Scheduler, jobs: Iterable[Mapping[str, Any]], place: str = "SCHEDULER_JOBS"
+) -> None:
     """Add the jobs of the settings.
 
+    Args:
+        scheduler: To which one.
+        jobs: The arguments of ``add_job``, for each of them.
+        place: Where they stand, to be named in errors.
+
     Raises:
-        InvalidOptionError: if one makes no sense.
+        ConfigError: if one makes no sense, naming its index and its id.
     """
-    for job in jobs:
-        if "func" not in job:
-            raise InvalidOptionError("SCHEDULER_JOBS", dict(job), "a func in each job")
-        scheduler.add_job(**job)
+    for index, job in enumerate(jobs):
+        try:
+            if "func" not in job:
+                raise InvalidOptionError("func", None, 'text such as "package.module:function"')
+            scheduler.add_job(**job)
+        except (SchedError, TypeError) as error:
+            called = f" {reprlib.repr(job['id'])}" if "id" in job else ""
+            reason = _SAME_ID if isinstance(error, ConflictingIdError) else error
+            raise ConfigError(f"{place}[{index}]{called}", reason) from error
 
 
-def make_executors(described: Mapping[str, Any]) -> dict[str, Executor]:
+_SAME_ID = "another job has this id already: give one of them another"
+
+
+def make_executors(
+    described: Mapping[str, Any], place: str = "SCHEDULER_EXECUTORS"
+) -> dict[str, Executor]:
     """Return the executors that the settings describe, by name.
 
+    Args:
+        described: As tables, or as executors.
+        place: Where they stand, to be named in errors.
+
     Raises:
-        InvalidOptionError: if one is described by something else.
+        ConfigError: if one is described by something else.
     """
-    return {name: _make_executor(name, what) for name, what in described.items()}
+    made = {}
+    for name, what in described.items():
+        try:
+            made[name] = _make_executor(name, what)
+        except InvalidOptionError as error:
+            raise ConfigError(f"{place}.{name}", error) from error
+    return made
 
 
 def _make_executor(name: str, what: Any) -> Executor:
@@ -95,13 +144,13 @@ def _make_executor(name: str, what: Any) -> Executor:
     if not isinstance(what, Mapping):
         if callable(getattr(what, "submit", None)) and callable(getattr(what, "shutdown", None)):
             return what  # type: ignore[no-any-return]
-        raise InvalidOptionError("SCHEDULER_EXECUTORS", {name: what}, _AN_EXECUTOR)
+        raise InvalidOptionError("executor", what, _AN_EXECUTOR)
     options = dict(what)
     kind = options.pop("type", "threadpool")
     workers = options.pop("max_workers", 10)
     if kind not in ("threadpool", "processpool") or options:
         wrong = did_you_mean(next(iter(options), str(kind)), ["type", "max_workers", "threadpool"])
-        raise InvalidOptionError("SCHEDULER_EXECUTORS", {name: dict(what)}, _AN_EXECUTOR + wrong)
+        raise InvalidOptionError("executor", dict(what), _AN_EXECUTOR + wrong)
     pool = ThreadPool(workers, name=f"schedcore-{name}")  # checks the number for both
     return pool if kind == "threadpool" else FuturesAdapter(ProcessPoolExecutor(workers))
 
@@ -111,13 +160,15 @@ _AN_EXECUTOR = (
 )
 
 
-def make_election(settings: Settings, instance: str, *app: str) -> Election | None:
+def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:
     """Return the election of a server; None, and a warning, if the package for it is missing.
 
     Args:
         settings: They may name it.
         instance: That of the server; see :class:`schedcore.Election`.
         app: What else tells this app from others on this machine.
+        number: Which of the schedulers that one process has under this name: each of them elects
+            with those of the same number in the other processes.
     """
     if find_spec("filelock") is None:
         log.warning(
@@ -126,6 +177,8 @@ def make_election(settings: Settings, instance: str, *app: str) -> Election | No
         )
         return None
     name = settings.election_name or ":".join(filter(None, ("schedhttp", os.getcwd(), *app)))
+    if number > 1:
+        name += f"#{number}"
     return Election(name, instance=instance)
 
 
@@ -146,7 +199,9 @@ class Host:
         respond: Callable[[dict[str, Any]], Rendered] | None = None,
         when_loaded: bool = False,
     ) -> None:
+        self._app = app
         self._scheduler = app.service.scheduler
+        announcing.announce_orders(self._scheduler)
         self._settings = app.settings
         self._when_loaded = when_loaded
         self._started_in: int | None = None
@@ -169,17 +224,24 @@ class Host:
         self._ending = False
         self._ended = threading.Event()
 
-    def start(self, state: State = State.RUNNING) -> None:
-        """Take part in the election in this process, once; in gunicorn's master, not.
+    @property
+    def started(self) -> bool:
+        """Whether :meth:`start` was called, and :meth:`stop` was not."""
+        return self._in_master or (self._started_in == os.getpid() and not self._ended.is_set())
 
-        There, the workers do so after their fork, each by itself.
+    def start(self, state: State = State.RUNNING) -> None:
+        """Take part in the election in this process; does nothing if it does.
+
+        In gunicorn's master it takes none: the workers do so after their fork, each by itself.
 
         Args:
             state: In which to start the engine, if this process comes to hold it.
         """
         with self._mutex:
-            if self._started_in == os.getpid():
+            if self._started_in == os.getpid() and not self._ended.is_set():
                 return
+            self._ending = False
+            self._ended.clear()
             if gunicorns.in_master():
                 if not self._in_master:
                     self._in_master, self._state = True, state
@@ -228,20 +290,19 @@ class Host:
                 self._scheduler.cancel(run.id)
 
     def _begin(self, state: State) -> None:
-        host = socket.gethostname()
-        if not self._settings.may_run_on(host):
-            log.warning(
-                "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s",
-                host,
-            )
+        if not self._settings.may_run_here:
+            log.warning(NOT_ON_THIS_HOST, self._settings.current_host)
             state = State.STOPPED
         with self._mutex:
             if self._ending:
                 return
-        if self._scheduler.standing is not None:
-            self._scheduler.standing.join(state)
+        standing = self._scheduler.standing
+        if standing is not None:
+            standing.join(state)
         elif state is not State.STOPPED:
             self._scheduler.start(paused=state is State.PAUSED)
+        if standing is None or standing.holds:  # of many workers, one tells it
+            announcing.announce_serving(self._app, gunicorns.addresses(gunicorns.worker()))
 
     def _begin_when_loaded(self, state: State) -> None:
         if gunicorns.wait_until_loaded(_LOAD_WITHIN):
@@ -302,13 +363,22 @@ class Hosted:
         config: The path of the file that they come from, if there is one.
 
     Raises:
-        InvalidOptionError: if a setting makes no sense.
+        ConfigError: if a setting makes no sense, naming where it stands.
     """
 
     def __init__(self, settings: Settings, config: str | None = None) -> None:
         self.settings = settings
-        self.scheduler = make_scheduler(settings, election_of(settings, config))
-        self.app = App(self.scheduler, settings)
+        self.scheduler = make_scheduler(
+            settings,
+            election_of(settings, config),
+            lambda name: place_of(name, config, os.environ),
+        )
+        try:
+            self.app = App(self.scheduler, settings)
+        except InvalidOptionError as error:
+            if config is None or error.option in os.environ:
+                raise
+            raise ConfigError(config, error) from error
         self._host = Host(self.app)
         self._started_in: int | None = None
 

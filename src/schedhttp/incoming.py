@@ -22,11 +22,13 @@ class Incoming:
         whole: The same as Werkzeug's request, where a framework has made it already.
     """
 
-    __slots__ = ("_kept", "_whole", "environ", "method", "most", "path")
+    __slots__ = ("_kept", "_whole", "environ", "may_change", "method", "most", "path")
 
     def __init__(self, environ: dict[str, Any], most: int, whole: Request | None = None) -> None:
         self.environ = environ
         self.most = most
+        self.may_change = False
+        """Whether who sent it was found to have all rights."""
         self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
         raw: str = environ.get("PATH_INFO") or ""
         # PEP 3333: bytes in the guise of Latin-1.
@@ -92,6 +94,8 @@ class Incoming:
     def _body_of_whole(self) -> bytes:
         # One more is read: of a body without a declared length Werkzeug silently drops the rest.
         whole = self.whole
+        own = whole.max_content_length  # Flask's MAX_CONTENT_LENGTH, say, where the API is mounted
+        self.most = self.most if own is None else min(self.most, own)
         whole.max_content_length = self.most + 1
         if (whole.content_length or 0) <= self.most:
             data = whole.get_data(cache=True)
@@ -101,5 +105,6 @@ class Incoming:
 
     def _too_long(self) -> RequestEntityTooLarge:
         return RequestEntityTooLarge(
-            f"the body is longer than {self.most} bytes, which SCHEDULER_API_MAX_BODY sets"
+            f"the body is longer than {self.most} bytes, which SCHEDULER_API_MAX_BODY sets (or the"
+            " app's own MAX_CONTENT_LENGTH, if that is less)"
         )

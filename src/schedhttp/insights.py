@@ -28,16 +28,20 @@ def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
 def preview(service: Service, request: Incoming) -> Reply:
     """Tell what a job would do: its coming fire times, and what may surprise about them.
 
-    Nothing is stored, and `func` may be left out.
+    Nothing is stored, and `func` may be left out.  For who may only read nothing is imported, so
+    that neither the function nor its arguments are looked at.
     """
     n = _how_many(request)
     body = read_object(request)
     scheduler = service.scheduler
     fields, trigger = codec.read_new({"func": "", **body})
     fields.pop("replace_existing")
-    if "func" in body:
+    if "func" not in body:
+        fields["func"] = _anything
+    elif request.may_change:
         fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
-    else:
+    else:  # importing a module runs it, which who may only read is not to do
+        service.allowed.check(fields["func"], scheduler.registered)
         fields["func"] = _anything
     entry = scheduler.draft_job(trigger=trigger.pop("trigger", "date"), **fields, **trigger)
     warnings = lookahead.warnings_of(entry.job.trigger, scheduler.clock.now_us())

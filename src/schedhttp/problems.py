@@ -14,9 +14,11 @@ from werkzeug.exceptions import HTTPException
 from schedcore import (
     ConflictingIdError,
     InvalidOptionError,
+    JobChangedError,
     JobLookupError,
     MaxInstancesError,
     RunLookupError,
+    SchedError,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
 )
@@ -25,9 +27,10 @@ from schedhttp.views import Reply
 
 log = logging.getLogger(__name__)
 
-STATUSES: tuple[tuple[type[Exception], int, int], ...] = (
+STATUSES: tuple[tuple[type[SchedError], int, int], ...] = (
     # error                          documented  precise
     (ConflictingIdError, 409, 409),
+    (JobChangedError, 409, 409),
     (JobLookupError, 404, 404),
     (RunLookupError, 404, 404),
     (SchedulerAlreadyRunningError, 400, 409),
@@ -39,7 +42,7 @@ STATUSES: tuple[tuple[type[Exception], int, int], ...] = (
 _NOT_RUNNING_AT_SHUTDOWN = 400
 
 
-def problem(error: Exception, precise: bool, endpoint: str | None) -> Reply:
+def problem(error: BaseException, precise: bool, endpoint: str | None) -> Reply:
     """Return the response to *error*, raised by the endpoint of this name.
 
     An error that nobody expected is logged in full, and the client gets a number to look it up by:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from schedcore.errors import InvalidOptionError
+from schedcore.triggers.zones import zone_of
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 _BIND = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/]+):(\d{1,5})")
 
@@ -94,7 +96,7 @@ def tables(name: str, value: object) -> tuple[Mapping[str, Any], ...]:
     if isinstance(value, str):
         value = _json(name, value)
     if isinstance(value, (list, tuple)):
-        return tuple(table(name, part) for part in value)
+        return tuple(table(f"{name}[{index}]", part) for index, part in enumerate(value))
     raise InvalidOptionError(name, value, "a list of tables")
 
 
@@ -107,6 +109,23 @@ def bind(name: str, value: object) -> str:
     if match is None or int(match[2]) > 65_535:
         raise InvalidOptionError(name, value, '"host:port", "[ipv6]:port" or "unix:/path"')
     return address
+
+
+def level(name: str, value: object) -> str:
+    """Read how much is logged: a level that both ``logging`` and gunicorn have."""
+    word = text(name, value).strip().upper()
+    if word not in LEVELS:
+        raise InvalidOptionError(name, value, "one of " + ", ".join(LEVELS))
+    return word
+
+
+def zone(name: str, value: object) -> Any:
+    """Read a time zone, by its name or as a tzinfo."""
+    try:
+        zone_of(value)
+    except InvalidOptionError as error:
+        raise InvalidOptionError(name, value, error.expected) from None
+    return value
 
 
 def anything(name: str, value: object) -> Any:  # noqa: ARG001 — a reader takes a name

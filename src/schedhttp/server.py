@@ -7,7 +7,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError
 
-from schedcore import SchedError
+from schedcore import InvalidOptionError
 from schedhttp.hosting import Hosted, election_of
 from schedhttp.settings import Settings
 
@@ -31,18 +31,18 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load_config(self) -> None:
         """Give gunicorn its settings."""
-        for name, value in _gunicorn_settings(self._settings).items():
+        for name, value in options(self._settings).items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
         self.cfg.set("post_worker_init", lambda _worker: self._start())
         self.cfg.set("worker_exit", lambda _server, _worker: self._stop())
-        self.cfg.set("on_exit", lambda _server: self._sweep())
+        self.cfg.set("on_exit", lambda _server: sweep(self._settings, self._config))
 
     def load(self) -> Hosted:
         """Make the app and its scheduler: called in the worker, after the fork."""
         try:
             self._hosted = Hosted(self._settings, self._config)
-        except SchedError as error:
+        except InvalidOptionError as error:
             raise AppImportError(f"schedhttp: {error}") from error
         return self._hosted
 
@@ -54,14 +54,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._hosted is not None:
             self._hosted.stop()
 
-    def _sweep(self) -> None:
-        """Remove what the last worker left for the next: there is none."""
-        election = election_of(self._settings, self._config)
-        if election is not None:
-            election.sweep()
+
+def sweep(settings: Settings, config: str | None) -> None:
+    """Remove what the last worker left for the next, when gunicorn ends: there is none."""
+    election = election_of(settings, config)
+    if election is not None:
+        election.sweep()
 
 
-def _gunicorn_settings(settings: Settings) -> dict[str, Any]:
+def options(settings: Settings) -> dict[str, Any]:
+    """Return gunicorn's options as the settings of the server describe them."""
     return {
         "bind": settings.bind,
         "workers": settings.workers,

@@ -7,6 +7,7 @@ environment and in Flask's config.
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.typed_options import JobDefaults
 from schedhttp import reading
 
 if sys.version_info >= (3, 11):
@@ -28,13 +30,34 @@ _ORCHESTRATION = re.compile(r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT
 CONFIG = "SCHEDULER_CONFIG"
 
 
+class ConfigError(InvalidOptionError):
+    """Something in the configuration makes no sense; the text begins with where that stands.
+
+    Args:
+        place: A file, a variable, or a job in one of them.
+        reason: What is wrong there, in words or as an error.
+    """
+
+    def __init__(self, place: str, reason: object) -> None:
+        told = reason if isinstance(reason, InvalidOptionError) else None
+        super().__init__(
+            told.option if told else place,
+            told.value if told else None,
+            told.expected if told else str(reason),
+        )
+        self.args = (f"{place}: {reason}",)
+
+
 def _setting(default: Any, read: Callable[[str, object], Any], doc: str) -> Any:
     return field(default_factory=lambda: default, metadata={"read": read, "doc": doc})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, checked.  Made by :meth:`of`, :meth:`from_file` and :meth:`changed`."""
+    """Every setting, checked.
+
+    Made by :meth:`of`, :meth:`with_file`, :meth:`with_environment` and :meth:`changed`.
+    """
 
     # As documented for Flask-APScheduler
     api_enabled: bool = _setting(
@@ -47,17 +70,20 @@ class Settings:
     allowed_hosts: tuple[str, ...] = _setting(
         ("*",), reading.texts, "Names of the hosts that may run the scheduler; `*` is any."
     )
+    host_name: str = _setting(
+        "", reading.text, "What this host is called there; by default, as the computer is."
+    )
     jobs: tuple[Mapping[str, Any], ...] = _setting(
         (), reading.tables, "Jobs to add at the start, as the API takes them."
     )
-    job_defaults: Mapping[str, Any] = _setting(
+    job_defaults: JobDefaults = _setting(  # noqa: RUF009 — it is a field
         {}, reading.table, "Options of jobs that do not give them."
     )
     executors: Mapping[str, Any] = _setting(
         {}, reading.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
     )
     timezone: str | None = _setting(
-        None, reading.anything, "Zone of triggers that name none; by default the computer's."
+        None, reading.zone, "Zone of triggers that name none; by default the computer's."
     )
     auth: Any = _setting(  # noqa: RUF009 — it is a field
         None, reading.anything, "A callable that is given the credentials and tells if they hold."
@@ -117,7 +143,7 @@ class Settings:
     python_path: tuple[str, ...] = _setting(
         (), reading.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
-    log_level: str = _setting("INFO", reading.text, "How much is logged: DEBUG, INFO, WARNING...")
+    log_level: str = _setting("INFO", reading.level, "How much is logged: DEBUG, INFO, WARNING...")
 
     @classmethod
     def of(cls, **values: Any) -> Settings:
@@ -134,20 +160,30 @@ class Settings:
         Raises:
             InvalidOptionError: naming the setting, its value and what was expected.
         """
-        return replace(self, **{name: _read(name, value) for name, value in _known(values)})
+        read: dict[str, Any] = {}
+        for given, value in values.items():
+            name = _name_of(given)
+            found = FIELDS[name].metadata["read"](given, value)
+            if _in_python(given) == name or name not in read:  # an older name counts less
+                read[name] = found
+        return replace(self, **read)
 
     def with_file(self, path: str | Path) -> Settings:
         """Return these settings with those of a TOML file.
 
         Raises:
-            InvalidOptionError: if there is no such file, or something in it is wrong.
+            ConfigError: if there is no such file, or something in it is wrong.
         """
         path = Path(path)
         try:
             values = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InvalidOptionError("config", str(path), f"a TOML file, but: {error}") from None
-        read = self.changed(values)
+            read = self.changed(values)
+        except OSError as error:
+            raise ConfigError(str(path), f"expected a TOML file, but: {error.strerror}") from None
+        except InvalidOptionError as error:
+            raise ConfigError(str(path), error) from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(str(path), f"expected TOML, but: {error}") from None
         if "python_path" in values or PREFIX + "PYTHON_PATH" in values:
             here = path.resolve().parent
             read = replace(read, python_path=tuple(str(here / p) for p in read.python_path))
@@ -168,10 +204,16 @@ class Settings:
         }
         return self.changed(ours)
 
-    def may_run_on(self, host: str) -> bool:
-        """Tell whether the scheduler may run on the host of this name."""
+    @property
+    def current_host(self) -> str:
+        """The name of this host."""
+        return self.host_name or socket.gethostname()
+
+    @property
+    def may_run_here(self) -> bool:
+        """Whether the scheduler may run on this host."""
         allowed = {name.lower() for name in self.allowed_hosts}
-        return bool(allowed & {"*", host.lower()})
+        return bool(allowed & {"*", self.current_host.lower()})
 
 
 FIELDS = {each.name: each for each in fields(Settings)}
@@ -200,18 +242,34 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _known(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return *values* by Python's names, and refuse unknown ones."""
-    known = []
-    for given, value in values.items():
-        name = given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
-        if name not in FIELDS:
-            hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
-            if given.startswith(PREFIX):
-                hint = re.sub(r"'(\w+)'\?", lambda match: f"'{variable(match[1])}'?", hint)
-            raise InvalidOptionError(given, _HIDDEN, f"the name of a setting{hint}")
-        known.append((name, value))
-    return known
+def place_of(name: str, path: str | None, environment: Mapping[str, str]) -> str:
+    """Return where a setting of the stand-alone server stands, to be named in errors.
+
+    Args:
+        name: In Python.
+        path: The file, if there is one.
+        environment: Stands over the file.
+    """
+    if path is None or variable(name) in environment:
+        return variable(name)
+    return f"{path}: {name}"
+
+
+def _name_of(given: str) -> str:
+    """Return what a setting is called in Python, and refuse unknown ones."""
+    name = _in_python(given)
+    if name == _OLD_API_ENABLED:
+        return "api_enabled"
+    if name not in FIELDS:
+        hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
+        if given.startswith(PREFIX):
+            hint = re.sub(r"'(\w+)'\?", lambda match: f"'{variable(match[1])}'?", hint)
+        raise InvalidOptionError(given, _HIDDEN, f"the name of a setting{hint}")
+    return name
+
+
+def _in_python(given: str) -> str:
+    return given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
 
 
 class _Hidden:
@@ -222,13 +280,13 @@ class _Hidden:
 
 
 _HIDDEN = _Hidden()
+_OLD_API_ENABLED = "views_enabled"
+"""What Flask-APScheduler called ``api_enabled`` first, and still reads."""
 _OTHERS = {
-    "jobstores": " (jobs are kept in memory; other stores are given to Scheduler(store=...))",
-    "viewing_enabled": " (there are no HTML views)",
+    "jobstores": (
+        " (there is no durable store yet: jobs are kept in memory, so declare them in code or"
+        " settings, or add them again at each start)"
+    ),
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
 }
-
-
-def _read(name: str, value: object) -> Any:
-    return FIELDS[name].metadata["read"](variable(name), value)

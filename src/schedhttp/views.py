@@ -5,7 +5,6 @@ Errors pass through: problems.py turns them into responses.
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -55,7 +54,7 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
     holder = service.scheduler.holder()
     return Reply(
         {
-            "current_host": socket.gethostname(),
+            "current_host": service.settings.current_host,
             "allowed_hosts": list(service.settings.allowed_hosts),
             "running": service.scheduler.running,
             "state": state.name.lower(),
@@ -67,10 +66,10 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
 def start_scheduler(service: Service, request: Incoming) -> Reply:
     """Start the scheduler."""
     read_object(request, required=False)
-    host = socket.gethostname()
-    if not service.settings.may_run_on(host):
+    if not service.settings.may_run_here:
         raise Forbidden(
-            f"the scheduler may not run on {host!r}: SCHEDULER_ALLOWED_HOSTS does not name it"
+            f"the scheduler may not run on {service.settings.current_host!r}:"
+            " SCHEDULER_ALLOWED_HOSTS does not name it"
         )
     service.scheduler.start()
     return NOTHING
@@ -164,6 +163,8 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
         fields, trigger = codec.read_changes(body, entry)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
+        elif not fields.keys().isdisjoint(("args", "kwargs")):
+            service.allowed.check_call(entry.job, scheduler.registered)
         if trigger:  # merged now, into the trigger that is there now
             fields["trigger"] = plaindata.merge(
                 entry.job.trigger, trigger, scheduler.timezone, job_id

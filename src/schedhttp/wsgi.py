@@ -1,5 +1,6 @@
-"""The app for a server's command line: ``gunicorn --threads 8 schedhttp.wsgi:app``.
+"""The app for a server's command line.
 
+``gunicorn -c python:schedhttp.gunicorn_conf schedhttp.wsgi:app``, or any other WSGI server.
 It is configured by ``SCHEDULER_*`` variables and the TOML file that ``SCHEDULER_CONFIG`` names.
 """
 
@@ -8,7 +9,9 @@ from __future__ import annotations
 import os
 
 from schedhttp import settings
-from schedhttp.hosting import Hosted
+from schedhttp.hosting import Hosted, set_up_logging
 
-app = Hosted(settings.load(None, os.environ), os.environ.get(settings.CONFIG))
+_settings = settings.load(None, os.environ)
+set_up_logging(_settings)
+app = Hosted(_settings, os.environ.get(settings.CONFIG))
 app.start()

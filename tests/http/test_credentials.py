@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import functools
 import hashlib
+import sys
 
 import pytest
 from werkzeug.security import generate_password_hash
@@ -89,6 +92,22 @@ def test_a_read_only_role_may_look_and_not_touch(guarded, scheduler, headers):
     assert scheduler.running
 
 
+@pytest.mark.parametrize("reference", ["imported_by_nobody:work", "imported_by_nobody:nothing"])
+def test_a_read_only_role_imports_nothing(mount, tmp_path, monkeypatch, reference):
+    (tmp_path / "imported_by_nobody.py").write_text("def work(): pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    for pattern in ("*", reference, "imported_by_nobody:*", "imp*:*"):
+        api = mount(
+            api_tokens={"robot": TOKEN}, api_read_only=["robot"], api_allowed_funcs=[pattern]
+        )
+        body = {"func": reference, "trigger": "interval", "hours": 1}
+        answer = api("POST", "/preview", body, headers=bearer(TOKEN))
+        assert answer.status == 200, answer.text
+        assert "imported_by_nobody" not in sys.modules
+    answer = api("POST", "/preview", body | {"func": "os:system"}, headers=bearer(TOKEN))
+    assert answer.status == 403
+
+
 def test_other_sites_are_refused_also_with_credentials(guarded):
     """A browser sends what it remembers, whoever asks it to."""
     evil = {"HTTP_ORIGIN": "https://evil.example"}
@@ -106,6 +125,114 @@ def test_the_callback_can_say_read(mount):
     api = mount(auth=lambda auth: "read")
     assert api("GET", "/jobs", headers=basic("a", "b")).status == 200
     assert api("POST", "/pause", headers=basic("a", "b")).status == 403
+
+
+@pytest.mark.parametrize("name", ["dashboard", "Dashboard", " dashboard", "DASHBOARD "])
+def test_the_callback_lets_who_may_only_read_do_no_more(mount, scheduler, name):
+    api = mount(auth=lambda auth: True, api_read_only=["dashboard", "eve"])
+    assert api("GET", "/jobs", headers=basic(name, "b")).status == 200
+    assert api("POST", "/pause", headers=basic(name, "b")).status == 403
+    assert api("POST", "/resume", headers=basic("ann", "b")).status == 204
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (False, "bad password"),
+        "readonly",
+        "READ",
+        "no",
+        "false",
+        b"read",
+        1,
+        0,
+        {},
+        object(),
+        NotImplemented,
+        asyncio.Future,
+        ["read"],
+    ],
+    ids=repr,
+)
+def test_an_answer_that_is_not_understood_lets_nobody_in(mount, answer, caplog):
+    api = mount(auth=lambda auth: answer, api_users=USERS)
+    for _ in range(3):
+        for method, path in (("GET", "/jobs"), ("POST", "/start")):
+            assert api(method, path, headers=basic("ann", "größe ☃")).status == 401
+    assert [r.levelname for r in caplog.records] == ["ERROR"]
+    assert "lets nobody in" in caplog.text
+
+
+@pytest.mark.parametrize("answer", [False, None])
+def test_who_the_callback_does_not_know_may_be_a_user(mount, answer):
+    api = mount(auth=lambda auth: answer, api_users=USERS)
+    assert api("GET", "/jobs", headers=basic("ann", "größe ☃")).status == 200
+    assert api("GET", "/jobs", headers=basic("ann", "guess")).status == 401
+
+
+async def answers_later(auth):
+    return auth.password == "right"
+
+
+async def answers_one_by_one(auth):
+    yield True
+
+
+class Later:
+    async def __call__(self, auth):
+        return False
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        answers_later,
+        answers_one_by_one,
+        Later(),
+        functools.partial(answers_later),
+        lambda auth: (yield),
+    ],
+    ids=["async", "generator", "object", "partial", "yield"],
+)
+def test_a_callback_that_answers_later_is_refused(mount, check):
+    with pytest.raises(ValueError, match=r"SCHEDULER_AUTH=.* without async"):
+        mount(auth=check)
+
+
+def test_a_callback_that_answers_later_in_disguise_lets_nobody_in(mount):
+    def check(auth):
+        return answers_later(auth)
+
+    api = mount(auth=check)
+    assert api("GET", "/jobs", headers=basic("ann", "wrong")).status == 401
+
+
+def test_a_callback_that_raises_lets_nobody_in(mount):
+    def check(auth):
+        sys.exit(3)
+
+    assert mount(auth=check)("GET", "/jobs", headers=basic("a", "b")).status == 500
+
+
+@pytest.mark.parametrize("who", ["api_users", "api_tokens"])
+def test_a_mistyped_name_of_who_may_only_read_is_an_error(mount, who):
+    known = {"api_users": USERS, "api_tokens": {"ann": TOKEN}}[who]
+    with pytest.raises(ValueError, match=r"SCHEDULER_API_READ_ONLY='anne'.*did you mean 'ann'"):
+        mount(**{who: known}, api_read_only=["anne"])
+    mount(**{who: known}, api_read_only=["anne"], auth=lambda auth: True)
+
+
+BYTES = [b"Basic \xff", b"Basic YQ\xff==", b"Bearer \xff", b"\xff", b"Basic " + b"\xff" * 99]
+BYTES += [b"Digest \xff=\xff", b'Digest a="\xff', b"Basic \x80:\x81", b"Bearer \xed\xa0\x80"]
+
+
+@pytest.mark.parametrize("header", BYTES)
+def test_credentials_that_are_no_utf_8_are_wrong_ones(guarded, header, caplog):
+    environ = {"HTTP_AUTHORIZATION": header.decode("latin-1")}
+    assert guarded("GET", "/jobs", environ=environ).status == 401
+    pair = base64.b64encode(header).decode()
+    assert guarded("GET", "/jobs", headers={"Authorization": f"Basic {pair}"}).status == 401
+    assert caplog.records == []
 
 
 def test_guessing_is_slowed_down(guarded, clock):

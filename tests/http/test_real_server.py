@@ -276,3 +276,20 @@ def test_a_job_of_the_settings_that_makes_no_sense_ends_the_server_with_its_reas
     assert done.returncode != 0
     assert "func='nowhere:f': expected an importable module" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_module_that_is_a_program_ends_neither_the_worker_nor_the_server(start, tmp_path):
+    """Exit code 3 would tell gunicorn's master that no worker can start, and end it too."""
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__main__.py").write_text("import sys\nsys.exit(3)\n")
+    server = start(SCHEDULER_API_ALLOWED_FUNCS="pkg.__main__:main")
+    worker = server.call("GET", "/scheduler")[1]["holder"]["pid"]
+    for _ in range(3):
+        for path in ("preview", "jobs"):
+            status, answer = server.call(
+                "POST", f"/scheduler/{path}", {"func": "pkg.__main__:main"}
+            )
+            assert (status, answer["error_type"]) == (500, "FuncRefError")
+    assert server.call("GET", "/scheduler")[1]["holder"]["pid"] == worker
+    server.stop(signal.SIGTERM, False)
+    assert server.process.returncode == 0

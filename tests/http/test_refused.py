@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
+import sys
 
 import pytest
+
+from schedhttp.hosting import add_jobs
 
 HOSTILE = '''
 import os
@@ -61,6 +66,170 @@ def test_only_functions_that_the_module_defines_may_be_named(mount, scheduler, r
         assert (answer.status, answer.json["error_type"]) == (403, "Forbidden")
         assert "SCHEDULER_API_ALLOWED_FUNCS" in answer.json["error_message"]
     assert (scheduler.entries(), scheduler.history(), scheduler.runs()) == ([], [], [])
+
+
+def plain(*args, **kwargs):
+    """A function that a job in Python calls, and that nobody registered."""
+
+
+def inner(scheduler):
+    def no_reference(*args, **kwargs):
+        pass
+
+    return no_reference
+
+
+DECLARED = {
+    "by reference": lambda scheduler: f"{__name__}:plain",
+    "in Python": lambda scheduler: plain,
+    "no reference": inner,
+    "partial": lambda scheduler: functools.partial(plain),
+    "builtin": lambda scheduler: max,
+    "method": lambda scheduler: scheduler.modify_job,
+}
+CALLS = [
+    {"args": ["touch pwned"]},
+    {"kwargs": {"command": "touch pwned"}},
+    {"args": []},
+    {"args": None},
+    {"kwargs": None},
+    {"args": ["touch pwned"], "name": "x"},
+    {"args": ["touch pwned"], "trigger": {"type": "date"}},
+    {"args": ["touch pwned"], "next_run_time": "2026-01-05T13:00:00+01:00"},
+]
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_arguments_of_what_a_request_may_not_name_stay_as_they_are(mount, scheduler, declared):
+    func = DECLARED[declared](scheduler)
+    scheduler.add_job(func, "cron", hour=3, id="j", args=["true"], kwargs={"a": 1})
+    api = mount()
+    before, shown = scheduler.entry("j"), api("GET", "/jobs/j").json
+    for call in CALLS:
+        arguments = {k: v for k, v in call.items() if k in ("args", "kwargs")}
+        for body in (call, {"func": shown["func"], **call}, {**shown, **arguments}):
+            answer = api("PATCH", "/jobs/j", body)
+            assert (answer.status, answer.json["error_type"]) == (403, "Forbidden"), body
+            assert scheduler.entry("j")[:4] == before[:4]
+    post = {"id": "j", "func": shown["func"], "args": ["touch pwned"], "trigger": "date"}
+    for replace in (True, False):
+        answer = api("POST", "/jobs", {**post, "replace_existing": replace})
+        assert answer.status in (403, 500)
+        assert answer.json["error_type"] in ("Forbidden", "FuncRefError")
+    assert scheduler.entry("j")[:4] == before[:4]
+    # What is not about the call stays possible, and what was shown can be sent back.
+    assert api("PATCH", "/jobs/j", shown).status == 200
+    assert api("PATCH", "/jobs/j", {"hour": 4, "name": "Other"}).status == 200
+    assert list(scheduler.entry("j").job.args) == ["true"]
+
+
+@pytest.mark.usefixtures("hostile_tasks")
+def test_arguments_of_what_a_request_may_name_can_be_changed(mount, scheduler):
+    import hostile_tasks
+
+    @scheduler.scheduled_job("interval", hours=1, id="decorated", args=[1])
+    def decorated(number):
+        pass
+
+    scheduler.add_job(hostile_tasks.helper, "interval", hours=1, id="python")
+    scheduler.add_job("hostile_tasks:Box.method", "interval", hours=1, id="text", args=[1])
+    api = mount(api_allowed_funcs=["hostile_tasks:*", "hostile_tasks:Box.method"])
+    for job_id, change in (
+        ("decorated", {"args": [2]}),
+        ("decorated", {"args": [], "kwargs": {"number": 2}}),
+        ("python", {"args": []}),
+        ("text", {"args": [2]}),
+        ("text", {"func": "hostile_tasks:helper", "args": []}),
+    ):
+        answer = api("PATCH", f"/jobs/{job_id}", change)
+        assert answer.status == 200, answer.text
+
+
+def test_jobs_of_the_settings_keep_their_arguments(mount, scheduler):
+    job = {"id": "j", "func": "subprocess:run", "args": [["true"]], "trigger": "cron", "hour": 3}
+    add_jobs(scheduler, [job])
+    api = mount()
+    for args in ([["touch", "pwned"]], [], [["true"], 1], None):
+        assert api("PATCH", "/jobs/j", {"args": args}).status == 403
+        assert api("PATCH", "/jobs/j", {"func": "subprocess:run", "args": args}).status == 403
+    assert scheduler.entry("j").job.args == (["true"],)
+
+
+PRIVATE = ["pkg.__main__:x", "pkg._private:danger", "pkg.sub._private:danger", "_pkg:danger"]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package with a program, private modules, and names taken from them."""
+    for folder in ("pkg", "pkg/sub", "_pkg"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("from pkg._private import danger\n")
+        (tmp_path / folder / "_private.py").write_text("def danger(): pass\n")
+        (tmp_path / folder / "__main__.py").write_text("import sys; sys.exit(3)\n")
+        (tmp_path / folder / "open.py").write_text("def run(*a): pass\n")
+        for end in ("SystemExit(3)", "KeyboardInterrupt", "BaseException('x')", "ValueError('x')"):
+            name = end.partition("(")[0].lower()
+            (tmp_path / folder / f"{name}.py").write_text(f"raise {end}\n")
+        (tmp_path / folder / "lazy.py").write_text(
+            "import sys\ndef __getattr__(name): sys.exit(3)\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("pkg", "_pkg")]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("reference", [*PRIVATE, "pkg:danger", "pkg.sub:danger"])
+def test_a_star_stands_for_nothing_private_and_nothing_from_elsewhere(mount, reference):
+    api = mount(api_allowed_funcs=["pkg.*:*", "pkg:*", "*pkg:*", "*:run_*", "p*g.s*b.*:*"])
+    for path in ("/jobs", "/preview"):
+        answer = api("POST", path, {"id": "x", "func": reference})
+        assert (answer.status, answer.json["error_type"]) == (403, "Forbidden")
+    if reference in PRIVATE:
+        assert reference.partition(":")[0] not in sys.modules
+
+
+@pytest.mark.usefixtures("package")
+def test_what_a_pattern_spells_out_is_allowed(mount):
+    mount(api_allowed_funcs=["pkg._private:*"]).add("a", func="pkg._private:danger", args=[])
+    mount(api_allowed_funcs=["pkg:danger"]).add("b", func="pkg:danger", args=[])
+    mount(api_allowed_funcs=["pkg.*:*"]).add("c", func="pkg.sub.open:run", args=[])
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "pkg.__main__:x",
+        "pkg.systemexit:x",
+        "pkg.baseexception:x",
+        "pkg.valueerror:x",
+        "pkg.lazy:anything",
+        "pkg.nothing:x",
+    ],
+)
+def test_a_module_that_ends_the_process_ends_nothing_and_tells_nothing(mount, scheduler, reference):
+    api = mount(api_allowed_funcs=[reference])
+    for path in ("/jobs", "/preview"):
+        answer = api("POST", path, {"id": "x", "func": reference})
+        assert (answer.status, answer.json["error_type"]) == (500, "FuncRefError")
+        assert "'x'" not in answer.json["error_message"]
+    assert scheduler.entries() == []
+    with pytest.raises(ValueError, match=r"expected (an importable module|a name to be had)"):
+        scheduler.add_job(reference)
+
+
+@pytest.mark.usefixtures("package")
+def test_whatever_is_raised_on_the_way_ends_no_thread(mount, scheduler, monkeypatch):
+    api = mount()
+    for error in (SystemExit(3), GeneratorExit(), BaseException("x"), asyncio.CancelledError()):
+
+        def broken(job_id, error=error):
+            raise error
+
+        monkeypatch.setattr(scheduler, "entry", broken)
+        assert api("GET", "/jobs/j").status == 500
 
 
 @pytest.mark.parametrize(

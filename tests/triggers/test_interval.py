@@ -50,7 +50,7 @@ def test_one_that_is_bound_too_late_to_fire_can_be_told_all_the_same():
     assert bound.first_us(now) is None
     assert bound.next_us(0) is None or bound.next_us(0) > to_us(at("12:05"))
     assert bound.count_us(0, now, 100) == 0
-    assert trigger_from_dict(bound.to_dict(), UTC) == trigger
+    assert trigger_from_dict(bound.to_dict(), UTC) == bound
 
 
 def test_an_anchor_now_fires_now():

@@ -8,7 +8,15 @@ from typing import ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.moments import date_of, day_number, jitter_of, number, read_day
+from schedcore.triggers.moments import (
+    NEVER_DAY,
+    date_of,
+    day_number,
+    jitter_of,
+    number,
+    read_first_day,
+    read_last_day,
+)
 from schedcore.triggers.values import ZonedTrigger, set_slot
 from schedcore.triggers.yeardays import is_leap
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, zone_of
@@ -45,7 +53,7 @@ class CalendarIntervalTrigger(ZonedTrigger):
         second: 0 to 59.
         start_date: The first date, as ISO 8601 text or a date.  Left out, it is the date in
             *timezone* on which the job is added.
-        end_date: The last date on which it may fire.
+        end_date: The last date on which it may fire; 9999-12-31 is no limit.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
         jitter: The longest random delay added to each fire time, in seconds.
 
@@ -76,9 +84,9 @@ class CalendarIntervalTrigger(ZonedTrigger):
         timezone: object = None,
         jitter: object = None,
     ) -> None:
-        anchor = None if start_date is None else read_day("start_date", start_date)
-        end = _LAST_DAY if end_date is None else read_day("end_date", end_date)
-        if anchor is not None and end < anchor:
+        anchor = read_first_day(start_date)
+        end = read_last_day(end_date, _LAST_DAY)
+        if anchor is not None and end < anchor != NEVER_DAY:
             raise InvalidTriggerError("end_date", end_date, f"no earlier than {date_of(anchor)}")
         set_slot(self, "_spacing", _spacing(years, months, weeks, days))
         set_slot(self, "_time", _time_of_day(hour, minute, second))
@@ -122,13 +130,30 @@ class CalendarIntervalTrigger(ZonedTrigger):
         return self._zone.instant_of_wall(found * DAY_US + time_us)
 
     def bound_to(self, now_us: int) -> CalendarIntervalTrigger:
-        """Return this trigger with its first date set: to the date at *now_us* if it has none."""
+        """Return this trigger with its first date set: to the date at *now_us* if it has none.
+
+        One that ended before that never fires, which is to start at the end of all time.
+        """
         if self._anchor_day is not None:
             return self
+        today = day_number(from_us(now_us, self.timezone))
+        return self._anchored(today if today <= self._end_day else NEVER_DAY)
+
+    def first_at(self, first_us: int, now_us: int) -> CalendarIntervalTrigger:
+        """Return this trigger counting on from the date at *first_us* if it has no first date."""
+        made = self.bound_to(first_us)
+        if made is self or made._anchor_day is None:
+            return self
+        # The run at first_us is that day's, also where the time of day is yet to come.
+        today = day_number(from_us(now_us, self.timezone))
+        following = made._day_from(max(made._anchor_day + 1, today))
+        return made._anchored(NEVER_DAY if following is None else following)
+
+    def _anchored(self, day: int) -> CalendarIntervalTrigger:
         made = CalendarIntervalTrigger.__new__(CalendarIntervalTrigger)
         set_slot(made, "_spacing", self._spacing)
         set_slot(made, "_time", self._time)
-        set_slot(made, "_anchor_day", day_number(from_us(now_us, self.timezone)))
+        set_slot(made, "_anchor_day", day)
         set_slot(made, "_end_day", self._end_day)
         set_slot(made, "_zone", self._zone)
         set_slot(made, "_jitter", self._jitter)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import ClassVar
 
 from schedcore.clock import SECOND, from_us
+from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.fields import read_fields
 from schedcore.triggers.moments import (
     NO_JITTER,
     check_order,
+    end_text,
+    end_us,
     jitter_of,
     moment_text,
-    optional_moment_us,
+    moment_us,
+    split_zone,
 )
 from schedcore.triggers.search import Schedule
 from schedcore.triggers.values import ZonedTrigger, set_slot
@@ -104,7 +108,7 @@ class CronTrigger(ZonedTrigger):
         second: 0 to 59.
         start_date: The first instant at which it may fire: ISO 8601 text, a datetime or a date;
             a naive one is read in *timezone*.
-        end_date: The last instant at which it may fire.
+        end_date: The last instant at which it may fire; a date without a time: the last day.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
         jitter: The longest random delay added to each fire time, in seconds.
 
@@ -159,16 +163,20 @@ class CronTrigger(ZonedTrigger):
         that matches is enough.
 
         Args:
-            text: Five fields; a sixth for seconds; a seventh for years.
-            timezone: A zone's name or a tzinfo; left out, the system's zone.
+            text: Five fields; a sixth for seconds; a seventh for years.  ``CRON_TZ=`` and a zone
+                may come before them.
+            timezone: A zone's name or a tzinfo; left out, the text's own, or else the system's.
             start_date: The first instant at which it may fire.
-            end_date: The last instant at which it may fire.
+            end_date: The last instant at which it may fire; a date without a time: the last day.
             jitter: The longest random delay added to each fire time, in seconds.
             job_id: What ``H`` takes its values from.
 
         Raises:
             InvalidTriggerError: if the text is refused, or no date can ever match.
         """
+        named = split_zone(text)[0] if isinstance(text, str) else None
+        if named is not None:
+            timezone = _agreed_zone(named, timezone, text)
         made = cls.__new__(cls)
         made._set(_crontab_spec(text, job_id), start_date, end_date, timezone, jitter)
         return made
@@ -177,17 +185,16 @@ class CronTrigger(ZonedTrigger):
         self, spec: CronSpec, start_date: object, end_date: object, timezone: object, jitter: object
     ) -> None:
         zone = zone_of(timezone)
-        before_us, end_us = zone.before_1970_us, HORIZON_US
+        before_us, last_us = zone.before_1970_us, HORIZON_US
         if start_date is not None:
-            start_us = optional_moment_us("start_date", start_date, zone, 0)
-            before_us = max(before_us, start_us - 1)
+            before_us = max(before_us, moment_us("start_date", start_date, zone) - 1)
         if end_date is not None:
-            end_us = optional_moment_us("end_date", end_date, zone, 0)
-            check_order(None if start_date is None else before_us + 1, end_us, end_date, zone)
+            last_us = end_us(end_date, zone)
+            check_order(None if start_date is None else before_us + 1, last_us, end_date, zone)
         set_slot(self, "_spec", spec)
         set_slot(self, "_zone", zone)
         set_slot(self, "_before_us", before_us)
-        set_slot(self, "_end_us", end_us)
+        set_slot(self, "_end_us", last_us)
         set_slot(self, "_jitter", NO_JITTER if jitter is None else jitter_of(jitter))
 
     @property
@@ -203,12 +210,13 @@ class CronTrigger(ZonedTrigger):
 
     @property
     def expanded_crontab(self) -> str:
-        """The crontab text with an alias such as ``@daily`` written out, or ``""``."""
+        """The crontab text's fields, an alias such as ``@daily`` written out, or ``""``."""
         if self.crontab is None:
             return ""
         from schedcore.triggers.crontab import ALIASES
 
-        return ALIASES.get(self.crontab.lower(), self.crontab)
+        text = split_zone(self.crontab)[1]
+        return ALIASES.get(text.lower(), text)
 
     @property
     def start_date(self) -> datetime | None:
@@ -326,5 +334,18 @@ class CronTrigger(ZonedTrigger):
         if self._before_us != self._zone.before_1970_us:
             options["start_date"] = moment_text(self._before_us + 1, self._zone)
         if self._end_us != HORIZON_US:
-            options["end_date"] = moment_text(self._end_us, self._zone)
+            options["end_date"] = end_text(self._end_us, self._zone)
         return options | self.shared_options()
+
+
+def _agreed_zone(name: str, timezone: object, text: str) -> tzinfo:
+    """Return the zone that crontab text names, if it is known and *timezone* names no other one."""
+    try:
+        zone = zone_of(name)
+    except InvalidTriggerError as error:
+        raise InvalidTriggerError("crontab", text, f"{error.expected}, not {name!r}") from None
+    if timezone is not None and zone_of(timezone) != zone:
+        raise InvalidTriggerError(
+            "timezone", timezone, f"no zone beside crontab={text!r}, which names one"
+        )
+    return zone.tz

@@ -10,14 +10,16 @@ from typing import Any, ClassVar, NamedTuple
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.moments import (
+    NEVER_US,
     Jitter,
     check_order,
+    end_text,
+    end_us,
     jitter_of,
     microseconds,
     moment_text,
-    moment_us,
     number,
-    optional_moment_us,
+    start_us,
 )
 from schedcore.triggers.values import ZonedTrigger, set_slot, setter_of
 from schedcore.triggers.zones import DAY_US, HORIZON_US, Zone, zone_of
@@ -78,7 +80,7 @@ class IntervalTrigger(ZonedTrigger):
         seconds: See *weeks*.
         start_date: The anchor and first fire time: ISO 8601 text, a datetime or a date; a naive
             one is read in *timezone*.  Left out, it is one span after the job is added.
-        end_date: The last instant at which it may fire.
+        end_date: The last instant at which it may fire; a date without a time: the last day.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
         jitter: The longest random delay added to each fire time, in seconds.
 
@@ -108,12 +110,12 @@ class IntervalTrigger(ZonedTrigger):
         jitter: object = None,
     ) -> None:
         zone = zone_of(timezone)
-        start_us = None if start_date is None else moment_us("start_date", start_date, zone)
-        end_us = optional_moment_us("end_date", end_date, zone, HORIZON_US)
-        check_order(start_us, end_us, end_date, zone)
+        anchor_us = start_us(start_date, zone)
+        last_us = end_us(end_date, zone)
+        check_order(anchor_us, last_us, end_date, zone)
         spacing = _spacing(weeks, days, hours, minutes, seconds)
-        set_slot(self, "_anchor_us", start_us)
-        set_slot(self, "_beat", _Beat(spacing, end_us, zone, jitter_of(jitter)))
+        set_slot(self, "_anchor_us", anchor_us)
+        set_slot(self, "_beat", _Beat(spacing, last_us, zone, jitter_of(jitter)))
 
     @property
     def _zone(self) -> Zone:  # type: ignore[override]  # no slot of its own, and never set
@@ -174,16 +176,30 @@ class IntervalTrigger(ZonedTrigger):
         return anchor if now_us <= anchor <= self._beat.end_us else self.next_us(now_us - 1)
 
     def bound_to(self, now_us: int) -> IntervalTrigger:
-        """Return this trigger with its anchor set: one span after *now_us* if it has none."""
+        """Return this trigger with its anchor set: one span after *now_us* if it has none.
+
+        One that ends before that never fires, which is to start at the end of all time.
+        """
         if self._anchor_us is not None:
             return self
         beat = self._beat
-        return _anchored(beat, now_us + beat.every_us)
+        anchor = now_us + beat.every_us
+        return _anchored(beat, anchor if anchor <= beat.end_us else NEVER_US)
+
+    def first_at(self, first_us: int, now_us: int) -> IntervalTrigger:
+        """Return this trigger with its beat counted from *first_us* if it has no anchor."""
+        if self._anchor_us is not None:
+            return self
+        beat = self._beat
+        late_us = now_us - first_us
+        if late_us > 0:
+            first_us = now_us - late_us % beat.every_us + beat.every_us
+        return _anchored(beat, first_us if first_us <= beat.end_us else NEVER_US)
 
     def set_back_to(self, now_us: int) -> IntervalTrigger:
         """Return this trigger with its beat reaching back to *now_us*, before its anchor."""
         beat, anchor = self._beat, self._anchor_us
-        if anchor is None or anchor <= now_us:
+        if anchor is None or anchor <= now_us or anchor == NEVER_US:
             return self
         return _anchored(beat, anchor - (anchor - now_us) // beat.every_us * beat.every_us)
 
@@ -199,12 +215,10 @@ class IntervalTrigger(ZonedTrigger):
     def options(self) -> dict[str, object]:
         """Return the plain-data form, with the tzinfo itself where a zone has no name."""
         options: dict[str, object] = {"trigger": self.kind, **dict(self._beat.given)}
-        # One that was bound too late to fire at all is told without its anchor: a start after the
-        # end would not be read back.
-        if self._anchor_us is not None and self._anchor_us <= self._beat.end_us:
+        if self._anchor_us is not None:
             options["start_date"] = moment_text(self._anchor_us, self._zone)
         if self._beat.end_us != HORIZON_US:
-            options["end_date"] = moment_text(self._beat.end_us, self._zone)
+            options["end_date"] = end_text(self._beat.end_us, self._zone)
         return options | self.shared_options()
 
 

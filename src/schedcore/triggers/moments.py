@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from schedcore.clock import SECOND, UTC, from_us, to_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.zones import HORIZON_US, MIN_US, Zone, zone_of
+from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, Zone, zone_of
 
 MAX_TEXT = 250
 """The longest text, in characters, that is looked into."""
@@ -18,6 +18,7 @@ _ISO = re.compile(
     r"(?:[Tt ](\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d{1,6}))?)? ?([Zz]|[+-]\d\d:?\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
+_IN_RANGE = "a date from 0001-01-02 to 9999-12-30 in UTC"
 _EXPECTED = "a date such as 2026-03-29 or 2026-03-29T02:30:00+01:00, a datetime, or a date object"
 # Not datetime(1970, 1, 1): this may be imported while freezegun puts another class in its place.
 _NAIVE_EPOCH = from_us(0).replace(tzinfo=None)
@@ -35,6 +36,12 @@ def date_of(day: int) -> date:
     return date.fromordinal(day + _EPOCH_ORDINAL)
 
 
+NEVER_US = HORIZON_US + 1
+"""The anchor of a trigger that is over before its first fire time: shown as 9999-12-31."""
+NEVER_DAY = day_number(date(9999, 12, 31))
+"""The same of a trigger whose dates are days."""
+
+
 def moment_us(option: str, value: object, zone: Zone) -> int:
     """Return the instant that a date option means, in microseconds since the epoch.
 
@@ -45,26 +52,77 @@ def moment_us(option: str, value: object, zone: Zone) -> int:
         InvalidTriggerError: if it is no date, lies outside the years 1 to 9999, or is a naive
             time that the zone's clocks skip.
     """
-    if isinstance(value, str):
-        moment = _read_iso(option, value)
-    elif isinstance(value, date):
-        moment = value
-    else:
-        raise InvalidTriggerError(option, value, _EXPECTED)
-    if not isinstance(moment, datetime):
-        instant = zone.instant_of_wall(day_number(moment) * 86_400 * SECOND)
-    elif moment.utcoffset() is not None:
-        instant = to_us(moment)
-    else:
-        instant = _naive_us(option, value, moment, zone)
+    moment = _read_moment(option, value)
+    if isinstance(moment, datetime):
+        return _instant(option, value, moment, zone, latest=HORIZON_US)
+    instant = zone.instant_of_wall(day_number(moment) * DAY_US)
     if not MIN_US <= instant <= HORIZON_US:
-        raise InvalidTriggerError(option, value, "a date from 0001-01-02 to 9999-12-30 in UTC")
+        raise InvalidTriggerError(option, value, _IN_RANGE)
     return instant
 
 
-def optional_moment_us(option: str, value: object, zone: Zone, missing: int) -> int:
-    """Return :func:`moment_us`, or *missing* for None."""
-    return missing if value is None else moment_us(option, value, zone)
+def _read_moment(option: str, value: object) -> date:
+    """Return a date, or a datetime if there is a time of day."""
+    if isinstance(value, str):
+        return _read_iso(option, value)
+    if isinstance(value, date):
+        return value
+    raise InvalidTriggerError(option, value, _EXPECTED)
+
+
+def _instant(option: str, value: object, moment: datetime, zone: Zone, latest: int | None) -> int:
+    """Return the instant of a datetime, up to *latest*; None: the horizon stands for later ones."""
+    aware = moment.utcoffset() is not None
+    instant = to_us(moment) if aware else _naive_us(option, value, moment, zone)
+    if latest is None:
+        instant = min(instant, HORIZON_US)
+    if not MIN_US <= instant <= HORIZON_US:
+        raise InvalidTriggerError(option, value, _IN_RANGE)
+    return instant
+
+
+def start_us(value: object, zone: Zone) -> int | None:
+    """Return the anchor that ``start_date`` means, or None; past the horizon: :data:`NEVER_US`.
+
+    Raises:
+        InvalidTriggerError: as :func:`moment_us` does.
+    """
+    if value is None:
+        return None
+    moment = _read_moment("start_date", value)
+    if isinstance(moment, datetime) and _instant("start_date", value, moment, zone, None) == (
+        HORIZON_US
+    ):
+        return NEVER_US
+    return moment_us("start_date", value, zone)
+
+
+def end_us(value: object, zone: Zone) -> int:
+    """Return the last instant that ``end_date`` allows; None is no limit.
+
+    A date without a time means all of that day, up to its last instant in *zone*.  What lies past
+    the horizon, such as the 9999-12-31 that stands for "for ever", is no limit either.
+
+    Raises:
+        InvalidTriggerError: as :func:`moment_us` does.
+    """
+    if value is None:
+        return HORIZON_US
+    moment = _read_moment("end_date", value)
+    if isinstance(moment, datetime):
+        return _instant("end_date", value, moment, zone, latest=None)
+    day = day_number(moment)
+    if day < _MIN_DAY:
+        raise InvalidTriggerError("end_date", value, _IN_RANGE)
+    return HORIZON_US if day > _MAX_DAY else min(zone.last_of_day(day), HORIZON_US)
+
+
+def end_text(instant_us: int, zone: Zone) -> str:
+    """Return the plain-data form of an end: a date if it is the last instant of one."""
+    day = day_number(from_us(instant_us, zone.tz))
+    if _MIN_DAY <= day <= _MAX_DAY and zone.last_of_day(day) == instant_us:
+        return date_of(day).isoformat()
+    return moment_text(instant_us, zone)
 
 
 def read_day(option: str, value: object) -> int:
@@ -73,15 +131,44 @@ def read_day(option: str, value: object) -> int:
     Raises:
         InvalidTriggerError: if it is no date, or has a time of day.
     """
+    found = _read_day(option, value)
+    if not _MIN_DAY <= found <= _MAX_DAY:
+        raise InvalidTriggerError(option, value, "a date from 0001-01-03 to 9999-12-29")
+    return found
+
+
+def read_first_day(value: object) -> int | None:
+    """Return the date that ``start_date`` means, or None; 9999-12-31: :data:`NEVER_DAY`.
+
+    Raises:
+        InvalidTriggerError: as :func:`read_day` does.
+    """
+    if value is None:
+        return None
+    return (
+        NEVER_DAY if _read_day("start_date", value) == NEVER_DAY else read_day("start_date", value)
+    )
+
+
+def read_last_day(value: object, missing: int) -> int:
+    """Return the date that ``end_date`` means, or *missing* for None and for "for ever".
+
+    Raises:
+        InvalidTriggerError: as :func:`read_day` does.
+    """
+    if value is None or _read_day("end_date", value) > _MAX_DAY:
+        return missing
+    return read_day("end_date", value)
+
+
+def _read_day(option: str, value: object) -> int:
     day = _read_iso(option, value) if isinstance(value, str) else value
     if isinstance(day, datetime) and not (day.hour or day.minute or day.second or day.microsecond):
         day = day.date()
     if isinstance(day, datetime) or not isinstance(day, date):
         expected = "a date such as 2026-03-29, without a time of day"
         raise InvalidTriggerError(option, value, expected)
-    if not _MIN_DAY <= (found := day_number(day)) <= _MAX_DAY:
-        raise InvalidTriggerError(option, value, "a date from 0001-01-03 to 9999-12-29")
-    return found
+    return day_number(day)
 
 
 _MIN_DAY, _MAX_DAY = day_number(date(1, 1, 3)), day_number(date(9999, 12, 29))
@@ -185,12 +272,24 @@ def jitter_of(value: object) -> Jitter:
     return Jitter(given, microseconds(given, SECOND))
 
 
+_ZONE_BEFORE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)\s*", re.IGNORECASE)
+
+
+def split_zone(crontab: str) -> tuple[str | None, str]:
+    """Return the zone that crontab text names before its fields, or None, and the fields.
+
+    It is written as cronie and Go's cron have it: ``CRON_TZ=Europe/Berlin 0 6 * * *``, or ``TZ=``.
+    """
+    match = _ZONE_BEFORE.match(crontab)
+    return (match[1], crontab[match.end() :]) if match else (None, crontab)
+
+
 def check_order(start_us: int | None, end_us: int, end_date: object, zone: Zone) -> None:
     """Refuse an end that lies before the start.
 
     Raises:
         InvalidTriggerError: naming ``end_date``.
     """
-    if start_us is not None and end_us < start_us:
+    if start_us is not None and end_us < start_us != NEVER_US:
         start = moment_text(start_us, zone)
         raise InvalidTriggerError("end_date", end_date, f"no earlier than start_date, {start}")

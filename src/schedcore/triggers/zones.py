@@ -105,6 +105,21 @@ class Zone:
         span = self.span_of_wall(wall_us, near)
         return max(span.begin_us, wall_us - span.offset_us)
 
+    def last_of_day(self, day: int) -> int:
+        """Return the last instant, in microseconds, at which the clock shows the day *day*.
+
+        Args:
+            day: Days since 1 January 1970; the clock need not show it at all (Apia left one out).
+        """
+        midnight = (day + 1) * DAY_US
+        span = self.span_at(self.instant_of_wall(midnight))
+        following = self.span_at(min(span.end_us, HORIZON_US))
+        if following.begin_us == span.end_us and (
+            following.begin_us + following.offset_us < midnight <= following.floor_us
+        ):
+            return midnight - following.offset_us - 1  # back across midnight: the second showing
+        return self.instant_of_wall(midnight) - 1
+
     def wall_after(self, after_us: int) -> int:
         """Return the earliest that the clock shows, in microseconds, after *after_us*.
 

@@ -1,0 +1,58 @@
+"""A change of one job in a store where others change it too, and where it moves on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schedcore.errors import JobChangedError
+from schedcore.stores.base import Entry, Store, make_entry
+
+ATTEMPTS = 20
+"""How often a change is worked out, if somebody else changes the job each time meanwhile."""
+
+
+def put_changed(store: Store, job_id: str, change: Callable[[Entry], Entry]) -> tuple[Entry, Entry]:
+    """Put a changed entry in place of a job's present one; return both.
+
+    That the job runs and moves on meanwhile is no change: a job that is due each second can be
+    given a trigger that takes a second to check.
+
+    Args:
+        store: Where the job is kept.
+        job_id: Which job.
+        change: Returns the changed entry, or the same one.  Called again if somebody else changes
+            the job meanwhile.
+
+    Raises:
+        JobLookupError: if there is no job with this id.
+        JobChangedError: if somebody else changed it each time.
+    """
+    for _ in range(ATTEMPTS):
+        read = store.get(job_id)
+        made = change(read)
+        old: Entry = read
+        new: Entry | None = made
+        while new is not None:
+            if made is read or store.swap(((old, new),))[0]:
+                return old, new
+            old = store.get(job_id)
+            new = _rebased(made, read, old)
+    raise JobChangedError(job_id, ATTEMPTS)
+
+
+def _rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:
+    """Return the change that led from *read* to *changed*, made to the job as it stands *now*.
+
+    A change may take longer to work out than the job takes to become due again.  So what it left
+    where it was has moved on, and what it put elsewhere stays there.
+
+    Returns:
+        None where the change has to be worked out anew: another change was made meanwhile.
+    """
+    if now.job is not read.job or (now.due_us is None) != (read.due_us is None):
+        return None
+    if changed.job.trigger is read.job.trigger and changed[1:3] == read[1:3]:
+        return make_entry(changed.job, now.fire_us, now.due_us, now.judged_us, changed.broken)
+    if changed.due_us is None and changed.fire_us is not None:  # paused, and stays where it was
+        return None
+    return changed

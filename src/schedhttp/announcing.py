@@ -1,0 +1,94 @@
+"""What a served scheduler says of itself in the log: once at the start, and at each order."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from urllib.parse import urlsplit
+
+from schedcore import (
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    Scheduler,
+    SchedulerEvent,
+    State,
+)
+from schedhttp.app import App
+
+log = logging.getLogger(__name__)
+
+_NEXT = 3
+_ORDERS = {
+    EVENT_SCHEDULER_PAUSED: "the scheduler is paused: no run begins before it is resumed",
+    EVENT_SCHEDULER_RESUMED: "the scheduler goes on",
+    EVENT_SCHEDULER_SHUTDOWN: "the scheduler is shut down",
+}
+
+
+def announce_orders(scheduler: Scheduler) -> None:
+    """Log a line whenever *scheduler* is started, paused, resumed or shut down, by whomever."""
+
+    def tell(event: SchedulerEvent) -> None:
+        if event.code == EVENT_SCHEDULER_STARTED:
+            log.info("%s", started(scheduler))
+        else:
+            log.info("%s", _ORDERS[event.code])
+
+    scheduler.add_listener(tell, EVENT_SCHEDULER_STARTED | sum(_ORDERS))
+
+
+def started(scheduler: Scheduler) -> str:
+    """Return a line that tells how many jobs there are, and which are due next."""
+    jobs = scheduler.get_jobs()
+    due = [(job.next_run_time, job.id) for job in jobs if job.next_run_time is not None]
+    soonest = sorted(due, key=lambda each: each[0].timestamp())[:_NEXT]
+    how = "paused" if scheduler.state is State.PAUSED else "running"
+    many = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    next_ones = ", ".join(f"{job_id!r} at {_to_the_second(when)}" for when, job_id in soonest)
+    return f"the scheduler is {how}, with {many}; next: {next_ones or 'none'}"
+
+
+def announce_serving(app: App, addresses: Sequence[str]) -> None:
+    """Log where the API is served and described, and whether it is open, or closed by mistake.
+
+    Args:
+        app: The API.
+        addresses: Where the server listens, as ``http://127.0.0.1:5000``; empty: not known.
+    """
+    settings = app.settings
+    if not settings.api_enabled:
+        return
+    base = (addresses[0] if addresses else "") + settings.api_prefix
+    log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
+    if app.guard.has_credentials or all(map(_is_of_this_computer, addresses)):
+        return
+    if settings.api_loopback_only:
+        log.warning(
+            "%s can be reached from other computers, but without credentials only this one is"
+            " served: set api_users or api_tokens (docs/security.md), or listen at 127.0.0.1",
+            ", ".join(addresses),
+        )
+    else:
+        log.warning(
+            "%s: whoever can connect is served, without credentials: set api_users or api_tokens"
+            " (docs/security.md), or listen at 127.0.0.1",
+            ", ".join(addresses),
+        )
+
+
+def _is_of_this_computer(address: str) -> bool:
+    if address.startswith("unix:"):
+        return True
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _to_the_second(when: datetime) -> str:
+    return when.astimezone(when.tzinfo or timezone.utc).isoformat(" ", "seconds")

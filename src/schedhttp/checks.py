@@ -1,0 +1,143 @@
+"""What is looked at before gunicorn starts, so that it starts with no more than one line to say."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+from contextlib import closing, suppress
+from typing import NoReturn
+
+from schedcore import SchedError
+from schedcore.errors import text_of
+from schedhttp.hosting import Hosted
+from schedhttp.settings import ConfigError, Settings
+
+_MOST = 8_000
+"""Characters of what is wrong with a configuration: a pipe takes so many at once."""
+
+
+class AddressError(SchedError):
+    """The server cannot listen where it is told to."""
+
+
+def check_app(settings: Settings, config: str | None) -> None:
+    """Make the app and its scheduler once, in a process of its own, and throw them away.
+
+    In this process nothing of the jobs is imported: gunicorn's workers are forked from it, and
+    after a reload they are to find the code as it is then.
+
+    Args:
+        settings: All of them.
+        config: The path of the file that they come from, if there is one.
+
+    Raises:
+        ConfigError: telling what is wrong, and where it stands.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _try_in_child(settings, config, writing)
+    os.close(writing)
+    try:
+        _, status = os.waitpid(child, 0)
+        told = os.read(reading, _MOST * 4).decode() if os.WIFEXITED(status) else ""
+    finally:
+        os.close(reading)
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        raise ConfigError(config or "settings", f"importing the jobs' modules ended by {name}")
+    if status != 0:
+        raise _Told(told)
+
+
+class _Told(ConfigError):
+    """What a child process said is wrong; it names the place itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("settings", text)
+        self.args = (text,)
+
+
+def _try_in_child(settings: Settings, config: str | None, writing: int) -> NoReturn:
+    status, text = 1, ""
+    try:
+        # What modules print as they are imported, they print in the worker as well.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        Hosted(settings, config)
+        status = 0
+    except SchedError as error:
+        text = str(error)
+    except BaseException as error:  # noqa: BLE001 — a job's module may raise anything
+        place = config or "settings"
+        text = (
+            f"{place}: importing the jobs' modules raised {type(error).__name__}: {text_of(error)}"
+        )
+    finally:
+        with suppress(OSError):
+            os.write(writing, text[:_MOST].encode(errors="backslashreplace") or b" ")
+        os._exit(status)
+
+
+def check_address(bind: str) -> None:
+    """Check that the server can listen at *bind*, as far as that can be told beforehand.
+
+    Raises:
+        AddressError: if not, with the way out.
+    """
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
+        return  # gunicorn was given its sockets, by an older gunicorn or by systemd
+    try:
+        if bind.startswith("unix:"):
+            _try_path(bind[len("unix:") :])
+        else:
+            host, _, port = bind.rpartition(":")
+            _try_port(host.strip("[]"), int(port))
+    except OSError as error:
+        raise AddressError(f"bind={bind!r}: {_explained(error, bind)}") from None
+
+
+def _try_port(host: str, port: int) -> None:
+    (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    with closing(socket.socket(family, kind, protocol)) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+        trial.bind(address)
+
+
+def _try_path(path: str) -> None:
+    """Raise EADDRINUSE if somebody answers there: gunicorn would take the place away from it."""
+    if not os.path.isdir(os.path.dirname(path)):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        client.settimeout(1.0)
+        with suppress(ConnectionRefusedError, FileNotFoundError):
+            client.connect(path)
+            raise OSError(errno.EADDRINUSE, "in use")
+
+
+def _explained(error: OSError, bind: str) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"the name of the host is not known ({error.strerror}); --host names another"
+    if error.errno == errno.EADDRINUSE:
+        if bind.startswith("unix:"):
+            return "it is in use: another server answers there; end it, or set another bind"
+        port = int(bind.rpartition(":")[2])
+        mac = (
+            " (on macOS perhaps AirPlay, which takes 5000)"
+            if sys.platform == "darwin" or port == 5000
+            else ""
+        )
+        return (
+            f"the port is in use by another program{mac}; --port {port % 65_535 + 1} takes another"
+        )
+    if error.errno == errno.EACCES:
+        return "this user may not listen there; --port takes another, of 1024 or more"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this computer has no such address; --host 127.0.0.1 is one, 0.0.0.0 all of them"
+    return f"{error.strerror or error}; --host and --port take another"

@@ -1,0 +1,29 @@
+"""gunicorn's options, from the same settings that ``python -m schedhttp`` reads.
+
+``gunicorn -c python:schedhttp.gunicorn_conf schedhttp.wsgi:app``: for those who start gunicorn
+themselves.  What its own command line says stands over this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from schedcore import InvalidOptionError
+from schedhttp import checks, server
+from schedhttp import settings as _settings
+
+_config = os.environ.get(_settings.CONFIG)
+try:
+    _chosen = _settings.load(None, os.environ)
+    checks.check_app(_chosen, _config)
+except InvalidOptionError as error:
+    print(f"schedhttp: {error}", file=sys.stderr)
+    sys.exit(2)
+
+globals().update(server.options(_chosen))
+
+
+def on_exit(_server: object) -> None:
+    """Leave nothing behind."""
+    server.sweep(_chosen, _config)

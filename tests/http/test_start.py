@@ -1,0 +1,320 @@
+"""What a start says: everything that is wrong before gunicorn begins, and then what is served."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from schedcore import InvalidOptionError, Scheduler
+from schedhttp import checks, create_app
+from schedhttp.announcing import announce_serving
+from schedhttp.settings import Settings
+
+TASKS = "def f(): pass\n"
+GOOD = '[[jobs]]\nid = "first"\nfunc = "tasks:f"\ntrigger = "cron"\nhour = 3\n'
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Call the command, or gunicorn's, beside a module ``tasks``; return status and errors."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHEDULER_")}
+
+    def call(*arguments, program=("-m", "schedhttp"), **environment):
+        done = subprocess.run(
+            [sys.executable, *program, *arguments],
+            cwd=tmp_path,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    return call
+
+
+WRONG = [
+    ('id = "x"\nfunc = "tasks:f"\ntrigger = "cron"\nhour = 25', "jobs[1] 'x': hour=25: expected 0"),
+    ('id = "x"\nfunc = "tasks:f"\ntrigger = "corn"', "jobs[1] 'x': trigger='corn': expected"),
+    ('id = "x"\nfunc = "tasks:f"\ntrigger = "date"\nmax_instance = 2', "jobs[1] 'x': "),
+    (
+        'id = "x"\nfunc = "tasks:g"\ntrigger = "date"',
+        "jobs[1] 'x': func='tasks:g': expected a name",
+    ),
+    ('id = "x"\nfunc = "taks:f"\ntrigger = "date"', "jobs[1] 'x': func='taks:f': expected an imp"),
+    (
+        'id = "x"\nfunc = "tasks:f"\ntrigger = "date"\nargs = [1]',
+        "jobs[1] 'x': args=(1,): expected",
+    ),
+    ('id = "x"\nfunc = "tasks:f"\ntrigger = "date"\nexecutor = "y"', "jobs[1] 'x': executor='y'"),
+    ('id = "x"\nfunc = "tasks:f"\ntrigger = "date"\nself = 1', "jobs[1] 'x': "),
+    ('id = "x"\ntrigger = "date"', "jobs[1] 'x': func=None: expected text such as"),
+    ('id = 5\nfunc = "tasks:f"\ntrigger = "date"', "jobs[1] 5: id=5: expected text"),
+    ('func = "tasks:g"\ntrigger = "date"', "jobs[1]: func='tasks:g': expected"),
+    (
+        'id = "first"\nfunc = "tasks:f"\ntrigger = "date"',
+        "jobs[1] 'first': another job has this id",
+    ),
+    (
+        'id = "x"\nfunc = "exits:f"\ntrigger = "date"',
+        "importing the jobs' modules raised SystemExit",
+    ),
+]
+
+
+@pytest.mark.parametrize(("job", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
+    command, tmp_path, job, message
+):
+    (tmp_path / "exits.py").write_text("import sys\nprint('noise')\nsys.exit('no')\n")
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}\n[[jobs]]\n{job}\n')
+    status, told = command("--config", "s.toml")
+    assert told.startswith(f"schedhttp: s.toml: {message}")
+    assert (status, told.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "api_prefx = 1",
+            "api_prefx=...: expected the name of a setting (did you mean 'api_prefix'",
+        ),
+        ("api_prefix = \nx = 1", "expected TOML, but: Invalid value (at line 1"),
+        ("threads = 0", "threads=0: expected a whole number of 1 or more"),
+        ('timezone = "Mars"', "timezone='Mars': expected a zone name"),
+        ("jobs = [{}, 5]", "jobs[1]=5: expected a table"),
+        ("[job_defaults]\nmax_instance = 1", "job_defaults: max_instance=1: expected one of"),
+        ('[executors.io]\ntype = "treadpool"', "executors.io: executor={'type': 'treadpool'}"),
+        ("[executors.io]\nmax_workers = 0", "executors.io: max_workers=0: expected a whole number"),
+        ('[api_tokens]\nrobot = "short"', "SCHEDULER_API_TOKENS={'robot': Ellipsis}: expected"),
+        ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
+    ],
+)
+def test_whatever_is_wrong_in_a_file_is_told_with_its_name(command, tmp_path, text, message):
+    (tmp_path / "s.toml").write_text(text)
+    status, told = command("--config", "s.toml")
+    assert told.startswith(f"schedhttp: s.toml: {message}")
+    assert (status, told.count("\n")) == (2, 1)
+
+
+def test_a_file_that_is_not_there(command):
+    assert command("--config", "none.toml") == (
+        2,
+        "schedhttp: none.toml: expected a TOML file, but: No such file or directory\n",
+    )
+
+
+def test_a_wrong_job_of_the_environment_is_named_by_variable_and_index(command, tmp_path):
+    (tmp_path / "s.toml").write_text(GOOD)
+    told = command("--config", "s.toml", SCHEDULER_JOBS='[{"id": "q", "func": "nowhere:f"}]')
+    assert told[0] == 2
+    assert told[1].startswith("schedhttp: SCHEDULER_JOBS[0] 'q': func='nowhere:f': expected")
+
+
+def test_a_module_that_crashes_the_interpreter_is_told_of(command, tmp_path):
+    (tmp_path / "tasks.py").write_text("import os\nos.abort()\n")
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}')
+    status, told = command("--config", "s.toml")
+    assert (status, told) == (
+        2,
+        "schedhttp: s.toml: importing the jobs' modules ended by SIGABRT\n",
+    )
+
+
+def test_gunicorn_s_own_command_checks_the_same(command, tmp_path):
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}minute = 60\n')
+    status, told = command(
+        *("-c", "python:schedhttp.gunicorn_conf", "schedhttp.wsgi:app"),
+        program=("-m", "gunicorn"),
+        SCHEDULER_CONFIG="s.toml",
+    )
+    assert told.startswith("schedhttp: s.toml: jobs[0] 'first': minute=60: expected 0 to 59")
+    assert (status, told.count("\n")) == (2, 1)
+
+
+# The address
+
+
+def test_a_port_in_use_is_found_before_gunicorn_starts(command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, told = command("--port", str(port))
+    assert (status, told) == (
+        1,
+        f"schedhttp: bind='127.0.0.1:{port}': the port is in use by another program;"
+        f" --port {port + 1} takes another\n",
+    )
+
+
+def test_the_usual_port_in_use_has_a_hint_at_airplay(monkeypatch):
+    def refuse(_self, _address):
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(checks.AddressError, match=r"AirPlay.*--port 5001"):
+        checks.check_address("127.0.0.1:5000")
+
+
+@pytest.mark.parametrize(
+    ("bind", "message"),
+    [
+        ("192.0.2.7:5000", "this computer has no such address"),
+        ("nowhere.invalid:5000", "the name of the host is not known"),
+        ("unix:/nowhere/s.sock", "there is no such folder"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_at(bind, message):
+    with pytest.raises(checks.AddressError, match=message):
+        checks.check_address(bind)
+
+
+def test_a_unix_socket_at_which_somebody_answers_is_not_taken_away(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the path of a socket has 108 bytes at most
+    bind = f"unix:{tmp_path / 's'}"
+    checks.check_address(bind)
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind("s")
+        checks.check_address(bind)  # left behind by one that ended
+        taken.listen()
+        with pytest.raises(checks.AddressError, match="another server answers there"):
+            checks.check_address(bind)
+    checks.check_address(bind)
+
+
+def test_sockets_that_gunicorn_was_given_are_not_tried(monkeypatch):
+    """A newer gunicorn takes over those of an older one, by USR2; or systemd opened them."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        for variable in ("GUNICORN_FD", "LISTEN_FDS"):
+            with monkeypatch.context() as patched:
+                patched.setenv(variable, "3")
+                checks.check_address(bind)
+
+
+# Where gunicorn is not
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("gunicorn", "gunicorn is not installed (pip install gunicorn)"),
+        ("fcntl", "gunicorn does not run on Windows, nor elsewhere without fcntl"),
+        ("pwd", "gunicorn does not run on Windows, nor elsewhere without pwd"),
+    ],
+)
+def test_without_gunicorn_or_what_it_needs_the_way_out_is_told(command, module, message):
+    program = (
+        f"import sys; sys.modules[{module!r}] = None;"
+        " from schedhttp.__main__ import main; sys.exit(main([]))"
+    )
+    status, told = command(program=("-c", program))
+    assert (status, told.count("\n")) == (1, 1)
+    assert told.startswith(f"schedhttp: {message}; ")
+    assert "waitress" in told
+
+
+# What a start says
+
+
+JOBS = "".join(
+    f'[[jobs]]\nid = "job{n}"\nfunc = "chores:beat"\nargs = ["/dev/null"]\n'
+    f'trigger = "cron"\nyear = {2990 + n}\ntimezone = "UTC"\n'
+    for n in range(4)
+)
+STARTED = (
+    "with 4 jobs; next: 'job0' at 2990-01-01 00:00:00+00:00, 'job1' at 2991-01-01 00:00:00+00:00,"
+    " 'job2' at 2992-01-01 00:00:00+00:00\n"
+)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(["schedhttp", "--config", "s.toml"], id="schedhttp"),
+        pytest.param(
+            ["gunicorn", "-c", "python:schedhttp.gunicorn_conf", "schedhttp.wsgi:app"],
+            id="gunicorn",
+        ),
+    ],
+)
+def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_path, program):
+    (tmp_path / "s.toml").write_text(
+        f'python_path = ["."]\nbind = "127.0.0.1:0"\nworkers = 2\nthreads = 3\n{JOBS}'
+    )
+    server = serve(sys.executable, "-m", *program, SCHEDULER_CONFIG="s.toml")
+    for order in ("pause", "resume", "shutdown", "start"):
+        assert server.patiently("POST", f"/scheduler/{order}").status == 204
+    server.until(lambda: server.log.count("the scheduler is running") == 2)
+    server.stop()
+    assert server.process.returncode == 0
+    assert server.left() == []
+    log = server.log
+    assert log.count(f"the scheduler is running, {STARTED}") == 2
+    base = f"http://127.0.0.1:{server.port}/scheduler"
+    assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
+    assert log.count("INFO schedhttp.announcing: the scheduler is paused") == 1
+    assert log.count("the scheduler goes on") == 1
+    assert log.count("the scheduler is shut down") == 2
+    assert "WARNING" not in log
+    assert log.count("Booting worker") == 2
+    assert "Using worker: gthread" in log
+
+
+def test_a_reload_finds_changed_code_although_it_was_imported_to_be_checked(serve, tmp_path):
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\nbind = "127.0.0.1:0"\n{JOBS}')
+    server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
+    before = server.holder()
+    chores = tmp_path / "chores.py"
+    chores.write_text(chores.read_text() + "\nprint('changed code', flush=True)\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: server.holder() != before)
+    assert "changed code" in server.log
+
+
+# Whom it is open to
+
+EVERYWHERE = ["http://0.0.0.0:5000"]
+USERS = {"api_tokens": {"robot": "x" * 16}}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "settings", "warning"),
+    [
+        (["http://127.0.0.1:5000"], {}, ""),
+        (["http://[::1]:5000"], {}, ""),
+        (["http://localhost:5000"], {}, ""),
+        (["unix:/run/s.sock"], {}, ""),
+        ([], {}, ""),
+        (EVERYWHERE, {}, "only this one is served"),
+        (["http://[::]:5000"], {}, "only this one is served"),
+        (["http://127.0.0.1:5000", "http://192.0.2.7:5000"], {}, "only this one is served"),
+        (["http://ops.example:5000"], {}, "only this one is served"),
+        (EVERYWHERE, {"api_loopback_only": False}, "whoever can connect is served"),
+        (EVERYWHERE, USERS, ""),
+        (EVERYWHERE, {"auth": lambda _credentials: False}, ""),
+        (EVERYWHERE, {"api_enabled": False}, ""),
+    ],
+)
+def test_who_listens_to_other_computers_without_credentials_is_warned_once(
+    caplog, addresses, settings, warning
+):
+    app = create_app(Scheduler(), **settings)
+    announce_serving(app, addresses)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == bool(warning)
+    assert warning in "".join(warnings)
+
+
+def test_a_level_of_the_log_is_one_that_gunicorn_has_as_well():
+    assert Settings.of(log_level="warning").log_level == "WARNING"
+    with pytest.raises(InvalidOptionError, match=re.escape("log_level='NOTSET': expected one of")):
+        Settings.of(log_level="NOTSET")
