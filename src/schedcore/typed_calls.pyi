@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from schedcore import typed_options as t
 from schedcore.handle import JobHandle
 from schedcore.jobbook import JobBook
+from schedcore.stores.base import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +49,32 @@ class TypedJobBook(JobBook):
         self, jobs: Iterable[t.JobSpec], replace_existing: bool = False
     ) -> list[JobHandle]: ...
     # fmt: off
+    @overload  # type: ignore[override]
+    def draft_job(self, func: t.Func, trigger: Literal["date"] | None = None,
+        args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None, name: str | None = None, **options: Unpack[t.DateJob]) -> Entry: ...
+    @overload
+    def draft_job(self, func: t.Func, trigger: Literal["interval"],
+        args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None, name: str | None = None,
+        **options: Unpack[t.IntervalJob]) -> Entry: ...
+    @overload
+    def draft_job(self, func: t.Func, trigger: Literal["cron"], args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None, id: str | None = None, name: str | None = None,
+        **options: Unpack[t.CronJob]) -> Entry: ...
+    @overload
+    def draft_job(self, func: t.Func, trigger: Literal["calendarinterval"],
+        args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None, name: str | None = None,
+        **options: Unpack[t.CalendarIntervalJob]) -> Entry: ...
+    @overload
+    def draft_job(self, func: t.Func, trigger: t.Combination, args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None, id: str | None = None, name: str | None = None,
+        **options: Unpack[t.CombinationJob]) -> Entry: ...
+    @overload
+    def draft_job(self, func: t.Func, trigger: t.MadeTrigger, args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None, id: str | None = None, name: str | None = None,
+        **options: Unpack[t.JobOptions]) -> Entry: ...
     @overload  # type: ignore[override]
     def scheduled_job(self, trigger: Literal["date"] | None = None, *, id: str | None = None,
         replace_existing: bool = False, **options: Unpack[t.DateCallJob]) -> Callable[[F], F]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 from schedcore import InvalidOptionError
@@ -28,7 +29,7 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
     data = request.body()
     if not data or data.isspace():
         if required:
-            raise BadRequest("the body is empty: expected a JSON object")
+            raise BadRequest(f"the body is empty: expected a JSON object{_read_before(request)}")
         return {}
     try:
         body = _decode(data.decode("utf-8"))
@@ -76,17 +77,29 @@ def read_count(request: Incoming, name: str, default: int | None, most: int) -> 
     return int(given)
 
 
-def check_query(request: Incoming, known: frozenset[str]) -> None:
-    """Refuse parameters that are not known.
+def check_query(request: Incoming, known: Collection[str]) -> None:
+    """Refuse parameters that are not known, or that stand twice: readers differ in which counts.
 
     Raises:
         BadRequest: naming the first one.
     """
-    for name in request.whole.args:
+    if not request.has_query:
+        return
+    for name, values in request.whole.args.lists():
         if name not in known:
             hint = did_you_mean(name, known)
             listed = ", ".join(sorted(known)) or "none"
             raise BadRequest(f"{name[:80]}=: expected one of the parameters {listed}{hint}")
+        if len(values) > 1:
+            raise BadRequest(f"{name}= stands {len(values)} times in the query: expected it once")
+
+
+def _read_before(request: Incoming) -> str:
+    """Say why there may be no body left: what reads a form takes it, as ``curl -d`` labels it."""
+    kind = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return f" (it came as {kind}, and may have been read as a form: send application/json)"
+    return ""
 
 
 _TOO_DEEP = f"the body is nested too deeply: expected at most {MAX_DEPTH} levels"

@@ -118,6 +118,16 @@ def right() -> None:
     many: list[JobSpec] = [{"func": report, "id": "many", "kwargs": {"name": "x"}}]
     scheduler.add_jobs(many, replace_existing=True)
 
+    # Drafts, which are not stored
+    assert (
+        scheduler.draft_job(report, "interval", minutes=5, max_instances=2).job.max_instances == 2
+    )
+    scheduler.draft_job(report, "cron", ["x"], hour=6)
+    scheduler.draft_job(report, daily, name="draft")
+    scheduler.draft_job(report, "calendarinterval", days=1)
+    scheduler.draft_job(report, "or", triggers=[daily])
+    scheduler.draft_job(report, run_date=SUMMER)
+
     # Decorators leave the function as it is
     @scheduler.scheduled_job("interval", minutes=5, id="decorated", args=["x"], max_instances=2)
     def decorated(name: str) -> int:
@@ -235,6 +245,11 @@ def wrong(scheduler: Scheduler, handle: JobHandle, flask: FlaskScheduler, kind: 
     Scheduler(job_defaults={"max_instance": 3})  # E:
     Scheduler(job_defaults={"coalesce": "no"})  # E:
     Scheduler(executors={"default": 10})  # E:
+
+    # Drafts
+    scheduler.draft_job(report, "interval", second=30)  # E:
+    scheduler.draft_job(report, "intervall", seconds=30)  # E:
+    scheduler.draft_job(report, "cron", hour=6, max_instance=3)  # E:
 
     # Dicts
     scheduler.add_jobs([{"func": report, "trigger": "interval", "second": 30}])  # E:
