@@ -205,14 +205,14 @@ class Engine:
     ) -> None:
         """Let in and submit the runs of the jobs that were settled."""
         due: list[tuple[Job, Sequence[int]]] = []
-        ended: list[str] = []
+        ended: list[Job] = []
         for entry, (new, runs, planned), done in zip(entries, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
             if not done:
                 continue
             job = (new or entry)[0]
             if new is None:
-                ended.append(job.id)
+                ended.append(job)
             if planned is not None:
                 self._pass_over(job, planned, now_us)
             if runs:
@@ -222,8 +222,8 @@ class Engine:
             submissions.setdefault(run.job.options.executor, []).append(run)
         for name, together in submissions.items():
             self._tracker.submit(name, together)
-        for job_id in ended:
-            self._ended(job_id)
+        for job in ended:
+            self._ended(job)
 
     def _settle_debts(self) -> None:
         """Give back what was claimed in a step that failed before it could settle."""
@@ -297,15 +297,16 @@ class Engine:
         except BaseException as error:  # noqa: BLE001 — the others in hand must go on
             log.error("job %r: its fire times could not be recorded", job.id, error=error)
 
-    def _ended(self, job_id: str) -> None:
+    def _ended(self, job: Job) -> None:
         """Note that a job had its last fire time, unless there is another with its id by now."""
+        job_id = job.id
         try:
             self._store.get(job_id)
         except JobLookupError:
-            self._tracker.job_removed(job_id)
+            self._tracker.job_gone(job_id)
         self.forget(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
-            self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
+            self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))
 
 
 def _set_back(entry: Entry, now_us: int, jump_us: int) -> Entry | None:

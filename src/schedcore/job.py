@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from schedcore import funcref
 from schedcore.callables import check_call, is_really, makes_coroutine
 from schedcore.clock import SECOND
-from schedcore.errors import FuncRefError, InvalidOptionError, did_you_mean
+from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.retry import Retry, retry_of
 from schedcore.triggers.base import Trigger
 
@@ -292,6 +292,39 @@ DEFAULTED: Final = frozenset({"executor", "coalesce", "max_instances", "overlap"
 
 OPTION_NAMES: Final = frozenset(_CHECKS)
 """The names of the options that tell how a job is run."""
+
+
+JOB_FIELDS: Final = OPTION_NAMES | {
+    "id",
+    "name",
+    "func",
+    "args",
+    "kwargs",
+    "trigger",
+    "next_run_time",
+}
+"""What a job has besides the options of its trigger."""
+
+
+def unknown_option(
+    name: object, value: object, kind: object, options: Iterable[str], more: Iterable[str] = ()
+) -> InvalidTriggerError:
+    """Return the error for an option that is neither a job's nor its trigger's.
+
+    Args:
+        name: As it was given.
+        value: Likewise.
+        kind: The trigger's.
+        options: Those of that kind.
+        more: What else can be said there.
+    """
+    known = {*options, *JOB_FIELDS, *more}
+    return InvalidTriggerError(
+        str(name)[:80],
+        value,
+        f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
+        + did_you_mean(str(name), known),
+    )
 
 
 CHANGEABLE: Final = frozenset({"func", "args", "kwargs", "name", "trigger"}) | OPTION_NAMES

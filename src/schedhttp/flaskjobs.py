@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
 from schedcore.events import EVENT_ALL, Listener
+from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
-from schedhttp import codec
 
 if TYPE_CHECKING:
     from typing import Literal, overload
@@ -172,7 +172,7 @@ class FlaskJobs:
         without_jobstore({"jobstore": jobstore})
 
         def wanted(entry: Entry) -> Mapping[str, Any]:
-            own = {k: v for k, v in changes.items() if k in codec.JOB_FIELDS and k != "trigger"}
+            own = {k: v for k, v in changes.items() if k in JOB_FIELDS and k != "trigger"}
             trigger = {k: v for k, v in changes.items() if k not in own}
             if trigger:
                 own["trigger"] = plaindata.merge(
