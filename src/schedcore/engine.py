@@ -20,13 +20,13 @@ from schedcore.events import (
 from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
-from schedcore.planning import Plan, due_time, following, plan
+from schedcore.planning import Place, Plan, due_time, following, plan, set_back
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Entry, Store, Swap, make_entry
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 log = GuardedLogger(__name__)
 
@@ -38,8 +38,6 @@ RETRY_HUNG_US = 3600 * SECOND
 """The same for one whose trigger did not answer: each try may cost a thread."""
 HOLD_US = SECOND
 """How long the rest of a backlog is left alone while the first portion of it is worked off."""
-CORRECTION_US = 3 * 3600 * SECOND
-"""A wall clock that is set back by this much was wrong before."""
 
 
 def check_executor(executors: Mapping[str, Executor], name: str) -> None:
@@ -91,7 +89,7 @@ class Engine:
         executors: Mapping[str, Executor],
         tracker: Tracker,
         listeners: Listeners,
-        random: Random,
+        random: RandomSource,
     ) -> None:
         self._store = store
         self._executors = executors
@@ -140,9 +138,7 @@ class Engine:
         """Put jobs back on their beat after the wall clock was moved by *jump_us*.
 
         Forward, there is nothing to do: what was passed over is late, and the misfire policy's.
-        Back, triggers of elapsed time go on at once.  Wall-clock ones wait until the clock has
-        come round, so that nothing runs twice, unless it went back by three hours or more: that
-        corrects a clock that was wrong, and the new time counts (Debian's cron(8), "Notes").
+        Back, see :func:`~schedcore.planning.set_back`.
         """
         if jump_us >= 0:
             return
@@ -253,7 +249,8 @@ class Engine:
             if func is None or executor not in self._executors:
                 job = self.ready(job)
             jitter_us = trigger.jitter_us
-            shift_us = min(due_us - fire_us, jitter_us) if jitter_us else 0
+            # A fire time taken after the clock was set back may be yet to come by the new one.
+            shift_us = max(0, min(due_us - fire_us, jitter_us)) if jitter_us else 0
             at_us = (now_us if judged_us is None else judged_us) - shift_us
             next_us = following(trigger, fire_us)
             grace_us = None if grace_s is None else job.grace_us
@@ -313,21 +310,11 @@ class Engine:
 
 def _set_back(entry: Entry, now_us: int, jump_us: int) -> Entry | None:
     """Return *entry* as it stands after the clock went back by -*jump_us*; None: unchanged."""
-    trigger, fire_us, due_us = entry.job.trigger, entry.fire_us, entry.due_us
-    if fire_us is None or due_us is None:
+    place = Place(entry.job.trigger, entry.fire_us, entry.due_us, entry.judged_us)
+    moved = set_back(place, now_us, jump_us, broken=bool(entry.broken))
+    if moved is place:
         return None
-    if entry.broken or entry.judged_us is not None:  # it was put off by elapsed time
-        return entry._replace(due_us=now_us)
-    if not trigger.elapsed and jump_us > -CORRECTION_US:
-        return None
-    # A first run that the user put off is not what the trigger would have fired next: it stays.
-    if trigger.next_us(now_us - jump_us) != fire_us:
-        return None
-    # A start that is yet to come comes when the clock shows it; one that has come was then.
-    if trigger.elapsed and trigger.next_us(0) != fire_us:
-        trigger = trigger.set_back_to(now_us)
-    first_us = trigger.next_us(now_us)
-    if first_us is None or first_us >= fire_us:
-        return None
-    job = entry.job._replace(trigger=trigger)
-    return entry._replace(job=job, fire_us=first_us, due_us=first_us)
+    job = entry.job._replace(trigger=moved.trigger)
+    return entry._replace(
+        job=job, fire_us=moved.fire_us, due_us=moved.due_us, judged_us=moved.judged_us
+    )

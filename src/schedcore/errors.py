@@ -101,12 +101,14 @@ class MaxInstancesError(SchedError):
 
 
 class SchedulerAlreadyRunningError(SchedError):
-    """``start()`` was called on a scheduler that is started."""
+    """What was called is for a scheduler that is not started, and this one is.
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the scheduler is running already; shutdown() stops it, and takes until it returns"
-        )
+    Args:
+        way_out: What to do, in words.
+    """
+
+    def __init__(self, way_out: str = "shutdown() stops it, and takes until it returns") -> None:
+        super().__init__(f"the scheduler is running already; {way_out}")
 
 
 class SchedulerNotRunningError(SchedError):

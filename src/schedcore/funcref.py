@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -87,23 +88,32 @@ def reference_to(func: Callable[..., Any]) -> str | None:
     Lambdas, functions made inside functions, partials and bound methods of instances have none.
     Nothing is imported: the text is checked against the module that is loaded.
     """
-    if isinstance(func, MethodType) and not isinstance(func.__self__, type):
+    if type(func) is MethodType and not isinstance(func.__self__, type):
         return None
-    module_name = getattr(func, "__module__", None)
-    name = getattr(func, "__qualname__", None)
+    module_name, name = _attribute(func, "__module__"), _attribute(func, "__qualname__")
     if not isinstance(module_name, str) or not isinstance(name, str):
         return None
     found: Any = sys.modules.get(module_name)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    # Equal and not identical: each look at a class method makes a new method object.
-    return f"{module_name}:{name}" if found == func else None
+        found = _attribute(found, part)
+    try:
+        # Equal and not identical: each look at a class method makes a new method object.
+        return f"{module_name}:{name}" if found == func else None
+    except Exception:  # noqa: BLE001 — objects may compare as they like
+        return None
 
 
-def name_of(func: Callable[..., Any]) -> str:
+def name_of(func: object) -> str:
     """Return a short name for *func* to show to people: its qualified name, else its type's."""
-    name = getattr(func, "__qualname__", None)
-    if isinstance(name, str):
-        return name
-    inner = getattr(func, "func", None)  # functools.partial
-    return name_of(inner) if callable(inner) else type(func).__name__
+    while issubclass(type(func), partial):
+        func = func.func  # type: ignore[attr-defined]
+    name = _attribute(func, "__qualname__")
+    return name if isinstance(name, str) else type(func).__name__
+
+
+def _attribute(thing: object, name: str) -> object:
+    """Return an attribute, or None: an object may raise what it likes where it is asked for one."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001
+        return None

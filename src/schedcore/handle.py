@@ -6,14 +6,21 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import schedcore  # for hints: jobbook imports this module
 from schedcore.clock import from_us
 from schedcore.errors import JobLookupError
 from schedcore.job import Job
+from schedcore.retry import Retry
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from schedcore.jobbook import JobBook
+    from typing import Literal, overload
+
+    from typing_extensions import Unpack
+
+    import schedcore.jobbook
+    from schedcore import typed_options as t
 
 
 class JobHandle:
@@ -24,7 +31,7 @@ class JobHandle:
 
     __slots__ = ("_entry", "_scheduler")
 
-    def __init__(self, scheduler: JobBook, entry: Entry) -> None:
+    def __init__(self, scheduler: schedcore.jobbook.JobBook, entry: Entry) -> None:
         self._scheduler = scheduler
         self._entry = entry
 
@@ -116,6 +123,21 @@ class JobHandle:
         return self.definition.max_instances
 
     @property
+    def overlap(self) -> str:
+        """What becomes of a run that is one too many: ``"skip"``, ``"queue"`` or ``"cancel"``."""
+        return self.definition.overlap
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds after which a run is given up; None: never."""
+        return self.definition.timeout
+
+    @property
+    def retry(self) -> Retry | None:
+        """When a run that failed is tried again; None: never."""
+        return self.definition.retry
+
+    @property
     def next_run_time(self) -> datetime | None:
         """When the job is next due, in the trigger's zone; None: paused, or gone."""
         entry = self.entry
@@ -125,11 +147,43 @@ class JobHandle:
 
     # What can be done with it
 
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def modify(self, **changes: Unpack[t.JobChanges]) -> JobHandle: ...
+        @overload
+        def modify(
+            self, *, trigger: t.MadeTrigger, **changes: Unpack[t.JobChanges]) -> JobHandle: ...
+        # fmt: on
+
     def modify(self, **changes: Any) -> JobHandle:
         """Change options; see :meth:`JobBook.modify_job`."""
         return self._scheduler.modify_job(self.id, **changes)
 
-    def reschedule(self, trigger: str | Trigger | None = None, **options: Any) -> JobHandle:
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def reschedule(self, trigger: Literal["date"] | None = None,
+            **options: Unpack[t.DateOptions]) -> JobHandle: ...
+        @overload
+        def reschedule(self, trigger: Literal["interval"],
+            **options: Unpack[t.IntervalOptions]) -> JobHandle: ...
+        @overload
+        def reschedule(self, trigger: Literal["cron"],
+            **options: Unpack[t.CronOptions]) -> JobHandle: ...
+        @overload
+        def reschedule(self, trigger: Literal["calendarinterval"],
+            **options: Unpack[t.CalendarIntervalOptions]) -> JobHandle: ...
+        @overload
+        def reschedule(self, trigger: t.Combination,
+            **options: Unpack[t.CombinationOptions]) -> JobHandle: ...
+        @overload
+        def reschedule(self, trigger: t.MadeTrigger) -> JobHandle: ...
+        # fmt: on
+
+    def reschedule(
+        self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
+    ) -> JobHandle:
         """Give the job another trigger; see :meth:`JobBook.reschedule_job`."""
         return self._scheduler.reschedule_job(self.id, trigger, **options)
 

@@ -7,6 +7,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from schedcore import funcref
+from schedcore.callables import check_call, is_really, makes_coroutine
 from schedcore.clock import SECOND
 from schedcore.errors import FuncRefError, InvalidOptionError, did_you_mean
 from schedcore.retry import Retry, retry_of
@@ -123,7 +124,6 @@ class Job(NamedTuple):
         return self.options.retry
 
 
-_CO_COROUTINE: Final = 0x80  # inspect.CO_COROUTINE
 _NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -142,7 +142,8 @@ def define(
     A coroutine function gets *coroutine_options*, and any other *options*.
 
     Raises:
-        InvalidOptionError: naming the part, its value and what was expected.
+        InvalidOptionError: naming the part, its value and what was expected; also for a generator
+            function, of which a call runs nothing.
         FuncRefError: if *func* is text that leads to no callable.
     """
     if name is not None:
@@ -160,8 +161,8 @@ def define(
 
 def resolve_func(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], str | None]:
     """Return the callable, and the text that it was named by if it was named by text."""
-    if isinstance(func, str):
-        return funcref.resolve(func), func
+    if is_really(func, str):
+        return funcref.resolve(func), func  # type: ignore[arg-type, return-value]
     if not callable(func):
         raise FuncRefError("func", func, 'a callable, or a reference such as "package.module:name"')
     return func, None
@@ -171,11 +172,15 @@ def check_id(job_id: object) -> str:
     """Return *job_id* if it is text of 1 to 255 characters that can be encoded."""
     if not isinstance(job_id, str) or not 0 < len(job_id) <= MAX_ID_LENGTH:
         raise InvalidOptionError("id", job_id, f"text of 1 to {MAX_ID_LENGTH} characters")
+    return _encodable("id", job_id)
+
+
+def _encodable(option: str, text: str) -> str:
     try:
-        job_id.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise InvalidOptionError("id", job_id, "text without lone surrogates") from None
-    return job_id
+        raise InvalidOptionError(option, text, "text without lone surrogates") from None
+    return text
 
 
 def check_args(args: object) -> tuple[Any, ...]:
@@ -197,73 +202,18 @@ def check_kwargs(kwargs: object) -> Mapping[str, Any]:
     raise InvalidOptionError("kwargs", kwargs, "a mapping of names to keyword arguments")
 
 
-def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Check that *func* can be called with these arguments; tell whether that gives a coroutine.
-
-    Raises:
-        InvalidOptionError: if an argument is missing, or one too many.
-    """
-    if type(func) is FunctionType and not func.__dict__ and not kwargs:
-        # Of a plain function its code says it all: 0.1 us.  A look at the whole signature takes
-        # 11 us, and 21 ms the first time.
-        code, count = func.__code__, len(args)
-        most = code.co_argcount
-        if not code.co_kwonlyargcount and (
-            count == most or most - len(func.__defaults__ or ()) <= count < most
-        ):
-            return code.co_flags & _CO_COROUTINE != 0
-    check_signature(func, args, kwargs)
-    return _is_coroutine_function(func)
-
-
-def _is_coroutine_function(func: Callable[..., Any]) -> bool:
-    """Tell whether calling *func* gives a coroutine, partials and callable objects included."""
-    if type(func) is FunctionType and not func.__dict__:
-        return bool(func.__code__.co_flags & _CO_COROUTINE)
-    import inspect  # 21 ms, and seldom needed
-
-    while not inspect.isroutine(func) and callable(getattr(func, "func", None)):  # partial
-        func = func.func  # type: ignore[attr-defined]
-    return inspect.iscoroutinefunction(func) or (
-        not isinstance(func, type) and inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
-    )
-
-
-def check_signature(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> None:
-    """Check that *func* can be called with these arguments.
-
-    Raises:
-        InvalidOptionError: if an argument is missing, or one too many.
-    """
-    mismatch = _mismatch(func, args, kwargs)
-    if mismatch:
-        given = f"{len(args)} positional and {sorted(kwargs)} by keyword"
-        raise InvalidOptionError(
-            "args", args, f"what {funcref.name_of(func)}() takes: {mismatch} (given {given})"
-        )
-
-
-def _mismatch(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> str | None:
-    """Return why *func* cannot be called so, or None if it can or cannot be known."""
-    import inspect  # 21 ms: most programs need it, but not to start
-
-    try:
-        signature = inspect.signature(func)
-    except (TypeError, ValueError):  # builtins that carry no signature
-        return None
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        return str(error)
-    return None
-
-
-def build_options(base: Options, changes: Mapping[str, object]) -> Options:
+def build_options(
+    base: Options, changes: Mapping[str, object], defaults: Options | None = None
+) -> Options:
     """Return *base* with *changes* made, each one checked.
+
+    None is "no limit" or "never" for ``misfire_grace_time``, ``timeout`` and ``retry``.  For the
+    other options it means the default.
+
+    Args:
+        base: Stays as it is.
+        changes: New values by name.
+        defaults: What None means; those of *base* unless given.
 
     Raises:
         InvalidOptionError: if an option is unknown or its value makes no sense.
@@ -276,7 +226,10 @@ def build_options(base: Options, changes: Mapping[str, object]) -> Options:
             raise InvalidOptionError(
                 option, value, f"one of the options {known}{did_you_mean(option, _CHECKS)}"
             )
-        checked[option] = check(value)
+        if value is None and option in DEFAULTED:
+            checked[option] = getattr(defaults or base, option)
+        else:
+            checked[option] = check(value)
     return base._replace(**checked)
 
 
@@ -334,6 +287,9 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "retry": retry_of,
 }
 
+DEFAULTED: Final = frozenset({"executor", "coalesce", "max_instances", "overlap"})
+"""The options for which None means the default; for the others it has a meaning of its own."""
+
 OPTION_NAMES: Final = frozenset(_CHECKS)
 """The names of the options that tell how a job is run."""
 
@@ -342,12 +298,13 @@ CHANGEABLE: Final = frozenset({"func", "args", "kwargs", "name", "trigger"}) | O
 """What a change may name, besides ``next_run_time``, which is not part of the definition."""
 
 
-def changed(job: Job, changes: Mapping[str, Any]) -> Job:
+def changed(job: Job, changes: Mapping[str, Any], defaults_of: Callable[[bool], Options]) -> Job:
     """Return *job* with *changes* made, checked as a whole.
 
     Args:
         job: Stays as it is.
         changes: New values by name: those of :data:`CHANGEABLE`, the trigger as a Trigger.
+        defaults_of: Given whether the function gives a coroutine, returns its default options.
 
     Raises:
         InvalidOptionError: naming what was not accepted; ``id`` among them, which never changes.
@@ -363,23 +320,36 @@ def changed(job: Job, changes: Mapping[str, Any]) -> Job:
         elif name == "func":
             parts[_FUNC], parts[_GIVEN_REF] = resolve_func(value)
         else:
-            known = ", ".join(sorted(CHANGEABLE))
+            known = CHANGEABLE | {"next_run_time"}
             raise InvalidOptionError(
-                name, value, f"one of what can be changed: {known}{did_you_mean(name, CHANGEABLE)}"
+                name,
+                value,
+                "one of what can be changed: "
+                + ", ".join(sorted(known))
+                + did_you_mean(str(name), known),
             )
+    func = parts[_FUNC]
     if options:
-        parts[_OPTIONS] = build_options(job.options, options)
+        defaults = defaults_of(func is not None and makes_coroutine(func))
+        parts[_OPTIONS] = build_options(job.options, options, defaults)
     made: Job = tuple.__new__(Job, parts)  # job._replace() takes three times as long
     if made.func is not None and not changes.keys().isdisjoint(("func", "args", "kwargs")):
-        check_signature(made.func, made.args, made.kwargs)
+        check_call(made.func, made.args, made.kwargs)
     return made
 
 
 def check_name(name: object) -> str | None:
-    """Return *name* if it is text or None."""
-    if name is not None and not isinstance(name, str):
-        raise InvalidOptionError("name", name, "text")
-    return name
+    """Return *name* if it is text that can be seen, or None."""
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_ID_LENGTH:
+        raise InvalidOptionError(
+            "name",
+            name,
+            f"text of 1 to {MAX_ID_LENGTH} characters, not all of them blank; left out, or None,"
+            " it is the function's name",
+        )
+    return _encodable("name", name)
 
 
 def _check_trigger(trigger: object) -> Trigger:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, tzinfo
+from datetime import date, tzinfo
 from typing import Any, TypeVar
 
 from schedcore import triggers
@@ -81,7 +81,7 @@ class JobBook:
         misfire_grace_time: float | Unset | None = UNSET,
         coalesce: bool | Unset = UNSET,
         max_instances: int | Unset = UNSET,
-        next_run_time: datetime | str | Unset | None = UNSET,
+        next_run_time: date | str | Unset | None = UNSET,
         executor: str | Unset = UNSET,
         replace_existing: bool = False,
         *,
@@ -105,7 +105,8 @@ class JobBook:
             coalesce: Whether a backlog of fire times runs once, rather than once each.
             max_instances: How many runs of this job may be under way at once.
             next_run_time: When to run first, in place of the trigger's first fire time; without a
-                zone, in that of the scheduler.  None adds the job paused.
+                zone, in that of the scheduler.  An interval without a start counts on from there,
+                and a date runs then and at no other time.  None adds the job paused.
             executor: Name of the executor that runs it.
             replace_existing: Whether to replace a job that has this id.
             overlap: What becomes of a run at ``max_instances``: ``"skip"`` it, ``"queue"`` it
@@ -172,7 +173,7 @@ class JobBook:
         misfire_grace_time: float | Unset | None = UNSET,
         coalesce: bool | Unset = UNSET,
         max_instances: int | Unset = UNSET,
-        next_run_time: datetime | str | Unset | None = UNSET,
+        next_run_time: date | str | Unset | None = UNSET,
         executor: str | Unset = UNSET,
         *,
         overlap: str | Unset = UNSET,
@@ -203,8 +204,9 @@ class JobBook:
         """
 
         def decorate(func: F) -> F:
-            self.register(func)
+            reference = _reference_of(func)
             self.add_job(func, trigger, **options)
+            self._registered[reference] = func
             return func
 
         return decorate
@@ -219,10 +221,7 @@ class JobBook:
         Raises:
             InvalidOptionError: if no reference leads to *func*.
         """
-        reference = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-        if not all(isinstance(part, str) for part in reference):
-            raise InvalidOptionError("func", func, "a function that has a module and a name")
-        self._registered[":".join(map(str, reference))] = func
+        self._registered[_reference_of(func)] = func
         return func
 
     @property
@@ -266,9 +265,12 @@ class JobBook:
         Args:
             job_id: Which job; its id cannot be changed.
             changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
-                ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``, ``trigger``
-                (a trigger or its plain-data form) and ``next_run_time``.  A new trigger counts
-                from now, unless the job is paused: it stays paused.
+                ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``,
+                ``overlap``, ``timeout``, ``retry``, ``trigger`` (a trigger or its plain-data form)
+                and ``next_run_time``.  A new trigger counts from now.  A paused job stays paused:
+                a ``next_run_time`` that is yet to come when it is resumed is its first run then.
+                None is the default for ``name``, ``executor``, ``coalesce``, ``max_instances``
+                and ``overlap``.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -299,7 +301,10 @@ class JobBook:
         return JobHandle(self, self._change(job_id, change))
 
     def reschedule_job(
-        self, job_id: str, trigger: str | Trigger | None = None, **trigger_args: Any
+        self,
+        job_id: str,
+        trigger: str | Trigger | Mapping[str, Any] | None = None,
+        **trigger_args: Any,
     ) -> JobHandle:
         """Give a job another trigger, counted from now; a paused job stays paused.
 
@@ -410,6 +415,18 @@ class JobBook:
     def _tell(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
+
+
+def _reference_of(func: object) -> str:
+    """Return the reference that a function was defined under.
+
+    Raises:
+        InvalidOptionError: if it has no module or name.
+    """
+    reference = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    if not all(isinstance(part, str) for part in reference):
+        raise InvalidOptionError("func", func, "a function that has a module and a name")
+    return ":".join(map(str, reference))
 
 
 def _paused(entry: Entry) -> Entry:

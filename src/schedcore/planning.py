@@ -1,4 +1,4 @@
-"""The misfire policy, whole, as one pure function: which fire times run, which not, what next."""
+"""What becomes of a fire time, in pure functions: the misfire policy, and a clock set back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 PORTION = 100
 """Fire times of one backlog that are taken at once where each of them is to run."""
@@ -15,6 +15,8 @@ COUNT_LIMIT = 10_000
 """Fire times of one backlog that are counted by walking, for triggers that cannot reckon: 10 ms."""
 
 
+CORRECTION_US = 3 * 3600 * 1_000_000
+"""A wall clock that is set back by this much was wrong before."""
 _NO_LIMIT = 1 << 62
 
 
@@ -36,6 +38,18 @@ class Plan(NamedTuple):
     """Fire times that the one in ``runs`` stands for besides its own."""
     next_us: int | None
     """The next fire time, which is past where a backlog is taken in portions; None: no more."""
+
+
+class Place(NamedTuple):
+    """Where a job stands in the schedule."""
+
+    trigger: Trigger
+    fire_us: int | None
+    """The nominal fire time that comes next; None: the job was added paused."""
+    due_us: int | None
+    """When to act: at the fire time or after it.  None: paused."""
+    judged_us: int | None
+    """When the rest of a backlog was found due."""
 
 
 def following(trigger: Trigger, fire_us: int) -> int | None:
@@ -87,7 +101,7 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
     return _each(trigger, first, missed, now_us)
 
 
-def due_time(fire_us: int, jitter_us: int, random: Random) -> int:
+def due_time(fire_us: int, jitter_us: int, random: RandomSource) -> int:
     """Return when to act on a nominal fire time: then, or up to *jitter_us* later at random."""
     return fire_us + random.randrange(jitter_us + 1) if jitter_us else fire_us
 
@@ -98,6 +112,99 @@ def count(trigger: Trigger, after_us: int, until_us: int) -> int:
     Exact for triggers that can reckon; of others, those beyond :data:`COUNT_LIMIT` are left out.
     """
     return trigger.count_us(after_us, until_us, _NO_LIMIT if trigger.reckons else COUNT_LIMIT)
+
+
+def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> Place:
+    """Return the place of a job after the wall clock was set back.
+
+    Elapsed time goes on at once, on the trigger's beat: what had come by the old clock is due
+    still, and what had not comes at the first beat from now on.  A wall-clock trigger waits until
+    the clock has come round, so that nothing runs twice; unless the clock went back by
+    :data:`CORRECTION_US` or more, which corrects one that was wrong: then the new time counts
+    (Debian's cron(8), "Notes").  A fire time that the user put off to a moment of their own stays.
+
+    Args:
+        place: Where the job stood.
+        now_us: What the clock shows since.
+        jump_us: By how much it was moved; negative.
+        broken: Whether the job cannot be run at present, and waits to be tried again.
+
+    Returns:
+        *place* itself, if nothing changes.  Whatever the trigger raises comes out.
+    """
+    trigger, fire_us, due_us, _ = place
+    if fire_us is None:
+        return place
+    if broken and trigger.kind is None:  # a trigger that does not answer is not asked again
+        return place if due_us is None else place._replace(due_us=due_us + jump_us)
+    old_now_us = now_us - jump_us
+    if fire_us > old_now_us and trigger.next_us(old_now_us) != fire_us:
+        return place
+    if trigger.elapsed:
+        if fire_us > old_now_us:
+            return _on_the_new_beat(place, now_us, old_now_us)
+        return _due_still(place, now_us, jump_us, broken)
+    return _on_the_wall(place, now_us, jump_us, broken)
+
+
+def _on_the_new_beat(place: Place, now_us: int, old_now_us: int) -> Place:
+    """Return the place of a job of elapsed time whose fire time had not come."""
+    trigger, fire_us, due_us, judged_us = place
+    assert fire_us is not None
+    second_us = trigger.next_us(fire_us)
+    span_us = 0 if second_us is None else second_us - fire_us
+    # A start that is to come comes when the clock shows it.  One within a span of the old present
+    # is taken for the one that adding the job set, from which elapsed time counts.
+    if fire_us - old_now_us > span_us and trigger.next_us(0) == fire_us:
+        return place
+    again = trigger.set_back_to(now_us)
+    first_us = again.next_us(now_us)
+    if first_us is None or first_us >= fire_us:
+        return place
+    delay_us = 0 if due_us is None else due_us - fire_us  # the jitter that was drawn
+    return Place(again, first_us, None if due_us is None else first_us + delay_us, judged_us)
+
+
+def _due_still(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
+    """Return the place of a job of elapsed time whose fire time had come, and was not taken."""
+    trigger, fire_us, due_us, judged_us = place
+    assert fire_us is not None
+    trigger = trigger.set_back_to(fire_us + jump_us)
+    # As many whole spans earlier as the step had: no fire time of a backlog is lost or added.
+    first_us = trigger.next_us(fire_us + jump_us - 1)
+    if first_us is None or first_us > fire_us:
+        first_us = fire_us
+    back_us = fire_us - first_us
+    if due_us is None:
+        pass
+    elif waits or judged_us is not None:  # a wait of elapsed time, for as long as it was
+        due_us += jump_us
+    elif due_us <= now_us - jump_us:
+        due_us = now_us
+    else:
+        due_us -= back_us  # its jitter is not over
+    return Place(trigger, first_us, due_us, None if judged_us is None else judged_us - back_us)
+
+
+def _on_the_wall(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
+    """Return the place of a job that goes by the wall clock."""
+    trigger, fire_us, due_us, judged_us = place
+    assert fire_us is not None
+    held = judged_us is not None
+    if (
+        jump_us <= -CORRECTION_US
+        and fire_us > now_us
+        and trigger.next_us(fire_us - 1) == fire_us
+        and (first_us := trigger.next_us(now_us)) is not None
+        and first_us < fire_us
+    ):
+        if due_us is not None:
+            due_us = first_us if waits or held else due_us - fire_us + first_us
+        return Place(trigger, first_us, due_us, None)
+    if due_us is None or not (waits or held):
+        return place
+    due_us += jump_us
+    return place._replace(due_us=due_us if held else max(fire_us, due_us))
 
 
 def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from schedcore.clock import SECOND
 from schedcore.errors import InvalidOptionError, did_you_mean
 
-if TYPE_CHECKING:
-    from random import Random
-
 MAX_COUNT = 1_000
 LONGEST_DELAY = 7 * 86_400.0
+
+
+class RandomSource(Protocol):
+    """Where chance comes from: ``random.Random`` is one, and takes 1 ms to import."""
+
+    def random(self) -> float:
+        """Return a number from 0 up to 1, without 1."""
+        ...
+
+    def randrange(self, stop: int, /) -> int:
+        """Return a whole number from 0 up to *stop*, without *stop*."""
+        ...
 
 
 class Retry(NamedTuple):
@@ -46,7 +55,7 @@ class Retry(NamedTuple):
             for kind in type(error).__mro__
         )
 
-    def delay_us(self, attempt: int, random: Random) -> int:
+    def delay_us(self, attempt: int, random: RandomSource) -> int:
         """Return how long to wait after the *attempt*-th call, in microseconds."""
         delay = min(self.longest, self.delay * self.factor ** min(attempt - 1, 64))
         return round(delay * (1 + self.jitter * random.random()) * SECOND)

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from enum import Enum
 from threading import Event
-from types import CoroutineType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, NamedTuple
 
 from schedcore.clock import SECOND, from_us
@@ -181,15 +181,40 @@ def call(run: Run) -> Any:
     """Call the run's function with :func:`current_run` set; whatever it raises comes out.
 
     A coroutine that it returns is run to its end, on an event loop made for it.
+
+    Raises:
+        TypeError: if it returns a generator, of whose function nothing ran.
     """
     _, func, args, kwargs, _, _, _, _ = run.job
     assert func is not None  # the engine resolved it
     token = _current.set(run)
     try:
         value = func(*args, **kwargs) if kwargs else func(*args)
-        return _run_coroutine(value) if type(value) is CoroutineType else value
+        return value if value is None else completed(value)
     finally:
         _current.reset(token)
+
+
+def completed(value: Any) -> Any:
+    """Return what a function gave, or what comes of it: a coroutine is run to its end.
+
+    Raises:
+        TypeError: if it is a generator, which nobody will go through.
+    """
+    return _run_coroutine(value) if type(value) is CoroutineType else _no_generator(value)
+
+
+def _no_generator(value: Any) -> Any:
+    """Return *value*, unless nothing of the function that made it ran.
+
+    Such a function itself is refused when its job is added; a wrapper around it cannot be told.
+    """
+    if type(value) is GeneratorType or type(value) is AsyncGeneratorType:
+        raise TypeError(
+            f"the function returned the generator {value.__qualname__}, which nobody goes through:"
+            " go through it in the function, as in 'for _ in ...: pass'"
+        )
+    return value
 
 
 def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
@@ -204,7 +229,7 @@ async def call_async(run: Run) -> Any:
     func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
     _current.set(run)  # the context is the task's own and ends with it
     value = func(*job.args, **job.kwargs)
-    return await value if isinstance(value, Awaitable) else value
+    return await value if isinstance(value, Awaitable) else _no_generator(value)
 
 
 def record_of(

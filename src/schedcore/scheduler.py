@@ -6,8 +6,9 @@ import os
 import threading
 from collections.abc import Mapping
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
@@ -33,19 +34,19 @@ from schedcore.forks import tell_in_child
 from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Options, build_options
-from schedcore.jobbook import JobBook
 from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
+from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord, run_here
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
-    from random import Random
-
-    from schedcore.election import Election, Holder
     from schedcore.standing import Standing
+    from schedcore.typed_calls import TypedJobBook as JobBook
+else:
+    from schedcore.jobbook import JobBook
 
 log = GuardedLogger(__name__)
 
@@ -88,13 +89,13 @@ class Scheduler(JobBook):
         self,
         *,
         timezone: str | tzinfo | None = None,
-        job_defaults: Mapping[str, Any] | None = None,
+        job_defaults: schedcore.JobDefaults | None = None,
         executors: Mapping[str, Executor] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
-        random: Random | None = None,
+        random: RandomSource | None = None,
         history: History | None = None,
-        election: Election | None = None,
+        election: schedcore.Election | None = None,
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -310,7 +311,7 @@ class Scheduler(JobBook):
         self._tell(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._tracker.live() if run is not run_here()]
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> schedcore.Holder | None:
         """Return which process runs the engine; None: none that is known of."""
         if self.standing is not None:
             return self.standing.holder()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from schedcore.clock import SECOND, ManualClock, from_us, to_us
 from schedcore.engine import Engine
@@ -20,11 +20,9 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.history import History
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run
+from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
-
-if TYPE_CHECKING:
-    from schedcore.scheduler import Scheduler
 
 # What becomes of runs that are only foreseen is no news.
 _silent = GuardedLogger(__name__, silent=True)

@@ -22,7 +22,7 @@ from schedcore.run import Outcome, Run, RunRecord, record_of
 from schedcore.telling import Teller
 
 if TYPE_CHECKING:
-    from random import Random
+    from schedcore.retry import RandomSource
 
 # Shared by all schedulers of the process, and growing over restarts: no clock is set back by as
 # many microseconds as there were runs.
@@ -65,7 +65,7 @@ class Tracker:
         history: History,
         listeners: Listeners,
         executors: Mapping[str, Executor],
-        random: Random,
+        random: RandomSource,
         log: GuardedLogger | None = None,
     ) -> None:
         self._log = log or GuardedLogger(__name__)

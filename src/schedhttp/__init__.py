@@ -1,32 +1,19 @@
 """The REST API of a scheduler, as a WSGI app and as a Flask extension."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schedcore import __version__
+from schedcore.exports import on_demand
 
 if TYPE_CHECKING:
-    from schedcore import Scheduler
-    from schedhttp.app import App
+    from schedhttp.app import create_app
 
 __all__ = ["__version__", "create_app"]
 
+if not TYPE_CHECKING:
+    # 0.1 s, half of it for Werkzeug: not for each who imports a part of this.
+    __getattr__ = on_demand(__name__, {"create_app": "schedhttp.app"})
 
-def create_app(scheduler: Scheduler, **settings: Any) -> App:
-    """Return a WSGI app that serves the REST API of *scheduler*.
 
-    It does not start the scheduler: that is up to whoever made it.
-
-    Args:
-        scheduler: Whose API it is.
-        settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
-
-    Raises:
-        InvalidOptionError: if a setting is unknown, or its value makes no sense.
-    """
-    # 0.1 s, half of it for Werkzeug: for those who make an app, and not for each who imports this.
-    from schedhttp.app import App
-    from schedhttp.settings import Settings
-
-    return App(scheduler, Settings.of(api_enabled=True).changed(settings))
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

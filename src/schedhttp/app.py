@@ -23,6 +23,22 @@ from schedhttp.refusals import Unavailable
 from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
 
+
+def create_app(scheduler: Scheduler, **settings: Any) -> App:
+    """Return a WSGI app that serves the REST API of *scheduler*.
+
+    It does not start the scheduler: that is up to whoever made it.
+
+    Args:
+        scheduler: Whose API it is.
+        settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
+
+    Raises:
+        InvalidOptionError: if a setting is unknown, or its value makes no sense.
+    """
+    return App(scheduler, Settings.of(api_enabled=True).changed(settings))
+
+
 StartResponse = Callable[..., Any]
 Rendered = tuple[int, list[tuple[str, str]], bytes]
 """The status, the headers and the body of a response."""
@@ -69,6 +85,11 @@ class App:
         """Return the response to *request*, for a framework that wants one."""
         incoming = Incoming(request.environ, self.settings.api_max_body, request)
         status, headers, body = self.answer(incoming)
+        return Response(body, status, headers)
+
+    def refuse(self, error: Exception) -> Response:
+        """Return the response that tells of *error*, for a framework that wants one."""
+        status, headers, body = rendered(problem(error, self.settings.api_precise_errors, None))
         return Response(body, status, headers)
 
     def answer(self, request: Incoming) -> Rendered:

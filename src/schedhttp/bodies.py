@@ -28,7 +28,7 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
     data = request.body()
     if not data or data.isspace():
         if required:
-            raise BadRequest("the body is empty: expected a JSON object")
+            raise BadRequest(f"the body is empty: expected a JSON object{_read_before(request)}")
         return {}
     try:
         body = _decode(data.decode("utf-8"))
@@ -87,6 +87,14 @@ def check_query(request: Incoming, known: frozenset[str]) -> None:
             hint = did_you_mean(name, known)
             listed = ", ".join(sorted(known)) or "none"
             raise BadRequest(f"{name[:80]}=: expected one of the parameters {listed}{hint}")
+
+
+def _read_before(request: Incoming) -> str:
+    """Say why there may be no body left: what reads a form takes it, as ``curl -d`` labels it."""
+    kind = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return f" (it came as {kind}, and may have been read as a form: send application/json)"
+    return ""
 
 
 _MOST_DIGITS = 300

@@ -4,48 +4,102 @@ from __future__ import annotations
 
 import atexit
 import logging
-import socket
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
 
 from flask import Flask
 from flask import request as current_request
-from werkzeug import Response
 
-from schedcore import Election, JobHandle, Run, Scheduler, SchedulerNotRunningError, State
-from schedcore.events import EVENT_ALL, Listener
-from schedcore.stores.base import Entry
-from schedcore.triggers import plaindata
-from schedhttp import codec, gunicorns, hosting, reloader, routes
+from schedcore import (
+    Election,
+    JobLookupError,
+    Scheduler,
+    SchedulerAlreadyRunningError,
+    SchedulerNotRunningError,
+    State,
+)
+from schedhttp import flaskcli, flaskconfig, flaskmount, gunicorns, hosting, reloader
 from schedhttp.app import App, Rendered
 from schedhttp.appcontext import in_app_context
+from schedhttp.flaskjobs import FlaskJobs, without_jobstore
 from schedhttp.guard import HTTPBasicAuth
 from schedhttp.incoming import Incoming
-from schedhttp.settings import PREFIX, Settings
+from schedhttp.settings import Settings, variable
 
 __all__ = ["APScheduler", "FlaskScheduler", "HTTPBasicAuth"]
 
 log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_OF_THE_SCHEDULER = ("timezone", "job_defaults", "executors", "app_context")
+"""Settings that a scheduler is made with: one that is made already does not take them."""
+_made: Counter[object] = Counter()
+"""How many elections this process has made under each name."""
 
 
-class FlaskScheduler:
+class _Option(Generic[T]):
+    """A setting that is shown by the extension, and may be set on it before ``init_app()``.
+
+    The app's config stands over it.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, extension: None, owner: type) -> _Option[T]: ...
+    @overload
+    def __get__(self, extension: FlaskScheduler, owner: type) -> T: ...
+    def __get__(self, extension: FlaskScheduler | None, owner: type) -> _Option[T] | T:
+        if extension is None:
+            return self
+        value: Any = getattr(extension._settings, self._name)
+        return list(value) if isinstance(value, tuple) else value  # type: ignore[return-value]
+
+    def __set__(self, extension: FlaskScheduler, value: T) -> None:
+        extension._set(self._name, value)
+
+
+class FlaskScheduler(FlaskJobs):
     """A scheduler that is configured by a Flask app, and served by it.
 
     Args:
         scheduler: One that is made already; left out, :meth:`init_app` makes it as the app's
             config describes it.
         app: Calls :meth:`init_app` at once.
+
+    Attributes:
+        app: The app that it was initialised with last.
+        api_enabled: Whether the REST API is served.
+        api_prefix: What the API's paths begin with.
+        endpoint_prefix: What the names of the API's endpoints begin with.
+        auth: The setting ``SCHEDULER_AUTH``.
+        allowed_hosts: Names of the hosts that may run the scheduler; a copy.
+
+    These five and ``host_name`` may be set before :meth:`init_app`; the app's config stands over
+    them.
     """
 
+    api_enabled = _Option[bool]()
+    api_prefix = _Option[str]()
+    endpoint_prefix = _Option[str]()
+    auth = _Option[Any]()
+    allowed_hosts = _Option[list[str]]()
+
     def __init__(self, scheduler: Scheduler | None = None, app: Flask | None = None) -> None:
-        self._scheduler = scheduler
-        self._settings = Settings()
+        super().__init__(scheduler)
+        self._given = scheduler
+        self._base = self._settings = Settings()
         self._api: App | None = None
         self._host: hosting.Host | None = None
+        self._watched: flaskconfig.Watched | None = None
         self._authenticate: Callable[[Any], object] | None = None
-        self._early: list[Callable[[Scheduler], object]] = []
+        self._of_config: set[str] = set()
+        self._not_started = False
         self.app: Flask | None = None
         if app is not None:
             self.init_app(app)
@@ -53,44 +107,50 @@ class FlaskScheduler:
     def init_app(self, app: Flask) -> None:
         """Read the app's config, make the scheduler, add the config's jobs, and mount the API.
 
+        It may be called again, for another app, once the scheduler was shut down or if it was not
+        started.  That app gets a scheduler of its own, with the settings of its config and with
+        what was decorated; jobs that were added by :meth:`add_job` are gone with the first one.
+
         Raises:
-            InvalidOptionError: if a setting that begins with ``SCHEDULER_`` makes no sense.
+            InvalidOptionError: if a setting that begins with ``SCHEDULER_`` makes no sense, or the
+                app has endpoints of its own where the API's would be.
+            SchedulerAlreadyRunningError: if this extension runs the scheduler of another app.
         """
-        values = {name: value for name, value in app.config.items() if name.startswith(PREFIX)}
-        settings = Settings().changed(values)
-        scheduler = self._scheduler or self._make(settings, app)
-        self.app, self._settings, self._scheduler = app, settings, scheduler
+        if self.app is not None and self._in_use():
+            raise SchedulerAlreadyRunningError(
+                "call shutdown() before init_app() is called again, or give each app an extension"
+                " of its own"
+            )
+        settings = flaskconfig.read(app.config, self._base)
+        if settings.api_enabled:
+            flaskmount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
+        scheduler = self._given or self._make(settings, app)
+        if self._given is not None:
+            _say_what_is_not_taken(settings)
+        api = App(scheduler, settings)
+        if self._authenticate is not None:
+            api.guard.authenticate(self._authenticate)
+        self._add_jobs_of_config(scheduler, settings)
+        self.app, self._settings, self._scheduler, self._api = app, settings, scheduler, api
+        self._watched = flaskconfig.Watched(app.config)
         app.extensions["scheduler"] = self
         app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
-        early, self._early = self._early, []
-        for each in early:
-            each(scheduler)
-        hosting.add_jobs(scheduler, settings.jobs)
-        self._api = api = App(scheduler, settings)
+        self._host = None
         if gunicorns.is_here():
             self._host = hosting.Host(api, lambda environ: _answer(app, api, environ), True)
-        if self._authenticate is not None:
-            self._api.guard.authenticate(self._authenticate)
         if settings.api_enabled:
-            self._mount(app, self._api)
+            flaskmount.mount(app, api, self._watched)
 
     # What the config says
 
     @property
-    def scheduler(self) -> Scheduler:
-        """The scheduler itself.
-
-        Raises:
-            RuntimeError: if :meth:`init_app` was not called yet.
-        """
-        if self._scheduler is None:
-            raise RuntimeError("there is no scheduler yet: call init_app(app) first")
-        return self._scheduler
-
-    @property
     def host_name(self) -> str:
         """The name of this host."""
-        return socket.gethostname()
+        return self._settings.current_host
+
+    @host_name.setter
+    def host_name(self, name: str) -> None:
+        self._set("host_name", name)
 
     @property
     def running(self) -> bool:
@@ -102,40 +162,15 @@ class FlaskScheduler:
         """Whether the scheduler is stopped, running or paused."""
         return State.STOPPED if self._scheduler is None else self._scheduler.state
 
-    @property
-    def allowed_hosts(self) -> list[str]:
-        """Names of the hosts that may run the scheduler."""
-        return list(self._settings.allowed_hosts)
-
-    @property
-    def api_enabled(self) -> bool:
-        """Whether the REST API is served."""
-        return self._settings.api_enabled
-
-    @property
-    def api_prefix(self) -> str:
-        """What the API's paths begin with."""
-        return self._settings.api_prefix
-
-    @property
-    def endpoint_prefix(self) -> str:
-        """What the names of the API's endpoints begin with."""
-        return self._settings.endpoint_prefix
-
-    @property
-    def auth(self) -> Any:
-        """The setting ``SCHEDULER_AUTH``."""
-        return self._settings.auth
-
     def authenticate(self, func: F) -> F:
         """Decorate the function that is given the credentials and tells whether they hold.
 
         It gets an object with ``username`` and ``password``, and returns true, false, or "read"
         for those who may look and not touch.
         """
-        self._authenticate = func
         if self._api is not None:
             self._api.guard.authenticate(func)
+        self._authenticate = func
         return func
 
     # Lifecycle
@@ -144,41 +179,81 @@ class FlaskScheduler:
         """Start the scheduler, if this host may run it.
 
         Under gunicorn, the workers elect the one that runs it, once they have loaded the app.
+        While Flask's command line loads the app for another command than ``run``, nothing starts.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
+            InvalidOptionError: if the app has a blueprint by now whose endpoints begin as the
+                API's.
         """
+        scheduler = self.scheduler
+        self._check_what_came_later()
+        self._not_started = False
         if self._host is not None:
             self._host.start(State.PAUSED if paused else State.RUNNING)
             return
-        if not self._settings.may_run_on(self.host_name):
+        command = flaskcli.loading_command()
+        if command is not None:
+            self._not_started = True
             log.warning(
-                "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s",
-                self.host_name,
+                "the scheduler is not started, since `%s` serves nothing; a command that needs it"
+                " calls start() itself",
+                f"flask {command}".strip(),
             )
             return
-        self.scheduler.start(paused=paused)
-        if self.scheduler.standing is not None:
-            reloader.call_in_parent(self._leave)
-            atexit.register(self._leave_for_good)
+        if not self._settings.may_run_here:
+            self._not_started = True
+            log.warning(hosting.NOT_ON_THIS_HOST, self.host_name)
+            return
+        scheduler.start(paused=paused)
+        if scheduler.standing is not None:
+            reloader.call_in_parent(partial(self._leave, scheduler))
+            atexit.register(self._leave_for_good, scheduler)
 
     def shutdown(self, wait: bool = True) -> None:
-        """Shut the scheduler down; raises SchedulerNotRunningError if it is not started."""
+        """Shut the scheduler down.
+
+        Raises:
+            SchedulerNotRunningError: if it is not started; but not where :meth:`start` had to leave
+                it so.
+        """
         if self._host is not None:
             self._host.stop()
-        else:
+        elif not self._not_started:
             self.scheduler.shutdown(wait=wait)
+            atexit.unregister(self._leave_for_good)
+            self._sweep(self.scheduler)
 
-    def _leave(self) -> None:
+    def _in_use(self) -> bool:
+        started = self._host is not None and self._host.started
+        return started or self.state is not State.STOPPED
+
+    def _leave(self, scheduler: Scheduler) -> None:
         """Leave the scheduler to the process that a reloader starts."""
         with suppress(SchedulerNotRunningError):
-            self.scheduler.shutdown(wait=False)
+            scheduler.shutdown(wait=False)
+            self._not_started = True
 
-    def _leave_for_good(self) -> None:
-        self._leave()
-        standing = self.scheduler.standing
+    def _leave_for_good(self, scheduler: Scheduler) -> None:
+        self._leave(scheduler)
+        self._sweep(scheduler)
+
+    def _sweep(self, scheduler: Scheduler) -> None:
+        """Remove what a scheduler left, unless the next child of a reloader goes on with it."""
+        standing = scheduler.standing
         if standing is not None and not reloader.is_child():
             standing.election.sweep()
+
+    def _check_what_came_later(self) -> None:
+        """Say which settings came too late to be read, and refuse a blueprint in the API's way."""
+        changed = [] if self._watched is None else self._watched.changed()
+        if changed:
+            log.warning(
+                "without effect, since init_app(app) has read the settings already: %s",
+                ", ".join(changed),
+            )
+        if self.app is not None and self.api_enabled:
+            flaskmount.check_blueprints(self.app, self.endpoint_prefix)
 
     def pause(self) -> None:
         """Start no more runs before :meth:`resume`."""
@@ -188,94 +263,21 @@ class FlaskScheduler:
         """Go on after :meth:`pause`."""
         self.scheduler.resume()
 
-    # Jobs
-
-    def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
-        """Decorate a function to add it as a job; also before :meth:`init_app`.
-
-        The arguments are those of :meth:`Scheduler.scheduled_job`.
-        """
-
-        def decorate(func: F) -> F:
-            self._when_made(lambda scheduler: scheduler.scheduled_job(*args, **kwargs)(func))
-            return func
-
-        return decorate
-
-    def register(self, func: F) -> F:
-        """Allow *func* to be named by a request; also before :meth:`init_app`."""
-        self._when_made(lambda scheduler: scheduler.register(func))
-        return func
-
-    def add_job(self, id: str, func: Callable[..., Any] | str, **kwargs: Any) -> JobHandle:
-        """Add a job; the options are those of :meth:`Scheduler.add_job`."""
-        return self.scheduler.add_job(func, id=id, **_here(kwargs))
-
-    def remove_job(self, id: str, jobstore: str | None = None) -> None:
-        """Remove a job."""
-        _here({"jobstore": jobstore})
-        self.scheduler.remove_job(id)
-
-    def remove_all_jobs(self, jobstore: str | None = None) -> None:
-        """Remove every job."""
-        _here({"jobstore": jobstore})
-        self.scheduler.remove_all_jobs()
-
-    def get_job(self, id: str, jobstore: str | None = None) -> JobHandle | None:
-        """Return the job with this id, or None."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.get_job(id)
-
-    def get_jobs(self, jobstore: str | None = None) -> list[JobHandle]:
-        """Return all jobs: the earliest due first, paused ones last."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.get_jobs()
-
-    def modify_job(self, id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
-        """Change a job: its options, and its trigger by name and options, as a PATCH does."""
-        _here({"jobstore": jobstore})
-
-        def wanted(entry: Entry) -> Mapping[str, Any]:
-            own = {k: v for k, v in changes.items() if k in codec.JOB_FIELDS and k != "trigger"}
-            trigger = {k: v for k, v in changes.items() if k not in own}
-            if trigger:
-                own["trigger"] = plaindata.merge(
-                    entry.job.trigger, trigger, self.scheduler.timezone, id
-                )
-            return own
-
-        return self.scheduler.update_job(id, wanted)
-
-    def pause_job(self, id: str, jobstore: str | None = None) -> JobHandle:
-        """Stop scheduling a job."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.pause_job(id)
-
-    def resume_job(self, id: str, jobstore: str | None = None) -> JobHandle:
-        """Schedule a paused job again."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.resume_job(id)
-
-    def run_job(self, id: str, jobstore: str | None = None) -> Run:
-        """Run a job now, and wait until it has ended."""
-        _here({"jobstore": jobstore})
-        return self.scheduler.run_job(id)
-
-    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
-        """Call *callback* with each event whose code is in *mask*; also before :meth:`init_app`."""
-        self._when_made(lambda scheduler: scheduler.add_listener(callback, mask))
-
-    def remove_listener(self, callback: Listener) -> None:
-        """Stop calling *callback*."""
-        self.scheduler.remove_listener(callback)
-
     # Inside
 
-    def _when_made(self, action: Callable[[Scheduler], object]) -> None:
-        if self._scheduler is None:
-            self._early.append(action)
-        else:
-            action(self._scheduler)
+    def _set(self, name: str, value: object) -> None:
+        """Set a setting that :meth:`init_app` is to read.
+
+        Raises:
+            RuntimeError: if it has read them.
+            InvalidOptionError: if the value makes no sense.
+        """
+        if self.app is not None:
+            raise RuntimeError(
+                f"{name} was set after init_app(app), which has read the settings: set it before,"
+                f" or {variable(name)} in the app's config"
+            )
+        self._base = self._settings = self._base.changed({name: value})
 
     def _make(self, settings: Settings, app: Flask) -> Scheduler:
         executors = hosting.make_executors(settings.executors)
@@ -290,66 +292,60 @@ class FlaskScheduler:
         if scheduler.standing is not None and not gunicorns.is_here():
             # A reloader's child starts while its app is still loaded, and declares them again.
             scheduler.standing.leaves_added = False
+        self._furnish(scheduler)
         return scheduler
 
-    def _mount(self, app: Flask, api: App) -> None:
-        """Give the app one rule for each endpoint, so that ``url_for`` knows them.
-
-        The answers come from the same table and the same code as those of the stand-alone app.
-        """
-
-        def answer(**_values: Any) -> Response:
-            return api.respond(current_request)
-
-        prefix = self.api_prefix
-        app.url_map.converters.update(routes.CONVERTERS)
-        for route in routes.ROUTES:
-            app.add_url_rule(
-                prefix + route.path or "/",
-                endpoint=self.endpoint_prefix + route.name,
-                view_func=answer,
-                methods=[route.method],
-                provide_automatic_options=False,
-                strict_slashes=False,
-                merge_slashes=False,
-            )
-
-        def answer_what_has_no_rule() -> Response | None:
-            """Answer 404, 405 and OPTIONS below the prefix in JSON, and leave the app its own."""
-            path = current_request.path
-            if current_request.routing_exception is not None and (
-                path == prefix or path.startswith(prefix + "/")
-            ):
-                return api.respond(current_request)
-            return None
-
-        if prefix:
-            app.before_request(answer_what_has_no_rule)
+    def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings) -> None:
+        """Add the config's jobs; those of an earlier app's, if they are still there, go."""
+        for job_id in self._of_config if scheduler is self._scheduler else ():
+            with suppress(JobLookupError):
+                scheduler.remove_job(job_id)
+        before = {job.id for job in scheduler.get_jobs()}
+        hosting.add_jobs(scheduler, [without_jobstore(job) for job in settings.jobs])
+        self._of_config = {job.id for job in scheduler.get_jobs()} - before
 
 
 APScheduler = FlaskScheduler
 """The name in Flask-APScheduler."""
 
 
-def _election(settings: Settings, app: Flask) -> Election | None:
-    """Return the election between gunicorn's workers, or between a reloader's processes."""
-    if gunicorns.is_here():
-        return hosting.make_election(
-            settings, gunicorns.instance(), "flask", app.import_name, app.root_path
+def _say_what_is_not_taken(settings: Settings) -> None:
+    default = Settings()
+    given = [n for n in _OF_THE_SCHEDULER if getattr(settings, n) != getattr(default, n)]
+    if given:
+        log.warning(
+            "not taken from the app's config, since the extension was given a scheduler: %s (give"
+            " them to Scheduler())",
+            ", ".join(map(variable, given)),
         )
-    instance = reloader.instance()  # where it is not known, there is none
-    return hosting.make_election(Settings(), instance, "flask", instance) if instance else None
+
+
+def _election(settings: Settings, app: Flask) -> Election | None:
+    """Return the election between gunicorn's workers, or between a reloader's processes.
+
+    Each scheduler of this process takes part in one of its own: what two of them share would have
+    one of them stand by for ever.
+    """
+    behind_gunicorn = gunicorns.is_here()
+    instance = gunicorns.instance() if behind_gunicorn else reloader.instance()
+    if not behind_gunicorn:
+        if not instance:  # where it is not known, there is none
+            return None
+        settings = Settings()
+    own = (app.import_name, app.root_path)
+    name = settings.election_name or own
+    _made[name] += 1
+    if behind_gunicorn and _made[name] > 1:
+        log.info(
+            "scheduler %d of %r in this process: make them in the same order in each worker, or"
+            " name each by SCHEDULER_ELECTION_NAME",
+            *(_made[name], settings.election_name or app.import_name),
+        )
+    parts = ("flask", *own) if behind_gunicorn else ("flask", instance, *own)
+    return hosting.make_election(settings, instance, *parts, number=_made[name])
 
 
 def _answer(app: Flask, api: App, environ: dict[str, Any]) -> Rendered:
     """Answer what another worker met; there, the ``before_request`` functions were called."""
     with app.request_context(environ):
         return api.answer_here(Incoming(environ, api.settings.api_max_body, current_request))
-
-
-def _here(options: dict[str, Any]) -> dict[str, Any]:
-    """Return *options* without ``jobstore``, of which there is one."""
-    jobstore = options.pop("jobstore", None)
-    if jobstore not in (None, "default"):
-        raise ValueError(f"jobstore={jobstore!r}: expected none, since there is one store of jobs")
-    return options

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 import reprlib
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +41,9 @@ from schedhttp.settings import ConfigError, Settings, place_of, variable
 
 log = logging.getLogger(__name__)
 
+NOT_ON_THIS_HOST = (
+    "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s"
+)
 _WATCH_EVERY = 0.2
 """Seconds between two looks of whether gunicorn ends its worker."""
 _LOAD_WITHIN = 600.0
@@ -158,13 +160,15 @@ _AN_EXECUTOR = (
 )
 
 
-def make_election(settings: Settings, instance: str, *app: str) -> Election | None:
+def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:
     """Return the election of a server; None, and a warning, if the package for it is missing.
 
     Args:
         settings: They may name it.
         instance: That of the server; see :class:`schedcore.Election`.
         app: What else tells this app from others on this machine.
+        number: Which of the schedulers that one process has under this name: each of them elects
+            with those of the same number in the other processes.
     """
     if find_spec("filelock") is None:
         log.warning(
@@ -173,6 +177,8 @@ def make_election(settings: Settings, instance: str, *app: str) -> Election | No
         )
         return None
     name = settings.election_name or ":".join(filter(None, ("schedhttp", os.getcwd(), *app)))
+    if number > 1:
+        name += f"#{number}"
     return Election(name, instance=instance)
 
 
@@ -218,17 +224,24 @@ class Host:
         self._ending = False
         self._ended = threading.Event()
 
-    def start(self, state: State = State.RUNNING) -> None:
-        """Take part in the election in this process, once; in gunicorn's master, not.
+    @property
+    def started(self) -> bool:
+        """Whether :meth:`start` was called, and :meth:`stop` was not."""
+        return self._in_master or (self._started_in == os.getpid() and not self._ended.is_set())
 
-        There, the workers do so after their fork, each by itself.
+    def start(self, state: State = State.RUNNING) -> None:
+        """Take part in the election in this process; does nothing if it does.
+
+        In gunicorn's master it takes none: the workers do so after their fork, each by itself.
 
         Args:
             state: In which to start the engine, if this process comes to hold it.
         """
         with self._mutex:
-            if self._started_in == os.getpid():
+            if self._started_in == os.getpid() and not self._ended.is_set():
                 return
+            self._ending = False
+            self._ended.clear()
             if gunicorns.in_master():
                 if not self._in_master:
                     self._in_master, self._state = True, state
@@ -277,12 +290,8 @@ class Host:
                 self._scheduler.cancel(run.id)
 
     def _begin(self, state: State) -> None:
-        host = socket.gethostname()
-        if not self._settings.may_run_on(host):
-            log.warning(
-                "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s",
-                host,
-            )
+        if not self._settings.may_run_here:
+            log.warning(NOT_ON_THIS_HOST, self._settings.current_host)
             state = State.STOPPED
         with self._mutex:
             if self._ending:

@@ -94,6 +94,8 @@ class Incoming:
     def _body_of_whole(self) -> bytes:
         # One more is read: of a body without a declared length Werkzeug silently drops the rest.
         whole = self.whole
+        own = whole.max_content_length  # Flask's MAX_CONTENT_LENGTH, say, where the API is mounted
+        self.most = self.most if own is None else min(self.most, own)
         whole.max_content_length = self.most + 1
         if (whole.content_length or 0) <= self.most:
             data = whole.get_data(cache=True)
@@ -103,5 +105,6 @@ class Incoming:
 
     def _too_long(self) -> RequestEntityTooLarge:
         return RequestEntityTooLarge(
-            f"the body is longer than {self.most} bytes, which SCHEDULER_API_MAX_BODY sets"
+            f"the body is longer than {self.most} bytes, which SCHEDULER_API_MAX_BODY sets (or the"
+            " app's own MAX_CONTENT_LENGTH, if that is less)"
         )

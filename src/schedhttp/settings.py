@@ -7,6 +7,7 @@ environment and in Flask's config.
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.typed_options import JobDefaults
 from schedhttp import reading
 
 if sys.version_info >= (3, 11):
@@ -52,7 +54,10 @@ def _setting(default: Any, read: Callable[[str, object], Any], doc: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, checked.  Made by :meth:`of`, :meth:`from_file` and :meth:`changed`."""
+    """Every setting, checked.
+
+    Made by :meth:`of`, :meth:`with_file`, :meth:`with_environment` and :meth:`changed`.
+    """
 
     # As documented for Flask-APScheduler
     api_enabled: bool = _setting(
@@ -65,10 +70,13 @@ class Settings:
     allowed_hosts: tuple[str, ...] = _setting(
         ("*",), reading.texts, "Names of the hosts that may run the scheduler; `*` is any."
     )
+    host_name: str = _setting(
+        "", reading.text, "What this host is called there; by default, as the computer is."
+    )
     jobs: tuple[Mapping[str, Any], ...] = _setting(
         (), reading.tables, "Jobs to add at the start, as the API takes them."
     )
-    job_defaults: Mapping[str, Any] = _setting(
+    job_defaults: JobDefaults = _setting(  # noqa: RUF009 — it is a field
         {}, reading.table, "Options of jobs that do not give them."
     )
     executors: Mapping[str, Any] = _setting(
@@ -155,10 +163,12 @@ class Settings:
         Raises:
             InvalidOptionError: naming the setting, its value and what was expected.
         """
-        read = {}
+        read: dict[str, Any] = {}
         for given, value in values.items():
             name = _name_of(given)
-            read[name] = FIELDS[name].metadata["read"](given, value)
+            found = FIELDS[name].metadata["read"](given, value)
+            if _in_python(given) == name or name not in read:  # an older name counts less
+                read[name] = found
         return replace(self, **read)
 
     def with_file(self, path: str | Path) -> Settings:
@@ -197,10 +207,16 @@ class Settings:
         }
         return self.changed(ours)
 
-    def may_run_on(self, host: str) -> bool:
-        """Tell whether the scheduler may run on the host of this name."""
+    @property
+    def current_host(self) -> str:
+        """The name of this host."""
+        return self.host_name or socket.gethostname()
+
+    @property
+    def may_run_here(self) -> bool:
+        """Whether the scheduler may run on this host."""
         allowed = {name.lower() for name in self.allowed_hosts}
-        return bool(allowed & {"*", host.lower()})
+        return bool(allowed & {"*", self.current_host.lower()})
 
 
 FIELDS = {each.name: each for each in fields(Settings)}
@@ -244,13 +260,19 @@ def place_of(name: str, path: str | None, environment: Mapping[str, str]) -> str
 
 def _name_of(given: str) -> str:
     """Return what a setting is called in Python, and refuse unknown ones."""
-    name = given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
+    name = _in_python(given)
+    if name == _OLD_API_ENABLED:
+        return "api_enabled"
     if name not in FIELDS:
         hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
         if given.startswith(PREFIX):
             hint = re.sub(r"'(\w+)'\?", lambda match: f"'{variable(match[1])}'?", hint)
         raise InvalidOptionError(given, _HIDDEN, f"the name of a setting{hint}")
     return name
+
+
+def _in_python(given: str) -> str:
+    return given[len(PREFIX) :].lower() if given.startswith(PREFIX) else given
 
 
 class _Hidden:
@@ -261,9 +283,13 @@ class _Hidden:
 
 
 _HIDDEN = _Hidden()
+_OLD_API_ENABLED = "views_enabled"
+"""What Flask-APScheduler called ``api_enabled`` first, and still reads."""
 _OTHERS = {
-    "jobstores": " (jobs are kept in memory; other stores are given to Scheduler(store=...))",
-    "viewing_enabled": " (there are no HTML views)",
+    "jobstores": (
+        " (there is no durable store yet: jobs are kept in memory, so declare them in code or"
+        " settings, or add them again at each start)"
+    ),
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
 }

@@ -5,7 +5,6 @@ Errors pass through: problems.py turns them into responses.
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -55,7 +54,7 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
     holder = service.scheduler.holder()
     return Reply(
         {
-            "current_host": socket.gethostname(),
+            "current_host": service.settings.current_host,
             "allowed_hosts": list(service.settings.allowed_hosts),
             "running": service.scheduler.running,
             "state": state.name.lower(),
@@ -67,10 +66,10 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
 def start_scheduler(service: Service, request: Incoming) -> Reply:
     """Start the scheduler."""
     read_object(request, required=False)
-    host = socket.gethostname()
-    if not service.settings.may_run_on(host):
+    if not service.settings.may_run_here:
         raise Forbidden(
-            f"the scheduler may not run on {host!r}: SCHEDULER_ALLOWED_HOSTS does not name it"
+            f"the scheduler may not run on {service.settings.current_host!r}:"
+            " SCHEDULER_ALLOWED_HOSTS does not name it"
         )
     service.scheduler.start()
     return NOTHING

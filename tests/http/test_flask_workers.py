@@ -37,6 +37,30 @@ def tell(response):
 if __name__ == "__main__":
     app.run(port=0, debug=True, threaded=True)
 """
+TWO_APPS = """
+import sys
+from flask import Flask
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import run_simple
+from schedhttp.flask import FlaskScheduler
+from chores import beat
+
+def made(name, beats):
+    app = Flask(name, root_path=".")
+    app.config["SCHEDULER_API_ENABLED"] = True
+    scheduler = FlaskScheduler(app=app)
+    scheduler.add_job("beat", beat, args=[beats], trigger="interval", seconds=0.2)
+    scheduler.start()
+    return app
+
+both = DispatcherMiddleware(NotFound(), {
+    "/one": made("shop", "BEATS"), "/two": made("OTHER", "BEATS2"),
+})
+
+if __name__ == "__main__":
+    run_simple("127.0.0.1", 0, both, threaded=True, use_reloader=True)
+"""
 GUEST = {"Authorization": "Basic Z3Vlc3Q6eA=="}
 
 
@@ -92,3 +116,34 @@ def test_under_a_reloader_its_child_alone_runs_the_jobs(serve, flask_app, tmp_pa
     assert server.process.pid not in {beat.pid for beat in ran}
     os.killpg(server.process.pid, signal.SIGINT)
     server.until(server.gone)
+
+
+@pytest.mark.parametrize("other", ["shop", "second_shop"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "gunicorn", "--bind", "127.0.0.1:0", "-w", "2", "--threads", "4", "shop:both"],
+        ["-m", "gunicorn", "--bind", "127.0.0.1:0", "-w", "2", "--preload", "shop:both"],
+        ["shop.py"],
+    ],
+    ids=["gunicorn", "preload", "reloader"],
+)
+def test_two_apps_of_one_server_run_their_jobs_each(serve, tmp_path, command, other):
+    """Each has an election of its own, between the same processes."""
+    beats = tmp_path / "beats2"
+    code = TWO_APPS.replace("OTHER", other).replace("BEATS2", str(beats))
+    (tmp_path / "shop.py").write_text(code.replace("BEATS", str(tmp_path / "beats")))
+    server = serve(sys.executable, *command, PYTHONUNBUFFERED="1")
+    lines = lambda: len(beats.read_text().splitlines()) if beats.exists() else 0  # noqa: E731
+    server.new_beats(2)
+    server.until(lambda: lines() >= 2)
+    # What ends one of them, for all workers, is nothing to the other.
+    assert server.patiently("POST", "/one/scheduler/shutdown").status == 204
+    assert server.patiently("GET", "/one/scheduler").json["state"] == "stopped"
+    before = lines()
+    server.until(lambda: lines() >= before + 3)
+    assert server.patiently("GET", "/two/scheduler").json["state"] in ("running", "standby")
+    ran = server.ran()
+    assert len({beat.due_us for beat in ran}) == len(ran)
+    if "gunicorn" in command:  # a reloader's parent may run one before it turns out to be one
+        assert len({beat.pid for beat in ran}) == 1

@@ -18,6 +18,7 @@ VALUES = {
     "api_prefix": "/api/v1",
     "endpoint_prefix": "s.",
     "allowed_hosts": ["a", "b"],
+    "host_name": "a",
     "jobs": [{"id": "j", "func": "math:sqrt", "args": [4], "trigger": "interval", "seconds": 5}],
     "job_defaults": {"max_instances": 3},
     "executors": {"default": {"type": "threadpool", "max_workers": 2}},
@@ -94,6 +95,14 @@ def test_the_environment_stands_over_the_file(tmp_path):
     assert settings.python_path == (str(tmp_path / "sub"),)
 
 
+def test_the_older_name_of_api_enabled_counts_where_the_newer_is_not_given():
+    assert Settings.of(SCHEDULER_VIEWS_ENABLED=True).api_enabled is True
+    assert load(None, {"SCHEDULER_VIEWS_ENABLED": "off"}).api_enabled is False
+    for newer in ("api_enabled", "SCHEDULER_API_ENABLED"):
+        for both in ({newer: False, "views_enabled": True}, {"views_enabled": True, newer: False}):
+            assert Settings.of(**both).api_enabled is False
+
+
 @pytest.mark.parametrize("text", ["a, b", '["a", "b"]', "a,b,"])
 def test_a_list_in_the_environment(text):
     assert load(None, {"SCHEDULER_ALLOWED_HOSTS": text}).allowed_hosts == ("a", "b")
@@ -129,7 +138,7 @@ def test_what_kubernetes_sets_beside_a_service_called_scheduler_is_left_alone():
             "SCHEDULER_API_PREFX=...: expected the name of a setting"
             " (did you mean 'SCHEDULER_API_PREFIX'?)",
         ),
-        ("SCHEDULER_JOBSTORES", "x", "jobs are kept in memory"),
+        ("SCHEDULER_JOBSTORES", "x", "there is no durable store yet"),
         ("SCHEDULER_API_ENABLED", "maybe", "SCHEDULER_API_ENABLED='maybe': expected true or false"),
         ("SCHEDULER_API_PREFIX", "scheduler", "a path such as"),
         ("SCHEDULER_API_PREFIX", "/a b", "a path such as"),

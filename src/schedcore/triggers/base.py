@@ -64,6 +64,14 @@ class Trigger:
         """Return this trigger with whatever depends on the moment of adding settled."""
         return self
 
+    def first_at(self, first_us: int, now_us: int) -> Trigger:
+        """Return this trigger for a job that somebody has run first at *first_us*.
+
+        What depends on the moment of adding counts on from that run instead, as it does with
+        APScheduler.  Where that lies before *now_us*, nothing else is due from before.
+        """
+        return self.bound_to(max(first_us, now_us))
+
     def set_back_to(self, now_us: int) -> Trigger:  # noqa: ARG002 — wall clocks say it themselves
         """Return this trigger for a clock that was set back to *now_us*, from after its start."""
         return self

@@ -137,10 +137,23 @@ class CalendarIntervalTrigger(ZonedTrigger):
         if self._anchor_day is not None:
             return self
         today = day_number(from_us(now_us, self.timezone))
+        return self._anchored(today if today <= self._end_day else NEVER_DAY)
+
+    def first_at(self, first_us: int, now_us: int) -> CalendarIntervalTrigger:
+        """Return this trigger counting on from the date at *first_us* if it has no first date."""
+        made = self.bound_to(first_us)
+        if made is self or made._anchor_day is None:
+            return self
+        # The run at first_us is that day's, also where the time of day is yet to come.
+        today = day_number(from_us(now_us, self.timezone))
+        following = made._day_from(max(made._anchor_day + 1, today))
+        return made._anchored(NEVER_DAY if following is None else following)
+
+    def _anchored(self, day: int) -> CalendarIntervalTrigger:
         made = CalendarIntervalTrigger.__new__(CalendarIntervalTrigger)
         set_slot(made, "_spacing", self._spacing)
         set_slot(made, "_time", self._time)
-        set_slot(made, "_anchor_day", today if today <= self._end_day else NEVER_DAY)
+        set_slot(made, "_anchor_day", day)
         set_slot(made, "_end_day", self._end_day)
         set_slot(made, "_zone", self._zone)
         set_slot(made, "_jitter", self._jitter)

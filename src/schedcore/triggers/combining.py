@@ -46,6 +46,16 @@ class _Combination(JitteredTrigger, abstract=True):
         """The zone in which fire times are shown: that of the first member."""
         return self.triggers[0].timezone
 
+    @property
+    def elapsed(self) -> bool:  # type: ignore[override]  # it follows from the members
+        """Whether all members are spaced by elapsed time."""
+        return all(member.elapsed for member in self.triggers)
+
+    def set_back_to(self, now_us: int) -> Trigger:
+        """Return this trigger with its members set back, if they are of elapsed time."""
+        members = tuple(member.set_back_to(now_us) for member in self.triggers)
+        return self if members == self.triggers else type(self)(members, self._jitter.given)
+
     def _bound_members(self, now_us: int) -> tuple[Trigger, ...]:
         return tuple(member.bound_to(now_us) for member in self.triggers)
 

@@ -52,12 +52,14 @@ class DateTrigger(ZonedTrigger):
 
     def bound_to(self, now_us: int) -> DateTrigger:
         """Return this trigger with its date set: to *now_us* if it has none."""
-        if self._run_us is not None:
-            return self
+        return self if self._run_us is not None else self.first_at(now_us, now_us)
+
+    def first_at(self, first_us: int, now_us: int) -> DateTrigger:  # noqa: ARG002
+        """Return this trigger moved to *first_us*: a date has one run, whenever that is."""
         made = DateTrigger.__new__(DateTrigger)
         set_slot(made, "_zone", self._zone)
         set_slot(made, "_jitter", NO_JITTER)
-        set_slot(made, "_run_us", now_us)
+        set_slot(made, "_run_us", first_us)
         return made
 
     def options(self) -> dict[str, object]:

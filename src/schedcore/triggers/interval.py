@@ -186,6 +186,16 @@ class IntervalTrigger(ZonedTrigger):
         anchor = now_us + beat.every_us
         return _anchored(beat, anchor if anchor <= beat.end_us else NEVER_US)
 
+    def first_at(self, first_us: int, now_us: int) -> IntervalTrigger:
+        """Return this trigger with its beat counted from *first_us* if it has no anchor."""
+        if self._anchor_us is not None:
+            return self
+        beat = self._beat
+        late_us = now_us - first_us
+        if late_us > 0:
+            first_us = now_us - late_us % beat.every_us + beat.every_us
+        return _anchored(beat, first_us if first_us <= beat.end_us else NEVER_US)
+
     def set_back_to(self, now_us: int) -> IntervalTrigger:
         """Return this trigger with its beat reaching back to *now_us*, before its anchor."""
         beat, anchor = self._beat, self._anchor_us

@@ -1,0 +1,238 @@
+"""The options of triggers and jobs, each set once, for type checkers; the engine reads none of it.
+
+An option that may be left out is so in every set; None is the same as leaving a trigger's out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, tzinfo
+from typing import Any, Literal, TypedDict
+
+from schedcore.retry import Retry
+from schedcore.triggers.base import Trigger
+
+Func = Callable[..., Any] | str
+Combination = Literal["and", "or"]
+MadeTrigger = Trigger | Mapping[str, Any]
+"""A trigger, or its plain-data form."""
+Moment = date | str
+"""A datetime, a date, or ISO 8601 text."""
+Number = float | str
+"""A number, or its text."""
+Zone = tzinfo | str
+"""A tzinfo, or an IANA name."""
+
+
+class RetryFields(TypedDict, total=False):
+    """The fields of a :class:`Retry`, as a mapping."""
+
+    count: int
+    delay: float
+    factor: float
+    longest: float
+    jitter: float
+    on: str | type[BaseException] | Sequence[str | type[BaseException]]
+
+
+class JobDefaults(TypedDict, total=False):
+    """How a job is run: what ``Scheduler(job_defaults=...)`` takes, and each job too."""
+
+    executor: str
+    misfire_grace_time: float | None
+    coalesce: bool
+    max_instances: int
+    overlap: Literal["skip", "queue", "cancel"]
+    timeout: float | None
+    retry: Retry | RetryFields | int | None
+
+
+class JobOptions(JobDefaults, total=False):
+    """These, and when a job runs next."""
+
+    next_run_time: Moment | None
+
+
+class CallOptions(TypedDict, total=False):
+    """What a function is called with, and what its job is called."""
+
+    args: Iterable[Any] | None
+    kwargs: Mapping[str, Any] | None
+    name: str | None
+
+
+class CallJob(JobOptions, CallOptions, total=False):
+    """All that may be told of any job, but its function, its id and its trigger."""
+
+
+class JobChanges(CallJob, total=False):
+    """What of a job can be changed, besides its trigger."""
+
+    func: Func
+
+
+# Triggers
+
+
+class DateOptions(TypedDict, total=False):
+    """Options of the date trigger."""
+
+    run_date: Moment | None
+    timezone: Zone | None
+
+
+class RecurringOptions(TypedDict, total=False):
+    """Options of each trigger that fires again and again."""
+
+    start_date: Moment | None
+    end_date: Moment | None
+    timezone: Zone | None
+    jitter: Number | None
+
+
+class IntervalOptions(RecurringOptions, total=False):
+    """Options of the interval trigger."""
+
+    weeks: Number | None
+    days: Number | None
+    hours: Number | None
+    minutes: Number | None
+    seconds: Number | None
+
+
+class CronOptions(RecurringOptions, total=False):
+    """Options of the cron trigger."""
+
+    crontab: str | None
+    year: int | str | None
+    month: int | str | None
+    day: int | str | None
+    week: int | str | None
+    day_of_week: int | str | None
+    hour: int | str | None
+    minute: int | str | None
+    second: int | str | None
+
+
+class CalendarIntervalOptions(RecurringOptions, total=False):
+    """Options of the calendarinterval trigger."""
+
+    years: int | str | None
+    months: int | str | None
+    weeks: int | str | None
+    days: int | str | None
+    hour: int | str | None
+    minute: int | str | None
+    second: int | str | None
+
+
+class CombinationOptions(TypedDict, total=False):
+    """Options of the triggers that combine others."""
+
+    triggers: Sequence[MadeTrigger]
+    jitter: Number | None
+
+
+# Both together: what may follow the name of a trigger.  "...Job": where the call has parameters of
+# its own (``add_job``); "...CallJob": where it has none.
+
+
+class DateJob(DateOptions, JobOptions, total=False):
+    """Options of a job with a date trigger, but for its call."""
+
+
+class DateCallJob(DateOptions, CallJob, total=False):
+    """Options of a job with a date trigger."""
+
+
+class IntervalJob(IntervalOptions, JobOptions, total=False):
+    """Options of a job with an interval trigger, but for its call."""
+
+
+class IntervalCallJob(IntervalOptions, CallJob, total=False):
+    """Options of a job with an interval trigger."""
+
+
+class CronJob(CronOptions, JobOptions, total=False):
+    """Options of a job with a cron trigger, but for its call."""
+
+
+class CronCallJob(CronOptions, CallJob, total=False):
+    """Options of a job with a cron trigger."""
+
+
+class CalendarIntervalJob(CalendarIntervalOptions, JobOptions, total=False):
+    """Options of a job with a calendarinterval trigger, but for its call."""
+
+
+class CalendarIntervalCallJob(CalendarIntervalOptions, CallJob, total=False):
+    """Options of a job with a calendarinterval trigger."""
+
+
+class CombinationJob(CombinationOptions, JobOptions, total=False):
+    """Options of a job with a combined trigger, but for its call."""
+
+
+class CombinationCallJob(CombinationOptions, CallJob, total=False):
+    """Options of a job with a combined trigger."""
+
+
+# Whole jobs, as ``add_jobs`` takes them.
+
+
+class OptionalId(TypedDict, total=False):
+    """The id, which is made up if left out."""
+
+    id: str | None
+
+
+class OptionalDate(OptionalId, total=False):
+    """The same, of a job that runs once if no trigger is given."""
+
+    trigger: Literal["date"] | None
+
+
+class DateSpec(OptionalDate, DateCallJob):
+    """A job that runs once."""
+
+    func: Func
+
+
+class IntervalSpec(OptionalId, IntervalCallJob):
+    """A job with an interval trigger."""
+
+    func: Func
+    trigger: Literal["interval"]
+
+
+class CronSpec(OptionalId, CronCallJob):
+    """A job with a cron trigger."""
+
+    func: Func
+    trigger: Literal["cron"]
+
+
+class CalendarIntervalSpec(OptionalId, CalendarIntervalCallJob):
+    """A job with a calendarinterval trigger."""
+
+    func: Func
+    trigger: Literal["calendarinterval"]
+
+
+class CombinationSpec(OptionalId, CombinationCallJob):
+    """A job with a combined trigger."""
+
+    func: Func
+    trigger: Combination
+
+
+class MadeTriggerSpec(OptionalId, CallJob):
+    """A job with a trigger that is made already."""
+
+    func: Func
+    trigger: MadeTrigger
+
+
+JobSpec = (
+    DateSpec | IntervalSpec | CronSpec | CalendarIntervalSpec | CombinationSpec | MadeTriggerSpec
+)

@@ -1,0 +1,235 @@
+"""The jobs of a Flask extension: the methods that users of Flask-APScheduler know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from schedcore import JobHandle, Run, Scheduler
+from schedcore.events import EVENT_ALL, Listener
+from schedcore.stores.base import Entry
+from schedcore.triggers import plaindata
+from schedhttp import codec
+
+if TYPE_CHECKING:
+    from typing import Literal, overload
+
+    from typing_extensions import Unpack
+
+    from schedcore import typed_options as t
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FlaskJobs:
+    """What a Flask extension does with jobs, some of it before there is a scheduler.
+
+    What is decorated, registered or listened to holds for each scheduler that the extension makes:
+    there may be one app after another, while their module is imported once.
+
+    Args:
+        scheduler: One that is made already.
+    """
+
+    def __init__(self, scheduler: Scheduler | None = None) -> None:
+        self._scheduler = scheduler
+        self._listeners: list[tuple[Listener, int]] = []
+        self._declared: list[Callable[[Scheduler], object]] = []
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduler itself.
+
+        Raises:
+            RuntimeError: if :meth:`init_app` was not called yet.
+        """
+        if self._scheduler is None:
+            raise RuntimeError("there is no scheduler yet: call init_app(app) first")
+        return self._scheduler
+
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def task(self, trigger: Literal["date"] | None = None, *, id: str | None = ...,
+            replace_existing: bool = ..., **options: Unpack[t.DateCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: Literal["interval"], *, id: str | None = ...,
+            replace_existing: bool = ...,
+            **options: Unpack[t.IntervalCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: Literal["cron"], *, id: str | None = ...,
+            replace_existing: bool = ..., **options: Unpack[t.CronCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: Literal["calendarinterval"], *, id: str | None = ...,
+            replace_existing: bool = ...,
+            **options: Unpack[t.CalendarIntervalCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: t.Combination, *, id: str | None = ...,
+            replace_existing: bool = ...,
+            **options: Unpack[t.CombinationCallJob]) -> Callable[[F], F]: ...
+        @overload
+        def task(self, trigger: t.MadeTrigger, *, id: str | None = ...,
+            replace_existing: bool = ..., **options: Unpack[t.CallJob]) -> Callable[[F], F]: ...
+        # fmt: on
+
+    def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
+        """Decorate a function to add it as a job; also before :meth:`init_app`.
+
+        The arguments are those of :meth:`Scheduler.scheduled_job`.
+        """
+
+        def decorate(func: F) -> F:
+            self._declare(lambda scheduler: scheduler.scheduled_job(*args, **kwargs)(func))
+            return func
+
+        return decorate
+
+    def register(self, func: F) -> F:
+        """Allow *func* to be named by a request; also before :meth:`init_app`."""
+        self._declare(lambda scheduler: scheduler.register(func))
+        return func
+
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["date"] | None = None,
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.DateCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["interval"],
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.IntervalCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["cron"],
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CronCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: Literal["calendarinterval"],
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CalendarIntervalCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: t.Combination,
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CombinationCallJob]) -> JobHandle: ...
+        @overload
+        def add_job(self, id: str, func: t.Func, *, trigger: t.MadeTrigger,
+            replace_existing: bool = ..., jobstore: str | None = ...,
+            **options: Unpack[t.CallJob]) -> JobHandle: ...
+        # fmt: on
+
+    def add_job(self, id: str, func: Callable[..., Any] | str, **kwargs: Any) -> JobHandle:
+        """Add a job; the options are those of :meth:`Scheduler.add_job`."""
+        return self.scheduler.add_job(func, id=id, **without_jobstore(kwargs))
+
+    def remove_job(self, id: str, jobstore: str | None = None) -> None:
+        """Remove a job."""
+        without_jobstore({"jobstore": jobstore})
+        self.scheduler.remove_job(id)
+
+    def remove_all_jobs(self, jobstore: str | None = None) -> None:
+        """Remove every job."""
+        without_jobstore({"jobstore": jobstore})
+        self.scheduler.remove_all_jobs()
+
+    def get_job(self, id: str, jobstore: str | None = None) -> JobHandle | None:
+        """Return the job with this id, or None."""
+        without_jobstore({"jobstore": jobstore})
+        return self.scheduler.get_job(id)
+
+    def get_jobs(self, jobstore: str | None = None) -> list[JobHandle]:
+        """Return all jobs: the earliest due first, paused ones last."""
+        without_jobstore({"jobstore": jobstore})
+        return self.scheduler.get_jobs()
+
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["date"] | None = None, func: t.Func = ...,
+            **changes: Unpack[t.DateCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["interval"] = ..., func: t.Func = ...,
+            **changes: Unpack[t.IntervalCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["cron"] = ..., func: t.Func = ...,
+            **changes: Unpack[t.CronCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *,
+            trigger: Literal["calendarinterval"] = ..., func: t.Func = ...,
+            **changes: Unpack[t.CalendarIntervalCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *, trigger: t.Combination = ...,
+            func: t.Func = ..., **changes: Unpack[t.CombinationCallJob]) -> JobHandle: ...
+        @overload
+        def modify_job(self, id: str, jobstore: str | None = None, *, trigger: t.MadeTrigger,
+            func: t.Func = ..., **changes: Unpack[t.CallJob]) -> JobHandle: ...
+        # fmt: on
+
+    def modify_job(self, id: str, jobstore: str | None = None, **changes: Any) -> JobHandle:
+        """Change a job: its options, and its trigger by name and options, as a PATCH does."""
+        without_jobstore({"jobstore": jobstore})
+
+        def wanted(entry: Entry) -> Mapping[str, Any]:
+            own = {k: v for k, v in changes.items() if k in codec.JOB_FIELDS and k != "trigger"}
+            trigger = {k: v for k, v in changes.items() if k not in own}
+            if trigger:
+                own["trigger"] = plaindata.merge(
+                    entry.job.trigger, trigger, self.scheduler.timezone, id
+                )
+            return own
+
+        return self.scheduler.update_job(id, wanted)
+
+    def pause_job(self, id: str, jobstore: str | None = None) -> JobHandle:
+        """Stop scheduling a job."""
+        without_jobstore({"jobstore": jobstore})
+        return self.scheduler.pause_job(id)
+
+    def resume_job(self, id: str, jobstore: str | None = None) -> JobHandle:
+        """Schedule a paused job again."""
+        without_jobstore({"jobstore": jobstore})
+        return self.scheduler.resume_job(id)
+
+    def run_job(self, id: str, jobstore: str | None = None) -> Run:
+        """Run a job now, and wait until it has ended."""
+        without_jobstore({"jobstore": jobstore})
+        return self.scheduler.run_job(id)
+
+    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
+        """Call *callback* with each event whose code is in *mask*; also before :meth:`init_app`."""
+        if self._scheduler is not None:
+            self._scheduler.add_listener(callback, mask)
+        self._listeners.append((callback, mask))
+
+    def remove_listener(self, callback: Listener) -> None:
+        """Stop calling *callback*."""
+        if self._scheduler is not None:
+            self._scheduler.remove_listener(callback)
+        self._listeners = [kept for kept in self._listeners if kept[0] != callback]
+
+    def _declare(self, action: Callable[[Scheduler], object]) -> None:
+        if self._scheduler is not None:
+            action(self._scheduler)
+        self._declared.append(action)
+
+    def _furnish(self, scheduler: Scheduler) -> None:
+        """Give to a new scheduler what was declared so far."""
+        for callback, mask in self._listeners:
+            scheduler.add_listener(callback, mask)
+        for action in self._declared:
+            action(scheduler)
+
+
+def without_jobstore(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *options* without ``jobstore``, of which there is one.
+
+    Raises:
+        ValueError: if they name another.
+    """
+    given = dict(options)
+    jobstore = given.pop("jobstore", None)
+    if jobstore not in (None, "default"):
+        raise ValueError(f"jobstore={jobstore!r}: expected none, since there is one store of jobs")
+    return given

@@ -1,0 +1,116 @@
+"""The API among the rules of a Flask app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from flask import request as current_request
+from werkzeug import Response
+
+from schedcore import InvalidOptionError
+from schedhttp import routes
+from schedhttp.app import App
+from schedhttp.flaskconfig import Watched
+from schedhttp.refusals import Forbidden
+
+_MODULE = "schedhttp.flask"
+
+
+def check_names(app: Flask, endpoint_prefix: str, api_prefix: str) -> None:
+    """Refuse names and paths of the API that are taken in this app.
+
+    Raises:
+        InvalidOptionError: naming the setting that gives it others.
+    """
+    name = "SCHEDULER_ENDPOINT_PREFIX"
+    check_blueprints(app, endpoint_prefix)
+    for route in routes.ROUTES:
+        if endpoint_prefix + route.name in app.view_functions:
+            raise InvalidOptionError(
+                name,
+                endpoint_prefix,
+                f"a beginning of endpoints that are free, and {endpoint_prefix + route.name!r} is"
+                " there: by another extension, or by an init_app() before this one"
+                f" ({_ANOTHER})",
+            )
+    ours = {rule.rule for rule in app.url_map.iter_rules() if _is_ours(app, rule.endpoint)}
+    if api_prefix + "/jobs" in ours:
+        raise InvalidOptionError(
+            "SCHEDULER_API_PREFIX",
+            api_prefix,
+            "another path than the app's other scheduler has: set one for each extension",
+        )
+
+
+def check_blueprints(app: Flask, endpoint_prefix: str) -> None:
+    """Refuse a prefix by which Flask takes the API for a part of the app's own blueprint.
+
+    Raises:
+        InvalidOptionError: naming the setting that gives it another.
+    """
+    words = endpoint_prefix.split(".")[:-1]
+    for end in range(len(words), 0, -1):
+        blueprint = ".".join(words[:end])
+        if blueprint in app.blueprints:
+            raise InvalidOptionError(
+                "SCHEDULER_ENDPOINT_PREFIX",
+                endpoint_prefix,
+                f"another beginning than the app's own blueprint {blueprint!r} has, whose"
+                f" before_request functions would be called for the API ({_ANOTHER})",
+            )
+
+
+_ANOTHER = "SCHEDULER_ENDPOINT_PREFIX = 'schedcore.' is one that is free as a rule"
+
+
+def mount(app: Flask, api: App, watched: Watched) -> None:
+    """Give the app one rule for each endpoint, so that ``url_for`` knows them.
+
+    The answers come from the same table and the same code as those of the stand-alone app.
+    """
+    settings = api.settings
+    prefix = settings.api_prefix
+
+    def api_view(**_values: Any) -> Response:
+        changed = watched.changed_guarding()
+        if changed:
+            return api.refuse(Forbidden(_TOO_LATE.format(", ".join(changed))))
+        return api.respond(current_request)
+
+    # Documented: what exempts a view from its checks knows it by its module and its name.
+    api_view.__module__ = _MODULE
+    app.url_map.converters.update(routes.CONVERTERS)
+    for route in routes.ROUTES:
+        app.add_url_rule(
+            prefix + route.path or "/",
+            endpoint=settings.endpoint_prefix + route.name,
+            view_func=api_view,
+            methods=[route.method],
+            provide_automatic_options=False,
+            strict_slashes=False,
+            merge_slashes=False,
+        )
+
+    def answer_what_has_no_rule() -> Response | None:
+        """Answer 404, 405 and OPTIONS below the prefix in JSON, and leave the app its own."""
+        path = current_request.path
+        if current_request.routing_exception is not None and (
+            path == prefix or path.startswith(prefix + "/")
+        ):
+            return api_view()
+        return None
+
+    if prefix:
+        app.before_request(answer_what_has_no_rule)
+
+
+_TOO_LATE = (
+    "{} changed after init_app(app), which has read the settings, so nobody is served: set it"
+    " before that"
+)
+
+
+def _is_ours(app: Flask, endpoint: str) -> bool:
+    view = app.view_functions.get(endpoint)
+    return (getattr(view, "__module__", ""), getattr(view, "__name__", "")) == (_MODULE, "api_view")
