@@ -11,7 +11,7 @@ from schedcore.clock import SystemClock, from_us
 from schedcore.errors import InvalidOptionError, SchedError
 from schedcore.triggers import Trigger, make_trigger, option_names
 from schedcore.triggers.lookahead import look_ahead, warnings_of
-from schedcore.triggers.moments import moment_us
+from schedcore.triggers.moments import moment_us, split_zone
 from schedcore.triggers.zones import zone_of
 
 _KINDS = ("date", "interval", "cron", "calendarinterval")
@@ -83,7 +83,7 @@ def _read_schedule(words: Sequence[str]) -> tuple[str | None, dict[str, object]]
     """Return the kind of trigger, if it is named, and the options among *words*."""
     kind = words[0] if words and words[0] in _KINDS else None
     rest = words[1:] if kind else words
-    if rest and all("=" in word for word in rest):
+    if rest and all("=" in word for word in rest) and split_zone(rest[0])[0] is None:
         return kind, {name: value for name, _, value in (word.partition("=") for word in rest)}
     return kind, {"crontab": " ".join(rest)} if rest else {}
 

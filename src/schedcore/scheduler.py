@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
+from schedcore.changing import Check
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
 from schedcore.drafts import Drafts
 from schedcore.engine import Engine
@@ -350,13 +351,21 @@ class Scheduler(JobBook):
 
     # Runs
 
-    def run_job(self, job_id: str, wait: bool = True, timeout: float | None = None) -> Run:
+    def run_job(
+        self,
+        job_id: str,
+        wait: bool = True,
+        timeout: float | None = None,
+        check: Check | None = None,
+    ) -> Run:
         """Run a job now, besides its schedule and also while it is paused.
 
         Args:
             job_id: Which job.
             wait: Whether to wait until it has ended.
             timeout: How many seconds to wait at most; None: until it has ended.
+            check: Given the job as it is at that moment, which is the one that runs; what it
+                raises keeps it from running.
 
         Returns:
             The run; its ``record`` tells how it ended, and is None if it has not.
@@ -368,7 +377,10 @@ class Scheduler(JobBook):
         """
         check_timeout(timeout)
         self._loop_or_error()
-        job = self._engine.ready(self._store.get(job_id).job)
+        entry = self._store.get(job_id)
+        if check is not None:
+            check(entry)
+        job = self._engine.ready(entry.job)
         run = self._tracker.admit_now(job)
         if run is None:
             raise MaxInstancesError(job_id, job.max_instances)

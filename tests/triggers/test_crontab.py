@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers import CronTrigger, trigger_from_dict
+from schedcore.triggers import CronTrigger, make_trigger, merge, trigger_from_dict
 
 UTC = timezone.utc
 AFTER = datetime(2025, 1, 1, tzinfo=UTC)  # a Wednesday
@@ -57,7 +58,29 @@ def short(text: str, n: int, **options: object) -> list[str]:
         ("0 0 * * 0#5", ["25-03-30", "25-06-29", "25-08-31"]),
         ("0 0 15W * *", ["25-01-15", "25-02-14", "25-03-14"]),
         ("0 0 1W * *", ["25-02-03", "25-03-03", "25-04-01"]),
-        ("0 0 31W * *", ["25-01-31", "25-02-28", "25-03-31"]),
+        ("0 0 31W * *", ["25-01-31", "25-02-28", "25-03-31"]),  # clamped, as croniter has it
+        ("0 0 30W 2 *", ["25-02-28", "26-02-27", "27-02-26"]),
+        ("0 0 LW * *", ["25-01-31", "25-02-28", "25-03-31"]),
+        ("0 0 lw 8 *", ["25-08-29", "26-08-31", "27-08-31"]),
+        ("0 0 L-3 * *", ["25-01-28", "25-02-25", "25-03-28"]),
+        ("0 0 L-29 * *", ["25-01-02", "25-03-02", "25-04-01"]),  # none in February
+        ("0 0 L-2W 8 *", ["25-08-29", "26-08-28", "27-08-30"]),
+        # A list is a union, whatever its members are.
+        ("0 0 1,15W * *", ["25-01-15", "25-02-01", "25-02-14"]),
+        ("0 0 L,L-1,1 * *", ["25-01-30", "25-01-31", "25-02-01"]),
+        ("0 0 * * 1,3#3", ["25-01-06", "25-01-13", "25-01-15"]),
+        ("0 0 * * sun,L5,mon-tue#1", ["25-01-05", "25-01-06", "25-01-07"]),
+        ("5,* * * * *", ["25-01-01 00:01:00", "25-01-01 00:02:00", "25-01-01 00:03:00"]),
+        ("*/30,7 * * * *", ["25-01-01 00:07:00", "25-01-01 00:30:00", "25-01-01 01:00:00"]),
+        ("0 0 *,13 * fri", ["25-01-03", "25-01-10", "25-01-17"]),
+        ("0 0 13,* * fri", ["25-01-02", "25-01-03", "25-01-04"]),  # begins with no star: either
+        # A range that wraps round is walked in its own order; a whole week has two Sundays.
+        ("0 0 1 nov-feb/3 *", ["25-02-01", "25-11-01", "26-02-01"]),
+        ("50-10/7 * * * *", ["25-01-01 00:04:00", "25-01-01 00:50:00", "25-01-01 00:57:00"]),
+        ("0 0 * * sat-tue/3", ["25-01-04", "25-01-07", "25-01-11"]),
+        ("0 0 * * 0-7/3", ["25-01-04", "25-01-05", "25-01-08"]),
+        ("0 0 * * 7-2", ["25-01-05", "25-01-06", "25-01-07"]),
+        ("0 0 28-2/2 * *", ["25-01-28", "25-01-30", "25-02-01"]),
         # Aliases mean what crontab(5) says, whatever the job's id.
         ("@hourly", ["25-01-01 01:00:00", "25-01-01 02:00:00", "25-01-01 03:00:00"]),
         ("@daily", ["25-01-02", "25-01-03", "25-01-04"]),
@@ -99,14 +122,24 @@ def test_h_round_trips_with_the_job_id():
         ("60 * * * *", "a minute of 0 to 59, a range, a step or a list, not '60'"),
         ("0 0 * 13 *", "a month of 1 to 12 or jan to dec, a range, a step or a list, not '13'"),
         ("0 0 * * 5L", "(did you mean 'L5'?)"),
-        ("0 0 LW * *", "a day of month of 1 to 31, L, or 15W, a range, a step or a list, not 'LW'"),
-        ("0 0 L-3 * *", "not 'L-3'"),
-        ("0 0 1,15W * *", "not '1,15W'"),
+        (
+            "0 0 WL * *",
+            "a day of month of 1 to 31, L, L-3, LW, or 15W, a range, a step or a list,"
+            " not 'WL' (did you mean 'LW'?)",
+        ),
+        ("0 0 L-31 * *", "not 'L-31'"),
+        ("0 0 32W * *", "not '32W'"),
+        ("0 L * * *", "not 'L'"),
         ("0 0 * * fri#6", "not 'fri#6'"),
         ("0 0 30 2 *", "a date that exists: none from 1970 to 9999 matches"),
-        ("0 0 * * 1,3#3", "not '1,3#3'"),
+        ("0 0 * * 1,3#6", "not '3#6'"),
         # What croniter would read as every minute, a new time in each process, or midnight.
         ("5-5 * * * *", "'5' for one value, or '*' for all, not '5-5'"),
+        ("05-5 * * * *", "'05' for one value, or '*' for all, not '05-5'"),
+        ("0 0 1 jan-1 *", "'jan' for one value, or '*' for all, not 'jan-1'"),
+        ("0 0 31-L * *", "'31' for one value, or '*' for all, not '31-L'"),
+        ("0 0 * * 7-sun", "'7' for one value, or '*' for all, not '7-sun'"),
+        ("0 0 * * 5-5#2", "'5' for one value, or '*' for all, not '5-5#2'"),
         ("R R * * *", "no R, which differs in each process; H picks a time by the job's id"),
         ("H 3 * * *", "a job_id beside it, from which H takes its time"),
         ("@reboot", "a time; add the job as a date for one at start"),
@@ -178,3 +211,52 @@ def test_the_same_fire_times_as_croniter(minute, hour, day, month, weekday, days
     with contextlib.suppress(CroniterBadDateError):  # it looks nine years ahead
         for moment in trigger.next_fire_times(4, start):
             assert moment == theirs.get_next(datetime)
+
+
+@pytest.mark.parametrize("prefix", ["CRON_TZ=", "TZ=", "cron_tz=", " TZ="])
+def test_a_zone_before_the_fields(prefix):
+    text = f"{prefix}Asia/Tokyo 0 6 * * *"
+    trigger = make_trigger("cron", {"crontab": text}, UTC)
+    assert trigger.next_fire_times(1, AFTER)[0].isoformat() == "2025-01-02T06:00:00+09:00"
+    assert trigger == CronTrigger.from_crontab(text)
+    assert trigger.to_dict() == {
+        "trigger": "cron", "crontab": text.strip(), "timezone": "Asia/Tokyo",
+    }  # fmt: skip
+    assert trigger_from_dict(trigger.to_dict(), UTC) == trigger
+    assert pickle.loads(pickle.dumps(trigger)) == trigger
+    assert merge(trigger, trigger.to_dict(), UTC) == trigger
+
+
+def test_a_zone_before_an_alias():
+    assert short("TZ=UTC @daily", 1) == ["25-01-02"]
+
+
+def test_a_zone_beside_one_in_the_text():
+    """The same one may be given twice; another one is a contradiction."""
+    text = "TZ=Asia/Tokyo 0 6 * * *"
+    given = make_trigger("cron", {"crontab": text, "timezone": "Asia/Tokyo"}, UTC)
+    assert given == make_trigger("cron", {"crontab": text}, UTC)
+    with pytest.raises(InvalidTriggerError, match="timezone='UTC': expected no zone beside cront"):
+        make_trigger("cron", {"crontab": text, "timezone": "UTC"}, UTC)
+    with pytest.raises(InvalidTriggerError, match="expected no zone beside crontab="):
+        merge(given, {"timezone": "Europe/Paris"}, UTC)
+    moved = merge(given, {"crontab": "TZ=Europe/Paris 0 6 * * *"}, UTC)
+    assert str(moved.timezone) == "Europe/Paris"
+    assert str(merge(given, {"crontab": "0 7 * * *"}, UTC).timezone) == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TZ=Mars 0 6 * * *", "expected a zone name such as 'Europe/Berlin', not 'Mars'"),
+        ("TZ=europe/berlin 0 6 * * *", "(did you mean 'Europe/Berlin'?)"),
+        ("TZ= 0 6 * * *", "expected a zone name"),
+        ("TZ=Asia/Tokyo", "expected five fields"),
+        ("TZ=Asia/Tokyo 61 6 * * *", "expected a minute of 0 to 59"),
+    ],
+)
+def test_a_zone_that_cannot_be_read(text, expected):
+    with pytest.raises(InvalidTriggerError) as caught:
+        CronTrigger.from_crontab(text)
+    assert str(caught.value).startswith(f"crontab={text!r}: ")
+    assert expected in str(caught.value)

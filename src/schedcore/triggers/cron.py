@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import ClassVar
 
 from schedcore.clock import SECOND, from_us
+from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.fields import read_fields
 from schedcore.triggers.moments import (
     NO_JITTER,
@@ -17,6 +18,7 @@ from schedcore.triggers.moments import (
     jitter_of,
     moment_text,
     moment_us,
+    split_zone,
 )
 from schedcore.triggers.search import Schedule
 from schedcore.triggers.values import ZonedTrigger, set_slot
@@ -161,8 +163,9 @@ class CronTrigger(ZonedTrigger):
         that matches is enough.
 
         Args:
-            text: Five fields; a sixth for seconds; a seventh for years.
-            timezone: A zone's name or a tzinfo; left out, the system's zone.
+            text: Five fields; a sixth for seconds; a seventh for years.  ``CRON_TZ=`` and a zone
+                may come before them.
+            timezone: A zone's name or a tzinfo; left out, the text's own, or else the system's.
             start_date: The first instant at which it may fire.
             end_date: The last instant at which it may fire; a date without a time: the last day.
             jitter: The longest random delay added to each fire time, in seconds.
@@ -171,6 +174,9 @@ class CronTrigger(ZonedTrigger):
         Raises:
             InvalidTriggerError: if the text is refused, or no date can ever match.
         """
+        named = split_zone(text)[0] if isinstance(text, str) else None
+        if named is not None:
+            timezone = _agreed_zone(named, timezone, text)
         made = cls.__new__(cls)
         made._set(_crontab_spec(text, job_id), start_date, end_date, timezone, jitter)
         return made
@@ -204,12 +210,13 @@ class CronTrigger(ZonedTrigger):
 
     @property
     def expanded_crontab(self) -> str:
-        """The crontab text with an alias such as ``@daily`` written out, or ``""``."""
+        """The crontab text's fields, an alias such as ``@daily`` written out, or ``""``."""
         if self.crontab is None:
             return ""
         from schedcore.triggers.crontab import ALIASES
 
-        return ALIASES.get(self.crontab.lower(), self.crontab)
+        text = split_zone(self.crontab)[1]
+        return ALIASES.get(text.lower(), text)
 
     @property
     def start_date(self) -> datetime | None:
@@ -329,3 +336,16 @@ class CronTrigger(ZonedTrigger):
         if self._end_us != HORIZON_US:
             options["end_date"] = end_text(self._end_us, self._zone)
         return options | self.shared_options()
+
+
+def _agreed_zone(name: str, timezone: object, text: str) -> tzinfo:
+    """Return the zone that crontab text names, if it is known and *timezone* names no other one."""
+    try:
+        zone = zone_of(name)
+    except InvalidTriggerError as error:
+        raise InvalidTriggerError("crontab", text, f"{error.expected}, not {name!r}") from None
+    if timezone is not None and zone_of(timezone) != zone:
+        raise InvalidTriggerError(
+            "timezone", timezone, f"no zone beside crontab={text!r}, which names one"
+        )
+    return zone.tz

@@ -106,7 +106,7 @@ def _parse(field: Field, value: int | str) -> Parsed:
         if ordinal:
             special = _add_weekday(special, ordinal)
         elif words == "last" and field.name == "day":
-            special = special._replace(last=True)
+            special = special._replace(from_end=frozenset({0}))
         else:
             low, high, step, words = _read_part(field, value, words)
             numbers.update(range(low, high + 1, step))

@@ -13,7 +13,7 @@ from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
 from schedcore.triggers.combining import AndTrigger, OrTrigger
 from schedcore.triggers.cron import CronTrigger
 from schedcore.triggers.interval import IntervalTrigger
-from schedcore.triggers.yeardays import MONTH_LENGTHS
+from schedcore.triggers.yeardays import MONTH_LENGTHS, MonthDays
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, Span, Zone, zone_of
 
 LOOK_AHEAD_US = 732 * DAY_US
@@ -117,7 +117,8 @@ def _field_warnings(trigger: CronTrigger) -> Iterator[str]:
     rule = trigger.schedule.rule
     days = rule.by_date.days
     least = (days & -days).bit_length()
-    if least > min(MONTH_LENGTHS[month - 1] for month in rule.months) and not rule.by_date.last:
+    only = rule.by_date == MonthDays(days)
+    if only and least > min(MONTH_LENGTHS[month - 1] for month in rule.months):
         last = "L" if trigger.crontab is not None else "'last'"
         yield f"months without a day {least} are left out; the last day of any month is {last}"
 

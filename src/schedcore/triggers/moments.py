@@ -272,6 +272,18 @@ def jitter_of(value: object) -> Jitter:
     return Jitter(given, microseconds(given, SECOND))
 
 
+_ZONE_BEFORE = re.compile(r"\s*(?:CRON_)?TZ=(\S*)\s*", re.IGNORECASE)
+
+
+def split_zone(crontab: str) -> tuple[str | None, str]:
+    """Return the zone that crontab text names before its fields, or None, and the fields.
+
+    It is written as cronie and Go's cron have it: ``CRON_TZ=Europe/Berlin 0 6 * * *``, or ``TZ=``.
+    """
+    match = _ZONE_BEFORE.match(crontab)
+    return (match[1], crontab[match.end() :]) if match else (None, crontab)
+
+
 def check_order(start_us: int | None, end_us: int, end_date: object, zone: Zone) -> None:
     """Refuse an end that lies before the start.
 

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
 from schedcore.triggers.base import Trigger
+from schedcore.triggers.moments import split_zone
 from schedcore.triggers.values import ValueTrigger
 
 _SHARED = ("start_date", "end_date", "timezone", "jitter")
-_KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
+KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
+"""The names of the kinds of triggers."""
 _DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
 _MAX_DEPTH = 8
 
@@ -76,8 +78,8 @@ def _known(kind: object) -> _Kind:
     try:
         return _imported(kind)
     except (KeyError, TypeError):
-        hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else ""
-        known = ", ".join(_KINDS)
+        hint = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
+        known = ", ".join(KINDS)
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
 
 
@@ -141,8 +143,9 @@ def merge(
     """Return *trigger* with *changes* made to it.
 
     Any unit of an interval replaces the whole interval; cron fields are replaced one by one, and
-    ``crontab`` replaces them all; the other options stay unless they are given, and None takes
-    one away.  Another kind of trigger starts from scratch.  A moved interval keeps its anchor.
+    ``crontab`` replaces them all, and the zone if it names one.  The other options stay unless they
+    are given, and None takes one away.  Another kind of trigger starts from scratch.  A moved
+    interval keeps its anchor.
 
     Args:
         trigger: The present trigger.
@@ -175,7 +178,7 @@ def _replaced(
     if kind == "cron":
         given = [name for name in group if changes.get(name) is not None]
         if changes.get("crontab") is not None:
-            return group
+            return (*group, "timezone") if _names_zone(changes["crontab"]) else group
         if given and "crontab" in present and "crontab" not in changes:
             raise InvalidTriggerError(
                 given[0],
@@ -229,16 +232,21 @@ def _make(
     if "triggers" in known.names:
         return _combine(known, timezone, job_id, options, depth)
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    given.setdefault("timezone", timezone)
-    if "crontab" not in given:
+    text = given.pop("crontab", None)
+    if not _names_zone(text):
+        given.setdefault("timezone", timezone)
+    if text is None:
         return known.make(**given)
-    text = given.pop("crontab")
     for name in known.schedule:
         if name in given:
             raise InvalidTriggerError(name, given[name], f"no field beside crontab={text!r}")
     from schedcore.triggers.cron import CronTrigger
 
     return CronTrigger.from_crontab(text, job_id=job_id, **given)
+
+
+def _names_zone(crontab: object) -> bool:
+    return isinstance(crontab, str) and split_zone(crontab)[0] is not None
 
 
 def _combine(

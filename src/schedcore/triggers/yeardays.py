@@ -62,26 +62,40 @@ class MonthDays(NamedTuple):
 
     Args:
         days: Bit set of days of the month, bit 0 for the first.
-        last: Whether the last day is in.
+        from_end: Days counted back from the last one, which is 0; a month too short has none.
         weekdays: Every such weekday.
         nth: Pairs of an ordinal (1 to 5) and a weekday: ``(2, 4)`` is the second Friday.
         last_weekdays: The last such weekday of the month.
         nearest: Days of the month, each standing for the Monday-to-Friday day nearest to it
-            within the month.
+            within the month; the last day stands for those that a month lacks.
+        nearest_from_end: The same for days counted back from the last one.
     """
 
     days: int = 0
-    last: bool = False
+    from_end: frozenset[int] = frozenset()
     weekdays: frozenset[int] = frozenset()
     nth: frozenset[tuple[int, int]] = frozenset()
     last_weekdays: frozenset[int] = frozenset()
     nearest: frozenset[int] = frozenset()
+    nearest_from_end: frozenset[int] = frozenset()
+
+    def union(self, other: MonthDays) -> MonthDays:
+        """Return the days that either of the two names."""
+        return MonthDays(
+            self.days | other.days,
+            self.from_end | other.from_end,
+            self.weekdays | other.weekdays,
+            self.nth | other.nth,
+            self.last_weekdays | other.last_weekdays,
+            self.nearest | other.nearest,
+            self.nearest_from_end | other.nearest_from_end,
+        )
 
     def bits(self, length: int, first: int) -> int:
         """Return the days as bits, for a month of *length* days that begins on weekday *first*."""
         found = self.days
-        if self.last:
-            found |= 1 << (length - 1)
+        for back in self.from_end:
+            found |= 1 << (length - 1 - back) if back < length else 0
         for weekday in self.weekdays:
             found |= _EVERY_SEVENTH << (weekday - first) % 7
         for ordinal, weekday in self.nth:
@@ -90,6 +104,9 @@ class MonthDays(NamedTuple):
             found |= 1 << (length - 1 - (first + length - 1 - weekday) % 7)
         for day in self.nearest:
             found |= 1 << _nearest_working_day(min(day, length) - 1, length, first)
+        for back in self.nearest_from_end:
+            if back < length:
+                found |= 1 << _nearest_working_day(length - 1 - back, length, first)
         return found & ((1 << length) - 1)
 
 
