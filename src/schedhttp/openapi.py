@@ -135,6 +135,7 @@ def _optional(schema: Json) -> Json:
 _JOB_ID: Json = {"type": "string", "minLength": 1, "maxLength": 255}
 _TEXT: Json = {"type": "string"}
 _FLAG: Json = {"type": "boolean"}
+_CUT: Json = {"const": True, "description": "The search for more was cut short."}
 _NUMBER: Json = {"type": "number"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _TIME: Json = {"type": "string", "format": "date-time"}
@@ -212,10 +213,16 @@ def _schemas() -> Json:
         "JobChanges": _object(_writable()),
         "Preview": _object(new),
         "Previewed": _object(
-            {"next_fire_times": times, "warnings": {"type": "array", "items": _TEXT}},
+            {
+                "next_fire_times": times,
+                "truncated": _CUT,
+                "warnings": {"type": "array", "items": _TEXT},
+            },
             ["next_fire_times", "warnings"],
         ),
-        "Next": _object({"id": _JOB_ID, "next_fire_times": times}, ["id", "next_fire_times"]),
+        "Next": _object(
+            {"id": _JOB_ID, "next_fire_times": times, "truncated": _CUT}, ["id", "next_fire_times"]
+        ),
         "Wait": _object({"wait": {"type": "boolean", "default": True}}),
         "Runs": {"type": "array", "items": _run()},
         "Health": _object(
