@@ -11,17 +11,22 @@ SCENARIO ?= add 10,000
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+$(VENV)/.server: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server]'
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.server $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@
 
-serve: $(VENV)/.dev  ## run the engine and its REST API under gunicorn, with the example jobs
-	PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m schedhttp --config $(CONFIG)
+serve: $(VENV)/.server  ## run the engine and its REST API under gunicorn, with the example jobs
+	PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m schedhttp --config $(CONFIG) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -10,6 +10,10 @@ from schedcore.stores.base import Entry, Store, make_entry
 ATTEMPTS = 20
 """How often a change is worked out, if somebody else changes the job each time meanwhile."""
 
+Check = Callable[[Entry], object]
+"""Given a job as it is at the moment at which something is to be done to it; what it raises leaves
+the job alone."""
+
 
 def put_changed(store: Store, job_id: str, change: Callable[[Entry], Entry]) -> tuple[Entry, Entry]:
     """Put a changed entry in place of a job's present one; return both.
@@ -38,6 +42,33 @@ def put_changed(store: Store, job_id: str, change: Callable[[Entry], Entry]) -> 
             old = store.get(job_id)
             new = _rebased(made, read, old)
     raise JobChangedError(job_id, ATTEMPTS)
+
+
+def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:
+    """Return *change*, with *check* before it each time that the job is read."""
+    if check is None:
+        return change
+
+    def check_and_change(entry: Entry) -> Entry:
+        check(entry)
+        return change(entry)
+
+    return check_and_change
+
+
+def take_out(store: Store, job_id: str, check: Check | None) -> Entry:
+    """Remove a job in the very state that *check* saw, and return it.
+
+    Raises:
+        JobLookupError: if there is no job with this id.
+    """
+    if check is None:
+        return store.remove(job_id)
+    while True:
+        entry = store.get(job_id)
+        check(entry)
+        if store.swap(((entry, None),))[0]:
+            return entry
 
 
 def _rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:

@@ -8,7 +8,7 @@ from datetime import date, tzinfo
 from typing import Any, TypeVar
 
 from schedcore import triggers
-from schedcore.changing import put_changed
+from schedcore.changing import Check, checked, put_changed, take_out
 from schedcore.clock import Clock
 from schedcore.drafts import Drafts
 from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
@@ -25,6 +25,7 @@ from schedcore.handle import JobHandle
 from schedcore.job import UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
+from schedcore.othernames import OtherNames
 from schedcore.retry import Retry
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry, Store, make_entry
@@ -37,7 +38,7 @@ _NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class JobBook:
+class JobBook(OtherNames):
     """The jobs of a scheduler; :class:`~schedcore.Scheduler` is one, with a loop.
 
     Args:
@@ -320,32 +321,44 @@ class JobBook:
         made = triggers.make_trigger(trigger or "date", trigger_args, self.timezone, job_id)
         return self.modify_job(job_id, trigger=made)
 
-    def pause_job(self, job_id: str) -> JobHandle:
+    def pause_job(self, job_id: str, check: Check | None = None) -> JobHandle:
         """Stop scheduling a job; a run under way goes on.
+
+        Args:
+            job_id: Which job.
+            check: Given the job as it is at that moment; what it raises leaves the job alone.
 
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        entry = self._change(job_id, _paused)
+        entry = self._change(job_id, checked(check, _paused))
         self._tracker.drop_waiting(job_id, Outcome.PAUSED)
         return JobHandle(self, entry)
 
-    def resume_job(self, job_id: str) -> JobHandle:
+    def resume_job(self, job_id: str, check: Check | None = None) -> JobHandle:
         """Schedule a paused job again, from now on; one that is not paused stays as it is.
+
+        Args:
+            job_id: Which job.
+            check: As for :meth:`pause_job`.
 
         Raises:
             JobLookupError: if there is no job with this id.
             InvalidTriggerError: if its trigger has no fire time left.
         """
-        return JobHandle(self, self._change(job_id, self._drafts.resumed))
+        return JobHandle(self, self._change(job_id, checked(check, self._drafts.resumed)))
 
-    def remove_job(self, job_id: str) -> None:
+    def remove_job(self, job_id: str, check: Check | None = None) -> None:
         """Remove a job; a run under way goes on.
+
+        Args:
+            job_id: Which job.
+            check: As for :meth:`pause_job`.
 
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        self._account(self._store.remove(job_id), None)
+        self._account(take_out(self._store, job_id, check), None)
         self._tracker.drop_waiting(job_id, Outcome.CANCELLED)
         self._tracker.job_removed(job_id)
         self._listing.forget(job_id)

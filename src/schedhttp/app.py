@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
-from schedcore import Scheduler
-from schedhttp import codec, openapi, routes
+from schedcore import JobLookupError, Scheduler
+from schedhttp import codec, openapi
+from schedhttp.addresses import Addresses
 from schedhttp.auth import AllowedFuncs
+from schedhttp.bodies import check_query
+from schedhttp.conditions import missing
+from schedhttp.cors import Cors
 from schedhttp.guard import Guard, Role
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
 from schedhttp.refusals import Unavailable
+from schedhttp.routes import Route
 from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
 
@@ -62,17 +65,12 @@ class App:
             settings,
             AllowedFuncs(settings.api_allowed_funcs),
             KeptJobs(scheduler),
-            lambda: openapi.document(settings),
+            lambda root: openapi.document(settings, root),
         )
-        # Bound once: binding for each request takes 7 us, more than most requests do.
-        self._urls = routes.url_map(settings.api_prefix).bind("localhost")
-        # Werkzeug tries the rules of a job's address one by one, 1.5 us each: first those of the
-        # method alone; and clients come back to the same addresses.  What raises is not kept.
-        self._urls_of = {
-            method: routes.url_map(settings.api_prefix, method).bind("localhost")
-            for method in {route.method for route in routes.ROUTES}
-        }
-        self._find_known = lru_cache(maxsize=1024)(self._find)
+        self.addresses = Addresses(
+            settings.api_prefix, lambda job_id: scheduler.get_job(job_id) is not None
+        )
+        self._cors = Cors(settings.api_trusted_origins)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as PEP 3333 has it."""
@@ -94,6 +92,14 @@ class App:
 
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to *request*."""
+        allowed = self._cors.preflight(request) if self.settings.api_enabled else None
+        if allowed is not None:
+            status, headers, body = rendered(Reply(None, 204, dict(allowed)))
+        else:
+            status, headers, body = self._answer(request)
+        return status, [*headers, *self._cors.headers(request)], body
+
+    def _answer(self, request: Incoming) -> Rendered:
         if self.forward is None:
             return self.answer_here(request)
         try:
@@ -112,17 +118,23 @@ class App:
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
+            if (anybodys := self.addresses.open_route(request)) is not None:
+                return rendered(self._open_reply(anybodys, request, unavailable))
             role = self.guard.admit(request)
             request.may_change = role is Role.ALL
             if unavailable is not None:
                 raise Unavailable(unavailable, {"Retry-After": "1"})
             if request.method == "OPTIONS":
-                return rendered(self._options(request))
-            endpoint, values = self._match(request)
-            route = routes.BY_NAME[endpoint]
+                methods = ", ".join(self.addresses.methods(request))
+                return rendered(Reply(None, 204, {"Allow": methods}))
+            route, values = self.addresses.match(request)
+            endpoint = route.name
             if route.changes:
                 role.check_may_change()
+            check_query(request, route.query)
             return rendered(route.view(self.service, request, **values))
+        except JobLookupError as error:
+            return self._last_resort(missing(request, error), endpoint)
         except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
             return self._last_resort(error, endpoint)
 
@@ -139,54 +151,22 @@ class App:
             raise error
         return rendered(problem(error, self.settings.api_precise_errors, endpoint))
 
-    def _match(self, request: Incoming) -> tuple[str, Mapping[str, Any]]:
-        try:
-            path = self._path(request)
-            find = self._find_known if len(path) <= _LONGEST_KEPT else self._find
-            return find(path, request.method)
-        except MethodNotAllowed as error:
-            allowed = sorted({*(error.valid_methods or ()), "OPTIONS"})
-            raise MethodNotAllowed(
-                allowed,
-                f"{request.method[:20]} is not for this address: {', '.join(allowed)} are",
-            ) from None
-        except NotFound:
-            raise NotFound(
-                f"there is nothing at {request.path[:200]!r};"
-                f" {self.settings.api_prefix}/openapi.json tells what there is"
-            ) from None
-
-    def _find(self, path: str, method: str) -> tuple[str, Mapping[str, Any]]:
-        """Return the endpoint and its values; raises NotFound or MethodNotAllowed."""
-        if method in self._urls_of:
-            with suppress(NotFound):
-                return self._urls_of[method].match(path, method)
-        return self._urls.match(path, method)
-
-    def _path(self, request: Incoming) -> str:
-        """Return the request's path without a slash at its end, unless that belongs to an id."""
-        path = request.path
-        if not path.endswith("/"):
-            return path
-        try:
-            _, values = self._urls.match(path, "GET")
-        except HTTPException:
-            values = {}
-        job_id = values.get("job_id", "")
-        if job_id.endswith("/") and self.service.scheduler.get_job(job_id) is not None:
-            return path
-        return path[:-1] or "/"
-
-    def _options(self, request: Incoming) -> Reply:
-        allowed = set(self._urls.allowed_methods(self._path(request)))
-        if not allowed:
-            self._match(request)
-        return Reply(None, 204, {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))})
+    def _open_reply(self, route: Route, request: Incoming, unavailable: str | None) -> Reply:
+        """Return what anybody is told, at an endpoint that is open."""
+        check_query(request, route.query)
+        if unavailable is not None:
+            return Reply({"ok": False}, 503, {"Retry-After": "1"})
+        return route.view(self.service, request)
 
 
 def rendered(reply: Reply) -> Rendered:
     """Return the status, the headers and the body of a response."""
-    headers = [*_ALWAYS, *reply.headers.items()]
+    fields = {**_ALWAYS, **reply.headers}
+    headers = [
+        (name, line)
+        for name, value in fields.items()
+        for line in ((value,) if isinstance(value, str) else value)
+    ]
     if reply.body is None:
         return reply.status, headers, b""
     body = reply.body if isinstance(reply.body, bytes) else codec.dump(reply.body)
@@ -194,7 +174,5 @@ def rendered(reply: Reply) -> Rendered:
     return reply.status, headers, body
 
 
-_LONGEST_KEPT = 300
-"""Characters of an address that is kept: 1,024 of them are 1 MB at most."""
 _STATUS_LINES = {int(code): f"{int(code)} {text}" for code, text in HTTP_STATUS_CODES.items()}
-_ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

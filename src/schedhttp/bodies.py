@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 from schedcore import InvalidOptionError
@@ -76,17 +77,21 @@ def read_count(request: Incoming, name: str, default: int | None, most: int) -> 
     return int(given)
 
 
-def check_query(request: Incoming, known: frozenset[str]) -> None:
-    """Refuse parameters that are not known.
+def check_query(request: Incoming, known: Collection[str]) -> None:
+    """Refuse parameters that are not known, or that stand twice: readers differ in which counts.
 
     Raises:
         BadRequest: naming the first one.
     """
-    for name in request.whole.args:
+    if not request.has_query:
+        return
+    for name, values in request.whole.args.lists():
         if name not in known:
             hint = did_you_mean(name, known)
             listed = ", ".join(sorted(known)) or "none"
             raise BadRequest(f"{name[:80]}=: expected one of the parameters {listed}{hint}")
+        if len(values) > 1:
+            raise BadRequest(f"{name}= stands {len(values)} times in the query: expected it once")
 
 
 def _read_before(request: Incoming) -> str:

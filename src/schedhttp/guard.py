@@ -29,7 +29,10 @@ _LATER = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgen
 _HASH = re.compile(r"(scrypt(:\d+){3}|pbkdf2:sha\d+:\d+)\$[^$]+\$[0-9a-f]+")
 _MIN_TOKEN = 16
 _LONGEST_USER = 64
-_REALM = 'Basic realm="Authentication Required"'
+_CHALLENGES = (
+    'Basic realm="Authentication Required"',
+    'Bearer realm="Authentication Required"',
+)
 
 
 class Role(enum.Enum):
@@ -132,7 +135,7 @@ class Guard:
         if role is None:
             raise Unauthorized(
                 "credentials are needed: a user and a password, or a token",
-                {"WWW-Authenticate": _REALM},
+                {"WWW-Authenticate": _CHALLENGES},
             )
         return role
 

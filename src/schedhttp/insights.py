@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from schedcore import JobLookupError, Outcome, RunRecord
+from schedcore import JobLookupError, RunRecord
 from schedcore.clock import from_us
 from schedcore.stores.base import Entry
 from schedcore.triggers import lookahead
 from schedcore.triggers.combining import coming
 from schedhttp import codec, listing
-from schedhttp.bodies import check_query, read_count, read_object
+from schedhttp.bodies import read_count, read_object
 from schedhttp.incoming import Incoming
 from schedhttp.views import Reply, Service, get_job
 
@@ -72,9 +72,15 @@ def get_health(service: Service, request: Incoming) -> Reply:
     return Reply(body, 200 if health.ok else 503)
 
 
+def get_live(service: Service, request: Incoming) -> Reply:
+    """Tell anybody whether the scheduler does its work, and nothing else: for probes."""
+    ok = service.scheduler.health().ok
+    return Reply({"ok": ok}, 200 if ok else 503)
+
+
 def get_openapi(service: Service, request: Incoming) -> Reply:
     """Describe the API in OpenAPI 3.1."""
-    return Reply(service.openapi())
+    return Reply(service.openapi(request.environ.get("SCRIPT_NAME", "")))
 
 
 def fire_times(entry: Entry, n: int) -> dict[str, Any]:
@@ -109,14 +115,9 @@ def _anything(*_args: Any, **_kwargs: Any) -> None:
 
 
 def _how_many(request: Incoming) -> int:
-    check_query(request, frozenset({"n"}))
     return read_count(request, "n", 10, MOST_FIRE_TIMES) or 0
 
 
 def _records(records: list[RunRecord], request: Incoming) -> Reply:
-    check_query(request, frozenset({*listing.PAGE_PARAMETERS, "outcome"}))
-    if (outcome := request.whole.args.get("outcome")) is not None:
-        listing.check_known("outcome", outcome, [each.value for each in Outcome])
-        records = [record for record in records if record.outcome.value == outcome]
-    page = listing.page_of(records, request, limit=100)
+    page = listing.page_of_runs(records, request)
     return Reply([codec.record_to_dict(record) for record in page.items], headers=page.headers)

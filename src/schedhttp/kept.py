@@ -10,6 +10,7 @@ taking the entries apart, finding what is still the same, and freeing what is no
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import tzinfo
 from itertools import compress, count
@@ -81,23 +82,41 @@ class KeptJobs:
         self._heads: dict[str, _Head] = {}
         self._most_heads = _SLACK
         self._due_times = DueTimes()
+        self._mark = os.urandom(12).hex()
         self._listing = _NOTHING
 
     def one(self, entry: Entry) -> tuple[bytes, str]:
-        """Return the JSON of a job, and its ETag."""
+        """Return the JSON of a job, and its ETag: the definition's, a dot, and its place's."""
         head = self._head(entry.job)
         running = entry.job.id in self.running()
         if running or entry.broken is not None:
-            return head.text[1:] + _tail(entry, running), _etag(head, entry)
-        tail = self._due_times.tail(entry.due_us, head.zone)
-        return head.text[1:] + tail, _etag(head, entry)
+            tail = _tail(entry, running)
+        else:
+            tail = self._due_times.tail(entry.due_us, head.zone)
+        place = hashlib.blake2b(tail, digest_size=6).hexdigest()
+        return head.text[1:] + tail, f"{_definition_etag(head, entry)}.{place}"
 
     def etag(self, entry: Entry) -> str:
+        """Return what changes with anything that is shown of the job."""
+        return self.one(entry)[1]
+
+    def definition_etag(self, entry: Entry) -> str:
         """Return what changes with the job's definition or when it is paused, and not as it runs.
 
         A job that runs each second could never be changed with ``If-Match`` otherwise.
         """
-        return _etag(self._head(entry.job), entry)
+        return _definition_etag(self._head(entry.job), entry)
+
+    def list_etag(self) -> str | None:
+        """Return what changes with anything that is shown of any job; None: it is not known.
+
+        Versions are those of one store in one process: another process has another ETag.
+        """
+        version = self._scheduler.jobs_version()
+        if version is None:
+            return None
+        shown = f"{self._mark} {os.getpid()} {version!r} {sorted(self.running())!r}"
+        return hashlib.blake2b(shown.encode(errors="replace"), digest_size=12).hexdigest()
 
     def running(self) -> frozenset[str]:
         """Return the ids of the jobs that are under way."""
@@ -228,6 +247,6 @@ def _array(parts: list[bytes]) -> bytes:
     return body
 
 
-def _etag(head: _Head, entry: Entry) -> str:
+def _definition_etag(head: _Head, entry: Entry) -> str:
     state = b"paused" if entry.due_us is None else b""
     return hashlib.blake2b(head.text + state, digest_size=12).hexdigest()

@@ -1,24 +1,39 @@
-"""Parts of long lists: what a query asks for, and where its neighbours are."""
+"""Parts of long lists: what a query asks for, and where its neighbours are.
+
+A part that begins at a number (``offset``) is another one as soon as the list moves.  One that
+begins behind an item (``after``, ``before``) stays where it is, so that is how the links between
+parts are written wherever the order allows it.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
+from schedcore import Outcome, RunRecord
 from schedcore.errors import did_you_mean
 from schedcore.stores.base import Entry
+from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers.values import ValueTrigger
 from schedhttp import codec
-from schedhttp.bodies import check_query, read_count
+from schedhttp.bodies import read_count
 from schedhttp.incoming import Incoming
 from schedhttp.refusals import BadRequest
 
 MOST: Final = 100_000
 STATES: Final = ("scheduled", "paused", "running", "broken")
-PAGE_PARAMETERS: Final = ("limit", "offset")
-JOB_PARAMETERS: Final = (*PAGE_PARAMETERS, "state", "q", "sort", "fields")
+JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "sort", "fields")
+RUN_PARAMETERS: Final = ("limit", "offset", "before", "outcome")
+_PARTS: Final = frozenset({"limit", "offset", "after", "before"})
+_RUNS: Final = 100
+"""How many runs a part has, if the query does not say."""
 
 T = TypeVar("T")
+Name = Callable[[int], Mapping[str, object]]
+"""Given a place in a list, returns the parameters of the part that begins there."""
 
 _SORTS: Final[Mapping[str, Callable[[Entry], Any]]] = {
     "next_run_time": lambda entry: (entry.due_us is None, entry.due_us or 0),
@@ -34,8 +49,153 @@ class Page(NamedTuple):
     headers: dict[str, str]
 
 
-def page_of(items: Sequence[T], request: Incoming, limit: int | None) -> Page:
-    """Return the part that ``limit`` and ``offset`` ask for.
+# Jobs
+
+
+def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
+    """Return the jobs that ``state``, ``q`` and ``sort`` ask for.
+
+    Raises:
+        BadRequest: if one of them makes no sense.
+    """
+    found: Iterable[Entry] = entries
+    if (state := request.whole.args.get("state")) is not None:
+        check_known("state", state, STATES)
+        found = [e for e in found if codec.state_of(e, e.job.id in running) == state]
+    if text := request.whole.args.get("q", "").casefold():
+        found = [entry for entry in found if _mentions(entry, text)]
+    if (sort := _sort(request)) is not None:
+        key = sort.removeprefix("-")
+        check_known("sort", key, _SORTS)
+        found = sorted(found, key=_SORTS[key], reverse=sort.startswith("-"))
+    return list(found)
+
+
+def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
+    """Return the part of chosen jobs that ``limit``, ``offset`` and ``after`` ask for.
+
+    Raises:
+        BadRequest: if one of them makes no sense.
+    """
+    sort, after = _sort(request), request.whole.args.get("after")
+    if sort not in ("id", "-id"):
+        if after is not None:
+            raise BadRequest(
+                f"after={after[:80]!r}: expected sort=id or sort=-id beside it, and not"
+                f" sort={sort}: other orders move as jobs run"
+            )
+        return _page(entries, request, 0, None, _by_number)
+    ids = [entry.job.id for entry in entries]
+    begin = 0
+    if after is not None:
+        upwards = sort == "id"
+        begin = bisect_right(ids, after) if upwards else sum(job_id >= after for job_id in ids)
+    return _page(entries, request, begin, None, lambda at: {"sort": sort, "after": ids[at - 1]})
+
+
+def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | None:
+    """Return the fields that the query asks for; None: all.
+
+    Fields that a job does not have are left out: what is there depends on its trigger.
+
+    Raises:
+        BadRequest: if no job can have such a field.
+    """
+    given = request.whole.args.get("fields")
+    if given is None:
+        return None
+    names = frozenset(part.strip() for part in given.split(","))
+    if not names <= _known_fields():
+        known = _known_fields().union(
+            # A trigger of the user's own has options that only its jobs tell of.
+            *(codec.definition_to_dict(e.job) for e in entries if _has_own_options(e))
+        )
+        for name in sorted(names):
+            check_known("fields", name, sorted(known))
+    return names
+
+
+def _sort(request: Incoming) -> str | None:
+    """Return the order that the query asks for; None: as they are due."""
+    args = request.whole.args
+    return args.get("sort", "id" if "after" in args else None)
+
+
+@cache
+def _known_fields() -> frozenset[str]:
+    return frozenset().union(codec.JOB_FIELDS, codec.READ_ONLY, *map(option_names, KINDS))
+
+
+def _has_own_options(entry: Entry) -> bool:
+    return not isinstance(entry.job.trigger, ValueTrigger)
+
+
+def _mentions(entry: Entry, text: str) -> bool:
+    job = entry.job
+    return any(text in part.casefold() for part in (job.id, job.name, job.func_ref or ""))
+
+
+# Runs
+
+
+def page_of_runs(records: Sequence[RunRecord], request: Incoming) -> Page:
+    """Return the part that ``outcome``, ``limit``, ``offset`` and ``before`` ask for.
+
+    Args:
+        records: All of them, the latest first.
+        request: Whose query it is.
+
+    Raises:
+        BadRequest: if one of them makes no sense.
+    """
+    args = request.whole.args
+    outcome = args.get("outcome")
+    if outcome is not None:
+        check_known("outcome", outcome, [each.value for each in Outcome])
+    places = [n for n, r in enumerate(records) if outcome is None or r.outcome.value == outcome]
+    begin = 0
+    if (before := args.get("before")) is not None:
+        begin = bisect_left(places, _behind(records, before))
+
+    def name(at: int) -> Mapping[str, object]:
+        """Name a place by the run that stands before it: occurrences without a run have no id."""
+        for place in range(places[at] - 1, -1, -1):
+            if records[place].run_id is not None:
+                passed = at - bisect_right(places, place)
+                return {"before": records[place].run_id} | ({"offset": passed} if passed else {})
+        return _by_number(at)
+
+    return _page([records[place] for place in places], request, begin, _RUNS, name)
+
+
+def _behind(records: Sequence[RunRecord], before: str) -> int:
+    """Return the place behind the run with this id.
+
+    Raises:
+        BadRequest: if it is no id of a run.
+    """
+    if not (before.isascii() and before.isdigit() and len(before) <= _LONGEST_RUN_ID):
+        raise BadRequest(f"before={before[:80]!r}: expected the run_id of a run")
+    run_id = int(before)
+    for place, record in enumerate(records):
+        if record.run_id == run_id:
+            return place + 1
+    # It is not kept any more, and neither is what ended before it, but for some that are kept
+    # longer: of these, those that began before it.
+    for place, record in enumerate(records):
+        if record.run_id is not None and record.run_id < run_id:
+            return place
+    return len(records)
+
+
+_LONGEST_RUN_ID: Final = 20
+
+
+# Both
+
+
+def _page(items: Sequence[T], request: Incoming, begin: int, limit: int | None, name: Name) -> Page:
+    """Return the part that begins ``offset`` items behind *begin*.
 
     ``X-Total-Count`` tells how many items there are, and ``Link`` (RFC 8288) where the first,
     previous, next and last part is.
@@ -43,69 +203,42 @@ def page_of(items: Sequence[T], request: Incoming, limit: int | None) -> Page:
     Args:
         items: All of them.
         request: Whose query it is.
-        limit: How many, if the query does not say; None: all.
+        begin: Where the part begins.
+        limit: How many items it has, if the query does not say; None: all.
+        name: How links name the beginning of a part.
 
     Raises:
-        BadRequest: if one of the two is no such number.
+        BadRequest: if ``limit`` or ``offset`` is no such number.
     """
-    offset = read_count(request, "offset", 0, MOST) or 0
+    begin += read_count(request, "offset", 0, MOST) or 0
     limit = read_count(request, "limit", limit, MOST)
     headers = {"X-Total-Count": str(len(items))}
     if limit is None:
-        return Page(items[offset:] if offset else items, headers)
-    links = _links(request, len(items), offset, limit) if limit else []
-    if links:
-        headers["Link"] = ", ".join(links)
-    return Page(items[offset : offset + limit], headers)
+        return Page(items[begin:] if begin else items, headers)
+    if limit:
+        headers["Link"] = ", ".join(_links(request, len(items), begin, limit, name))
+    return Page(items[begin : begin + limit], headers)
 
 
-def _links(request: Incoming, total: int, offset: int, limit: int) -> list[str]:
+def _links(request: Incoming, total: int, begin: int, limit: int, name: Name) -> list[str]:
+    last = max(0, (total - 1) // limit * limit)
+    before = max(0, begin - limit) if begin < total else last
     neighbours = {
         "first": 0,
-        "prev": max(0, offset - limit) if offset else None,
-        "next": offset + limit if offset + limit < total else None,
-        "last": max(0, (total - 1) // limit * limit),
+        "prev": before if begin and total else None,
+        "next": begin + limit if begin + limit < total else None,
+        "last": last,
     }
-    others = [(k, v) for k, v in request.whole.args.items(multi=True) if k not in PAGE_PARAMETERS]
+    others = {k: v for k, v in request.whole.args.items() if k not in _PARTS}
     return [
-        f'<?{urlencode([*others, ("limit", limit), ("offset", at)])}>; rel="{name}"'
-        for name, at in neighbours.items()
+        f'<?{urlencode({**others, "limit": limit, **(name(at) if at else {})})}>; rel="{word}"'
+        for word, at in neighbours.items()
         if at is not None
     ]
 
 
-def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
-    """Return the jobs that ``state``, ``q`` and ``sort`` ask for.
-
-    Raises:
-        BadRequest: if one of them makes no sense, or there are others.
-    """
-    check_query(request, frozenset(JOB_PARAMETERS))
-    found: Iterable[Entry] = entries
-    if (state := request.whole.args.get("state")) is not None:
-        check_known("state", state, STATES)
-        found = [e for e in found if codec.state_of(e, e.job.id in running) == state]
-    if text := request.whole.args.get("q", "").casefold():
-        found = [entry for entry in found if _mentions(entry, text)]
-    if (sort := request.whole.args.get("sort")) is not None:
-        key = sort.removeprefix("-")
-        check_known("sort", key, _SORTS)
-        found = sorted(found, key=_SORTS[key], reverse=sort.startswith("-"))
-    return list(found)
-
-
-def fields_of(request: Incoming) -> frozenset[str] | None:
-    """Return the fields that the query asks for; None: all.
-
-    Fields that a job does not have are left out: what is there depends on its trigger.
-    """
-    given = request.whole.args.get("fields")
-    return None if given is None else frozenset(part.strip() for part in given.split(","))
-
-
-def _mentions(entry: Entry, text: str) -> bool:
-    job = entry.job
-    return any(text in part.casefold() for part in (job.id, job.name, job.func_ref or ""))
+def _by_number(at: int) -> Mapping[str, object]:
+    return {"offset": at}
 
 
 def check_known(name: str, value: str, known: Iterable[str]) -> None:

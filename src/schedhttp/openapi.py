@@ -2,261 +2,249 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
-from schedcore import Outcome, __version__
-from schedcore.job import OVERLAPS
+from schedcore import __version__
 from schedhttp import listing
 from schedhttp.insights import MOST_FIRE_TIMES
 from schedhttp.routes import ROUTES, Route
+from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TEXT, Json, ref, schemas
 from schedhttp.settings import Settings
 
-Json = dict[str, Any]
+_DESCRIPTION = """\
+Management of a job scheduler and its jobs.
+
+A client's mistake is answered with 500, as the documented API of Flask-APScheduler has it, unless
+the setting SCHEDULER_API_PRECISE_ERRORS is on: then it is 422, and a conflict with what is running
+409.  Turn it on for new clients: what retries after a 500, or raises an alarm, then does so for
+faults alone.  Without it, `error_type` tells them apart: `InternalError` is a fault.
+"""
 
 
-def document(settings: Settings) -> Json:
-    """Return the description of the API as these settings serve it."""
+def document(settings: Settings, root: str = "") -> Json:
+    """Return the description of the API as these settings serve it.
+
+    Args:
+        settings: Of the API.
+        root: The path below which the app is mounted, as PEP 3333 has it.
+    """
     paths: dict[str, Json] = {}
     for route in ROUTES:
-        path = (settings.api_prefix + route.path or "/").replace("<job_id:job_id>", "{job_id}")
+        path = (quote(settings.api_prefix) + route.path) or "/"
+        path = path.replace("<job_id:job_id>", "{job_id}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, settings)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "schedcore",
-            "version": __version__,
-            "description": "Management of a job scheduler and its jobs.",
-        },
+        "info": {"title": "schedcore", "version": __version__, "description": _DESCRIPTION},
+        "servers": [{"url": quote(root.encode("latin-1", "replace")) or "/"}],
+        "tags": [{"name": name, "description": told} for name, told in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas(),
+            "headers": _HEADERS,
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
         },
         # One of them, where authentication is set up; none on this computer where it is not.
-        "security": [{"basic": []}, {"bearer": []}, {}],
+        "security": _ANY_SECURITY,
     }
+
+
+_ANY_SECURITY: Final[list[Json]] = [{"basic": []}, {"bearer": []}, {}]
+_TAGS: Final = {
+    "scheduler": "The scheduler itself: how it does, and whether it runs.",
+    "jobs": "Jobs: added, shown, changed, run and removed.",
+    "runs": "What became of runs, and which ones come.",
+}
 
 
 def _operation(route: Route, settings: Settings) -> Json:
     operation: Json = {
         "operationId": route.name,
         "summary": (route.view.__doc__ or "").partition("\n")[0],
+        "tags": [_tag(route)],
         "parameters": _parameters(route),
         "responses": _responses(route, settings),
     }
+    if route.open:
+        operation["security"] = [{}]
     if route.takes is not None:
+        content: Json = {"schema": ref(route.takes)}
+        if route.takes == "NewJob":
+            content["examples"] = {name: {"value": job} for name, job in NEW_JOBS.items()}
         operation["requestBody"] = {
-            "required": route.takes != "Wait",
-            "content": {"application/json": {"schema": _ref(route.takes)}},
+            "required": route.takes in _NEEDED,
+            "content": {"application/json": content},
         }
     return operation
+
+
+_NEEDED: Final = ("NewJob", "JobChanges", "Preview")
+
+
+def _tag(route: Route) -> str:
+    if route.gives in ("Runs", "Next", "Previewed"):
+        return "runs"
+    return "jobs" if "/jobs" in route.path else "scheduler"
 
 
 def _parameters(route: Route) -> list[Json]:
     parameters: list[Json] = []
     if "job_id" in route.path:
-        parameters.append(_parameter("job_id", "path", _JOB_ID, required=True))
-    parameters += [_parameter(name, "query", _QUERY[name]) for name in route.query]
-    if route.name in ("update_job", "delete_job"):
-        parameters.append(_parameter("If-Match", "header", {"type": "string"}))
+        told = "Encoded as one part of a path: a slash in it is %2F."
+        parameters.append(_parameter("job_id", "path", JOB_ID, told) | {"required": True})
+    parameters += [_parameter(name, "query", *_QUERY[name]) for name in route.query]
+    parameters += [
+        _parameter(name, "header", TEXT, told)
+        for name, told in _CONDITIONS.items()
+        if name in _conditions_of(route)
+    ]
     return parameters
 
 
-def _parameter(name: str, place: str, schema: Json, required: bool = False) -> Json:
-    return {"name": name, "in": place, "required": required, "schema": schema}
+def _parameter(name: str, place: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": place, "schema": schema, "description": description}
+
+
+_CONDITIONS: Final = {
+    "If-Match": "An ETag: only if the job is still what it was; 412 if not.",
+    "If-None-Match": "An ETag: 304 if nothing has changed; * for a new job: 412 if it is there.",
+}
+
+
+def _conditions_of(route: Route) -> tuple[str, ...]:
+    if route.name in ("get_job", "get_jobs", "add_job"):
+        return ("If-None-Match",)
+    return ("If-Match",) if route.name in _ON_ONE_JOB else ()
+
+
+_ON_ONE_JOB: Final = ("update_job", "delete_job", "pause_job", "resume_job", "run_job")
 
 
 def _responses(route: Route, settings: Settings) -> Json:
     if route.gives is None:
         responses: Json = {"204": {"description": "Done."}}
     else:
-        shown: Json = {"description": "Done.", "content": _json(_ref(route.gives))}
-        if route.gives == "Job":
-            shown["headers"] = {"ETag": {"schema": {"type": "string"}}}
-        responses = {"200": shown}
-    if route.gives == "Health":
-        responses["503"] = {"description": "It does not work.", "content": _json(_ref("Health"))}
+        responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
+    if "If-None-Match" in _conditions_of(route) and route.method == "GET":
+        responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
+    if route.gives in ("Health", "Live"):
+        told = "It does not do its work, or no process holds it."
+        responses["503"] = _shown(route, told)
+        if route.gives == "Health":
+            responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
+        responses["503"] |= _with_headers("Retry-After")
     for status in sorted(_error_statuses(route, settings)):
-        error = {"description": _ERRORS[status], "content": _json(_ref("Error"))}
-        responses.setdefault(str(status), error)
+        error = {"description": _ERRORS[status], "content": _json(ref("Error"))}
+        headers = _ERROR_HEADERS.get(status, ())
+        responses.setdefault(str(status), {**error, **_with_headers(*headers)})
     return responses
+
+
+_DONE: Final = {
+    "run_job": "It ran, and succeeded; or it still runs, as the state of the job tells: `wait` is"
+    " false, or the run takes longer than SCHEDULER_API_RUN_TIMEOUT.",
+    "get_jobs": "The jobs; those that the query asks for.",
+}
+_SHOWN_HEADERS: Final = {
+    "Job": ("ETag",),
+    "Jobs": ("ETag", "X-Total-Count", "Link"),
+    "Runs": ("X-Total-Count", "Link"),
+}
+
+
+def _shown(route: Route, description: str) -> Json:
+    assert route.gives is not None
+    headers = _SHOWN_HEADERS.get(route.gives, ())
+    return {
+        "description": description,
+        "content": _json(ref(route.gives)),
+        **_with_headers(*headers),
+    }
 
 
 def _error_statuses(route: Route, settings: Settings) -> set[int]:
     """Return the statuses of errors that an endpoint can answer."""
-    statuses = {401, 403, 429, 500, 503}
+    if route.open:
+        return {400, 405}
+    statuses = {400, 401, 403, 405, 429, 500, 503}
     if "job_id" in route.path:
         statuses.add(404)
-    if route.query or route.takes or route.method == "POST":
-        statuses |= {400, 413}
+    if route.method in ("POST", "PATCH"):
+        statuses |= {413}
     if route.name == "add_job":
-        statuses.add(409)
-    if route.name in ("update_job", "delete_job"):
-        statuses.add(412)
-    if settings.api_precise_errors and (route.takes or route.method == "POST"):
+        statuses |= {409, 412}
+    if route.name in _ON_ONE_JOB:
+        statuses |= {409, 412}
+    if settings.api_precise_errors and route.method in ("POST", "PATCH"):
         statuses |= {409, 422}
     return statuses
 
 
-_ERRORS = {
+_ERRORS: Final = {
     400: "The request cannot be read, or the scheduler is (not) running already.",
     401: "Credentials are needed.",
     403: "Not for this client, or not allowed by the settings.",
     404: "There is no such job.",
-    409: "There is such a job already.",
-    412: "The job was changed meanwhile.",
+    405: "This address is not for this method.",
+    409: "There is such a job already, or it conflicts with what others do.",
+    412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
     503: "No process holds the scheduler at the moment.",
 }
+_ERROR_HEADERS: Final = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+_HEADERS: Final[Json] = {
+    "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
+    "X-Total-Count": {"schema": COUNT, "description": "How many there are, whatever the limit."},
+    "Link": {
+        "schema": TEXT,
+        "description": "Where the first, prev, next and last part is (RFC 8288).",
+    },
+    "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
+    "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
+    "Allow": {"schema": TEXT, "description": "The methods that this address is for."},
+}
 
 
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _with_headers(*names: str) -> Json:
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    return {"headers": headers} if headers else {}
 
 
 def _json(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
 
 
-def _object(properties: Json, required: list[str] | None = None, **more: Any) -> Json:
-    return {"type": "object", "properties": properties, "required": required or [], **more}
+def _counted(most: int, **more: Any) -> Json:
+    return {"type": "integer", "minimum": 0, "maximum": most, **more}
 
 
-def _optional(schema: Json) -> Json:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-_JOB_ID: Json = {"type": "string", "minLength": 1, "maxLength": 255}
-_TEXT: Json = {"type": "string"}
-_FLAG: Json = {"type": "boolean"}
-_CUT: Json = {"const": True, "description": "The search for more was cut short."}
-_NUMBER: Json = {"type": "number"}
-_COUNT: Json = {"type": "integer", "minimum": 0}
-_TIME: Json = {"type": "string", "format": "date-time"}
-_OUTCOMES: Json = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
-_QUERY: dict[str, Json] = {
-    "n": {"type": "integer", "minimum": 0, "maximum": MOST_FIRE_TIMES, "default": 10},
-    "limit": {"type": "integer", "minimum": 0, "maximum": listing.MOST},
-    "offset": {"type": "integer", "minimum": 0, "maximum": listing.MOST, "default": 0},
-    "state": {"type": "string", "enum": list(listing.STATES)},
-    "q": _TEXT,
-    "sort": {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
-    "fields": _TEXT,
-    "outcome": _OUTCOMES,
+_QUERY: Final[dict[str, tuple[Json, str]]] = {
+    "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
+    "limit": (_counted(listing.MOST), "How many there are in this part."),
+    "offset": (_counted(listing.MOST, default=0), "How many to pass over."),
+    "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
+    "before": (
+        {"type": "string", "pattern": "^[0-9]{1,20}$"},
+        "The run_id behind which the part begins, in a list that has the latest first.",
+    ),
+    "state": ({"type": "string", "enum": list(listing.STATES)}, "Only jobs in this state."),
+    "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
+    "sort": (
+        {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
+        "The order; with - before it, descending.  Pages are stable with id and -id.",
+    ),
+    "fields": (TEXT, "Only these fields of each job, with commas between."),
+    "outcome": (OUTCOME, "Only runs with this outcome."),
 }
-
-
-def _options() -> Json:
-    """Return the options that tell how a job is run."""
-    seconds = _optional({"type": "number", "exclusiveMinimum": 0})
-    return {
-        "misfire_grace_time": seconds,
-        "coalesce": _FLAG,
-        "max_instances": {"type": "integer", "minimum": 1},
-        "executor": _TEXT,
-        "overlap": {"type": "string", "enum": list(OVERLAPS)},
-        "timeout": seconds,
-        "retry": {"anyOf": [{"type": "integer"}, {"type": "object"}, {"type": "null"}]},
-    }
-
-
-def _writable() -> Json:
-    """Return what a client may give of a job; options of its trigger stand beside these."""
-    return {
-        "name": _optional(_TEXT),
-        "func": {"type": "string", "examples": ["package.module:function"]},
-        "args": {"type": "array"},
-        "kwargs": {"type": "object"},
-        "trigger": {"anyOf": [_TEXT, {"type": "object"}]},
-        "next_run_time": _optional(_TEXT),
-        **_options(),
-    }
-
-
-def _schemas() -> Json:
-    new = {"id": _JOB_ID, **_writable(), "replace_existing": _FLAG}
-    shown = {
-        "id": _JOB_ID,
-        **_writable(),
-        "next_run_time": _optional(_TIME),
-        "state": {"type": "string", "enum": list(listing.STATES)},
-        "broken": _TEXT,
-        "shown_as_repr": {"type": "array", "items": _TEXT},
-    }
-    times = {"type": "array", "items": _TIME}
-    return {
-        "Error": _object({"error_message": _TEXT, "error_type": _TEXT}, ["error_message"]),
-        "Info": _object(
-            {
-                "current_host": _TEXT,
-                "allowed_hosts": {"type": "array", "items": _TEXT},
-                "running": _FLAG,
-                "state": {"type": "string", "enum": ["stopped", "running", "paused", "standby"]},
-                "holder": _optional(
-                    _object(
-                        {"pid": _COUNT, "host": _TEXT, "since": _TIME}, ["pid", "host", "since"]
-                    )
-                ),
-            },
-            ["current_host", "allowed_hosts", "running"],
-        ),
-        "Job": _object(shown, ["id", "name", "func", "args", "kwargs", "trigger", "state"]),
-        # With ?fields= a job in a list has those alone.
-        "Jobs": {"type": "array", "items": _object(shown)},
-        "NewJob": _object(new, ["func"]),
-        "JobChanges": _object(_writable()),
-        "Preview": _object(new),
-        "Previewed": _object(
-            {
-                "next_fire_times": times,
-                "truncated": _CUT,
-                "warnings": {"type": "array", "items": _TEXT},
-            },
-            ["next_fire_times", "warnings"],
-        ),
-        "Next": _object(
-            {"id": _JOB_ID, "next_fire_times": times, "truncated": _CUT}, ["id", "next_fire_times"]
-        ),
-        "Wait": _object({"wait": {"type": "boolean", "default": True}}),
-        "Runs": {"type": "array", "items": _run()},
-        "Health": _object(
-            {
-                "ok": _FLAG,
-                "state": _TEXT,
-                "stalled_for": _NUMBER,
-                "behind": _NUMBER,
-                "loop_failures": _COUNT,
-                "loop_restarts": _COUNT,
-                "listener_failures": _COUNT,
-                "runs": _COUNT,
-            },
-            ["ok", "state"],
-        ),
-        "OpenApi": {"type": "object"},
-    }
-
-
-def _run() -> Json:
-    return _object(
-        {
-            "run_id": _optional(_COUNT),
-            "job_id": _TEXT,
-            "outcome": _OUTCOMES,
-            "scheduled": _TIME,
-            "started": _optional(_TIME),
-            "ended": _optional(_TIME),
-            "lateness": _NUMBER,
-            "occurrences": _COUNT,
-            "result": _optional(_TEXT),
-            "error_type": _optional(_TEXT),
-            "error_text": _optional(_TEXT),
-            "attempt": _COUNT,
-        },
-        ["job_id", "outcome", "scheduled"],
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 
 from werkzeug.exceptions import HTTPException
 
@@ -73,6 +74,9 @@ def _http_problem(error: HTTPException, code: int) -> Reply:
 
 
 def _reply(
-    status: int, message: str, error_type: str, headers: dict[str, str] | None = None
+    status: int,
+    message: str,
+    error_type: str,
+    headers: Mapping[str, str | tuple[str, ...]] | None = None,
 ) -> Reply:
     return Reply({"error_message": message, "error_type": error_type}, status, headers or {})

@@ -4,7 +4,7 @@
     ├── BadRequest                  400  the request cannot be read
     ├── Unauthorized                401  who it comes from is not known
     ├── Forbidden                   403  not for this client, or not allowed by the settings
-    ├── PreconditionFailed          412  the job is not what If-Match says
+    ├── PreconditionFailed          412  the job is not what a condition says
     ├── TooManyFailures             429  too many wrong passwords
     ├── RunFailed                   500  the job ran, and failed
     └── Unavailable                 503  no process holds the scheduler just now
@@ -25,12 +25,14 @@ class Refusal(SchedError):
 
     Args:
         message: What the client is told.
-        headers: What the response needs besides.
+        headers: What the response needs besides; several values are several lines.
     """
 
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, headers: Mapping[str, str | tuple[str, ...]] | None = None
+    ) -> None:
         super().__init__(message)
         self.headers = dict(headers or {})
 
@@ -54,7 +56,7 @@ class Forbidden(Refusal):
 
 
 class PreconditionFailed(Refusal):
-    """The job has changed since the client looked at it."""
+    """The job is not what ``If-Match`` or ``If-None-Match`` says: it has changed since."""
 
     status = 412
 

@@ -28,10 +28,11 @@ class Route(NamedTuple):
     """The schema of what it answers; None: nothing, with 204."""
     query: tuple[str, ...] = ()
     """The parameters it knows."""
+    open: bool = False
+    """Whether anybody may use it, from anywhere and without credentials; one that only looks."""
 
 
 _JOB = "/jobs/<job_id:job_id>"
-_PAGE = listing.PAGE_PARAMETERS
 
 ROUTES: tuple[Route, ...] = (
     Route("get_scheduler_info", "GET", "", views.get_scheduler_info, False, gives="Info"),
@@ -57,14 +58,25 @@ ROUTES: tuple[Route, ...] = (
         False,
         None,
         "Runs",
-        (*_PAGE, "outcome"),
+        listing.RUN_PARAMETERS,
     ),
-    Route("get_runs", "GET", "/runs", insights.get_runs, False, None, "Runs", (*_PAGE, "outcome")),
+    Route(
+        "get_runs", "GET", "/runs", insights.get_runs, False, None, "Runs", listing.RUN_PARAMETERS
+    ),
     Route("preview", "POST", "/preview", insights.preview, False, "Preview", "Previewed", ("n",)),
     Route("get_health", "GET", "/health", insights.get_health, False, gives="Health"),
+    Route("get_live", "GET", "/live", insights.get_live, False, gives="Live", open=True),
     Route("get_openapi", "GET", "/openapi.json", insights.get_openapi, False, gives="OpenApi"),
 )
 BY_NAME = {route.name: route for route in ROUTES}
+BELOW_JOB: dict[str, frozenset[str]] = {
+    route.path.rpartition("/")[2]: frozenset(
+        {"GET", "HEAD"} if route.method == "GET" else {route.method}
+    )
+    for route in ROUTES
+    if route.path.startswith(_JOB + "/")
+}
+"""What stands below a job's address, and with which methods."""
 
 
 class JobIdConverter(BaseConverter):

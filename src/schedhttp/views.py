@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from schedcore import JobHandle, Outcome, RunRecord, Scheduler
+from schedcore import ConflictingIdError, JobHandle, Outcome, RunRecord, Scheduler
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
 from schedhttp import codec, listing
 from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import read_flag, read_object
+from schedhttp.conditions import check_of, is_known, wants_new
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.refusals import Forbidden, PreconditionFailed, RunFailed
@@ -29,17 +30,18 @@ class Service(NamedTuple):
     settings: Settings
     allowed: AllowedFuncs
     kept: KeptJobs
-    openapi: Callable[[], Mapping[str, Any]]
-    """Makes the description of the API."""
+    openapi: Callable[[str], Mapping[str, Any]]
+    """Makes the description of the API, below the path at which it is mounted."""
 
 
 class Reply(NamedTuple):
     """What a view answers."""
 
     body: object = None
-    """To be turned into JSON; bytes are JSON already, and None is no body: 204."""
+    """To be turned into JSON; bytes are JSON already, and None is no body: 204, 304."""
     status: int = 200
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str | tuple[str, ...]] = {}
+    """Several values are several lines."""
 
 
 NOTHING = Reply(None, 204)
@@ -103,7 +105,16 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
 def add_job(service: Service, request: Incoming) -> Reply:
     """Add a job."""
     body = read_object(request)
-    return _shown(service, add_from(service.scheduler, service.allowed, body))
+    if not wants_new(request):
+        return _shown(service, add_from(service.scheduler, service.allowed, body))
+    if body.get("replace_existing") is True:
+        body = {**body, "replace_existing": False}
+    try:  # whether it is there is found out by adding it, in one step
+        return _shown(service, add_from(service.scheduler, service.allowed, body))
+    except ConflictingIdError as error:
+        raise PreconditionFailed(
+            f"job {error.job_id!r} is there, and If-None-Match asks for one that is not"
+        ) from None
 
 
 def add_from(
@@ -128,28 +139,38 @@ def add_from(
 
 def get_jobs(service: Service, request: Incoming) -> Reply:
     """List the jobs: the earliest due first, paused ones last."""
+    etag = service.kept.list_etag()  # before the jobs, so never younger than they are
+    headers = {} if etag is None else _to_be_asked_again(etag)
+    if etag is not None and is_known(request, etag):
+        return Reply(None, 304, headers)
     if not request.has_query:
-        return Reply(service.kept.all())
+        return Reply(service.kept.all(), headers=headers)
     running = service.kept.running()
     found = listing.chosen(service.scheduler.entries(), running, request)
-    page = listing.page_of(found, request, limit=None)
-    fields = listing.fields_of(request)
+    fields = listing.fields_of(request, found)
+    page = listing.page_of_jobs(found, request)
+    headers |= page.headers
     if fields is None:
-        return Reply(service.kept.some(list(page.items), running), headers=page.headers)
+        return Reply(service.kept.some(list(page.items), running), headers=headers)
     narrowed = [codec.fields_to_dict(e, e.job.id in running, fields) for e in page.items]
-    return Reply(narrowed, headers=page.headers)
+    return Reply(narrowed, headers=headers)
 
 
 def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Show a job."""
-    return _job(service, service.scheduler.entry(job_id))
+    entry = service.scheduler.entry(job_id)
+    if (check := check_of(request, service.kept)) is not None:
+        check(entry)
+    text, etag = service.kept.one(entry)
+    headers = _to_be_asked_again(etag)
+    if is_known(request, etag):
+        return Reply(None, 304, headers)
+    return Reply(text, headers=headers)
 
 
 def delete_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Remove a job; a run under way goes on."""
-    if "HTTP_IF_MATCH" in request.environ:
-        check_match(service, request, service.scheduler.entry(job_id))
-    service.scheduler.remove_job(job_id)
+    service.scheduler.remove_job(job_id, check_of(request, service.kept))
     return NOTHING
 
 
@@ -157,9 +178,11 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Change a job: all that the body says or, after an error, nothing."""
     body = read_object(request)
     scheduler = service.scheduler
+    check = check_of(request, service.kept)
 
     def changes(entry: Entry) -> Mapping[str, Any]:
-        check_match(service, request, entry)
+        if check is not None:
+            check(entry)
         fields, trigger = codec.read_changes(body, entry)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
@@ -177,20 +200,22 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Stop scheduling a job; a run under way goes on."""
     read_object(request, required=False)
-    return _shown(service, service.scheduler.pause_job(job_id))
+    return _shown(service, service.scheduler.pause_job(job_id, check_of(request, service.kept)))
 
 
 def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Schedule a paused job again."""
     read_object(request, required=False)
-    return _shown(service, service.scheduler.resume_job(job_id))
+    return _shown(service, service.scheduler.resume_job(job_id, check_of(request, service.kept)))
 
 
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Run a job now and wait for the outcome, unless `wait` is false."""
     wait = read_flag(read_object(request, required=False), "wait", True)
     entry = service.scheduler.entry(job_id)
-    run = service.scheduler.run_job(job_id, wait, service.settings.api_run_timeout)
+    run = service.scheduler.run_job(
+        job_id, wait, service.settings.api_run_timeout, check_of(request, service.kept)
+    )
     if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
         raise RunFailed(_failure(run.record))
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
@@ -213,16 +238,6 @@ def _job(service: Service, entry: Entry) -> Reply:
     return Reply(text, headers={"ETag": f'"{etag}"'})
 
 
-def check_match(service: Service, request: Incoming, entry: Entry) -> None:
-    """Refuse to change a job that is not the one that the client saw.
-
-    Raises:
-        PreconditionFailed: if there is an ``If-Match``, and it does not name the job's ``ETag``.
-    """
-    if (
-        "HTTP_IF_MATCH" in request.environ
-        and service.kept.etag(entry) not in request.whole.if_match
-    ):
-        raise PreconditionFailed(
-            f"job {entry.job.id!r} was changed since: get it anew, and send its ETag as If-Match"
-        )
+def _to_be_asked_again(etag: str) -> dict[str, str | tuple[str, ...]]:
+    """Return the headers of what may be kept, and shown again after a 304."""
+    return {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}

@@ -67,7 +67,9 @@ def test_head_is_get_without_a_body(api):
         ("/start", "OPTIONS, POST"),
         ("/jobs", "GET, HEAD, OPTIONS, POST"),
         ("/jobs/j", "DELETE, GET, HEAD, OPTIONS, PATCH"),
-        ("/jobs/j/pause", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
+        ("/jobs/j/pause", "OPTIONS, POST"),
+        ("/jobs/j/next", "GET, HEAD, OPTIONS"),
+        ("/jobs/a/b/run", "OPTIONS, POST"),
     ],
 )
 def test_options_and_405_tell_what_is_allowed(api, path, methods):
@@ -87,7 +89,53 @@ def test_the_routers_own_404_is_json_too(api, method, path):
         assert (answer.status, answer.json["error_type"]) == (404, "NotFound")
 
 
+BELOW = {"pause": "POST", "resume": "POST", "run": "POST", "next": "GET", "runs": "GET"}
+
+
+@pytest.mark.parametrize("job_id", ["j", "none", "a/b"])
+@pytest.mark.parametrize("word", BELOW)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "BREW"])
+def test_below_a_job_each_word_has_its_method(api, scheduler, job_id, word, method):
+    api.add("j")
+    api.add("a/b")
+    before = scheduler.entries()
+    own = {"GET": "GET, HEAD, OPTIONS", "POST": "OPTIONS, POST"}[BELOW[word]]
+    if method not in own.split(", "):
+        answer = api(method, f"/jobs/{job_id}/{word}", {} if method == "PATCH" else None)
+        assert (answer.status, answer.headers["Allow"]) == (405, own)
+        if method != "HEAD":
+            assert own in answer.json["error_message"]
+        assert scheduler.entries() == before
+
+
+@pytest.mark.parametrize("job_id", ["j", "a/b", "j/"])
+@pytest.mark.parametrize("word", ["logs", "Next", "pauses", "", "next ", "j"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_another_word_below_a_job_is_404_and_says_which_there_are(api, job_id, word, method):
+    api.add(job_id)
+    answer = api(method, f"/jobs/{job_id}/{word}/x", {} if method == "PATCH" else None)
+    assert (answer.status, answer.json["error_type"]) == (404, "JobLookupError")
+    assert "there is no job" in answer.json["error_message"]
+    if word:
+        answer = api(method, f"/jobs/{job_id}/{word}", {} if method == "PATCH" else None)
+        assert (answer.status, answer.json["error_type"]) == (404, "JobLookupError")
+        for part in (repr(word), repr(job_id), "next, pause, resume, run, runs"):
+            assert part in answer.json["error_message"]
+
+
+def test_a_job_that_is_called_like_an_address_below_another_has_all_methods(api):
+    api.add("j/run")
+    assert api("OPTIONS", "/jobs/j/run").headers["Allow"] == (
+        "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
+    )
+    assert api("PATCH", "/jobs/j/run", {"name": "x"}).json["name"] == "x"
+    assert api("GET", "/jobs/j/run").json["id"] == "j/run"
+    assert api("PUT", "/jobs/j/run").status == 405
+    assert api("DELETE", "/jobs/j/run").status == 204
+
+
 def test_nothing_is_kept_by_caches_or_guessed_by_browsers(api):
-    headers = api("GET", "/jobs").headers
-    assert headers["Cache-Control"] == "no-store"
-    assert headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("", "/runs", "/health", "/jobs/none"):
+        headers = api("GET", path).headers
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"

@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 from openapi_spec_validator import validate
 
+from schedcore import Trigger
 from schedhttp.routes import ROUTES
 
 
@@ -67,8 +68,30 @@ def test_a_query_narrows_the_list(ten, query, expected):
 
 
 def test_fields_narrow_each_job(ten):
-    jobs = ten("GET", "/jobs?fields=id,minutes,nothing&limit=1").json
+    jobs = ten("GET", "/jobs?fields=id,minutes,hour&limit=1").json
     assert jobs == [{"id": "job-0", "minutes": 1}]
+
+
+@pytest.mark.parametrize("fields", ["nope", "id,nope", "", "id,,name", "Id"])
+def test_a_field_that_no_job_can_have_is_400_with_those_that_one_can(ten, fields):
+    answer = ten("GET", f"/jobs?fields={fields}")
+    assert (answer.status, answer.json["error_type"]) == (400, "BadRequest")
+    assert "crontab" in answer.json["error_message"]
+
+
+class OfTheMoon(Trigger):
+    """A trigger of a user's own, with an option of its own."""
+
+    def next_us(self, after_us):
+        return after_us + 1_000_000
+
+    def to_dict(self):
+        return {"trigger": "moon", "phase": "full"}
+
+
+def test_a_field_of_a_users_own_trigger_can_be_asked_for(ten, scheduler):
+    scheduler.add_job(print, OfTheMoon(), id="moon")
+    assert {"phase": "full"} in ten("GET", "/jobs?fields=phase").json
 
 
 class Counted:

@@ -92,27 +92,6 @@ def test_a_function_that_is_not_allowed_is_403_also_here(api):
     assert api("GET", "/jobs/j").json == job
 
 
-def test_if_match_lets_only_the_first_of_two_changes_in(api):
-    api.add("j")
-    seen = api("GET", "/jobs/j").headers["ETag"]
-    first = api("PATCH", "/jobs/j", {"name": "first"}, headers={"If-Match": seen})
-    second = api("PATCH", "/jobs/j", {"name": "second"}, headers={"If-Match": seen})
-    assert (first.status, second.status) == (200, 412)
-    assert first.headers["ETag"] != seen
-    assert api("GET", "/jobs/j").json["name"] == "first"
-    assert api("DELETE", "/jobs/j", headers={"If-Match": seen}).status == 412
-    assert api("DELETE", "/jobs/j", headers={"If-Match": "*"}).status == 204
-
-
-def test_the_etag_stays_while_a_job_runs_its_course(api, scheduler, clock):
-    api.add("j", trigger="interval", seconds=30)
-    before = api("GET", "/jobs/j")
-    scheduler.modify_job("j", next_run_time="2026-02-01")
-    after = api("GET", "/jobs/j")
-    assert before.json["next_run_time"] != after.json["next_run_time"]
-    assert before.headers["ETag"] == after.headers["ETag"]
-
-
 def test_changes_at_the_same_time_are_all_made(api, scheduler):
     """Each of them is merged into what the others left."""
     api.add("j", trigger="cron", hour=0)

@@ -13,7 +13,8 @@ from schedcore.triggers.moments import split_zone
 from schedcore.triggers.values import ValueTrigger
 
 _SHARED = ("start_date", "end_date", "timezone", "jitter")
-_KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
+KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
+"""The names of the kinds of triggers."""
 _DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
 
 
@@ -76,8 +77,8 @@ def _known(kind: object) -> _Kind:
     try:
         return _imported(kind)
     except (KeyError, TypeError):
-        hint = did_you_mean(kind, _KINDS) if isinstance(kind, str) else ""
-        known = ", ".join(_KINDS)
+        hint = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
+        known = ", ".join(KINDS)
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
 
 

@@ -1,0 +1,87 @@
+"""Conditional requests (RFC 9110, section 13): on what a client has seen, or has not.
+
+A job's ETag has two parts, ``"definition.place"``.  ``If-Match`` compares the definition (with
+paused or not) alone: the place changes with each run, and a job that runs each second could never
+be changed otherwise.  ``If-None-Match`` compares all of it, so that 304 is never an old answer.
+"""
+
+from __future__ import annotations
+
+from schedcore import JobLookupError
+from schedcore.changing import Check
+from schedcore.stores.base import Entry
+from schedhttp.incoming import Incoming
+from schedhttp.kept import KeptJobs
+from schedhttp.refusals import BadRequest, PreconditionFailed
+
+_SAFE = ("GET", "HEAD")
+
+
+def check_of(request: Incoming, kept: KeptJobs) -> Check | None:
+    """Return what checks a job by the conditions of *request*; None: there are none."""
+    environ = request.environ
+    if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
+        return None
+    return lambda entry: check(request, kept, entry)
+
+
+def check(request: Incoming, kept: KeptJobs, entry: Entry) -> None:
+    """Refuse to do something to a job that is not the one that the client means.
+
+    Raises:
+        PreconditionFailed: if there is an ``If-Match`` that does not name the job's ETag, or an
+            ``If-None-Match`` that does, while the method is one that changes something.
+    """
+    environ, job_id = request.environ, entry.job.id
+    if "HTTP_IF_MATCH" in environ and not _matches(request, kept, entry):
+        raise PreconditionFailed(
+            f"job {job_id!r} was changed since: get it anew, and send its ETag as If-Match"
+        )
+    if (
+        "HTTP_IF_NONE_MATCH" in environ
+        and request.method not in _SAFE
+        and request.whole.if_none_match.contains_weak(kept.etag(entry))
+    ):
+        raise PreconditionFailed(
+            f"job {job_id!r} is there, and If-None-Match asks for one that is not"
+        )
+
+
+def missing(request: Incoming, error: JobLookupError) -> Exception:
+    """Return what to answer where there is no job: a condition on it cannot hold."""
+    if "HTTP_IF_MATCH" in request.environ and request.method not in _SAFE:
+        return PreconditionFailed(f"{error}; If-Match asks for one that is there")
+    return error
+
+
+def wants_new(request: Incoming) -> bool:
+    """Tell whether a job is to be added only if there is none with its id: ``If-None-Match: *``.
+
+    Raises:
+        BadRequest: if there is another condition, since what is added has no ETag yet.
+    """
+    environ = request.environ
+    if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
+        return False
+    if "HTTP_IF_MATCH" in environ or environ["HTTP_IF_NONE_MATCH"].strip() != "*":
+        raise BadRequest(
+            "to add a job takes no condition but If-None-Match: *; PATCH takes If-Match, and"
+            " changes a job that is there"
+        )
+    return True
+
+
+def is_known(request: Incoming, etag: str) -> bool:
+    """Tell whether the client has what has this ETag already: 304 and no body will do."""
+    return "HTTP_IF_NONE_MATCH" in request.environ and request.whole.if_none_match.contains_weak(
+        etag
+    )
+
+
+def _matches(request: Incoming, kept: KeptJobs, entry: Entry) -> bool:
+    given = request.whole.if_match
+    if given.star_tag:
+        return True
+    definition = kept.definition_etag(entry)
+    # Werkzeug makes None of "".
+    return any((tag or "").partition(".")[0] == definition for tag in given.as_set())

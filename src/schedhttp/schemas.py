@@ -1,0 +1,389 @@
+"""What stands in the bodies of requests and answers, in JSON Schema: jobs, triggers, runs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schedcore import Outcome
+from schedcore.job import MAX_ID_LENGTH, OVERLAPS
+from schedcore.retry import LONGEST_DELAY, MAX_COUNT
+from schedcore.triggers.plaindata import KINDS, option_names
+from schedhttp.listing import STATES
+
+Json = dict[str, Any]
+
+
+def ref(name: str) -> Json:
+    """Return a reference to a schema by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def optional(schema: Json) -> Json:
+    """Return a schema that allows null as well; what describes it stays outside."""
+    told: Json = {k: schema[k] for k in ("description", "examples") if k in schema}
+    return {"anyOf": [{k: v for k, v in schema.items() if k not in told}, {"type": "null"}], **told}
+
+
+def described(schema: Json, description: str, *examples: object) -> Json:
+    """Return *schema* with words about it."""
+    more: Json = {"examples": [*examples]} if examples else {}
+    return {**schema, "description": description, **more}
+
+
+TEXT: Final[Json] = {"type": "string"}
+FLAG: Final[Json] = {"type": "boolean"}
+NUMBER: Final[Json] = {"type": "number"}
+COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+TIME: Final[Json] = {"type": "string", "format": "date-time"}
+JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
+_CUT: Final[Json] = described(FLAG, "Whether the search for more was cut short.")
+_TEXTS: Final[Json] = {"type": "array", "items": TEXT}
+_MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
+_UNIT: Final[Json] = {"type": ["number", "string"]}
+_FIELD: Final[Json] = {"type": ["integer", "string"]}
+
+_TRIGGER_OPTIONS: Final[dict[str, Json]] = {
+    "run_date": described(TEXT, f"When to run: {_MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
+    "years": described(_UNIT, "Units of calendar time between two fire times."),
+    "months": described(_UNIT, "See years."),
+    "weeks": described(_UNIT, "Units of the span between two fire times, which add up.", 1),
+    "days": described(_UNIT, "See weeks.", 1),
+    "hours": described(_UNIT, "See weeks; of elapsed time, fractions allowed.", 1.5),
+    "minutes": described(_UNIT, "See hours.", 5),
+    "seconds": described(_UNIT, "See hours.", 30),
+    "year": described(_FIELD, "1970 to 9999, or an expression: *, */a, a-b, a-b/c, a,b,c."),
+    "month": described(_FIELD, "1 to 12, names, or an expression.", "jan-mar"),
+    "day": described(_FIELD, "1 to 31, or an expression.", "2nd fri", "last"),
+    "week": described(_FIELD, "ISO week, 1 to 53, or an expression."),
+    "day_of_week": described(_FIELD, "0 (Monday) to 6, names, or an expression.", "mon-fri"),
+    "hour": described(_FIELD, "0 to 23; with cron, or an expression.", 2, "9-17"),
+    "minute": described(_FIELD, "0 to 59; with cron, or an expression.", 0, "*/5"),
+    "second": described(_FIELD, "0 to 59; with cron, or an expression."),
+    "crontab": described(
+        TEXT, "Five fields as in crontab(5), in place of the fields by name.", "0 9 * * mon-fri"
+    ),
+    "start_date": described(TEXT, f"The first moment at which it may fire: {_MOMENT}."),
+    "end_date": described(
+        TEXT, f"The last moment at which it may fire: {_MOMENT}.  A date: the last day."
+    ),
+    "timezone": described(
+        TEXT, "A zone by name, or an offset; the scheduler's, if left out.", "Europe/Berlin"
+    ),
+    "jitter": described(
+        {"type": ["number", "string"]}, "The longest random delay added to each fire time, seconds."
+    ),
+    "triggers": {
+        "type": "array",
+        "items": ref("Trigger"),
+        "minItems": 1,
+        "description": "The triggers that are combined.",
+    },
+}
+_REQUIRED: Final = {"and": ["triggers"], "or": ["triggers"]}
+_KINDS_TOLD: Final = {
+    "date": "Fires once.",
+    "interval": "Fires each time after a span of elapsed time.",
+    "cron": "Fires when the wall clock matches every field, or crontab text.",
+    "calendarinterval": "Fires every so many calendar days or months, at one time of day.",
+    "and": "Fires at the moments that all of its triggers share.",
+    "or": "Fires when any of its triggers does.",
+}
+
+
+def schemas() -> Json:
+    """Return all schemas by name."""
+    times = {"type": "array", "items": TIME}
+    return {
+        **_trigger_schemas(),
+        **_job_schemas(),
+        "Error": obj(
+            {
+                "error_message": described(TEXT, "The value, what was expected, and the way out."),
+                "error_type": described(TEXT, "Tells errors of one status apart."),
+            },
+            ["error_message", "error_type"],
+        ),
+        "Info": _info(),
+        "Previewed": obj(
+            {"next_fire_times": times, "truncated": _CUT, "warnings": _TEXTS},
+            ["next_fire_times", "warnings"],
+        ),
+        "Next": obj(
+            {"id": JOB_ID, "next_fire_times": times, "truncated": _CUT}, ["id", "next_fire_times"]
+        ),
+        "Wait": obj(
+            {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
+        ),
+        "Nothing": obj({}, closed=False),
+        "Run": _run(),
+        "Runs": {"type": "array", "items": ref("Run")},
+        "Health": _health(),
+        "Live": obj({"ok": FLAG}, ["ok"]),
+        "OpenApi": {"type": "object"},
+    }
+
+
+def obj(
+    properties: Json, required: list[str] | None = None, closed: bool = False, **more: Any
+) -> Json:
+    """Return the schema of an object; *closed*: the server refuses other names."""
+    schema: Json = {"type": "object", "properties": properties, **more}
+    if required:
+        schema["required"] = required
+    if closed:
+        schema["additionalProperties"] = False
+    return schema
+
+
+def _trigger_schemas() -> Json:
+    """Return a schema for each kind of trigger, and the one that is any of them."""
+    names = {kind: kind.capitalize() + "Trigger" for kind in KINDS}
+    kinds = {
+        names[kind]: obj(
+            {
+                "trigger": {"type": "string", "const": kind},
+                **{
+                    name: optional(schema)
+                    for name, schema in _TRIGGER_OPTIONS.items()
+                    if name in option_names(kind) and name != "triggers"
+                },
+                **({"triggers": _TRIGGER_OPTIONS["triggers"]} if kind in _REQUIRED else {}),
+            },
+            ["trigger", *_REQUIRED.get(kind, ())],
+            closed=True,
+            description=_KINDS_TOLD[kind],
+        )
+        for kind in KINDS
+    }
+    return {
+        **kinds,
+        "Trigger": {
+            "oneOf": [ref(name) for name in kinds],
+            "discriminator": {
+                "propertyName": "trigger",
+                "mapping": {kind: ref(name)["$ref"] for kind, name in names.items()},
+            },
+            "description": "A trigger with its options inside; `type` is understood for `trigger`.",
+        },
+    }
+
+
+def _flat_options() -> Json:
+    """Return the options of all kinds of triggers, each told with the kinds that have it."""
+    return {
+        name: optional(
+            {**schema, "description": f"{_kinds_with(name)}: {schema.get('description', '')}"}
+        )
+        for name, schema in _TRIGGER_OPTIONS.items()
+    }
+
+
+def _kinds_with(option: str) -> str:
+    return ", ".join(kind for kind in KINDS if option in option_names(kind))
+
+
+def _run_options() -> Json:
+    """Return the options that tell how a job is run; null in a change: back to the default."""
+    seconds = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 2**40}
+    return {
+        "misfire_grace_time": optional(
+            described(seconds, "Seconds after its time at which a run may still start; null: any.")
+        ),
+        "coalesce": described(FLAG, "Whether a backlog of fire times runs once, not once each."),
+        "max_instances": described(
+            {"type": "integer", "minimum": 1}, "How many runs may be under way at once."
+        ),
+        "executor": described(TEXT, "Name of the executor that runs it.", "default"),
+        "overlap": described(
+            {"type": "string", "enum": list(OVERLAPS)},
+            "What becomes of a run beyond max_instances.",
+        ),
+        "timeout": optional(
+            described(seconds, "Seconds after which a run is given up; null: never.")
+        ),
+    }
+
+
+def _job_schemas() -> Json:
+    call = {
+        "name": optional(described(TEXT, "To be shown to people; that of the function if null.")),
+        "func": described(
+            TEXT, "The function: one that requests may name.", "package.module:function"
+        ),
+        "args": described({"type": "array", "items": {}}, "Positional arguments of the function."),
+        "kwargs": described({"type": "object"}, "Keyword arguments of the function."),
+    }
+    trigger = described(
+        {"anyOf": [{"type": "string", "enum": list(KINDS)}, ref("Trigger")]},
+        "The kind, with its options beside it; or a trigger with its options inside.",
+    )
+    due = optional(
+        described(TEXT, "When to run first, in place of the trigger's first time; null: paused.")
+    )
+    written: Json = {
+        **call,
+        "trigger": trigger,
+        **_flat_options(),
+        "next_run_time": due,
+        **_run_options(),
+        "retry": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_COUNT}, _retry()]},
+    }
+    written["retry"]["anyOf"].append({"type": "null"})
+    written["jobstore"] = optional(
+        described({"type": "string", "enum": ["default"]}, "There is one store of jobs.")
+    )
+    new = {
+        "id": optional(described(JOB_ID, "Made up, if left out.")),
+        **written,
+        "replace_existing": described(FLAG, "Whether to replace a job that has this id."),
+    }
+    shown = {
+        "id": JOB_ID,
+        **call,
+        "name": TEXT,
+        "trigger": described(TEXT, "The kind; the options stand beside it."),
+        **_flat_options(),
+        "next_run_time": optional(described(TIME, "When it is next due; null: paused.")),
+        **_run_options(),
+        "retry": optional(_retry()),
+        "state": {"type": "string", "enum": list(STATES)},
+        "broken": described(TEXT, "Why it cannot be run at present."),
+        "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
+    }
+    always = ["id", "name", "func", "args", "kwargs", "trigger", "next_run_time", "state"]
+    return {
+        "Retry": _retry(),
+        "Job": obj(shown, always, examples=[_SHOWN]),
+        # With ?fields= a job in a list has those alone.
+        "Jobs": {"type": "array", "items": obj(shown)},
+        "NewJob": obj(new, ["func"], closed=True, examples=list(NEW_JOBS.values())),
+        "JobChanges": obj(_with_nulls(written), closed=True, examples=[{"seconds": 60}]),
+        "Preview": obj(new, closed=True, examples=[{"trigger": "cron", "hour": 2}]),
+    }
+
+
+def _with_nulls(properties: Json) -> Json:
+    """Return the same for a change, in which null takes each option back to its default."""
+    fixed = ("func", "trigger", "triggers")
+    return {
+        name: schema
+        if name in fixed or {"type": "null"} in schema.get("anyOf", ())
+        else optional(schema)
+        for name, schema in properties.items()
+    }
+
+
+def _retry() -> Json:
+    return obj(
+        {
+            "count": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT, "default": 3},
+            "delay": {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY, "default": 1},
+            "factor": {"type": "number", "minimum": 1, "maximum": 100, "default": 2},
+            "longest": {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY, "default": 300},
+            "jitter": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1},
+            "on": {**_TEXTS, "minItems": 1, "default": ["Exception"]},
+        },
+        closed=True,
+        description="When a run that failed is tried again: after `delay` seconds, then `factor`"
+        " times as long, `count` times at most, for the errors whose names are in `on`.",
+    )
+
+
+def _info() -> Json:
+    holder = obj({"pid": COUNT, "host": TEXT, "since": TIME}, ["pid", "host", "since"])
+    return obj(
+        {
+            "current_host": TEXT,
+            "allowed_hosts": _TEXTS,
+            "running": FLAG,
+            "state": {"type": "string", "enum": ["stopped", "running", "paused", "standby"]},
+            "holder": optional(holder),
+        },
+        ["current_host", "allowed_hosts", "running", "state", "holder"],
+    )
+
+
+def _health() -> Json:
+    seconds_held = "Seconds for which the loop has been held up."
+    return obj(
+        {
+            "ok": FLAG,
+            "state": TEXT,
+            "stalled_for": described(NUMBER, seconds_held),
+            "behind": described(NUMBER, "Seconds by which the first job that is due is late."),
+            "loop_failing": described(COUNT, "Steps that raised one after the other, up to now."),
+            "loop_failures": described(COUNT, "Steps of the loop that raised."),
+            "loop_restarts": described(COUNT, "How often the loop's thread was replaced."),
+            "listener_failures": described(COUNT, "How often a listener raised."),
+            "runs": described(COUNT, "How many runs wait or are under way."),
+        },
+        ["ok", "state"],
+    )
+
+
+def _run() -> Json:
+    return obj(
+        {
+            "run_id": optional(described(COUNT, "null: no run was made, as of what was missed.")),
+            "job_id": TEXT,
+            "outcome": OUTCOME,
+            "scheduled": TIME,
+            "started": optional(TIME),
+            "ended": optional(TIME),
+            "lateness": described(NUMBER, "Seconds."),
+            "occurrences": described(COUNT, "How many fire times the record stands for."),
+            "result": optional(described(TEXT, "The repr of what the function returned.")),
+            "error_type": optional(TEXT),
+            "error_text": optional(TEXT),
+            "attempt": COUNT,
+        },
+        ["run_id", "job_id", "outcome", "scheduled", "started", "ended", "occurrences"],
+    )
+
+
+NEW_JOBS: Final[dict[str, Json]] = {
+    "interval": {
+        "id": "test_job",
+        "func": "mymodule:my_function",
+        "trigger": "interval",
+        "seconds": 30,
+        "name": "Test Job",
+    },
+    "cron": {
+        "id": "daily_task",
+        "func": "tasks:daily_cleanup",
+        "trigger": "cron",
+        "hour": 2,
+        "minute": 0,
+        "misfire_grace_time": 300,
+    },
+    "date": {
+        "id": "delayed_task",
+        "func": "tasks:process_data",
+        "trigger": {"trigger": "date", "run_date": "2030-12-25T10:00:00"},
+        "args": ["data.json"],
+        "kwargs": {"format": "json"},
+    },
+}
+"""New jobs, by what they are an example of."""
+_SHOWN: Final[Json] = {
+    "id": "test_job",
+    "name": "Test Job",
+    "func": "mymodule:my_function",
+    "args": [],
+    "kwargs": {},
+    "trigger": "interval",
+    "seconds": 30,
+    "start_date": "2030-11-23T21:42:59+00:00",
+    "timezone": "Etc/UTC",
+    "executor": "default",
+    "misfire_grace_time": None,
+    "coalesce": True,
+    "max_instances": 1,
+    "overlap": "skip",
+    "timeout": None,
+    "retry": None,
+    "next_run_time": "2030-11-23T21:42:59+00:00",
+    "state": "scheduled",
+}
