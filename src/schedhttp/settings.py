@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.othernames import NO_DURABLE_STORE
 from schedcore.typed_options import JobDefaults
 from schedhttp import reading
 
@@ -119,6 +120,9 @@ class Settings:
     )
     api_precise_errors: bool = _setting(
         False, reading.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
+    )
+    api_shortest_interval: float = _setting(
+        1.0, reading.seconds, "Seconds between two runs that a request may ask for at least."
     )
     api_max_body: int = _setting(1_048_576, reading.positive, "Bytes that a body may have.")
     api_run_timeout: float = _setting(
@@ -283,10 +287,7 @@ _HIDDEN = _Hidden()
 _OLD_API_ENABLED = "views_enabled"
 """What Flask-APScheduler called ``api_enabled`` first, and still reads."""
 _OTHERS = {
-    "jobstores": (
-        " (there is no durable store yet: jobs are kept in memory, so declare them in code or"
-        " settings, or add them again at each start)"
-    ),
+    "jobstores": f" ({NO_DURABLE_STORE})",
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
 }
