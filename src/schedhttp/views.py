@@ -213,8 +213,13 @@ def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Run a job now and wait for the outcome, unless `wait` is false."""
-    wait = read_flag(read_object(request, required=False), "wait", True)
+    """Run a job now and wait for the outcome, unless `wait` is false.
+
+    Where too many requests wait for runs already, this one does not: the header
+    `Preference-Applied: respond-async` tells so.
+    """
+    asked = read_flag(read_object(request, required=False), "wait", True)
+    wait = asked and request.may_wait
     entry = service.scheduler.entry(job_id)
     run = service.scheduler.run_job(
         job_id, wait, service.settings.api_run_timeout, check_of(request, service.kept)
@@ -223,7 +228,10 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         raise RunFailed(_failure(run.record))
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
         entry = service.scheduler.entry(job_id)
-    return _job(service, entry)
+    reply = _job(service, entry)
+    if asked and not wait:
+        return reply._replace(headers={**reply.headers, "Preference-Applied": "respond-async"})
+    return reply
 
 
 def _failure(record: RunRecord) -> str:
