@@ -32,7 +32,7 @@ from schedcore.errors import did_you_mean
 from schedcore.executors.base import Executor
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.forks import tell_in_child
-from schedhttp import announcing, gunicorns
+from schedhttp import announcing, codec, gunicorns
 from schedhttp.app import App, Rendered, StartResponse
 from schedhttp.forward import Forwarder
 from schedhttp.holder import HolderDoors
@@ -107,7 +107,7 @@ def add_jobs(
         try:
             if "func" not in job:
                 raise InvalidOptionError("func", None, 'text such as "package.module:function"')
-            scheduler.add_job(**job)
+            scheduler.add_job(**codec.without_jobstore(job))
         except (SchedError, TypeError) as error:
             called = f" {reprlib.repr(job['id'])}" if "id" in job else ""
             reason = _SAME_ID if isinstance(error, ConflictingIdError) else error

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from schedcore.errors import InvalidOptionError
 from schedcore.triggers.zones import zone_of
@@ -33,11 +34,31 @@ def text(name: str, value: object) -> str:
 
 
 def prefix(name: str, value: object) -> str:
-    """Read the beginning of a path: empty, or from a slash to no slash."""
+    """Read the beginning of a path: empty, or from a slash to no slash.
+
+    Letters beyond ASCII may be written as such or percent-encoded; what is returned is as such,
+    which is how a request's path comes to an app.
+    """
     path = text(name, value).rstrip("/")
-    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
-        raise InvalidOptionError(name, value, 'a path such as "/scheduler"')
-    return path
+    try:
+        # An encoded slash, or percent sign, would be another path to whoever decodes it.
+        read = (
+            path if re.search("%(2f|25)", path, re.IGNORECASE) else unquote(path, errors="strict")
+        )
+    except UnicodeDecodeError:
+        read = path
+    if read and not (read.startswith("/") and all(map(_is_segment, read[1:].split("/")))):
+        raise InvalidOptionError(
+            name, value, 'a path such as "/scheduler", of letters, digits and . _ ~ -'
+        )
+    return read
+
+
+def _is_segment(part: str) -> bool:
+    """Tell whether *part* can stand between two slashes, and is read as such by every client."""
+    return part not in ("", ".", "..") and all(
+        char in "._~-" or char.isalnum() if char.isascii() else char.isprintable() for char in part
+    )
 
 
 def seconds(name: str, value: object) -> float:
