@@ -11,6 +11,7 @@ SRC = Path(__file__).parent.parent / "src"
 
 CORE = {
     "exports": 0,
+    "othernames": 0,
     "errors": 0,
     "logs": 0,
     "clock": 1,

@@ -43,6 +43,7 @@ from schedcore.handle import JobHandle
 from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.othernames import OF_PACKAGE
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
 from schedcore.scheduler import Scheduler
@@ -135,6 +136,7 @@ if not TYPE_CHECKING:
             **dict.fromkeys(("JobDefaults", "JobSpec"), "schedcore.typed_options"),
             **{name: "schedcore.triggers" for name in __all__ if name.endswith("Trigger")},
         },
+        OF_PACKAGE,
     )
 
 

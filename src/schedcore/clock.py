@@ -6,10 +6,11 @@ aware datetimes are the face shown to users.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone, tzinfo
-from typing import Protocol
+from typing import Any, Protocol
 
 UTC = timezone.utc
 SECOND = 1_000_000
@@ -60,26 +61,28 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The computer's own clock.
+    """The computer's own clock; or the time that freezegun has frozen, in whichever thread.
 
-    The functions are looked up in :mod:`time` at each call, so that freezegun can replace them.
+    Only the instant can be frozen: waits, time-outs and delays are of real time all the same.
     """
 
     __slots__ = ()
 
     def now_us(self) -> int:
         """Return the wall clock's instant, in microseconds since the Unix epoch."""
-        return time.time_ns() // 1000
+        frozen_us = frozen_now_us()
+        return time.time_ns() // 1000 if frozen_us is None else frozen_us
 
     def monotonic_us(self) -> int:
         """Return microseconds of a clock that never steps; only differences mean anything."""
-        return time.monotonic_ns() // 1000
+        return passing_us()
 
     def wait(self, waker: Waker, until_us: int, cap_us: int) -> None:
         """Block until *waker* is woken, the wall clock shows *until_us*, or *cap_us* is over."""
         wait_us = min(until_us - self.now_us(), cap_us)
         if wait_us > 0:
-            waker.sleep(wait_us / SECOND)
+            # Frozen just before that instant, the clock would have the loop look without a pause.
+            waker.sleep(max(wait_us, _FROZEN_WAIT_US if is_frozen() else 0) / SECOND)
 
 
 class ManualClock:
@@ -185,13 +188,49 @@ class Patience:
         return max(0, self._until_us - passing_us()) / SECOND
 
 
-# In a tuple, where freezegun does not find and replace it.
-_REAL = (time.monotonic_ns,)
+_FREEZER = "freezegun.api"
+_FROZEN_WAIT_US = 10_000
+# The real one, also where this module is first imported while time is frozen; and in a tuple,
+# where freezegun does not find and replace it.
+_REAL = (getattr(sys.modules.get(_FREEZER), "real_monotonic_ns", time.monotonic_ns),)
 
 
 def passing_us() -> int:
     """Return microseconds of real time, from no particular start, whatever clocks are stopped."""
     return _REAL[0]() // 1000
+
+
+def is_frozen() -> bool:
+    """Tell whether freezegun has frozen the time."""
+    return _frozen() is not None
+
+
+def frozen_now_us() -> int | None:
+    """Return the instant at which freezegun has frozen the time; None: it has not.
+
+    Its replacement of :func:`time.time` answers callers that have ``threading`` among the next
+    five frames with real time, and so the loop and the workers.  What it holds is asked here, and
+    not moved: with ``auto_tick_seconds`` it goes on each time that it is called.
+    """
+    frozen = _frozen()
+    if frozen is None:
+        return None
+    moment = frozen.time_to_freeze if hasattr(frozen, "step_width") else frozen()
+    return to_us(moment.replace(tzinfo=UTC))
+
+
+def _frozen() -> Any:
+    """Return what holds the frozen time: the factory of the innermost freeze, or None."""
+    freezer = sys.modules.get(_FREEZER)  # not imported: nobody can have frozen time without it
+    if freezer is None or not getattr(freezer, "freeze_factories", ()):
+        return None
+    try:
+        # Whoever has this package ignored wants real time here.
+        if __name__.startswith(freezer.ignore_lists[-1] or ("-",)):
+            return None
+        return freezer.freeze_factories[-1]
+    except IndexError:  # unfrozen in between
+        return None
 
 
 def to_us(moment: datetime) -> int:

@@ -111,7 +111,9 @@ class Drafts:
         )
         if options:
             job = job._replace(options=build_options(job.options, options))
+        if job.options is not self._defaults:  # checked when the scheduler was made
             self.check_executor(job.options.executor)
+        self._check_runnable(job)
         return self._place(job, first, now_us)
 
     def modified(self, entry: Entry, changes: Mapping[str, Any]) -> Entry:
@@ -133,6 +135,8 @@ class Drafts:
         job = changed(old, wanted, self.defaults_of) if wanted else old  # moved: the very same
         if job.options is not old.options:
             self.check_executor(job.options.executor)
+        if job is not old:
+            self._check_runnable(job)
         if entry.due_us is None:  # paused, and only resume_job() ends that
             fire_us = first if isinstance(first, int) else entry.fire_us
             if first is None or (first is UNSET and not same):
@@ -183,6 +187,12 @@ class Drafts:
     def check_executor(self, name: str) -> None:
         """Raise InvalidOptionError if there is no executor called *name*."""
         check_executor(self._executors, name)
+
+    def _check_runnable(self, job: Job) -> None:
+        """Raise InvalidOptionError if the executor of *job* says that it can never run it."""
+        check = getattr(self._executors.get(job.options.executor), "check_job", None)
+        if check is not None:
+            check(job)
 
     def _first(self, next_run_time: Any) -> First:
         """Return when a job is to run first, as the option ``next_run_time`` says."""

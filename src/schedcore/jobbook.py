@@ -25,6 +25,7 @@ from schedcore.handle import JobHandle
 from schedcore.job import UNSET, Unset
 from schedcore.listing import Listing
 from schedcore.logs import GuardedLogger
+from schedcore.othernames import OtherNames
 from schedcore.retry import Retry
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry, Store, make_entry
@@ -37,7 +38,7 @@ _NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class JobBook:
+class JobBook(OtherNames):
     """The jobs of a scheduler; :class:`~schedcore.Scheduler` is one, with a loop.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from schedcore.clock import SECOND, Clock, Waker, passing_us
+from schedcore.clock import SECOND, Clock, Waker, is_frozen, passing_us
 from schedcore.logs import GuardedLogger
 
 log = GuardedLogger(__name__)
@@ -80,6 +80,7 @@ class Loop:
         self._asleep = False
         self._hurried = False
         self._seen: tuple[int, int] | None = None
+        self._was_frozen = False
         self.paused = False
         self.failures = 0
         self.failing = 0
@@ -209,9 +210,14 @@ class Loop:
         while (later_us := self._clock.monotonic_us()) - passed_us > JUMP_US:
             # Held up between the two readings, they do not belong together.
             passed_us, now_us = later_us, self._clock.now_us()
-        seen = self._seen
+        seen, was_frozen = self._seen, self._was_frozen
+        self._was_frozen = is_frozen()
         if seen is not None:
-            jump_us = (now_us - seen[0]) - (passed_us - seen[1])
+            jump_us = now_us - seen[0]
+            if not (was_frozen or self._was_frozen):
+                jump_us -= passed_us - seen[1]
+            elif jump_us > 0:
+                jump_us = 0  # frozen time that was moved on has passed
             if abs(jump_us) > JUMP_US:
                 log.warning("the wall clock was moved by %+.3f s", jump_us / SECOND)
                 self._work.clock_moved(now_us, jump_us)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
 from enum import Enum
 from threading import Event
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from schedcore.clock import SECOND, from_us
+from schedcore.clock import SECOND, from_us, passing_us
 from schedcore.errors import text_of
 from schedcore.job import Job
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class Outcome(str, Enum):
@@ -220,7 +224,17 @@ def _no_generator(value: Any) -> Any:
 def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     import asyncio  # 28 ms, and seldom needed here
 
-    return asyncio.run(coroutine)
+    async def in_real_time() -> Any:
+        go_by_real_time(asyncio.get_running_loop())
+        return await coroutine
+
+    return asyncio.run(in_real_time())
+
+
+def go_by_real_time(loop: AbstractEventLoop) -> None:
+    """Have an event loop's delays be of real time, also where freezegun has frozen it."""
+    with suppress(AttributeError):  # one that is not of Python's own, and has a clock of its own
+        loop.time = lambda: passing_us() / SECOND  # type: ignore[method-assign]
 
 
 async def call_async(run: Run) -> Any:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from datetime import tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
@@ -44,6 +44,8 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor as FuturesExecutor
+
     from schedcore.standing import Standing
     from schedcore.typed_calls import TypedJobBook as JobBook
 else:
@@ -70,8 +72,10 @@ class Scheduler(JobBook):
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
             ``retry``.
-        executors: Where runs are executed, by name; ``"default"`` is a pool of 10 threads unless
-            given, ``"coroutines"`` an event loop in a thread of its own.
+        executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
+            tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
+            ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
+            thread of its own.
         store: Where jobs are kept; in memory unless given.
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
@@ -91,7 +95,7 @@ class Scheduler(JobBook):
         *,
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
-        executors: Mapping[str, Executor] | None = None,
+        executors: Mapping[str, Executor | FuturesExecutor | Mapping[str, Any]] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
@@ -111,7 +115,7 @@ class Scheduler(JobBook):
 
             in_memory = isinstance(store, MemoryStore)
             store = recorded = RecordedStore(store)
-        self._executors = with_defaults(executors or {})
+        self._executors = with_defaults({} if executors is None else executors)
         tracker = Tracker(clock, history or History(), listeners, self._executors, random)
         defaults = build_options(Options(), job_defaults or {})
         drafts = Drafts(zone, self._executors, defaults, clock, random)

@@ -22,7 +22,11 @@ def in_app_context(executors: Mapping[str, Executor], app: Flask) -> dict[str, E
         DEFAULT_EXECUTOR: ThreadPool(),
         COROUTINE_EXECUTOR: CoroutineLoop(),
     }
-    return {name: InAppContext(each, app) for name, each in {**standard, **executors}.items()}
+    return {
+        # What another process does, no context of this one can be around.
+        name: each if getattr(each, "remote", False) else InAppContext(each, app)
+        for name, each in {**standard, **executors}.items()
+    }
 
 
 class InAppContext:

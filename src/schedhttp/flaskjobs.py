@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
 from schedcore.events import EVENT_ALL, Listener
+from schedcore.othernames import OF_SCHEDULER, OtherNames
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
 from schedhttp import codec
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class FlaskJobs:
+class FlaskJobs(OtherNames):
     """What a Flask extension does with jobs, some of it before there is a scheduler.
 
     What is decorated, registered or listened to holds for each scheduler that the extension makes:
@@ -31,6 +32,18 @@ class FlaskJobs:
     Args:
         scheduler: One that is made already.
     """
+
+    other_names: ClassVar[Mapping[str, str]] = {
+        **{
+            name: f"the scheduler itself has it: <extension>.scheduler.{name}"
+            for name in dir(Scheduler)
+            if not name.startswith("_")
+        },
+        **OF_SCHEDULER,
+        "scheduled_job": "it is called task",
+        "delete_job": "it is called remove_job",
+        "delete_all_jobs": "it is called remove_all_jobs",
+    }
 
     def __init__(self, scheduler: Scheduler | None = None) -> None:
         self._scheduler = scheduler

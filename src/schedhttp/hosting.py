@@ -10,8 +10,6 @@ import reprlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor as FuturesExecutor
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -25,12 +23,10 @@ from schedcore import (
     Scheduler,
     SchedulerNotRunningError,
     State,
-    ThreadPool,
 )
 from schedcore.clock import Waker
-from schedcore.errors import did_you_mean
+from schedcore.executors import make_executor
 from schedcore.executors.base import Executor
-from schedcore.executors.futures import FuturesAdapter
 from schedcore.forks import tell_in_child
 from schedhttp import announcing, codec, gunicorns
 from schedhttp.app import App, Rendered, StartResponse
@@ -132,32 +128,10 @@ def make_executors(
     made = {}
     for name, what in described.items():
         try:
-            made[name] = _make_executor(name, what)
+            made[name] = make_executor(name, what)
         except InvalidOptionError as error:
             raise ConfigError(f"{place}.{name}", error) from error
     return made
-
-
-def _make_executor(name: str, what: Any) -> Executor:
-    if isinstance(what, FuturesExecutor):
-        return FuturesAdapter(what)
-    if not isinstance(what, Mapping):
-        if callable(getattr(what, "submit", None)) and callable(getattr(what, "shutdown", None)):
-            return what  # type: ignore[no-any-return]
-        raise InvalidOptionError("executor", what, _AN_EXECUTOR)
-    options = dict(what)
-    kind = options.pop("type", "threadpool")
-    workers = options.pop("max_workers", 10)
-    if kind not in ("threadpool", "processpool") or options:
-        wrong = did_you_mean(next(iter(options), str(kind)), ["type", "max_workers", "threadpool"])
-        raise InvalidOptionError("executor", dict(what), _AN_EXECUTOR + wrong)
-    pool = ThreadPool(workers, name=f"schedcore-{name}")  # checks the number for both
-    return pool if kind == "threadpool" else FuturesAdapter(ProcessPoolExecutor(workers))
-
-
-_AN_EXECUTOR = (
-    'a table such as {"type": "threadpool", "max_workers": 20} (or "processpool"), or an executor'
-)
 
 
 def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:

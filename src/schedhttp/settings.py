@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.othernames import NO_DURABLE_STORE
 from schedcore.typed_options import JobDefaults
 from schedhttp import reading
 
@@ -283,10 +284,7 @@ _HIDDEN = _Hidden()
 _OLD_API_ENABLED = "views_enabled"
 """What Flask-APScheduler called ``api_enabled`` first, and still reads."""
 _OTHERS = {
-    "jobstores": (
-        " (there is no durable store yet: jobs are kept in memory, so declare them in code or"
-        " settings, or add them again at each start)"
-    ),
+    "jobstores": f" ({NO_DURABLE_STORE})",
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
 }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import pickle
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor as FuturesExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -60,11 +63,45 @@ def run_of(func, number=1, args=()):
     return Run(number, job, 0)
 
 
-@pytest.fixture(params=["threads", "coroutines", "futures", "inline"])
+class PicklingPool(FuturesExecutor):
+    """Carries functions, arguments, results and errors as a pool of other processes does."""
+
+    def __init__(self):
+        self.threads = ThreadPoolExecutor(4)
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        future.set_running_or_notify_cancel()
+
+        def work():
+            try:
+                func, given, named = pickle.loads(carried)
+                future.set_result(pickle.loads(pickle.dumps(func(*given, **named))))
+            except BaseException as error:
+                future.set_exception(error)
+
+        # As the standard library's process pool does, which pickles in a thread of its own.
+        try:
+            carried = pickle.dumps((fn, args, kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            self.threads.submit(work)
+        return future
+
+    def shutdown(self, wait=True, **options):
+        self.threads.shutdown(wait)
+
+
+@pytest.fixture(params=["threads", "coroutines", "futures", "inline", "remote"])
 def executor(request):
     if request.param == "futures":
         with ThreadPoolExecutor(4) as pool:
             yield FuturesAdapter(pool)
+        return
+    if request.param == "remote":
+        with PicklingPool() as pool:
+            yield FuturesAdapter(pool, remote=True)
         return
     made = {"threads": ThreadPool, "coroutines": CoroutineLoop, "inline": InlineExecutor}
     executor = made[request.param]()
@@ -72,67 +109,140 @@ def executor(request):
     executor.shutdown(10)
 
 
+# Functions that are found by their names, wherever they are called.
+
+CALLED = []
+
+
+def returned(*given):
+    return given
+
+
+def raising(kind):
+    raise kind("no")
+
+
+async def awaited(number):
+    await asyncio.sleep(0)
+    return number
+
+
+def generating():
+    yield 1
+
+
+def returns_generator():
+    return generating()
+
+
+def note_call():
+    CALLED.append(1)
+
+
+def own_run():
+    return current_run().job_id
+
+
+async def own_run_awaited():
+    return current_run().job_id
+
+
 def test_a_run_is_called_with_its_arguments_and_reported_once(executor):
     reports = Reports()
-    executor.submit([run_of(lambda *given: given, args=(1, 2))], reports)
+    executor.submit([run_of(returned, args=(1, 2))], reports)
     assert reports.wait_for(1) == [(1, (1, 2), None)]
     assert reports.begun == [1]
+    executor.shutdown(10)
+    assert len(reports.ended) == 1
 
 
 def test_many_runs_are_each_reported(executor):
     reports = Reports()
-    executor.submit([run_of(lambda n=n: n, n) for n in range(200)], reports)
-    assert [value for _, value, _ in reports.wait_for(200)] == list(range(200))
+    executor.submit([run_of(returned, n, (n,)) for n in range(200)], reports)
+    assert [value for _, value, _ in reports.wait_for(200)] == [(n,) for n in range(200)]
 
 
 @pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt, MemoryError])
 def test_whatever_a_run_raises_is_its_end_and_the_next_one_runs(executor, raised):
-    def fail():
-        raise raised("no")
-
     reports = Reports()
-    executor.submit([run_of(fail, 1)], reports)
+    executor.submit([run_of(raising, 1, (raised,))], reports)
     ((_, value, error),) = reports.wait_for(1)
     assert value is None
     assert type(error) is raised
-    executor.submit([run_of(lambda: "fine", 2)], reports)
-    assert reports.wait_for(2)[1] == (2, "fine", None)
+    executor.submit([run_of(returned, 2)], reports)
+    assert reports.wait_for(2)[1] == (2, (), None)
 
 
 def test_a_coroutine_function_runs_to_its_end(executor):
-    async def job():
-        return current_run().id
-
     reports = Reports()
-    executor.submit([run_of(job, 7)], reports)
+    executor.submit([run_of(awaited, 7, (7,))], reports)
     assert reports.wait_for(1) == [(7, 7, None)]
 
 
-def test_the_run_can_be_asked_for_inside(executor):
+def test_a_generator_is_no_result(executor):
     reports = Reports()
-    executor.submit([run_of(lambda: current_run().job_id, 3)], reports)
-    assert reports.wait_for(1) == [(3, "j3", None)]
+    executor.submit([run_of(returns_generator)], reports)
+    ((_, _, error),) = reports.wait_for(1)
+    assert "go through it in the function" in str(error)
+
+
+@pytest.mark.parametrize("asking", [own_run, own_run_awaited])
+def test_the_run_can_be_asked_for_inside_unless_that_is_another_process(executor, asking):
+    reports = Reports()
+    executor.submit([run_of(asking, 3)], reports)
+    ((_, value, error),) = reports.wait_for(1)
+    if getattr(executor, "remote", False):
+        assert isinstance(error, LookupError)
+    else:
+        assert (value, error) == ("j3", None)
     with pytest.raises(LookupError, match="inside a job"):
         current_run()
 
 
 def test_a_run_that_may_not_begin_is_not_called(executor):
-    called = []
+    CALLED.clear()
     reports = Reports(refuse=True)
-    executor.submit([run_of(lambda: called.append(1))], reports)
+    executor.submit([run_of(note_call)], reports)
     executor.shutdown(10)
     assert reports.begun == [1]
-    assert called == []
+    assert CALLED == []
     assert reports.ended == []
+
+
+@pytest.mark.parametrize(
+    ("func", "args"),
+    [
+        (lambda: None, ()),  # cannot be carried there
+        (returned, (threading.Lock(),)),  # nor can its argument
+        (threading.Lock, ()),  # nor can its result be carried back
+        (raising, (ValueError,)),
+    ],
+)
+def test_whatever_becomes_of_a_run_in_another_process_is_reported(func, args):
+    with PicklingPool() as pool:
+        executor, reports = FuturesAdapter(pool, remote=True), Reports()
+        executor.submit([run_of(func, 1, args), run_of(returned, 2)], reports)
+        (_, value, error), second = reports.wait_for(2)
+    assert value is None
+    assert isinstance(error, Exception)
+    assert second == (2, (), None)
+
+
+def test_a_pool_of_other_processes_that_is_not_said_to_be_one_is_told_apart():
+    with PicklingPool() as pool:
+        executor, reports = FuturesAdapter(pool), Reports()
+        executor.submit([run_of(returned)], reports)
+        ((_, _, error),) = reports.wait_for(1)
+    assert "remote=True" in str(error)
 
 
 def test_shutdown_waits_for_what_was_submitted_and_a_submit_starts_afresh(executor):
     reports = Reports()
-    executor.submit([run_of(lambda: "first", 1)], reports)
+    executor.submit([run_of(returned, 1, ("first",))], reports)
     executor.shutdown(None)
-    assert reports.ended == [(1, "first", None)]
-    executor.submit([run_of(lambda: "second", 2)], reports)
-    assert reports.wait_for(2)[1] == (2, "second", None)
+    assert reports.ended == [(1, ("first",), None)]
+    executor.submit([run_of(returned, 2, ("second",))], reports)
+    assert reports.wait_for(2)[1] == (2, ("second",), None)
 
 
 def test_a_thread_pool_uses_no_more_threads_than_it_may():

@@ -38,15 +38,18 @@ class Faulty:
         self.raised = threading.Event()
 
     def __getattr__(self, name):
-        if name == self.name and self.times:
+        real = getattr(self.real, name)
+        if name != self.name:
+            return real
+
+        def faulty(*args, **kwargs):
+            if not self.times:
+                return real(*args, **kwargs)
             self.times -= 1
             self.raised.set()
+            raise self.error
 
-            def fail(*args, **kwargs):
-                raise self.error
-
-            return fail
-        return getattr(self.real, name)
+        return faulty
 
 
 def wait_for(scheduler, count, job_id=None):

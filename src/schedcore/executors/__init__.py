@@ -2,19 +2,87 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from typing import Any, Final
 
+from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.executors.base import Executor
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.threads import ThreadPool
 from schedcore.job import COROUTINE_EXECUTOR, DEFAULT_EXECUTOR
 
+_KINDS: Final = ("threadpool", "processpool")
+_METHODS: Final = ("submit", "abandon", "shutdown")
+_AN_EXECUTOR: Final = (
+    "an executor such as ThreadPool(20), a concurrent.futures pool, or a table such as"
+    ' {"type": "threadpool", "max_workers": 20} (or "processpool")'
+)
 
-def with_defaults(executors: Mapping[str, Executor]) -> dict[str, Executor]:
-    """Return *executors* and those that every scheduler has, unless they are given."""
-    both = dict(executors)
+
+def with_defaults(executors: Mapping[str, Any]) -> dict[str, Executor]:
+    """Return *executors* and those that every scheduler has, unless they are given.
+
+    Raises:
+        InvalidOptionError: if one is none, or its name is no text.
+    """
+    if not isinstance(executors, Mapping):
+        raise InvalidOptionError("executors", executors, "a mapping of names to executors")
+    both = {_check_name(name): make_executor(name, what) for name, what in executors.items()}
     if DEFAULT_EXECUTOR not in both:
         both[DEFAULT_EXECUTOR] = ThreadPool()
     if COROUTINE_EXECUTOR not in both:
         both[COROUTINE_EXECUTOR] = CoroutineLoop()
     return both
+
+
+def make_executor(name: str, what: Any) -> Executor:
+    """Return the executor that *what* is or describes.
+
+    Args:
+        name: What it is called; its threads' names begin with it.
+        what: An executor, a ``concurrent.futures`` pool, which gets an adapter, or a table:
+            ``type`` (``"threadpool"`` unless given, or ``"processpool"``) and ``max_workers``.
+
+    Raises:
+        InvalidOptionError: if it is none of these.
+    """
+    option = f"executors[{name!r}]"
+    if isinstance(what, Mapping):
+        return _described(option, name, what)
+    if isinstance(what, type):
+        raise InvalidOptionError(option, what, f"{_AN_EXECUTOR}, and not its class")
+    # A pool of that package can only be there if the package was imported: 25 ms.
+    futures = sys.modules.get("concurrent.futures")
+    if futures is not None and isinstance(what, futures.Executor):
+        from schedcore.executors.futures import FuturesAdapter
+
+        return FuturesAdapter(what)
+    for method in _METHODS:
+        if not callable(getattr(what, method, None)):
+            raise InvalidOptionError(option, what, f"{_AN_EXECUTOR}; it has no {method}()")
+    return what  # type: ignore[no-any-return]
+
+
+def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
+    options = dict(table)
+    kind = options.pop("type", "threadpool")
+    workers = options.pop("max_workers", 10)
+    if kind not in _KINDS or options:
+        wrong = str(next(iter(options), kind))
+        hint = did_you_mean(wrong, ["type", "max_workers", *_KINDS])
+        raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
+    pool = ThreadPool(workers, name=f"schedcore-{name}")  # checks the number for both
+    if kind == "threadpool":
+        return pool
+    from concurrent.futures import ProcessPoolExecutor
+
+    from schedcore.executors.futures import FuturesAdapter
+
+    return FuturesAdapter(ProcessPoolExecutor(workers))
+
+
+def _check_name(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise InvalidOptionError("executors", name, "text as the name of each executor")
+    return name

@@ -36,7 +36,11 @@ class Reporter(Protocol):
 
 
 class Executor(Protocol):
-    """Runs runs.  Thread-safe."""
+    """Runs runs.  Thread-safe.
+
+    One that cannot run every job may have a method ``check_job(job)`` besides, which raises
+    InvalidOptionError for a job that it can never run: such a job is not added.
+    """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run, in this order as far as there is one; return at once.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from schedcore.executors.base import Reporter, give_up
 from schedcore.forks import tell_in_child
 from schedcore.logs import GuardedLogger
-from schedcore.run import Run, call_async
+from schedcore.run import Run, call_async, go_by_real_time
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,6 +69,7 @@ class _Loop:
         import asyncio  # 28 ms, for those who have coroutine functions
 
         self._loop = asyncio.new_event_loop()
+        go_by_real_time(self._loop)
         self._tasks: dict[asyncio.Task[None], Run] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)

@@ -8,25 +8,53 @@ from concurrent.futures import Executor as FuturesExecutor
 from functools import partial
 from typing import Any
 
+from schedcore.callables import is_local
+from schedcore.errors import InvalidOptionError
 from schedcore.executors.base import Reporter, perform
-from schedcore.run import Run, run_here
+from schedcore.job import Job
+from schedcore.run import Run, completed, run_here
 
 
 class FuturesAdapter:
     """Executes runs in a ``concurrent.futures.Executor`` of the user's.
 
-    A ``ProcessPoolExecutor`` runs module-level functions with arguments that can be pickled;
-    :func:`~schedcore.current_run` is not set there.
+    A pool that is remote calls functions in other processes: it is given the function and its
+    arguments, which must be found or be able to be pickled there, and hands back what comes of
+    them.  :func:`~schedcore.current_run` is not set there.
     The pool is the user's: it is not shut down with the scheduler, so it serves the next start.
 
     Args:
         pool: Where the functions are called.
+        remote: Whether that is in other processes.  None: it is, of a ``ProcessPoolExecutor``; for
+            other pools that pickle what they are given, say True.
+
+    Attributes:
+        remote: The same, known.
     """
 
-    def __init__(self, pool: FuturesExecutor) -> None:
+    def __init__(self, pool: FuturesExecutor, remote: bool | None = None) -> None:
+        if not callable(getattr(pool, "submit", None)):
+            raise InvalidOptionError("pool", pool, "a concurrent.futures pool")
         self._pool = pool
-        self._apart = isinstance(pool, ProcessPoolExecutor)
+        # It pickles functions by name.  Of other pools it is not known what they can carry.
+        self._by_name = isinstance(pool, ProcessPoolExecutor)
+        self.remote = self._by_name if remote is None else remote
         self._pending: dict[Future[Any], Run] = {}
+
+    def check_job(self, job: Job) -> None:
+        """Check that the pool may be able to run *job*.
+
+        Raises:
+            InvalidOptionError: if its function can never be found in another process.
+        """
+        if self._by_name and job.func is not None and is_local(job.func):
+            raise InvalidOptionError(
+                "func",
+                job.func,
+                "a function that another process finds by its name, defined at the top level of a"
+                f" module, since the executor {job.executor!r} is a process pool; or another"
+                " executor",
+            )
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once."""
@@ -53,7 +81,7 @@ class FuturesAdapter:
             future.cancel()
 
     def _start(self, run: Run, reporter: Reporter) -> Future[Any] | None:
-        if not self._apart:
+        if not self.remote:
             return self._pool.submit(perform, run, reporter)
         # The other process cannot say when it begins; the hand-over is as near as can be known.
         if not reporter.begin(run):
@@ -70,9 +98,22 @@ class FuturesAdapter:
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             reporter.lost(run, error)
-        elif self._apart:
-            reporter.end(run, None if error is not None else future.result(), error)
+        elif error is not None:
+            # Also of a pool that is not remote: there perform() reports, unless it was never
+            # called, since the pool could not carry it to where it runs.
+            reporter.end(run, None, error if self.remote else _never_called(error))
+        elif self.remote:
+            reporter.end(run, future.result(), None)
 
 
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    return func(*args, **kwargs)
+    return completed(func(*args, **kwargs))
+
+
+def _never_called(error: BaseException) -> BaseException:
+    told = RuntimeError(
+        f"the pool raised {type(error).__name__}: {error}; if it calls functions in other"
+        " processes, say FuturesAdapter(pool, remote=True)"
+    )
+    told.__cause__ = error
+    return told
