@@ -103,5 +103,5 @@ def test_what_clients_would_read_in_another_way_is_refused(prefix):
     if prefix == "//":  # a slash at the end is tolerated
         assert create_app(Scheduler(), api_prefix=prefix).settings.api_prefix == ""
         return
-    with pytest.raises(InvalidOptionError, match="(?i)api_prefix"):
+    with pytest.raises(InvalidOptionError, match=r"(?i)api_prefix"):
         create_app(Scheduler(), api_prefix=prefix)
