@@ -13,6 +13,7 @@ from schedcore.triggers.zones import zone_of
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@*,]+")
 _BIND = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/]+):(\d{1,5})")
 
 
@@ -90,6 +91,17 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     ):
         return tuple(value)
     raise InvalidOptionError(name, value, 'a list of texts, such as ["a", "b"]')
+
+
+def origins(name: str, value: object) -> tuple[str, ...]:
+    """Read a list of sites, as browsers name them: a scheme, a host, and maybe a port."""
+    read = tuple(each.lower().rstrip("/") for each in texts(name, value))
+    for each in read:
+        if not _ORIGIN.fullmatch(each):
+            raise InvalidOptionError(
+                name, each, 'the origins of sites, such as "https://ops.example.com"'
+            )
+    return read
 
 
 def table(name: str, value: object) -> Mapping[str, Any]:
