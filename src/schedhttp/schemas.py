@@ -246,7 +246,7 @@ def _written() -> Json:
 def _call() -> Json:
     """Return what a job calls."""
     return {
-        "name": described(TEXT, "To be shown to people; that of the function unless given."),
+        "name": described(JOB_ID, "To be shown to people; that of the function unless given."),
         "func": described(TEXT, "One that requests may name.", "package.module:function"),
         "args": described({"type": "array", "items": {}}, "Positional arguments of the function."),
         "kwargs": described({"type": "object"}, "Keyword arguments of the function."),
