@@ -12,7 +12,7 @@ from schedcore.triggers.combining import coming
 from schedhttp import codec, listing
 from schedhttp.bodies import read_count, read_object
 from schedhttp.incoming import Incoming
-from schedhttp.views import Reply, Service, get_job
+from schedhttp.views import Reply, Service, get_job, wanted
 
 MOST_FIRE_TIMES = 1_000
 
@@ -44,7 +44,7 @@ def preview(service: Service, request: Incoming) -> Reply:
     else:  # importing a module runs it, which who may only read is not to do
         service.allowed.check(fields["func"], scheduler.registered)
         fields["func"] = _anything
-    entry = scheduler.draft_job(trigger=trigger.pop("trigger", "date"), **fields, **trigger)
+    entry = scheduler.draft_job(**wanted(service, fields, trigger))
     warnings = lookahead.warnings_of(entry.job.trigger, scheduler.clock.now_us())
     return Reply({**fire_times(entry, n), "warnings": warnings})
 

@@ -116,10 +116,13 @@ class Settings:
         (), reading.texts, "Values of the Host header that are served, besides loopback ones."
     )
     api_trusted_origins: tuple[str, ...] = _setting(
-        (), reading.texts, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
+        (), reading.origins, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
     )
     api_precise_errors: bool = _setting(
         False, reading.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
+    )
+    api_shortest_interval: float = _setting(
+        1.0, reading.seconds, "Seconds between two runs that a request may ask for at least."
     )
     api_max_body: int = _setting(1_048_576, reading.positive, "Bytes that a body may have.")
     api_run_timeout: float = _setting(

@@ -206,7 +206,9 @@ def merge(
     del present["trigger"]
     replaced = _replaced(kind, group, present, changes)
     merged = {name: value for name, value in present.items() if name not in replaced} | changes
-    return make_trigger(kind, merged, trigger.timezone, job_id)
+    # The zone is among the options unless it was taken away, or has no name.
+    zone = timezone if "timezone" in changes else trigger.timezone
+    return make_trigger(kind, merged, zone, job_id)
 
 
 def _replaced(
