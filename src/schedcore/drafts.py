@@ -257,6 +257,5 @@ def _check_names(trigger: object, trigger_args: Mapping[str, Any]) -> None:
             f"no options beside a trigger: give it to {type(kind).__name__}(...){hint}",
         )
     options = triggers.option_names(kind)
-    for name in trigger_args:
-        if name not in options:
-            raise unknown_option(name, trigger_args[name], kind, options, ("replace_existing",))
+    if not options.issuperset(trigger_args):
+        raise unknown_option(trigger_args, kind, options, ("replace_existing",))

@@ -208,12 +208,12 @@ def build_options(
     """Return *base* with *changes* made, each one checked.
 
     None is "no limit" or "never" for ``misfire_grace_time``, ``timeout`` and ``retry``.  For the
-    other options it means the default.
+    other options it means the default, as UNSET does for all of them.
 
     Args:
         base: Stays as it is.
         changes: New values by name.
-        defaults: What None means; those of *base* unless given.
+        defaults: What None and UNSET mean; those of *base* unless given.
 
     Raises:
         InvalidOptionError: if an option is unknown or its value makes no sense.
@@ -226,7 +226,7 @@ def build_options(
             raise InvalidOptionError(
                 option, value, f"one of the options {known}{did_you_mean(option, _CHECKS)}"
             )
-        if value is None and option in DEFAULTED:
+        if value is UNSET or (value is None and option in DEFAULTED):
             checked[option] = getattr(defaults or base, option)
         else:
             checked[option] = check(value)
@@ -307,23 +307,26 @@ JOB_FIELDS: Final = OPTION_NAMES | {
 
 
 def unknown_option(
-    name: object, value: object, kind: object, options: Iterable[str], more: Iterable[str] = ()
+    given: Mapping[str, object], kind: object, options: Iterable[str], more: Iterable[str] = ()
 ) -> InvalidTriggerError:
-    """Return the error for an option that is neither a job's nor its trigger's.
+    """Return the error for options of which one is neither a job's nor its trigger's.
 
     Args:
-        name: As it was given.
-        value: Likewise.
+        given: What is to be its trigger's.
         kind: The trigger's.
         options: Those of that kind.
         more: What else can be said there.
     """
-    known = {*options, *JOB_FIELDS, *more}
+    from schedcore.triggers.plaindata import option_hint  # loaded by whoever has a trigger to make
+
+    names = {*options}
+    unknown = next(name for name in given if name not in names)
+    known = names.union(JOB_FIELDS, more) - {unknown}  # what is known elsewhere is not meant here
     return InvalidTriggerError(
-        str(name)[:80],
-        value,
+        str(unknown)[:80],
+        given[unknown],
         f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
-        + did_you_mean(str(name), known),
+        + option_hint(str(kind), given, known),
     )
 
 
