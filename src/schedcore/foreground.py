@@ -11,6 +11,8 @@ from typing import Any
 
 from schedcore.clock import Waker
 
+_SLICE = 0.5
+"""Seconds after which a signal is noticed at the latest."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -22,7 +24,10 @@ def wait_for_signal(stopped: Waker) -> None:
     # Not an Event: its set() in a handler can meet its own wait() holding the lock it needs.
     with _signals_call(stopped.wake):
         try:
-            stopped.sleep()
+            # In slices: a signal that comes just before a lock begins to be waited for does not end
+            # that wait, and Python calls the handler after it.
+            while not stopped.sleep(_SLICE):
+                continue
         except KeyboardInterrupt:  # SIGINT, just before the handler was in place
             return
 
