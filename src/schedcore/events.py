@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from schedcore.errors import InvalidOptionError
+from schedcore.errors import InvalidOptionError, is_interrupt
 from schedcore.forks import hold_while_forking
 from schedcore.funcref import name_of
 from schedcore.logs import GuardedLogger
@@ -116,7 +116,12 @@ class Listeners:
             self._set(tuple(pair for pair in self._listeners if pair[0] != listener))
 
     def emit(self, event: Event) -> None:
-        """Tell *event* to those who listen for it.  A listener that raises is logged, no more."""
+        """Tell *event* to those who listen for it.
+
+        A listener that raises is logged, and the others hear; only Ctrl-C in the main thread comes
+        out, once they have heard.
+        """
+        interrupt = None
         for listener, mask in self._listeners:
             if mask & event.code:
                 try:
@@ -131,6 +136,10 @@ class Listeners:
                         getattr(event, "job_id", None),
                         error=error,
                     )
+                    if is_interrupt(error):
+                        interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _set(self, listeners: tuple[tuple[Listener, int], ...]) -> None:
         self._listeners = listeners

@@ -67,19 +67,21 @@ class Executor(Protocol):
         ...
 
 
-def perform(run: Run, reporter: Reporter) -> None:
-    """Execute *run* in this thread and report it; nothing is raised."""
+def perform(run: Run, reporter: Reporter) -> BaseException | None:
+    """Execute *run* in this thread and report it; return what it raised, and raise nothing."""
     try:
         if not reporter.begin(run):
-            return
+            return None
         try:
             value = call(run)
         except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
             reporter.end(run, None, error)
-        else:
-            reporter.end(run, value, None)
+            return error
+        reporter.end(run, value, None)
     except BaseException as error:  # noqa: BLE001 — the report failed: the worker must live
         give_up(run, reporter, error)
+        return error
+    return None
 
 
 def give_up(run: Run, reporter: Reporter, error: BaseException) -> None:
