@@ -147,7 +147,7 @@ class Terminal:
         log = self.folder / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                ["sh", "-c", f"exec {command}" if "=" not in command.split()[0] else command],
+                ["sh", "-c", f"exec env {command}"],  # no shell that ends before its server
                 cwd=where,
                 env=self.environment,
                 stdout=out,

@@ -98,9 +98,12 @@ def _guess(options: dict[str, object]) -> str:
 
 def _print(trigger: Trigger, n: int, after_us: int) -> None:
     print(trigger)
-    for moment, remark in look_ahead(trigger, n, from_us(after_us)):
+    times = look_ahead(trigger, n, from_us(after_us))
+    for moment, remark in times:
         text = moment.isoformat(sep=" ")
         print(f"  {moment:%a} {text} {moment:%Z}{'  # ' if remark else ''}{remark}".rstrip())
+    if times.truncated:
+        print("warning: the search for more was cut short: its members fire too often for that")
     for warning in warnings_of(trigger, after_us):
         print(f"warning: {warning}")
 

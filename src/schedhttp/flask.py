@@ -239,9 +239,12 @@ class FlaskScheduler(FlaskJobs):
         self._sweep(scheduler)
 
     def _sweep(self, scheduler: Scheduler) -> None:
-        """Remove what a scheduler left, unless the next child of a reloader goes on with it."""
+        """Remove what a scheduler left, unless the next child of a reloader goes on with it.
+
+        What one leaves that was given is for the other processes of its own election.
+        """
         standing = scheduler.standing
-        if standing is not None and not reloader.is_child():
+        if standing is not None and scheduler is not self._given and not reloader.is_child():
             standing.election.sweep()
 
     def _check_what_came_later(self) -> None:

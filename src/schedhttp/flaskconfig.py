@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ _OLD_API_ENABLED = variable("views_enabled")
 _OURS_ALONE = ("API_", "AUTH")
 """What follows the prefix in settings of who may do what: here each name that is unknown is a
 mistake, since the API would stand open to whom it was meant to keep out."""
+_PORT = re.compile(r":\d*$")
 _CLOSE = 0.8
 """From which likeness on, 0 to 1, a name is a typing error of one of ours (difflib's ratio)."""
 
@@ -46,7 +48,9 @@ def read(config: Mapping[str, Any], base: Settings) -> Settings:
     settings = base.changed({k: v for k, v in values.items() if k not in foreign})
     if not settings.jobs and config.get(_OLD_JOBS):
         settings = _with_old_jobs(settings, config[_OLD_JOBS])
-    return _trusting_own_name(settings, config.get("SERVER_NAME"))
+    return settings.changed(
+        {"api_trusted_hosts": (*settings.api_trusted_hosts, *_own_hosts(config))}
+    )
 
 
 def _with_old_jobs(settings: Settings, jobs: object) -> Settings:
@@ -64,12 +68,12 @@ def _are_jobs(jobs: object) -> bool:
     )
 
 
-def _trusting_own_name(settings: Settings, name: object) -> Settings:
-    """Return *settings* that serve requests to the app's own SERVER_NAME, with and without port."""
-    if not isinstance(name, str) or not name:
-        return settings
-    names = (name, name.rpartition(":")[0] or name)
-    return settings.changed({"api_trusted_hosts": (*settings.api_trusted_hosts, *names)})
+def _own_hosts(config: Mapping[str, Any]) -> list[str]:
+    """Return the names by which the app itself is reached, as Flask is told them."""
+    names = [config.get("SERVER_NAME"), *(config.get("TRUSTED_HOSTS") or ())]
+    texts = [name for name in names if isinstance(name, str) and name]
+    # With and without the port; those that begin with a dot stand for names that nobody has listed.
+    return [each for name in texts for each in (name, _PORT.sub("", name)) if each[0] != "."]
 
 
 def _is_foreign(given: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from flask import Flask
@@ -13,6 +14,8 @@ from schedhttp import routes
 from schedhttp.app import App
 from schedhttp.flaskconfig import Watched
 from schedhttp.refusals import Forbidden
+
+log = logging.getLogger(__name__)
 
 _MODULE = "schedhttp.flask"
 
@@ -92,8 +95,11 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
             merge_slashes=False,
         )
 
+    blueprints = _Blueprints(settings.endpoint_prefix)
+
     def answer_what_has_no_rule() -> Response | None:
         """Answer 404, 405 and OPTIONS below the prefix in JSON, and leave the app its own."""
+        blueprints.look_at(app)
         path = current_request.path
         if current_request.routing_exception is not None and (
             path == prefix or path.startswith(prefix + "/")
@@ -103,6 +109,21 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
 
     if prefix:
         app.before_request(answer_what_has_no_rule)
+
+
+class _Blueprints:
+    """Tells, at the first request, of a blueprint that came after the start into the API's way."""
+
+    def __init__(self, endpoint_prefix: str) -> None:
+        self._prefix: str | None = endpoint_prefix
+
+    def look_at(self, app: Flask) -> None:
+        prefix, self._prefix = self._prefix, None  # Flask takes none after the first request
+        if prefix is not None:
+            try:
+                check_blueprints(app, prefix)
+            except InvalidOptionError as error:
+                log.error("%s", error)
 
 
 _TOO_LATE = (

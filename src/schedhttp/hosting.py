@@ -197,6 +197,7 @@ class Host:
         self._mutex = threading.Lock()
         self._ending = False
         self._ended = threading.Event()
+        self._starts = 0
 
     @property
     def started(self) -> bool:
@@ -216,6 +217,8 @@ class Host:
                 return
             self._ending = False
             self._ended.clear()
+            self._starts += 1
+            number = self._starts
             if gunicorns.in_master():
                 if not self._in_master:
                     self._in_master, self._state = True, state
@@ -229,10 +232,13 @@ class Host:
             self._stop_with(worker)
         if worker is not None and self._when_loaded and not gunicorns.has_loaded(worker):
             threading.Thread(
-                target=self._begin_when_loaded, args=(state,), name="schedhttp-loading", daemon=True
+                target=self._begin_when_loaded,
+                args=(state, number),
+                name="schedhttp-loading",
+                daemon=True,
             ).start()
         else:
-            self._begin(state)
+            self._begin(state, number)
 
     def stop(self) -> None:
         """End the scheduler, giving the runs under way the time that the settings say.
@@ -240,6 +246,7 @@ class Host:
         Those that take longer are given up, so that requests that wait for them are answered.
         """
         with self._mutex:
+            self._in_master = False
             if self._started_in != os.getpid():
                 return
             first, self._ending = not self._ending, True
@@ -263,12 +270,12 @@ class Host:
             with suppress(RunLookupError):  # it has ended just now
                 self._scheduler.cancel(run.id)
 
-    def _begin(self, state: State) -> None:
+    def _begin(self, state: State, number: int) -> None:
         if not self._settings.may_run_here:
             log.warning(NOT_ON_THIS_HOST, self._settings.current_host)
             state = State.STOPPED
         with self._mutex:
-            if self._ending:
+            if self._ending or number != self._starts:  # stopped, and maybe started again
                 return
         standing = self._scheduler.standing
         if standing is not None:
@@ -278,9 +285,9 @@ class Host:
         if standing is None or standing.holds:  # of many workers, one tells it
             announcing.announce_serving(self._app, gunicorns.addresses(gunicorns.worker()))
 
-    def _begin_when_loaded(self, state: State) -> None:
+    def _begin_when_loaded(self, state: State, number: int) -> None:
         if gunicorns.wait_until_loaded(_LOAD_WITHIN):
-            self._begin(state)
+            self._begin(state, number)
         else:
             log.error("gunicorn's worker did not load the app: the scheduler is not started")
 

@@ -8,10 +8,11 @@ from schedcore import JobLookupError, RunRecord
 from schedcore.clock import from_us
 from schedcore.stores.base import Entry
 from schedcore.triggers import lookahead
+from schedcore.triggers.combining import coming
 from schedhttp import codec, listing
 from schedhttp.bodies import read_count, read_object
 from schedhttp.incoming import Incoming
-from schedhttp.views import Reply, Service, get_job
+from schedhttp.views import Reply, Service, get_job, wanted
 
 MOST_FIRE_TIMES = 1_000
 
@@ -22,7 +23,7 @@ def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
         return get_job(service, request, whole)
     n = _how_many(request)
     entry = service.scheduler.entry(job_id)
-    return Reply({"id": entry.job.id, "next_fire_times": fire_times(entry, n)})
+    return Reply({"id": entry.job.id, **fire_times(entry, n)})
 
 
 def preview(service: Service, request: Incoming) -> Reply:
@@ -43,9 +44,9 @@ def preview(service: Service, request: Incoming) -> Reply:
     else:  # importing a module runs it, which who may only read is not to do
         service.allowed.check(fields["func"], scheduler.registered)
         fields["func"] = _anything
-    entry = scheduler.draft_job(trigger=trigger.pop("trigger", "date"), **fields, **trigger)
+    entry = scheduler.draft_job(**wanted(service, fields, trigger))
     warnings = lookahead.warnings_of(entry.job.trigger, scheduler.clock.now_us())
-    return Reply({"next_fire_times": fire_times(entry, n), "warnings": warnings})
+    return Reply({**fire_times(entry, n), "warnings": warnings})
 
 
 def get_runs(service: Service, request: Incoming) -> Reply:
@@ -82,15 +83,18 @@ def get_openapi(service: Service, request: Incoming) -> Reply:
     return Reply(service.openapi(request.environ.get("SCRIPT_NAME", "")))
 
 
-def fire_times(entry: Entry, n: int) -> list[str]:
-    """Return up to *n* coming times of a job, with the offset of its trigger's zone."""
-    times: list[str] = []
+def fire_times(entry: Entry, n: int) -> dict[str, Any]:
+    """Return up to *n* coming times of a job, with the offset of its trigger's zone.
+
+    Where a search for more would take too long, ``truncated`` says so.
+    """
+    if entry.due_us is None or entry.fire_us is None:
+        return {"next_fire_times": []}
     trigger = entry.job.trigger
-    due_us, fire_us = entry.due_us, entry.fire_us
-    while due_us is not None and fire_us is not None and len(times) < n:
-        times.append(from_us(due_us, trigger.timezone).isoformat())
-        due_us = fire_us = trigger.next_us(fire_us)
-    return times
+    later, truncated = coming(trigger, entry.fire_us, n - 1)
+    instants = [entry.due_us, *later]
+    times = [from_us(instant, trigger.timezone).isoformat() for instant in instants[:n]]
+    return {"next_fire_times": times, **({"truncated": True} if truncated else {})}
 
 
 def _whole_id(service: Service, job_id: str, ending: str) -> str | None:

@@ -37,6 +37,7 @@ COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 TIME: Final[Json] = {"type": "string", "format": "date-time"}
 JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
+_CUT: Final[Json] = described(FLAG, "Whether the search for more was cut short.")
 _TEXTS: Final[Json] = {"type": "array", "items": TEXT}
 _MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
 _UNIT: Final[Json] = {"type": ["number", "string"]}
@@ -63,7 +64,9 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
         TEXT, "Five fields as in crontab(5), in place of the fields by name.", "0 9 * * mon-fri"
     ),
     "start_date": described(TEXT, f"The first moment at which it may fire: {_MOMENT}."),
-    "end_date": described(TEXT, f"The last moment at which it may fire: {_MOMENT}."),
+    "end_date": described(
+        TEXT, f"The last moment at which it may fire: {_MOMENT}.  A date: the last day."
+    ),
     "timezone": described(
         TEXT, "A zone by name, or an offset; the scheduler's, if left out.", "Europe/Berlin"
     ),
@@ -103,9 +106,12 @@ def schemas() -> Json:
         ),
         "Info": _info(),
         "Previewed": obj(
-            {"next_fire_times": times, "warnings": _TEXTS}, ["next_fire_times", "warnings"]
+            {"next_fire_times": times, "truncated": _CUT, "warnings": _TEXTS},
+            ["next_fire_times", "warnings"],
         ),
-        "Next": obj({"id": JOB_ID, "next_fire_times": times}, ["id", "next_fire_times"]),
+        "Next": obj(
+            {"id": JOB_ID, "next_fire_times": times, "truncated": _CUT}, ["id", "next_fire_times"]
+        ),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),

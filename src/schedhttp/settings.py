@@ -121,6 +121,9 @@ class Settings:
     api_precise_errors: bool = _setting(
         False, reading.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
     )
+    api_shortest_interval: float = _setting(
+        1.0, reading.seconds, "Seconds between two runs that a request may ask for at least."
+    )
     api_max_body: int = _setting(1_048_576, reading.positive, "Bytes that a body may have.")
     api_run_timeout: float = _setting(
         30.0, reading.seconds, "Seconds that a request waits for a run at most."

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from schedcore import ConflictingIdError, JobHandle, Outcome, RunRecord, Scheduler
 from schedcore.stores.base import Entry
-from schedcore.triggers import plaindata
-from schedhttp import codec, listing
+from schedcore.triggers import make_trigger, plaindata
+from schedhttp import bounds, codec, listing
 from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import read_flag, read_object
 from schedhttp.conditions import check_of, is_known, wants_new
@@ -104,37 +104,39 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
 
 def add_job(service: Service, request: Incoming) -> Reply:
     """Add a job."""
-    body = read_object(request)
-    if not wants_new(request):
-        return _shown(service, add_from(service.scheduler, service.allowed, body))
-    if body.get("replace_existing") is True:
-        body = {**body, "replace_existing": False}
+    fields, trigger = codec.read_new(read_object(request))
+    only_new = wants_new(request)
+    replace = fields.pop("replace_existing") and not only_new
+    fields["func"] = service.allowed.find(fields["func"], service.scheduler.registered)
+    given = wanted(service, fields, trigger)
     try:  # whether it is there is found out by adding it, in one step
-        return _shown(service, add_from(service.scheduler, service.allowed, body))
+        return _shown(service, service.scheduler.add_job(**given, replace_existing=replace))
     except ConflictingIdError as error:
+        if not only_new:
+            raise
         raise PreconditionFailed(
             f"job {error.job_id!r} is there, and If-None-Match asks for one that is not"
         ) from None
 
 
-def add_from(
-    scheduler: Scheduler, allowed: AllowedFuncs | None, body: Mapping[str, Any]
-) -> JobHandle:
-    """Add the job that *body* describes as the API does; *allowed* None: any function.
+def wanted(
+    service: Service, fields: Mapping[str, Any], trigger: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a new job as a request describes it, for ``add_job``, with its trigger made.
 
     Raises:
-        InvalidOptionError: if it makes no sense; Forbidden if its function is not allowed.
+        InvalidOptionError: if it is more than a request may ask for.
     """
-    fields, trigger = codec.read_new(body)
-    if scheduler.standing is not None and fields.get("id") is None:
-        # One made of the function would be that of a job which other processes declare.
-        fields["id"] = uuid.uuid4().hex
-    if allowed is not None:
-        fields["func"] = allowed.find(fields["func"], scheduler.registered)
-    kind = trigger.pop("trigger", None)
-    if kind is None and trigger:
-        kind = "date"
-    return scheduler.add_job(trigger=kind, **fields, **trigger)
+    bounds.check_fields(fields)
+    # Not one made of the function, which would be that of a job which other processes declare.
+    job_id = uuid.uuid4().hex if fields.get("id") is None else fields["id"]
+    options = dict(trigger)
+    kind = options.pop("trigger", None)
+    made = make_trigger(
+        "date" if kind is None else kind, options, service.scheduler.timezone, job_id
+    )
+    bounds.check_trigger(made, service.settings.api_shortest_interval)
+    return {**fields, "id": job_id, "trigger": made}
 
 
 def get_jobs(service: Service, request: Incoming) -> Reply:
@@ -184,14 +186,15 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
         if check is not None:
             check(entry)
         fields, trigger = codec.read_changes(body, entry)
+        bounds.check_fields(fields)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
         elif not fields.keys().isdisjoint(("args", "kwargs")):
             service.allowed.check_call(entry.job, scheduler.registered)
         if trigger:  # merged now, into the trigger that is there now
-            fields["trigger"] = plaindata.merge(
-                entry.job.trigger, trigger, scheduler.timezone, job_id
-            )
+            now = entry.job.trigger
+            fields["trigger"] = made = plaindata.merge(now, trigger, scheduler.timezone, job_id)
+            bounds.check_trigger(made, service.settings.api_shortest_interval, now)
         return fields
 
     return _shown(service, scheduler.update_job(job_id, changes))

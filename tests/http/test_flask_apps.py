@@ -13,6 +13,7 @@ from werkzeug.test import Client
 
 from schedcore import (
     EVENT_JOB_EXECUTED,
+    Election,
     InvalidOptionError,
     Scheduler,
     SchedulerAlreadyRunningError,
@@ -114,6 +115,16 @@ def test_what_is_left_behind_is_nothing(started, tmp_path, monkeypatch):
         extension, _ran = started(app_with())
         extension.shutdown()
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_what_a_given_scheduler_leaves_is_for_its_own_election(tmp_path):
+    """Another process, which stands by, goes on with the jobs."""
+    election = Election("shop", folder=tmp_path / "e")
+    extension = APScheduler(Scheduler(election=election), app_with())
+    extension.start()
+    extension.add_job("math", "math:sqrt", args=[4], trigger="interval", hours=1)
+    extension.shutdown()
+    assert [file.suffix for file in (tmp_path / "e").iterdir()] == [".estate"]
 
 
 # One after another

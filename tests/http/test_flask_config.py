@@ -222,6 +222,14 @@ def test_the_apps_own_server_name_is_a_trusted_host(name):
         assert ask(extension, HTTP_HOST=other).status_code == 403
 
 
+def test_so_are_the_hosts_that_flask_is_told_to_trust():
+    hosts = ["a.example", "b.example:8443", ".c.example"]
+    extension = made(SCHEDULER_API_ENABLED=True, TRUSTED_HOSTS=hosts)
+    for name, status in (("a.example", 200), ("b.example", 200), ("b.example:8443", 200)):
+        assert ask(extension, HTTP_HOST=name).status_code == status
+    assert ask(extension, HTTP_HOST="x.c.example").status_code == 403
+
+
 # What comes too late
 
 LATE = {

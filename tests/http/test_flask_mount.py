@@ -184,6 +184,17 @@ def test_one_that_is_registered_after_init_app_is_refused_at_the_start():
     assert not extension.running
 
 
+def test_one_that_is_registered_after_the_start_is_told_once(caplog):
+    app = app_with()
+    extension = APScheduler(app=app)
+    extension.start()
+    app.register_blueprint(blueprint("scheduler"))
+    for _ in range(3):
+        assert post(app).status_code == 418
+    assert caplog.text.count("SCHEDULER_ENDPOINT_PREFIX='scheduler.'") == 1
+    extension.shutdown()
+
+
 @pytest.mark.parametrize("name", ["schedulers", "other"])
 def test_other_blueprints_are_no_matter(name):
     app = app_with()

@@ -61,6 +61,40 @@ both = DispatcherMiddleware(NotFound(), {
 if __name__ == "__main__":
     run_simple("127.0.0.1", 0, both, threaded=True, use_reloader=True)
 """
+AGAIN = """
+from flask import Flask
+from schedcore import SchedulerAlreadyRunningError
+from schedhttp.flask import FlaskScheduler
+from chores import beat
+
+app = Flask(__name__)
+app.config["SCHEDULER_API_ENABLED"] = True
+scheduler = FlaskScheduler(app=app)
+scheduler.task("interval", id="beat", seconds=0.2, args=["BEATS"])(beat)
+scheduler.start()
+# While the app is still loaded: the last word counts.
+scheduler.shutdown()
+scheduler.start()
+
+@app.post("/end")
+def end():
+    scheduler.shutdown()
+    return {"state": scheduler.state.name}
+
+@app.post("/again")
+def again():
+    scheduler.start()
+    return {"taken": True}
+
+@app.post("/next")
+def next_app():
+    try:
+        scheduler.init_app(Flask(__name__))
+    except SchedulerAlreadyRunningError:
+        return {"taken": False}
+    scheduler.start()
+    return {"taken": True}
+"""
 GUEST = {"Authorization": "Basic Z3Vlc3Q6eA=="}
 
 
@@ -147,3 +181,21 @@ def test_two_apps_of_one_server_run_their_jobs_each(serve, tmp_path, command, ot
     assert len({beat.due_us for beat in ran}) == len(ran)
     if "gunicorn" in command:  # a reloader's parent may run one before it turns out to be one
         assert len({beat.pid for beat in ran}) == 1
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]])
+def test_in_a_worker_an_extension_can_be_started_again(serve, tmp_path, preload):
+    (tmp_path / "shop.py").write_text(AGAIN.replace("BEATS", str(tmp_path / "beats")))
+    server = serve(
+        *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--threads", "4", *preload),
+        "shop:app",
+    )
+    server.new_beats(2)
+    for how, taken_while_it_runs in (("/again", True), ("/next", False)):
+        assert server.call("POST", "/end").json == {"state": "STOPPED"}
+        assert server.call("POST", how).json == {"taken": True}
+        server.new_beats(2)
+        assert server.call("POST", how).json == {"taken": taken_while_it_runs}
+        server.new_beats(2)
+    server.stop()
+    assert "Traceback" not in server.log

@@ -22,6 +22,7 @@ ROOMS = {
     "settings": 1,
     "bodies": 1,
     "duetimes": 0,
+    "bounds": 0,
     "kept": 1,
     "failures": 1,
     "auth": 2,

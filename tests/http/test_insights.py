@@ -224,6 +224,45 @@ def test_a_preview_shows_fire_times_and_warnings_and_stores_nothing(api, schedul
     assert api("POST", "/preview", job | {"func": "os:system"}).status == 403
 
 
+def beat(seconds):
+    return {"trigger": "interval", "seconds": seconds, "start_date": "2020-01-01T00:00:00Z"}
+
+
+def both(*members):
+    return {"trigger": "and", "triggers": list(members)}
+
+
+def test_a_list_of_fire_times_that_takes_too_long_is_cut_short(api):
+    """Two beats that meet after some 200 questions each: not all of a thousand are looked for."""
+    api.add("j", trigger=both(beat(101), beat(103)))
+    answers = [
+        api("GET", "/jobs/j/next?n=1000").json,
+        api("POST", "/preview?n=1000", {"trigger": both(beat(101), beat(103))}).json,
+    ]
+    for answer in answers:
+        assert answer["truncated"] is True
+        assert 10 < len(answer["next_fire_times"]) < 1000
+    assert "truncated" not in api("GET", "/jobs/j/next?n=10").json
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        both(both(beat(1009), beat(1013)), beat(1019)),
+        both(both(both(beat(1009), beat(1013)), beat(1019)), beat(1021)),
+        both({"trigger": "or", "triggers": [both(beat(1009), beat(1013)), beat(9973)]}, beat(9967)),
+    ],
+)
+def test_a_search_without_an_end_is_refused(api, trigger):
+    """At once, and with the bound: tests/triggers/test_budget.py counts what it costs."""
+    answer = api("POST", "/preview", {"trigger": trigger})
+    assert answer.status == 500
+    assert "within 4096 fire times" in answer.json["error_message"]
+    api.add("j")
+    answer = api("PATCH", "/jobs/j", {"trigger": trigger})
+    assert (answer.status, api("GET", "/jobs/j").json["trigger"]) == (500, "interval")
+
+
 def test_recorded_runs(api, scheduler):
     api.add("a")
     api.add("b", args=[-1])

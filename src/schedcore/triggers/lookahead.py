@@ -10,7 +10,7 @@ from typing import NamedTuple
 from schedcore.clock import SECOND, from_us, to_us
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
-from schedcore.triggers.combining import AndTrigger, OrTrigger
+from schedcore.triggers.combining import AndTrigger, OrTrigger, coming
 from schedcore.triggers.cron import CronTrigger
 from schedcore.triggers.interval import IntervalTrigger
 from schedcore.triggers.yeardays import MONTH_LENGTHS, MonthDays
@@ -38,7 +38,14 @@ class FireTime(NamedTuple):
     remark: str
 
 
-def look_ahead(trigger: Trigger, n: int, after: datetime) -> list[FireTime]:
+class FireTimes(list[FireTime]):
+    """Fire times in order."""
+
+    truncated = False
+    """Whether the search for more was cut short, as :func:`~.combining.coming` tells."""
+
+
+def look_ahead(trigger: Trigger, n: int, after: datetime) -> FireTimes:
     """Return up to *n* fire times strictly later than *after*, each with its remark, or ``""``.
 
     What depends on the moment of adding is settled as if that were *after*.
@@ -46,12 +53,14 @@ def look_ahead(trigger: Trigger, n: int, after: datetime) -> list[FireTime]:
     Raises:
         ValueError: if *after* has no time zone.
     """
-    times = []
+    times = FireTimes()
     trigger = trigger.bound_to(to_us(after))
     offset = after.astimezone(trigger.timezone).utcoffset()
-    for moment in trigger.next_fire_times(n, after):
+    instants, times.truncated = coming(trigger, to_us(after), n)
+    for fire_us in instants:
+        moment = from_us(fire_us, trigger.timezone)
         change, offset = (moment.utcoffset() or _ZERO) - (offset or _ZERO), moment.utcoffset()
-        remark = remark_of(trigger, to_us(moment)) or _change_text(change)
+        remark = remark_of(trigger, fire_us) or _change_text(change)
         times.append(FireTime(moment, remark))
     return times
 
@@ -59,7 +68,7 @@ def look_ahead(trigger: Trigger, n: int, after: datetime) -> list[FireTime]:
 def remark_of(trigger: Trigger, fire_us: int) -> str:
     """Return what daylight saving does to the fire time at *fire_us*, or ``""``."""
     if isinstance(trigger, (AndTrigger, OrTrigger)):
-        members = [t for t in trigger.triggers if t.next_us(fire_us - 1) == fire_us]
+        members = [member for member in trigger.triggers if _fires_at(member, fire_us)]
         return next((remark for t in members if (remark := remark_of(t, fire_us))), "")
     if not isinstance(trigger, (CronTrigger, CalendarIntervalTrigger)):
         return ""
@@ -77,6 +86,15 @@ def remark_of(trigger: Trigger, fire_us: int) -> str:
         both = isinstance(trigger, CronTrigger) and trigger.schedule.elapsed
         return f"{_clock(shown_us)} comes twice; {'this is' if both else 'runs'} the first time"
     return ""
+
+
+def _fires_at(trigger: Trigger, fire_us: int) -> bool:
+    """Return whether *fire_us* is a fire time; without a search, for a combination too."""
+    if isinstance(trigger, AndTrigger):
+        return all(_fires_at(member, fire_us) for member in trigger.triggers)
+    if isinstance(trigger, OrTrigger):
+        return any(_fires_at(member, fire_us) for member in trigger.triggers)
+    return trigger.next_us(fire_us - 1) == fire_us
 
 
 def warnings_of(trigger: Trigger, after_us: int | None = None) -> list[str]:
@@ -98,7 +116,7 @@ def warnings_of(trigger: Trigger, after_us: int | None = None) -> list[str]:
     elif isinstance(trigger, IntervalTrigger):
         found += _interval_warnings(trigger, after_us)
     if after_us is not None:
-        if trigger.bound_to(after_us).next_us(after_us) is None:
+        if coming(trigger.bound_to(after_us), after_us, 1) == ([], False):
             found.append("it does not fire any more")
         if isinstance(trigger, CronTrigger):
             found += _clock_warnings(trigger, after_us)

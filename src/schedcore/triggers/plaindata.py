@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ _SHARED = ("start_date", "end_date", "timezone", "jitter")
 KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
 """The names of the kinds of triggers."""
 _DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
-_MAX_DEPTH = 8
 
 
 class _Kind(NamedTuple):
@@ -252,14 +251,32 @@ def _names_zone(crontab: object) -> bool:
 def _combine(
     known: _Kind, timezone: tzinfo, job_id: str | None, options: Mapping[str, object], depth: int
 ) -> Trigger:
-    from schedcore.triggers.combining import MAX_MEMBERS
+    from schedcore.triggers.combining import MAX_DEPTH, MAX_MEMBERS
 
     members = options.get("triggers")
-    if not isinstance(members, (list, tuple)) or len(members) > MAX_MEMBERS or depth >= _MAX_DEPTH:
-        expected = f"a list of 1 to {MAX_MEMBERS} triggers, nested at most {_MAX_DEPTH} deep"
+    expected = f"a list of 1 to {MAX_MEMBERS} triggers, nested at most {MAX_DEPTH} deep"
+    if not isinstance(members, (list, tuple)) or len(members) > MAX_MEMBERS or depth >= MAX_DEPTH:
         raise InvalidTriggerError("triggers", members, expected)
+    if depth == 0 and not _fit(members, MAX_MEMBERS):  # before any of them is made
+        raise InvalidTriggerError(
+            "triggers", members, f"{expected}, those within other members included"
+        )
     made = [_from_dict(member, timezone, job_id, depth + 1) for member in members]
     return known.make(made, options.get("jitter"))
+
+
+def _fit(members: Sequence[object], most: int) -> bool:
+    """Return whether there are no more than *most* triggers, counting those within others."""
+    lists = [members]
+    while lists:
+        members = lists.pop()
+        most -= len(members)
+        if most < 0:
+            return False
+        inner = [member["triggers"] for member in members if isinstance(member, Mapping)
+                 and "triggers" in member]  # fmt: skip
+        lists += [each for each in inner if isinstance(each, (list, tuple))]
+    return True
 
 
 def _check_names(kind: object, options: Mapping[str, object]) -> _Kind:

@@ -1,0 +1,95 @@
+"""What a request may ask of a job at most; settings and Python are the operator's, and may more.
+
+Without these, one request could fill the queue of all other jobs, or give a job an id that other
+clients cannot address.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from schedcore import InvalidOptionError, InvalidTriggerError, Trigger
+from schedcore.clock import SECOND
+from schedcore.job import check_id
+
+LONGEST_NAME = 255
+MOST_INSTANCES = 1_000
+_BREAKS = frozenset({"Cc", "Zl", "Zp"})
+_OTHERWISE = "jobs in the settings and in Python are not bound to that"
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Check what a request says of a job, besides its trigger.
+
+    A name or a number of another type passes: the scheduler refuses it.
+
+    Raises:
+        InvalidOptionError: naming the field, its value and what was expected.
+    """
+    job_id, name = fields.get("id"), fields.get("name")
+    if job_id is not None:
+        _check_text("id", check_id(job_id))
+        _check_address(job_id)
+    if isinstance(name, str):
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise InvalidOptionError("name", name, f"text of 1 to {LONGEST_NAME} characters")
+        _check_text("name", name)
+    most = fields.get("max_instances")
+    if isinstance(most, int) and most > MOST_INSTANCES:
+        raise InvalidOptionError(
+            "max_instances", most, f"a whole number from 1 to {MOST_INSTANCES:,}; {_OTHERWISE}"
+        )
+
+
+def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None) -> None:
+    """Check that a trigger fires no more often than a request may have it.
+
+    Args:
+        trigger: Which one.
+        shortest: Seconds between two fire times, at least; 0: any.
+        now: The job's present one; what fires no more often than that is left alone.
+
+    Raises:
+        InvalidTriggerError: if it does; the text names the setting.
+    """
+    rate = _rate(trigger)
+    if rate * shortest > 1 and (now is None or rate > _rate(now)):
+        raise InvalidTriggerError(
+            "trigger",
+            trigger,
+            f"one that fires each {shortest:g} s or less often, which"
+            f" SCHEDULER_API_SHORTEST_INTERVAL sets; {_OTHERWISE}",
+        )
+
+
+def _rate(trigger: Trigger) -> float:
+    """Return how often in a second a trigger fires at most, as far as its intervals tell."""
+    span_us = getattr(trigger, "interval_us", 0)
+    if span_us:
+        return float(SECOND / span_us)
+    members = getattr(trigger, "triggers", ())
+    if trigger.kind == "or":
+        return float(sum(map(_rate, members)))
+    # The others fire at whole seconds.
+    return min((_rate(each) or 1.0 for each in members), default=0.0)
+
+
+def _check_text(field: str, text: str) -> None:
+    """Refuse characters that end a line or speak to a terminal, which many a client shows it on."""
+    if any(unicodedata.category(each) in _BREAKS for each in text):
+        raise InvalidOptionError(field, text, "text without control characters")
+
+
+def _check_address(job_id: str) -> None:
+    """Refuse ids that clients and proxies take for a way: ``/jobs/../pause`` is ``/pause``.
+
+    Some decode ``%2F`` and ``%2E`` first, and browsers read a backslash as a slash.
+    """
+    parts = re.split(r"[/\\]|%2f|%5c", job_id, flags=re.IGNORECASE)
+    if any(re.sub("%2e", ".", part, flags=re.IGNORECASE) in (".", "..") for part in parts):
+        raise InvalidOptionError(
+            "id", job_id, 'text without "." or ".." between slashes, which would lead elsewhere'
+        )
