@@ -76,8 +76,9 @@ class DueQueue(Generic[T]):
                     if any(self._stands(item, due) for item in items):
                         return due
                     self._let_go(due)
-                if self._heap[0] == due:  # an earlier one may have been put meanwhile
-                    heappop(self._heap)
+                popped = heappop(self._heap)
+                if popped != due:  # an earlier one was put meanwhile
+                    heappush(self._heap, popped)
             return None
         finally:
             self._busy = was_busy
@@ -152,7 +153,9 @@ class DueQueue(Generic[T]):
             if len(bucket) <= _SPARE:
                 for place, there in enumerate(bucket):
                     if there is item:
-                        del bucket[place]
+                        moved = bucket.pop(place) if place < len(bucket) else item
+                        if moved is not item:  # places were changed meanwhile: it is passed over
+                            bucket.append(moved)
                         break
                 if not bucket:
                     self._drop_bucket(due)

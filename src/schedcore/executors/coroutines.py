@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import Patience
 from schedcore.executors.base import Reporter, give_up
-from schedcore.forks import tell_in_child
+from schedcore.forks import Lock, tell_in_child
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
 
@@ -57,6 +57,10 @@ class CoroutineLoop:
             if running is None:
                 running = self._running = _Loop(self._name)
             running.submit(runs, reporter)
+
+    def data_lock(self) -> Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
 
     def abandon(self, run: Run) -> None:
         """Cancel the run's task."""
