@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from datetime import datetime
 from enum import Enum
 from threading import Event
@@ -182,24 +182,21 @@ def run_here() -> Run | None:
 
 
 def call(run: Run) -> Any:
-    """Call the run's function in a context of its own; whatever it raises comes out.
+    """Call the run's function with :func:`current_run` set; whatever it raises comes out.
 
-    In there :func:`current_run` is set, and no context variable of whoever submitted the run, or
-    of a run before it in the same thread.
     A coroutine that it returns is run to its end, on an event loop made for it.
 
     Raises:
         TypeError: if it returns a generator, of whose function nothing ran.
     """
-    return Context().run(_call, run)
-
-
-def _call(run: Run) -> Any:
     _, func, args, kwargs, _, _, _, _ = run.job
     assert func is not None  # the engine resolved it
-    _current.set(run)  # the context is the run's own and ends with it
-    value = func(*args, **kwargs) if kwargs else func(*args)
-    return value if value is None else completed(value)
+    token = _current.set(run)
+    try:
+        value = func(*args, **kwargs) if kwargs else func(*args)
+        return value if value is None else completed(value)
+    finally:
+        _current.reset(token)
 
 
 def completed(value: Any) -> Any:

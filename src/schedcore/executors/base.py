@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
 from schedcore.logs import GuardedLogger
@@ -68,7 +69,15 @@ class Executor(Protocol):
 
 
 def perform(run: Run, reporter: Reporter) -> BaseException | None:
-    """Execute *run* in this thread and report it; return what it raised, and raise nothing."""
+    """Execute *run* in this thread and report it; return what it raised, and raise nothing.
+
+    All of that is done in a context of the run's own: it sees no context variable of whoever
+    submitted it, or of a run before it in this thread, and what it sets ends with it.
+    """
+    return Context().run(_perform, run, reporter)
+
+
+def _perform(run: Run, reporter: Reporter) -> BaseException | None:
     try:
         if not reporter.begin(run):
             return None
