@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from schedcore import (
     EVENT_SCHEDULER_PAUSED,
@@ -18,10 +21,16 @@ from schedcore import (
     State,
 )
 from schedhttp.app import App
+from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _NEXT = 3
+_WHAT_LOOPBACK_MEANS = (
+    "without credentials all of this computer is served: its other users too, and whoever comes"
+    " through a proxy on it that adds no header. docs/security.md has closer ways:"
+    " bind = 'unix:...', python -m schedhttp --make-token, api_require_credentials = true"
+)
 _ORDERS = {
     EVENT_SCHEDULER_PAUSED: "the scheduler is paused: no run begins before it is resumed",
     EVENT_SCHEDULER_RESUMED: "the scheduler goes on",
@@ -62,9 +71,13 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
     settings = app.settings
     if not settings.api_enabled:
         return
-    base = (addresses[0] if addresses else "") + settings.api_prefix
+    base = (addresses[0] if addresses else "") + quote(settings.api_prefix)
     log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
-    if app.guard.has_credentials or all(map(_is_of_this_computer, addresses)):
+    if app.guard.has_credentials:
+        return
+    if all(map(_is_of_this_computer, addresses)):
+        if not all(each.startswith("unix:") for each in addresses):
+            log.info("%s", _WHAT_LOOPBACK_MEANS)
         return
     if settings.api_loopback_only:
         log.warning(
@@ -78,6 +91,22 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
             " (docs/security.md), or listen at 127.0.0.1",
             ", ".join(addresses),
         )
+
+
+def announce_readable(settings: Settings, config: str | None) -> None:
+    """Warn of a file with users or tokens that other users of this computer can read."""
+    if config is None or not (settings.api_users or settings.api_tokens):
+        return
+    with suppress(OSError):
+        mode = stat.S_IMODE(os.stat(config).st_mode)
+        if mode & 0o044:
+            log.warning(
+                "%s has users or tokens, and other users of this computer can read it (its mode is"
+                " %04o): chmod 600 %s",
+                config,
+                mode,
+                config,
+            )
 
 
 def _is_of_this_computer(address: str) -> bool:

@@ -28,7 +28,7 @@ from schedcore.clock import Waker
 from schedcore.executors import make_executor
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
-from schedhttp import announcing, gunicorns
+from schedhttp import announcing, codec, gunicorns
 from schedhttp.app import App, Rendered, StartResponse
 from schedhttp.forward import Forwarder
 from schedhttp.holder import HolderDoors
@@ -103,7 +103,7 @@ def add_jobs(
         try:
             if "func" not in job:
                 raise InvalidOptionError("func", None, 'text such as "package.module:function"')
-            scheduler.add_job(**job)
+            scheduler.add_job(**codec.without_jobstore(job))
         except (SchedError, TypeError) as error:
             called = f" {reprlib.repr(job['id'])}" if "id" in job else ""
             reason = _SAME_ID if isinstance(error, ConflictingIdError) else error
@@ -165,6 +165,7 @@ class Host:
             out, the API does.
         when_loaded: Whether to start only when gunicorn's worker has loaded the whole app, since
             code further down may still declare jobs.
+        config: The path of the file that the settings come from, if there is one.
     """
 
     def __init__(
@@ -172,12 +173,14 @@ class Host:
         app: App,
         respond: Callable[[dict[str, Any]], Rendered] | None = None,
         when_loaded: bool = False,
+        config: str | None = None,
     ) -> None:
         self._app = app
         self._scheduler = app.service.scheduler
         announcing.announce_orders(self._scheduler)
         self._settings = app.settings
         self._when_loaded = when_loaded
+        self._config = config
         self._started_in: int | None = None
         self._in_master = False
         self._reset()
@@ -191,7 +194,9 @@ class Host:
                 self._settings.api_max_body,
             )
             standing.doors = doors
-            app.forward = Forwarder(standing, doors, self._settings, app.answer_here)
+            app.forward = Forwarder(
+                standing, doors, self._settings, app.answer_here, app.guard.check_sender
+            )
 
     def _reset(self) -> None:
         self._mutex = threading.Lock()
@@ -284,6 +289,7 @@ class Host:
             self._scheduler.start(paused=state is State.PAUSED)
         if standing is None or standing.holds:  # of many workers, one tells it
             announcing.announce_serving(self._app, gunicorns.addresses(gunicorns.worker()))
+            announcing.announce_readable(self._settings, self._config)
 
     def _begin_when_loaded(self, state: State, number: int) -> None:
         if gunicorns.wait_until_loaded(_LOAD_WITHIN):
@@ -360,7 +366,7 @@ class Hosted:
             if config is None or error.option in os.environ:
                 raise
             raise ConfigError(config, error) from error
-        self._host = Host(self.app)
+        self._host = Host(self.app, config=config)
         self._started_in: int | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from schedcore import ConflictingIdError, JobHandle, Outcome, RunRecord, Scheduler
+from schedcore import (
+    ConflictingIdError,
+    InvalidOptionError,
+    JobHandle,
+    Outcome,
+    RunRecord,
+    Scheduler,
+)
 from schedcore.stores.base import Entry
 from schedcore.triggers import make_trigger, plaindata
 from schedhttp import bounds, codec, listing
@@ -19,7 +26,7 @@ from schedhttp.bodies import read_flag, read_object
 from schedhttp.conditions import check_of, is_known, wants_new
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
-from schedhttp.refusals import Forbidden, PreconditionFailed, RunFailed
+from schedhttp.refusals import BadRequest, Forbidden, PreconditionFailed, RunFailed
 from schedhttp.settings import Settings
 
 
@@ -197,7 +204,21 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
             bounds.check_trigger(made, service.settings.api_shortest_interval, now)
         return fields
 
-    return _shown(service, scheduler.update_job(job_id, changes))
+    try:
+        return _shown(service, scheduler.update_job(job_id, changes))
+    except InvalidOptionError as error:
+        if _blames_null(error.option, body):
+            raise BadRequest(
+                f"null takes a field back to its default, which cannot be done here: {error}"
+            ) from None
+        raise
+
+
+def _blames_null(option: str, body: Mapping[str, Any]) -> bool:
+    """Tell whether *option* makes no sense because something was taken away, not given."""
+    trigger = body.get("trigger")
+    given = {**body, **(trigger if isinstance(trigger, dict) else {})}
+    return given.get(option) is None and None in given.values()
 
 
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:
@@ -213,8 +234,13 @@ def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Run a job now and wait for the outcome, unless `wait` is false."""
-    wait = read_flag(read_object(request, required=False), "wait", True)
+    """Run a job now and wait for the outcome, unless `wait` is false.
+
+    Where too many requests wait for runs already, this one does not: the header
+    `Preference-Applied: respond-async` tells so.
+    """
+    asked = read_flag(read_object(request, required=False), "wait", True)
+    wait = asked and request.may_wait
     entry = service.scheduler.entry(job_id)
     run = service.scheduler.run_job(
         job_id, wait, service.settings.api_run_timeout, check_of(request, service.kept)
@@ -223,7 +249,10 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         raise RunFailed(_failure(run.record))
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
         entry = service.scheduler.entry(job_id)
-    return _job(service, entry)
+    reply = _job(service, entry)
+    if asked and not wait:
+        return reply._replace(headers={**reply.headers, "Preference-Applied": "respond-async"})
+    return reply
 
 
 def _failure(record: RunRecord) -> str:
