@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, passing_us
-from schedcore.errors import RunLookupError
+from schedcore.errors import RunLookupError, is_interrupt
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor
 from schedcore.forks import Lock, hold_while_forking
@@ -187,9 +187,11 @@ class Tracker:
             run.queued_us = queued_us
         try:
             self._executors[name].submit(runs, self)
-        except BaseException as error:  # noqa: BLE001 — whatever an executor raises
+        except BaseException as error:
             for run in runs:
                 self._fail(run, error)
+            if is_interrupt(error):
+                raise
             return
         self.teller.submitted(runs)
 
