@@ -209,12 +209,12 @@ def build_options(
     """Return *base* with *changes* made, each one checked.
 
     None is "no limit" or "never" for ``misfire_grace_time``, ``timeout`` and ``retry``.  For the
-    other options it means the default.
+    other options it means the default, as UNSET does for all of them.
 
     Args:
         base: Stays as it is.
         changes: New values by name.
-        defaults: What None means; those of *base* unless given.
+        defaults: What None and UNSET mean; those of *base* unless given.
 
     Raises:
         InvalidOptionError: if an option is unknown or its value makes no sense.
@@ -227,7 +227,7 @@ def build_options(
             raise InvalidOptionError(
                 option, value, f"one of the options {known}{did_you_mean(option, _CHECKS)}"
             )
-        if value is None and option in DEFAULTED:
+        if value is UNSET or (value is None and option in DEFAULTED):
             checked[option] = getattr(defaults or base, option)
         else:
             checked[option] = check(value)

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from schedcore import (
     EVENT_SCHEDULER_PAUSED,
@@ -62,7 +62,7 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
     settings = app.settings
     if not settings.api_enabled:
         return
-    base = (addresses[0] if addresses else "") + settings.api_prefix
+    base = (addresses[0] if addresses else "") + quote(settings.api_prefix)
     log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
     if app.guard.has_credentials or all(map(_is_of_this_computer, addresses)):
         return

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from schedcore import Holder, RunRecord, Trigger
 from schedcore.clock import from_us
-from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.errors import InvalidOptionError
 from schedcore.funcref import name_of
-from schedcore.job import OPTION_NAMES, Job, Options
+from schedcore.job import OPTION_NAMES, UNSET, Job, Options
 from schedcore.run import short_repr
 from schedcore.stores.base import Entry
-from schedcore.triggers.plaindata import option_names
+from schedcore.triggers.plaindata import join_options, option_hint, option_names, split_kind
 from schedcore.triggers.values import ValueTrigger
 
 JOB_FIELDS: Final = frozenset(
@@ -227,7 +227,7 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
     Raises:
         InvalidOptionError: if a field is unknown, or cannot be a new job's.
     """
-    fields = dict(body)
+    fields = without_jobstore(body)
     if fields.get("shown_as_repr"):
         raise InvalidOptionError(
             "shown_as_repr", fields["shown_as_repr"], "nothing: these are reprs, not values"
@@ -250,11 +250,13 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """Return what *body* changes in a job.
 
     What the API shows of the job may stand in it and changes nothing, so that what GET gives can
-    be sent back: reprs that stand for arguments, and fields that cannot be set.
+    be sent back: reprs that stand for arguments, and fields that cannot be set.  Null takes any
+    other field back to its default, and ``next_run_time`` to none: the job is paused.
 
     Raises:
-        InvalidOptionError: if a field is unknown or cannot be changed.
+        InvalidOptionError: if a field is unknown, cannot be changed, or has no default.
     """
+    body = without_jobstore(body)
     named = _OF_JOBS & body.keys()
     now = _with_fields(entry, False, named)
     changes = {
@@ -271,7 +273,28 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     func = changes.get("func", "")
     if not isinstance(func, str):
         raise InvalidOptionError("func", func, 'text such as "package.module:function"')
-    return _take_apart(changes, entry.job.trigger.kind, set())
+    if changes.get("trigger", "") is None:
+        raise InvalidOptionError("trigger", None, "a kind of trigger: every job has one")
+    parts = _take_apart(changes, entry.job.trigger.kind, set())
+    for name in OPTION_NAMES & parts.fields.keys():
+        if parts.fields[name] is None:  # in Python it means no limit, of which JSON tells nothing
+            parts.fields[name] = UNSET
+    return parts
+
+
+def without_jobstore(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *options* without ``jobstore``, of which there is one.
+
+    Raises:
+        InvalidOptionError: if they name another.
+    """
+    given = dict(options)
+    jobstore = given.pop("jobstore", None)
+    if jobstore not in (None, "default"):
+        raise InvalidOptionError(
+            "jobstore", jobstore, "'default' or none, since there is one store of jobs"
+        )
+    return given
 
 
 def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[str]) -> JobBody:
@@ -279,12 +302,11 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
     kind = body.get("trigger", default_kind)
     nested: dict[str, Any] = {}
     if isinstance(kind, dict):
-        nested = dict(kind)
-        named = [nested.pop(name) for name in ("type", "trigger") if name in nested]
-        kind = named[0] if named else default_kind
+        named, nested = split_kind(kind)
+        kind = default_kind if named is None else named
     options = option_names(kind) if kind is not None else frozenset()
     fields = {k: v for k, v in body.items() if k in JOB_FIELDS and k != "trigger"}
-    trigger = {k: v for k, v in body.items() if k not in JOB_FIELDS} | nested
+    trigger = join_options(nested, {k: v for k, v in body.items() if k not in JOB_FIELDS})
     if not options.issuperset(trigger):
         unknown = next(name for name in trigger if name not in options)
         known = options | JOB_FIELDS | extra
@@ -292,7 +314,7 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
             unknown[:80],
             trigger[unknown],
             f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
-            + did_you_mean(unknown, known),
+            + option_hint(str(kind), trigger, known),
         )
     if "trigger" in body:
         trigger["trigger"] = kind

@@ -24,7 +24,7 @@ from schedcore import (
 from schedhttp import flaskcli, flaskconfig, flaskmount, gunicorns, hosting, reloader
 from schedhttp.app import App, Rendered
 from schedhttp.appcontext import in_app_context
-from schedhttp.flaskjobs import FlaskJobs, without_jobstore
+from schedhttp.flaskjobs import FlaskJobs
 from schedhttp.guard import HTTPBasicAuth
 from schedhttp.incoming import Incoming
 from schedhttp.settings import Settings, variable
@@ -304,7 +304,7 @@ class FlaskScheduler(FlaskJobs):
             with suppress(JobLookupError):
                 scheduler.remove_job(job_id)
         before = {job.id for job in scheduler.get_jobs()}
-        hosting.add_jobs(scheduler, [without_jobstore(job) for job in settings.jobs])
+        hosting.add_jobs(scheduler, settings.jobs)
         self._of_config = {job.id for job in scheduler.get_jobs()} - before
 
 

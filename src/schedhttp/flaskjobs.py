@@ -11,6 +11,7 @@ from schedcore.othernames import OF_SCHEDULER, OtherNames
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
 from schedhttp import codec
+from schedhttp.codec import without_jobstore
 
 if TYPE_CHECKING:
     from typing import Literal, overload
@@ -233,16 +234,3 @@ class FlaskJobs(OtherNames):
             scheduler.add_listener(callback, mask)
         for action in self._declared:
             action(scheduler)
-
-
-def without_jobstore(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *options* without ``jobstore``, of which there is one.
-
-    Raises:
-        ValueError: if they name another.
-    """
-    given = dict(options)
-    jobstore = given.pop("jobstore", None)
-    if jobstore not in (None, "default"):
-        raise ValueError(f"jobstore={jobstore!r}: expected none, since there is one store of jobs")
-    return given

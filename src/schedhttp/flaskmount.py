@@ -89,7 +89,7 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
             prefix + route.path or "/",
             endpoint=settings.endpoint_prefix + route.name,
             view_func=api_view,
-            methods=[route.method],
+            methods=[route.method, "OPTIONS"],
             provide_automatic_options=False,
             strict_slashes=False,
             merge_slashes=False,

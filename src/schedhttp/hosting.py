@@ -28,7 +28,7 @@ from schedcore.clock import Waker
 from schedcore.executors import make_executor
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
-from schedhttp import announcing, gunicorns
+from schedhttp import announcing, codec, gunicorns
 from schedhttp.app import App, Rendered, StartResponse
 from schedhttp.forward import Forwarder
 from schedhttp.holder import HolderDoors
@@ -103,7 +103,7 @@ def add_jobs(
         try:
             if "func" not in job:
                 raise InvalidOptionError("func", None, 'text such as "package.module:function"')
-            scheduler.add_job(**job)
+            scheduler.add_job(**codec.without_jobstore(job))
         except (SchedError, TypeError) as error:
             called = f" {reprlib.repr(job['id'])}" if "id" in job else ""
             reason = _SAME_ID if isinstance(error, ConflictingIdError) else error

@@ -18,6 +18,7 @@ from operator import is_, itemgetter
 from typing import Final, NamedTuple
 
 from schedcore import Scheduler
+from schedcore.forks import tell_in_child
 from schedcore.job import Job
 from schedcore.stores.base import Entry
 from schedhttp import codec
@@ -82,7 +83,13 @@ class KeptJobs:
         self._heads: dict[str, _Head] = {}
         self._most_heads = _SLACK
         self._due_times = DueTimes()
+        self.after_fork_in_child()
+        tell_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Have other ETags for the list than the parent, whose versions may be equal by chance."""
         self._mark = os.urandom(12).hex()
+        self._list_etag: tuple[object, frozenset[str], str] = (None, frozenset(), "")
         self._listing = _NOTHING
 
     def one(self, entry: Entry) -> tuple[bytes, str]:
@@ -112,11 +119,15 @@ class KeptJobs:
 
         Versions are those of one store in one process: another process has another ETag.
         """
-        version = self._scheduler.jobs_version()
+        version, running = self._scheduler.jobs_version(), self.running()
         if version is None:
             return None
-        shown = f"{self._mark} {os.getpid()} {version!r} {sorted(self.running())!r}"
-        return hashlib.blake2b(shown.encode(errors="replace"), digest_size=12).hexdigest()
+        kept = self._list_etag
+        if kept[0] != version or kept[1] != running:
+            shown = f"{self._mark} {version!r} {sorted(running)!r}".encode(errors="replace")
+            kept = (version, running, hashlib.blake2b(shown, digest_size=12).hexdigest())
+            self._list_etag = kept
+        return kept[2]
 
     def running(self) -> frozenset[str]:
         """Return the ids of the jobs that are under way."""

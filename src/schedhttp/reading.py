@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from schedcore.errors import InvalidOptionError
 from schedcore.triggers.zones import zone_of
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@*,]+")
 _BIND = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/]+):(\d{1,5})")
 
 
@@ -33,11 +35,31 @@ def text(name: str, value: object) -> str:
 
 
 def prefix(name: str, value: object) -> str:
-    """Read the beginning of a path: empty, or from a slash to no slash."""
+    """Read the beginning of a path: empty, or from a slash to no slash.
+
+    Letters beyond ASCII may be written as such or percent-encoded; what is returned is as such,
+    which is how a request's path comes to an app.
+    """
     path = text(name, value).rstrip("/")
-    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
-        raise InvalidOptionError(name, value, 'a path such as "/scheduler"')
-    return path
+    try:
+        # An encoded slash, or percent sign, would be another path to whoever decodes it.
+        read = (
+            path if re.search("%(2f|25)", path, re.IGNORECASE) else unquote(path, errors="strict")
+        )
+    except UnicodeDecodeError:
+        read = path
+    if read and not (read.startswith("/") and all(map(_is_segment, read[1:].split("/")))):
+        raise InvalidOptionError(
+            name, value, 'a path such as "/scheduler", of letters, digits and . _ ~ -'
+        )
+    return read
+
+
+def _is_segment(part: str) -> bool:
+    """Tell whether *part* can stand between two slashes, and is read as such by every client."""
+    return part not in ("", ".", "..") and all(
+        char in "._~-" or char.isalnum() if char.isascii() else char.isprintable() for char in part
+    )
 
 
 def seconds(name: str, value: object) -> float:
@@ -69,6 +91,17 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     ):
         return tuple(value)
     raise InvalidOptionError(name, value, 'a list of texts, such as ["a", "b"]')
+
+
+def origins(name: str, value: object) -> tuple[str, ...]:
+    """Read a list of sites, as browsers name them: a scheme, a host, and maybe a port."""
+    read = tuple(each.lower().rstrip("/") for each in texts(name, value))
+    for each in read:
+        if not _ORIGIN.fullmatch(each):
+            raise InvalidOptionError(
+                name, each, 'the origins of sites, such as "https://ops.example.com"'
+            )
+    return read
 
 
 def table(name: str, value: object) -> Mapping[str, Any]:

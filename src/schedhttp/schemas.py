@@ -37,7 +37,6 @@ COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 TIME: Final[Json] = {"type": "string", "format": "date-time"}
 JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
 OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
-_CUT: Final[Json] = described(FLAG, "Whether the search for more was cut short.")
 _TEXTS: Final[Json] = {"type": "array", "items": TEXT}
 _MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
 _UNIT: Final[Json] = {"type": ["number", "string"]}
@@ -64,9 +63,7 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
         TEXT, "Five fields as in crontab(5), in place of the fields by name.", "0 9 * * mon-fri"
     ),
     "start_date": described(TEXT, f"The first moment at which it may fire: {_MOMENT}."),
-    "end_date": described(
-        TEXT, f"The last moment at which it may fire: {_MOMENT}.  A date: the last day."
-    ),
+    "end_date": described(TEXT, f"The last moment at which it may fire: {_MOMENT}."),
     "timezone": described(
         TEXT, "A zone by name, or an offset; the scheduler's, if left out.", "Europe/Berlin"
     ),
@@ -80,6 +77,7 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
         "description": "The triggers that are combined.",
     },
 }
+_NAMES: Final = {"calendarinterval": "CalendarInterval"}
 _REQUIRED: Final = {"and": ["triggers"], "or": ["triggers"]}
 _KINDS_TOLD: Final = {
     "date": "Fires once.",
@@ -106,16 +104,12 @@ def schemas() -> Json:
         ),
         "Info": _info(),
         "Previewed": obj(
-            {"next_fire_times": times, "truncated": _CUT, "warnings": _TEXTS},
-            ["next_fire_times", "warnings"],
+            {"next_fire_times": times, "warnings": _TEXTS}, ["next_fire_times", "warnings"]
         ),
-        "Next": obj(
-            {"id": JOB_ID, "next_fire_times": times, "truncated": _CUT}, ["id", "next_fire_times"]
-        ),
+        "Next": obj({"id": JOB_ID, "next_fire_times": times}, ["id", "next_fire_times"]),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
-        "Nothing": obj({}, closed=False),
         "Run": _run(),
         "Runs": {"type": "array", "items": ref("Run")},
         "Health": _health(),
@@ -138,7 +132,7 @@ def obj(
 
 def _trigger_schemas() -> Json:
     """Return a schema for each kind of trigger, and the one that is any of them."""
-    names = {kind: kind.capitalize() + "Trigger" for kind in KINDS}
+    names = {kind: f"{_NAMES.get(kind) or kind.capitalize()}Trigger" for kind in KINDS}
     kinds = {
         names[kind]: obj(
             {
@@ -184,7 +178,7 @@ def _kinds_with(option: str) -> str:
 
 
 def _run_options() -> Json:
-    """Return the options that tell how a job is run; null in a change: back to the default."""
+    """Return the options that tell how a job is run."""
     seconds = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 2**40}
     return {
         "misfire_grace_time": optional(
@@ -202,75 +196,78 @@ def _run_options() -> Json:
         "timeout": optional(
             described(seconds, "Seconds after which a run is given up; null: never.")
         ),
+        "retry": {"anyOf": [ref("Retry"), {"type": "null"}]},
     }
 
 
-def _job_schemas() -> Json:
-    call = {
-        "name": optional(described(TEXT, "To be shown to people; that of the function if null.")),
-        "func": described(
-            TEXT, "The function: one that requests may name.", "package.module:function"
-        ),
-        "args": described({"type": "array", "items": {}}, "Positional arguments of the function."),
-        "kwargs": described({"type": "object"}, "Keyword arguments of the function."),
-    }
-    trigger = described(
-        {"anyOf": [{"type": "string", "enum": list(KINDS)}, ref("Trigger")]},
-        "The kind, with its options beside it; or a trigger with its options inside.",
-    )
-    due = optional(
-        described(TEXT, "When to run first, in place of the trigger's first time; null: paused.")
-    )
-    written: Json = {
-        **call,
-        "trigger": trigger,
-        **_flat_options(),
-        "next_run_time": due,
-        **_run_options(),
-        "retry": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_COUNT}, _retry()]},
-    }
-    written["retry"]["anyOf"].append({"type": "null"})
-    written["jobstore"] = optional(
-        described({"type": "string", "enum": ["default"]}, "There is one store of jobs.")
-    )
-    new = {
-        "id": optional(described(JOB_ID, "Made up, if left out.")),
-        **written,
-        "replace_existing": described(FLAG, "Whether to replace a job that has this id."),
-    }
-    shown = {
+def _shown() -> Json:
+    """Return what is shown of a job."""
+    return {
         "id": JOB_ID,
-        **call,
-        "name": TEXT,
-        "trigger": described(TEXT, "The kind; the options stand beside it."),
+        **_call(),
+        "trigger": described(TEXT, "The kind; its options stand beside it."),
         **_flat_options(),
         "next_run_time": optional(described(TIME, "When it is next due; null: paused.")),
         **_run_options(),
-        "retry": optional(_retry()),
         "state": {"type": "string", "enum": list(STATES)},
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
     }
-    always = ["id", "name", "func", "args", "kwargs", "trigger", "next_run_time", "state"]
+
+
+def _written() -> Json:
+    """Return what may be given of a job; null takes a field back to its default in a change."""
+    kind = {"type": "string", "enum": list(KINDS)}
+    call = {name: optional(schema) for name, schema in _call().items() if name != "func"}
+    options = {
+        name: schema if {"type": "null"} in schema.get("anyOf", ()) else optional(schema)
+        for name, schema in _run_options().items()
+    }
+    times = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
     return {
-        "Retry": _retry(),
-        "Job": obj(shown, always, examples=[_SHOWN]),
-        # With ?fields= a job in a list has those alone.
-        "Jobs": {"type": "array", "items": obj(shown)},
-        "NewJob": obj(new, ["func"], closed=True, examples=list(NEW_JOBS.values())),
-        "JobChanges": obj(_with_nulls(written), closed=True, examples=[{"seconds": 60}]),
-        "Preview": obj(new, closed=True, examples=[{"trigger": "cron", "hour": 2}]),
+        "func": _call()["func"],
+        **call,
+        "trigger": described(
+            {"anyOf": [kind, ref("Trigger")]},
+            "The kind, with its options beside it; or a trigger with its options inside.",
+        ),
+        **_flat_options(),
+        "next_run_time": optional(
+            described(TEXT, f"When to run first: {_MOMENT}; null: it is paused.")
+        ),
+        **options,
+        "retry": {"anyOf": [times, ref("Retry"), {"type": "null"}]},
+        "jobstore": optional(
+            described({"type": "string", "enum": ["default"]}, "There is one store of jobs.")
+        ),
     }
 
 
-def _with_nulls(properties: Json) -> Json:
-    """Return the same for a change, in which null takes each option back to its default."""
-    fixed = ("func", "trigger", "triggers")
+def _call() -> Json:
+    """Return what a job calls."""
     return {
-        name: schema
-        if name in fixed or {"type": "null"} in schema.get("anyOf", ())
-        else optional(schema)
-        for name, schema in properties.items()
+        "name": described(JOB_ID, "To be shown to people; that of the function unless given."),
+        "func": described(TEXT, "One that requests may name.", "package.module:function"),
+        "args": described({"type": "array", "items": {}}, "Positional arguments of the function."),
+        "kwargs": described({"type": "object"}, "Keyword arguments of the function."),
+    }
+
+
+def _job_schemas() -> Json:
+    new = {
+        "id": optional(described(JOB_ID, "Made up, if left out.")),
+        **_written(),
+        "replace_existing": described(FLAG, "Whether to replace a job that has this id."),
+    }
+    always = ["id", "name", "func", "args", "kwargs", "trigger", "next_run_time", "state"]
+    return {
+        "Retry": _retry(),
+        "Job": obj(_shown(), always, examples=[_SHOWN]),
+        "ListedJob": obj(_shown(), description="A job; with ?fields=, those fields alone."),
+        "Jobs": {"type": "array", "items": ref("ListedJob")},
+        "NewJob": obj(new, ["func"], closed=True, examples=list(NEW_JOBS.values())),
+        "JobChanges": obj(_written(), closed=True, examples=[{"seconds": 60}]),
+        "Preview": obj(new, closed=True, examples=[{"trigger": "cron", "hour": 2}]),
     }
 
 

@@ -116,7 +116,7 @@ class Settings:
         (), reading.texts, "Values of the Host header that are served, besides loopback ones."
     )
     api_trusted_origins: tuple[str, ...] = _setting(
-        (), reading.texts, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
+        (), reading.origins, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
     )
     api_precise_errors: bool = _setting(
         False, reading.flag, "Whether a client's mistakes get 422 and 409 in place of 500."

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from schedcore import ConflictingIdError, JobHandle, Outcome, RunRecord, Scheduler
+from schedcore import (
+    ConflictingIdError,
+    InvalidOptionError,
+    JobHandle,
+    Outcome,
+    RunRecord,
+    Scheduler,
+)
 from schedcore.stores.base import Entry
 from schedcore.triggers import make_trigger, plaindata
 from schedhttp import bounds, codec, listing
@@ -19,7 +26,7 @@ from schedhttp.bodies import read_flag, read_object
 from schedhttp.conditions import check_of, is_known, wants_new
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
-from schedhttp.refusals import Forbidden, PreconditionFailed, RunFailed
+from schedhttp.refusals import BadRequest, Forbidden, PreconditionFailed, RunFailed
 from schedhttp.settings import Settings
 
 
@@ -197,7 +204,21 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
             bounds.check_trigger(made, service.settings.api_shortest_interval, now)
         return fields
 
-    return _shown(service, scheduler.update_job(job_id, changes))
+    try:
+        return _shown(service, scheduler.update_job(job_id, changes))
+    except InvalidOptionError as error:
+        if _blames_null(error.option, body):
+            raise BadRequest(
+                f"null takes a field back to its default, which cannot be done here: {error}"
+            ) from None
+        raise
+
+
+def _blames_null(option: str, body: Mapping[str, Any]) -> bool:
+    """Tell whether *option* makes no sense because something was taken away, not given."""
+    trigger = body.get("trigger")
+    given = {**body, **(trigger if isinstance(trigger, dict) else {})}
+    return given.get(option) is None and None in given.values()
 
 
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:

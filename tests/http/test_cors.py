@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from schedcore import InvalidOptionError
+
 TRUSTED = "https://ops.example.com"
 ALSO = "http://localhost:3000"
 TOKEN = "a-token-that-is-long-enough"
@@ -129,6 +131,20 @@ def test_a_trusted_page_can_change_a_job_and_read_the_etag(trusting):
     kept = trusting("GET", "/jobs", **of(TRUSTED))
     again = trusting("GET", "/jobs", **of(TRUSTED, **{"If-None-Match": kept.headers["ETag"]}))
     assert (again.status, again.headers["Access-Control-Allow-Origin"]) == (304, TRUSTED)
+
+
+@pytest.mark.parametrize("written", ["https://ops.example.com/", "https://OPS.example.com"])
+def test_a_site_is_known_however_the_setting_writes_it(mount, written):
+    answer = mount(api_trusted_origins=[written])("OPTIONS", "/jobs", **of(TRUSTED, **ASKED))
+    assert answer.headers["Access-Control-Allow-Origin"] == TRUSTED
+
+
+@pytest.mark.parametrize(
+    "written", ["*", "null", "ops.example.com", "https://ops.example.com/app", "https://*.x", ""]
+)
+def test_what_no_browser_would_send_is_no_site(mount, written):
+    with pytest.raises(InvalidOptionError, match=r"(?i)trusted_origins"):
+        mount(api_trusted_origins=[written])
 
 
 def test_401_offers_bearer_beside_basic(mount):

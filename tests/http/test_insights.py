@@ -9,6 +9,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from schedcore import Trigger
+from schedcore.triggers.plaindata import KINDS, option_names
+from schedhttp.codec import JOB_FIELDS
 from schedhttp.routes import ROUTES
 
 
@@ -224,6 +226,33 @@ def test_a_preview_shows_fire_times_and_warnings_and_stores_nothing(api, schedul
     assert api("POST", "/preview", job | {"func": "os:system"}).status == 403
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            {"trigger": {"type": "interval", "seconds": 30}, "seconds": 60},
+            "seconds=60: expected no",
+        ),
+        (
+            {"trigger": {"type": "interval", "trigger": "cron"}},
+            "type='interval': expected no other",
+        ),
+        ({"seconds": 60}, "(did you mean trigger='interval'?)"),
+        ({"hour": 3}, "(did you mean trigger='cron'?)"),
+        ({"trigger": "cron"}, "trigger='cron': expected a field beside it"),
+        ({"trigger": "cron", "hors": 3}, "(did you mean 'hour'?)"),
+    ],
+)
+def test_triggers_that_say_two_things_or_nothing(api, body, message):
+    told = api("POST", "/preview", body)
+    assert (told.status, message in told.json["error_message"]) == (500, True), told.json
+    api.add("j", trigger="cron", hour=1)
+    before = api("GET", "/jobs/j").json
+    if isinstance(body.get("trigger"), dict):
+        assert api("PATCH", "/jobs/j", body).status == 500
+    assert api("GET", "/jobs/j").json == before
+
+
 def beat(seconds):
     return {"trigger": "interval", "seconds": seconds, "start_date": "2020-01-01T00:00:00Z"}
 
@@ -303,3 +332,59 @@ def test_the_api_describes_itself_in_valid_openapi(api):
     }
     assert described == {route.name for route in ROUTES}
     assert "internal" not in json.dumps(document)
+
+
+def test_the_description_names_every_field_that_is_shown(api, scheduler):
+    """And every one that may be given, with no others beside."""
+    schemas = api("GET", "/openapi.json").json["components"]["schemas"]
+    for kind in KINDS:
+        trigger = {"trigger": kind}
+        if kind in ("and", "or"):
+            trigger["triggers"] = [{"trigger": "interval", "days": 1}]
+        elif "days" in option_names(kind):
+            trigger["days"] = 1
+        job = api.add(kind, **trigger, **({"next_run_time": None} if kind == "date" else {}))
+        assert set(job) <= set(schemas["Job"]["properties"])
+        assert set(schemas["Job"]["required"]) <= set(job)
+    api("POST", "/jobs/interval/run")
+    for name, shown in (
+        ("Info", api("GET").json),
+        ("Health", api("GET", "/health").json),
+        ("Run", api("GET", "/runs").json[0]),
+        ("Retry", api.add("retried", retry=1)["retry"]),
+        ("Error", api("GET", "/nothing").json),
+    ):
+        assert set(shown) == set(schemas[name]["properties"]), name
+    options = set().union(*map(option_names, KINDS))
+    changes = schemas["JobChanges"]
+    assert set(changes["properties"]) == JOB_FIELDS - {"id"} | options | {"jobstore"}
+    for name in ("NewJob", "Preview", "JobChanges", "Wait", "Retry", "CronTrigger"):
+        assert schemas[name]["additionalProperties"] is False
+    for kind, reference in schemas["Trigger"]["discriminator"]["mapping"].items():
+        named = schemas[reference.rpartition("/")[2]]["properties"]
+        assert set(named) == option_names(kind) | {"trigger"}
+        assert named["trigger"]["const"] == kind
+
+
+def test_the_description_names_the_headers_that_are_sent(api):
+    """Each of them where it is sent."""
+    paths = api("GET", "/openapi.json").json["paths"]
+    job = next(path for path in paths if path.endswith("/{job_id}"))
+
+    def headers(path, method, status):
+        return set(paths[path][method]["responses"][status].get("headers", ()))
+
+    assert headers(job, "get", "200") == headers(job, "get", "304") == {"ETag"}
+    assert headers(job.removesuffix("/{job_id}"), "get", "200") == {
+        "ETag",
+        "Link",
+        "X-Total-Count",
+    }
+    for method in ("get", "patch", "delete"):
+        assert headers(job, method, "401") == {"WWW-Authenticate"}
+        assert headers(job, method, "405") == {"Allow"}
+        assert headers(job, method, "429") == headers(job, method, "503") == {"Retry-After"}
+
+
+def test_the_description_says_how_mistakes_are_told(api):
+    assert "SCHEDULER_API_PRECISE_ERRORS" in api("GET", "/openapi.json").json["info"]["description"]

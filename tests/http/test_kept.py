@@ -32,7 +32,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), job_ids, st.sampled_from(ZONES), due | whole_seconds),
         st.tuples(st.just("move"), job_ids, due | whole_seconds),
-        st.tuples(st.just("rename"), job_ids, st.text(max_size=3)),
+        st.tuples(st.just("rename"), job_ids, st.text("abö", min_size=1, max_size=3)),
         st.tuples(st.sampled_from(["pause", "resume", "remove", "park", "show", "list"]), job_ids),
     ),
     max_size=60,
