@@ -32,8 +32,11 @@ def wait_for_signal(stopped: Waker, is_over: Callable[[], bool] | None = None) -
     # Not an Event: its set() in a handler can meet its own wait() holding the lock it needs.
     with _signals_call(react):
         try:
+            # In slices: a signal that comes just before a lock begins to be waited for does not end
+            # that wait, and Python calls the handler after it.
             if is_over is None:
-                stopped.sleep()
+                while not stopped.sleep(LOOK_EVERY):
+                    continue
                 return
             while not (signals or is_over()):
                 stopped.sleep(LOOK_EVERY)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.errors import InvalidOptionError, did_you_mean, whole
 from schedcore.executors.base import Executor
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.threads import ThreadPool
@@ -78,7 +78,7 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
         wrong = str(next(iter(options), kind))
         hint = did_you_mean(wrong, ["type", "max_workers", *_KINDS])
         raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
-    pool = ThreadPool(workers, name=f"schedcore-{name}")  # checks the number for both
+    pool = ThreadPool(whole(f"{option}.max_workers", workers), name=f"schedcore-{name}")
     if kind == "threadpool":
         return pool
     from concurrent.futures import ProcessPoolExecutor
