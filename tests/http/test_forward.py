@@ -12,10 +12,10 @@ from werkzeug.test import EnvironBuilder
 from schedcore import Election, Holder, ManualClock
 from schedhttp import forward, frames, holder
 from schedhttp.forward import Forwarder
-from schedhttp.guard import Guard
 from schedhttp.holder import HolderDoors
 from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden, Unauthorized, Unavailable
+from schedhttp.security.authentication import Guard
 from schedhttp.settings import Settings
 
 SOON = 20
