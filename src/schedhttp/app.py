@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -155,11 +156,12 @@ class App:
         """Return the response to *error*; nothing that goes wrong comes out of here.
 
         SystemExit neither: it would end the process of the server, with the runs under way in it.
-        Only Ctrl-C passes, which reaches the main thread and no other.
+        Only Ctrl-C passes, which reaches the main thread and no other, where nobody handles it.
         """
         if (
             isinstance(error, KeyboardInterrupt)
             and threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         ):
             raise error
         return rendered(problem(error, self.settings.api_precise_errors, endpoint))
