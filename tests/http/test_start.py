@@ -95,7 +95,10 @@ def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
         ('timezone = "Mars"', "timezone='Mars': expected a zone name"),
         ("jobs = [{}, 5]", "jobs[1]=5: expected a table"),
         ("[job_defaults]\nmax_instance = 1", "job_defaults: max_instance=1: expected one of"),
-        ('[executors.io]\ntype = "treadpool"', "executors.io: executor={'type': 'treadpool'}"),
+        (
+            '[executors.io]\ntype = "treadpool"',
+            "executors.io: executors['io']={'type': 'treadpool'}",
+        ),
         ("[executors.io]\nmax_workers = 0", "executors.io: max_workers=0: expected a whole number"),
         ('[api_tokens]\nrobot = "short"', "SCHEDULER_API_TOKENS={'robot': Ellipsis}: expected"),
         ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
