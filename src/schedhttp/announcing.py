@@ -1,4 +1,4 @@
-"""What a served scheduler says of itself in the log: once at the start, and at each order."""
+"""What a served scheduler says of itself in the log when it starts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from datetime import datetime, timezone
 from urllib.parse import quote, urlsplit
 
 from schedcore import (
-    EVENT_SCHEDULER_PAUSED,
-    EVENT_SCHEDULER_RESUMED,
-    EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_STARTED,
     Scheduler,
-    SchedulerEvent,
     State,
 )
 from schedhttp.app import App
@@ -31,23 +27,11 @@ _WHAT_LOOPBACK_MEANS = (
     " through a proxy on it that adds no header. docs/security.md has closer ways:"
     " bind = 'unix:...', python -m schedhttp --make-token, api_require_credentials = true"
 )
-_ORDERS = {
-    EVENT_SCHEDULER_PAUSED: "the scheduler is paused: no run begins before it is resumed",
-    EVENT_SCHEDULER_RESUMED: "the scheduler goes on",
-    EVENT_SCHEDULER_SHUTDOWN: "the scheduler is shut down",
-}
 
 
-def announce_orders(scheduler: Scheduler) -> None:
-    """Log a line whenever *scheduler* is started, paused, resumed or shut down, by whomever."""
-
-    def tell(event: SchedulerEvent) -> None:
-        if event.code == EVENT_SCHEDULER_STARTED:
-            log.info("%s", started(scheduler))
-        else:
-            log.info("%s", _ORDERS[event.code])
-
-    scheduler.add_listener(tell, EVENT_SCHEDULER_STARTED | sum(_ORDERS))
+def announce_starts(scheduler: Scheduler) -> None:
+    """Log a line whenever *scheduler* starts in this process, or takes over here."""
+    scheduler.add_listener(lambda _: log.info("%s", started(scheduler)), EVENT_SCHEDULER_STARTED)
 
 
 def started(scheduler: Scheduler) -> str:

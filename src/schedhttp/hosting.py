@@ -125,13 +125,10 @@ def make_executors(
     Raises:
         ConfigError: if one is described by something else.
     """
-    made = {}
-    for name, what in described.items():
-        try:
-            made[name] = make_executor(name, what)
-        except InvalidOptionError as error:
-            raise ConfigError(f"{place}.{name}", error) from error
-    return made
+    try:
+        return {name: make_executor(name, what) for name, what in described.items()}
+    except InvalidOptionError as error:  # which names the executor itself: executors['x']
+        raise ConfigError(place.removesuffix(": executors"), error) from error
 
 
 def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:
@@ -177,7 +174,7 @@ class Host:
     ) -> None:
         self._app = app
         self._scheduler = app.service.scheduler
-        announcing.announce_orders(self._scheduler)
+        announcing.announce_starts(self._scheduler)
         self._settings = app.settings
         self._when_loaded = when_loaded
         self._config = config

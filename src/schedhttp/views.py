@@ -5,6 +5,7 @@ Errors pass through: problems.py turns them into responses.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +29,8 @@ from schedhttp.kept import KeptJobs
 from schedhttp.refusals import BadRequest, Forbidden, PreconditionFailed, RunFailed
 from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Service(NamedTuple):
@@ -81,21 +84,21 @@ def start_scheduler(service: Service, request: Incoming) -> Reply:
             " SCHEDULER_ALLOWED_HOSTS does not name it"
         )
     service.scheduler.start()
-    return NOTHING
+    return _done(request, "started")
 
 
 def pause_scheduler(service: Service, request: Incoming) -> Reply:
     """Start no more runs; those under way go on."""
     read_object(request, required=False)
     service.scheduler.pause()
-    return NOTHING
+    return _done(request, "paused")
 
 
 def resume_scheduler(service: Service, request: Incoming) -> Reply:
     """Go on after a pause."""
     read_object(request, required=False)
     service.scheduler.resume()
-    return NOTHING
+    return _done(request, "resumed")
 
 
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
@@ -103,6 +106,13 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     wait = read_flag(read_object(request, required=False), "wait", True)
     # Not left: another worker would go on with what the client wants to have ended.
     service.scheduler.shutdown(wait, service.settings.shutdown_timeout, leave=False)
+    return _done(request, "shut down")
+
+
+def _done(request: Incoming, what: str) -> Reply:
+    """Have the log tell who ordered what: jobs that do not run are soon asked about."""
+    client = request.whole.remote_addr or "a client of this computer"
+    log.info("the scheduler was %s over HTTP, by %s", what, client)
     return NOTHING
 
 
