@@ -32,7 +32,6 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors import prepare, with_defaults
-from schedcore.executors.base import Executor
 from schedcore.forks import held_here, tell_in_child
 from schedcore.health import LONGEST_WAIT, Health, State
 from schedcore.history import History
@@ -47,8 +46,6 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor as FuturesExecutor
-
     from schedcore.standing import Standing
     from schedcore.typed_calls import TypedJobBook as JobBook
 else:
@@ -98,7 +95,7 @@ class Scheduler(JobBook):
         *,
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
-        executors: Mapping[str, Executor | FuturesExecutor | Mapping[str, Any]] | None = None,
+        executors: Mapping[str, Any] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
