@@ -43,6 +43,7 @@ CORE = {
     "foreground": 7,
     "handle": 7,
     "health": 7,
+    "leaving": 8,
     "jobbook": 8,
     "standing": 8,
     "scheduler": 9,

@@ -101,7 +101,7 @@ class ManualClock:
     def __init__(self, start: datetime = datetime(2000, 1, 1, tzinfo=UTC)) -> None:
         self._zone = start.tzinfo
         self._now_us = self._elapsed_us = to_us(start)
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a signal handler may move it as well
         self._waiting: list[Waker] = []
 
     def now(self) -> datetime:

@@ -189,10 +189,17 @@ class Drafts:
         check_executor(self._executors, name)
 
     def _check_runnable(self, job: Job) -> None:
-        """Raise InvalidOptionError if the executor of *job* says that it can never run it."""
-        check = getattr(self._executors.get(job.options.executor), "check_job", None)
+        """Raise InvalidOptionError if the executor of *job* says that it can never run it.
+
+        What it needs for runs is loaded here, in the thread that adds the job: not at a fire.
+        """
+        executor = self._executors.get(job.options.executor)
+        check = getattr(executor, "check_job", None)
         if check is not None:
             check(job)
+        prepare = getattr(executor, "prepare", None)
+        if prepare is not None:
+            prepare()
 
     def _first(self, next_run_time: Any) -> First:
         """Return when a job is to run first, as the option ``next_run_time`` says."""

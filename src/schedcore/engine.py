@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from schedcore import funcref
 from schedcore.clock import SECOND
-from schedcore.errors import InvalidOptionError, JobLookupError, SchedError, did_you_mean, text_of
+from schedcore.errors import (
+    InvalidOptionError,
+    JobLookupError,
+    SchedError,
+    did_you_mean,
+    is_interrupt,
+    text_of,
+)
 from schedcore.events import (
     EVENT_JOB_REMOVED,
     JobEvent,
@@ -206,6 +213,7 @@ class Engine:
         """Let in and submit the runs of the jobs that were settled."""
         due: list[tuple[Job, Sequence[int]]] = []
         ended: list[str] = []
+        interrupt: BaseException | None = None
         for entry, (new, runs, planned), done in zip(entries, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
             if not done:
@@ -214,16 +222,23 @@ class Engine:
             if new is None:
                 ended.append(job.id)
             if planned is not None:
-                self._pass_over(job, planned, now_us)
+                interrupt = self._pass_over(job, planned, now_us) or interrupt
             if runs:
                 due.append((job, runs))
-        submissions: dict[str, list[Run]] = {}
-        for run in self._tracker.admit(due):
-            submissions.setdefault(run.job.options.executor, []).append(run)
-        for name, together in submissions.items():
-            self._tracker.submit(name, together)
-        for job_id in ended:
-            self._ended(job_id)
+        try:
+            submissions: dict[str, list[Run]] = {}
+            for run in self._tracker.admit(due):
+                submissions.setdefault(run.job.options.executor, []).append(run)
+            for name, together in submissions.items():
+                self._tracker.submit(name, together)
+        except BaseException:  # Ctrl-C, where this thread executes the runs itself
+            self._tracker.cancel_waiting()
+            raise
+        finally:
+            for job_id in ended:
+                self._ended(job_id)
+        if interrupt is not None:
+            raise interrupt
 
     def _settle_debts(self) -> None:
         """Give back what was claimed in a step that failed before it could settle."""
@@ -263,7 +278,9 @@ class Engine:
             ):
                 planned = plan(trigger, coalesce, grace_us, fire_us, at_us)
                 runs, next_us = planned.runs, planned.next_us
-        except BaseException as error:  # noqa: BLE001 — whatever a trigger raises, its job pays
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             return self._park(entry, now_us, error), (), None
         if shift_us:
             runs = tuple(fire_us + shift_us for fire_us in runs)
@@ -287,15 +304,18 @@ class Engine:
             )
         return entry._replace(due_us=now_us + RETRY_BROKEN_US, broken=reason)
 
-    def _pass_over(self, job: Job, planned: Plan, now_us: int) -> None:
-        """Record the fire times that do not run."""
+    def _pass_over(self, job: Job, planned: Plan, now_us: int) -> BaseException | None:
+        """Record the fire times that do not run; return Ctrl-C, for when all is in its place."""
         try:
             if planned.missed is not None:
                 self._tracker.pass_over(job, Outcome.MISSED, planned.missed, now_us)
             if planned.coalesced is not None:
                 self._tracker.pass_over(job, Outcome.COALESCED, planned.coalesced, now_us)
         except BaseException as error:  # noqa: BLE001 — the others in hand must go on
+            if is_interrupt(error):
+                return error
             log.error("job %r: its fire times could not be recorded", job.id, error=error)
+        return None
 
     def _ended(self, job_id: str) -> None:
         """Note that a job had its last fire time, unless there is another with its id by now."""

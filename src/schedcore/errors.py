@@ -18,6 +18,7 @@ Each text names the value, what was expected, and the way out.
 from __future__ import annotations
 
 import reprlib
+import threading
 from collections.abc import Iterable
 
 
@@ -149,6 +150,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(word.lower()[:64], list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether *error* is Ctrl-C, raised into the main thread and meant for the program.
+
+    Other errors of a user's code are its own: ``SystemExit`` in a job ends that run, no more.
+    """
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+    )
 
 
 def text_of(error: BaseException) -> str:

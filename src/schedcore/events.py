@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from schedcore.errors import InvalidOptionError
-from schedcore.forks import hold_while_forking
+from schedcore.errors import InvalidOptionError, is_interrupt
+from schedcore.forks import Lock, hold_while_forking
 from schedcore.funcref import name_of
 from schedcore.logs import GuardedLogger
 
@@ -87,13 +87,15 @@ class Listeners:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may add one while another is added
+        self._all: list[tuple[Listener, int]] = []
+        self._changes = 0
         self._listeners: tuple[tuple[Listener, int], ...] = ()
         self.mask = 0
         self.failures = 0
         hold_while_forking(self)
 
-    def data_lock(self) -> threading.Lock:
+    def data_lock(self) -> Lock:
         """Return the lock that guards the listeners."""
         return self._lock
 
@@ -108,15 +110,24 @@ class Listeners:
         if isinstance(mask, bool) or not isinstance(mask, int) or not mask & EVENT_ALL:
             raise InvalidOptionError("mask", mask, "EVENT_* codes joined by |")
         with self._lock:
-            self._set((*self._listeners, (listener, mask)))
+            self._all.append((listener, mask))
+            self._publish()
 
     def remove(self, listener: Listener) -> None:
         """Stop calling *listener*; one that is not there is no error."""
         with self._lock:
-            self._set(tuple(pair for pair in self._listeners if pair[0] != listener))
+            for pair in tuple(self._all):
+                if pair[0] == listener:
+                    self._all.remove(pair)
+            self._publish()
 
     def emit(self, event: Event) -> None:
-        """Tell *event* to those who listen for it.  A listener that raises is logged, no more."""
+        """Tell *event* to those who listen for it.
+
+        A listener that raises is logged, and the others hear; only Ctrl-C in the main thread comes
+        out, once they have heard.
+        """
+        interrupt = None
         for listener, mask in self._listeners:
             if mask & event.code:
                 try:
@@ -131,9 +142,18 @@ class Listeners:
                         getattr(event, "job_id", None),
                         error=error,
                     )
+                    if is_interrupt(error):
+                        interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
-    def _set(self, listeners: tuple[tuple[Listener, int], ...]) -> None:
-        self._listeners = listeners
-        self.mask = 0
-        for _, mask in listeners:
-            self.mask |= mask
+    def _publish(self) -> None:
+        """Have the listeners there are now be told; anew if a signal handler changed them."""
+        self._changes += 1
+        changes = None
+        while changes != self._changes:
+            changes = self._changes
+            self._listeners = tuple(self._all)
+            self.mask = 0
+            for _, mask in self._listeners:
+                self.mask |= mask

@@ -14,15 +14,32 @@ from schedcore.clock import Waker
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def wait_for_signal(stopped: Waker) -> None:
-    """Block until SIGINT, SIGTERM, or *stopped* is woken.
+LOOK_EVERY = 1.0
+"""Seconds between two looks at what nobody may tell: whether all is over."""
+
+
+def wait_for_signal(stopped: Waker, is_over: Callable[[], bool] | None = None) -> None:
+    """Block until SIGINT or SIGTERM, or until *stopped* is woken and *is_over* agrees.
 
     Outside of the main thread, where Python takes no signals, only *stopped* ends it.
     """
+    signals: list[bool] = []
+
+    def react() -> None:
+        signals.append(True)
+        stopped.wake()
+
     # Not an Event: its set() in a handler can meet its own wait() holding the lock it needs.
-    with _signals_call(stopped.wake):
+    with _signals_call(react):
         try:
-            stopped.sleep()
+            # In slices: a signal that comes just before a lock begins to be waited for does not end
+            # that wait, and Python calls the handler after it.
+            if is_over is None:
+                while not stopped.sleep(LOOK_EVERY):
+                    continue
+                return
+            while not (signals or is_over()):
+                stopped.sleep(LOOK_EVERY)
         except KeyboardInterrupt:  # SIGINT, just before the handler was in place
             return
 

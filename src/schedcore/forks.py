@@ -46,7 +46,7 @@ _to_tell: WeakSet[Forked] = WeakSet()
 _held: list[Lock] = []
 # Two threads that fork at once would take the same locks in two orders; and a set that grows
 # cannot be looked through.
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()  # a signal handler may fork, or make a scheduler
 
 
 def hold_while_forking(owner: HasLock) -> None:
@@ -59,6 +59,16 @@ def tell_in_child(listener: Forked) -> None:
     """Tell *listener* after each fork, in the child, as long as it lives."""
     with _one_at_a_time:
         _to_tell.add(listener)
+
+
+def held_here(*owners: object) -> bool:
+    """Tell whether this thread holds the lock of one of *owners*.
+
+    Then whoever asks has interrupted it, as a signal handler does, and must not wait for another
+    thread: that may need the lock.
+    """
+    locks = [owner.data_lock() for owner in owners if hasattr(owner, "data_lock")]
+    return any(getattr(lock, "_is_owned", bool)() for lock in locks)
 
 
 def _before() -> None:

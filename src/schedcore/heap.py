@@ -34,9 +34,10 @@ class DueQueue(Generic[T]):
     """Items ordered by due time, an integer (the engine uses microseconds since the Unix epoch).
 
     Items that are due at the same time come in the order in which they were put.
-    Not thread-safe: its owner holds a lock.  But the garbage collector may run a finalizer wherever
-    a list or tuple is made, and that may put and discard: it finds everything in its place, and
-    while the queue is looked through, what it discards stays as a leftover.
+    Not thread-safe: its owner holds a lock.  But a signal handler or a finalizer of the garbage
+    collector may run in the midst of any method here, in the same thread, and put and discard: no
+    method goes by what it looked up before that.  While the queue is looked through, what is
+    discarded stays as a leftover.
 
     Args:
         stands: Tells whether an item is still due at the time it was filed under: it was not
@@ -74,10 +75,10 @@ class DueQueue(Generic[T]):
                     items = bucket if isinstance(bucket, list) else (bucket,)
                     if any(self._stands(item, due) for item in items):
                         return due
-                    if self._buckets.get(due) is not bucket:
-                        continue  # another one was put beside it meanwhile
-                    self._buckets.pop(due, None)
-                heappop(self._heap)
+                    self._let_go(due)
+                popped = heappop(self._heap)
+                if popped != due:  # an earlier one was put meanwhile
+                    heappush(self._heap, popped)
             return None
         finally:
             self._busy = was_busy
@@ -85,38 +86,45 @@ class DueQueue(Generic[T]):
     def put(self, item: T, due: int) -> None:
         """File *item* under *due*."""
         # Adding a job ends here: one look into a dict, and one push.
-        bucket = self._buckets.get(due)
-        if bucket is None:
-            self._buckets[due] = item
+        bucket = self._buckets.setdefault(due, item)
+        if bucket is item:
             heappush(self._heap, due)
-        elif type(bucket) is list:
-            bucket.append(item)
         else:
             self._put_beside(item, due)
 
     def _put_beside(self, item: T, due: int) -> None:
-        """File *item* where there is a lone one, so far."""
-        both: list[T] = []
+        """File *item* where there are others."""
         bucket = self._buckets.get(due)
-        if bucket is None:
-            self.put(item, due)
-        elif isinstance(bucket, list):
+        if isinstance(bucket, list):
             bucket.append(item)
+            if self._buckets.get(due) is not bucket:  # it was used up just before
+                self.put(item, due)
         else:
-            both.append(bucket)
-            both.append(item)
-            self._buckets[due] = both
+            # A lone one is taken out, and comes back in a list together with the new one.
+            lone = self._buckets.pop(due, None)
+            items = [item]
+            if lone is not None:
+                items[:0] = lone if isinstance(lone, list) else (lone,)
+            self._file(items, due)
+
+    def _file(self, items: list[T], due: int) -> None:
+        """File several items under one due time, before those that are there already."""
+        there = self._buckets.setdefault(due, items)
+        while there is not items:
+            come = self._buckets.pop(due, None)
+            if come is not None:
+                items += come if isinstance(come, list) else (come,)
+            there = self._buckets.setdefault(due, items)
+        # Once too often, maybe: it is passed over.
+        heappush(self._heap, due)
 
     def put_many(self, items: Iterable[tuple[T, int]]) -> None:
         """File many items at once: new due times are appended, then sorted in as one run."""
         fresh: list[int] = []
         for item, due in items:
-            bucket = self._buckets.get(due)
-            if bucket is None:
-                self._buckets[due] = item
+            bucket = self._buckets.setdefault(due, item)
+            if bucket is item:
                 fresh.append(due)
-            elif type(bucket) is list:
-                bucket.append(item)
             else:
                 self._put_beside(item, due)
         if len(fresh) > _BULK:
@@ -143,9 +151,11 @@ class DueQueue(Generic[T]):
             self._drop_bucket(due)
         elif type(bucket) is list:
             if len(bucket) <= _SPARE:
-                for place in range(len(bucket)):
-                    if bucket[place] is item:
-                        del bucket[place]
+                for place, there in enumerate(bucket):
+                    if there is item:
+                        moved = bucket.pop(place) if place < len(bucket) else item
+                        if moved is not item:  # places were changed meanwhile: it is passed over
+                            bucket.append(moved)
                         break
                 if not bucket:
                     self._drop_bucket(due)
@@ -155,9 +165,17 @@ class DueQueue(Generic[T]):
                     self._sweep()
 
     def _drop_bucket(self, due: int) -> None:
-        del self._buckets[due]
+        self._let_go(due)
         if len(self._heap) > 2 * len(self._buckets) + _SPARE:
             self._sweep()
+
+    def _let_go(self, due: int) -> None:
+        """Drop a bucket that is used up, but for what was put there meanwhile."""
+        bucket = self._buckets.pop(due, None)
+        if bucket is not None:
+            for item in bucket if isinstance(bucket, list) else (bucket,):
+                if self._stands(item, due):
+                    self.put(item, due)
 
     def clear(self) -> None:
         """Take every item out."""
@@ -175,8 +193,7 @@ class DueQueue(Generic[T]):
                 if not heap or heap[0] > now or len(taken) >= limit:
                     return taken
                 due = heappop(heap)
-                if not self._take(due, limit, taken):
-                    heappush(heap, due)
+                self._take(due, limit, taken)
             self._pop_sorted(now, limit, taken)
         finally:
             self._busy = was_busy
@@ -211,10 +228,7 @@ class DueQueue(Generic[T]):
         if seen == len(bucket):
             return True
         del bucket[:seen]
-        come = self._buckets.get(due)  # put there meanwhile
-        if come is not None:
-            bucket.extend(come if isinstance(come, list) else [come])
-        self._buckets[due] = bucket
+        self._file(bucket, due)
         return False
 
     def _sweep(self) -> None:
@@ -225,12 +239,21 @@ class DueQueue(Generic[T]):
             for due in list(self._buckets):
                 bucket = self._buckets[due]
                 if isinstance(bucket, list):
-                    bucket[:] = [item for item in bucket if self._stands(item, due)]
+                    size = len(bucket)
+                    bucket[:size] = [item for item in bucket[:size] if self._stands(item, due)]
                     stands = bool(bucket)
                 else:
-                    stands = self._stands(bucket, due) or self._buckets[due] is not bucket
+                    stands = self._stands(bucket, due)
                 if not stands:
-                    del self._buckets[due]
-            self._heap = sorted(self._buckets)
+                    self._let_go(due)
+            self._rebuild()
         finally:
             self._busy = was_busy
+
+    def _rebuild(self) -> None:
+        """Build the heap of the buckets; anew if something was put meanwhile."""
+        while True:
+            old, size = self._heap, len(self._heap)
+            self._heap = sorted(self._buckets)
+            if len(old) == size:
+                return

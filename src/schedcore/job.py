@@ -152,6 +152,7 @@ def define(
     arguments = () if args is None else check_args(args)
     keywords = _NO_KWARGS if kwargs is None else check_kwargs(kwargs)
     if check_call(call, arguments, keywords):
+        _load_event_loop()
         options = coroutine_options
     # Not Job(...): that takes 0.1 us longer, and each job added comes by here.
     return tuple.__new__(
@@ -333,9 +334,18 @@ def changed(job: Job, changes: Mapping[str, Any], defaults_of: Callable[[bool], 
         defaults = defaults_of(func is not None and makes_coroutine(func))
         parts[_OPTIONS] = build_options(job.options, options, defaults)
     made: Job = tuple.__new__(Job, parts)  # job._replace() takes three times as long
-    if made.func is not None and not changes.keys().isdisjoint(("func", "args", "kwargs")):
-        check_call(made.func, made.args, made.kwargs)
+    if (
+        made.func is not None
+        and not changes.keys().isdisjoint(("func", "args", "kwargs"))
+        and check_call(made.func, made.args, made.kwargs)
+    ):
+        _load_event_loop()
     return made
+
+
+def _load_event_loop() -> None:
+    """Import what a coroutine runs on: 28 ms, here and not in the thread of its first run."""
+    import asyncio  # noqa: F401
 
 
 def check_name(name: object) -> str | None:

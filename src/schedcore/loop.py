@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from schedcore.clock import SECOND, Clock, Waker, is_frozen, passing_us
@@ -96,8 +97,8 @@ class Loop:
         """Start the threads: both, or after an error none."""
         import logging  # noqa: F401 — now, and not for the first thing said while Python ends
 
-        self._thread.start()
         try:
+            self._thread.start()
             self._watcher.start()  # second: it would find the loop gone
         except BaseException:
             self.stop(None)
@@ -132,6 +133,15 @@ class Loop:
         if threading.current_thread() is self._thread:
             return
         if self._stepping.acquire(timeout=-1 if timeout is None else timeout):
+            self._stepping.release()
+
+    def between_steps(self, look: Callable[[], bool], timeout: float) -> bool:
+        """Return what *look* finds while no step is under way; False if one takes too long."""
+        if not self._stepping.acquire(timeout=timeout):
+            return False
+        try:
+            return look()
+        finally:
             self._stepping.release()
 
     def stop(self, timeout: float | None) -> None:

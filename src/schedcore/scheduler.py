@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -29,12 +30,13 @@ from schedcore.events import (
     Listener,
     Listeners,
 )
-from schedcore.executors import with_defaults
+from schedcore.executors import prepare, with_defaults
 from schedcore.executors.base import Executor
-from schedcore.forks import tell_in_child
+from schedcore.forks import held_here, tell_in_child
 from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Options, build_options
+from schedcore.leaving import remind_at_exit, told_what_is_waited_for
 from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.retry import RandomSource
@@ -125,7 +127,9 @@ class Scheduler(JobBook):
         self._engine = Engine(store, self._executors, tracker, listeners, random)
         self._engine.forget = self._listing.forget
         # Guards the lifecycle alone, and is never held while something is waited for.
-        self._lifecycle = threading.Lock()
+        # Re-entrant: a signal handler may shut down in the midst of a start.
+        self._lifecycle = threading.RLock()
+        self._starting = False
         self._loop: Loop | None = None
         self._ended = Waker()
         self._left_behind = False
@@ -204,6 +208,8 @@ class Scheduler(JobBook):
         Raises:
             SchedulerAlreadyRunningError: if it is started.
         """
+        if sys._getframe(1).f_globals.get("__name__") == "__main__":
+            remind_at_exit(self)
         state = State.PAUSED if paused else State.RUNNING
         if self.standing is not None and not self.standing.holds:
             self.standing.join(state)
@@ -213,27 +219,37 @@ class Scheduler(JobBook):
     def _begin(self, state: State) -> None:
         if state is State.STOPPED:
             return
-        paused = state is State.PAUSED
+        prepare(self._executors, self._store.entries)
         with self._lifecycle:
-            if self._loop is not None or self._shutting_down:
+            if self._loop is not None or self._starting or self._shutting_down:
                 raise SchedulerAlreadyRunningError
-            self._engine.take_back(self._clock.now_us(), hung=False)
-            self._tracker.release()
-            if paused:
-                self._tracker.hold()
-            loop = Loop(self._engine, self._clock)
-            loop.paused = paused
-            # Before the loop starts: a job added at the same moment must find it.
-            self._loop = loop
+            self._starting = True
             try:
-                loop.start()
-            except BaseException:
-                self._loop = None
-                raise
-            self._left_behind = False
-            self._since_us = self._clock.now_us()
-            self._ended.sleep(0)  # forget an earlier end
-        self._tell(EVENT_SCHEDULER_STARTED)
+                stays = self._bring_up(paused=state is State.PAUSED)
+            finally:
+                self._starting = False
+        if stays:
+            self._tell(EVENT_SCHEDULER_STARTED)
+
+    def _bring_up(self, paused: bool) -> bool:
+        """Start the loop; return whether no signal handler shut it down meanwhile."""
+        self._engine.take_back(self._clock.now_us(), hung=False)
+        self._tracker.release()
+        if paused:
+            self._tracker.hold()
+        loop = Loop(self._engine, self._clock)
+        loop.paused = paused
+        self._left_behind = False
+        self._since_us = self._clock.now_us()
+        self._ended.sleep(0)  # forget an earlier end
+        # Before the loop starts: a job added at the same moment must find it.
+        self._loop = loop
+        try:
+            loop.start()
+        except BaseException:
+            self._loop = None
+            raise
+        return self._loop is loop
 
     def pause(self) -> None:
         """Submit nothing more until :meth:`resume`; runs under way go on.
@@ -295,6 +311,12 @@ class Scheduler(JobBook):
     def _end(self, patience: Patience | None = None) -> list[Run]:
         """End the engine; None: at once."""
         patience = patience or Patience(0)
+        if self._interrupts_itself():
+            log.warning(
+                "shutdown() interrupts another call of its own thread, in a signal handler:"
+                " it does not wait, since runs may need what that call holds"
+            )
+            patience = Patience(0)
         with self._lifecycle:
             loop = self._loop_or_error()
             self._loop = None
@@ -303,11 +325,8 @@ class Scheduler(JobBook):
             # What takes too long is still given up while the executors finish.
             loop.quiesce(patience.left())
             self._tracker.close()
-            for name, executor in self._executors.items():
-                try:
-                    executor.shutdown(patience.left())
-                except Exception as error:  # noqa: BLE001 — the others must be shut down too
-                    log.error("executor %r failed to shut down", name, error=error)
+            with told_what_is_waited_for(self._tracker.live, run_here(), self._clock, patience):
+                self._shut_executors_down(patience)
         finally:
             self._tracker.cancel_waiting()
             loop.stop(patience.left())
@@ -315,6 +334,18 @@ class Scheduler(JobBook):
             self._ended.wake()
         self._tell(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._tracker.live() if run is not run_here()]
+
+    def _shut_executors_down(self, patience: Patience) -> None:
+        for name, executor in self._executors.items():
+            try:
+                executor.shutdown(patience.left())
+            except Exception as error:  # noqa: BLE001 — the others must be shut down too
+                log.error("executor %r failed to shut down", name, error=error)
+
+    def _interrupts_itself(self) -> bool:
+        """Tell whether this is a signal handler in the midst of a call that holds a lock."""
+        owners = (self._tracker, self._store, self._listeners, *self._executors.values())
+        return held_here(*owners)
 
     def holder(self) -> schedcore.Holder | None:
         """Return which process runs the engine; None: none that is known of."""
@@ -328,13 +359,15 @@ class Scheduler(JobBook):
 
         return Holder(os.getpid(), socket.gethostname(), self._since_us)
 
-    def run_forever(self, timeout: float | None = 30.0) -> list[Run]:
+    def run_forever(self, timeout: float | None = 30.0, until_idle: bool = False) -> list[Run]:
         """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
 
         For a plain script, as its last line.  A second signal ends the wait for running jobs.
 
         Args:
             timeout: How many seconds the runs under way are given to finish; None: no limit.
+            until_idle: Whether to end as well once no job has a fire time to come, and no run waits
+                or is under way.  A paused job has none; one that waits to be tried again has.
 
         Returns:
             The runs that did not finish.
@@ -344,7 +377,12 @@ class Scheduler(JobBook):
         check_timeout(timeout)
         if self.state is State.STOPPED:
             self.start()
-        wait_for_signal(self._ended)
+        if until_idle:
+            self._listeners.add(self._look_again)
+            wait_for_signal(self._ended, self._is_over)
+            self._listeners.remove(self._look_again)
+        else:
+            wait_for_signal(self._ended)
         try:
             return self.shutdown(timeout=timeout)
         except SchedulerNotRunningError:  # shut down from elsewhere, maybe from inside a job
@@ -352,6 +390,26 @@ class Scheduler(JobBook):
         except KeyboardInterrupt:
             log.warning("interrupted again: not waiting any longer for running jobs")
         return self._tracker.live()
+
+    def _look_again(self, _event: object) -> None:
+        """Have :meth:`run_forever` look whether all is over.  A listener."""
+        self._ended.wake()
+
+    def _is_over(self) -> bool:
+        """Tell whether it was shut down, or has nothing to do, now or later."""
+        loop = self._loop
+        if loop is None:
+            return self.state is State.STOPPED
+        return loop.between_steps(self._is_idle, timeout=1.0)
+
+    def _is_idle(self) -> bool:
+        try:
+            if self._store.next_due() is not None or self._tracker.live():
+                return False
+            return all(entry.due_us is None for entry in self._store.entries())
+        except Exception as error:  # noqa: BLE001 — a store that is down has jobs, maybe
+            log.error("the store cannot tell what is due", error=error)
+            return False
 
     # Runs
 
@@ -389,7 +447,7 @@ class Scheduler(JobBook):
         if run is None:
             raise MaxInstancesError(job_id, job.max_instances)
         self._tracker.submit(job.options.executor, (run,))
-        if wait:
+        if wait and not self._interrupts_itself():  # its worker may need what that call holds
             run.wait(Patience(timeout).left())
         return run
 
@@ -447,7 +505,8 @@ class Scheduler(JobBook):
 
     def after_fork_in_child(self) -> None:
         """Be stopped: the threads stayed behind in the parent.  Called by the fork itself."""
-        self._lifecycle = threading.Lock()
+        self._lifecycle = threading.RLock()
+        self._starting = False
         self._left_behind = self._loop is not None
         self._loop = None
         self._shutting_down = False

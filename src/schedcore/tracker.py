@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.alarms import Alarms
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
-from schedcore.errors import RunLookupError
+from schedcore.errors import RunLookupError, is_interrupt
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor
 from schedcore.forks import Lock, hold_while_forking
@@ -179,9 +179,11 @@ class Tracker:
             self.witness.submitted(runs, self._now_us())
         try:
             self._executors[name].submit(runs, self)
-        except BaseException as error:  # noqa: BLE001 — whatever an executor raises
+        except BaseException as error:
             for run in runs:
                 self._fail(run, error)
+            if is_interrupt(error):
+                raise
             return
         self._teller.submitted(runs)
 

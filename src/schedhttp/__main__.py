@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import hashlib
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.hash_password:
             return _hash_password()
+        if given.make_token:
+            return _make_token()
         return _serve(_settings(given), given.config or os.environ.get(settings.CONFIG))
     except InvalidOptionError as error:
         print(f"schedhttp: {error}", file=sys.stderr)
@@ -72,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hash-password", action="store_true", help="read a password, print its hash, and end"
     )
+    parser.add_argument(
+        "--make-token",
+        action="store_true",
+        help="print a new token and what the settings have for it, and end",
+    )
     return parser
 
 
@@ -98,6 +107,14 @@ def _hash_password() -> int:
     if not password:
         raise InvalidOptionError("password", password, "one character or more")
     print(generate_password_hash(password))
+    return 0
+
+
+def _make_token() -> int:
+    token = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    print(f"for the client:    Authorization: Bearer {token}")
+    print(f'for the settings:  api_tokens = {{ NAME = "sha256:{digest}" }}')
     return 0
 
 

@@ -1,44 +1,37 @@
-"""What a served scheduler says of itself in the log: once at the start, and at each order."""
+"""What a served scheduler says of itself in the log when it starts."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
+import os
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from urllib.parse import quote, urlsplit
 
 from schedcore import (
-    EVENT_SCHEDULER_PAUSED,
-    EVENT_SCHEDULER_RESUMED,
-    EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_STARTED,
     Scheduler,
-    SchedulerEvent,
     State,
 )
 from schedhttp.app import App
+from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _NEXT = 3
-_ORDERS = {
-    EVENT_SCHEDULER_PAUSED: "the scheduler is paused: no run begins before it is resumed",
-    EVENT_SCHEDULER_RESUMED: "the scheduler goes on",
-    EVENT_SCHEDULER_SHUTDOWN: "the scheduler is shut down",
-}
+_WHAT_LOOPBACK_MEANS = (
+    "without credentials all of this computer is served: its other users too, and whoever comes"
+    " through a proxy on it that adds no header. docs/security.md has closer ways:"
+    " bind = 'unix:...', python -m schedhttp --make-token, api_require_credentials = true"
+)
 
 
-def announce_orders(scheduler: Scheduler) -> None:
-    """Log a line whenever *scheduler* is started, paused, resumed or shut down, by whomever."""
-
-    def tell(event: SchedulerEvent) -> None:
-        if event.code == EVENT_SCHEDULER_STARTED:
-            log.info("%s", started(scheduler))
-        else:
-            log.info("%s", _ORDERS[event.code])
-
-    scheduler.add_listener(tell, EVENT_SCHEDULER_STARTED | sum(_ORDERS))
+def announce_starts(scheduler: Scheduler) -> None:
+    """Log a line whenever *scheduler* starts in this process, or takes over here."""
+    scheduler.add_listener(lambda _: log.info("%s", started(scheduler)), EVENT_SCHEDULER_STARTED)
 
 
 def started(scheduler: Scheduler) -> str:
@@ -64,7 +57,11 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
         return
     base = (addresses[0] if addresses else "") + quote(settings.api_prefix)
     log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
-    if app.guard.has_credentials or all(map(_is_of_this_computer, addresses)):
+    if app.guard.has_credentials:
+        return
+    if all(map(_is_of_this_computer, addresses)):
+        if not all(each.startswith("unix:") for each in addresses):
+            log.info("%s", _WHAT_LOOPBACK_MEANS)
         return
     if settings.api_loopback_only:
         log.warning(
@@ -78,6 +75,22 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
             " (docs/security.md), or listen at 127.0.0.1",
             ", ".join(addresses),
         )
+
+
+def announce_readable(settings: Settings, config: str | None) -> None:
+    """Warn of a file with users or tokens that other users of this computer can read."""
+    if config is None or not (settings.api_users or settings.api_tokens):
+        return
+    with suppress(OSError):
+        mode = stat.S_IMODE(os.stat(config).st_mode)
+        if mode & 0o044:
+            log.warning(
+                "%s has users or tokens, and other users of this computer can read it (its mode is"
+                " %04o): chmod 600 %s",
+                config,
+                mode,
+                config,
+            )
 
 
 def _is_of_this_computer(address: str) -> bool:

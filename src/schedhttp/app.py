@@ -11,20 +11,21 @@ from werkzeug.exceptions import NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
 from schedcore import JobLookupError, Scheduler
-from schedhttp import codec, openapi
+from schedhttp import codec, gunicorns, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import check_query
 from schedhttp.conditions import missing
 from schedhttp.cors import Cors
 from schedhttp.guard import Guard, Role
-from schedhttp.incoming import Incoming
+from schedhttp.incoming import OWN_SOCKET, Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
 from schedhttp.refusals import Unavailable
 from schedhttp.routes import Route
 from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
+from schedhttp.waiting import Waiting
 
 
 def create_app(scheduler: Scheduler, **settings: Any) -> App:
@@ -71,6 +72,7 @@ class App:
             settings.api_prefix, lambda job_id: scheduler.get_job(job_id) is not None
         )
         self._cors = Cors(settings.api_trusted_origins)
+        self._waiting = Waiting(settings.threads)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as PEP 3333 has it."""
@@ -91,7 +93,18 @@ class App:
         return Response(body, status, headers)
 
     def answer(self, request: Incoming) -> Rendered:
-        """Return the status, the headers and the body of the response to *request*."""
+        """Return the status, the headers and the body of the response to a client's *request*."""
+        environ = request.environ
+        if gunicorns.is_own_socket(environ):
+            environ[OWN_SOCKET] = "1"
+        gunicorns.bound_patience(environ)
+        try:
+            with self._waiting.place(request):
+                return self._answer_to_site(request)
+        finally:
+            gunicorns.end_reading(environ)
+
+    def _answer_to_site(self, request: Incoming) -> Rendered:
         allowed = self._cors.preflight(request) if self.settings.api_enabled else None
         if allowed is not None:
             status, headers, body = rendered(Reply(None, 204, dict(allowed)))

@@ -45,6 +45,12 @@ class InAppContext:
         """Take *runs* to be run; return at once."""
         self._executor.submit(runs, _Reporter(reporter, self._app))
 
+    def prepare(self) -> None:
+        """Load what runs need."""
+        prepare = getattr(self._executor, "prepare", None)
+        if prepare is not None:
+            prepare()
+
     def abandon(self, run: Run) -> None:
         """Make up for a run that was given up, and stop it if that can be done."""
         self._executor.abandon(run)

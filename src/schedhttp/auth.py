@@ -1,32 +1,17 @@
-"""Who may do what, and which functions may be named."""
+"""Which functions a request may name, and have called with what it says."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from schedcore import FuncRefError, InvalidOptionError, funcref
 from schedcore.job import Job
-from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden
-from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_FORWARDED = frozenset(
-    {
-        "HTTP_FORWARDED",
-        "HTTP_X_FORWARDED_FOR",
-        "HTTP_X_FORWARDED_HOST",
-        "HTTP_X_REAL_IP",
-        "HTTP_VIA",
-    }
-)
 
 
 class AllowedFuncs:
@@ -171,99 +156,3 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         + ":"
         + re.escape(name).replace(r"\*", _IN_NAME)
     )
-
-
-def check_origin(request: Incoming, settings: Settings) -> None:
-    """Refuse what a browser sends on behalf of another site.
-
-    Raises:
-        Forbidden: saying which setting trusts that site.
-    """
-    environ = request.environ
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is not None:
-        host = environ.get("HTTP_HOST", "")
-        if origin in settings.api_trusted_origins or (host and _netloc(origin) == host):
-            return
-        raise Forbidden(
-            f"requests from the site {origin[:100]!r} are refused: to serve its pages, add it to"
-            " SCHEDULER_API_TRUSTED_ORIGINS"
-        )
-    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-        raise Forbidden(
-            "requests that a browser sends from other sites are refused: to serve a site's pages,"
-            " add it to SCHEDULER_API_TRUSTED_ORIGINS"
-        )
-
-
-def check_loopback(request: Incoming, settings: Settings) -> None:
-    """Refuse, where there is no authentication, whoever is not on this computer.
-
-    Raises:
-        Forbidden: saying which settings open the API.
-    """
-    environ = request.environ
-    if settings.api_loopback_only:
-        if not environ.keys().isdisjoint(_FORWARDED):
-            raise Forbidden(
-                "without authentication only clients on this computer are served, and this"
-                f" request came through a proxy: {_HOW_TO_OPEN}"
-            )
-        if not _is_loopback(environ.get("REMOTE_ADDR", "")):
-            raise Forbidden(
-                f"without authentication only clients on this computer are served: {_HOW_TO_OPEN}"
-            )
-    check_host(environ.get("HTTP_HOST", ""), settings)
-
-
-def check_host(host: str, settings: Settings) -> None:
-    """Refuse a Host header that is not this server's: a page whose name was bound to our address.
-
-    Raises:
-        Forbidden: saying which setting trusts that name.
-    """
-    if _is_this_computer(host):
-        return
-    name = _host_name(host)
-    if {host.lower(), name, "*"} & {trusted.lower() for trusted in settings.api_trusted_hosts}:
-        return
-    raise Forbidden(
-        f"Host {host[:100]!r} is not known: to serve it, add it to SCHEDULER_API_TRUSTED_HOSTS"
-    )
-
-
-_HOW_TO_OPEN = (
-    "set SCHEDULER_API_USERS or SCHEDULER_API_TOKENS, or, where everybody who can connect may run"
-    " jobs, SCHEDULER_API_LOOPBACK_ONLY=false"
-)
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
-def _host_name(host: str) -> str:
-    """Return a Host header's name or address, without the port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
-
-
-# Kept, as are addresses: nearly all requests name the same few, and each look takes 1 us.
-@lru_cache(maxsize=256)
-def _is_this_computer(host: str) -> bool:
-    name = _host_name(host)
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-
-
-@lru_cache(maxsize=256)
-def _is_loopback(address: str) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return bool((mapped or found).is_loopback)

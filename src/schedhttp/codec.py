@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from schedcore import Holder, RunRecord, Trigger
 from schedcore.clock import from_us
-from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.errors import InvalidOptionError
 from schedcore.funcref import name_of
 from schedcore.job import OPTION_NAMES, UNSET, Job, Options
 from schedcore.run import short_repr
 from schedcore.stores.base import Entry
-from schedcore.triggers.plaindata import option_names
+from schedcore.triggers.plaindata import join_options, option_hint, option_names, split_kind
 from schedcore.triggers.values import ValueTrigger
 
 JOB_FIELDS: Final = frozenset(
@@ -304,12 +304,11 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
     kind = body.get("trigger", default_kind)
     nested: dict[str, Any] = {}
     if isinstance(kind, dict):
-        nested = dict(kind)
-        named = [nested.pop(name) for name in ("type", "trigger") if name in nested]
-        kind = named[0] if named else default_kind
+        named, nested = split_kind(kind)
+        kind = default_kind if named is None else named
     options = option_names(kind) if kind is not None else frozenset()
     fields = {k: v for k, v in body.items() if k in JOB_FIELDS and k != "trigger"}
-    trigger = {k: v for k, v in body.items() if k not in JOB_FIELDS} | nested
+    trigger = join_options(nested, {k: v for k, v in body.items() if k not in JOB_FIELDS})
     if not options.issuperset(trigger):
         unknown = next(name for name in trigger if name not in options)
         known = options | JOB_FIELDS | extra
@@ -317,7 +316,7 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
             unknown[:80],
             trigger[unknown],
             f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
-            + did_you_mean(unknown, known),
+            + option_hint(str(kind), trigger, known),
         )
     if "trigger" in body:
         trigger["trigger"] = kind

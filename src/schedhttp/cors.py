@@ -15,7 +15,9 @@ Headers = list[tuple[str, str]]
 _VARY = ("Vary", "Origin")
 _METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
 _REQUEST_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match"
-_SHOWN_HEADERS = "Allow, ETag, Link, Location, Retry-After, WWW-Authenticate, X-Total-Count"
+_SHOWN_HEADERS = (
+    "Allow, ETag, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Total-Count"
+)
 _SECONDS = "600"
 """For which a browser need not ask again; the most that Chromium keeps is 7,200."""
 

@@ -20,7 +20,7 @@ from schedcore.standing import Standing
 from schedhttp import frames
 from schedhttp.app import Rendered
 from schedhttp.holder import HolderDoors
-from schedhttp.incoming import Incoming
+from schedhttp.incoming import NO_WAIT, OWN_SOCKET, Incoming
 from schedhttp.refusals import Unavailable
 from schedhttp.settings import Settings
 
@@ -36,6 +36,7 @@ _AFTER_RUN = 60.0
 _MOST_ANSWER = 1 << 31
 _TOLD = ("HTTP_", "REMOTE_", "REQUEST_", "SERVER_", "CONTENT_")
 _TOLD_TOO = {"SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "wsgi.url_scheme"}
+_TOLD_TOO |= {OWN_SOCKET, NO_WAIT}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Change nothing, so that they may be asked again; whose bodies nobody reads."""
 _NOBODY = "no process of this server holds the scheduler at the moment: try again"
@@ -53,6 +54,7 @@ class Forwarder:
         doors: Lets requests in here.
         settings: Bounds of a request.
         here: Answers a request in this process; with a text, refuses it as unavailable.
+        check_sender: Refuses senders that are not even to have their bodies read.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class Forwarder:
         doors: HolderDoors,
         settings: Settings,
         here: Callable[[Incoming, str | None], Rendered],
+        check_sender: Callable[[Incoming], None],
     ) -> None:
         self._standing = standing
         self._doors = doors
         self._settings = settings
         self._here = here
+        self._check_sender = check_sender
 
     def __call__(self, request: Incoming) -> Rendered:
         """Return the answer to *request*, which is carried out at most once.
@@ -74,6 +78,7 @@ class Forwarder:
             Unavailable: if the holder went away after it had got the request, and the request may
                 not simply be repeated.
             HTTPException: if the client did not send all of its body.
+            Refusal: if its body is not to be read at all.
         """
         patience = Patience(WAIT)
         frame: tuple[dict[str, str], bytes] | None = None
@@ -102,6 +107,7 @@ class Forwarder:
         }
         if request.method in _SAFE_METHODS:
             return meta, b""
+        self._check_sender(request)
         in_chunks = meta.pop("HTTP_TRANSFER_ENCODING", None)
         try:
             body = request.body()

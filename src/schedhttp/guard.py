@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import inspect
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Coroutine
@@ -17,9 +18,9 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from schedcore import Clock, InvalidOptionError
 from schedcore.errors import did_you_mean
-from schedhttp.auth import check_loopback, check_origin
 from schedhttp.failures import Failures
 from schedhttp.incoming import Incoming
+from schedhttp.origins import check_computer, check_origin
 from schedhttp.refusals import Forbidden, Unauthorized
 from schedhttp.settings import Settings
 
@@ -89,7 +90,15 @@ class Guard:
         self._salt = os.urandom(16)
         self._held: dict[str, bytes] = {}
         self._was_told = False
-        self._nobody = _hash_like(next(iter(self._users.values()))) if self._users else ""
+        slowest = max(self._users.values(), key=_cost, default=None)
+        self._nobody = "" if slowest is None else _hash_like(slowest)
+        if settings.api_require_credentials and not self.has_credentials:
+            raise InvalidOptionError(
+                "SCHEDULER_API_REQUIRE_CREDENTIALS",
+                True,
+                "credentials to require: SCHEDULER_API_USERS, SCHEDULER_API_TOKENS or"
+                " SCHEDULER_AUTH; python -m schedhttp --make-token makes a token",
+            )
 
     def authenticate(self, check: Callable[[Any], object]) -> None:
         """Let *check* tell whether a user and a password hold.
@@ -126,18 +135,27 @@ class Guard:
             Unauthorized: if there is authentication, and its credentials do not hold.
             TooManyFailures: if too many credentials did not hold lately.
         """
-        check_origin(request, self._settings)
+        self.check_sender(request)
         if not self.has_credentials:
-            check_loopback(request, self._settings)
             return Role.ALL
         given = _credentials(request)
         role = None if given is None else self._role_of(given, request.whole.remote_addr or "")
         if role is None:
-            raise Unauthorized(
-                "credentials are needed: a user and a password, or a token",
-                {"WWW-Authenticate": _CHALLENGES},
-            )
+            raise _unauthorized()
         return role
+
+    def check_sender(self, request: Incoming) -> None:
+        """Check what is to be seen of a sender at a glance: before anything is read or asked.
+
+        Raises:
+            Forbidden: as :meth:`admit` does.
+            Unauthorized: if credentials are needed, and there are none.
+        """
+        check_origin(request, self._settings)
+        if not self.has_credentials:
+            check_computer(request, self._settings)
+        elif "HTTP_AUTHORIZATION" not in request.environ:
+            raise _unauthorized()
 
     def _role_of(self, given: Authorization, address: str) -> Role | None:
         if given.type == "bearer":
@@ -204,8 +222,12 @@ class Guard:
     def _user_name(self, username: str, password: str) -> str | None:
         if not self._users:
             return None
-        # An unknown user takes as long as a wrong password: names cannot be tried out.
-        holds = check_password_hash(self._users.get(username, self._nobody), password)
+        # An unknown user takes as long as a wrong password: names cannot be tried out.  So does one
+        # whose password was hashed in a quicker way than that of others.
+        hashed = self._users.get(username, self._nobody)
+        holds = check_password_hash(hashed, password)
+        if not holds and _cost(hashed) < _cost(self._nobody):
+            check_password_hash(self._nobody, password)
         if not holds or username not in self._users:
             return None
         self._held[username] = self._proof(username, password)
@@ -213,6 +235,13 @@ class Guard:
 
     def _proof(self, username: str, password: str) -> bytes:
         return hmac.digest(self._salt, f"{username}\0{password}".encode(), "sha256")
+
+
+def _unauthorized() -> Unauthorized:
+    return Unauthorized(
+        "credentials are needed: a user and a password, or a token",
+        {"WWW-Authenticate": _CHALLENGES},
+    )
 
 
 def _credentials(request: Incoming) -> Authorization | None:
@@ -241,6 +270,14 @@ def _check_known(settings: Settings) -> None:
                 name,
                 "names of SCHEDULER_API_USERS and SCHEDULER_API_TOKENS" + did_you_mean(name, known),
             )
+
+
+def _cost(hashed: str) -> float:
+    """Return roughly how long a hash takes to check, in microseconds."""
+    kind, *numbers = hashed.partition("$")[0].split(":")
+    if kind == "scrypt":
+        return 0.2 * math.prod(map(int, numbers))
+    return (0.8 if numbers[0] == "sha512" else 0.3) * int(numbers[1])
 
 
 def _hash_like(hashed: str) -> str:

@@ -32,6 +32,10 @@ _LONGEST_PATH = 100
 _LOOK_EVERY = 1.0
 _PATIENCE = 10.0
 """Seconds in which a worker has to send what it announced."""
+_GREET_WITHIN = 2.0
+"""Seconds in which whoever connects has to show that it is a worker."""
+MOST_GREETED = 32
+"""How many may be about to show that; one more is turned away."""
 
 
 class HolderDoors:
@@ -62,7 +66,7 @@ class HolderDoors:
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
+        self._inside = self._greeted = 0
         self._is_open = False
         self._secret = ""
         self._listener: socket.socket | None = None
@@ -158,6 +162,12 @@ class HolderDoors:
                     log.error("cannot accept on the holder's socket: %s", error)
                     threading.Event().wait(_LOOK_EVERY)
                 continue
+            with self._changed:
+                is_welcome = self._greeted < MOST_GREETED
+                self._greeted += is_welcome
+            if not is_welcome:
+                connection.close()
+                continue
             threading.Thread(
                 target=self._talk, args=(connection,), name="schedhttp-answering", daemon=True
             ).start()
@@ -166,11 +176,7 @@ class HolderDoors:
         self._talking.add(connection)
         try:
             with connection:
-                connection.settimeout(_PATIENCE)
-                nonce = frames.exactly(connection, frames.NONCE_LENGTH)
-                connection.sendall(frames.proof(self._secret, nonce))
-                said = frames.exactly(connection, frames.SECRET_LENGTH)
-                if hmac.compare_digest(said, self._secret.encode()):
+                if self._is_worker(connection):
                     self._let_in(connection)
         except (OSError, EOFError, ValueError) as error:
             log.warning("a worker went away before it was answered: %s", error)
@@ -178,6 +184,19 @@ class HolderDoors:
             log.exception("a request that another worker met could not be answered")
         finally:
             self._talking.discard(connection)
+
+    def _is_worker(self, connection: socket.socket) -> bool:
+        """Tell whether who connected knows the secret, having shown that this process does."""
+        try:
+            connection.settimeout(_GREET_WITHIN)
+            nonce = frames.exactly(connection, frames.NONCE_LENGTH)
+            connection.sendall(frames.proof(self._secret, nonce))
+            said = frames.exactly(connection, frames.SECRET_LENGTH)
+        finally:
+            with self._changed:
+                self._greeted -= 1
+        connection.settimeout(_PATIENCE)
+        return hmac.compare_digest(said, self._secret.encode())
 
     def _let_in(self, connection: socket.socket) -> None:
         if not self.enter():

@@ -125,13 +125,10 @@ def make_executors(
     Raises:
         ConfigError: if one is described by something else.
     """
-    made = {}
-    for name, what in described.items():
-        try:
-            made[name] = make_executor(name, what)
-        except InvalidOptionError as error:
-            raise ConfigError(f"{place}.{name}", error) from error
-    return made
+    try:
+        return {name: make_executor(name, what) for name, what in described.items()}
+    except InvalidOptionError as error:  # which names the executor itself: executors['x']
+        raise ConfigError(place.removesuffix(": executors"), error) from error
 
 
 def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:
@@ -165,6 +162,7 @@ class Host:
             out, the API does.
         when_loaded: Whether to start only when gunicorn's worker has loaded the whole app, since
             code further down may still declare jobs.
+        config: The path of the file that the settings come from, if there is one.
     """
 
     def __init__(
@@ -172,12 +170,14 @@ class Host:
         app: App,
         respond: Callable[[dict[str, Any]], Rendered] | None = None,
         when_loaded: bool = False,
+        config: str | None = None,
     ) -> None:
         self._app = app
         self._scheduler = app.service.scheduler
-        announcing.announce_orders(self._scheduler)
+        announcing.announce_starts(self._scheduler)
         self._settings = app.settings
         self._when_loaded = when_loaded
+        self._config = config
         self._started_in: int | None = None
         self._in_master = False
         self._reset()
@@ -191,7 +191,9 @@ class Host:
                 self._settings.api_max_body,
             )
             standing.doors = doors
-            app.forward = Forwarder(standing, doors, self._settings, app.answer_here)
+            app.forward = Forwarder(
+                standing, doors, self._settings, app.answer_here, app.guard.check_sender
+            )
 
     def _reset(self) -> None:
         self._mutex = threading.Lock()
@@ -284,6 +286,7 @@ class Host:
             self._scheduler.start(paused=state is State.PAUSED)
         if standing is None or standing.holds:  # of many workers, one tells it
             announcing.announce_serving(self._app, gunicorns.addresses(gunicorns.worker()))
+            announcing.announce_readable(self._settings, self._config)
 
     def _begin_when_loaded(self, state: State, number: int) -> None:
         if gunicorns.wait_until_loaded(_LOAD_WITHIN):
@@ -360,7 +363,7 @@ class Hosted:
             if config is None or error.option in os.environ:
                 raise
             raise ConfigError(config, error) from error
-        self._host = Host(self.app)
+        self._host = Host(self.app, config=config)
         self._started_in: int | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -12,6 +12,11 @@ from typing import Any
 from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+OWN_SOCKET = "schedhttp.own_socket"
+"""In the environ, whatever its value: see :attr:`Incoming.came_by_own_socket`."""
+NO_WAIT = "schedhttp.no_wait"
+"""In the environ, whatever its value: see :attr:`Incoming.may_wait`."""
+
 
 class Incoming:
     """One request.
@@ -49,6 +54,16 @@ class Incoming:
         """Whether there is something behind a question mark."""
         return bool(self.environ.get("QUERY_STRING"))
 
+    @property
+    def came_by_own_socket(self) -> bool:
+        """Whether it came over a Unix socket that only the user of this server can open."""
+        return OWN_SOCKET in self.environ
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a thread of the server is to spare that waits for a run."""
+        return NO_WAIT not in self.environ
+
     def body(self) -> bytes:
         """Return the body.
 
@@ -70,16 +85,17 @@ class Incoming:
         self._kept = body
 
     def _read(self, length: int) -> bytes:
-        stream, data = self.environ["wsgi.input"], b""
-        while len(data) < length:  # a stream may give less than it is asked for
+        stream, parts, missing = self.environ["wsgi.input"], [], length
+        while missing > 0:  # a stream may give less than it is asked for
             try:
-                more: bytes = stream.read(length - len(data))
+                more: bytes = stream.read(missing)
             except (OSError, ValueError) as error:
                 raise ClientDisconnected from error
             if not more:
                 raise ClientDisconnected
-            data = data + more if data else more
-        return data
+            parts.append(more)
+            missing -= len(more)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _plain_length(self) -> int | None:
         """Return the length that was declared; None: Werkzeug knows what is to be read."""

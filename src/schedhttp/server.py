@@ -66,6 +66,8 @@ def options(settings: Settings) -> dict[str, Any]:
     """Return gunicorn's options as the settings of the server describe them."""
     return {
         "bind": settings.bind,
+        # A Unix socket that only this user can open; files of jobs are not touched by this.
+        "umask": 0o177,
         "workers": settings.workers,
         "worker_class": "gthread",
         "threads": settings.threads,

@@ -107,6 +107,11 @@ class Settings:
     api_read_only: tuple[str, ...] = _setting(
         (), reading.texts, "Users and names of tokens that may look and not touch."
     )
+    api_require_credentials: bool = _setting(
+        False,
+        reading.flag,
+        "Whether credentials are asked from everybody; without any, nothing starts.",
+    )
     api_loopback_only: bool = _setting(
         True,
         reading.flag,

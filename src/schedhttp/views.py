@@ -5,6 +5,7 @@ Errors pass through: problems.py turns them into responses.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +29,8 @@ from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.refusals import BadRequest, Forbidden, PreconditionFailed, RunFailed
 from schedhttp.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Service(NamedTuple):
@@ -81,21 +84,21 @@ def start_scheduler(service: Service, request: Incoming) -> Reply:
             " SCHEDULER_ALLOWED_HOSTS does not name it"
         )
     service.scheduler.start()
-    return NOTHING
+    return _done(request, "started")
 
 
 def pause_scheduler(service: Service, request: Incoming) -> Reply:
     """Start no more runs; those under way go on."""
     read_object(request, required=False)
     service.scheduler.pause()
-    return NOTHING
+    return _done(request, "paused")
 
 
 def resume_scheduler(service: Service, request: Incoming) -> Reply:
     """Go on after a pause."""
     read_object(request, required=False)
     service.scheduler.resume()
-    return NOTHING
+    return _done(request, "resumed")
 
 
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
@@ -103,6 +106,13 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     wait = read_flag(read_object(request, required=False), "wait", True)
     # Not left: another worker would go on with what the client wants to have ended.
     service.scheduler.shutdown(wait, service.settings.shutdown_timeout, leave=False)
+    return _done(request, "shut down")
+
+
+def _done(request: Incoming, what: str) -> Reply:
+    """Have the log tell who ordered what: jobs that do not run are soon asked about."""
+    client = request.whole.remote_addr or "a client of this computer"
+    log.info("the scheduler was %s over HTTP, by %s", what, client)
     return NOTHING
 
 
@@ -243,8 +253,13 @@ def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Run a job now and wait for the outcome, unless `wait` is false."""
-    wait = read_flag(read_object(request, required=False), "wait", True)
+    """Run a job now and wait for the outcome, unless `wait` is false.
+
+    Where too many requests wait for runs already, this one does not: the header
+    `Preference-Applied: respond-async` tells so.
+    """
+    asked = read_flag(read_object(request, required=False), "wait", True)
+    wait = asked and request.may_wait
     entry = service.scheduler.entry(job_id)
     run = service.scheduler.run_job(
         job_id, wait, service.settings.api_run_timeout, check_of(request, service.kept)
@@ -253,7 +268,10 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         raise RunFailed(_failure(run.record))
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
         entry = service.scheduler.entry(job_id)
-    return _job(service, entry)
+    reply = _job(service, entry)
+    if asked and not wait:
+        return reply._replace(headers={**reply.headers, "Preference-Applied": "respond-async"})
+    return reply
 
 
 def _failure(record: RunRecord) -> str:

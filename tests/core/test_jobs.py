@@ -82,7 +82,7 @@ def test_of_many_jobs_all_are_added_or_none(scheduler, bad, error):
     told = []
     scheduler.add_listener(told.append)
     with pytest.raises(error):
-        scheduler.add_jobs([{"func": nothing, "trigger": "cron", "id": "new"}, bad])
+        scheduler.add_jobs([{"func": nothing, "trigger": "cron", "hour": 3, "id": "new"}, bad])
     assert [job.id for job in scheduler.get_jobs()] == ["taken"]
     assert told == []
 

@@ -11,7 +11,8 @@ import sys
 import pytest
 from werkzeug.security import generate_password_hash
 
-from schedhttp.failures import MOST_FOR_ADDRESS, MOST_FOR_USER
+from schedhttp import guard
+from schedhttp.failures import MOST_FOR_ADDRESS, MOST_FOR_NAME, MOST_FOR_USER
 
 # pbkdf2 with few rounds: the tests are not about how slow a hash is.
 USERS = {
@@ -254,6 +255,70 @@ def test_guessing_does_not_lock_out_who_was_let_in_before(guarded):
         guarded("GET", "/jobs", headers=basic("ann", "guess"))
     assert guarded("GET", "/jobs", headers=basic("ann", "guess")).status == 429
     assert guarded("GET", "/jobs", headers=basic("ann", "größe ☃")).status == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "2001:db8:1:2::{n:x}",
+        "2001:db8:1:2:{n:x}:{n:x}:0:1",
+        "2001:db8:1:2::{n:x}%eth0",
+        "2001:DB8:1:2::{n:x}",
+    ],
+)
+def test_a_household_is_one_address(guarded, address):
+    for n in range(1, MOST_FOR_ADDRESS + 1):
+        far = {**FAR, "REMOTE_ADDR": address.format(n=n)}
+        assert guarded("GET", "/jobs", headers=basic(f"u{n}", "x"), environ=far).status == 401
+    far["REMOTE_ADDR"] = address.format(n=40_000)
+    assert guarded("GET", "/jobs", headers=basic("ann", "x"), environ=far).status == 429
+    assert guarded("GET", "/jobs", headers=bearer("guess"), environ=far).status == 429
+    far["REMOTE_ADDR"] = "2001:db8:1:3::1"
+    assert guarded("GET", "/jobs", headers=basic("ann", "x"), environ=far).status == 401
+
+
+def test_ipv4_in_ipv6_is_that_address(guarded):
+    for n in range(MOST_FOR_USER):
+        far = {**FAR, "REMOTE_ADDR": ("::ffff:192.0.2.9", "192.0.2.9")[n % 2]}
+        assert guarded("GET", "/jobs", headers=basic("ann", "x"), environ=far).status == 401
+    assert guarded("GET", "/jobs", headers=basic("ann", "x"), environ=far).status == 429
+
+
+def test_guessing_one_user_from_everywhere_is_slowed_down(guarded, clock):
+    assert guarded("GET", "/jobs", headers=basic("eve", "looks"), environ=FAR).status == 200
+    for user in ("ann", "eve"):
+        for n in range(MOST_FOR_NAME):
+            far = {**FAR, "REMOTE_ADDR": f"198.51.{n}.1"}
+            assert guarded("GET", "/jobs", headers=basic(user, "x"), environ=far).status == 401
+        far["REMOTE_ADDR"] = "203.0.113.1"
+        assert guarded("GET", "/jobs", headers=basic(user, "x"), environ=far).status == 429
+    # Who was let in before is not locked out, nor is another user.
+    assert guarded("GET", "/jobs", headers=basic("eve", "looks"), environ=far).status == 200
+    assert guarded("GET", "/jobs", headers=basic("bob", "looks"), environ=far).status == 401
+    clock.advance(61)
+    assert guarded("GET", "/jobs", headers=basic("ann", "größe ☃"), environ=far).status == 200
+
+
+def test_names_cannot_be_told_by_the_time_where_kinds_of_hashes_are_mixed(mount, monkeypatch):
+    users = {
+        "quick": generate_password_hash("a", "pbkdf2:sha256:10"),
+        "slow": generate_password_hash("b", "scrypt:1024:8:1"),
+        "slower": generate_password_hash("c", "pbkdf2:sha512:50000"),
+    }
+    asked = []
+    real = guard.check_password_hash
+
+    def check(hashed, password):
+        asked.append(hashed.partition("$")[0])
+        return real(hashed, password)
+
+    monkeypatch.setattr(guard, "check_password_hash", check)
+    api = mount(api_users=users)
+    for name in (*users, "nobody"):
+        asked.clear()
+        assert api("GET", "/jobs", headers=basic(name, "wrong")).status == 401
+        assert "pbkdf2:sha512:50000" in asked
+    assert api("GET", "/jobs", headers=basic("quick", "a")).status == 200
 
 
 def test_guessing_names_or_tokens_is_slowed_down_too(guarded):

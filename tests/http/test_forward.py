@@ -9,12 +9,13 @@ from threading import Event, Thread
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from schedcore import Election, Holder
-from schedhttp import forward, frames
+from schedcore import Election, Holder, ManualClock
+from schedhttp import forward, frames, holder
 from schedhttp.forward import Forwarder
+from schedhttp.guard import Guard
 from schedhttp.holder import HolderDoors
 from schedhttp.incoming import Incoming
-from schedhttp.refusals import Unavailable
+from schedhttp.refusals import Forbidden, Unauthorized, Unavailable
 from schedhttp.settings import Settings
 
 SOON = 20
@@ -73,7 +74,7 @@ def ask(closed, monkeypatch):
         return (503, [], (unavailable or "").encode())
 
     stand = Stand()
-    forwarder = Forwarder(stand, closed, Settings.of(api_max_body=1000), here)
+    forwarder = Forwarder(stand, closed, Settings.of(api_max_body=1000), here, lambda _: None)
 
     def send(method="GET", path="/scheduler", **options):
         return forwarder(
@@ -111,6 +112,43 @@ def test_of_a_body_that_is_too_long_only_its_length_is_told(doors, ask):
     ask("POST", data=b"x" * 2000)
     ((environ, body),) = doors.asked
     assert (environ["CONTENT_LENGTH"], body) == ("2000", b"")
+
+
+class Unread:
+    """A body that must not be read."""
+
+    def read(self, *_):
+        raise AssertionError("it was read")
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ"),
+    [
+        pytest.param({}, {"REMOTE_ADDR": "192.0.2.7"}, id="another computer"),
+        pytest.param({}, {"HTTP_ORIGIN": "https://evil.example"}, id="another site"),
+        pytest.param({}, {"HTTP_X_FORWARDED_FOR": "1.2.3.4"}, id="a proxy"),
+        pytest.param({"api_tokens": {"robot": "x" * 16}}, {}, id="no credentials"),
+    ],
+)
+def test_the_body_of_who_is_refused_anyway_is_not_read(doors, closed, settings, environ):
+    stand = Stand()
+    stand.hold(*doors.where)
+    chosen = Settings.of(**settings)
+    check = Guard(chosen, ManualClock()).check_sender
+    forwarder = Forwarder(stand, closed, chosen, lambda *_: DONE, check)
+    given = EnvironBuilder("/scheduler/jobs", method="POST", data=b"{}").get_environ()
+    given |= {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost", "wsgi.input": Unread()}
+    with pytest.raises((Forbidden, Unauthorized)):
+        forwarder(Incoming(given | environ, 1000))
+    assert doors.asked == []
+
+
+def test_whom_nobody_knows_gets_no_thread_for_long(doors, monkeypatch):
+    """Of the port, where there are no Unix sockets, any user of the computer knows the number."""
+    idle = [connected(doors.where[0]) for _ in range(holder.MOST_GREETED + 1)]
+    assert idle[-1].recv(1) == b""  # turned away at once
+    for each in idle:
+        each.close()
 
 
 def test_the_socket_is_for_this_user_alone(doors, tmp_path):

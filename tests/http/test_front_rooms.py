@@ -26,6 +26,8 @@ ROOMS = {
     "kept": 1,
     "failures": 1,
     "auth": 2,
+    "origins": 2,
+    "waiting": 1,
     "conditions": 2,
     "cors": 1,
     "listing": 2,

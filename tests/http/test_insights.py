@@ -226,6 +226,33 @@ def test_a_preview_shows_fire_times_and_warnings_and_stores_nothing(api, schedul
     assert api("POST", "/preview", job | {"func": "os:system"}).status == 403
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            {"trigger": {"type": "interval", "seconds": 30}, "seconds": 60},
+            "seconds=60: expected no",
+        ),
+        (
+            {"trigger": {"type": "interval", "trigger": "cron"}},
+            "type='interval': expected no other",
+        ),
+        ({"seconds": 60}, "(did you mean trigger='interval'?)"),
+        ({"hour": 3}, "(did you mean trigger='cron'?)"),
+        ({"trigger": "cron"}, "trigger='cron': expected a field beside it"),
+        ({"trigger": "cron", "hors": 3}, "(did you mean 'hour'?)"),
+    ],
+)
+def test_triggers_that_say_two_things_or_nothing(api, body, message):
+    told = api("POST", "/preview", body)
+    assert (told.status, message in told.json["error_message"]) == (500, True), told.json
+    api.add("j", trigger="cron", hour=1)
+    before = api("GET", "/jobs/j").json
+    if isinstance(body.get("trigger"), dict):
+        assert api("PATCH", "/jobs/j", body).status == 500
+    assert api("GET", "/jobs/j").json == before
+
+
 def beat(seconds):
     return {"trigger": "interval", "seconds": seconds, "start_date": "2020-01-01T00:00:00Z"}
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -29,7 +35,10 @@ def tell(fifo):
 class Server:
     """``python -m schedhttp`` on a free loopback port, in a process group of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, listening: str | None = None, **environment: str
+    ) -> None:
+        port = [] if listening else ["--port", "0"]
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         (folder / "chores.py").write_text(CHORES)
@@ -37,7 +46,7 @@ class Server:
         os.mkfifo(self.fifo)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHEDULER_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "schedhttp", "--port", "0", *arguments],
+            [sys.executable, "-m", "schedhttp", *port, *arguments],
             cwd=folder,
             env=inherited | {"TMPDIR": str(self.temporary)} | environment,
             stderr=subprocess.PIPE,
@@ -45,7 +54,9 @@ class Server:
             start_new_session=True,
         )
         self.lines: list[str] = []
-        self.port = int(self.read_until(r"Listening at: http://127\.0\.0\.1:(\d+)")[1])
+        told = re.escape(listening) if listening else r"http://127\.0\.0\.1:(\d+)"
+        found = self.read_until(r"Listening at: " + told)
+        self.port = int(found[1]) if found.lastindex else 0
         # Read to the end, or the server would block on a full pipe.
         self._reader = Thread(target=lambda: self.lines.extend(self._stderr))
         self._reader.start()
@@ -293,3 +304,135 @@ def test_a_module_that_is_a_program_ends_neither_the_worker_nor_the_server(start
     assert server.call("GET", "/scheduler")[1]["holder"]["pid"] == worker
     server.stop(signal.SIGTERM, False)
     assert server.process.returncode == 0
+
+
+def open_half(server, count, head):
+    """Return connections that have sent *head* and no more."""
+    made = []
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        connection.sendall(head)
+        made.append(connection)
+    return made
+
+
+WITHHELD = [
+    pytest.param(
+        b"POST /scheduler/jobs HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 100000\r\n\r\n",
+        b"403",
+        id="a body, of who is refused",
+    ),
+    pytest.param(
+        b"POST /scheduler/jobs HTTP/1.1\r\nHost: evil.example\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"403",
+        id="chunks",
+    ),
+    pytest.param(
+        b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{",
+        b"404",
+        id="a body that nobody reads",
+    ),
+    pytest.param(
+        b"GET /scheduler/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"200",
+        id="to hang up",
+    ),
+    pytest.param(
+        b"GET /scheduler/health HTTP/1.0\r\nHost: localhost\r\n\r\n", b"200", id="the same, 1.0"
+    ),
+]
+
+
+@pytest.mark.parametrize(("head", "status"), WITHHELD)
+def test_clients_that_withhold_something_hold_nobody_else_up(start, head, status):
+    """Each would keep a thread, or the one that accepts, for seconds."""
+    server = start("--threads", "2")
+    for _ in range(3):
+        others = open_half(server, 8, head)
+        for connection in others:
+            assert status in connection.recv(4096)
+        begun = time.monotonic()
+        assert server.call("GET", "/scheduler/health")[0] == 200
+        assert time.monotonic() - begun < 5  # waiting for them took 2 to 5 s for each
+        for connection in others:
+            connection.close()
+
+
+def test_a_refusal_of_a_body_that_was_sent_keeps_the_connection(start):
+    server = start()
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    with closing(connection):
+        for path, status in (("/nothing", 404), ("/scheduler/jobs", 403), ("/scheduler/jobs", 403)):
+            host = {"Host": "evil.example"} if status == 403 else {}
+            connection.request("POST", path, b"{" + b" " * 30_000, host)
+            with connection.getresponse() as response:
+                assert response.status == status
+                assert json.loads(response.read())
+            assert connection.sock is not None
+
+
+def test_health_answers_while_others_wait_for_runs(start, tmp_path):
+    """Half of the threads wait; who comes then is told at once, and the run goes on."""
+    server = start("--threads", "4", SCHEDULER_API_ALLOWED_FUNCS="chores:*")
+    for n in range(8):
+        body = {"id": f"j{n}", "func": "chores:tell", "args": [str(server.fifo)], "trigger": "cron"}
+        assert server.call("POST", "/scheduler/jobs", {**body, "year": 2090})[0] == 200
+
+    def run(n):
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+        with closing(connection):
+            connection.request("POST", f"/scheduler/jobs/j{n}/run")
+            with connection.getresponse() as response:
+                response.read()
+                return response.status, response.headers["Preference-Applied"]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(run, n) for n in range(8)]
+        assert server.call("GET", "/scheduler/health")[0] == 200
+        for _ in as_completed(answers):  # those that do not wait
+            if sum(each.done() for each in answers) == 6:
+                break
+        assert [a.result() for a in answers if a.done()] == [(200, "respond-async")] * 6
+        assert server.call("GET", "/scheduler/health")[1]["runs"] == 8
+        for _ in answers:
+            server.next_run()
+        assert sorted(map(str, (a.result() for a in answers)))[-2:] == ["(200, None)"] * 2
+
+
+class UnixConnection(HTTPConnection):
+    """What ``curl --unix-socket`` does."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_unix_socket_of_ones_own_is_served_without_credentials(start, tmp_path, workers):
+    folder = Path(tempfile.mkdtemp(prefix="s-"))  # short: a path has 108 bytes at most
+    path = folder / "s"
+    server = start("--workers", workers, SCHEDULER_BIND=f"unix:{path}", listening=f"unix:{path}")
+
+    def call(method, body=None, **headers):
+        with closing(UnixConnection(path)) as connection:
+            connection.request(method, "/scheduler/jobs", body, headers)
+            with connection.getresponse() as response:
+                return response.status, json.loads(response.read())
+
+    while (found := call("GET"))[0] == 503:
+        pass
+    assert found == (200, [])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [call("GET")[0] for _ in range(10)] == [200] * 10
+    assert call("POST", b"{}")[0] == 500  # the body, and not the sender
+    assert call("GET", **{"X-Forwarded-For": "1.2.3.4"})[0] == 403
+    path.chmod(0o666)
+    status, refusal = call("GET")
+    assert (status, refusal["error_type"]) == (403, "Forbidden")
+    server.stop(signal.SIGTERM, False)
+    shutil.rmtree(folder)

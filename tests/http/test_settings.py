@@ -28,6 +28,7 @@ VALUES = {
     "api_users": {"ann": "scrypt:32768:8:1$salt$00"},
     "api_tokens": {"robot": "x" * 16},
     "api_read_only": ["ann"],
+    "api_require_credentials": True,
     "api_loopback_only": False,
     "api_trusted_hosts": ["ops.example"],
     "api_trusted_origins": ["https://ops.example"],

@@ -93,8 +93,8 @@ def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
         ('timezone = "Mars"', "timezone='Mars': expected a zone name"),
         ("jobs = [{}, 5]", "jobs[1]=5: expected a table"),
         ("[job_defaults]\nmax_instance = 1", "job_defaults: max_instance=1: expected one of"),
-        ('[executors.io]\ntype = "treadpool"', "executors.io: executor={'type': 'treadpool'}"),
-        ("[executors.io]\nmax_workers = 0", "executors.io: max_workers=0: expected a whole number"),
+        ('[executors.io]\ntype = "treadpool"', "executors['io']={'type': 'treadpool'}: exp"),
+        ("[executors.io]\nmax_workers = 0", "executors['io'].max_workers=0: expected a whole"),
         ('[api_tokens]\nrobot = "short"', "SCHEDULER_API_TOKENS={'robot': Ellipsis}: expected"),
         ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
     ],
@@ -261,12 +261,26 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
     assert log.count(f"the scheduler is running, {STARTED}") == 2
     base = f"http://127.0.0.1:{server.port}/scheduler"
     assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
-    assert log.count("INFO schedhttp.announcing: the scheduler is paused") == 1
-    assert log.count("the scheduler goes on") == 1
-    assert log.count("the scheduler is shut down") == 2
+    for what in ("paused", "resumed", "shut down", "started"):
+        line = f"INFO schedhttp.views: the scheduler was {what} over HTTP, by 127.0.0.1\n"
+        assert log.count(line) == 1
     assert "WARNING" not in log
     assert log.count("Booting worker") == 2
     assert "Using worker: gthread" in log
+
+
+def test_each_order_over_http_has_one_line_in_the_log_on_every_mount(api, caplog):
+    caplog.set_level("INFO", "schedhttp")
+    for order, done in [
+        ("pause", "paused"),
+        ("resume", "resumed"),
+        ("shutdown", "shut down"),
+        ("start", "started"),
+    ]:
+        assert api("POST", f"/{order}").status == 204
+        (record,) = caplog.records
+        assert record.getMessage() == f"the scheduler was {done} over HTTP, by 127.0.0.1"
+        caplog.clear()
 
 
 def test_a_reload_finds_changed_code_although_it_was_imported_to_be_checked(serve, tmp_path):

@@ -119,6 +119,61 @@ def test_refusals(kind, options, message):
         assert str(caught.value) == message
 
 
+HALF_MINUTE = {"trigger": "interval", "seconds": 30}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ({"type": "interval", "trigger": "cron"}, {}, "type='interval': expected no other kind beside trigger='cron'"),
+        ({"type": "cron", "trigger": "interval", "seconds": 3}, {}, "type='cron': expected no other kind beside trigger='interval'"),
+        (HALF_MINUTE, {"seconds": 60}, "seconds=60: expected no seconds beside a trigger that has seconds=30"),
+        ({"type": "cron", "hour": 3}, {"hour": 4}, "hour=4: expected no hour beside a trigger that has hour=3"),
+        ({"type": "cron", "hour": 3}, {"hour": None}, "hour=None: expected no hour beside a trigger that has hour=3"),
+        ("or", {"triggers": [{"type": "cron", "trigger": "date"}]}, "type='cron': expected no other kind beside trigger='date'"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself(kind, options, message):
+    with pytest.raises(InvalidTriggerError) as caught:
+        make_trigger(kind, options, BERLIN)
+    assert str(caught.value) == message
+
+
+def test_what_is_said_twice_is_no_contradiction():
+    twice = {"type": "interval", **HALF_MINUTE}
+    assert make_trigger(twice, {"seconds": 30}, BERLIN) == make_trigger(HALF_MINUTE, {}, BERLIN)
+    joined = make_trigger(HALF_MINUTE, {"jitter": 5}, BERLIN)
+    assert joined == make_trigger("interval", {"seconds": 30, "jitter": 5}, BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "hint"),
+    [
+        # Without a trigger a job has a date: other options say what was meant.
+        ("date", {"seconds": 60}, "trigger='interval'"),
+        ("date", {"minutes": 5, "start_date": "2026-01-01"}, "trigger='interval'"),
+        ("date", {"end_date": "2026-01-01", "hours": 5}, "trigger='interval'"),
+        ("date", {"hour": 9}, "trigger='cron'"),
+        ("date", {"day_of_week": "mon", "timezone": "UTC"}, "trigger='cron'"),
+        ("date", {"crontab": "@daily"}, "trigger='cron'"),
+        ("date", {"months": 1}, "trigger='calendarinterval'"),
+        ("date", {"months": 1, "hour": 3}, "trigger='calendarinterval'"),
+        ("date", {"triggers": []}, "trigger='and'"),
+        ("date", {"run_dat": "2026-01-01"}, "'run_date'"),
+        # Where a kind is named, a slip of the pen is likelier.
+        ("cron", {"seconds": 5}, "'second'"),
+        ("interval", {"second": 5}, "'seconds'"),
+        ("interval", {"crontab": "@daily"}, "trigger='cron'"),
+        ("cron", {"run_date": "2026-01-01"}, None),
+    ],
+)
+def test_options_of_another_kind(kind, options, hint):
+    with pytest.raises(InvalidTriggerError) as caught:
+        make_trigger(kind, options, BERLIN)
+    if hint is not None:
+        assert str(caught.value).endswith(f"(did you mean {hint}?)")
+
+
 def test_a_trigger_that_is_given_takes_no_options():
     trigger = make_trigger("cron", {"hour": 1}, BERLIN)
     assert make_trigger(trigger, {}, BERLIN) is trigger

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schedcore.clock import from_us
-from schedcore.triggers import CronTrigger
+from schedcore.errors import InvalidTriggerError
+from schedcore.triggers import CronTrigger, make_trigger, trigger_from_dict
 
 UTC = timezone.utc
 AFTER = datetime(2025, 1, 1, tzinfo=UTC)  # a Wednesday; strictly later than midnight
@@ -38,7 +42,6 @@ def short(trigger: CronTrigger, n: int, after: datetime = AFTER) -> list[str]:
         ("month=4", ["25-04-01", "26-04-01"]),
         ("month=4; hour=1", ["25-04-01 01:00:00", "25-04-02 01:00:00"]),
         ("year=2027", ["27-01-01"]),
-        ("", ["25-01-01 00:00:01", "25-01-01 00:00:02"]),
     ],
 )
 def test_fields_left_out(fields, expected):
@@ -92,20 +95,61 @@ def test_no_leap_day_in_2100():
     assert cron("month=2; day=29").next_fire_times(1, after)[0].year == 2104
 
 
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        ({"day_of_week": 0}, {"day_of_week": "mon"}),
-        ({"day_of_week": "0-4,6"}, {"day_of_week": "mon-fri,sun"}),
-        ({"day_of_week": "*/2"}, {"day_of_week": "*/2"}),
-        ({"hour": 2, "minute": 0}, {"hour": 2, "minute": 0}),
-        ({"hour": "05", "minute": "*/5"}, {"hour": 5, "minute": "*/5"}),
-        ({"month": "JAN", "day": "2ND  Fri"}, {"month": 1, "day": "2nd fri"}),
-    ],
-)
-def test_replies_show_what_was_given_with_weekdays_by_name(given, shown):
-    expected = {"trigger": "cron", **shown, "timezone": "UTC"}
-    assert CronTrigger(**given, timezone="UTC").to_dict() == expected
+SPELLINGS = [
+    {"day_of_week": 0},
+    {"day_of_week": "0-4,6"},
+    {"day_of_week": "MON-fri"},
+    {"day_of_week": "*/2"},
+    {"hour": 2, "minute": 0},
+    {"hour": "05", "minute": "*/5", "second": "0-59/07"},
+    {"month": "jan-mar"},
+    {"month": "JAN,3-12/4"},
+    {"month": "1", "day": "2nd Fri,last"},
+    {"year": "2026-2030/2", "week": "*, 5", "day": "01"},
+]
+
+
+@pytest.mark.parametrize("given", SPELLINGS, ids=str)
+def test_replies_show_what_was_given(given):
+    """In the user's own spelling; a number that was given as text is shown as a number."""
+    shown = {name: 1 if text == "1" else text for name, text in given.items()}
+    trigger = CronTrigger(**given, timezone="UTC")
+    assert trigger.to_dict() == {"trigger": "cron", **shown, "timezone": "UTC"}
+    assert trigger_from_dict(trigger.to_dict(), UTC) == trigger
+
+
+def test_white_space_is_made_plain():
+    assert CronTrigger(day="  2nd   fri ", timezone="UTC").to_dict()["day"] == "2nd fri"
+
+
+@pytest.mark.parametrize("fields", [{}, {"hour": None}, {"start_date": "2026-01-01"}])
+@pytest.mark.parametrize("make", [CronTrigger, lambda **o: make_trigger("cron", o, UTC)])
+def test_no_field_at_all_is_refused(fields, make):
+    """It would fire each second, which hardly anybody means; who does says so."""
+    with pytest.raises(InvalidTriggerError) as caught:
+        make(**fields)
+    told = "trigger='cron': expected a field beside it, such as hour=9, or crontab='0 9 * * *'"
+    assert str(caught.value) == f"{told}; second='*' for each second"
+    assert short(cron("second=*"), 2) == ["25-01-01 00:00:01", "25-01-01 00:00:02"]
+
+
+RANGES = st.sampled_from([("month", 1, 12), ("day", 1, 31), ("hour", 0, 23), ("minute", 0, 59)])
+
+
+@given(RANGES, st.data())
+def test_the_hint_at_a_range_that_goes_down_means_the_same(field, data):
+    """It keeps the step, and can be read."""
+    name, low, high = field
+    first = data.draw(st.integers(low + 1, high))
+    last = data.draw(st.integers(low, first - 1))
+    step = data.draw(st.integers(1, high - low))
+    walked = [*range(first, high + 1), *range(low, last + 1)][::step]
+    with pytest.raises(InvalidTriggerError) as caught:
+        CronTrigger(**{name: f"{first}-{last}/{step}"})
+    meant = re.search("did you mean '(.*)'", str(caught.value))[1]
+    assert CronTrigger(**{name: meant}).schedule == (
+        CronTrigger(**{name: ",".join(map(str, walked))}).schedule
+    )
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Berlin"])

@@ -57,7 +57,6 @@ def test_remarks_of_other_triggers():
         ({"minute": "*/5"}, []),
         ({"crontab": "0 9 * * mon-fri"}, []),
         ({"crontab": "@daily"}, []),
-        ({}, ["no field is given: it fires every second"]),
         ({"minute": "*/7"}, ["minute */7 starts anew each hour: between minute 56 and 0 it is shorter; for every 7 minutes use an interval"]),
         ({"crontab": "*/45 * * * *"}, ["minute */45 starts anew each hour: between minute 45 and 0 it is shorter; for every 45 minutes use an interval"]),
         ({"crontab": "*/90 * * * *"}, ["minute */90 starts anew each hour: only minute 0; for every 90 minutes use an interval"]),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.errors import InvalidOptionError, did_you_mean, whole
 from schedcore.executors.base import Executor
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.threads import ThreadPool
 from schedcore.job import COROUTINE_EXECUTOR, DEFAULT_EXECUTOR
+from schedcore.logs import GuardedLogger
+
+if TYPE_CHECKING:
+    from schedcore.stores.base import Entry
+
+log = GuardedLogger(__name__)
 
 _KINDS: Final = ("threadpool", "processpool")
 _METHODS: Final = ("submit", "abandon", "shutdown")
@@ -72,7 +78,7 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
         wrong = str(next(iter(options), kind))
         hint = did_you_mean(wrong, ["type", "max_workers", *_KINDS])
         raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
-    pool = ThreadPool(workers, name=f"schedcore-{name}")  # checks the number for both
+    pool = ThreadPool(whole(f"{option}.max_workers", workers), name=f"schedcore-{name}")
     if kind == "threadpool":
         return pool
     from concurrent.futures import ProcessPoolExecutor
@@ -86,3 +92,18 @@ def _check_name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise InvalidOptionError("executors", name, "text as the name of each executor")
     return name
+
+
+def prepare(executors: Mapping[str, Executor], entries: Callable[[], Sequence[Entry]]) -> None:
+    """Have executors load what the jobs that *entries* returns need, rather than at a fire."""
+    if "asyncio" in sys.modules:  # all that there is to prepare
+        return
+    try:
+        used = {entry.job.options.executor for entry in entries()}
+    except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
+        log.error("the store cannot tell its jobs", error=error)
+        return
+    for name in used:
+        load = getattr(executors.get(name), "prepare", None)
+        if load is not None:
+            load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
 from schedcore.logs import GuardedLogger
@@ -67,19 +68,29 @@ class Executor(Protocol):
         ...
 
 
-def perform(run: Run, reporter: Reporter) -> None:
-    """Execute *run* in this thread and report it; nothing is raised."""
+def perform(run: Run, reporter: Reporter) -> BaseException | None:
+    """Execute *run* in this thread and report it; return what it raised, and raise nothing.
+
+    All of that is done in a context of the run's own: it sees no context variable of whoever
+    submitted it, or of a run before it in this thread, and what it sets ends with it.
+    """
+    return Context().run(_perform, run, reporter)
+
+
+def _perform(run: Run, reporter: Reporter) -> BaseException | None:
     try:
         if not reporter.begin(run):
-            return
+            return None
         try:
             value = call(run)
         except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
             reporter.end(run, None, error)
-        else:
-            reporter.end(run, value, None)
+            return error
+        reporter.end(run, value, None)
     except BaseException as error:  # noqa: BLE001 — the report failed: the worker must live
         give_up(run, reporter, error)
+        return error
+    return None
 
 
 def give_up(run: Run, reporter: Reporter, error: BaseException) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from schedcore.clock import Patience
 from schedcore.executors.base import Reporter, give_up
-from schedcore.forks import tell_in_child
+from schedcore.forks import Lock, tell_in_child
 from schedcore.logs import GuardedLogger
-from schedcore.run import Run, call_async, go_by_real_time
+from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
 
 if TYPE_CHECKING:
     import asyncio
 
 
 log = GuardedLogger(__name__)
+
+CANCEL_S = 0.05
+"""Seconds beyond a deadline that tasks are given to end once they are cancelled."""
 
 
 class CoroutineLoop:
@@ -32,16 +37,30 @@ class CoroutineLoop:
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the event loop stayed behind in the parent."""
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may shut down what this thread is about to submit to.
+        self._lock = threading.RLock()
         self._running: _Loop | None = None
         self._closing: list[_Loop] = []
 
+    def prepare(self) -> None:
+        """Import what runs need, in a thread that may be held up by it, and with no lock held.
+
+        A fork in the middle of an import leaves its lock held in the child for ever.
+        """
+        load_asyncio()
+
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run as tasks; return at once."""
+        self.prepare()
         with self._lock:
-            if self._running is None:
-                self._running = _Loop(self._name)
-            self._running.submit(runs, reporter)
+            running = self._running
+            if running is None:
+                running = self._running = _Loop(self._name)
+            running.submit(runs, reporter)
+
+    def data_lock(self) -> Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
 
     def abandon(self, run: Run) -> None:
         """Cancel the run's task."""
@@ -51,13 +70,20 @@ class CoroutineLoop:
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
-        with self._lock:
+        patience = Patience(timeout)
+        left = patience.left()
+        if not self._lock.acquire(timeout=-1 if left is None else left):
+            log.error("%s: a submission is held up; its tasks are left alone", self._name)
+            return
+        try:
             running, self._running = self._running, None
             if running is None:
                 return
             self._closing.append(running)
+        finally:
+            self._lock.release()
         try:
-            running.shutdown(timeout)
+            running.shutdown(patience.left())
         finally:
             self._closing.remove(running)
 
@@ -66,7 +92,7 @@ class _Loop:
     """The event loop and its thread, between two shutdowns."""
 
     def __init__(self, name: str) -> None:
-        import asyncio  # 28 ms, for those who have coroutine functions
+        import asyncio
 
         self._loop = asyncio.new_event_loop()
         go_by_real_time(self._loop)
@@ -90,7 +116,8 @@ class _Loop:
         self._thread.join(timeout)
         if self._thread.is_alive():
             self._call(self._cancel_all)
-            self._thread.join(1.0)  # a task may take its cancelling as it likes, or block
+            # Most tasks end as soon as they are told; one may take it as it likes, or block.
+            self._thread.join(CANCEL_S)
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function* in the loop's thread, unless the loop has ended by now."""
@@ -122,7 +149,9 @@ class _Loop:
 
     def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
         for run in runs:
-            task = self._loop.create_task(_perform(run, reporter))
+            # A task copies the context that it is made in: each gets one of its own, and nothing of
+            # whoever submitted it.
+            task = Context().run(self._loop.create_task, _perform(run, reporter))
             self._tasks[task] = run
             task.add_done_callback(self._task_done)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from concurrent.futures import Executor as FuturesExecutor
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -107,7 +108,8 @@ class FuturesAdapter:
 
 
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    return completed(func(*args, **kwargs))
+    # As in a thread: each run has a context of its own.
+    return Context().run(lambda: completed(func(*args, **kwargs)))
 
 
 def _never_called(error: BaseException) -> BaseException:

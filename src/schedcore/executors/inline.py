@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from schedcore.errors import is_interrupt
 from schedcore.executors.base import Reporter, perform
 from schedcore.run import Run
 
@@ -15,13 +16,20 @@ class InlineExecutor:
 
     A run that is submitted from inside another (one that waited for it to end, say) comes right
     after it, and not within: a backlog of any length needs no deep stack.
+
+    Ctrl-C in the main thread is recorded as the end of the run that it meets, and raised again:
+    it is meant for the program.  The runs after that one are cancelled.
     """
 
     def __init__(self) -> None:
         self._here = threading.local()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Execute *runs* before returning, unless this is called from inside a run."""
+        """Execute *runs* before returning, unless this is called from inside a run.
+
+        Raises:
+            KeyboardInterrupt: if that was raised inside a run, in the main thread.
+        """
         queue: deque[tuple[Run, Reporter]] | None = getattr(self._here, "queue", None)
         if queue is not None:
             queue.extend((run, reporter) for run in runs)
@@ -29,9 +37,13 @@ class InlineExecutor:
         self._here.queue = queue = deque((run, reporter) for run in runs)
         try:
             while queue:
-                perform(*queue.popleft())
+                error = perform(*queue.popleft())
+                if error is not None and is_interrupt(error):
+                    raise error
         finally:
             self._here.queue = None
+            for run, its_reporter in queue:
+                its_reporter.cancelled(run)
 
     def abandon(self, run: Run) -> None:
         """Do nothing: a run that the calling thread is inside of cannot be left."""

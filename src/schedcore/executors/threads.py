@@ -11,7 +11,7 @@ from types import MethodType
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
 from schedcore.executors.base import Reporter, perform
-from schedcore.forks import tell_in_child
+from schedcore.forks import Lock, tell_in_child
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run
 
@@ -120,6 +120,10 @@ class ThreadPool:
             with self._lock:
                 crew.queue = deque(item for item in crew.queue if item[0] not in runs)
             raise
+
+    def data_lock(self) -> Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
 
     def abandon(self, run: Run) -> None:
         """Let another thread take the place of the one that is busy with *run*.

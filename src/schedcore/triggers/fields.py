@@ -61,7 +61,7 @@ class Parsed(NamedTuple):
 
     Args:
         values: The numbers allowed, ascending.
-        text: The expression as replies show it: weekdays by name, no needless zeros.
+        text: The expression as it was given, white space made plain.
         special: For the day field: the days named by weekday, or as the last.
         everything: Whether it allows every value.
     """
@@ -96,10 +96,9 @@ def parse_field(field: Field, value: object) -> Parsed:
 
 @lru_cache(maxsize=1024)
 def _parse(field: Field, value: int | str) -> Parsed:
-    text = str(value)
+    text = " ".join(str(value).split())
     numbers: set[int] = set()
     special = MonthDays(0)
-    shown = []
     for part in text.lower().split(","):
         words = " ".join(part.split())
         ordinal = _ORDINAL.fullmatch(words) if field.name == "day" else None
@@ -108,11 +107,10 @@ def _parse(field: Field, value: int | str) -> Parsed:
         elif words == "last" and field.name == "day":
             special = special._replace(from_end=frozenset({0}))
         else:
-            low, high, step, words = _read_part(field, value, words)
+            low, high, step = _read_part(field, value, words)
             numbers.update(range(low, high + 1, step))
-        shown.append(words)
     values = tuple(sorted(numbers))
-    return Parsed(values, ",".join(shown), special, len(values) == field.high - field.low + 1)
+    return Parsed(values, text, special, len(values) == field.high - field.low + 1)
 
 
 _ORDINAL = re.compile(rf"({'|'.join(ORDINALS)}|last) ({'|'.join(WEEKDAYS)})")
@@ -126,8 +124,8 @@ def _add_weekday(special: MonthDays, match: re.Match[str]) -> MonthDays:
     return special._replace(nth=special.nth | {(ORDINALS.index(which) + 1, weekday)})
 
 
-def _read_part(field: Field, value: object, part: str) -> tuple[int, int, int, str]:
-    """Return the first, the last and the step of one part of a list, and how it is shown."""
+def _read_part(field: Field, value: object, part: str) -> tuple[int, int, int]:
+    """Return the first, the last and the step of one part of a list."""
     match = _PART.fullmatch(part)
     if match is None or (match[1] == "*" and match[2]):
         raise _refused(field, value, part, _slip(field, part))
@@ -138,14 +136,12 @@ def _read_part(field: Field, value: object, part: str) -> tuple[int, int, int, s
     else:
         high = field.high if first == "*" or step else low
     if high < low:
-        split = f"{_span(field, low, field.high)},{_span(field, field.low, high)}"
+        split = _split_range(field, low, high, int(step or 1))
         raise _refused(field, value, part, f" (a range goes up: did you mean {split!r}?)")
     if step is not None and not 1 <= int(step) <= field.high - field.low:
         most = field.high - field.low
         raise _refused(field, value, part, f" (a step is from 1 to {most}, and starts anew)")
-    shown = "*" if first == "*" else _show(field, low)
-    shown += f"-{_show(field, high)}" if last is not None else ""
-    return low, high, int(step or 1), shown + (f"/{int(step)}" if step else "")
+    return low, high, int(step or 1)
 
 
 def _read_number(field: Field, value: object, part: str, word: str) -> int:
@@ -161,8 +157,19 @@ def _show(field: Field, number: int) -> str:
     return WEEKDAYS[number] if field.name == "day_of_week" else str(number)
 
 
-def _span(field: Field, low: int, high: int) -> str:
-    return _show(field, low) + (f"-{_show(field, high)}" if high > low else "")
+def _split_range(field: Field, low: int, high: int, step: int) -> str:
+    """Return a range that wraps round as one that goes up, or as two."""
+    size = field.high - field.low + 1
+    # Where the walk goes on after the field's end.
+    again = low + ((field.high - low) // max(step, 1) + 1) * max(step, 1) - size
+    ranges = [(low, field.high), (again, high)]
+    return ",".join(_span(field, first, last, step) for first, last in ranges if first <= last)
+
+
+def _span(field: Field, low: int, high: int, step: int) -> str:
+    if low + step > high:
+        return _show(field, low)
+    return f"{_show(field, low)}-{_show(field, high)}" + (f"/{step}" if step > 1 else "")
 
 
 def _slip(field: Field, word: str) -> str:
@@ -193,10 +200,16 @@ def read_fields(values: tuple[object, ...]) -> tuple[tuple[tuple[str, int | str]
         schedule.
 
     Raises:
-        InvalidTriggerError: if a field is refused, or no date can ever match.
+        InvalidTriggerError: if there is no field, one is refused, or no date can ever match.
     """
     given_at = [place for place, value in enumerate(values) if value is not None]
-    least = given_at[-1] if given_at else len(FIELDS)
+    if not given_at:
+        raise InvalidTriggerError(
+            "trigger",
+            "cron",
+            "a field beside it, such as hour=9, or crontab='0 9 * * *'; second='*' for each second",
+        )
+    least = given_at[-1]
     given: list[tuple[str, int | str]] = []
     parsed = []
     for place, (field, value) in enumerate(zip(FIELDS, values, strict=True)):
@@ -204,7 +217,8 @@ def read_fields(values: tuple[object, ...]) -> tuple[tuple[tuple[str, int | str]
         parsed.append(parse_field(field, left_out if value is None else value))
         if value is not None:
             text = parsed[-1].text
-            given.append((field.name, int(text) if text.isdigit() else text))
+            plain = text.isdecimal() and text == str(int(text))
+            given.append((field.name, int(text) if plain else text))
     schedule = _schedule(parsed)
     if not schedule.can_fire():
         shown = " ".join(f"{name}={text}" for name, text in given)

@@ -125,8 +125,6 @@ def warnings_of(trigger: Trigger, after_us: int | None = None) -> list[str]:
 
 def _field_warnings(trigger: CronTrigger) -> Iterator[str]:
     fields = _fields_of(trigger)
-    if not fields:
-        yield "no field is given: it fires every second"
     for name, text in fields.items():
         yield from _step_warning(name, text)
     yield from _minute_warning(fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import tzinfo
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from schedcore.triggers.values import ValueTrigger
 _SHARED = ("start_date", "end_date", "timezone", "jitter")
 KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
 """The names of the kinds of triggers."""
+_GUESSED = ("interval", "cron", "calendarinterval", "date", "and")
 _DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
 
 
@@ -89,6 +90,47 @@ def option_names(kind: str) -> frozenset[str]:
         InvalidTriggerError: if there is no such kind.
     """
     return _known(kind).names
+
+
+def split_kind(data: Mapping[str, object]) -> tuple[object, dict[str, object]]:
+    """Return the kind that a plain-data form names (None if it names none), and its options.
+
+    Raises:
+        InvalidTriggerError: if ``trigger`` and ``type`` name two kinds.
+    """
+    options = dict(data)
+    named = [options.pop(name, None) for name in ("trigger", "type")]
+    kinds = [kind for kind in named if kind is not None]
+    if len(kinds) == 2 and kinds[0] != kinds[1]:
+        raise InvalidTriggerError("type", kinds[1], f"no other kind beside trigger={kinds[0]!r}")
+    return (kinds[0] if kinds else None), options
+
+
+def join_options(within: Mapping[str, object], beside: Mapping[str, object]) -> dict[str, object]:
+    """Return the options of a plain-data form with those that stand beside it.
+
+    Raises:
+        InvalidTriggerError: if an option has another value there.
+    """
+    for name, value in beside.items():
+        if name in within and within[name] != value:
+            raise InvalidTriggerError(
+                name, value, f"no {name} beside a trigger that has {name}={within[name]!r}"
+            )
+    return {**within, **beside}
+
+
+def option_hint(kind: str, options: Mapping[str, object], known: Set[str]) -> str:
+    """Return what may have been meant by options of which one is not *known*, or ``""``.
+
+    Another kind of trigger has them all, or a known option is spelled like it.  A date, which is
+    what a job without a trigger has, is hardly ever meant.
+    """
+    unknown = [name for name in options if name not in known]
+    others = [name for name in _GUESSED if option_names(name).issuperset(unknown)]
+    other = f" (did you mean trigger={others[0]!r}?)" if others else ""
+    spelled = did_you_mean(str(unknown[0]), known)
+    return other or spelled if kind == "date" else spelled or other
 
 
 def make_trigger(
@@ -195,7 +237,8 @@ def _given(
     kind: object, options: Mapping[str, object], timezone: tzinfo, job_id: str | None
 ) -> Trigger:
     if isinstance(kind, Mapping):
-        return trigger_from_dict({**kind, **options}, timezone, job_id)
+        named, within = split_kind(kind)
+        return _make(named, timezone, job_id, join_options(within, options), 0)
     if not isinstance(kind, Trigger):
         option_names(kind)  # type: ignore[arg-type]
         raise AssertionError("unreachable: a kind is text")
@@ -211,8 +254,7 @@ def _from_dict(data: object, timezone: tzinfo, job_id: str | None, depth: int) -
         return data
     if not isinstance(data, Mapping):
         raise InvalidTriggerError("trigger", data, "a mapping such as {'trigger': 'cron', ...}")
-    options = dict(data)
-    kind = options.pop("trigger", None) or options.pop("type", None)
+    kind, options = split_kind(data)
     return _make(kind, timezone, job_id, options, depth)
 
 
@@ -288,7 +330,7 @@ def _check_names(kind: object, options: Mapping[str, object]) -> _Kind:
         return known
     unknown = next(name for name in options if name not in known.names)
     told = ", ".join(known.options)
-    hint = did_you_mean(str(unknown), known.names)
+    hint = option_hint(str(kind), options, known.names)
     raise InvalidTriggerError(
         str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {told}{hint}"
     )

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from schedcore.clock import SECOND, UTC, from_us, to_us
 from schedcore.errors import InvalidTriggerError, did_you_mean
+from schedcore.triggers.localzone import LOCAL, NO_DATA, local_zone, named
 
 DAY_US = 86_400 * SECOND
 MIN_US = to_us(datetime(1, 1, 2, tzinfo=UTC))
@@ -72,8 +73,10 @@ class Zone:
     def __hash__(self) -> int:
         return hash(self.name)
 
-    def __reduce__(self) -> tuple[Callable[[tzinfo], Zone], tuple[tzinfo]]:
-        return zone_of, (self.tz,)
+    def __reduce__(self) -> tuple[Callable[[object], Zone], tuple[object]]:
+        # By name if it has one: a ZoneInfo read from a file, as that of the system may be, cannot
+        # be pickled, and means there what it is called.
+        return zone_of, (self.name or self.tz,)
 
     def span_at(self, instant_us: int) -> Span:
         """Return the span that holds an instant from ``MIN_US`` to ``HORIZON_US``."""
@@ -200,13 +203,14 @@ def zone_of(value: object, option: str = "timezone") -> Zone:
 
     Raises:
         InvalidTriggerError: if there is no such zone.
+        InvalidOptionError: if the system's own zone cannot be read.
     """
     if isinstance(value, tzinfo):
         try:
             return _of_tzinfo(value)
         except TypeError:  # some tzinfo classes have no hash
             return Zone(value)
-    if value is None or value == "local":
+    if value is None or value == LOCAL:
         return _local()
     if isinstance(value, str):
         return _named(value, option)
@@ -222,23 +226,19 @@ def _of_tzinfo(tz: tzinfo) -> Zone:
 
 @lru_cache(maxsize=1)
 def _local() -> Zone:
-    from tzlocal import get_localzone  # costs a read of the system's settings: only when needed
-
-    return zone_of(get_localzone())
+    return zone_of(local_zone())
 
 
 @lru_cache(maxsize=1024)
 def _named(name: str, option: str) -> Zone:
-    if name == "UTC":
-        return _of_tzinfo(UTC)
     offset = _fixed_offset(name)
     if offset is not None:
         return _of_tzinfo(offset)
-    if len(name) <= _MAX_NAME:
-        try:
-            return _of_tzinfo(ZoneInfo(name))
-        except (KeyError, ValueError, OSError):  # unknown; not a zone's name; a directory
-            pass
+    zone = named(name) if len(name) <= _MAX_NAME else None
+    if zone is not None:
+        return _of_tzinfo(zone)
+    if not available_timezones():
+        raise InvalidTriggerError(option, name, NO_DATA)
     raise InvalidTriggerError(
         option, name, f"a zone name such as 'Europe/Berlin'{_similar_zone(name)}"
     )

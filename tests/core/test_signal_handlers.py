@@ -1,0 +1,197 @@
+"""Public calls from a signal handler that interrupts a public call of the same thread."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from schedcore import (
+    EVENT_JOB_EXECUTED,
+    JobLookupError,
+    ManualClock,
+    Outcome,
+    Scheduler,
+    SchedulerAlreadyRunningError,
+    SchedulerNotRunningError,
+)
+from schedcore.heap import DueQueue
+
+SOON = 20
+LATER = datetime(2000, 1, 2, tzinfo=timezone.utc)
+
+
+class Interrupted:
+    """Calls *handler* once while *call* is made: before the given line of ours is executed.
+
+    Python runs signal handlers between two lines, and here and there within one.
+    """
+
+    def __init__(self, call, handler, line, where="schedcore"):
+        self.reached, self._left, self._where = False, line, where
+        self._handler = handler
+        sys.settrace(self._trace)
+        try:
+            call()
+        finally:
+            sys.settrace(None)
+
+    def _trace(self, frame, event, arg):
+        if not frame.f_globals.get("__name__", "").startswith(self._where):
+            return None
+        if event == "line" and not self.reached:
+            self._left -= 1
+            if self._left < 0:
+                self.reached = True
+                self._handler()
+        return self._trace
+
+
+# The due queue
+
+
+def put(queue, items, item, due):
+    items[item] = due
+    queue.put(item, due)
+
+
+def discard(queue, items, item):
+    due = items.pop(item)
+    queue.discard(item, due)
+
+
+QUEUE_CALLS = {
+    "put first": lambda queue, items: put(queue, items, "new", 5),
+    "put beside": lambda queue, items: put(queue, items, "new", 10),
+    "put among": lambda queue, items: put(queue, items, "new", 20),
+    "put many": lambda queue, items: (
+        items.update({"m1": 10, "m2": 30}),
+        queue.put_many([("m1", 10), ("m2", 30)]),
+    ),
+    "discard a lone one": lambda queue, items: discard(queue, items, "lone"),
+    "discard of two": lambda queue, items: discard(queue, items, "b"),
+    "look": lambda queue, items: queue.first_due(),
+    "look past leftovers": lambda queue, items: (items.pop("lone"), queue.first_due()),
+    "sweep": lambda queue, items: queue._sweep(),
+    "take": lambda queue, items: [items.pop(item, None) for item in queue.pop_due(10, 5)],
+    "take a part": lambda queue, items: [items.pop(item, None) for item in queue.pop_due(20, 2)],
+}
+QUEUE_HANDLERS = {
+    "put before all": lambda queue, items: put(queue, items, "inner", 1),
+    "put in the same place": lambda queue, items: put(queue, items, "inner", 10),
+    "put among others": lambda queue, items: put(queue, items, "inner", 20),
+    "put where the other one puts": lambda queue, items: put(queue, items, "inner", 5),
+    "discard": lambda queue, items: "a" in items and discard(queue, items, "a"),
+    "put and discard": lambda queue, items: (
+        put(queue, items, "inner", 10),
+        discard(queue, items, "inner"),
+    ),
+}
+
+
+@pytest.mark.parametrize("handler", QUEUE_HANDLERS)
+@pytest.mark.parametrize("call", QUEUE_CALLS)
+def test_nothing_is_lost_from_the_due_queue(call, handler):
+    line = 0
+    while interrupted_queue(QUEUE_CALLS[call], QUEUE_HANDLERS[handler], line):
+        line += 1
+
+
+def interrupted_queue(call, handler, line):
+    """Return whether *line* was reached, once nothing is found lost."""
+    items: dict[str, int] = {}
+    queue: DueQueue[str] = DueQueue(lambda item, due: items.get(item) == due)
+    for item, due in {"lone": 10, "a": 20, "b": 20, "c": 20, "last": 40}.items():
+        put(queue, items, item, due)
+    reached = Interrupted(
+        lambda: call(queue, items), lambda: handler(queue, items), line, "schedcore.heap"
+    ).reached
+    assert queue.first_due() == min(items.values()), line
+    assert set(queue.pop_due(100, 100)) == set(items), line
+    return reached
+
+
+# The scheduler
+
+
+def handled(call):
+    """Make a call as a careful handler does: what cannot be done just now is refused."""
+    with suppress(SchedulerNotRunningError, SchedulerAlreadyRunningError, JobLookupError):
+        call()
+
+
+CALLS = {
+    "start": lambda s: handled(s.start),
+    "shutdown": lambda s: handled(lambda: s.shutdown(timeout=SOON)),
+    "pause": lambda s: handled(s.pause),
+    "resume": lambda s: handled(s.resume),
+    "add_job": lambda s: s.add_job(int, "date", run_date=LATER),
+    "add_jobs": lambda s: s.add_jobs(
+        [{"func": int, "trigger": "date", "run_date": LATER} for _ in range(2)]
+    ),
+    "modify_job": lambda s: s.modify_job("there", next_run_time=LATER),
+    "remove_job": lambda s: handled(lambda: s.remove_job("gone")),
+    "get_jobs": lambda s: s.get_jobs(),
+    "run_job": lambda s: handled(lambda: s.run_job("there", timeout=SOON)),
+    "history": lambda s: (s.history(), s.counts(), s.runs()),
+    "health": lambda s: s.health(),
+    "add_listener": lambda s: s.add_listener(s.heard.append, EVENT_JOB_EXECUTED),
+}
+HANDLERS = ["start", "shutdown", "add_job", "remove_job", "run_job", "add_listener", "health"]
+
+
+def made():
+    scheduler = Scheduler(clock=ManualClock(), timezone="UTC")
+    scheduler.heard = []
+    scheduler.add_job(int, "interval", hours=100, id="there")
+    scheduler.add_job(int, "date", run_date=LATER, id="gone")
+    return scheduler
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize("call", CALLS)
+def test_any_call_may_interrupt_any_other(call, handler):
+    """It returns, and afterwards the scheduler does all that it should."""
+    lines = [random.Random(f"{call} {handler}").randrange(400) for _ in range(6)]
+    for line in [*range(0, 40, 5), *lines]:
+        interrupt(CALLS[call], CALLS[handler], line, running=call != "start")
+
+
+def interrupt(call, handler, line, running):
+    scheduler = made()
+    if running:
+        scheduler.start()
+    Interrupted(lambda: call(scheduler), lambda: handler(scheduler), line)
+    handled(scheduler.start)
+    handled(scheduler.resume)
+    once = [job for job in scheduler.get_jobs() if job.id != "there"]
+    done = threading.Semaphore(0)
+    scheduler.add_listener(lambda event: done.release(), EVENT_JOB_EXECUTED)
+    scheduler.clock.advance(timedelta(days=1))
+    for _ in once:
+        assert done.acquire(timeout=SOON), line
+    scheduler.shutdown(timeout=SOON)
+    assert set(scheduler.counts()) <= {Outcome.EXECUTED, Outcome.CANCELLED, Outcome.SKIPPED}
+    assert scheduler.runs() == []
+
+
+def test_a_shutdown_that_interrupts_what_a_run_needs_does_not_wait_for_it(started, gate, caplog):
+    """The run needs the lock to end that this thread holds."""
+    started.add_job(gate, "interval", hours=1, id="job")
+    run = started.run_job("job", wait=False)
+    gate.wait()
+    with started._tracker.data_lock():
+        gate.open()
+        assert started.shutdown() == [run]
+    assert "in a signal handler" in caplog.text
+    assert run.wait(SOON)
+
+
+def test_making_a_scheduler_may_be_interrupted_by_making_another():
+    for line in range(0, 300, 7):
+        inner = []
+        Interrupted(made, lambda inner=inner: inner.append(made()), line)
