@@ -229,9 +229,13 @@ def _is_of_null(error: InvalidOptionError, body: Mapping[str, Any]) -> bool:
     if error.value is None:
         return True
     trigger = body.get("trigger")
-    given = {**body, **(trigger if isinstance(trigger, dict) else {})}
-    taken_away = None in given.values() or _has_null(given.get("triggers", ()))
-    return taken_away and given.get(error.option) is None
+    given = dict(body)
+    if isinstance(trigger, dict):
+        given |= {"trigger": trigger.get("type", ""), **trigger}
+    if None not in given.values() and not _has_null(given.get("triggers", ())):
+        return False
+    lacks = error.option == "trigger" and error.value in plaindata.KINDS  # which need options
+    return lacks or given.get(error.option) is None
 
 
 def _has_null(value: object) -> bool:

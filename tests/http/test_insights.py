@@ -341,8 +341,8 @@ def test_the_description_names_every_field_that_is_shown(api, scheduler):
         trigger = {"trigger": kind}
         if kind in ("and", "or"):
             trigger["triggers"] = [{"trigger": "interval", "days": 1}]
-        elif "days" in option_names(kind):
-            trigger["days"] = 1
+        elif kind != "date":
+            trigger["hour" if kind == "cron" else "days"] = 1
         job = api.add(kind, **trigger, **({"next_run_time": None} if kind == "date" else {}))
         assert set(job) <= set(schemas["Job"]["properties"])
         assert set(schemas["Job"]["required"]) <= set(job)
