@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from schedcore.triggers.cron import CronTrigger
     from schedcore.triggers.date import DateTrigger
     from schedcore.triggers.interval import IntervalTrigger
+    from schedcore.triggers.plaindata import register_trigger
     from schedcore.typed_options import JobDefaults, JobSpec
 
 __all__ = [
@@ -121,6 +122,7 @@ __all__ = [
     "Trigger",
     "current_run",
     "forecast",
+    "register_trigger",
     "simulate",
 ]
 __version__ = "0.1.0"
@@ -134,7 +136,11 @@ if not TYPE_CHECKING:
             **dict.fromkeys(("Election", "Holder"), "schedcore.election"),
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),
             **dict.fromkeys(("JobDefaults", "JobSpec"), "schedcore.typed_options"),
-            **{name: "schedcore.triggers" for name in __all__ if name.endswith("Trigger")},
+            **{
+                name: "schedcore.triggers"
+                for name in __all__
+                if name.endswith(("Trigger", "_trigger"))
+            },
         },
         OF_PACKAGE,
     )

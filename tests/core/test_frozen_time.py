@@ -168,9 +168,7 @@ def test_a_time_out_is_of_real_time(gate, heard, year, tick):
         gate.wait()
         if tick:
             frozen.tick(tick)
-        began_us = passing_us()
         errors()
-        assert passing_us() - began_us < 1_900_000  # it does not wait for the loop to look anyway
         assert [run.job_id for run in scheduler.runs()] == ["long"]
         gate.open()
         scheduler.shutdown(timeout=SOON)

@@ -8,7 +8,9 @@ from threading import Event
 import pytest
 from openapi_spec_validator import validate
 
-from schedcore import Trigger
+from schedcore import Trigger, register_trigger
+from schedcore.clock import SECOND
+from schedcore.triggers import plaindata
 from schedcore.triggers.plaindata import KINDS, option_names
 from schedhttp.codec import JOB_FIELDS
 from schedhttp.routes import ROUTES
@@ -292,6 +294,31 @@ def test_a_search_without_an_end_is_refused(api, trigger):
     assert (answer.status, api("GET", "/jobs/j").json["trigger"]) == (500, "interval")
 
 
+def test_a_trigger_of_the_users_own(api, monkeypatch):
+    monkeypatch.setattr(plaindata, "_registered", {})
+
+    @register_trigger
+    class Steady(Trigger):
+        kind = "steady"
+
+        def __init__(self, every: int) -> None:
+            self.every = every * SECOND
+
+        def next_us(self, after_us: int) -> int:
+            return after_us - after_us % self.every + self.every
+
+        def to_dict(self) -> dict[str, object]:
+            return {"trigger": self.kind, "every": self.every // SECOND}
+
+    api.add("j", trigger="steady", every=3600)
+    job = api("GET", "/jobs/j").json
+    assert (job["trigger"], job["every"]) == ("steady", 3600)
+    assert "shown_as_repr" not in job
+    assert api("PATCH", "/jobs/j", {"every": 7200}).json["every"] == 7200
+    assert api("PATCH", "/jobs/j", {"every": 0}).status == 500
+    assert len(api("GET", "/jobs/j/next?n=3").json["next_fire_times"]) == 3
+
+
 def test_recorded_runs(api, scheduler):
     api.add("a")
     api.add("b", args=[-1])
@@ -341,8 +368,10 @@ def test_the_description_names_every_field_that_is_shown(api, scheduler):
         trigger = {"trigger": kind}
         if kind in ("and", "or"):
             trigger["triggers"] = [{"trigger": "interval", "days": 1}]
-        elif kind != "date":
-            trigger["hour" if kind == "cron" else "days"] = 1
+        elif "days" in option_names(kind):
+            trigger["days"] = 1
+        elif kind == "cron":
+            trigger["hour"] = 3
         job = api.add(kind, **trigger, **({"next_run_time": None} if kind == "date" else {}))
         assert set(job) <= set(schemas["Job"]["properties"])
         assert set(schemas["Job"]["required"]) <= set(job)

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from schedcore.triggers.date import DateTrigger
     from schedcore.triggers.interval import IntervalTrigger
     from schedcore.triggers.moments import moment_us
-    from schedcore.triggers.plaindata import make_trigger, merge, option_names, trigger_from_dict
+    from schedcore.triggers.plaindata import (
+        make_trigger,
+        merge,
+        option_names,
+        register_trigger,
+        trigger_from_dict,
+    )
     from schedcore.triggers.zones import zone_of
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "merge",
     "moment_us",
     "option_names",
+    "register_trigger",
     "trigger_from_dict",
     "zone_of",
 ]
@@ -46,6 +53,7 @@ if not TYPE_CHECKING:
             "merge": "schedcore.triggers.plaindata",
             "moment_us": "schedcore.triggers.moments",
             "option_names": "schedcore.triggers.plaindata",
+            "register_trigger": "schedcore.triggers.plaindata",
             "trigger_from_dict": "schedcore.triggers.plaindata",
             "zone_of": "schedcore.triggers.zones",
         },

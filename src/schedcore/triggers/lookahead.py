@@ -105,22 +105,40 @@ def warnings_of(trigger: Trigger, after_us: int | None = None) -> list[str]:
         after_us: The instant from which changes of clocks are looked for, up to two years ahead;
             None: those are left out.
     """
-    found: list[str] = []
+    found = [warning for leaf in _leaves(trigger) for warning in _own_warnings(leaf, after_us)]
+    if after_us is not None and _is_over(trigger, after_us):
+        found.append(_OVER)
+    return list(dict.fromkeys(found))
+
+
+_OVER = "it does not fire any more"
+
+
+def _is_over(trigger: Trigger, after_us: int) -> bool:
+    return coming(trigger.bound_to(after_us), after_us, 1) == ([], False)
+
+
+def _leaves(trigger: Trigger) -> Iterator[Trigger]:
     if isinstance(trigger, (AndTrigger, OrTrigger)):
         for member in trigger.triggers:
-            found += warnings_of(member, after_us)
-    elif isinstance(trigger, CronTrigger):
-        found += _field_warnings(trigger)
+            yield from _leaves(member)
+    else:
+        yield trigger
+
+
+def _own_warnings(trigger: Trigger, after_us: int | None) -> Iterator[str]:
+    """Yield the warnings of a trigger that is no combination."""
+    if isinstance(trigger, CronTrigger):
+        yield from _field_warnings(trigger)
     elif isinstance(trigger, CalendarIntervalTrigger):
-        found += _calendar_warnings(trigger)
+        yield from _calendar_warnings(trigger)
     elif isinstance(trigger, IntervalTrigger):
-        found += _interval_warnings(trigger, after_us)
+        yield from _interval_warnings(trigger, after_us)
     if after_us is not None:
-        if coming(trigger.bound_to(after_us), after_us, 1) == ([], False):
-            found.append("it does not fire any more")
+        if _is_over(trigger, after_us):
+            yield _OVER
         if isinstance(trigger, CronTrigger):
-            found += _clock_warnings(trigger, after_us)
-    return list(dict.fromkeys(found))
+            yield from _clock_warnings(trigger, after_us)
 
 
 def _field_warnings(trigger: CronTrigger) -> Iterator[str]:

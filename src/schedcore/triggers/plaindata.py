@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import tzinfo
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from schedcore.errors import InvalidTriggerError, did_you_mean
+from schedcore.errors import InvalidOptionError, InvalidTriggerError, did_you_mean, text_of
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.moments import split_zone
 from schedcore.triggers.values import ValueTrigger
@@ -69,6 +70,62 @@ def _kind(
     return _Kind(make, schedule, options, frozenset(options))
 
 
+_OF_JOBS = frozenset(
+    ("id", "name", "func", "args", "kwargs", "trigger", "type", "next_run_time", "state", "broken",
+     "shown_as_repr", "replace_existing", "misfire_grace_time", "coalesce", "max_instances",
+     "executor", "overlap", "timeout", "retry")
+)  # fmt: skip
+"""What stands beside a trigger's options in a job's plain data."""
+_KIND_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_registered: dict[str, _Kind] = {}
+_T = TypeVar("_T", bound=type[Trigger])
+
+
+def register_trigger(cls: _T) -> _T:
+    """Let plain data name a trigger of the user's own; usable as a class decorator.
+
+    Its ``kind`` is the name, the parameters of its constructor are its options, and its
+    :meth:`~schedcore.Trigger.to_dict` gives both back.  A parameter ``timezone`` that is left out
+    is given the scheduler's.  Who may add jobs over HTTP may then name it, so its constructor is to
+    refuse bad values, with a ValueError.  Each process that reads such jobs registers it, best
+    where the class is defined; a class of the same name in the same module takes its place.
+
+    Args:
+        cls: A subclass of Trigger with a ``kind``.
+
+    Returns:
+        The class.
+
+    Raises:
+        InvalidOptionError: if it has no ``kind`` or no ``to_dict()``, the kind is taken, or an
+            option is called like a job's own.
+    """
+    import inspect
+
+    if not isinstance(cls, type) or not issubclass(cls, Trigger):
+        raise InvalidOptionError("cls", cls, "a subclass of schedcore.Trigger")
+    kind = cls.__dict__.get("kind")
+    if not isinstance(kind, str) or not _KIND_NAME.fullmatch(kind):
+        raise InvalidOptionError("kind", kind, f"a name such as 'sunrise', as {cls.__name__}.kind")
+    taken = _registered.get(kind)
+    if kind in KINDS or (taken is not None and _place_of(taken.make) != _place_of(cls)):
+        raise InvalidOptionError("kind", kind, "a name that no other kind of trigger has")
+    if cls.to_dict is Trigger.to_dict:
+        raise InvalidOptionError("to_dict", None, f"{cls.__name__}.to_dict(), the plain-data form")
+    parameters = inspect.signature(cls).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    options = tuple(each.name for each in parameters if each.kind in named)
+    for name in options:
+        if name in _OF_JOBS:
+            raise InvalidOptionError(name, cls, "an option that is not called like a job's own")
+    _registered[kind] = _kind(cls, (), options)
+    return cls
+
+
+def _place_of(make: object) -> tuple[object, object]:
+    return getattr(make, "__module__", None), getattr(make, "__qualname__", None)
+
+
 def _known(kind: object) -> _Kind:
     """Return what there is to know of a kind.
 
@@ -76,10 +133,11 @@ def _known(kind: object) -> _Kind:
         InvalidTriggerError: if there is no such kind.
     """
     try:
-        return _imported(kind)
+        return _registered.get(kind) or _imported(kind)  # type: ignore[call-overload]
     except (KeyError, TypeError):
-        hint = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
-        known = ", ".join(KINDS)
+        kinds = (*KINDS, *_registered)
+        hint = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
+        known = ", ".join(kinds)
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
 
 
@@ -154,7 +212,8 @@ def make_trigger(
     """
     if not isinstance(kind, str):
         return _given(kind, options, timezone, job_id)
-    if _DATED.isdisjoint(options):
+    # A trigger of the user's own need not be immutable: each job gets one.
+    if _DATED.isdisjoint(options) and kind not in _registered:
         try:
             return _seen(kind, timezone, job_id if "crontab" in options else None, **options)
         except TypeError:  # a value without a hash: refused by name below
@@ -199,6 +258,10 @@ def merge(
     """
     changes = dict(changes)
     kind = changes.pop("trigger", trigger.kind)
+    if isinstance(kind, str) and kind == trigger.kind and kind in _registered:
+        present = dict(trigger.to_dict())
+        present.pop("trigger", None)
+        return make_trigger(kind, present | changes, timezone, job_id)
     if kind != trigger.kind or not isinstance(trigger, ValueTrigger) or not isinstance(kind, str):
         return make_trigger(kind, changes, timezone, job_id)  # type: ignore[arg-type]
     group = _check_names(kind, changes).schedule
@@ -272,6 +335,8 @@ def _make(
     kind: object, timezone: tzinfo, job_id: str | None, options: Mapping[str, object], depth: int
 ) -> Trigger:
     known = _check_names(kind, options)
+    if kind in _registered:
+        return _make_registered(kind, known, timezone, options)
     if "triggers" in known.names:
         return _combine(known, timezone, job_id, options, depth)
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -286,6 +351,21 @@ def _make(
     from schedcore.triggers.cron import CronTrigger
 
     return CronTrigger.from_crontab(text, job_id=job_id, **given)
+
+
+def _make_registered(
+    kind: object, known: _Kind, timezone: tzinfo, options: Mapping[str, object]
+) -> Trigger:
+    given = {name: value for name, value in options.items() if value is not None}
+    if "timezone" in known.names:
+        given.setdefault("timezone", timezone)
+    try:
+        return known.make(**given)
+    except InvalidOptionError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        told = f"options that this kind of trigger takes, not {dict(options)!r}"
+        raise InvalidTriggerError("trigger", kind, f"{told[:200]}: {text_of(error)}") from error
 
 
 def _names_zone(crontab: object) -> bool:
