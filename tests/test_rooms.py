@@ -19,6 +19,7 @@ CORE = {
     "funcref": 1,
     "heap": 1,
     "callables": 2,
+    "runids": 2,
     "triggers": 2,
     "retry": 2,
     "election": 2,

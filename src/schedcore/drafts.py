@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from schedcore import triggers
 from schedcore.clock import Clock
 from schedcore.engine import check_executor
-from schedcore.errors import InvalidTriggerError
+from schedcore.errors import InvalidTriggerError, did_you_mean
 from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
 from schedcore.job import (
     COROUTINE_EXECUTOR,
+    JOB_FIELDS,
     UNSET,
     Job,
     Options,
@@ -25,6 +26,7 @@ from schedcore.job import (
     changed,
     check_id,
     define,
+    unknown_option,
 )
 from schedcore.planning import Backlog, count, due_time
 from schedcore.stores.base import Entry, make_entry
@@ -98,6 +100,8 @@ class Drafts:
             job_id = self._same_id(func, trigger_args) if self.same_ids else self._new_id()
         else:
             check_id(job_id)
+        if trigger_args:
+            _check_names(trigger, trigger_args)
         now_us = self._clock.now_us()
         given_trigger = triggers.make_trigger(
             "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
@@ -240,3 +244,25 @@ class Drafts:
 def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
     """Return *trigger* with whatever depends on the moment of adding settled."""
     return trigger.first_at(first, now_us) if isinstance(first, int) else trigger.bound_to(now_us)
+
+
+def _check_names(trigger: object, trigger_args: Mapping[str, Any]) -> None:
+    """Refuse what is no option of the trigger, which may be a mistyped one of the job.
+
+    Raises:
+        InvalidTriggerError: naming the option that was meant.
+    """
+    kind: Any = "date" if trigger is None else trigger
+    if isinstance(kind, Mapping):
+        kind = kind.get("trigger") or kind.get("type")
+    if isinstance(kind, Trigger):
+        name = next(iter(trigger_args))
+        hint = did_you_mean(name, JOB_FIELDS)
+        raise InvalidTriggerError(
+            name,
+            trigger_args[name],
+            f"no options beside a trigger: give it to {type(kind).__name__}(...){hint}",
+        )
+    options = triggers.option_names(kind)
+    if not options.issuperset(trigger_args):
+        raise unknown_option(trigger_args, kind, options, ("replace_existing",))

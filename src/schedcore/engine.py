@@ -212,7 +212,7 @@ class Engine:
     ) -> None:
         """Let in and submit the runs of the jobs that were settled."""
         due: list[tuple[Job, Sequence[int]]] = []
-        ended: list[str] = []
+        ended: list[Job] = []
         interrupt: BaseException | None = None
         for entry, (new, runs, planned), done in zip(entries, decided, settled, strict=True):
             # Changed, paused or removed meanwhile: that change stands, and this claim is void.
@@ -220,7 +220,7 @@ class Engine:
                 continue
             job = (new or entry)[0]
             if new is None:
-                ended.append(job.id)
+                ended.append(job)
             if planned is not None:
                 interrupt = self._pass_over(job, planned, now_us) or interrupt
             if runs:
@@ -235,8 +235,8 @@ class Engine:
             self._tracker.cancel_waiting()
             raise
         finally:
-            for job_id in ended:
-                self._ended(job_id)
+            for job in ended:
+                self._ended(job)
         if interrupt is not None:
             raise interrupt
 
@@ -317,15 +317,16 @@ class Engine:
             log.error("job %r: its fire times could not be recorded", job.id, error=error)
         return None
 
-    def _ended(self, job_id: str) -> None:
+    def _ended(self, job: Job) -> None:
         """Note that a job had its last fire time, unless there is another with its id by now."""
+        job_id = job.id
         try:
             self._store.get(job_id)
         except JobLookupError:
-            self._tracker.job_removed(job_id)
+            self._tracker.job_gone(job_id)
         self.forget(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
-            self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
+            self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))
 
 
 def _set_back(entry: Entry, now_us: int, jump_us: int) -> Entry | None:

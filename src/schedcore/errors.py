@@ -175,6 +175,23 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
 
 
+MOST_TRACEBACK = 20_000
+"""Characters that are kept of a traceback: the last ones, which tell where it was raised."""
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of *error* as text, bounded, whatever its ``__str__`` does."""
+    from traceback import format_exception  # 4 ms, and only for errors
+
+    try:
+        # Of many frames the last: where it was raised, and not how a recursion went there.
+        return "".join(format_exception(type(error), error, error.__traceback__, limit=-100))[
+            -MOST_TRACEBACK:
+        ]
+    except BaseException:  # noqa: BLE001 — a user's error may hold anything
+        return f"{type(error).__qualname__}: {text_of(error)}"
+
+
 def _short(value: object) -> str:
     """Return the repr of *value*, bounded, whatever its ``__repr__`` does."""
     try:

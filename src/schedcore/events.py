@@ -8,14 +8,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from schedcore.errors import InvalidOptionError, is_interrupt
+from schedcore.callables import makes_coroutine, makes_generator
+from schedcore.errors import InvalidOptionError, is_interrupt, traceback_of
 from schedcore.forks import Lock, hold_while_forking
 from schedcore.funcref import name_of
 from schedcore.logs import GuardedLogger
 
+if TYPE_CHECKING:
+    from schedcore.job import Job
+
 log = GuardedLogger(__name__)
+
+_PLAIN: Final = (
+    "a plain function that does its work when it is called, since nobody awaits it; it may hand"
+    " the event to a loop of yours: asyncio.run_coroutine_threadsafe(handle(event), loop)"
+)
 
 EVENT_SCHEDULER_STARTED: Final = 1 << 0
 EVENT_SCHEDULER_SHUTDOWN: Final = 1 << 1
@@ -46,6 +56,20 @@ class JobEvent(NamedTuple):
 
     code: int
     job_id: str
+    name: str = ""
+    """The job's name."""
+    func_ref: str | None = None
+    """Its function as ``"package.module:name"``, or None if no text leads back to it."""
+
+    @property
+    def jobstore(self) -> str:
+        """``"default"``: there is one store; for listeners written for APScheduler."""
+        return "default"
+
+    @classmethod
+    def of(cls, code: int, job: Job) -> JobEvent:
+        """Return the event of something that happened to *job*."""
+        return cls(code, job.id, job.name, job.func_ref)
 
 
 class JobSubmissionEvent(NamedTuple):
@@ -55,10 +79,24 @@ class JobSubmissionEvent(NamedTuple):
     job_id: str
     scheduled_run_times: tuple[datetime, ...]
     """In UTC."""
+    name: str = ""
+    """The job's name."""
+    func_ref: str | None = None
+    """Its function as ``"package.module:name"``, or None if no text leads back to it."""
+    run_id: int | None = None
+    """That of the run that was submitted; None: they were skipped."""
+
+    @property
+    def jobstore(self) -> str:
+        """``"default"``: there is one store; for listeners written for APScheduler."""
+        return "default"
 
 
 class JobExecutionEvent(NamedTuple):
-    """A run ended, was given up, or was missed."""
+    """A run ended, was given up, or was missed.
+
+    It says what ran also where the job is gone by now, as one with a date is.
+    """
 
     code: int
     job_id: str
@@ -71,6 +109,20 @@ class JobExecutionEvent(NamedTuple):
     """What the function raised; ``exception.__traceback__`` tells where."""
     occurrences: int = 1
     """How many fire times were missed together."""
+    name: str = ""
+    """The job's name."""
+    func_ref: str | None = None
+    """Its function as ``"package.module:name"``, or None if no text leads back to it."""
+
+    @property
+    def jobstore(self) -> str:
+        """``"default"``: there is one store; for listeners written for APScheduler."""
+        return "default"
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the exception as text, its last 20,000 characters; None without one."""
+        return None if self.exception is None else traceback_of(self.exception)
 
 
 Event = SchedulerEvent | JobEvent | JobSubmissionEvent | JobExecutionEvent
@@ -103,10 +155,13 @@ class Listeners:
         """Call *listener* with each event whose code is in *mask*, in the thread it happens in.
 
         Raises:
-            InvalidOptionError: if *listener* cannot be called, or *mask* names no event.
+            InvalidOptionError: if *listener* cannot be called, is asynchronous or a generator
+                function, or *mask* names no event.
         """
         if not callable(listener):
             raise InvalidOptionError("listener", listener, "a callable that takes one event")
+        if makes_coroutine(listener) or makes_generator(listener):
+            raise InvalidOptionError("listener", listener, _PLAIN)
         if isinstance(mask, bool) or not isinstance(mask, int) or not mask & EVENT_ALL:
             raise InvalidOptionError("mask", mask, "EVENT_* codes joined by |")
         with self._lock:
@@ -131,7 +186,10 @@ class Listeners:
         for listener, mask in self._listeners:
             if mask & event.code:
                 try:
-                    listener(event)
+                    answer = listener(event)
+                    if type(answer) is CoroutineType:
+                        answer.close()
+                        raise TypeError(f"it returned a coroutine: expected {_PLAIN}")
                 except BaseException as error:  # noqa: BLE001 — it is logged, and the others hear
                     self.failures += 1
                     # Not the event itself: it may hold a result of any size.

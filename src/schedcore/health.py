@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds that a run may wait for a worker before its scheduler is not well."""
 
 
 class State(IntEnum):
@@ -20,8 +25,8 @@ class Health(NamedTuple):
     """How a scheduler does."""
 
     ok: bool
-    """Whether it is started, and its loop is there, not held up, and not failing; standing by is
-    well too."""
+    """Whether it is started, its loop is there, not held up, and not failing, and no run waits for
+    a worker for longer than a minute; standing by is well too."""
     state: State
     stalled_for: float
     """Seconds for which the loop has been held up by a store, a trigger or a listener."""
@@ -35,3 +40,5 @@ class Health(NamedTuple):
     """How many times the loop's thread had to be replaced."""
     listener_failures: int
     """How many times a listener raised."""
+    waiting: Mapping[str, float] = MappingProxyType({})
+    """For how many seconds the oldest run waits for a worker, by executor; only where one does."""

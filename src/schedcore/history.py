@@ -9,6 +9,9 @@ from schedcore.run import Outcome, RunRecord
 
 Counts = dict[Outcome, int]
 
+TROUBLES = 5
+"""Outcomes other than ``executed`` that are kept of each job however many successes followed."""
+
 
 class History:
     """The last outcomes of each job and of all jobs together.
@@ -16,7 +19,8 @@ class History:
     Not thread-safe: its owner holds a lock.
 
     Args:
-        per_job: How many outcomes of one job are kept.
+        per_job: How many outcomes of one job are kept.  Of those before them, so many that its
+            last 5 that were not ``executed`` are.
         overall: How many outcomes of all jobs are kept.
         removed_jobs: For how many jobs that are gone their outcomes are still kept.
 
@@ -36,6 +40,7 @@ class History:
         # is cut off is counted then, so that a run pays for two appends: 0.2 us.
         self._all: list[RunRecord] = []
         self._jobs: dict[str, list[RunRecord]] = {}
+        self._troubles: dict[str, list[RunRecord]] = {}
         # Of all records before this place, and of those that were cut off.
         self._counted = 0
         self._counts: Counts = {}
@@ -57,14 +62,24 @@ class History:
         records = self._jobs[job_id]
         records.append(record)
         if len(records) > 2 * self._per_job:
-            _count(records[: -self._per_job], self._cut_of_job.setdefault(job_id, {}))
+            cut = records[: -self._per_job]
+            _count(cut, self._cut_of_job.setdefault(job_id, {}))
+            troubles = _troubles(self._troubles.get(job_id, []) + cut)
+            if troubles:
+                self._troubles[job_id] = troubles
             del records[: -self._per_job]
 
     def records(self, job_id: str | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
         if job_id is None:
             return self._all[: -self._overall - 1 : -1]
-        return self._jobs.get(job_id, [])[: -self._per_job - 1 : -1]
+        records = self._jobs.get(job_id, [])
+        latest = records[: -self._per_job - 1 : -1]
+        missing = TROUBLES - len(_troubles(latest))
+        if missing <= 0:
+            return latest
+        before = _troubles(self._troubles.get(job_id, []) + records[: -self._per_job])
+        return latest + before[: -missing - 1 : -1]
 
     def counts(self, job_id: str | None = None) -> Counts:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -85,11 +100,17 @@ class History:
             oldest = next(iter(self.removed))
             del self.removed[oldest]
             self._jobs.pop(oldest, None)
+            self._troubles.pop(oldest, None)
             self._cut_of_job.pop(oldest, None)
 
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
         self.removed.pop(job_id, None)
+
+
+def _troubles(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Return the last of *records* that tell of something other than a success."""
+    return [record for record in records if record.outcome is not Outcome.EXECUTED][-TROUBLES:]
 
 
 def _count(records: Iterable[RunRecord], counts: Counts) -> Counts:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from schedcore import funcref
 from schedcore.callables import check_call, is_really, makes_coroutine
 from schedcore.clock import SECOND
-from schedcore.errors import FuncRefError, InvalidOptionError, did_you_mean
+from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.retry import Retry, retry_of
 from schedcore.triggers.base import Trigger
 
@@ -293,6 +293,42 @@ DEFAULTED: Final = frozenset({"executor", "coalesce", "max_instances", "overlap"
 
 OPTION_NAMES: Final = frozenset(_CHECKS)
 """The names of the options that tell how a job is run."""
+
+
+JOB_FIELDS: Final = OPTION_NAMES | {
+    "id",
+    "name",
+    "func",
+    "args",
+    "kwargs",
+    "trigger",
+    "next_run_time",
+}
+"""What a job has besides the options of its trigger."""
+
+
+def unknown_option(
+    given: Mapping[str, object], kind: object, options: Iterable[str], more: Iterable[str] = ()
+) -> InvalidTriggerError:
+    """Return the error for options of which one is neither a job's nor its trigger's.
+
+    Args:
+        given: What is to be its trigger's.
+        kind: The trigger's.
+        options: Those of that kind.
+        more: What else can be said there.
+    """
+    from schedcore.triggers.plaindata import option_hint  # loaded by whoever has a trigger to make
+
+    names = {*options}
+    unknown = next(name for name in given if name not in names)
+    known = names.union(JOB_FIELDS, more) - {unknown}  # what is known elsewhere is not meant here
+    return InvalidTriggerError(
+        str(unknown)[:80],
+        given[unknown],
+        f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
+        + option_hint(str(kind), given, known),
+    )
 
 
 CHANGEABLE: Final = frozenset({"func", "args", "kwargs", "name", "trigger"}) | OPTION_NAMES

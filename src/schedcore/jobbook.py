@@ -322,7 +322,9 @@ class JobBook(OtherNames):
         return self.modify_job(job_id, trigger=made)
 
     def pause_job(self, job_id: str, check: Check | None = None) -> JobHandle:
-        """Stop scheduling a job; a run under way goes on.
+        """Stop scheduling a job; a run under way goes on, and those that wait are dropped.
+
+        What was asked for by :meth:`run_job <schedcore.Scheduler.run_job>` runs all the same.
 
         Args:
             job_id: Which job.
@@ -332,7 +334,7 @@ class JobBook(OtherNames):
             JobLookupError: if there is no job with this id.
         """
         entry = self._change(job_id, checked(check, _paused))
-        self._tracker.drop_waiting(job_id, Outcome.PAUSED)
+        self._tracker.job_paused(job_id)
         return JobHandle(self, entry)
 
     def resume_job(self, job_id: str, check: Check | None = None) -> JobHandle:
@@ -349,7 +351,7 @@ class JobBook(OtherNames):
         return JobHandle(self, self._change(job_id, checked(check, self._drafts.resumed)))
 
     def remove_job(self, job_id: str, check: Check | None = None) -> None:
-        """Remove a job; a run under way goes on.
+        """Remove a job; a run under way goes on, and those that have not begun are cancelled.
 
         Args:
             job_id: Which job.
@@ -358,18 +360,17 @@ class JobBook(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        self._account(take_out(self._store, job_id, check), None)
-        self._tracker.drop_waiting(job_id, Outcome.CANCELLED)
+        removed = take_out(self._store, job_id, check)
+        self._account(removed, None)
         self._tracker.job_removed(job_id)
         self._listing.forget(job_id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
-            self._listeners.emit(JobEvent(EVENT_JOB_REMOVED, job_id))
+            self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, removed.job))
 
     def remove_all_jobs(self) -> None:
-        """Remove every job; runs under way go on."""
+        """Remove every job; runs under way go on, and the others are cancelled."""
         for entry in self._store.clear():
             self._account(entry, None)
-            self._tracker.drop_waiting(entry.job.id, Outcome.CANCELLED)
             self._tracker.job_removed(entry.job.id)
         self._listing.forget_all()
         self._tell(EVENT_ALL_JOBS_REMOVED)
@@ -392,13 +393,13 @@ class JobBook(OtherNames):
         if replaced is not None:
             self._account(replaced, entry)
         if self._listeners.mask & EVENT_JOB_ADDED:
-            self._listeners.emit(JobEvent(EVENT_JOB_ADDED, job_id))
+            self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, entry.job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         old, new = put_changed(self._store, job_id, change)
         self._account(old, new)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
-            self._listeners.emit(JobEvent(EVENT_JOB_MODIFIED, job_id))
+            self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
         self._expect(new.due_us)
         return new
 

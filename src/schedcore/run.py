@@ -70,6 +70,25 @@ class RunRecord(NamedTuple):
     attempt: int = 1
     """Which attempt ended it, from 1."""
 
+    def __repr__(self) -> str:
+        parts = [f"<RunRecord of {self.job_id!r}: {self.outcome.value}"]
+        if self.occurrences != 1:
+            parts.append(f"{self.occurrences} occurrences")
+        parts.append(f"due {self.scheduled.isoformat()}")
+        if self.late_us:
+            parts.append(f"{self.lateness:.3f} s late")
+        if self.started_us is not None and self.ended_us is not None:
+            parts.append(f"took {(self.ended_us - self.started_us) / SECOND:.3f} s")
+        if self.attempt != 1:
+            parts.append(f"attempt {self.attempt}")
+        if self.error_type is not None:
+            parts.append(f"{self.error_type}: {self.error_text}")
+        elif self.result is not None:
+            parts.append(f"result {self.result}")
+        if self.run_id is not None:
+            parts.append(f"run {self.run_id}")
+        return ", ".join(parts) + ">"
+
     @property
     def scheduled(self) -> datetime:
         """When it was due, in UTC."""
@@ -95,10 +114,11 @@ class Run:
     """One run of a job: waiting, under way, or ended.
 
     Attributes:
-        id: Unique in this process, and growing.
+        id: Unique over processes, and growing: see :class:`~schedcore.runids.RunIds`.
         job: The definition that is run, as it was when the run fell due.
         job_id: Its id.
         due_us: When it fell due, in microseconds since the Unix epoch.
+        queued_us: When it was handed to its executor, by the clock that never steps.
         started_us: When the function was called; None while it waits.
         ended_us: When the function returned or raised; None until then.
         attempt: Which attempt this is, from 1.
@@ -117,6 +137,7 @@ class Run:
         "id",
         "job",
         "job_id",
+        "queued_us",
         "record",
         "started_us",
     )
@@ -126,6 +147,7 @@ class Run:
         self.job = job
         self.job_id = job.id
         self.due_us = due_us
+        self.queued_us: int | None = None
         self.started_us: int | None = None
         self.ended_us: int | None = None
         self.attempt = 1

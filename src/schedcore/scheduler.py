@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.changing import Check
-from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, from_us
 from schedcore.drafts import Drafts
 from schedcore.engine import Engine
 from schedcore.errors import (
+    JobLookupError,
     MaxInstancesError,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
@@ -33,7 +34,7 @@ from schedcore.events import (
 from schedcore.executors import prepare, with_defaults
 from schedcore.executors.base import Executor
 from schedcore.forks import held_here, tell_in_child
-from schedcore.health import Health, State
+from schedcore.health import LONGEST_WAIT, Health, State
 from schedcore.history import History
 from schedcore.job import Options, build_options
 from schedcore.leaving import remind_at_exit, told_what_is_waited_for
@@ -124,6 +125,7 @@ class Scheduler(JobBook):
         drafts.check_executor(defaults.executor)
         super().__init__(zone, clock, store, drafts, tracker, listeners)
         tracker.expect = self._expect
+        tracker.teller.what_follows = self._what_follows
         self._engine = Engine(store, self._executors, tracker, listeners, random)
         self._engine.forget = self._listing.forget
         # Guards the lifecycle alone, and is never held while something is waited for.
@@ -142,6 +144,16 @@ class Scheduler(JobBook):
             self.standing = Standing(election, parts)
             self.add_listener(self.standing.note_state, _LIFECYCLE)
         tell_in_child(self)
+
+    def __repr__(self) -> str:
+        """Tell what it is doing, how many jobs it has, and when the first is due."""
+        try:
+            jobs = self._store.entries()
+            due_us = self._store.next_due()
+        except Exception as error:  # noqa: BLE001 — a repr is for looking into trouble
+            return f"<Scheduler {self.state.name.lower()}, its store raised {error!r}>"
+        due = "none" if due_us is None else from_us(due_us, self.timezone).isoformat()
+        return f"<Scheduler {self.state.name.lower()}, {len(jobs)} job(s), next run: {due}>"
 
     @property
     def clock(self) -> Clock:
@@ -180,8 +192,10 @@ class Scheduler(JobBook):
             state = self.state
             failures = self._listeners.failures
             return Health(state is State.STANDBY, state, 0.0, 0.0, 0, 0, 0, failures)
+        waiting = self._tracker.waiting()
+        too_long = any(seconds > LONGEST_WAIT for seconds in waiting.values())
         return Health(
-            self.running and not loop.failing,
+            self.running and not loop.failing and not too_long,
             self.state,
             loop.stalled_for,
             0.0 if loop.paused else self._behind(),
@@ -189,6 +203,7 @@ class Scheduler(JobBook):
             loop.failures,
             loop.restarts,
             self._listeners.failures,
+            waiting,
         )
 
     def _behind(self) -> float:
@@ -489,6 +504,18 @@ class Scheduler(JobBook):
         self._listeners.remove(callback)
 
     # Inside
+
+    def _what_follows(self, job_id: str) -> str:
+        """Tell what comes after a run of a job, for the log."""
+        try:
+            entry = self._store.get(job_id)
+        except JobLookupError:
+            return "it was its last run"
+        except Exception:  # noqa: BLE001 — the loop meets it too, and says so
+            return "its store cannot tell when it runs next"
+        if entry.due_us is None:
+            return "the job is paused"
+        return f"next run at {from_us(entry.due_us, entry.job.trigger.timezone).isoformat()}"
 
     def _expect(self, due_us: int | None) -> None:
         """See to it that the loop is awake at *due_us*."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.alarms import Alarms
-from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, passing_us
 from schedcore.errors import RunLookupError, is_interrupt
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor
@@ -19,14 +18,14 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord, record_of
+from schedcore.runids import RunIds
 from schedcore.telling import Teller
 
 if TYPE_CHECKING:
     from schedcore.retry import RandomSource
 
-# Shared by all schedulers of the process, and growing over restarts: no clock is set back by as
-# many microseconds as there were runs.
-_ids = itertools.count(SystemClock().now_us())
+MOST_WAITING = 1_000
+"""Runs of one job that may wait for a worker; what falls due beyond them is skipped."""
 
 
 class Witness(Protocol):
@@ -56,6 +55,7 @@ class Tracker:
 
     Attributes:
         expect: Called with the time at which :meth:`ring` is wanted, in microseconds.
+        teller: Says what became of runs.
         witness: Who is told of runs before they are submitted, and when they end; None: nobody.
     """
 
@@ -71,16 +71,17 @@ class Tracker:
         self._log = log or GuardedLogger(__name__)
         self._clock = clock
         self._history = history
-        self._teller = Teller(listeners, self._log)
+        self.teller = Teller(listeners, self._log, self._passed_us)
         self._executors = executors
         self._random = random
+        self._ids = RunIds(clock)
         self.expect: Callable[[int], None] = lambda _due_us: None
         self.witness: Witness | None = None
         # Guards all below, and the history: an outcome and the slot it frees appear together.
         # Re-entrant: the garbage collector may run a finalizer here that removes a job.
         self._lock = threading.RLock()
         hold_while_forking(self)
-        self.forget_runs()
+        self._forget_runs()
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
@@ -88,6 +89,10 @@ class Tracker:
 
     def forget_runs(self) -> None:
         """Forget the runs that wait or are under way: in a forked child they are the parent's."""
+        self._ids.draw_anew()
+        self._forget_runs()
+
+    def _forget_runs(self) -> None:
         self._live: dict[str, list[Run]] = {}
         self._behind: dict[str, deque[Run]] = {}
         self._leaving: set[str] = set()
@@ -112,7 +117,7 @@ class Tracker:
             live = self._live
             for job, times in due:
                 if len(times) == 1 and job[0] not in live:
-                    run = Run(next(_ids), job, times[0])
+                    run = Run(self._ids.next(), job, times[0])
                     live[run.job_id] = [run]
                     runs.append(run)
                 else:
@@ -137,20 +142,20 @@ class Tracker:
         """
         given_up = None
         live = self._live.setdefault(job.id, [])
-        room = job.options.max_instances - len(live)
+        room = _room(job, live)
         if room <= 0:
             if job.options.overlap == "cancel":
                 given_up, room = live[0], 1
             elif job.options.overlap == "queue" and job.id not in self._behind:
-                self._behind[job.id] = deque((Run(next(_ids), job, due[-1]),))
+                self._behind[job.id] = deque((Run(self._ids.next(), job, due[-1]),))
                 due = due[:-1]
-        runs = [Run(next(_ids), job, due_us) for due_us in due[: max(0, room)]]
+        runs = [Run(self._ids.next(), job, due_us) for due_us in due[: max(0, room)]]
         if not runs:
             return runs, given_up, due
         live += runs
         if len(due) > room:
             behind = self._behind.setdefault(job.id, deque())
-            behind.extend(Run(next(_ids), job, due_us) for due_us in due[room:])
+            behind.extend(Run(self._ids.next(), job, due_us) for due_us in due[room:])
         return runs, given_up, ()
 
     def admit_now(self, job: Job) -> Run | None:
@@ -158,8 +163,8 @@ class Tracker:
         now_us = self._now_us()
         with self._lock:
             live = self._live.setdefault(job.id, [])
-            if len(live) < job.options.max_instances:
-                run = Run(next(_ids), job, now_us, threading.Event())
+            if _room(job, live) > 0:
+                run = Run(self._ids.next(), job, now_us, threading.Event())
                 live.append(run)
                 return run
         self._skip(job, (now_us,))
@@ -177,6 +182,9 @@ class Tracker:
             return
         if self.witness is not None:
             self.witness.submitted(runs, self._now_us())
+        queued_us = self._passed_us()
+        for run in runs:
+            run.queued_us = queued_us
         try:
             self._executors[name].submit(runs, self)
         except BaseException as error:
@@ -185,7 +193,7 @@ class Tracker:
             if is_interrupt(error):
                 raise
             return
-        self._teller.submitted(runs)
+        self.teller.submitted(runs)
 
     def pass_over(self, job: Job, outcome: Outcome, backlog: Backlog, now_us: int) -> None:
         """Record fire times that do not run: missed, paused, or coalesced into one that does."""
@@ -202,7 +210,7 @@ class Tracker:
                 )
             )
         if outcome is Outcome.MISSED:
-            self._teller.missed(job, backlog, late_us)
+            self.teller.missed(job, backlog, late_us)
 
     # Reporter: called by executors
 
@@ -227,7 +235,7 @@ class Tracker:
         run.ended_us = now_us
         if error is None:
             if self._close(run, record_of(run, Outcome.EXECUTED, now_us, value)):
-                self._teller.executed(run, value)
+                self.teller.executed(run, value)
             return
         retry = run.job.options.retry
         if retry is None or run.cancelled or self._closing or not retry.wants(error, run.attempt):
@@ -238,18 +246,18 @@ class Tracker:
     def cancelled(self, run: Run) -> None:
         """Say that *run* ended because it was cancelled."""
         if self._close(run, record_of(run, Outcome.CANCELLED, self._now_us())):
-            self._teller.cancelled(run)
+            self.teller.cancelled(run)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Say that *run* will not be heard of any more, as *error* tells."""
         if self._close(run, record_of(run, Outcome.LOST, self._now_us(), error=error)):
-            self._teller.lost(run, error)
+            self.teller.lost(run, error)
 
     def shed(self, run: Run) -> None:
         """Say that there is no room for *run*."""
         run.cancelled = True
         if self._close(run, record_of(run, Outcome.SHED, self._now_us())):
-            self._teller.shed(run)
+            self.teller.shed(run)
 
     # Time, and calling off
 
@@ -297,9 +305,16 @@ class Tracker:
         with self._lock:
             ids = list(self._behind)
         for job_id in ids:
-            self.drop_waiting(job_id, Outcome.CANCELLED)
+            self._drop_followers(job_id, Outcome.CANCELLED)
 
-    def drop_waiting(self, job_id: str, outcome: Outcome) -> None:
+    def job_paused(self, job_id: str) -> None:
+        """End the runs of a job that have not begun; but for those made by hand, and retries."""
+        self._drop_followers(job_id, Outcome.PAUSED)
+        self._drop_queued(
+            job_id, Outcome.PAUSED, lambda run: run.awaited is None and run.attempt == 1
+        )
+
+    def _drop_followers(self, job_id: str, outcome: Outcome) -> None:
         """End the runs that wait for others of their job, with *outcome*."""
         if not self._behind:
             return
@@ -311,7 +326,15 @@ class Tracker:
                 run.cancelled = True
                 self._history.add(record_of(run, outcome, self._now_us()))
         for run in dropped:
-            self._teller.cancelled(run)
+            self.teller.cancelled(run)
+
+    def _drop_queued(self, job_id: str, outcome: Outcome, which: Callable[[Run], bool]) -> None:
+        """End the runs that wait for a worker, with *outcome*."""
+        with self._lock:
+            queued = [run for run in self._live.get(job_id, ()) if run.started_us is None]
+        for run in queued:
+            if which(run):
+                self._give_up(run, outcome, say=False)
 
     def cancel(self, run_id: int) -> None:
         """Give up a run, whether it waits or is under way.
@@ -331,13 +354,24 @@ class Tracker:
         """Call off every run that has not begun."""
         waiting = [run for run in self.live() if run.started_us is None]
         called_off = sum(self._give_up(run, Outcome.CANCELLED, say=False) for run in waiting)
-        self._teller.many_cancelled(called_off)
+        self.teller.many_cancelled(called_off)
 
     def live(self) -> list[Run]:
         """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
         with self._lock:
             both = (*self._live.values(), *self._behind.values())
             return [run for runs in both for run in runs]
+
+    def waiting(self) -> dict[str, float]:
+        """Return for how many seconds the oldest run waits for a worker, by executor."""
+        now_us = self._passed_us()
+        longest: dict[str, float] = {}
+        for run in self.live():
+            queued_us = run.queued_us
+            if queued_us is not None and run.started_us is None:
+                name = run.job.options.executor
+                longest[name] = max(longest.get(name, 0.0), (now_us - queued_us) / SECOND)
+        return longest
 
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Block until there are no such runs, or *timeout* seconds are over; say which."""
@@ -377,7 +411,14 @@ class Tracker:
                 self._history.job_added(job_id)
 
     def job_removed(self, job_id: str) -> None:
-        """Note that a job is gone; its history ages once its last run has ended."""
+        """End the runs of a job that is taken out which have not begun; see :meth:`job_gone`."""
+        self._drop_followers(job_id, Outcome.CANCELLED)
+        self._drop_queued(job_id, Outcome.CANCELLED, lambda _: True)
+        self.teller.forget(job_id)
+        self.job_gone(job_id)
+
+    def job_gone(self, job_id: str) -> None:
+        """Note that there is no such job; its history ages once its last run has ended."""
         with self._lock:
             if job_id in self._live:
                 self._leaving.add(job_id)
@@ -444,12 +485,12 @@ class Tracker:
             except BaseException as error:  # noqa: BLE001 — logged; the run is given up all the same
                 name = run.job.options.executor
                 self._log.error("executor %r failed to give up a run", name, error=error)
-        self._teller.given_up(run, outcome, say)
+        self.teller.given_up(run, outcome, say)
         return True
 
     def _fail(self, run: Run, error: BaseException) -> None:
         if self._close(run, record_of(run, Outcome.FAILED, self._now_us(), error=error)):
-            self._teller.failed(run, error)
+            self.teller.failed(run, error)
 
     def _now_us(self) -> int:
         """Return the time; the computer's own if the scheduler's clock fails."""
@@ -458,6 +499,13 @@ class Tracker:
         except BaseException as error:  # noqa: BLE001 — a run must end all the same
             self._log.error("the clock failed", error=error)
             return SystemClock().now_us()
+
+    def _passed_us(self) -> int:
+        """Return microseconds that passed; real ones if the scheduler's clock fails."""
+        try:
+            return self._clock.monotonic_us()
+        except BaseException:  # noqa: BLE001 — whoever asks it for the time next says so
+            return passing_us()
 
     def _drop_waiting(self, run: Run) -> bool:
         """Cancel a run that waits behind another of its job; False if it does not any more."""
@@ -469,12 +517,12 @@ class Tracker:
             if not behind:
                 del self._behind[run.job_id]
             self._history.add(record_of(run, Outcome.CANCELLED, self._now_us()))
-        self._teller.cancelled(run)
+        self.teller.cancelled(run)
         return True
 
     def _try_again(self, run: Run, error: BaseException, delay_us: int) -> None:
         self._set_alarm(run, delay_us, again=True)
-        self._teller.tried_again(run, error)
+        self.teller.tried_again(run, error)
 
     def _set_alarm(self, run: Run, delay_us: int, again: bool = False) -> None:
         with self._lock:
@@ -482,7 +530,7 @@ class Tracker:
                 return
             if again:
                 run.attempt += 1
-                run.started_us = None
+                run.started_us = run.queued_us = None
             self._alarms.set(run, self._clock.monotonic_us() + delay_us)
         self.expect(self._now_us() + delay_us)
 
@@ -497,4 +545,13 @@ class Tracker:
                     None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due)
                 )
             )
-        self._teller.skipped(job, due)
+            live = len(self._live.get(job.id, ()))
+        self.teller.skipped(job, due, crowded=live < job.options.max_instances)
+
+
+def _room(job: Job, live: Sequence[Run]) -> int:
+    """Return how many more runs of a job may be let in beside those that are."""
+    room = job.options.max_instances - len(live)
+    if room > 0 and len(live) >= MOST_WAITING:
+        room = min(room, MOST_WAITING - sum(run.started_us is None for run in live))
+    return room

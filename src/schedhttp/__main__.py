@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(given: argparse.Namespace) -> Settings:
     chosen = settings.load(given.config, os.environ)
     if given.host is not None or given.port is not None:
-        host, _, port = chosen.bind.rpartition(":")
+        bind = "127.0.0.1:5000" if chosen.bind.startswith("unix:") else chosen.bind
+        host, _, port = bind.rpartition(":")
         host = host if given.host is None else given.host
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"

@@ -59,9 +59,10 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
     log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
     if app.guard.has_credentials:
         return
+    is_own_socket = addresses and all(each.startswith("unix:") for each in addresses)
+    if settings.api_loopback_only and not is_own_socket:
+        log.info("%s", _WHAT_LOOPBACK_MEANS)
     if all(map(_is_of_this_computer, addresses)):
-        if not all(each.startswith("unix:") for each in addresses):
-            log.info("%s", _WHAT_LOOPBACK_MEANS)
         return
     if settings.api_loopback_only:
         log.warning(

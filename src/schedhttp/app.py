@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,16 +14,16 @@ from werkzeug.http import HTTP_STATUS_CODES
 from schedcore import JobLookupError, Scheduler
 from schedhttp import codec, gunicorns, openapi
 from schedhttp.addresses import Addresses
-from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import check_query
 from schedhttp.conditions import missing
 from schedhttp.cors import Cors
-from schedhttp.guard import Guard, Role
 from schedhttp.incoming import OWN_SOCKET, Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
 from schedhttp.refusals import Unavailable
 from schedhttp.routes import Route
+from schedhttp.security.allowlist import AllowedFuncs
+from schedhttp.security.authentication import Guard, Role
 from schedhttp.settings import Settings
 from schedhttp.views import Reply, Service
 from schedhttp.waiting import Waiting
@@ -155,11 +156,12 @@ class App:
         """Return the response to *error*; nothing that goes wrong comes out of here.
 
         SystemExit neither: it would end the process of the server, with the runs under way in it.
-        Only Ctrl-C passes, which reaches the main thread and no other.
+        Only Ctrl-C passes, which reaches the main thread and no other, where nobody handles it.
         """
         if (
             isinstance(error, KeyboardInterrupt)
             and threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         ):
             raise error
         return rendered(problem(error, self.settings.api_precise_errors, endpoint))

@@ -12,16 +12,12 @@ from schedcore import Holder, RunRecord, Trigger
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError
 from schedcore.funcref import name_of
-from schedcore.job import OPTION_NAMES, UNSET, Job, Options
+from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, Options, unknown_option
 from schedcore.run import short_repr
 from schedcore.stores.base import Entry
-from schedcore.triggers.plaindata import join_options, option_hint, option_names, split_kind
+from schedcore.triggers.plaindata import join_options, option_names, split_kind
 from schedcore.triggers.values import ValueTrigger
 
-JOB_FIELDS: Final = frozenset(
-    {"id", "name", "func", "args", "kwargs", "trigger", "next_run_time"} | OPTION_NAMES
-)
-"""What a job has besides the options of its trigger."""
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
@@ -195,7 +191,8 @@ def record_to_dict(record: RunRecord) -> dict[str, Any]:
     """Return a recorded outcome as the API shows it."""
     started, ended = record.started, record.ended
     return {
-        "run_id": record.run_id,
+        # More digits than JavaScript's numbers can tell apart.
+        "run_id": None if record.run_id is None else str(record.run_id),
         "job_id": record.job_id,
         "outcome": record.outcome.value,
         "scheduled": record.scheduled.isoformat(),
@@ -310,14 +307,7 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
     fields = {k: v for k, v in body.items() if k in JOB_FIELDS and k != "trigger"}
     trigger = join_options(nested, {k: v for k, v in body.items() if k not in JOB_FIELDS})
     if not options.issuperset(trigger):
-        unknown = next(name for name in trigger if name not in options)
-        known = options | JOB_FIELDS | extra
-        raise InvalidOptionError(
-            unknown[:80],
-            trigger[unknown],
-            f"a field of a job with a trigger {kind!r}: {', '.join(sorted(known))}"
-            + option_hint(str(kind), trigger, known),
-        )
+        raise unknown_option(trigger, kind, options, extra)
     if "trigger" in body:
         trigger["trigger"] = kind
     return JobBody(fields, trigger)

@@ -25,8 +25,8 @@ from schedhttp import flaskcli, flaskconfig, flaskmount, gunicorns, hosting, rel
 from schedhttp.app import App, Rendered
 from schedhttp.appcontext import in_app_context
 from schedhttp.flaskjobs import FlaskJobs
-from schedhttp.guard import HTTPBasicAuth
 from schedhttp.incoming import Incoming
+from schedhttp.security.authentication import HTTPBasicAuth
 from schedhttp.settings import Settings, variable
 
 __all__ = ["APScheduler", "FlaskScheduler", "HTTPBasicAuth"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
 from schedcore.events import EVENT_ALL, Listener
+from schedcore.job import JOB_FIELDS
 from schedcore.othernames import OF_SCHEDULER, OtherNames
 from schedcore.stores.base import Entry
 from schedcore.triggers import plaindata
-from schedhttp import codec
 from schedhttp.codec import without_jobstore
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class FlaskJobs(OtherNames):
         without_jobstore({"jobstore": jobstore})
 
         def wanted(entry: Entry) -> Mapping[str, Any]:
-            own = {k: v for k, v in changes.items() if k in codec.JOB_FIELDS and k != "trigger"}
+            own = {k: v for k, v in changes.items() if k in JOB_FIELDS and k != "trigger"}
             trigger = {k: v for k, v in changes.items() if k not in own}
             if trigger:
                 own["trigger"] = plaindata.merge(

@@ -10,7 +10,8 @@ import hmac
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -39,6 +40,7 @@ _TOLD_TOO = {"SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "wsgi.url_sc
 _TOLD_TOO |= {OWN_SOCKET, NO_WAIT}
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Change nothing, so that they may be asked again; whose bodies nobody reads."""
+_REFUSED = frozenset({401, 403, 429})
 _NOBODY = "no process of this server holds the scheduler at the moment: try again"
 _UNKNOWN = (
     "the process that held the scheduler ended while it answered; whether the request was carried"
@@ -90,7 +92,11 @@ class Forwarder:
                     self._doors.leave()
             holder = self._standing.holder()
             if holder is not None and holder.address:
-                frame = frame or self._frame(request)
+                if frame is None:
+                    refusal = self._refusal(request, holder)
+                    if refusal is not None:
+                        return refusal
+                    frame = self._frame(request)
                 answer = self._ask(holder, *frame)
                 if answer is not None:
                     return answer
@@ -98,16 +104,33 @@ class Forwarder:
                 return self._here(request, _NOBODY)
             Waker().sleep(_LOOK_EVERY)
 
+    def _refusal(self, request: Incoming, holder: Holder) -> Rendered | None:
+        """Return the answer to who is not even to have a body read; None: it may be read.
+
+        Whether credentials hold, the holder alone can tell: it counts those that do not.  It is
+        asked with what stands before the body.
+
+        Raises:
+            Refusal: if there is no need to ask.
+        """
+        if request.method in _SAFE_METHODS:
+            return None
+        self._check_sender(request)
+        environ = request.environ
+        if environ.get("CONTENT_LENGTH", "0") == "0" and "HTTP_TRANSFER_ENCODING" not in environ:
+            return None
+        if "HTTP_AUTHORIZATION" not in environ:
+            return None
+        meta = {**_told(environ), "REQUEST_METHOD": "OPTIONS", "CONTENT_LENGTH": "0"}
+        meta.pop("HTTP_TRANSFER_ENCODING", None)
+        answer = self._ask(holder, meta, b"")
+        return answer if answer is not None and answer[0] in _REFUSED else None
+
     def _frame(self, request: Incoming) -> tuple[dict[str, str], bytes]:
         """Return what is told of a request, and its body."""
-        meta = {
-            name: value
-            for name, value in request.environ.items()
-            if isinstance(value, str) and (name in _TOLD_TOO or name.startswith(_TOLD))
-        }
+        meta = _told(request.environ)
         if request.method in _SAFE_METHODS:
             return meta, b""
-        self._check_sender(request)
         in_chunks = meta.pop("HTTP_TRANSFER_ENCODING", None)
         try:
             body = request.body()
@@ -150,6 +173,15 @@ class Forwarder:
                 raise TimeoutError("it does not answer")
         meta, content = frames.receive(connection, _MOST_ANSWER)
         return meta["status"], [(name, value) for name, value in meta["headers"]], content
+
+
+def _told(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the holder is told of a request, besides its body."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if isinstance(value, str) and (name in _TOLD_TOO or name.startswith(_TOLD))
+    }
 
 
 def _connected(holder: Holder) -> socket.socket:

@@ -67,7 +67,11 @@ def get_job_runs(service: Service, request: Incoming, job_id: str) -> Reply:
 def get_health(service: Service, request: Incoming) -> Reply:
     """Tell whether the scheduler does its work: 200 if so, else 503."""
     health = service.scheduler.health()
-    body = {**health._asdict(), "state": health.state.name.lower()}
+    body = {
+        **health._asdict(),
+        "state": health.state.name.lower(),
+        "waiting": dict(health.waiting),
+    }
     body["runs"] = len(service.scheduler.runs())
     return Reply(body, 200 if health.ok else 503)
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from schedcore import Outcome, RunRecord
 from schedcore.errors import did_you_mean
+from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
 from schedcore.triggers.plaindata import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
@@ -123,7 +124,7 @@ def _sort(request: Incoming) -> str | None:
 
 @cache
 def _known_fields() -> frozenset[str]:
-    return frozenset().union(codec.JOB_FIELDS, codec.READ_ONLY, *map(option_names, KINDS))
+    return frozenset().union(JOB_FIELDS, codec.READ_ONLY, *map(option_names, KINDS))
 
 
 def _has_own_options(entry: Entry) -> bool:
@@ -188,7 +189,7 @@ def _behind(records: Sequence[RunRecord], before: str) -> int:
     return len(records)
 
 
-_LONGEST_RUN_ID: Final = 20
+_LONGEST_RUN_ID: Final = 25
 
 
 # Both

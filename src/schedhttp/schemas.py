@@ -317,6 +317,10 @@ def _health() -> Json:
             "loop_failures": described(COUNT, "Steps of the loop that raised."),
             "loop_restarts": described(COUNT, "How often the loop's thread was replaced."),
             "listener_failures": described(COUNT, "How often a listener raised."),
+            "waiting": described(
+                {"type": "object", "additionalProperties": NUMBER},
+                "Seconds for which the oldest run waits for a worker, by executor.",
+            ),
             "runs": described(COUNT, "How many runs wait or are under way."),
         },
         ["ok", "state"],
@@ -326,7 +330,11 @@ def _health() -> Json:
 def _run() -> Json:
     return obj(
         {
-            "run_id": optional(described(COUNT, "null: no run was made, as of what was missed.")),
+            "run_id": optional(
+                described(
+                    TEXT, "Digits, which grow.  null: no run was made, as of what was missed."
+                )
+            ),
             "job_id": TEXT,
             "outcome": OUTCOME,
             "scheduled": TIME,

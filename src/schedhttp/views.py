@@ -22,12 +22,12 @@ from schedcore import (
 from schedcore.stores.base import Entry
 from schedcore.triggers import make_trigger, plaindata
 from schedhttp import bounds, codec, listing
-from schedhttp.auth import AllowedFuncs
 from schedhttp.bodies import read_flag, read_object
 from schedhttp.conditions import check_of, is_known, wants_new
 from schedhttp.incoming import Incoming
 from schedhttp.kept import KeptJobs
 from schedhttp.refusals import BadRequest, Forbidden, PreconditionFailed, RunFailed
+from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)

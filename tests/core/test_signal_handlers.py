@@ -14,6 +14,7 @@ from schedcore import (
     EVENT_JOB_EXECUTED,
     JobLookupError,
     ManualClock,
+    MaxInstancesError,
     Outcome,
     Scheduler,
     SchedulerAlreadyRunningError,
@@ -120,7 +121,9 @@ def interrupted_queue(call, handler, line):
 
 def handled(call):
     """Make a call as a careful handler does: what cannot be done just now is refused."""
-    with suppress(SchedulerNotRunningError, SchedulerAlreadyRunningError, JobLookupError):
+    with suppress(
+        SchedulerNotRunningError, SchedulerAlreadyRunningError, JobLookupError, MaxInstancesError
+    ):
         call()
 
 

@@ -11,8 +11,8 @@ import sys
 import pytest
 from werkzeug.security import generate_password_hash
 
-from schedhttp import guard
-from schedhttp.failures import MOST_FOR_ADDRESS, MOST_FOR_NAME, MOST_FOR_USER
+from schedhttp.security import authentication
+from schedhttp.security.ratelimit import MOST_FOR_ADDRESS, MOST_FOR_NAME, MOST_FOR_USER
 
 # pbkdf2 with few rounds: the tests are not about how slow a hash is.
 USERS = {
@@ -306,13 +306,13 @@ def test_names_cannot_be_told_by_the_time_where_kinds_of_hashes_are_mixed(mount,
         "slower": generate_password_hash("c", "pbkdf2:sha512:50000"),
     }
     asked = []
-    real = guard.check_password_hash
+    real = authentication.check_password_hash
 
     def check(hashed, password):
         asked.append(hashed.partition("$")[0])
         return real(hashed, password)
 
-    monkeypatch.setattr(guard, "check_password_hash", check)
+    monkeypatch.setattr(authentication, "check_password_hash", check)
     api = mount(api_users=users)
     for name in (*users, "nobody"):
         asked.clear()

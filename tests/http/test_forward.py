@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import stat
 from threading import Event, Thread
@@ -12,10 +13,10 @@ from werkzeug.test import EnvironBuilder
 from schedcore import Election, Holder, ManualClock
 from schedhttp import forward, frames, holder
 from schedhttp.forward import Forwarder
-from schedhttp.guard import Guard
 from schedhttp.holder import HolderDoors
 from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden, Unauthorized, Unavailable
+from schedhttp.security.authentication import Guard
 from schedhttp.settings import Settings
 
 SOON = 20
@@ -141,6 +142,28 @@ def test_the_body_of_who_is_refused_anyway_is_not_read(doors, closed, settings, 
     with pytest.raises((Forbidden, Unauthorized)):
         forwarder(Incoming(given | environ, 1000))
     assert doors.asked == []
+
+
+@pytest.mark.parametrize(("status", "reads"), [(401, 0), (403, 0), (429, 0), (204, 1), (404, 1)])
+def test_the_holder_tells_whether_a_body_is_to_be_read(doors, closed, status, reads):
+    """Whether a password holds, it alone can tell, which counts those that do not."""
+    stand = Stand()
+    stand.hold(*doors.where)
+    chosen = Settings.of(api_users={"ann": "scrypt:1024:8:1$s$00"})
+    check = Guard(chosen, ManualClock()).check_sender
+    forwarder = Forwarder(stand, closed, chosen, lambda *_: DONE, check)
+    told = (status, [], b"told")
+    doors._answer = lambda environ: (
+        doors.asked.append(environ["REQUEST_METHOD"])
+        or (told if environ["REQUEST_METHOD"] == "OPTIONS" else DONE)
+    )
+    body = io.BytesIO(b"{}")
+    given = EnvironBuilder("/scheduler/jobs", method="POST", data=b"{}").get_environ()
+    given |= {"HTTP_AUTHORIZATION": "Basic YTpi", "HTTP_HOST": "localhost", "wsgi.input": body}
+    answer = forwarder(Incoming(given, 1000))
+    assert answer == (DONE if reads else told)
+    assert doors.asked == ["OPTIONS", "POST"][: 1 + reads]
+    assert body.tell() == (2 if reads else 0)
 
 
 def test_whom_nobody_knows_gets_no_thread_for_long(doors, monkeypatch):

@@ -24,14 +24,14 @@ ROOMS = {
     "duetimes": 0,
     "bounds": 0,
     "kept": 1,
-    "failures": 1,
-    "auth": 2,
-    "origins": 2,
+    "security.ratelimit": 1,
+    "security.allowlist": 2,
+    "security.origins": 2,
     "waiting": 1,
     "conditions": 2,
     "cors": 1,
     "listing": 2,
-    "guard": 3,
+    "security.authentication": 3,
     "views": 3,
     "insights": 4,
     "problems": 4,
@@ -54,25 +54,32 @@ ROOMS = {
     "server": 11,
     "gunicorn_conf": 12,
     "__main__": 12,
+    "security.__init__": 0,
     "__init__": 12,
 }
 
 
 def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "schedhttp":
-            yield from (name.name for name in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module in ("schedhttp", "schedhttp.security"):
+            folder = node.module[len("schedhttp") :].lstrip(".")
+            yield from (f"{folder}.{name.name}".lstrip(".") for name in node.names)
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("schedhttp."):
-            yield node.module.split(".")[1]
+            yield node.module[len("schedhttp.") :]
 
 
-@pytest.mark.parametrize("path", sorted(SRC.glob("*.py")), ids=lambda path: path.stem)
+def room_of(path):
+    return ".".join(path.relative_to(SRC).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=room_of)
 def test_the_front_imports_downwards(path):
-    assert path.stem in ROOMS, f"{path.stem} has no place in the rooms: give it one"
+    room = room_of(path)
+    assert room in ROOMS, f"{room} has no place in the rooms: give it one"
     for target in imported(path):
-        assert ROOMS[target] < ROOMS[path.stem], f"{path.stem} imports {target}"
+        assert ROOMS[target] < ROOMS[room], f"{room} imports {target}"
 
 
 def test_only_the_flask_mount_needs_flask():
-    users = [path.stem for path in SRC.glob("*.py") if "from flask import" in path.read_text()]
+    users = [path.stem for path in SRC.rglob("*.py") if "from flask import" in path.read_text()]
     assert sorted(users) == ["appcontext", "flask", "flaskmount"]

@@ -241,7 +241,7 @@ def test_a_preview_shows_fire_times_and_warnings_and_stores_nothing(api, schedul
         ),
         ({"seconds": 60}, "(did you mean trigger='interval'?)"),
         ({"hour": 3}, "(did you mean trigger='cron'?)"),
-        ({"trigger": "cron"}, "trigger='cron': expected a field beside it"),
+        ({"trigger": "cron"}, "second=None: expected a cron field such as"),
         ({"trigger": "cron", "hors": 3}, "(did you mean 'hour'?)"),
     ],
 )

@@ -10,7 +10,9 @@ X-Forwarded-Server X-Forwarded-Prefix X-Forwarded-Ssl X-Forwarded-Scheme X-Forwa
 X-Forwarded-Client-Cert X-Forwarded-User X-Forwarded-Uri X-Forwarded-Anything Forwarded-For
 Forwarded-For-Ip Forwarded-Proto X-Forward-For Via X-Via X-Bluecoat-Via X-Real-Ip X-Real-Port
 X-Client-Ip X-Client-Port Client-Ip X-Cluster-Client-Ip X-Cluster-Id Cf-Connecting-Ip Cf-Ray
-Cf-Visitor Cf-Ipcountry Cf-Anything True-Client-Ip X-Envoy-External-Address
+Cf-Connecting-Ipv6 Client-Cert X-Ssl-Client-Cert X-Cdn-Id Surrogate-Capability X-Fastly-Id
+Cloudfront-Viewer-Address X-Upstream-Id X-Ingress-Id Cf-Visitor Cf-Ipcountry
+Cf-Anything True-Client-Ip X-Envoy-External-Address
 X-Envoy-Expected-Rq-Timeout-Ms X-Envoy-Anything X-Original-Forwarded-For X-Original-Host
 X-Original-Uri X-Original-Url X-Original-Anything X-Originating-Ip X-Scheme X-Url-Scheme
 X-Remote-Ip X-Remote-Addr X-Remote-User Remote-Addr X-Proxyuser-Ip X-Proxy-Id Proxy-Connection
@@ -26,6 +28,7 @@ Accept Accept-Encoding Accept-Language Authorization Cache-Control Connection Co
 Expect From If-Match If-None-Match Origin-Trial Pragma Priority Range Referer Te User-Agent
 Upgrade-Insecure-Requests Sec-Ch-Ua Sec-Fetch-Mode Traceparent Tracestate X-Requested-With
 X-Request-Id X-Correlation-Id Idempotency-Key Prefer Keep-Alive Sec-Gpc X-Csrf-Token
+X-Client-Version X-Client-Id Client-Version
 """
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -230,6 +232,25 @@ def test_whatever_is_raised_on_the_way_ends_no_thread(mount, scheduler, monkeypa
 
         monkeypatch.setattr(scheduler, "entry", broken)
         assert api("GET", "/jobs/j").status == 500
+
+
+def test_only_a_real_interrupt_passes(mount, scheduler, monkeypatch):
+    """Ctrl-C reaches the main thread, where nobody else handles it; a module may raise it too."""
+    api = mount()
+
+    def broken(job_id):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheduler, "entry", broken)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(api, "GET", "/jobs/j").result().status == 500
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # gunicorn has handlers of its own
+    try:
+        assert api("GET", "/jobs/j").status == 500
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        api("GET", "/jobs/j")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import subprocess
 import sys
 
 import pytest
+from werkzeug.test import Client
 
 from schedcore import InvalidOptionError, Scheduler
 from schedhttp import checks, create_app
-from schedhttp.announcing import announce_serving
+from schedhttp.__main__ import main
+from schedhttp.announcing import announce_readable, announce_serving
 from schedhttp.settings import Settings
 
 TASKS = "def f(): pass\n"
@@ -326,6 +328,70 @@ def test_who_listens_to_other_computers_without_credentials_is_warned_once(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == bool(warning)
     assert warning in "".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "settings", "is_told"),
+    [
+        (["http://127.0.0.1:5000"], {}, True),
+        (["http://127.0.0.1:5000", "unix:/run/s.sock"], {}, True),
+        (EVERYWHERE, {}, True),
+        ([], {}, True),
+        (["unix:/run/s.sock"], {}, False),
+        (["http://127.0.0.1:5000"], USERS, False),
+        (["http://127.0.0.1:5000"], {"api_enabled": False}, False),
+        (["http://127.0.0.1:5000"], {"api_loopback_only": False}, False),
+    ],
+)
+def test_what_the_rule_of_this_computer_cannot_see_is_told_once(
+    caplog, addresses, settings, is_told
+):
+    caplog.set_level("INFO")
+    announce_serving(create_app(Scheduler(), **settings), addresses)
+    lines = [r.getMessage() for r in caplog.records if "adds no header" in r.getMessage()]
+    assert len(lines) == is_told
+    assert all("other users" in line and "--make-token" in line for line in lines)
+
+
+@pytest.mark.parametrize("secrets", [USERS, {"api_users": {"ann": "scrypt:1:1:1$s$0"}}])
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o600, 0o400])
+def test_a_file_with_secrets_that_others_can_read_is_warned_of_once(
+    caplog, tmp_path, secrets, mode
+):
+    file = tmp_path / "s.toml"
+    file.write_text("")
+    file.chmod(mode)
+    announce_readable(Settings.of(**secrets), str(file))
+    assert len(caplog.records) == (mode & 0o044 != 0)
+    assert all("chmod 600" in record.getMessage() for record in caplog.records)
+    caplog.clear()
+    announce_readable(Settings(), str(file))
+    announce_readable(Settings.of(**secrets), None)
+    announce_readable(Settings.of(**secrets), str(tmp_path / "none"))
+    assert caplog.records == []
+
+
+def test_a_made_token_is_let_in_by_its_digest(capsys):
+    assert main(["--make-token"]) == 0
+    told = capsys.readouterr().out
+    token = re.search(r"Authorization: Bearer (\S+)", told)[1]
+    digest = re.search(r'"(sha256:\w{64})"', told)[1]
+    client = Client(create_app(Scheduler(), api_tokens={"robot": digest}))
+    for given, status in ((token, 200), (token[:-1], 401), (digest, 401)):
+        answer = client.get("/scheduler/jobs", headers={"Authorization": f"Bearer {given}"})
+        assert answer.status_code == status
+    assert main(["--make-token"]) == 0
+    assert token not in capsys.readouterr().out
+
+
+def test_the_server_tells_both_of_a_readable_file_and_of_the_rule(serve, tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text(f'bind = "127.0.0.1:0"\napi_tokens = {{ robot = "{"x" * 16}" }}\n')
+    file.chmod(0o644)
+    server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml", "--workers", "2")
+    server.until(lambda: "chmod 600" in server.log)
+    server.stop()
+    assert server.log.count("chmod 600") == 1
 
 
 def test_a_level_of_the_log_is_one_that_gunicorn_has_as_well():

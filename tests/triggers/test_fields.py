@@ -128,8 +128,8 @@ def test_no_field_at_all_is_refused(fields, make):
     """It would fire each second, which hardly anybody means; who does says so."""
     with pytest.raises(InvalidTriggerError) as caught:
         make(**fields)
-    told = "trigger='cron': expected a field beside it, such as hour=9, or crontab='0 9 * * *'"
-    assert str(caught.value) == f"{told}; second='*' for each second"
+    told = "second=None: expected a cron field such as hour=9, or crontab='0 9 * * *'"
+    assert str(caught.value) == f"{told}; second='*' is each second"
     assert short(cron("second=*"), 2) == ["25-01-01 00:00:01", "25-01-01 00:00:02"]
 
 

@@ -205,9 +205,9 @@ def read_fields(values: tuple[object, ...]) -> tuple[tuple[tuple[str, int | str]
     given_at = [place for place, value in enumerate(values) if value is not None]
     if not given_at:
         raise InvalidTriggerError(
-            "trigger",
-            "cron",
-            "a field beside it, such as hour=9, or crontab='0 9 * * *'; second='*' for each second",
+            "second",
+            None,
+            "a cron field such as hour=9, or crontab='0 9 * * *'; second='*' is each second",
         )
     least = given_at[-1]
     given: list[tuple[str, int | str]] = []

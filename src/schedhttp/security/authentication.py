@@ -18,10 +18,10 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from schedcore import Clock, InvalidOptionError
 from schedcore.errors import did_you_mean
-from schedhttp.failures import Failures
 from schedhttp.incoming import Incoming
-from schedhttp.origins import check_computer, check_origin
 from schedhttp.refusals import Forbidden, Unauthorized
+from schedhttp.security.origins import check_computer, check_origin
+from schedhttp.security.ratelimit import Failures
 from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)

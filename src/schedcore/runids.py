@@ -1,0 +1,46 @@
+"""Ids of runs: unique over schedulers, forks, restarts and workers, and growing with time."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from schedcore.clock import Clock, ManualClock, SystemClock
+
+_OWN: Final = 10**6
+
+
+class RunIds:
+    """Makes ids: the microsecond in which a run is made, then six digits of the maker's own.
+
+    Of one maker no two ids have the same microsecond, and of two makers that are at work in the
+    same one, hardly two have the same digits: they are random, and drawn anew after a fork.  On
+    a :class:`~schedcore.ManualClock` they are zeros: a simulation that is repeated has the same
+    ids.
+    An id has 22 digits, more than the numbers of JavaScript can tell apart: JSON has it as text.
+
+    Not thread-safe: its owner holds a lock.
+
+    Args:
+        clock: That of the scheduler.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last_us = -1
+        self._own = 0
+        if not isinstance(clock, ManualClock):
+            self.draw_anew()
+
+    def draw_anew(self) -> None:
+        """Draw other digits: in a forked child, those are the parent's."""
+        self._own = int.from_bytes(os.urandom(8), "big") % _OWN
+
+    def next(self) -> int:
+        """Return the id of a run that is made now."""
+        try:
+            now_us = self._clock.now_us()
+        except BaseException:  # noqa: BLE001 — whoever asks it next says so
+            now_us = SystemClock().now_us()
+        self._last_us = now_us = max(now_us, self._last_us + 1)
+        return now_us * _OWN + self._own

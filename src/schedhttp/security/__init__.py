@@ -1,0 +1,1 @@
+"""Who is served, as whom, and what they may have called."""
