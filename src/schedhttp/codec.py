@@ -270,7 +270,9 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     func = changes.get("func", "")
     if not isinstance(func, str):
         raise InvalidOptionError("func", func, 'text such as "package.module:function"')
-    if changes.get("trigger", "") is None:
+    trigger = changes.get("trigger", "")
+    nested = trigger if isinstance(trigger, dict) else {}
+    if None in (trigger, nested.get("type", ""), nested.get("trigger", "")):
         raise InvalidOptionError("trigger", None, "a kind of trigger: every job has one")
     parts = _take_apart(changes, entry.job.trigger.kind, set())
     for name in OPTION_NAMES & parts.fields.keys():

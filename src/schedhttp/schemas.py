@@ -92,6 +92,7 @@ _KINDS_TOLD: Final = {
 def schemas() -> Json:
     """Return all schemas by name."""
     times = {"type": "array", "items": TIME}
+    more = described(FLAG, "Whether a search for more would have taken too long.")
     return {
         **_trigger_schemas(),
         **_job_schemas(),
@@ -104,9 +105,12 @@ def schemas() -> Json:
         ),
         "Info": _info(),
         "Previewed": obj(
-            {"next_fire_times": times, "warnings": _TEXTS}, ["next_fire_times", "warnings"]
+            {"next_fire_times": times, "warnings": _TEXTS, "truncated": more},
+            ["next_fire_times", "warnings"],
         ),
-        "Next": obj({"id": JOB_ID, "next_fire_times": times}, ["id", "next_fire_times"]),
+        "Next": obj(
+            {"id": JOB_ID, "next_fire_times": times, "truncated": more}, ["id", "next_fire_times"]
+        ),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),

@@ -217,18 +217,31 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     try:
         return _shown(service, scheduler.update_job(job_id, changes))
     except InvalidOptionError as error:
-        if _blames_null(error.option, body):
+        if _is_of_null(error, body):
             raise BadRequest(
                 f"null takes a field back to its default, which cannot be done here: {error}"
             ) from None
         raise
 
 
-def _blames_null(option: str, body: Mapping[str, Any]) -> bool:
-    """Tell whether *option* makes no sense because something was taken away, not given."""
+def _is_of_null(error: InvalidOptionError, body: Mapping[str, Any]) -> bool:
+    """Tell whether *error* is about something that null took away, and not about what was given."""
+    if error.value is None:
+        return True
     trigger = body.get("trigger")
-    given = {**body, **(trigger if isinstance(trigger, dict) else {})}
-    return given.get(option) is None and None in given.values()
+    given = dict(body)
+    if isinstance(trigger, dict):
+        given |= {"trigger": trigger.get("type", ""), **trigger}
+    if None not in given.values() and not _has_null(given.get("triggers", ())):
+        return False
+    lacks = error.option == "trigger" and error.value in plaindata.KINDS  # which need options
+    return lacks or given.get(error.option) is None
+
+
+def _has_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_null, value.values()))
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
 
 
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:

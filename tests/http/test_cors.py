@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from http.client import HTTPConnection
+
 import pytest
 
 from schedcore import InvalidOptionError
@@ -152,3 +155,28 @@ def test_401_offers_bearer_beside_basic(mount):
     api = mount(api_tokens={"robot": TOKEN})
     challenges = api("GET", "/jobs").headers.getlist("WWW-Authenticate")
     assert [challenge.partition(" ")[0] for challenge in challenges] == ["Basic", "Bearer"]
+
+
+def test_many_workers_tell_it_once(gunicorn):
+    """Whichever worker is asked, and whichever answers."""
+    served = gunicorn(
+        "--workers",
+        "2",
+        SCHEDULER_API_TRUSTED_ORIGINS=TRUSTED,
+        SCHEDULER_API_TOKENS=json.dumps({"robot": TOKEN}),
+    )
+    served.until(served.ran)
+    workers = set()
+    while len(workers) < 2:
+        for method, status in (("OPTIONS", 204), ("GET", 401)):
+            connection = HTTPConnection("127.0.0.1", served.port, timeout=30)
+            connection.request(method, "/scheduler/jobs", headers={"Origin": TRUSTED, **ASKED})
+            response = connection.getresponse()
+            response.read()
+            connection.close()
+            assert response.status == status
+            assert response.headers.get_all("Access-Control-Allow-Origin") == [TRUSTED]
+            assert response.headers.get_all("Vary") == ["Origin"]
+            if status == 401:
+                assert len(response.headers.get_all("WWW-Authenticate")) == 2
+            workers.add(response.headers["X-Worker"])

@@ -154,6 +154,31 @@ def test_what_has_no_default_is_400_and_nothing_changes(mount, field, precise):
         assert api("GET", "/jobs/j").json == job
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trigger": {"type": None}},
+        {"trigger": {"trigger": None}},
+        {"trigger": {"trigger": None, "hours": 3}},
+        {"trigger": None, "hours": 3},
+        {"trigger": "interval", "minutes": None},
+        {"trigger": {"type": "interval", "minutes": None}},
+        {"trigger": "or", "triggers": None},
+        {"trigger": "or", "triggers": [None]},
+        {"trigger": "or", "triggers": [{"trigger": None}]},
+        {"trigger": "or", "triggers": [{"trigger": "interval", "minutes": None}]},
+        {"retry": {"count": None}},
+        {"retry": {"on": None}},
+    ],
+    ids=str,
+)
+def test_null_inside_of_a_field_is_400_too(api, change):
+    job = api.add("j", func="builtins:dict", args=[], trigger="interval", minutes=5)
+    answer = api("PATCH", "/jobs/j", change)
+    assert (answer.status, answer.json["error_type"]) == (400, "BadRequest"), answer.text
+    assert api("GET", "/jobs/j").json == job
+
+
 @pytest.mark.parametrize("field", sorted(READ_ONLY | {"jobstore"}))
 def test_null_for_what_is_only_shown_changes_nothing(api, field):
     job = api.add("j", **body())
