@@ -231,7 +231,7 @@ class Drafts:
 
     def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
         """Return the id that every process makes for the same declaration."""
-        from schedcore.estate import print_of  # loaded by the election, for which this is
+        from schedcore.leader.handover import print_of  # loaded by the election, for which this is
 
         mark = print_of(func, None, (), trigger_args, None, None)[:24]
         while True:

@@ -46,7 +46,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
-    from schedcore.standing import Standing
+    from schedcore.leader.membership import Standing
     from schedcore.typed_calls import TypedJobBook as JobBook
 else:
     from schedcore.jobbook import JobBook
@@ -110,7 +110,8 @@ class Scheduler(JobBook):
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:
-            from schedcore.standing import Parts, Standing  # 15 ms (hashlib, json), seldom needed
+            # 15 ms (hashlib, json), and seldom needed
+            from schedcore.leader.membership import Parts, Standing
             from schedcore.stores.recorded import RecordedStore
 
             in_memory = isinstance(store, MemoryStore)
@@ -367,7 +368,7 @@ class Scheduler(JobBook):
             return None
         import socket  # 3 ms, and seldom needed; the election takes 15
 
-        from schedcore.election import Holder
+        from schedcore.leader.election import Holder
 
         return Holder(os.getpid(), socket.gethostname(), self._since_us)
 

@@ -16,8 +16,8 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from schedcore.clock import Patience, Waker
-from schedcore.election import Holder
-from schedcore.standing import Standing
+from schedcore.leader.election import Holder
+from schedcore.leader.membership import Standing
 from schedhttp import frames
 from schedhttp.app import Rendered
 from schedhttp.holder import HolderDoors

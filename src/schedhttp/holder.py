@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.election import Election
 from schedcore.forks import tell_in_child
+from schedcore.leader.election import Election
 from schedhttp import frames
 from schedhttp.app import Rendered
 
@@ -41,7 +41,7 @@ MOST_GREETED = 32
 class HolderDoors:
     """Lets requests in while this process holds the engine.  Thread-safe.
 
-    Follows :class:`schedcore.standing.Doors`.
+    Follows :class:`schedcore.leader.membership.Doors`.
 
     Args:
         election: Whose folder, which only this user may look into, has the socket.
