@@ -95,7 +95,7 @@ class Scheduler(JobBook):
         *,
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
-        executors: Mapping[str, Any] | None = None,
+        executors: Mapping[str, Executor | FuturesPool | Mapping[str, Any]] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
