@@ -32,6 +32,7 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors import prepare, with_defaults
+from schedcore.executors.base import Executor, FuturesPool
 from schedcore.forks import held_here, tell_in_child
 from schedcore.health import LONGEST_WAIT, Health, State
 from schedcore.history import History
