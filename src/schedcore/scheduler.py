@@ -32,6 +32,7 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors import prepare, with_defaults
+from schedcore.executors.base import Executor, FuturesPool
 from schedcore.forks import held_here, tell_in_child
 from schedcore.health import LONGEST_WAIT, Health, State
 from schedcore.history import History
@@ -95,7 +96,7 @@ class Scheduler(JobBook):
         *,
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
-        executors: Mapping[str, Any] | None = None,
+        executors: Mapping[str, Executor | FuturesPool | Mapping[str, Any]] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
