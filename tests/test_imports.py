@@ -15,7 +15,7 @@ COSTLY = {
     "json", "logging", "mmap", "pathlib", "random", "secrets", "shutil", "signal", "socket",
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
     "schedcore.election", "schedcore.estate", "schedcore.foreground", "schedcore.marks",
-    "schedcore.simulation", "schedcore.standing", "schedcore.triggers.cron",
+    "schedcore.jobdata", "schedcore.simulation", "schedcore.standing", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.plaindata", "schedcore.triggers.zones",
     "schedcore.typed_options",
 }  # fmt: skip
@@ -24,7 +24,7 @@ COSTLY = {
 SELDOM_NEEDED = {
     "asyncio", "croniter", "hashlib", "json", "socket",
     "schedcore.election", "schedcore.estate", "schedcore.foreground", "schedcore.marks",
-    "schedcore.simulation", "schedcore.standing",
+    "schedcore.jobdata", "schedcore.simulation", "schedcore.standing", "schedcore.tagged_data",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.fields",
     "schedcore.triggers.yeardays", "schedcore.typed_options",

@@ -231,9 +231,9 @@ class Drafts:
 
     def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
         """Return the id that every process makes for the same declaration."""
-        from schedcore.estate import print_of  # loaded by the election, for which this is
+        from schedcore.jobdata import digest  # loaded by the election, for which this is
 
-        mark = print_of(func, None, (), trigger_args, None, None)[:24]
+        mark = digest(func, dict(trigger_args))[:24]
         while True:
             self._declared[mark] += 1
             job_id = f"{mark}{self._declared[mark]:08x}"
