@@ -51,7 +51,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from schedcore.election import Election, Holder
+    from schedcore.leader.election import Election, Holder
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
     from schedcore.triggers.combining import AndTrigger, OrTrigger
@@ -133,7 +133,7 @@ if not TYPE_CHECKING:
     __getattr__ = on_demand(
         __name__,
         {
-            **dict.fromkeys(("Election", "Holder"), "schedcore.election"),
+            **dict.fromkeys(("Election", "Holder"), "schedcore.leader.election"),
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),
             **dict.fromkeys(("JobDefaults", "JobSpec"), "schedcore.typed_options"),
             **{

@@ -9,16 +9,14 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schedcore.callables import makes_coroutine, makes_generator
 from schedcore.errors import InvalidOptionError, is_interrupt, traceback_of
 from schedcore.forks import Lock, hold_while_forking
 from schedcore.funcref import name_of
+from schedcore.job import Job
 from schedcore.logs import GuardedLogger
-
-if TYPE_CHECKING:
-    from schedcore.job import Job
 
 log = GuardedLogger(__name__)
 

@@ -32,7 +32,7 @@ from schedcore.events import (
     Listeners,
 )
 from schedcore.executors import prepare, with_defaults
-from schedcore.executors.base import Executor
+from schedcore.executors.base import Executor, FuturesPool
 from schedcore.forks import held_here, tell_in_child
 from schedcore.health import LONGEST_WAIT, Health, State
 from schedcore.history import History
@@ -47,9 +47,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.tracker import Tracker
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor as FuturesExecutor
-
-    from schedcore.standing import Standing
+    from schedcore.leader.membership import Standing
     from schedcore.typed_calls import TypedJobBook as JobBook
 else:
     from schedcore.jobbook import JobBook
@@ -98,7 +96,7 @@ class Scheduler(JobBook):
         *,
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
-        executors: Mapping[str, Executor | FuturesExecutor | Mapping[str, Any]] | None = None,
+        executors: Mapping[str, Executor | FuturesPool | Mapping[str, Any]] | None = None,
         store: Store | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
@@ -113,7 +111,8 @@ class Scheduler(JobBook):
         listeners = Listeners()
         store = store if store is not None else MemoryStore()
         if election is not None:
-            from schedcore.standing import Parts, Standing  # 15 ms (hashlib, json), seldom needed
+            # 15 ms (hashlib, json), and seldom needed
+            from schedcore.leader.membership import Parts, Standing
             from schedcore.stores.recorded import RecordedStore
 
             in_memory = isinstance(store, MemoryStore)
@@ -370,7 +369,7 @@ class Scheduler(JobBook):
             return None
         import socket  # 3 ms, and seldom needed; the election takes 15
 
-        from schedcore.election import Holder
+        from schedcore.leader.election import Holder
 
         return Holder(os.getpid(), socket.gethostname(), self._since_us)
 

@@ -48,9 +48,9 @@ def _serve(chosen: Settings, config: str | None) -> int:
         print(f"schedhttp: {why}; {_ANOTHER_SERVER}", file=sys.stderr)
         return 1
     # After gunicorn, which tells best whether this system has what these need as well.
-    from schedhttp import checks, hosting
+    from schedhttp import build, checks
 
-    hosting.set_up_logging(chosen)
+    build.set_up_logging(chosen)
     checks.check_app(chosen, config)
     try:
         checks.check_address(chosen.bind)

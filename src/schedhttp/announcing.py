@@ -21,6 +21,9 @@ from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)
 
+NOT_ON_THIS_HOST = (
+    "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s"
+)
 _NEXT = 3
 _WHAT_LOOPBACK_MEANS = (
     "without credentials all of this computer is served: its other users too, and whoever comes"

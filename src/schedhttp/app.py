@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
 from schedcore import JobLookupError, Scheduler
-from schedhttp import codec, gunicorns, openapi
+from schedhttp import codec, connection, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.bodies import check_query
 from schedhttp.conditions import missing
@@ -96,14 +96,14 @@ class App:
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to a client's *request*."""
         environ = request.environ
-        if gunicorns.is_own_socket(environ):
+        if connection.is_own_socket(environ):
             environ[OWN_SOCKET] = "1"
-        gunicorns.bound_patience(environ)
+        connection.bound_patience(environ)
         try:
             with self._waiting.place(request):
                 return self._answer_to_site(request)
         finally:
-            gunicorns.end_reading(environ)
+            connection.end_reading(environ)
 
     def _answer_to_site(self, request: Incoming) -> Rendered:
         allowed = self._cors.preflight(request) if self.settings.api_enabled else None

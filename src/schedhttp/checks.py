@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from schedcore import SchedError
 from schedcore.errors import text_of
-from schedhttp.hosting import Hosted
 from schedhttp.settings import ConfigError, Settings
+from schedhttp.workers.host import Hosted
 
 _MOST = 8_000
 """Characters of what is wrong with a configuration: a pipe takes so many at once."""

@@ -21,13 +21,15 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
-from schedhttp import flaskcli, flaskconfig, flaskmount, gunicorns, hosting, reloader
+from schedhttp import announcing, build, flaskcli, flaskconfig, flaskmount
 from schedhttp.app import App, Rendered
 from schedhttp.appcontext import in_app_context
 from schedhttp.flaskjobs import FlaskJobs
 from schedhttp.incoming import Incoming
 from schedhttp.security.authentication import HTTPBasicAuth
 from schedhttp.settings import Settings, variable
+from schedhttp.workers import gunicorn, reloader
+from schedhttp.workers.host import Host
 
 __all__ = ["APScheduler", "FlaskScheduler", "HTTPBasicAuth"]
 
@@ -95,7 +97,7 @@ class FlaskScheduler(FlaskJobs):
         self._given = scheduler
         self._base = self._settings = Settings()
         self._api: App | None = None
-        self._host: hosting.Host | None = None
+        self._host: Host | None = None
         self._watched: flaskconfig.Watched | None = None
         self._authenticate: Callable[[Any], object] | None = None
         self._of_config: set[str] = set()
@@ -136,8 +138,8 @@ class FlaskScheduler(FlaskJobs):
         app.extensions["scheduler"] = self
         app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
         self._host = None
-        if gunicorns.is_here():
-            self._host = hosting.Host(api, lambda environ: _answer(app, api, environ), True)
+        if gunicorn.is_here():
+            self._host = Host(api, lambda environ: _answer(app, api, environ), True)
         if settings.api_enabled:
             flaskmount.mount(app, api, self._watched)
 
@@ -203,7 +205,7 @@ class FlaskScheduler(FlaskJobs):
             return
         if not self._settings.may_run_here:
             self._not_started = True
-            log.warning(hosting.NOT_ON_THIS_HOST, self.host_name)
+            log.warning(announcing.NOT_ON_THIS_HOST, self.host_name)
             return
         scheduler.start(paused=paused)
         if scheduler.standing is not None:
@@ -283,7 +285,7 @@ class FlaskScheduler(FlaskJobs):
         self._base = self._settings = self._base.changed({name: value})
 
     def _make(self, settings: Settings, app: Flask) -> Scheduler:
-        executors = hosting.make_executors(settings.executors)
+        executors = build.make_executors(settings.executors)
         if settings.app_context:
             executors = in_app_context(executors, app)
         scheduler = Scheduler(
@@ -292,7 +294,7 @@ class FlaskScheduler(FlaskJobs):
             executors=executors,
             election=_election(settings, app),
         )
-        if scheduler.standing is not None and not gunicorns.is_here():
+        if scheduler.standing is not None and not gunicorn.is_here():
             # A reloader's child starts while its app is still loaded, and declares them again.
             scheduler.standing.leaves_added = False
         self._furnish(scheduler)
@@ -304,7 +306,7 @@ class FlaskScheduler(FlaskJobs):
             with suppress(JobLookupError):
                 scheduler.remove_job(job_id)
         before = {job.id for job in scheduler.get_jobs()}
-        hosting.add_jobs(scheduler, settings.jobs)
+        build.add_jobs(scheduler, settings.jobs)
         self._of_config = {job.id for job in scheduler.get_jobs()} - before
 
 
@@ -329,8 +331,8 @@ def _election(settings: Settings, app: Flask) -> Election | None:
     Each scheduler of this process takes part in one of its own: what two of them share would have
     one of them stand by for ever.
     """
-    behind_gunicorn = gunicorns.is_here()
-    instance = gunicorns.instance() if behind_gunicorn else reloader.instance()
+    behind_gunicorn = gunicorn.is_here()
+    instance = gunicorn.instance() if behind_gunicorn else reloader.instance()
     if not behind_gunicorn:
         if not instance:  # where it is not known, there is none
             return None
@@ -345,7 +347,7 @@ def _election(settings: Settings, app: Flask) -> Election | None:
             *(_made[name], settings.election_name or app.import_name),
         )
     parts = ("flask", *own) if behind_gunicorn else ("flask", instance, *own)
-    return hosting.make_election(settings, instance, *parts, number=_made[name])
+    return build.make_election(settings, instance, *parts, number=_made[name])
 
 
 def _answer(app: Flask, api: App, environ: dict[str, Any]) -> Rendered:

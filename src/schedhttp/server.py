@@ -8,8 +8,9 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError
 
 from schedcore import InvalidOptionError
-from schedhttp.hosting import Hosted, election_of
+from schedhttp.build import election_of
 from schedhttp.settings import Settings
+from schedhttp.workers.host import Hosted
 
 
 def serve(settings: Settings, config: str | None = None) -> None:

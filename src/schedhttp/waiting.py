@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schedhttp import gunicorns
 from schedhttp.incoming import NO_WAIT, Incoming
+from schedhttp.workers import gunicorn
 
 
 class Waiting:
@@ -34,7 +34,7 @@ class Waiting:
             return
         with self._lock:
             if self._most is None:  # the worker is there by now
-                self._most = max(1, (gunicorns.threads() or self._threads) // 2)
+                self._most = max(1, (gunicorn.threads() or self._threads) // 2)
             has_place = self._count < self._most
             self._count += has_place
         if not has_place:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 
 from schedhttp import settings
-from schedhttp.hosting import Hosted, set_up_logging
+from schedhttp.build import set_up_logging
+from schedhttp.workers.host import Hosted
 
 _settings = settings.load(None, os.environ)
 set_up_logging(_settings)

@@ -323,7 +323,7 @@ def test_what_cannot_be_read_does_not_hinder_a_start(made, folder, left, ending)
 
 
 def test_a_holder_whose_lock_was_removed_ends_its_engine(made, folder, monkeypatch):
-    monkeypatch.setattr("schedcore.standing.KEEP_EVERY", 0.02)
+    monkeypatch.setattr("schedcore.leader.membership.KEEP_EVERY", 0.02)
     first = made()
     first.start()
     (lock,) = folder.glob("*.lock")
@@ -386,7 +386,7 @@ def test_a_moment_counted_from_each_start_does_not_come_twice(made):
 
 
 def test_who_holds_is_said_again_if_that_was_tidied_away(made, folder, monkeypatch):
-    monkeypatch.setattr("schedcore.standing.KEEP_EVERY", 0.02)
+    monkeypatch.setattr("schedcore.leader.membership.KEEP_EVERY", 0.02)
     first, other = made(), made()
     first.start()
     for file in folder.glob("*.holder"):

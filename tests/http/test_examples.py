@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from werkzeug.test import Client
 
-from schedhttp.hosting import Hosted
 from schedhttp.settings import load
+from schedhttp.workers.host import Hosted
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}

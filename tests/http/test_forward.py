@@ -11,13 +11,13 @@ import pytest
 from werkzeug.test import EnvironBuilder
 
 from schedcore import Election, Holder, ManualClock
-from schedhttp import forward, frames, holder
-from schedhttp.forward import Forwarder
-from schedhttp.holder import HolderDoors
 from schedhttp.incoming import Incoming
 from schedhttp.refusals import Forbidden, Unauthorized, Unavailable
 from schedhttp.security.authentication import Guard
 from schedhttp.settings import Settings
+from schedhttp.workers import leader, proxy, wire
+from schedhttp.workers.leader import HolderDoors
+from schedhttp.workers.proxy import Forwarder
 
 SOON = 20
 DONE = (200, [("X-A", "b")], b"done")
@@ -40,9 +40,9 @@ class Stand:
 def doors(request, tmp_path, monkeypatch):
     """Open doors, behind which requests are noted and answered."""
     if request.param == "tcp":
-        monkeypatch.setattr("schedhttp.holder._LONGEST_PATH", 0)
+        monkeypatch.setattr("schedhttp.workers.leader._LONGEST_PATH", 0)
     else:
-        monkeypatch.setattr("schedhttp.holder._LONGEST_PATH", 107)
+        monkeypatch.setattr("schedhttp.workers.leader._LONGEST_PATH", 107)
     election = Election("e", folder=tmp_path / "f")
     election.attempt()
     asked = []
@@ -69,7 +69,7 @@ def closed(tmp_path):
 @pytest.fixture
 def ask(closed, monkeypatch):
     """Send requests from another worker."""
-    monkeypatch.setattr(forward, "WAIT", 0.3)
+    monkeypatch.setattr(proxy, "WAIT", 0.3)
 
     def here(request, unavailable):
         return (503, [], (unavailable or "").encode())
@@ -168,7 +168,7 @@ def test_the_holder_tells_whether_a_body_is_to_be_read(doors, closed, status, re
 
 def test_whom_nobody_knows_gets_no_thread_for_long(doors, monkeypatch):
     """Of the port, where there are no Unix sockets, any user of the computer knows the number."""
-    idle = [connected(doors.where[0]) for _ in range(holder.MOST_GREETED + 1)]
+    idle = [connected(doors.where[0]) for _ in range(leader.MOST_GREETED + 1)]
     assert idle[-1].recv(1) == b""  # turned away at once
     for each in idle:
         each.close()
@@ -190,19 +190,19 @@ def connected(where):
 
 def shown_in(connection, secret):
     """Be a holder that lets a worker in."""
-    nonce = frames.exactly(connection, frames.NONCE_LENGTH)
-    connection.sendall(frames.proof(secret, nonce))
-    assert frames.exactly(connection, frames.SECRET_LENGTH) == secret.encode()
-    connection.sendall(frames.COME_IN)
+    nonce = wire.exactly(connection, wire.NONCE_LENGTH)
+    connection.sendall(wire.proof(secret, nonce))
+    assert wire.exactly(connection, wire.SECRET_LENGTH) == secret.encode()
+    connection.sendall(wire.COME_IN)
 
 
-NONCE = b"n" * frames.NONCE_LENGTH
+NONCE = b"n" * wire.NONCE_LENGTH
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        pytest.param(b"0" * frames.SECRET_LENGTH, id="another secret"),
+        pytest.param(b"0" * wire.SECRET_LENGTH, id="another secret"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"\r\n" * 40, id="HTTP"),
         pytest.param(b"\xff" * 100, id="no text"),
     ],
@@ -211,7 +211,7 @@ def test_who_does_not_know_the_secret_is_not_let_in(doors, said):
     with connected(doors.where[0]) as connection:
         connection.sendall(NONCE + said)
         with pytest.raises((EOFError, ConnectionError)):
-            frames.exactly(connection, frames.PROOF_LENGTH + 1)
+            wire.exactly(connection, wire.PROOF_LENGTH + 1)
     assert doors.asked == []
 
 
@@ -219,12 +219,12 @@ def test_who_does_not_know_the_secret_is_not_let_in(doors, said):
 def test_a_frame_that_makes_no_sense_is_not_answered(doors, frame):
     with connected(doors.where[0]) as connection:
         connection.sendall(NONCE + doors.where[1].encode())
-        frames.exactly(connection, frames.PROOF_LENGTH)
-        assert frames.exactly(connection, 1) == frames.COME_IN
+        wire.exactly(connection, wire.PROOF_LENGTH)
+        assert wire.exactly(connection, 1) == wire.COME_IN
         connection.sendall(frame)
         connection.shutdown(socket.SHUT_WR)
         with pytest.raises((EOFError, ConnectionError)):
-            frames.exactly(connection, 1)
+            wire.exactly(connection, 1)
     assert doors.asked == []
     assert doors.drain(SOON), "its place is free"
 
@@ -243,7 +243,7 @@ def test_without_a_holder_there_is_503(ask):
 
 
 def test_a_holder_that_came_late_is_found(doors, ask, monkeypatch):
-    monkeypatch.setattr(forward, "WAIT", SOON)
+    monkeypatch.setattr(proxy, "WAIT", SOON)
     answers = []
     thread = Thread(target=lambda: answers.append(ask("POST", data=b"{}")))
     thread.start()
@@ -258,7 +258,7 @@ class Dying:
     def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"tcp:{self._listener.getsockname()[1]}"
-        self.secret = "s" * frames.SECRET_LENGTH
+        self.secret = "s" * wire.SECRET_LENGTH
         self.taken = 0
         self.ended = Event()
         Thread(target=self._serve, daemon=True).start()
@@ -271,7 +271,7 @@ class Dying:
                 return
             with connection:
                 shown_in(connection, self.secret)
-                frames.receive(connection, 1000)
+                wire.receive(connection, 1000)
                 self.taken += 1
 
     def close(self):
@@ -303,10 +303,10 @@ def test_what_only_looks_is_sent_again(ask, dying):
 
 def test_a_holder_that_hangs_is_given_up_when_there_is_another(ask, monkeypatch):
     """Its connection may be kept open by a process that it forked."""
-    monkeypatch.setattr(forward, "_SLICE", 0.05)
+    monkeypatch.setattr(proxy, "_SLICE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(SOON)
-        ask.stand.hold(f"tcp:{listener.getsockname()[1]}", "s" * frames.SECRET_LENGTH)
+        ask.stand.hold(f"tcp:{listener.getsockname()[1]}", "s" * wire.SECRET_LENGTH)
         refused = []
 
         def send() -> None:
@@ -318,8 +318,8 @@ def test_a_holder_that_hangs_is_given_up_when_there_is_another(ask, monkeypatch)
         thread.start()
         connection, _ = listener.accept()
         with connection:
-            shown_in(connection, "s" * frames.SECRET_LENGTH)
-            frames.receive(connection, 1000)
+            shown_in(connection, "s" * wire.SECRET_LENGTH)
+            wire.receive(connection, 1000)
             ask.stand.hold("tcp:1", "", term="2")
             thread.join(SOON)
     assert refused
@@ -329,15 +329,15 @@ def test_who_cannot_show_that_he_holds_is_told_nothing(ask):
     """The port of a holder that was killed may be anybody's by now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(SOON)
-        ask.stand.hold(f"tcp:{listener.getsockname()[1]}", "s" * frames.SECRET_LENGTH)
+        ask.stand.hold(f"tcp:{listener.getsockname()[1]}", "s" * wire.SECRET_LENGTH)
         thread = Thread(target=lambda: ask("POST", data=b"{}"))
         thread.start()
         connection, _ = listener.accept()
         with connection:
             connection.settimeout(SOON)
-            frames.exactly(connection, frames.NONCE_LENGTH)
-            connection.sendall(b"x" * frames.PROOF_LENGTH)
+            wire.exactly(connection, wire.NONCE_LENGTH)
+            connection.sendall(b"x" * wire.PROOF_LENGTH)
             with pytest.raises((EOFError, ConnectionError)):
-                frames.exactly(connection, 1)
+                wire.exactly(connection, 1)
         ask.stand.told = None
         thread.join(SOON)

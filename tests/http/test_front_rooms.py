@@ -14,9 +14,12 @@ ROOMS = {
     "incoming": 0,
     "sameness": 0,
     "reading": 0,
-    "frames": 0,
-    "gunicorns": 0,
-    "reloader": 1,
+    "workers.wire": 0,
+    "workers.gunicorn": 0,
+    "workers.__init__": 0,
+    "connection": 0,
+    "build": 2,
+    "workers.reloader": 1,
     "codec": 0,
     "appcontext": 0,
     "settings": 1,
@@ -40,10 +43,10 @@ ROOMS = {
     "schemas": 3,
     "openapi": 6,
     "app": 7,
-    "holder": 8,
-    "forward": 9,
+    "workers.leader": 8,
+    "workers.proxy": 9,
     "announcing": 9,
-    "hosting": 10,
+    "workers.host": 10,
     "flaskcli": 0,
     "flaskconfig": 2,
     "flaskmount": 8,
@@ -59,9 +62,12 @@ ROOMS = {
 }
 
 
+FOLDERS = ("schedhttp", "schedhttp.security", "schedhttp.workers")
+
+
 def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module in ("schedhttp", "schedhttp.security"):
+        if isinstance(node, ast.ImportFrom) and node.module in FOLDERS:
             folder = node.module[len("schedhttp") :].lstrip(".")
             yield from (f"{folder}.{name.name}".lstrip(".") for name in node.names)
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("schedhttp."):

@@ -7,7 +7,7 @@ import pytest
 from schedcore import ManualClock, Scheduler
 from schedcore.job import OPTION_NAMES
 from schedcore.triggers.plaindata import KINDS, option_names
-from schedhttp import hosting
+from schedhttp import build
 from schedhttp.codec import JOB_FIELDS, READ_ONLY
 from tests.http.conftest import START
 
@@ -240,8 +240,8 @@ def test_another_store_is_refused(mount, jobstore, precise):
 
 
 def test_jobs_in_the_settings_may_name_it(scheduler):
-    hosting.add_jobs(scheduler, [body(id="j", jobstore="default")])
+    build.add_jobs(scheduler, [body(id="j", jobstore="default")])
     assert scheduler.get_job("j") is not None
     with pytest.raises(ValueError, match="one store of jobs"):
-        hosting.add_jobs(scheduler, [body(id="other", jobstore="redis")])
+        build.add_jobs(scheduler, [body(id="other", jobstore="redis")])
     assert scheduler.get_job("other") is None

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from schedhttp.hosting import add_jobs
+from schedhttp.build import add_jobs
 
 HOSTILE = '''
 import os

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from schedcore import InvalidOptionError, Scheduler
-from schedhttp import create_app, hosting
+from schedhttp import build, create_app
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import FIELDS, Settings, load, variable
 
@@ -205,10 +205,10 @@ def test_every_setting_is_documented_as_it_is_defined(name):
 
 def test_servers_with_other_variables_elect_apart_and_their_names_show_no_secrets(monkeypatch):
     monkeypatch.setenv("SCHEDULER_API_TOKENS", '{"robot": "a-token-of-enough-letters"}')
-    one = hosting.election_of(Settings.of(), None)
+    one = build.election_of(Settings.of(), None)
     assert "letters" not in one.name
-    assert hosting.election_of(Settings.of(), None).name == one.name
+    assert build.election_of(Settings.of(), None).name == one.name
     monkeypatch.setenv("SCHEDULER_API_TOKENS", '{"robot": "another-one-of-more-letters"}')
-    assert hosting.election_of(Settings.of(), None).name != one.name
-    named = hosting.election_of(Settings.of(election_name="shop"), None)
+    assert build.election_of(Settings.of(), None).name != one.name
+    named = build.election_of(Settings.of(election_name="shop"), None)
     assert named.name == "shop"

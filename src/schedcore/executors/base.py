@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -65,6 +65,18 @@ class Executor(Protocol):
         that calls it.  Runs that have not begun by then are dropped; those under way go on alone.
         A submit after this starts afresh.
         """
+        ...
+
+
+class FuturesPool(Protocol):
+    """What a ``concurrent.futures`` pool is, whose package is not loaded to name it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call *fn* somewhere, and return a future of what comes of it."""
+        ...
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Let go of threads or processes."""
         ...
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from schedcore.clock import Patience, Waker
 from schedcore.forks import tell_in_child
-from schedhttp.gunicorns import process_start
+from schedhttp.workers.gunicorn import process_start
 
 _WATCH_FOR = 60.0
 _LOOK_EVERY = 0.05

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from schedcore import jobdata, marks
+from schedcore import jobdata
 from schedcore.errors import InvalidOptionError, SchedError
 from schedcore.job import Job
+from schedcore.leader import journal
+from schedcore.leader.journal import LostRun
 from schedcore.logs import GuardedLogger
-from schedcore.marks import LostRun
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 
@@ -71,16 +72,16 @@ def catalogue(declarations: Iterable[Declared]) -> list[dict[str, Any]]:
     ]
 
 
-def left_by_killed(left: marks.Left) -> Estate:
+def left_by_killed(left: journal.Left) -> Estate:
     """Return the estate that marks are."""
     jobs = {}
     for place, job in zip(left.places, left.catalogue["jobs"], strict=True):
         jobs[job["id"]] = data = {"print": job["print"]}
-        if place == marks.GONE:
+        if place == journal.GONE:
             data["gone"] = True
-        elif place == marks.PAUSED:
+        elif place == journal.PAUSED:
             data |= {"fire_us": None, "due_us": None, "trigger": job["trigger"]}
-        elif place != marks.CHANGED:
+        elif place != journal.CHANGED:
             data |= {"fire_us": place, "due_us": place, "trigger": job["trigger"]}
     return Estate(
         left.catalogue["instance"], left.catalogue["term"], left.state, jobs, (), left.runs

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.election import Election
 from schedcore.forks import tell_in_child
-from schedhttp import frames
+from schedcore.leader.election import Election
 from schedhttp.app import Rendered
+from schedhttp.workers import wire
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ MOST_GREETED = 32
 class HolderDoors:
     """Lets requests in while this process holds the engine.  Thread-safe.
 
-    Follows :class:`schedcore.standing.Doors`.
+    Follows :class:`schedcore.leader.membership.Doors`.
 
     Args:
         election: Whose folder, which only this user may look into, has the socket.
@@ -102,7 +102,7 @@ class HolderDoors:
         listener, address = self._listen()
         with self._changed:
             self._listener, self._is_open = listener, True
-            self._secret = secrets.token_hex(frames.SECRET_LENGTH // 2)
+            self._secret = secrets.token_hex(wire.SECRET_LENGTH // 2)
         threading.Thread(
             target=self._serve, args=(listener,), name="schedhttp-holder", daemon=True
         ).start()
@@ -189,9 +189,9 @@ class HolderDoors:
         """Tell whether who connected knows the secret, having shown that this process does."""
         try:
             connection.settimeout(_GREET_WITHIN)
-            nonce = frames.exactly(connection, frames.NONCE_LENGTH)
-            connection.sendall(frames.proof(self._secret, nonce))
-            said = frames.exactly(connection, frames.SECRET_LENGTH)
+            nonce = wire.exactly(connection, wire.NONCE_LENGTH)
+            connection.sendall(wire.proof(self._secret, nonce))
+            said = wire.exactly(connection, wire.SECRET_LENGTH)
         finally:
             with self._changed:
                 self._greeted -= 1
@@ -200,14 +200,14 @@ class HolderDoors:
 
     def _let_in(self, connection: socket.socket) -> None:
         if not self.enter():
-            connection.sendall(frames.NOT_HERE)
+            connection.sendall(wire.NOT_HERE)
             return
         try:
-            connection.sendall(frames.COME_IN)
+            connection.sendall(wire.COME_IN)
             # One more than allowed: the app itself is to refuse it.
-            meta, body = frames.receive(connection, self._most_body + 1)
+            meta, body = wire.receive(connection, self._most_body + 1)
             status, headers, content = self._answer(environ_of(meta, body))
-            frames.send(connection, {"status": status, "headers": headers}, content)
+            wire.send(connection, {"status": status, "headers": headers}, content)
         finally:
             self.leave()
 

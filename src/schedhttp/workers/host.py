@@ -3,154 +3,36 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import logging
 import os
-import reprlib
-import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import Any
 
 from schedcore import (
-    ConflictingIdError,
-    Election,
     InvalidOptionError,
     RunLookupError,
-    SchedError,
-    Scheduler,
     SchedulerNotRunningError,
     State,
 )
 from schedcore.clock import Waker
-from schedcore.executors import make_executor
-from schedcore.executors.base import Executor
 from schedcore.forks import tell_in_child
-from schedhttp import announcing, codec, gunicorns
+from schedhttp import announcing
 from schedhttp.app import App, Rendered, StartResponse
-from schedhttp.forward import Forwarder
-from schedhttp.holder import HolderDoors
+from schedhttp.build import election_of, make_scheduler
 from schedhttp.incoming import Incoming
-from schedhttp.settings import ConfigError, Settings, place_of, variable
+from schedhttp.settings import ConfigError, Settings, place_of
+from schedhttp.workers import gunicorn
+from schedhttp.workers.leader import HolderDoors
+from schedhttp.workers.proxy import Forwarder
 
 log = logging.getLogger(__name__)
 
-NOT_ON_THIS_HOST = (
-    "the scheduler is not started: SCHEDULER_ALLOWED_HOSTS does not name this host, %s"
-)
 _WATCH_EVERY = 0.2
 """Seconds between two looks of whether gunicorn ends its worker."""
 _LOAD_WITHIN = 600.0
 """Seconds in which a worker has to have loaded its app."""
-
-
-def set_up_logging(settings: Settings) -> None:
-    """Have a stand-alone server's log on standard error, unless logging is set up already."""
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-
-
-def make_scheduler(
-    settings: Settings,
-    election: Election | None = None,
-    place_of: Callable[[str], str] = variable,
-) -> Scheduler:
-    """Return a scheduler as the settings describe it, with their jobs; it is not started.
-
-    Args:
-        settings: All of them.
-        election: Between the processes of the server.
-        place_of: Tells where a setting stands, to be named in errors.
-
-    Raises:
-        ConfigError: if a setting makes no sense.
-    """
-    for folder in settings.python_path:
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-    executors = make_executors(settings.executors, place_of("executors"))
-    try:
-        scheduler = Scheduler(
-            timezone=settings.timezone,
-            job_defaults=settings.job_defaults,
-            executors=executors,
-            election=election,
-        )
-    except InvalidOptionError as error:
-        name = "executors" if error.option == "executors" else "job_defaults"
-        raise ConfigError(place_of(name), error) from error
-    add_jobs(scheduler, settings.jobs, place_of("jobs"))
-    return scheduler
-
-
-def add_jobs(
-    scheduler: Scheduler, jobs: Iterable[Mapping[str, Any]], place: str = "SCHEDULER_JOBS"
-) -> None:
-    """Add the jobs of the settings.
-
-    Args:
-        scheduler: To which one.
-        jobs: The arguments of ``add_job``, for each of them.
-        place: Where they stand, to be named in errors.
-
-    Raises:
-        ConfigError: if one makes no sense, naming its index and its id.
-    """
-    for index, job in enumerate(jobs):
-        try:
-            if "func" not in job:
-                raise InvalidOptionError("func", None, 'text such as "package.module:function"')
-            scheduler.add_job(**codec.without_jobstore(job))
-        except (SchedError, TypeError) as error:
-            called = f" {reprlib.repr(job['id'])}" if "id" in job else ""
-            reason = _SAME_ID if isinstance(error, ConflictingIdError) else error
-            raise ConfigError(f"{place}[{index}]{called}", reason) from error
-
-
-_SAME_ID = "another job has this id already: give one of them another"
-
-
-def make_executors(
-    described: Mapping[str, Any], place: str = "SCHEDULER_EXECUTORS"
-) -> dict[str, Executor]:
-    """Return the executors that the settings describe, by name.
-
-    Args:
-        described: As tables, or as executors.
-        place: Where they stand, to be named in errors.
-
-    Raises:
-        ConfigError: if one is described by something else.
-    """
-    try:
-        return {name: make_executor(name, what) for name, what in described.items()}
-    except InvalidOptionError as error:  # which names the executor itself: executors['x']
-        raise ConfigError(place.removesuffix(": executors"), error) from error
-
-
-def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:
-    """Return the election of a server; None, and a warning, if the package for it is missing.
-
-    Args:
-        settings: They may name it.
-        instance: That of the server; see :class:`schedcore.Election`.
-        app: What else tells this app from others on this machine.
-        number: Which of the schedulers that one process has under this name: each of them elects
-            with those of the same number in the other processes.
-    """
-    if find_spec("filelock") is None:
-        log.warning(
-            "the package filelock is not installed (pip install filelock): each process"
-            " of this server runs every job, so start one process only"
-        )
-        return None
-    name = settings.election_name or ":".join(filter(None, ("schedhttp", os.getcwd(), *app)))
-    if number > 1:
-        name += f"#{number}"
-    return Election(name, instance=instance)
 
 
 class Host:
@@ -221,7 +103,7 @@ class Host:
             self._ended.clear()
             self._starts += 1
             number = self._starts
-            if gunicorns.in_master():
+            if gunicorn.in_master():
                 if not self._in_master:
                     self._in_master, self._state = True, state
                     tell_in_child(self)
@@ -229,10 +111,10 @@ class Host:
                 return
             self._started_in, self._in_master = os.getpid(), False
         atexit.register(self.stop)
-        worker = gunicorns.worker()
+        worker = gunicorn.worker()
         if worker is not None:
             self._stop_with(worker)
-        if worker is not None and self._when_loaded and not gunicorns.has_loaded(worker):
+        if worker is not None and self._when_loaded and not gunicorn.has_loaded(worker):
             threading.Thread(
                 target=self._begin_when_loaded,
                 args=(state, number),
@@ -274,7 +156,7 @@ class Host:
 
     def _begin(self, state: State, number: int) -> None:
         if not self._settings.may_run_here:
-            log.warning(NOT_ON_THIS_HOST, self._settings.current_host)
+            log.warning(announcing.NOT_ON_THIS_HOST, self._settings.current_host)
             state = State.STOPPED
         with self._mutex:
             if self._ending or number != self._starts:  # stopped, and maybe started again
@@ -285,11 +167,11 @@ class Host:
         elif state is not State.STOPPED:
             self._scheduler.start(paused=state is State.PAUSED)
         if standing is None or standing.holds:  # of many workers, one tells it
-            announcing.announce_serving(self._app, gunicorns.addresses(gunicorns.worker()))
+            announcing.announce_serving(self._app, gunicorn.addresses(gunicorn.worker()))
             announcing.announce_readable(self._settings, self._config)
 
     def _begin_when_loaded(self, state: State, number: int) -> None:
-        if gunicorns.wait_until_loaded(_LOAD_WITHIN):
+        if gunicorn.wait_until_loaded(_LOAD_WITHIN):
             self._begin(state, number)
         else:
             log.error("gunicorn's worker did not load the app: the scheduler is not started")
@@ -304,13 +186,13 @@ class Host:
         told = Waker()
         graceful = None
         if threading.current_thread() is threading.main_thread():
-            graceful = gunicorns.only_wake(told)
+            graceful = gunicorn.only_wake(told)
 
         def wait_and_stop() -> None:
             while worker.alive and not told.sleep(_WATCH_EVERY):
                 continue
             if worker.alive and graceful is not None:
-                gunicorns.end_gracefully(worker, graceful)
+                gunicorn.end_gracefully(worker, graceful)
             self.stop()
 
         threading.Thread(target=wait_and_stop, name="schedhttp-ending", daemon=True).start()
@@ -335,7 +217,7 @@ class Host:
 
     def _start_in_worker(self) -> None:
         # A child that is no worker, but about to become another program, never has one.
-        if gunicorns.wait_until_loaded(_LOAD_WITHIN):
+        if gunicorn.wait_until_loaded(_LOAD_WITHIN):
             self.start(self._state)
 
 
@@ -375,20 +257,9 @@ class Hosted:
     def start(self) -> None:
         """Take part in the election in this process; see :meth:`Host.start`."""
         self._host.start(State.RUNNING if self.settings.autostart else State.STOPPED)
-        if not gunicorns.in_master():
+        if not gunicorn.in_master():
             self._started_in = os.getpid()
 
     def stop(self) -> None:
         """End the scheduler in this process; see :meth:`Host.stop`."""
         self._host.stop()
-
-
-def election_of(settings: Settings, config: str | None) -> Election | None:
-    """Return the election of a stand-alone server; see :func:`make_election`."""
-    # Servers of one folder that are configured differently are different; a reload changes neither.
-    own = sorted((k, v) for k, v in os.environ.items() if k.startswith("SCHEDULER_"))
-    # Hashed: the name is shown in logs, and there are passwords among them.
-    mark = hashlib.sha256(repr(own).encode(errors="surrogateescape")).hexdigest() if own else ""
-    return make_election(
-        settings, gunicorns.instance(), os.path.abspath(config) if config else "", mark[:16]
-    )

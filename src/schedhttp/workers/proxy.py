@@ -16,14 +16,14 @@ from typing import Any
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from schedcore.clock import Patience, Waker
-from schedcore.election import Holder
-from schedcore.standing import Standing
-from schedhttp import frames
+from schedcore.leader.election import Holder
+from schedcore.leader.membership import Standing
 from schedhttp.app import Rendered
-from schedhttp.holder import HolderDoors
 from schedhttp.incoming import NO_WAIT, OWN_SOCKET, Incoming
 from schedhttp.refusals import Unavailable
 from schedhttp.settings import Settings
+from schedhttp.workers import wire
+from schedhttp.workers.leader import HolderDoors
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Forwarder:
             return None
         with connection:
             try:
-                frames.send(connection, meta, body)
+                wire.send(connection, meta, body)
             except OSError:
                 return None
             try:
@@ -171,7 +171,7 @@ class Forwarder:
                 raise EOFError("another process took over")
             if not patience.left():
                 raise TimeoutError("it does not answer")
-        meta, content = frames.receive(connection, _MOST_ANSWER)
+        meta, content = wire.receive(connection, _MOST_ANSWER)
         return meta["status"], [(name, value) for name, value in meta["headers"]], content
 
 
@@ -196,13 +196,13 @@ def _connected(holder: Holder) -> socket.socket:
     try:
         connection.settimeout(_CONNECT)
         connection.connect(where if kind == "unix" else ("127.0.0.1", int(where)))
-        nonce = secrets.token_bytes(frames.NONCE_LENGTH)
+        nonce = secrets.token_bytes(wire.NONCE_LENGTH)
         connection.sendall(nonce)
-        shown = frames.exactly(connection, frames.PROOF_LENGTH)
-        if not hmac.compare_digest(shown, frames.proof(holder.secret, nonce)):
+        shown = wire.exactly(connection, wire.PROOF_LENGTH)
+        if not hmac.compare_digest(shown, wire.proof(holder.secret, nonce)):
             raise ValueError("somebody else listens there")
         connection.sendall(holder.secret.encode())
-        if frames.exactly(connection, 1) != frames.COME_IN:
+        if wire.exactly(connection, 1) != wire.COME_IN:
             raise EOFError("it holds no more")
     except BaseException:
         connection.close()

@@ -9,17 +9,16 @@ from collections.abc import Callable
 from datetime import tzinfo
 from typing import NamedTuple, Protocol, TypeVar
 
-from schedcore import estate as estates
-from schedcore import marks as marking
 from schedcore.clock import Clock, Waker
 from schedcore.drafts import Drafts
-from schedcore.election import Election, Holder
 from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
-from schedcore.estate import Declared, Estate
 from schedcore.forks import tell_in_child
 from schedcore.health import State
+from schedcore.leader import handover, journal
+from schedcore.leader.election import Election, Holder
+from schedcore.leader.handover import Declared, Estate
+from schedcore.leader.journal import LostRun, Marks
 from schedcore.logs import GuardedLogger
-from schedcore.marks import LostRun, Marks
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.recorded import RecordedStore
 from schedcore.tracker import Tracker
@@ -214,7 +213,7 @@ class Standing:
                 self._take_on(estate, now_us)
             elif self.election.waited:  # what fell due meanwhile may have run there
                 store = self._parts.store
-                store.add(estates.from_now_on(store.entries(), now_us), replace=True)
+                store.add(handover.from_now_on(store.entries(), now_us), replace=True)
             self._mark(term)
         self._term = term
         address, secret = ("", "") if self.doors is None else self.doors.open()
@@ -230,7 +229,7 @@ class Standing:
         store, tracker = self._parts.store, self._parts.tracker
         try:
             state = State(estate.state)
-            entries = estates.taken_on(self._declared or {}, estate, self._parts.zone, now_us)
+            entries = handover.taken_on(self._declared or {}, estate, self._parts.zone, now_us)
             lost = [_record_of(run, now_us) for run in estate.lost]
         except Exception as error:  # noqa: BLE001 — another version may have written anything
             log.error("what the last holder left cannot be read: jobs start anew", error=error)
@@ -253,7 +252,7 @@ class Standing:
         drafts, store = self._parts.drafts, self._parts.store
         unbound, drafts.unbound = drafts.unbound or {}, None
         now = [entry for entry in store.entries() if entry.job.id not in self._known]
-        self._declared = (self._declared or {}) | estates.declared(now, unbound)
+        self._declared = (self._declared or {}) | handover.declared(now, unbound)
 
     def _estate(self) -> Estate | None:
         """Return what the last holder left, if it is for this process to go on with it."""
@@ -262,8 +261,8 @@ class Standing:
             told = self.election.read(_ESTATE)
             if told is not None:
                 found = Estate(**told)
-            elif (left := marking.read(self.election.path(_MARKS))) is not None:
-                found = estates.left_by_killed(left)
+            elif (left := journal.read(self.election.path(_MARKS))) is not None:
+                found = handover.left_by_killed(left)
         except (LookupError, TypeError, ValueError) as error:  # another version wrote it
             log.error("what the last holder left cannot be read: jobs start anew", error=error)
         if found is None or not (found.term == self._term or self.election.is_heir(found.instance)):
@@ -284,7 +283,7 @@ class Standing:
             {
                 "instance": self.election.instance,
                 "term": term,
-                "jobs": estates.catalogue(listed),
+                "jobs": handover.catalogue(listed),
             },
         )
         for d in gone:
@@ -323,7 +322,7 @@ class Standing:
         self._known = {entry.job.id for entry in entries}
         if not self.leaves_added:
             entries = [entry for entry in entries if entry.job.id in (self._declared or {})]
-        declared, added = estates.to_leave(entries, self._declared or {})
+        declared, added = handover.to_leave(entries, self._declared or {})
         if not (declared or added) and state is State.RUNNING:
             return
         instance = self.election.instance

@@ -1,0 +1,92 @@
+"""The connection that a request came by, where gunicorn shows it.
+
+Nothing here imports gunicorn: under another server there is no such connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from schedcore.clock import Patience
+
+_REST_WITHIN = 0.25
+"""Seconds in which the rest of a body that nobody reads has to come, for the connection to stay."""
+_MOST_REST = 65_536
+_BODY_WITHIN = 10.0
+"""Seconds between two parts of a body that is read."""
+
+
+def is_own_socket(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a request came over a Unix socket that only this process' user can open."""
+    connection = environ.get("gunicorn.socket")
+    if getattr(connection, "family", None) != getattr(socket, "AF_UNIX", connection):
+        return False
+    try:
+        found = os.stat(connection.getsockname(), follow_symlinks=False)  # type: ignore[union-attr]
+    except (OSError, ValueError):  # one without a place in the file system
+        return False
+    return (
+        stat.S_ISSOCK(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and not stat.S_IMODE(found.st_mode) & 0o077
+    )
+
+
+def bound_patience(environ: Mapping[str, Any]) -> None:
+    """Have reading a request's body fail when the client stops sending: a thread waits for it."""
+    connection = _plain(environ)
+    if connection is not None and _has_body(environ):
+        connection.settimeout(_BODY_WITHIN)
+
+
+def end_reading(environ: Mapping[str, Any]) -> None:
+    """Expect no more of a client whose body nobody has read, or whose connection ends with this.
+
+    gunicorn would wait for seconds for the rest of the body, and for the client to hang up: a few
+    clients that withhold either would keep all others from being answered.
+    """
+    connection = _plain(environ)
+    if connection is None:
+        return
+    is_last = (
+        environ.get("HTTP_CONNECTION", "").strip().lower() == "close"
+        or environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+    )
+    with suppress(OSError):
+        if _has_body(environ):
+            body = environ["wsgi.input"]
+            if not _is_read(connection, body):
+                body.failed = is_last = True  # where the next request would begin is not known
+            connection.settimeout(None)
+        if is_last:
+            connection.shutdown(socket.SHUT_RD)
+
+
+def _has_body(environ: Mapping[str, Any]) -> bool:
+    return environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ
+
+
+def _is_read(connection: socket.socket, body: Any) -> bool:
+    """Read the rest of a body, if it is not long and has been sent; tell whether that was all."""
+    patience, rest = Patience(_REST_WITHIN), _MOST_REST
+    try:
+        while patience.left() and rest > 0:
+            connection.settimeout(_REST_WITHIN)
+            more = body.read(4096)
+            if not more:
+                return True
+            rest -= len(more)
+    except Exception:  # noqa: BLE001 — too late, cut off, or no chunk: there is no next request
+        return False
+    return False
+
+
+def _plain(environ: Mapping[str, Any]) -> socket.socket | None:
+    """Return the connection of a request, if it is one without TLS, of gunicorn."""
+    connection = environ.get("gunicorn.socket")
+    return connection if type(connection) is socket.socket else None
