@@ -14,7 +14,7 @@ COSTLY = {
     "argparse", "asyncio", "croniter", "difflib", "hashlib", "inspect", "ipaddress",
     "json", "logging", "mmap", "pathlib", "random", "secrets", "shutil", "signal", "socket",
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
-    "schedcore.foreground", "schedcore.jobdata", "schedcore.leader", "schedcore.simulation",
+    "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
     "schedcore.tagged_data", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.plaindata", "schedcore.triggers.zones",
     "schedcore.typed_options",
@@ -23,7 +23,7 @@ COSTLY = {
 
 SELDOM_NEEDED = {
     "asyncio", "croniter", "hashlib", "json", "socket",
-    "schedcore.foreground", "schedcore.jobdata", "schedcore.leader", "schedcore.simulation",
+    "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
     "schedcore.tagged_data",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.fields",
