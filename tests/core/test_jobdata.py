@@ -42,6 +42,7 @@ from schedcore.jobdata import (
     with_fields,
 )
 from schedcore.tagged_data import MAX_DEPTH, TAG, from_plain, to_plain
+from schedcore.triggers import plaindata
 
 EVERY_HOUR = IntervalTrigger(hours=1, start_date="2026-01-05 12:00", timezone="UTC")
 
@@ -49,6 +50,13 @@ EVERY_HOUR = IntervalTrigger(hours=1, start_date="2026-01-05 12:00", timezone="U
 def made(ref="math:sqrt", args=(), kwargs=None, trigger=EVERY_HOUR, **more):
     job = Job("a", None, tuple(args), kwargs or {}, trigger, Options(), None, ref)
     return job._replace(**more)
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch):
+    """Have one kind of trigger registered, for these tests alone."""
+    monkeypatch.setattr(plaindata, "_registered", {})
+    register_trigger(Moments)
 
 
 def sent(data):
@@ -176,7 +184,6 @@ def test_what_is_made_while_time_is_frozen_comes_back():
     ]
 
 
-@register_trigger
 class Moments(Trigger):
     kind = "moments_of_tests"
 
