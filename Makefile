@@ -6,7 +6,7 @@ CONFIG ?= examples/schedcore.toml
 SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench profile clean
+.PHONY: help serve test soak check format bench profile clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ serve: $(VENV)/.server  ## run the engine and its REST API under gunicorn, with 
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.dev  ## try the stores against their model, for some ten minutes
+	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract/test_conservation.py $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .

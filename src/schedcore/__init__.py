@@ -38,11 +38,11 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
-from schedcore.exports import on_demand
 from schedcore.handle import JobHandle
 from schedcore.health import Health, State
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.lazy_imports import on_demand
 from schedcore.othernames import OF_PACKAGE
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schedcore.errors import JobChangedError
-from schedcore.stores.base import Entry, Store, make_entry
+from schedcore.stores.base import Entry, make_entry
 
 ATTEMPTS = 20
 """How often a change is worked out, if somebody else changes the job each time meanwhile."""
@@ -13,35 +12,6 @@ ATTEMPTS = 20
 Check = Callable[[Entry], object]
 """Given a job as it is at the moment at which something is to be done to it; what it raises leaves
 the job alone."""
-
-
-def put_changed(store: Store, job_id: str, change: Callable[[Entry], Entry]) -> tuple[Entry, Entry]:
-    """Put a changed entry in place of a job's present one; return both.
-
-    That the job runs and moves on meanwhile is no change: a job that is due each second can be
-    given a trigger that takes a second to check.
-
-    Args:
-        store: Where the job is kept.
-        job_id: Which job.
-        change: Returns the changed entry, or the same one.  Called again if somebody else changes
-            the job meanwhile.
-
-    Raises:
-        JobLookupError: if there is no job with this id.
-        JobChangedError: if somebody else changed it each time.
-    """
-    for _ in range(ATTEMPTS):
-        read = store.get(job_id)
-        made = change(read)
-        old: Entry = read
-        new: Entry | None = made
-        while new is not None:
-            if made is read or store.swap(((old, new),))[0]:
-                return old, new
-            old = store.get(job_id)
-            new = _rebased(made, read, old)
-    raise JobChangedError(job_id, ATTEMPTS)
 
 
 def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:
@@ -56,22 +26,7 @@ def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[
     return check_and_change
 
 
-def take_out(store: Store, job_id: str, check: Check | None) -> Entry:
-    """Remove a job in the very state that *check* saw, and return it.
-
-    Raises:
-        JobLookupError: if there is no job with this id.
-    """
-    if check is None:
-        return store.remove(job_id)
-    while True:
-        entry = store.get(job_id)
-        check(entry)
-        if store.swap(((entry, None),))[0]:
-            return entry
-
-
-def _rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:
+def rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:
     """Return the change that led from *read* to *changed*, made to the job as it stands *now*.
 
     A change may take longer to work out than the job takes to become due again.  So what it left

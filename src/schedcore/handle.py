@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import schedcore  # for hints: jobbook imports this module
+import schedcore  # for hints: job_methods imports this module
 from schedcore.clock import from_us
 from schedcore.errors import JobLookupError
 from schedcore.job import Job
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    import schedcore.jobbook
+    import schedcore.job_methods
     from schedcore import typed_options as t
 
 
@@ -31,7 +31,7 @@ class JobHandle:
 
     __slots__ = ("_entry", "_scheduler")
 
-    def __init__(self, scheduler: schedcore.jobbook.JobBook, entry: Entry) -> None:
+    def __init__(self, scheduler: schedcore.job_methods.JobMethods, entry: Entry) -> None:
         self._scheduler = scheduler
         self._entry = entry
 
@@ -157,7 +157,7 @@ class JobHandle:
         # fmt: on
 
     def modify(self, **changes: Any) -> JobHandle:
-        """Change options; see :meth:`JobBook.modify_job`."""
+        """Change options; see :meth:`JobMethods.modify_job`."""
         return self._scheduler.modify_job(self.id, **changes)
 
     if TYPE_CHECKING:
@@ -184,17 +184,17 @@ class JobHandle:
     def reschedule(
         self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
     ) -> JobHandle:
-        """Give the job another trigger; see :meth:`JobBook.reschedule_job`."""
+        """Give the job another trigger; see :meth:`JobMethods.reschedule_job`."""
         return self._scheduler.reschedule_job(self.id, trigger, **options)
 
     def pause(self) -> JobHandle:
-        """Stop scheduling the job; see :meth:`JobBook.pause_job`."""
+        """Stop scheduling the job; see :meth:`JobMethods.pause_job`."""
         return self._scheduler.pause_job(self.id)
 
     def resume(self) -> JobHandle:
-        """Schedule the job again; see :meth:`JobBook.resume_job`."""
+        """Schedule the job again; see :meth:`JobMethods.resume_job`."""
         return self._scheduler.resume_job(self.id)
 
     def remove(self) -> None:
-        """Remove the job; see :meth:`JobBook.remove_job`."""
+        """Remove the job; see :meth:`JobMethods.remove_job`."""
         self._scheduler.remove_job(self.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schedcore.errors import whole
-from schedcore.run import Outcome, RunRecord
+from schedcore.run import Outcome, Run, RunRecord, record_of
 
 Counts = dict[Outcome, int]
 
@@ -14,8 +14,9 @@ TROUBLES = 5
 
 
 class History:
-    """The last outcomes of each job and of all jobs together.
+    """The last outcomes of each job and of all jobs together, as the memory store keeps them.
 
+    An ended run is kept as it is, and made into a record when somebody reads.
     Not thread-safe: its owner holds a lock.
 
     Args:
@@ -38,24 +39,24 @@ class History:
         self._removed_jobs = whole("removed_jobs", removed_jobs)
         # Lists that are cut now and then: a deque takes 624 bytes before its first record.  What
         # is cut off is counted then, so that a run pays for two appends: 0.2 us.
-        self._all: list[RunRecord] = []
-        self._jobs: dict[str, list[RunRecord]] = {}
-        self._troubles: dict[str, list[RunRecord]] = {}
+        self._all: list[Run | RunRecord] = []
+        self._jobs: dict[str, list[Run | RunRecord]] = {}
+        self._troubles: dict[str, list[Run | RunRecord]] = {}
         # Of all records before this place, and of those that were cut off.
         self._counted = 0
         self._counts: Counts = {}
         self._cut_of_job: dict[str, Counts] = {}
         self.removed: dict[str, None] = {}
 
-    def add(self, record: RunRecord) -> None:
-        """Remember *record*, and count the occurrences it stands for."""
+    def add(self, record: Run | RunRecord) -> None:
+        """Remember a run that has ended, or a record, and count the occurrences it stands for."""
         records = self._all
         records.append(record)
         if len(records) > self._most:
             self._count_all()
             del records[: -self._overall]
             self._counted = self._overall
-        job_id = record.job_id
+        job_id = record[1] if isinstance(record, RunRecord) else record._job_id
         if job_id not in self._jobs:
             self._jobs[job_id] = [record]
             return
@@ -71,8 +72,13 @@ class History:
 
     def records(self, job_id: str | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
-        if job_id is None:
-            return self._all[: -self._overall - 1 : -1]
+        kept = (
+            self._latest_of(job_id) if job_id is not None else self._all[: -self._overall - 1 : -1]
+        )
+        return [record if isinstance(record, RunRecord) else record_of(record) for record in kept]
+
+    def _latest_of(self, job_id: str) -> list[Run | RunRecord]:
+        """Return the outcomes kept of one job: its last ones, and its last troubles before them."""
         records = self._jobs.get(job_id, [])
         latest = records[: -self._per_job - 1 : -1]
         missing = TROUBLES - len(_troubles(latest))
@@ -108,13 +114,15 @@ class History:
         self.removed.pop(job_id, None)
 
 
-def _troubles(records: Iterable[RunRecord]) -> list[RunRecord]:
+def _troubles(records: Iterable[Run | RunRecord]) -> list[Run | RunRecord]:
     """Return the last of *records* that tell of something other than a success."""
     return [record for record in records if record.outcome is not Outcome.EXECUTED][-TROUBLES:]
 
 
-def _count(records: Iterable[RunRecord], counts: Counts) -> Counts:
+def _count(records: Iterable[Run | RunRecord], counts: Counts) -> Counts:
     """Add to *counts* the occurrences that *records* stand for, and return it."""
     for record in records:
-        counts[record.outcome] = counts.get(record.outcome, 0) + record.occurrences
+        outcome = record.outcome
+        assert outcome is not None
+        counts[outcome] = counts.get(outcome, 0) + record.occurrences
     return counts

@@ -64,7 +64,14 @@ def following(trigger: Trigger, fire_us: int) -> int | None:
     return found
 
 
-def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, now_us: int) -> Plan:
+def plan(
+    trigger: Trigger,
+    coalesce: bool,
+    grace_us: int | None,
+    fire_us: int,
+    now_us: int,
+    judged_us: int | None = None,
+) -> Plan:
     """Return what becomes of a job whose fire time *fire_us* has come, at *now_us*.
 
     A fire time is missed if it is older than *grace_us* (None: never).  Of a backlog with
@@ -77,12 +84,16 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
         grace_us: Microseconds after its time at which a run may still start, or None.
         fire_us: The fire time that has come; it need not be one of the trigger's own.
         now_us: The present, no earlier than *fire_us*.
+        judged_us: When the backlog that this continues was found due: as of then its fire times
+            are late or not; None: now.
 
     Raises:
         ValueError: as :func:`following` does.
     """
     second = following(trigger, fire_us)
-    late = grace_us is not None and now_us - fire_us > grace_us
+    if judged_us is None:
+        judged_us = now_us
+    late = grace_us is not None and judged_us - fire_us > grace_us
     if second is None or second > now_us:
         if late:
             return Plan((), Backlog(fire_us, 1), None, second)
@@ -91,7 +102,7 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
     missed = None
     first: int | None = fire_us
     if grace_us is not None and late:
-        first = trigger.next_us(max(fire_us, now_us - grace_us - 1))
+        first = trigger.next_us(max(fire_us, judged_us - grace_us - 1))
         last_missed_us = now_us if first is None else min(now_us, first - 1)
         missed = Backlog(fire_us, 1 + count(trigger, fire_us, last_missed_us))
     if first is None or first > now_us:
@@ -104,6 +115,23 @@ def plan(trigger: Trigger, coalesce: bool, grace_us: int | None, fire_us: int, n
 def due_time(fire_us: int, jitter_us: int, random: RandomSource) -> int:
     """Return when to act on a nominal fire time: then, or up to *jitter_us* later at random."""
     return fire_us + random.randrange(jitter_us + 1) if jitter_us else fire_us
+
+
+def passed_over(
+    trigger: Trigger, first_us: int | None, now_us: int, until_us: int | None = None
+) -> Backlog | None:
+    """Return the fire times that have come by *now_us* and that a change takes out of the schedule.
+
+    Args:
+        trigger: Of the job as it was.
+        first_us: The fire time that was next; None: there was none.
+        now_us: The moment of the change.
+        until_us: The next fire time after the change, if the trigger stays; None: all are out.
+    """
+    last_us = now_us if until_us is None else min(now_us, until_us - 1)
+    if first_us is None or first_us > last_us:
+        return None
+    return Backlog(first_us, 1 + count(trigger, first_us, last_us))
 
 
 def count(trigger: Trigger, after_us: int, until_us: int) -> int:

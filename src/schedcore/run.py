@@ -13,7 +13,6 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedcore.clock import SECOND, from_us, passing_us
-from schedcore.errors import text_of
 from schedcore.job import Job
 
 if TYPE_CHECKING:
@@ -111,76 +110,160 @@ class RunRecord(NamedTuple):
 
 
 class Run:
-    """One run of a job: waiting, under way, or ended.
+    """One run of a job, from the moment it is due to its outcome.
 
-    Attributes:
-        id: Unique over processes, and growing: see :class:`~schedcore.runids.RunIds`.
-        job: The definition that is run, as it was when the run fell due.
-        job_id: Its id.
-        due_us: When it fell due, in microseconds since the Unix epoch.
-        queued_us: When it was handed to its executor, by the clock that never steps.
-        started_us: When the function was called; None while it waits.
-        ended_us: When the function returned or raised; None until then.
-        attempt: Which attempt this is, from 1.
-        cancelled: Whether it was given up, cancelled or timed out: what it returns will not be
-            heard.  A function that takes long should look at it now and then, and return.
-        record: How it ended, for a run that was made to be waited for.
-        awaited: Set when such a run has ended; None for others.
+    It waits (behind another run of its job, for a worker, or for its next attempt), is called, and
+    ends.  Users read it; only the store that holds it and the engine change it.
     """
 
+    # Read-only from outside: each field is behind a property.  The engine, the stores and the
+    # executors write the slots themselves, since each run passes through there.
     __slots__ = (
-        "attempt",
-        "awaited",
-        "cancelled",
-        "due_us",
-        "ended_us",
-        "id",
-        "job",
-        "job_id",
-        "queued_us",
-        "record",
-        "started_us",
+        "_attempt",
+        "_awaited",
+        "_cancelled",
+        "_due_us",
+        "_ended_us",
+        "_error_text",
+        "_error_type",
+        "_final",
+        "_hurry",
+        "_id",
+        "_job",
+        "_job_id",
+        "_outcome",
+        "_queued_us",
+        "_result",
+        "_slot",
+        "_started_us",
+        "_timer",
+        "_waits",
     )
 
-    def __init__(self, run_id: int, job: Job, due_us: int, awaited: Event | None = None) -> None:
-        self.id = run_id
-        self.job = job
-        self.job_id = job.id
-        self.due_us = due_us
-        self.queued_us: int | None = None
-        self.started_us: int | None = None
-        self.ended_us: int | None = None
-        self.attempt = 1
-        self.cancelled = False
-        self.record: RunRecord | None = None
-        self.awaited = awaited
+    occurrences = 1
+    """How many due times it stands for, as a record has it."""
+
+    def __init__(self, run_id: int, job: Job, due_us: int, slot: Any = None) -> None:
+        self._id = run_id
+        self._job: Job | None = job
+        self._job_id = job[0]
+        self._due_us = due_us
+        self._slot = slot  # of the store that holds it
+        self._attempt = 1
+        self._queued_us: int | None = None  # handed to its executor, by the monotonic clock
+        self._started_us: int | None = None
+        self._ended_us: int | None = None
+        self._outcome: Outcome | None = None
+        self._result: str | None = None
+        self._error_type: str | None = None
+        self._error_text: str | None = None
+        self._cancelled = False
+        self._final = False  # it is not tried again: its job was paused or removed meanwhile
+        self._waits = False  # behind other runs of its job
+        self._hurry = False  # its place is waited for: its end is recorded at once
+        self._awaited: Event | None = None
+        self._timer: object = None
 
     def __repr__(self) -> str:
-        return f"<Run {self.id} of {self.job_id!r}, due {self.scheduled_time.isoformat()}>"
+        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled_time.isoformat()}>"
+
+    @property
+    def id(self) -> int:
+        """Its number: unique, and growing with time."""
+        return self._id
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job."""
+        return self._job_id
+
+    @property
+    def job(self) -> Job:
+        """The definition that is run, as it was when the run fell due.
+
+        Raises:
+            LookupError: once the run has ended: an ended run keeps no arguments alive.
+        """
+        if self._job is None:
+            raise LookupError(f"{self!r} has ended, and keeps no definition")
+        return self._job
+
+    @property
+    def due_us(self) -> int:
+        """When it fell due, in microseconds since the Unix epoch."""
+        return self._due_us
 
     @property
     def scheduled_time(self) -> datetime:
-        """When the run fell due, in UTC."""
-        return from_us(self.due_us)
+        """When it fell due, in UTC."""
+        return from_us(self._due_us)
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._attempt
+
+    @property
+    def started_us(self) -> int | None:
+        """When the function was called, in microseconds since the Unix epoch; None: it waits."""
+        return self._started_us
+
+    @property
+    def ended_us(self) -> int | None:
+        """When it ended, in microseconds since the Unix epoch; None: it has not."""
+        return self._ended_us
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None: it has not."""
+        return self._outcome
 
     @property
     def lateness(self) -> float:
         """Seconds from the due time to the call of the function; 0 while it waits."""
-        return 0.0 if self.started_us is None else (self.started_us - self.due_us) / SECOND
+        return 0.0 if self._started_us is None else (self._started_us - self._due_us) / SECOND
 
-    def settle(self, record: RunRecord) -> None:
-        """Note how the run ended, for those who wait for it."""
-        if self.awaited is not None:
-            self.record = record
-            self.awaited.set()
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was given up: what the function returns will not be heard.
+
+        A function that takes long looks at it now and then, and returns.
+        """
+        return self._cancelled
+
+    @property
+    def record(self) -> RunRecord | None:
+        """How it ended, as the ledger has it; None: it has not."""
+        return None if self._outcome is None else record_of(self)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the run has ended or *timeout* seconds are over; return whether it ended.
 
-        Only for a run that was made to be waited for.
+        Only for a run that was made to be waited for: what :meth:`Scheduler.run_job` returns.
         """
-        assert self.awaited is not None, "this run was not made to be waited for"
-        return self.awaited.wait(timeout)
+        assert self._awaited is not None, "this run was not made to be waited for"
+        return self._awaited.wait(timeout)
+
+
+def record_of(run: Run) -> RunRecord:
+    """Return the record of a run that has ended."""
+    assert run._outcome is not None
+    assert run._ended_us is not None
+    late_us = (run._ended_us if run._started_us is None else run._started_us) - run._due_us
+    return RunRecord(
+        run._id,
+        run._job_id,
+        run._outcome,
+        run._due_us,
+        run._started_us,
+        run._ended_us,
+        max(0, late_us),
+        1,
+        run._result,
+        run._error_type,
+        run._error_text,
+        run._attempt,
+    )
 
 
 _current: ContextVar[Run] = ContextVar("schedcore_current_run")
@@ -211,7 +294,9 @@ def call(run: Run) -> Any:
     Raises:
         TypeError: if it returns a generator, of whose function nothing ran.
     """
-    _, func, args, kwargs, _, _, _, _ = run.job
+    job = run._job
+    assert job is not None
+    _, func, args, kwargs, _, _, _, _ = job
     assert func is not None  # the engine resolved it
     token = _current.set(run)
     try:
@@ -266,41 +351,12 @@ def go_by_real_time(loop: AbstractEventLoop) -> None:
 
 async def call_async(run: Run) -> Any:
     """Call the run's function in this task, and await what it returns if that can be awaited."""
-    job = run.job
+    job = run._job
+    assert job is not None
     func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
     _current.set(run)  # the context is the task's own and ends with it
     value = func(*job.args, **job.kwargs)
     return await value if isinstance(value, Awaitable) else _no_generator(value)
-
-
-def record_of(
-    run: Run,
-    outcome: Outcome,
-    now_us: int,
-    value: object = None,
-    error: BaseException | None = None,
-) -> RunRecord:
-    """Return the record of a run that ended now; it holds text only, and keeps nothing alive."""
-    due_us, started_us = run.due_us, run.started_us
-    late_us = (now_us if started_us is None else started_us) - due_us
-    # Not RunRecord(...): each run comes by here, and that call takes 0.1 us longer.
-    return tuple.__new__(
-        RunRecord,
-        (
-            run.id,
-            run.job_id,
-            outcome,
-            due_us,
-            started_us,
-            now_us,
-            late_us if late_us > 0 else 0,
-            1,
-            None if value is None else short_repr(value),
-            None if error is None else type(error).__qualname__,
-            None if error is None else text_of(error),
-            run.attempt,
-        ),
-    )
 
 
 def short_repr(value: object) -> str | None:

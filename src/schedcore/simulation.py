@@ -17,12 +17,12 @@ from schedcore.events import Listeners
 from schedcore.executors.base import Executor, Reporter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.threads import ThreadPool
+from schedcore.health import State
 from schedcore.history import History
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore
-from schedcore.tracker import Tracker
 
 # What becomes of runs that are only foreseen is no news.
 _silent = GuardedLogger(__name__, silent=True)
@@ -50,7 +50,7 @@ def simulate(scheduler: Scheduler, until: datetime | timedelta) -> Mapping[Outco
         InvalidOptionError: if its clock is not a ManualClock, or *until* has passed.
     """
     clock = scheduler._clock
-    if scheduler._loop is not None:
+    if scheduler.state is not State.STOPPED:
         raise SchedulerAlreadyRunningError
     if not isinstance(clock, ManualClock):
         raise InvalidOptionError("clock", clock, "Scheduler(clock=ManualClock(...))")
@@ -104,9 +104,9 @@ def forecast(
     """
     clock = ManualClock(from_us(scheduler._clock.now_us()))
     end_us = _end_us(until, clock.now_us())
-    store = MemoryStore()
+    store = MemoryStore(History(per_job=1, overall=1))
     entries = scheduler.entries()
-    store.add(entries, replace=False)
+    store.write(entries, clock.now_us())
     means = dict(durations or {})
     for entry in entries:
         means.setdefault(entry.job.id, _mean_duration(scheduler, entry.job.id))
@@ -116,14 +116,13 @@ def forecast(
     }
     random = Random(0)
     listeners = Listeners()
-    tracker = Tracker(clock, History(per_job=1, overall=1), listeners, executors, random, _silent)
-    engine = Engine(store, executors, tracker, listeners, random)
+    engine = Engine(store, dict(executors), listeners, clock, random, _silent)
     _drive(engine, clock, end_us, stage)
     return Forecast(
         stage.fires,
         {name: executor.peak for name, executor in executors.items() if executor.peak},
         stage.longest_wait_us / SECOND,
-        tracker.counts().get(Outcome.SKIPPED, 0),
+        engine.runs.counts().get(Outcome.SKIPPED, 0),
         len(stage.fires) < MAX_FIRES,
     )
 

@@ -18,7 +18,7 @@ from operator import is_, itemgetter
 from typing import Final, NamedTuple
 
 from schedcore import Scheduler
-from schedcore.forks import tell_in_child
+from schedcore.atfork import tell_in_child
 from schedcore.job import Job
 from schedcore.stores.base import Entry
 from schedhttp import codec

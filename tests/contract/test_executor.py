@@ -28,17 +28,21 @@ class Reports:
         self._changed = threading.Condition()
 
     def begin(self, run):
-        run.started_us = self.clock()
+        run._started_us = self.clock()
         with self._changed:
             self.begun.append(run.id)
             self._changed.notify_all()
         return not self.refuse
 
     def end(self, run, value, error):
-        run.ended_us = self.clock()
+        ended_us = self.clock()
         with self._changed:
             self.ended.append((run.id, value, error))
             self._changed.notify_all()
+        return ended_us
+
+    def settle(self):
+        pass
 
     def cancelled(self, run):
         self.end(run, "cancelled", None)

@@ -205,9 +205,9 @@ class Heard(logging.Handler):
 @pytest.fixture
 def waiting_for():
     handler = Heard()
-    logging.getLogger("schedcore.leaving").addHandler(handler)
+    logging.getLogger("schedcore.exit_messages").addHandler(handler)
     yield handler
-    logging.getLogger("schedcore.leaving").removeHandler(handler)
+    logging.getLogger("schedcore.exit_messages").removeHandler(handler)
 
 
 def test_a_shutdown_says_at_once_what_it_waits_for(
@@ -332,7 +332,7 @@ def test_a_shutdown_waits_no_longer_for_a_submission_that_is_held_up(started):
         "s.add_job(int, 'interval', seconds=.2, id='co');s.modify_job('co', executor='coroutines')",
         "t = Scheduler(); t.add_job(int, 'interval', seconds=.2, id='co', executor='coroutines');"
         "[sys.modules.pop(m) for m in list(sys.modules) if m.startswith('asyncio')];"
-        "s = Scheduler(); s._store.add(t.entries(), False)",
+        "s = Scheduler(); s._engine.store.write(t.entries(), 0)",
     ],
 )
 def test_what_a_coroutine_needs_is_loaded_before_its_first_fire(add):

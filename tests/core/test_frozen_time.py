@@ -46,7 +46,7 @@ class Stand:
                 pass
             self.scheduler.wakeup()
             assert self.clock.asleep.acquire(timeout=SOON)
-        assert self.scheduler._tracker.wait_until_idle(SOON)
+        assert self.scheduler._runs.wait_until_idle(SOON)
 
     def times(self, job_id="job"):
         """Return when its runs began, the earliest first, as text."""
@@ -222,7 +222,7 @@ def test_waits_end_in_real_time(gate, year):
         scheduler.start()
         run = scheduler.run_job("hangs", timeout=0.05)
         assert run.record is None
-        assert not scheduler._tracker.wait_until_idle(0.05)
+        assert not scheduler._runs.wait_until_idle(0.05)
         assert scheduler.health().ok
         assert scheduler.shutdown(timeout=0.05) == [run]
     gate.open()

@@ -339,7 +339,7 @@ def test_a_failed_change_changes_nothing(scheduler, job):
     ):
         with pytest.raises(InvalidOptionError):
             job.modify(**changes)
-        assert job.entry is before
+        assert job.entry == before
 
 
 def test_a_new_trigger_counts_from_now(scheduler, job, manual_clock):

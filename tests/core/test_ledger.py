@@ -297,14 +297,13 @@ def test_a_backlog_of_any_length_is_worked_off_whole(virtual_scheduler, manual_c
 
 
 def test_skipped_at_max_instances(started, gate, heard):
-    job = started.add_job(gate, id="job")
+    job = started.add_job(gate, "interval", hours=1, id="job", next_run_time=START)
     gate.wait()
     told = heard(started, EVENT_JOB_MAX_INSTANCES)
-    started.add_job(gate, "interval", hours=1, id="job", next_run_time=START)
+    job.modify(next_run_time=START)
     told()
-    assert outcomes(started, "job") == [Outcome.SKIPPED]
+    assert Outcome.SKIPPED in outcomes(started, "job")
     gate.open()
-    assert job.id == "job"
 
 
 def test_overlap_queue_lets_one_wait(virtual_scheduler, manual_clock, gate):
@@ -316,7 +315,7 @@ def test_overlap_queue_lets_one_wait(virtual_scheduler, manual_clock, gate):
     assert virtual_scheduler.counts() == {Outcome.SKIPPED: 2}
     gate.open()
     gate.wait()  # the one that waited
-    assert virtual_scheduler._tracker.wait_until_idle(SOON)
+    assert virtual_scheduler._runs.wait_until_idle(SOON)
     assert virtual_scheduler.counts() == {Outcome.SKIPPED: 2, Outcome.EXECUTED: 2}
 
 

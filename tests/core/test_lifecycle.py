@@ -178,7 +178,7 @@ def test_shutdown_returns_what_did_not_finish_and_cancels_what_did_not_begin():
     assert [run.job_id for run in unfinished] == ["hangs"]
     assert scheduler.history("waits")[0].outcome is Outcome.CANCELLED
     release.set()
-    assert scheduler._tracker.wait_until_idle(SOON)
+    assert scheduler._runs.wait_until_idle(SOON)
     assert scheduler.history("hangs")[0].outcome is Outcome.EXECUTED
 
 

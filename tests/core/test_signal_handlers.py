@@ -55,31 +55,47 @@ class Interrupted:
 # The due queue
 
 
-def put(queue, items, item, due):
-    items[item] = due
+class Item:
+    def __init__(self, name):
+        self.name, self.queued_us = name, None
+
+
+def put(queue, items, name, due):
+    item = items[name] = Item(name)
+    item.due = due
     queue.put(item, due)
 
 
-def discard(queue, items, item):
-    due = items.pop(item)
-    queue.discard(item, due)
+def put_many(queue, items, dues):
+    for name, due in dues.items():
+        items[name] = Item(name)
+        items[name].due = due
+    queue.put_many([items[name] for name in dues], list(dues.values()))
+
+
+def discard(queue, items, name):
+    queue.discard(items.pop(name))
+
+
+def take(queue, items, now, limit):
+    for item in queue.pop_due(now, limit):
+        items.pop(item.name, None)
 
 
 QUEUE_CALLS = {
     "put first": lambda queue, items: put(queue, items, "new", 5),
     "put beside": lambda queue, items: put(queue, items, "new", 10),
     "put among": lambda queue, items: put(queue, items, "new", 20),
-    "put many": lambda queue, items: (
-        items.update({"m1": 10, "m2": 30}),
-        queue.put_many([("m1", 10), ("m2", 30)]),
-    ),
+    "put many": lambda queue, items: put_many(queue, items, {"m1": 10, "m2": 30}),
     "discard a lone one": lambda queue, items: discard(queue, items, "lone"),
     "discard of two": lambda queue, items: discard(queue, items, "b"),
     "look": lambda queue, items: queue.first_due(),
-    "look past leftovers": lambda queue, items: (items.pop("lone"), queue.first_due()),
-    "sweep": lambda queue, items: queue._sweep(),
-    "take": lambda queue, items: [items.pop(item, None) for item in queue.pop_due(10, 5)],
-    "take a part": lambda queue, items: [items.pop(item, None) for item in queue.pop_due(20, 2)],
+    "look past what is stale": lambda queue, items: (
+        discard(queue, items, "lone"),
+        queue.first_due(),
+    ),
+    "take": lambda queue, items: take(queue, items, 10, 5),
+    "take a part": lambda queue, items: take(queue, items, 20, 2),
 }
 QUEUE_HANDLERS = {
     "put before all": lambda queue, items: put(queue, items, "inner", 1),
@@ -104,15 +120,17 @@ def test_nothing_is_lost_from_the_due_queue(call, handler):
 
 def interrupted_queue(call, handler, line):
     """Return whether *line* was reached, once nothing is found lost."""
-    items: dict[str, int] = {}
-    queue: DueQueue[str] = DueQueue(lambda item, due: items.get(item) == due)
+    items: dict[str, Item] = {}
+    queue: DueQueue[Item] = DueQueue()
     for item, due in {"lone": 10, "a": 20, "b": 20, "c": 20, "last": 40}.items():
         put(queue, items, item, due)
     reached = Interrupted(
         lambda: call(queue, items), lambda: handler(queue, items), line, "schedcore.heap"
     ).reached
-    assert queue.first_due() == min(items.values()), line
-    assert set(queue.pop_due(100, 100)) == set(items), line
+    assert len(queue) == len(items), line
+    assert queue.first_due() == min(item.due for item in items.values()), line
+    assert {item.name for item in queue.pop_due(100, 100)} == set(items), line
+    assert len(queue) == 0, line
     return reached
 
 
@@ -187,9 +205,9 @@ def test_a_shutdown_that_interrupts_what_a_run_needs_does_not_wait_for_it(starte
     started.add_job(gate, "interval", hours=1, id="job")
     run = started.run_job("job", wait=False)
     gate.wait()
-    with started._tracker.data_lock():
+    with started._engine.store.data_lock():
         gate.open()
-        assert started.shutdown() == [run]
+        assert started.shutdown() in ([], [run])  # it may have got there before
     assert "in a signal handler" in caplog.text
     assert run.wait(SOON)
 

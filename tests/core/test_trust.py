@@ -11,6 +11,7 @@ import pytest
 from schedcore import (
     EVENT_ALL,
     EVENT_JOB_EXECUTED,
+    DateTrigger,
     ManualClock,
     MemoryStore,
     Outcome,
@@ -19,6 +20,7 @@ from schedcore import (
     SystemClock,
     ThreadPool,
     Trigger,
+    current_run,
     simulate,
 )
 from schedcore import loop as loop_module
@@ -94,7 +96,7 @@ def test_whatever_a_listener_raises_the_others_hear(virtual_scheduler, error):
 
 
 @pytest.mark.parametrize("error", [*RAISED, KeyboardInterrupt])
-@pytest.mark.parametrize("method", ["claim_due", "swap", "next_due"])
+@pytest.mark.parametrize("method", ["take", "next_due"])
 def test_whatever_the_store_raises_the_loop_goes_on_and_no_run_is_lost(method, error):
     store = Faulty(MemoryStore(), method, error("the disk is full"))
     clock = ManualClock()
@@ -119,7 +121,7 @@ def test_the_loops_thread_outlives_any_error(name, caplog):
     scheduler = Scheduler(store=store, clock=clock, timezone="UTC")
     scheduler.add_job(lambda: None, "interval", seconds=0.01)
     scheduler.start()
-    faulty, method = (store, "claim_due") if name == "step" else (clock, "wait")
+    faulty, method = (store, "take") if name == "step" else (clock, "wait")
     faulty.error, faulty.times, faulty.name = SystemExit("no"), 1, method
     scheduler.wakeup()
     assert faulty.raised.wait(SOON)
@@ -491,6 +493,71 @@ def test_a_trigger_that_hangs_costs_its_own_job_only():
     release.set()
     stuck.join(SOON)
     assert scheduler.counts() == {Outcome.EXECUTED: 1}  # its late changes were void
+
+
+@pytest.mark.parametrize("outcome", [Outcome.EXECUTED, Outcome.FAILED, Outcome.CANCELLED])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_an_end_that_the_store_refuses_is_recorded_later(outcome, times):
+    store = Faulty(MemoryStore(), "end", OSError("the disk is full"))
+    clock = ManualClock()
+    scheduler = Scheduler(
+        store=store, clock=clock, timezone="UTC", executors={"default": InlineExecutor()}
+    )
+
+    def job():
+        store.times = times
+        if outcome is Outcome.FAILED:
+            raise ValueError
+        if outcome is Outcome.CANCELLED:
+            scheduler.cancel(current_run().id)
+
+    def step():
+        try:
+            scheduler._engine.step(clock.now_us())
+        except OSError:
+            return
+
+    scheduler.add_job(job, id="job")
+    for _ in range(6):
+        step()
+    store.times = 0
+    step()
+    assert scheduler.runs() == []
+    (record,) = scheduler.history("job")
+    assert record.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("change", "due"),
+    [
+        pytest.param({"next_run_time": None}, None, id="paused"),
+        pytest.param({"trigger": DateTrigger("2100-01-01", "UTC")}, "2100", id="rescheduled"),
+    ],
+)
+def test_a_job_that_is_changed_while_its_trigger_hangs_stays_as_it_was_changed(change, due):
+    clock = ManualClock()
+    scheduler = Scheduler(clock=clock, timezone="UTC", executors={"default": InlineExecutor()})
+    hanging, release = threading.Event(), threading.Event()
+
+    class Hanging(Trigger):
+        def next_us(self, after_us: int) -> int | None:
+            if threading.current_thread() is stuck:
+                hanging.set()
+                release.wait(SOON)
+            return after_us + 10_000_000
+
+    stuck = threading.Thread(target=lambda: scheduler._engine.step(clock.now_us()))
+    scheduler.add_job(lambda: None, Hanging(), id="hangs", next_run_time=START)
+    stuck.start()
+    assert hanging.wait(SOON)
+    scheduler.modify_job("hangs", **change)
+    scheduler._engine.take_back(clock.now_us(), hung=True)
+    when = scheduler.get_job("hangs").next_run_time
+    assert (str(when.year) if when else None) == due
+    assert scheduler.entry("hangs").broken is None
+    release.set()
+    stuck.join(SOON)
+    assert scheduler.counts().get(Outcome.EXECUTED) is None
 
 
 def test_health_tells_how_the_loop_does():

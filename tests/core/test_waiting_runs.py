@@ -22,10 +22,10 @@ from schedcore import (
     ThreadPool,
     simulate,
 )
+from schedcore.admission import MOST_WAITING
 from schedcore.health import LONGEST_WAIT
 from schedcore.history import TROUBLES
 from schedcore.runids import RunIds
-from schedcore.tracker import MOST_WAITING
 
 SOON = 20
 
@@ -188,7 +188,7 @@ def test_ids_are_unique_over_makers_and_grow_with_time():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_forked_children_make_others_than_their_parent():
     scheduler = Scheduler(timezone="UTC")
-    ids = scheduler._tracker._ids
+    ids = scheduler._engine.store._ids
     read, write = os.pipe()
     children = []
     for _ in range(4):
@@ -286,5 +286,5 @@ def test_a_scheduler_is_read_by_people(virtual_scheduler):
     assert repr(virtual_scheduler) == (
         "<Scheduler stopped, 2 job(s), next run: 2000-01-01T01:00:00+00:00>"
     )
-    virtual_scheduler._store = Mock(entries=Mock(side_effect=OSError("gone")))
+    virtual_scheduler._engine.store = Mock(entries=Mock(side_effect=OSError("gone")))
     assert "its store raised" in repr(virtual_scheduler)

@@ -115,7 +115,7 @@ def test_a_change_between_the_look_and_the_deed_is_noticed(
     if path == "/resume":  # of a job that is not paused it changes nothing
         scheduler.pause_job("j")
     etag = api("GET", "/jobs/j").headers["ETag"]
-    store, changed = scheduler._store, []
+    store, changed = scheduler._engine.store, []
     get = store.get
 
     def change(job_id):

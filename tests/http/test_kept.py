@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcore import DateTrigger, ManualClock, Scheduler
+from schedcore.stores.base import Change
 from schedhttp import codec
 from schedhttp import kept as kept_module
 from schedhttp.kept import KeptJobs
@@ -51,8 +52,8 @@ def new_scheduler() -> Scheduler:
 def park(scheduler: Scheduler, job_id: str) -> None:
     """Mark a job broken, as the engine does; where it is due stays."""
     entry = scheduler.entry(job_id)
-    (done,) = scheduler._store.swap([(entry, entry._replace(broken="no such module"))])
-    assert done
+    parked = entry._replace(broken="no such module")
+    assert not scheduler._engine.store.write([Change(entry, parked)], 0).conflicts
 
 
 def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:

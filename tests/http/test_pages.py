@@ -172,7 +172,7 @@ def test_occurrences_without_a_run_are_neither_lost_nor_repeated(told, more, out
 
     def tell(each):
         run_id = next(ids) if each in (Outcome.EXECUTED, Outcome.FAILED) else None
-        scheduler._tracker.recall(RunRecord(run_id, "j", each, next(serial)))
+        scheduler._engine.store.record([RunRecord(run_id, "j", each, next(serial))])
 
     for each in (*told, Outcome.EXECUTED):  # the latest has an id, and names what is older
         tell(each)

@@ -26,6 +26,18 @@ _AN_EXECUTOR: Final = (
 )
 
 
+def check_executor(executors: Mapping[str, Executor], name: str) -> None:
+    """Check that there is an executor called *name*.
+
+    Raises:
+        InvalidOptionError: naming those that there are, with a hint at the one that was meant.
+    """
+    if name not in executors:
+        known = ", ".join(sorted(executors))
+        hint = did_you_mean(name, executors)
+        raise InvalidOptionError("executor", name, f"one of the executors {known}{hint}")
+
+
 def with_defaults(executors: Mapping[str, Any]) -> dict[str, Executor]:
     """Return *executors* and those that every scheduler has, unless they are given.
 

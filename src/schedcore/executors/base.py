@@ -19,8 +19,19 @@ class Reporter(Protocol):
         """Say that *run* begins now; False: it was called off, and is not to be called."""
         ...
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> None:
-        """Say that *run* ended now, with what its function returned or raised."""
+    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
+        """Say that *run* ended now, with what its function returned or raised.
+
+        Returns:
+            When that is, in microseconds since the Unix epoch.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Say that there is nothing more to report for now.
+
+        Ends may be recorded many at once; those that nobody waits for, by this call at the latest.
+        """
         ...
 
     def shed(self, run: Run) -> None:
@@ -46,7 +57,8 @@ class Executor(Protocol):
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run, in this order as far as there is one; return at once.
 
-        Each is told to *reporter*: its beginning if it comes to that, and its end, once.
+        Each is told to *reporter*: its beginning if it comes to that, and its end, once; and
+        :meth:`Reporter.settle` by a worker that has nothing more to do.
         Whatever a run raises, ``BaseException`` included, is its end and not that of a worker.
         """
         ...
@@ -80,29 +92,48 @@ class FuturesPool(Protocol):
         ...
 
 
-def perform(run: Run, reporter: Reporter) -> BaseException | None:
-    """Execute *run* in this thread and report it; return what it raised, and raise nothing.
+def perform(run: Run, reporter: Reporter, raised: list[BaseException] | None = None) -> int | None:
+    """Execute *run* in this thread and report it; nothing is raised.
 
     All of that is done in a context of the run's own: it sees no context variable of whoever
     submitted it, or of a run before it in this thread, and what it sets ends with it.
+
+    Args:
+        run: What to execute.
+        reporter: Who is told.
+        raised: Where what it raised is noted; None: nowhere.
+
+    Returns:
+        How many microseconds it took; None: it was not called.
     """
-    return Context().run(_perform, run, reporter)
+    return Context().run(_perform, run, reporter, raised)
 
 
-def _perform(run: Run, reporter: Reporter) -> BaseException | None:
+def _perform(run: Run, reporter: Reporter, raised: list[BaseException] | None) -> int | None:
     try:
         if not reporter.begin(run):
             return None
+        started_us = run._started_us or 0
         try:
             value = call(run)
         except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
-            reporter.end(run, None, error)
-            return error
-        reporter.end(run, value, None)
+            if raised is not None:
+                raised.append(error)
+            return reporter.end(run, None, error) - started_us
+        return reporter.end(run, value, None) - started_us
     except BaseException as error:  # noqa: BLE001 — the report failed: the worker must live
+        if raised is not None:
+            raised.append(error)
         give_up(run, reporter, error)
-        return error
-    return None
+        return None
+
+
+def settle(reporter: Reporter) -> None:
+    """Say that this worker has nothing more to report for now; nothing is raised."""
+    try:
+        reporter.settle()
+    except BaseException as error:  # noqa: BLE001 — a store that fails now is asked again later
+        log.error("what ended could not be recorded yet", error=error)
 
 
 def give_up(run: Run, reporter: Reporter, error: BaseException) -> None:

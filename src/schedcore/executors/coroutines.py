@@ -8,9 +8,9 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from schedcore.atfork import Lock, tell_in_child
 from schedcore.clock import Patience
-from schedcore.executors.base import Reporter, give_up
-from schedcore.forks import Lock, tell_in_child
+from schedcore.executors.base import Reporter, give_up, settle
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
 
@@ -191,5 +191,6 @@ async def _perform(run: Run, reporter: Reporter) -> None:
             reporter.end(run, None, error)
         else:
             reporter.end(run, value, None)
+        settle(reporter)
     except BaseException as error:  # noqa: BLE001 — the report failed
         give_up(run, reporter, error)

@@ -11,7 +11,7 @@ from typing import Any
 
 from schedcore.callables import is_local
 from schedcore.errors import InvalidOptionError
-from schedcore.executors.base import Reporter, perform
+from schedcore.executors.base import Reporter, perform, settle
 from schedcore.job import Job
 from schedcore.run import Run, completed, run_here
 
@@ -105,6 +105,7 @@ class FuturesAdapter:
             reporter.end(run, None, error if self.remote else _never_called(error))
         elif self.remote:
             reporter.end(run, future.result(), None)
+        settle(reporter)
 
 
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

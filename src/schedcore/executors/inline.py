@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from schedcore.errors import is_interrupt
-from schedcore.executors.base import Reporter, perform
+from schedcore.executors.base import Reporter, perform, settle
 from schedcore.run import Run
 
 
@@ -37,9 +37,11 @@ class InlineExecutor:
         self._here.queue = queue = deque((run, reporter) for run in runs)
         try:
             while queue:
-                error = perform(*queue.popleft())
-                if error is not None and is_interrupt(error):
-                    raise error
+                raised: list[BaseException] = []
+                perform(*queue.popleft(), raised)
+                if raised and is_interrupt(raised[-1]):
+                    raise raised[-1]
+            settle(reporter)
         finally:
             self._here.queue = None
             for run, its_reporter in queue:

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Sequence
 from types import MethodType
 
+from schedcore.atfork import Lock, tell_in_child
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
-from schedcore.executors.base import Reporter, perform
-from schedcore.forks import Lock, tell_in_child
+from schedcore.executors.base import Reporter, perform, settle
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run
 
@@ -28,11 +28,13 @@ _MOST_BRIEF = 10_000
 class _Worker(Waker):
     """One thread, asleep when there is nothing to do."""
 
-    __slots__ = ("abandoned", "run", "thread")
+    __slots__ = ("abandoned", "function", "run", "thread")
 
     def __init__(self) -> None:
         super().__init__()
         self.run: Run | None = None
+        # What tells its function from others: of a method, the same for all objects.
+        self.function = 0
         self.abandoned = False
         self.thread = threading.current_thread()
 
@@ -96,7 +98,8 @@ class ThreadPool:
         self._crew = _Crew()
         self._closing: list[_Crew] = []
         # Functions by identity, which keeps nothing alive; a wrong hint costs 5 ms at most.
-        self._brief: set[int] = set()
+        # True: it was not brief the last time, which may be since its thread was pre-empted.
+        self._brief: dict[int, bool] = {}
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once.
@@ -238,17 +241,23 @@ class ThreadPool:
                     return
                 _sleep(crew, me)
                 continue
+            job = run._job
+            if job is None:
+                continue  # it was called off
             me.run = run
             crew.taken += 1
-            function = _identity(run)
+            func = job[1]
+            me.function = function = id(func.__func__ if type(func) is MethodType else func)
             if crew.queue:
                 self._see_to_the_rest(crew, me, function)
             elif crew.leader is me:
                 crew.leader = None
-            perform(run, reporter)
+            took_us = perform(run, reporter)
             me.run = None
-            brief = self._was_brief(function, run)
-            del run, reporter  # an idle thread keeps nothing alive
+            brief = self._was_brief(function, took_us)
+            if not crew.queue:
+                settle(reporter)
+            del run, job, func, reporter  # an idle thread keeps nothing alive
             if brief and crew.queue and crew.leader is not me:
                 self._step_back(crew, me)
         # What was left to this thread is left to another one.
@@ -277,16 +286,19 @@ class ThreadPool:
             elif crew.deputy is None and len(crew.workers) < self.max_workers:
                 self._start_worker(crew, as_deputy=True)
 
-    def _was_brief(self, function: int, run: Run) -> bool:
+    def _was_brief(self, function: int, took_us: int | None) -> bool:
         """Tell whether a run was brief, and remember it of its function."""
-        started_us, ended_us = run.started_us, run.ended_us
-        if started_us is None or ended_us is None or not 0 <= ended_us - started_us <= BRIEF_US:
-            self._brief.discard(function)
+        if took_us is None or not 0 <= took_us <= BRIEF_US:
+            # Once is no proof: of 2,000 brief runs in a burst, one is pre-empted for 5 ms.
+            if self._brief.get(function) is False:
+                self._brief[function] = True
+                return True
+            self._brief.pop(function, None)
             return False
-        if function not in self._brief:
+        if self._brief.get(function) is not False:
             if len(self._brief) >= _MOST_BRIEF:
                 self._brief.clear()
-            self._brief.add(function)
+            self._brief[function] = False
         return True
 
     def _step_back(self, crew: _Crew, me: _Worker) -> None:
@@ -313,18 +325,9 @@ class ThreadPool:
         if crew.queue and not crew.closing:
             # Held up: what else there is of the same function will hardly be brief either.
             for worker in list(crew.workers):
-                run = worker.run
-                if run is not None:
-                    self._brief.discard(_identity(run))
-                del run
+                self._brief.pop(worker.function, None)
         # What comes after the last look is this thread's to do: it looks at the queue next.
         crew.leader = crew.deputy = None
-
-
-def _identity(run: Run) -> int:
-    """Return what tells the run's function from others: of a method, the same for all objects."""
-    func = run.job.func
-    return id(func.__func__ if type(func) is MethodType else func)
 
 
 def _sleep(crew: _Crew, me: _Worker) -> None:

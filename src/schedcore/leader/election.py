@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from schedcore.atfork import tell_in_child
 from schedcore.errors import InvalidOptionError
-from schedcore.forks import tell_in_child
 
 MAX_NAME = 1_000
 _LOCK, _HOLDER = ".lock", ".holder"

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schedcore.forks import tell_in_child
+from schedcore.atfork import tell_in_child
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.run import Run
+from schedcore.runs import Observer
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 
@@ -54,7 +55,7 @@ class Left(NamedTuple):
     runs: list[LostRun]
 
 
-class Marks:
+class Marks(Observer):
     """The mapped file, as the holder writes it.
 
     Args:
@@ -122,7 +123,7 @@ class Marks:
                 if not self._free or not self._open or run.id in self._under_way:
                     continue
                 self._under_way[run.id] = slot = self._free.pop()
-                job_id = run.job.id.encode()
+                job_id = run.job_id.encode()
                 at = self._runs_at + slot * _RUN
                 self._words[at + 1], self._words[at + 2] = now_us, len(job_id)
                 self._map[8 * (at + 3) : 8 * (at + 3) + len(job_id)] = job_id

@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from schedcore.atfork import tell_in_child
 from schedcore.clock import Clock, Waker
-from schedcore.drafts import Drafts
+from schedcore.engine import Engine
 from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
-from schedcore.forks import tell_in_child
 from schedcore.health import State
+from schedcore.job_factory import JobFactory, Naming
+from schedcore.jobdata import digest
 from schedcore.leader import handover, journal
 from schedcore.leader.election import Election, Holder
 from schedcore.leader.handover import Declared, Estate
 from schedcore.leader.journal import LostRun, Marks
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, RunRecord
-from schedcore.stores.recorded import RecordedStore
-from schedcore.tracker import Tracker
+from schedcore.stores.base import Change, Entry
+from schedcore.triggers.base import Trigger
 
 log = GuardedLogger(__name__)
 
@@ -56,9 +59,8 @@ class Parts(NamedTuple):
 
     clock: Clock
     zone: tzinfo
-    store: RecordedStore
-    drafts: Drafts
-    tracker: Tracker
+    engine: Engine
+    factory: JobFactory
     in_memory: bool
     """Whether the jobs end with the process, and have to be handed over."""
     begin: Callable[[State], object]
@@ -67,6 +69,37 @@ class Parts(NamedTuple):
     """Ends it at once; called when the lock was lost."""
     state: Callable[[], State]
     """Tells what the engine is doing."""
+
+
+class SameNaming(Naming):
+    """Makes the id that every process makes for the same declaration.
+
+    Args:
+        taken: Tells whether there is a job with an id.
+
+    Attributes:
+        unbound: The triggers of the jobs declared so far, as given, by id; None: they are not
+            noted any more.
+    """
+
+    def __init__(self, taken: Callable[[str], bool]) -> None:
+        self.unbound: dict[str, Trigger] | None = {}
+        self._taken = taken
+        self._made: Counter[str] = Counter()
+
+    def job_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
+        """Return the id of a job that was given none."""
+        mark = digest(func, dict(trigger_args))[:24]
+        while True:
+            self._made[mark] += 1
+            job_id = f"{mark}{self._made[mark]:08x}"
+            if not self._taken(job_id):
+                return job_id
+
+    def declared(self, job_id: str, trigger: Trigger) -> None:
+        """Note a job's trigger as it was given."""
+        if self.unbound is not None:
+            self.unbound[job_id] = trigger
 
 
 class Standing:
@@ -94,9 +127,7 @@ class Standing:
         self._state = State.STOPPED
         self._marks: Marks | None = None
         self._own: Holder | None = None
-        parts.drafts.unbound = {}
-        parts.drafts.same_ids = True
-        parts.drafts.taken = self._has
+        self._naming = parts.factory.naming = SameNaming(self._has)
         self._reset()
         tell_in_child(self)
 
@@ -212,8 +243,7 @@ class Standing:
             if estate is not None:
                 self._take_on(estate, now_us)
             elif self.election.waited:  # what fell due meanwhile may have run there
-                store = self._parts.store
-                store.add(handover.from_now_on(store.entries(), now_us), replace=True)
+                self._put(handover.from_now_on(self._entries(), now_us))
             self._mark(term)
         self._term = term
         address, secret = ("", "") if self.doors is None else self.doors.open()
@@ -226,7 +256,6 @@ class Standing:
         log.info("this process (%d) runs the engine of %r", os.getpid(), self.election.name)
 
     def _take_on(self, estate: Estate, now_us: int) -> None:
-        store, tracker = self._parts.store, self._parts.tracker
         try:
             state = State(estate.state)
             entries = handover.taken_on(self._declared or {}, estate, self._parts.zone, now_us)
@@ -234,24 +263,30 @@ class Standing:
         except Exception as error:  # noqa: BLE001 — another version may have written anything
             log.error("what the last holder left cannot be read: jobs start anew", error=error)
             return
-        store.clear()
-        store.add(entries, replace=True)
+        self._put(entries)
         self._state = state
-        for record in lost:
-            tracker.recall(record)
+        self._parts.engine.store.record(lost)
+
+    def _entries(self) -> list[Entry]:
+        return self._parts.engine.store.entries()
+
+    def _put(self, entries: Sequence[Entry]) -> None:
+        """Have these jobs in the place of those there are; nothing of it is an outcome."""
+        new = {entry.job.id: entry for entry in entries}
+        changes = [Change(old, new.pop(old.job.id, None), True) for old in self._entries()]
+        self._parts.engine.store.write([*changes, *new.values()], self._parts.clock.now_us())
 
     def _has(self, job_id: str) -> bool:
         try:
-            self._parts.store.get(job_id)
+            self._parts.engine.store.get(job_id)
         except LookupError:
             return False
         return True
 
     def _declare(self) -> None:
         """Remember what code has declared up to now."""
-        drafts, store = self._parts.drafts, self._parts.store
-        unbound, drafts.unbound = drafts.unbound or {}, None
-        now = [entry for entry in store.entries() if entry.job.id not in self._known]
+        unbound, self._naming.unbound = self._naming.unbound or {}, None
+        now = [entry for entry in self._entries() if entry.job.id not in self._known]
         self._declared = (self._declared or {}) | handover.declared(now, unbound)
 
     def _estate(self) -> Estate | None:
@@ -271,7 +306,7 @@ class Standing:
 
     def _mark(self, term: str) -> None:
         declared = self._declared or {}
-        places = {entry.job.id: entry for entry in self._parts.store.entries()}
+        places = {entry.job.id: entry for entry in self._entries()}
         standing = [d for job_id, d in declared.items() if job_id in places]
         gone = [d for job_id, d in declared.items() if job_id not in places]
         # Of a job that goes on where it stood, the trigger is the one that it was left with.
@@ -288,7 +323,7 @@ class Standing:
         )
         for d in gone:
             made.moved(d.entry.job.id, None)
-        self._marks = self._parts.store.witness = self._parts.tracker.witness = made
+        self._marks = self._parts.engine.runs.observer = made
 
     def note_state(self, _event: object) -> None:
         """Note what the engine is doing, for the next holder.  A listener."""
@@ -318,7 +353,7 @@ class Standing:
         return ended
 
     def _leave(self, state: State) -> None:
-        entries = self._parts.store.entries()
+        entries = self._entries()
         self._known = {entry.job.id for entry in entries}
         if not self.leaves_added:
             entries = [entry for entry in entries if entry.job.id in (self._declared or {})]
@@ -333,7 +368,7 @@ class Standing:
         if self.doors is not None:
             self.doors.close()
         marks, self._marks = self._marks, None
-        self._parts.store.witness = self._parts.tracker.witness = None
+        self._parts.engine.runs.observer = None
         if marks is not None:
             marks.close()
             if not keep_marks:
@@ -350,7 +385,7 @@ class Standing:
                 self.election,
             )
             self.holds = False
-            self._known = {entry.job.id for entry in self._parts.store.entries()}
+            self._known = {entry.job.id for entry in self._entries()}
             try:
                 self._parts.end()
             finally:
@@ -360,7 +395,7 @@ class Standing:
         """Take no part: the threads stayed behind in the parent."""
         self.holds, self._own = False, None
         self._marks = None
-        self._parts.store.witness = self._parts.tracker.witness = None
+        self._parts.engine.runs.observer = None
         self._reset()
 
 

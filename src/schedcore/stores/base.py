@@ -1,15 +1,28 @@
-"""What a store is: it owns the jobs and their due order; one claimant gets each due job."""
+"""What a store is: it owns the jobs, their places in the schedule, the open runs and the ledger.
+
+At every moment each due time of each job is in exactly one of three places: *to come* (the job's
+place in the schedule), *open* (a :class:`~schedcore.run.Run` that waits or is under way), or
+*ended* (the ledger, with one outcome).  Each method here is one transaction that keeps this true:
+what it moves from one place to another it moves whole, or not at all.
+
+Times are integer microseconds since the Unix epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections import deque
+from collections.abc import Collection, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol
 
+from schedcore.errors import text_of
 from schedcore.job import Job
+from schedcore.planning import Backlog
+from schedcore.run import Outcome, Run, RunRecord, short_repr
 
 
 class Entry(NamedTuple):
-    """A job and when it is next due, as a store keeps them; a change makes a new one."""
+    """A job and its place in the schedule, as a store hands them out to be read."""
 
     job: Job
     fire_us: int | None
@@ -21,7 +34,7 @@ class Entry(NamedTuple):
     judged_us: int | None = None
     """When the rest of a backlog was found due, of which the first part is still worked off."""
     version: object = None
-    """For the store's own use: what tells this entry from an older one of the same job."""
+    """What tells this entry from an older one of the same job; the store's own."""
 
 
 def make_entry(
@@ -33,27 +46,278 @@ def make_entry(
 ) -> Entry:
     """Return an entry: what ``Entry(...)`` does, for half the price.
 
-    Each job added and each fire makes one; a named tuple's own constructor takes 0.27 us.
+    Each job added makes one; a named tuple's own constructor takes 0.27 us.
     """
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, None))
 
 
-Swap = tuple[Entry, "Entry | None"]
-"""An entry as it was read, and what is to stand in its place; None: nothing, the job is removed."""
+class Slot:
+    """A job that was taken: its definition, its place, and how many of its runs are open.
+
+    The memory store keeps its jobs in these, and one is a row of a store on disk.
+    Only the store changes it.
+    """
+
+    __slots__ = (
+        "behind",
+        "broken",
+        "due_us",
+        "fire_us",
+        "job",
+        "judged_us",
+        "queued_us",
+        "runs",
+        "seq",
+    )
+
+    def __init__(self, entry: Entry, seq: int) -> None:
+        self.job, self.fire_us, self.due_us, self.broken, self.judged_us, _ = entry
+        self.seq = seq
+        """Grows with each change of the job or its place: the fence of those who took it before."""
+        self.runs: Sequence[Run] = ()
+        """Its runs that were started and have not ended, in that order."""
+        self.behind: deque[Run] | None = None
+        """Runs that wait for those to end; None: none does."""
+        self.queued_us: int | None = None
+        """For the due queue's own use."""
+
+    def entry(self) -> Entry:
+        """Return the job as a value to be read."""
+        # Not Entry(...): that takes 0.2 us longer, and each look at a job comes by here.
+        return tuple.__new__(
+            Entry, (self.job, self.fire_us, self.due_us, self.broken, self.judged_us, self.seq)
+        )
+
+
+class Change(NamedTuple):
+    """One job to be changed, replaced or removed."""
+
+    old: Entry
+    """The job as it was read."""
+    new: Entry | None
+    """What is to stand in its place; None: nothing."""
+    another: bool = False
+    """Whether *new* is another job under the same id: it starts with no open runs."""
+    records: Sequence[RunRecord] = ()
+    """Outcomes of the fire times that the change takes out of the schedule."""
+
+
+class Declared(NamedTuple):
+    """A job as code or settings declare it at each start."""
+
+    entry: Entry
+    """The job, in the place it would have if it were new."""
+    fingerprint: str
+    """Equal for equal definitions, in any process: the place in the schedule is no part of it."""
+
+
+class Passed(NamedTuple):
+    """Fire times that were due and do not run."""
+
+    outcome: Outcome
+    backlog: Backlog
+    late_us: int
+
+    def record(self, job_id: str) -> RunRecord:
+        """Return what the ledger keeps of them."""
+        first_us, occurrences = self.backlog
+        return RunRecord(
+            None, job_id, self.outcome, first_us, late_us=self.late_us, occurrences=occurrences
+        )
+
+
+class Settlement(NamedTuple):
+    """What a step decided about one job that it took."""
+
+    slot: Slot
+    job: Job
+    fire_us: int | None
+    """Its next fire time; None: it had its last one, and is removed."""
+    due_us: int | None
+    times: Sequence[int]
+    """The due times that are to run now, the oldest first."""
+    judged_us: int | None = None
+    broken: str | None = None
+    passed: Sequence[Passed] = ()
+
+
+Decision = int | None | Settlement
+"""A settlement, or in the plain case the next fire time alone: the job is on time and works off no
+backlog, runs once at its fire time, and is due next without jitter (None: it had its last one).
+
+The plain case is nearly every fire, and a container for each would double its cost.
+"""
+
+
+class Settled(NamedTuple):
+    """What came of the settlements of one batch."""
+
+    runs: list[Run]
+    """To be submitted, in this order."""
+    skipped: list[tuple[Job, Sequence[int]]]
+    """Due times that found no room."""
+    passed: list[tuple[Job, Passed]]
+    evicted: list[End]
+    """Runs that were cancelled in favour of others: they are to be abandoned."""
+    removed: list[str]
+    """Ids of jobs that had their last fire time."""
+
+
+class End(NamedTuple):
+    """How a run ended, as reported by whoever saw it end; text only but for the last two."""
+
+    run: Run
+    job: Job | None
+    """The definition that was run; None: it has ended before."""
+    outcome: Outcome
+    ended_us: int
+    result: str | None = None
+    error_type: str | None = None
+    error_text: str | None = None
+    value: Any = None
+    """What the function returned, for listeners."""
+    error: BaseException | None = None
+    """What the function raised, for listeners and the log."""
+
+
+def end_of(
+    run: Run,
+    outcome: Outcome,
+    ended_us: int,
+    value: object = None,
+    error: BaseException | None = None,
+) -> End:
+    """Return how *run* ended, with the texts that the ledger keeps of *value* and *error*."""
+    job = run._job
+    if error is not None:
+        name, text = type(error).__qualname__, text_of(error)
+        return End(run, job, outcome, ended_us, None, name, text, None, error)
+    return End(run, job, outcome, ended_us, short_repr(value), None, None, value, None)
+
+
+def mark_ended(end: End) -> None:
+    """Write on a run how it ended; from then on it keeps no arguments and no function alive."""
+    run = end[0]
+    run._outcome, run._ended_us = end[2], end[3]
+    run._result, run._error_type, run._error_text = end[4], end[5], end[6]
+    run._job = None
+
+
+def mark_retried(failed: End) -> None:
+    """Write on a run that failed that it waits for its next attempt."""
+    run = failed.run
+    run._attempt += 1
+    run._started_us = None
+    run._error_type, run._error_text = failed.error_type, failed.error_text
+
+
+class Ended(NamedTuple):
+    """What came of the ends of runs."""
+
+    recorded: list[End]
+    """Those that were recorded: of runs that had not ended before."""
+    runs: list[Run]
+    """Runs that waited, and are to be submitted now."""
+    due_us: int | None = None
+    """When a job is due again whose backlog waited for the last of them; None: there is none."""
+
+
+class Written(NamedTuple):
+    """What came of a change."""
+
+    conflicts: Sequence[str]
+    """Ids of jobs that are not as they were read, or are there already; empty: it was made."""
+    ended: Sequence[End] = ()
+    """Of runs that had not begun, and ended with the change."""
+
+
+class Batch(Protocol):
+    """Jobs that were taken: nobody else has them while this is open.
+
+    A context manager: left without :meth:`settle`, all of it is as if nothing had been taken.
+    """
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The jobs, the earliest due first."""
+        ...
+
+    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write the new places, the runs that start or wait, and the outcomes of what does not run.
+
+        How many start is decided here, by :func:`schedcore.admission.admit`, with the counts of
+        this moment.  What was decided about a job that was changed or removed since it was taken
+        is void, and so is all of it after :meth:`give_back`.
+
+        Args:
+            decided: For each of :attr:`slots`, in their order.
+            now_us: The present.
+        """
+        ...
+
+    def give_back(self) -> None:
+        """Give back what was not settled.
+
+        Called by another thread when the one that took the batch is held up.
+        """
+        ...
+
+    def __enter__(self) -> Batch: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 class Store(Protocol):
-    """Keeps entries.  Thread-safe; a store on disk is safe between processes as well.
+    """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
-    Nothing here can only be done in memory: an entry is compared by its version, a claim may be a
-    lease, and each method is one transaction.
+    What a store keeps may be values only: jobs, places, open runs by number, records.  Two things
+    are objects of this process, and not for the store to share:
+
+    A *job* whose definition did not change is handed out as the same object as long as that can
+    be: by this the engine tells a job that has merely moved on from one that was changed.
+
+    A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  The engine, and
+    nobody else, knows at once that it has begun (``run._started_us``).  The store writes on it,
+    once the transaction is made, where it stands: ``_waits``; ``_hurry`` where its end makes
+    place for others; how it ended (:func:`mark_ended`) or that it is tried again
+    (:func:`mark_retried`); and ``_cancelled`` on what it evicts, or ends before it has begun.
+    For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
+    begin, so that one of the two sees it.
     """
 
-    def add(self, entries: Sequence[Entry], replace: bool) -> None:
-        """Store new jobs, all or none.
+    # Jobs
 
-        Raises:
-            ConflictingIdError: if an id is taken and *replace* is false.
+    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+        """Make all of *changes*, or none: compare-and-set; an entry alone is a job to be added.
+
+        A change that removes a job, pauses it, or puts another in its place ends those of its runs
+        that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
+        run all the same); one that waits for its next attempt, as failed, with the error of the
+        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).
+        """
+        ...
+
+    def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
+        """Reconcile the jobs that *app* declares with those it declared before.
+
+        By id: one with the same fingerprint keeps its place, its pause, and what was changed since;
+        another definition takes the place of the old one, and is paused if that was; one that is
+        new is added, unless it was there before and had its last fire time.  What *app* declared
+        before and does not declare any more is parked: paused, with the reason in ``broken``.
+        A job with the same id that nobody declared is replaced.
+
+        Args:
+            app: Who declares; the jobs of others are left alone.
+            declared: All its jobs, no id twice.
+            now_us: The present.
+
+        Returns:
+            The jobs that are there now, in the order of *declared*.
         """
         ...
 
@@ -67,6 +331,10 @@ class Store(Protocol):
 
     def entries(self) -> list[Entry]:
         """Return all jobs: the earliest due first, paused ones last."""
+        ...
+
+    def page(self, after: str, limit: int) -> list[Entry]:
+        """Return up to *limit* jobs whose ids come after *after* (``""``: all), in their order."""
         ...
 
     def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
@@ -84,34 +352,81 @@ class Store(Protocol):
         """
         ...
 
-    def swap(self, changes: Sequence[Swap]) -> list[bool]:
-        """Replace each entry that is still as it was read; tell for each whether it was.
+    # The schedule
 
-        Compare-and-set, one by one: of two that read the same entry, one gets its change in.
+    def take(self, now_us: int, limit: int, executors: Collection[str] | None = None) -> Batch:
+        """Take up to *limit* jobs that are due, the earliest first.
+
+        Args:
+            now_us: What is due then is taken.
+            limit: How many jobs at most.
+            executors: Names of those that are there; None: any.  Jobs of others may be left to
+                another process that has them.
         """
         ...
 
-    def remove(self, job_id: str) -> Entry:
-        """Remove one job and return it.
+    def next_due(self, executors: Collection[str] | None = None) -> int | None:
+        """Return when the first job is due that :meth:`take` would give, or None.
+
+        Args:
+            executors: As in :meth:`take`: who has none for a job is not to be woken by it.
+        """
+        ...
+
+    # Runs
+
+    def open(self, job: Job, due_us: int) -> Run | None:
+        """Open a run of a job besides its schedule, or record it as skipped for want of room.
+
+        Somebody may wait for the run that is returned.
+
+        Args:
+            job: The stored definition, with its function resolved.
+            due_us: When it falls due: now.
 
         Raises:
-            JobLookupError: if there is none with this id.
+            JobLookupError: if the job is gone.
         """
         ...
 
-    def clear(self) -> list[Entry]:
-        """Remove all jobs and return them."""
-        ...
+    def end(self, ends: deque[End], promote: bool) -> Ended:
+        """Move runs to the ledger; each is recorded once, by whoever comes first.
 
-    def claim_due(self, now_us: int, limit: int) -> list[Entry]:
-        """Hand out up to *limit* jobs that are due, the earliest first.
-
-        No other claimant gets them until they are swapped, which the claimant must do.
+        Args:
+            ends: What is recorded is taken out, from the left.
+            promote: Whether runs that waited may start in the places that become free.
         """
         ...
 
-    def next_due(self) -> int | None:
-        """Return when the first unclaimed job is due, or None."""
+    def promote(self) -> Ended:
+        """Start the runs that wait though there is room."""
+        ...
+
+    def retry(self, failed: End) -> bool:
+        """Have a run that failed wait for its next attempt.
+
+        Returns:
+            False if no attempt follows: the run has ended meanwhile, or its job was paused, removed
+            or replaced since it was opened.
+        """
+        ...
+
+    def runs(self) -> list[Run]:
+        """Return the runs that wait or are under way."""
+        ...
+
+    # The ledger
+
+    def record(self, records: Sequence[RunRecord]) -> None:
+        """Add outcomes of which there was no open run here."""
+        ...
+
+    def records(self, job_id: str | None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first."""
+        ...
+
+    def counts(self, job_id: str | None) -> dict[Outcome, int]:
+        """Return how many due times of one job, or of all, ended in each outcome so far."""
         ...
 
     def close(self) -> None:

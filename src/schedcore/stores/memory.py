@@ -1,16 +1,37 @@
-"""The store in memory: a dict and the due queue under one lock."""
+"""The store in memory: slots, open runs and the ledger under one lock."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from heapq import nsmallest
 from operator import itemgetter
+from types import TracebackType
 
-from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.forks import Lock, hold_while_forking
+from schedcore.atfork import Lock, hold_while_forking, tell_in_child
+from schedcore.clock import Clock, SystemClock
+from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
-from schedcore.stores.base import Entry, Swap
+from schedcore.history import History
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.runids import RunIds
+from schedcore.stores.base import (
+    Change,
+    Decision,
+    Declared,
+    End,
+    Ended,
+    Entry,
+    Settled,
+    Settlement,
+    Slot,
+    Written,
+    mark_retried,
+)
+from schedcore.stores.open_runs import OpenRuns
 
 KNOWN_CHANGES = 64
 """How many of the last changes are known one by one: to list all jobs anew is quicker than more."""
@@ -19,213 +40,413 @@ KNOWN_CHANGES = 64
 class MemoryStore:
     """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
 
-    An entry is its own version: entries are immutable, so one that is still the very object that
-    was read has not been changed.  It is filed in the due queue itself, and stands there for as
-    long as it is the one that the dict has for its id.
+    Args:
+        history: The ledger, owned by this store from now on; ``History()`` unless given.
+        clock: Where the ids of runs take the time from; the computer's unless given.
     """
 
-    # Each run and each change comes by here, so entries are read by place, in a tenth of the time
-    # that a named field takes: ``entry[0][0]`` is the job's id, ``entry[2]`` when it is due.
-
-    def __init__(self) -> None:
-        # Re-entrant: the garbage collector may run a finalizer here that removes a job.
+    def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
+        # Re-entrant: a finalizer or a signal handler may come in here.
         self._lock = threading.RLock()
-        entries: dict[str, Entry] = {}
-        self._entries = entries
-        self._queue: DueQueue[Entry] = DueQueue(lambda e, _due: entries.get(e[0][0]) is e)
-        # Those that were taken out of the queue, by identity, for as long as the dict has them.
-        self._claimed: set[int] = set()
-        # How many changes there were, and what the last ones were about; ids keep nothing alive.
+        self._slots: dict[str, Slot] = {}
+        self._queue: DueQueue[Slot] = DueQueue()
+        # Of each declared job, who declared it and its fingerprint; "" once it is parked.
+        self._declared: dict[str, tuple[str, str]] = {}
+        self._history = history or History()
+        self._ids = RunIds(clock or SystemClock())
+        self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
+        # A change takes the next number; so it is the version of the whole, too.
+        self._numbers = itertools.count(1)
         self._version = 0
-        self._changed: deque[str] = deque(maxlen=KNOWN_CHANGES)
+        # The last changes, by number; ids keep nothing alive.  Those before _known are not there.
+        self._changed: deque[tuple[int, str]] = deque(maxlen=KNOWN_CHANGES)
+        self._known = 0
         hold_while_forking(self)
+        tell_in_child(self)
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
         return self._lock
 
-    def add(self, entries: Sequence[Entry], replace: bool) -> None:
-        """Store new jobs, all or none; see :meth:`Store.add <schedcore.stores.base.Store.add>`."""
-        if len(entries) != 1:
-            self._add_many(entries, replace)
-            return
-        (entry,) = entries  # by far the most frequent
-        # A field of a named tuple takes longer to read than a whole tuple to unpack.
-        job, _, due_us, _, _, _ = entry
-        job_id = job.id
-        known = self._entries
-        with self._lock:
-            replaced = known.get(job_id)
-            if replaced is not None:
-                if not replace:
-                    raise ConflictingIdError(job_id)
-                self._unfile(replaced)
-            known[job_id] = entry
-            if due_us is not None:
-                self._queue.put(entry, due_us)
-            # What _note does, for a fifth of the price of a call with any number of ids.
-            self._version += 1
-            self._changed.append(job_id)
-        # Here at the earliest may what was replaced be freed: its finalizers may want the lock.
+    def after_fork_in_child(self) -> None:
+        """Forget the open runs, and take back what a step had taken: they are the parent's."""
+        self._ids.draw_anew()
+        self._open.by_id.clear()
+        for slot in self._slots.values():
+            slot.runs, slot.behind = (), None
+            if slot.due_us is not None and slot.queued_us is None:
+                self._queue.put(slot, slot.due_us)
 
-    def _add_many(self, entries: Sequence[Entry], replace: bool) -> None:
-        new = {entry.job.id: entry for entry in entries}  # of two with one id, the last
-        known = self._entries
+    # Jobs
+
+    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        slots = self._slots
+        ended: list[End] = []
         with self._lock:
-            replaced = [known[job_id] for job_id in new if job_id in known]
-            if not replace:
-                if replaced:
-                    raise ConflictingIdError(replaced[0].job.id)
-                if len(new) < len(entries):
-                    raise ConflictingIdError(_twice(entries))
-            known.update(new)
-            self._queue.put_many([(e, e.due_us) for e in new.values() if e.due_us is not None])
-            for old in replaced:
-                self._unfile(old)
-            self._note(*new)
+            conflicts = self._conflicts(changes)
+            if conflicts:
+                return Written(conflicts)
+            for change in changes:
+                if isinstance(change, Entry):
+                    self._add(change)
+                    continue
+                old, new, another, records = change
+                slot = slots.get(old.job.id)
+                if slot is None or slot.seq != old.version:
+                    # A signal handler was here since the look at conflicts: its change stands.
+                    return Written((old.job.id,), ended)
+                if new is None or another or (new.due_us is None and old.due_us is not None):
+                    paused = new is not None and not another
+                    outcome = Outcome.PAUSED if paused else Outcome.CANCELLED
+                    ended += self._open.end_waiting(slot, outcome, now_us)
+                if new is None or another:
+                    self._drop(slot)
+                    self._declared.pop(slot.job.id, None)
+                    if new is not None:
+                        self._add(new)
+                else:
+                    self._move(slot, new)
+                for record in records:
+                    self._history.add(record)
+        return Written((), ended) if ended else _MADE
+
+    def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
+        """Reconcile the jobs that *app* declares with those it declared before."""
+        with self._lock:
+            gone = {job_id for job_id, (of, _) in self._declared.items() if of == app}
+            for entry, fingerprint in declared:
+                job_id = entry.job.id
+                gone.discard(job_id)
+                self._declare(entry, (app, fingerprint), now_us)
+            for job_id in gone & self._slots.keys():
+                if self._declared[job_id] != (app, ""):
+                    old = self._slots[job_id].entry()
+                    reason = f"{app!r} does not declare it any more"
+                    self.write((Change(old, old._replace(due_us=None, broken=reason)),), now_us)
+                    self._declared[job_id] = app, ""
+            ids = [entry.job.id for entry, _ in declared]
+            return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
+
+    def _declare(self, entry: Entry, mark: tuple[str, str], now_us: int) -> None:
+        """Add a declared job, or let the one that is there stand or give way."""
+        job_id = entry.job.id
+        slot = self._slots.get(job_id)
+        known = self._declared.get(job_id)
+        if known == mark:
+            return  # it stands as it is, or had its last fire time
+        if slot is None:
+            self._add(entry)
+        else:
+            paused = slot.due_us is None and known is not None and known[1] != ""
+            new = entry._replace(due_us=None) if paused else entry
+            self.write((Change(slot.entry(), new, another=known is None),), now_us)
+        self._declared[job_id] = mark
+
+    def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
+        """Return the ids of the changes whose job is not as it was read."""
+        found: list[str] = []
+        seen: set[str] = set()
+        for change in changes:
+            if isinstance(change, Entry):
+                job_id = change.job[0]
+                conflict = job_id in self._slots
+            else:
+                job_id = change.old.job[0]
+                slot = self._slots.get(job_id)
+                conflict = slot is None or slot.seq != change.old.version
+            if conflict or job_id in seen:
+                found.append(job_id)
+            seen.add(job_id)
+        return found
+
+    def _add(self, entry: Entry) -> None:
+        job_id, due_us = entry[0][0], entry[2]
+        slot = Slot(entry, self._note(job_id))
+        self._slots[job_id] = slot
+        if due_us is not None:
+            self._queue.put(slot, due_us)
+        if self._history.removed:
+            self._history.job_added(job_id)
+
+    def _move(self, slot: Slot, new: Entry) -> None:
+        """Put *new* in the place of what the slot holds."""
+        slot.job, slot.fire_us, slot.due_us, slot.broken, slot.judged_us, _ = new
+        slot.seq = self._note(slot.job.id)
+        held = slot.behind is not None and slot.judged_us is not None
+        filed_us = None if held else slot.due_us
+        if slot.queued_us != filed_us:
+            self._queue.discard(slot)
+            if filed_us is not None:
+                self._queue.put(slot, filed_us)
+
+    def _drop(self, slot: Slot) -> None:
+        """Let go of a job; its runs under way keep their slot."""
+        job_id = slot.job.id
+        self._queue.discard(slot)
+        self._slots.pop(job_id, None)
+        self._note(job_id)
+        slot.seq = 0  # no claim on it holds any more
+        if not slot.runs:
+            self._forget(slot)
+
+    def _forget(self, slot: Slot) -> None:
+        """Let the history of a job age that is gone, unless there is another with its id."""
+        if slot.job.id not in self._slots:
+            self._history.job_removed(slot.job.id)
+
+    def _followed(self, slot: Slot) -> None:
+        """Go on with a backlog once nothing waits any more of the part that was taken."""
+        if slot.judged_us is not None and slot.due_us is not None and slot.queued_us is None:
+            self._queue.put(slot, slot.due_us)
+
+    def _note(self, job_id: str) -> int:
+        """Note that a job is about to change; return the number of the change."""
+        number = self._version = next(self._numbers)
+        self._changed.append((number, job_id))
+        return number
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
-        # One look into a dict needs no lock.
-        entry = self._entries.get(job_id)
-        if entry is None:
-            raise JobLookupError(job_id)
-        return entry
+        with self._lock:
+            slot = self._slots.get(job_id)
+            if slot is None:
+                raise JobLookupError(job_id)
+            return slot.entry()
 
     def entries(self) -> list[Entry]:
         """Return all jobs: the earliest due first, paused ones last."""
         with self._lock:
-            entries = list(self._entries.values())
+            entries = [slot.entry() for slot in list(self._slots.values())]
         # Sorted outside of the lock: 10,000 entries take 1 ms.
-        try:
-            return sorted(entries, key=_due_us)
-        except TypeError:  # None among them: some are paused
-            due = [entry for entry in entries if entry.due_us is not None]
-            due.sort(key=_due_us)
-            return due + [entry for entry in entries if entry.due_us is None]
+        due = [entry for entry in entries if entry[2] is not None]
+        due.sort(key=_due_us)
+        return due if len(due) == len(entries) else due + [e for e in entries if e[2] is None]
+
+    def page(self, after: str, limit: int) -> list[Entry]:
+        """Return up to *limit* jobs whose ids come after *after*, in their order."""
+        with self._lock:
+            ids = nsmallest(limit, (job_id for job_id in list(self._slots) if job_id > after))
+            return [self._slots[job_id].entry() for job_id in ids]
 
     def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
         """Return the present version, and the ids of the jobs that changed after another one."""
         with self._lock:
-            version, behind = self._version, len(self._changed) + 1
-            if isinstance(since, int):
-                behind = version - since
-            if behind == 0:
-                return version, ()
-            return version, list(self._changed)[-behind:] if behind <= len(self._changed) else None
+            if since == self._version:
+                return self._version, ()
+            changed = self._changed
+            if len(changed) == KNOWN_CHANGES:
+                self._known = max(self._known, changed[0][0] - 1)
+            if not isinstance(since, int) or since < self._known:
+                return self._version, None
+            return self._version, [job_id for number, job_id in changed if number > since]
 
-    def swap(self, changes: Sequence[Swap]) -> list[bool]:
-        """Replace each entry that is still as it was read; tell for each whether it was."""
-        if len(changes) == 1:
-            return [self._swap_one(*changes[0])]
-        known = self._entries
-        done: list[bool] = []
-        due: list[tuple[Entry, int]] = []
+    # The schedule
+
+    def take(
+        self,
+        now_us: int,
+        limit: int,
+        executors: Collection[str] | None = None,  # noqa: ARG002 — one process has them all
+    ) -> MemoryBatch:
+        """Take up to *limit* jobs that are due, the earliest first."""
         with self._lock:
-            for old, new in changes:
-                job_id = old[0][0]
-                if known.get(job_id) is not old:
-                    done.append(False)
-                    continue
-                done.append(True)
-                if new is None:
-                    known.pop(job_id, None)
-                    self._unfile(old)
-                    continue
-                known[job_id] = new
-                self._unfile(old)
-                due_us = new[2]
-                if due_us is not None:
-                    due.append((new, due_us))
-            self._queue.put_many(due)
-            self._note(*[old[0][0] for old, _ in changes])
-        return done
+            return MemoryBatch(self, self._queue.pop_due(now_us, limit))
 
-    def _swap_one(self, old: Entry, new: Entry | None) -> bool:
-        """Do for a single change what :meth:`swap` does for a batch, without its lists."""
-        known, job_id = self._entries, old[0][0]
-        with self._lock:
-            if known.get(job_id) is not old:
-                return False
-            # The dict comes first: the queue may look at any moment for what stands.
-            if new is None:
-                known.pop(job_id, None)
-                self._unfile(old)
-            else:
-                known[job_id] = new
-                due_us = new[2]
-                if due_us is not None and due_us == old[2] and id(old) not in self._claimed:
-                    self._queue.replace(old, new, due_us)  # renamed, say: it keeps its place
-                else:
-                    self._unfile(old)
-                    if due_us is not None:
-                        self._queue.put(new, due_us)
-            self._version += 1
-            self._changed.append(job_id)
-        return True
-
-    def remove(self, job_id: str) -> Entry:
-        """Remove one job and return it; raises JobLookupError."""
-        with self._lock:
-            entry = self._entries.pop(job_id, None)
-            if entry is None:
-                raise JobLookupError(job_id)
-            self._unfile(entry)
-            self._version += 1
-            self._changed.append(job_id)
-        # A new object: were it added again, one left over in the queue would stand again too.
-        return tuple.__new__(Entry, entry)
-
-    def clear(self) -> list[Entry]:
-        """Remove all jobs and return them."""
-        with self._lock:
-            entries = list(self._entries.values())
-            self._entries.clear()
-            self._claimed.clear()
-            self._queue.clear()
-            self._version += 1
-            self._changed.clear()
-        return entries
-
-    def claim_due(self, now_us: int, limit: int) -> list[Entry]:
-        """Hand out up to *limit* jobs that are due; no other claimant gets them until swapped."""
-        with self._lock:
-            entries = self._queue.pop_due(now_us, limit)
-            if entries:
-                self._claimed.update(map(id, entries))
-        return entries
-
-    def next_due(self) -> int | None:
-        """Return when the first unclaimed job is due, or None."""
+    def next_due(
+        self,
+        executors: Collection[str] | None = None,  # noqa: ARG002
+    ) -> int | None:
+        """Return when the first job is due that nobody has taken, or None."""
         with self._lock:
             return self._queue.first_due()
+
+    def _settle(self, batch: MemoryBatch, decided: Sequence[Decision], now_us: int) -> Settled:
+        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs.
+        settled = Settled([], [], [], [], [])
+        runs, numbers, opened = settled.runs, self._numbers, self._open.by_id
+        moved: list[Slot] = []
+        dues: list[int] = []
+        with self._lock:
+            ids = self._ids.many(len(batch.seqs))
+            taken = zip(batch.slots, batch.seqs, decided, ids, strict=False)
+            for slot, seq, decision, run_id in taken:
+                if slot.seq != seq:
+                    continue  # changed, paused or removed meanwhile: that change stands
+                slot.seq = next(numbers)
+                if type(decision) is int and not slot.runs and slot.behind is None:
+                    run = Run(run_id, slot.job, slot.fire_us, slot)  # type: ignore[arg-type]
+                    opened[run._id] = run
+                    runs.append(run)
+                    slot.runs = (run,)
+                    slot.fire_us = slot.due_us = decision
+                    slot.broken = None
+                    moved.append(slot)
+                    dues.append(decision)
+                elif self._settle_one(slot, decision, settled, now_us):
+                    moved.append(slot)
+                    dues.append(slot.due_us)  # type: ignore[arg-type]  # it is not the last
+            self._queue.put_many(moved, dues)
+            self._note_many(batch.slots)
+            batch.seqs = ()
+        return settled
+
+    def _settle_one(self, slot: Slot, decision: Decision, settled: Settled, now_us: int) -> bool:
+        """Settle what is not plain; return whether the job is to be filed in the due queue."""
+        continues = slot.judged_us is not None
+        if isinstance(decision, Settlement):
+            _, slot.job, slot.fire_us, slot.due_us, times, slot.judged_us, slot.broken, passed = (
+                decision
+            )
+        else:
+            assert slot.fire_us is not None
+            times, passed = (slot.fire_us,), ()
+            slot.fire_us = slot.due_us = decision
+            slot.broken = None
+        job = slot.job
+        for one in passed:
+            self._history.add(one.record(job.id))
+            settled.passed.append((job, one))
+        if times:
+            self._open.admit(slot, times, continues, settled, now_us)
+        if slot.due_us is None:
+            settled.removed.append(job.id)
+            self._drop(slot)
+            return False
+        # Else the rest of a backlog waits until the last run of its first part starts.
+        return slot.behind is None or slot.judged_us is None
+
+    def _note_many(self, slots: Sequence[Slot]) -> None:
+        """Note that jobs have moved on, or that it is not known which."""
+        if len(slots) > KNOWN_CHANGES:
+            self._changed.clear()
+            self._known = self._version = next(self._numbers)
+        else:
+            for slot in slots:
+                self._note(slot.job[0])
+
+    def _give_back(self, batch: MemoryBatch) -> None:
+        with self._lock:
+            seqs, batch.seqs = batch.seqs, ()
+            for slot, seq in zip(batch.slots, seqs, strict=False):
+                if slot.seq != seq or slot.due_us is None:
+                    continue
+                slot.seq = self._note(slot.job.id)
+                if slot.queued_us is None:
+                    self._queue.put(slot, slot.due_us)
+
+    # Runs
+
+    def open(self, job: Job, due_us: int) -> Run | None:
+        """Open a run besides the schedule, or record that there is no room for it."""
+        with self._lock:
+            slot = self._slots.get(job.id)
+            if slot is None:
+                raise JobLookupError(job.id)
+            return self._open.open(slot, job, due_us)
+
+    def end(self, ends: deque[End], promote: bool) -> Ended:
+        """Move runs to the ledger, each once, and start those that waited for their places."""
+        recorded: list[End] = []
+        started: list[Run] = []
+        due_us = None
+        with self._lock:
+            while ends:
+                end = ends.popleft()
+                slot = self._open.close(end)
+                if slot is None:
+                    continue
+                recorded.append(end)
+                if slot.behind is not None and promote:
+                    self._open.promote(slot, started)
+                if slot.judged_us is not None:
+                    due_us = _earlier(due_us, slot.queued_us)
+        return Ended(recorded, started, due_us)
+
+    def promote(self) -> Ended:
+        """Start the runs that wait though there is room."""
+        started: list[Run] = []
+        due_us = None
+        with self._lock:
+            for run in list(self._open.by_id.values()):
+                slot = run._slot
+                if run._waits and slot is not None:
+                    self._open.promote(slot, started)
+                    if slot.judged_us is not None:
+                        due_us = _earlier(due_us, slot.queued_us)
+        return Ended([], started, due_us)
+
+    def retry(self, failed: End) -> bool:
+        """Have a run that failed wait for its next attempt; False: none follows."""
+        run = failed.run
+        with self._lock:
+            if run._id not in self._open.by_id or run._final:
+                return False
+            mark_retried(failed)
+        return True
+
+    def runs(self) -> list[Run]:
+        """Return the runs that wait or are under way."""
+        with self._lock:
+            return list(self._open.by_id.values())
+
+    # The ledger
+
+    def record(self, records: Sequence[RunRecord]) -> None:
+        """Add outcomes of which there was no open run here."""
+        with self._lock:
+            for record in records:
+                self._history.add(record)
+
+    def records(self, job_id: str | None = None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first."""
+        with self._lock:
+            return self._history.records(job_id)
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many due times of one job, or of all, ended in each outcome so far."""
+        with self._lock:
+            return self._history.counts(job_id)
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
 
-    def _note(self, *job_ids: str) -> None:
-        """Note what was changed: last, so that whoever looks meanwhile looks again."""
-        self._version += len(job_ids)
-        self._changed.extend(job_ids)
 
-    def _unfile(self, entry: Entry) -> None:
-        """Have the due queue let go of an entry that the dict lets go of."""
-        if id(entry) in self._claimed:
-            self._claimed.discard(id(entry))
-            return
-        due_us = entry[2]
-        if due_us is not None:
-            self._queue.discard(entry, due_us)
+class MemoryBatch:
+    """Jobs that were taken out of the due queue; see :class:`~schedcore.stores.base.Batch`."""
+
+    def __init__(self, store: MemoryStore, slots: list[Slot]) -> None:
+        self.slots = slots
+        self._store = store
+        # As they were when they were taken; none once the batch is settled or given back.
+        self.seqs: Sequence[int] = [slot.seq for slot in slots]
+
+    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write what was decided, all of it or nothing."""
+        return self._store._settle(self, decided, now_us)
+
+    def give_back(self) -> None:
+        """Give back what was not settled; what was is left as it is."""
+        if self.seqs:
+            self._store._give_back(self)
+
+    def __enter__(self) -> MemoryBatch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
 
 
-def _twice(entries: Iterable[Entry]) -> str:
-    """Return an id that two of the entries have."""
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.job.id in seen:
-            break
-        seen.add(entry.job.id)
-    return entry.job.id
+def _earlier(one_us: int | None, other_us: int | None) -> int | None:
+    if one_us is None or other_us is None:
+        return other_us if one_us is None else one_us
+    return min(one_us, other_us)
 
 
+_MADE = Written(())
 _due_us = itemgetter(Entry._fields.index("due_us"))

@@ -79,9 +79,12 @@ class _Reporter:
         self._entered[run.id] = context
         return True
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> None:
+    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
         self._leave(run, error)
-        self._reporter.end(run, value, error)
+        return self._reporter.end(run, value, error)
+
+    def settle(self) -> None:
+        self._reporter.settle()
 
     def cancelled(self, run: Run) -> None:
         self._leave(run, None)

@@ -16,8 +16,8 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
+from schedcore.atfork import tell_in_child
 from schedcore.clock import Waker
-from schedcore.forks import tell_in_child
 from schedhttp import announcing
 from schedhttp.app import App, Rendered, StartResponse
 from schedhttp.build import election_of, make_scheduler

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.forks import tell_in_child
+from schedcore.atfork import tell_in_child
 from schedcore.leader.election import Election
 from schedhttp.app import Rendered
 from schedhttp.workers import wire

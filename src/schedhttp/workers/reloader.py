@@ -11,8 +11,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from schedcore.atfork import tell_in_child
 from schedcore.clock import Patience, Waker
-from schedcore.forks import tell_in_child
 from schedhttp.workers.gunicorn import process_start
 
 _WATCH_FOR = 60.0

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from schedcore import triggers
+from schedcore.atfork import tell_in_child
 from schedcore.clock import Clock
-from schedcore.engine import check_executor
 from schedcore.errors import InvalidTriggerError, did_you_mean
+from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
-from schedcore.forks import tell_in_child
 from schedcore.job import (
     COROUTINE_EXECUTOR,
     JOB_FIELDS,
@@ -28,7 +27,7 @@ from schedcore.job import (
     define,
     unknown_option,
 )
-from schedcore.planning import Backlog, count, due_time
+from schedcore.planning import due_time
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
@@ -39,7 +38,22 @@ First = int | Unset | None
 """When a job is to run first, in microseconds; UNSET: as its trigger says; None: it is paused."""
 
 
-class Drafts:
+class Naming:
+    """How jobs are named that other processes declare as well; this one is for one process."""
+
+    def job_id(
+        self,
+        func: Callable[..., Any] | str,  # noqa: ARG002
+        trigger_args: Mapping[str, Any],  # noqa: ARG002
+    ) -> str | None:
+        """Return the id of a job that was given none; None: any."""
+        return None
+
+    def declared(self, job_id: str, trigger: Trigger) -> None:
+        """Note a job's trigger as it was given, not bound to the moment of adding."""
+
+
+class JobFactory:
     """Knows what an entry needs from its scheduler; stores nothing.
 
     Args:
@@ -50,10 +64,7 @@ class Drafts:
         random: Source of jitter.
 
     Attributes:
-        unbound: While jobs are declared that other processes declare as well: their triggers before
-            they are bound to the moment of adding, by job id.  None: they are not.
-        same_ids: Whether jobs without an id get one that other processes make for them as well.
-        taken: Tells whether there is a job with an id.
+        naming: Asked for the ids of jobs that are given none.
     """
 
     def __init__(
@@ -78,10 +89,7 @@ class Drafts:
         """Make up other ids than the parent does."""
         self._prefix = os.urandom(12).hex()
         self._counter = itertools.count(1)
-        self.unbound: dict[str, Trigger] | None = None
-        self.same_ids = False
-        self.taken: Callable[[str], bool] = lambda _job_id: False
-        self._declared: Counter[str] = Counter()
+        self.naming = Naming()
 
     def new(
         self,
@@ -97,7 +105,7 @@ class Drafts:
     ) -> Entry:
         """Return the entry of a new job; see :meth:`Scheduler.add_job`."""
         if job_id is None:
-            job_id = self._same_id(func, trigger_args) if self.same_ids else self._new_id()
+            job_id = self.naming.job_id(func, trigger_args) or self._new_id()
         else:
             check_id(job_id)
         if trigger_args:
@@ -108,8 +116,7 @@ class Drafts:
         )
         first = self._first(next_run_time)
         made = _settled(given_trigger, first, now_us)
-        if self.unbound is not None:
-            self.unbound[job_id] = given_trigger
+        self.naming.declared(job_id, given_trigger)
         job = define(
             job_id, func, made, args, kwargs, name, self._defaults, self._coroutine_defaults
         )
@@ -131,7 +138,7 @@ class Drafts:
             trigger = _settled(self._trigger_of(wanted["trigger"], old.id), first, now_us)
         elif isinstance(first, int):
             trigger = trigger.first_at(first, now_us)
-        same = trigger == old.trigger
+        same = trigger is old.trigger or trigger == old.trigger
         if not same:
             wanted["trigger"] = trigger
         else:
@@ -169,20 +176,6 @@ class Drafts:
             # Not the first one from now on: that may be one that ran just before the pause.
             return make_entry(entry.job, entry.fire_us, entry.fire_us, broken=entry.broken)
         return self._place(entry.job, UNSET, now_us)
-
-    def passed(self, old: Entry, new: Entry | None, now_us: int) -> Backlog | None:
-        """Return the fire times that came, and that a change from *old* to *new* left out."""
-        first_us, last_us = old.fire_us, now_us
-        if first_us is None:
-            return None
-        same = new is not None and (
-            new.job.trigger is old.job.trigger or new.job.trigger == old.job.trigger
-        )
-        if same and new is not None and new.fire_us is not None:
-            last_us = min(now_us, new.fire_us - 1)
-        if first_us > last_us:
-            return None
-        return Backlog(first_us, 1 + count(old.job.trigger, first_us, last_us))
 
     def defaults_of(self, coroutine: bool) -> Options:
         """Return the options of jobs that do not give them."""
@@ -228,17 +221,6 @@ class Drafts:
     def _new_id(self) -> str:
         """Return an id that no other process makes: random, then counted (0.3 us; uuid4: 4 us)."""
         return f"{self._prefix}{next(self._counter)}"
-
-    def _same_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
-        """Return the id that every process makes for the same declaration."""
-        from schedcore.leader.handover import print_of  # loaded by the election, for which this is
-
-        mark = print_of(func, None, (), trigger_args, None, None)[:24]
-        while True:
-            self._declared[mark] += 1
-            job_id = f"{mark}{self._declared[mark]:08x}"
-            if not self.taken(job_id):
-                return job_id
 
 
 def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:

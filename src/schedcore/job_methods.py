@@ -8,28 +8,26 @@ from datetime import date, tzinfo
 from typing import Any, TypeVar
 
 from schedcore import triggers
-from schedcore.changing import Check, checked, put_changed, take_out
+from schedcore.changing import Check, checked
 from schedcore.clock import Clock
-from schedcore.drafts import Drafts
+from schedcore.engine import Engine
 from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
 from schedcore.events import (
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
     EVENT_JOB_MODIFIED,
-    EVENT_JOB_REMOVED,
     JobEvent,
     Listeners,
     SchedulerEvent,
 )
 from schedcore.handle import JobHandle
-from schedcore.job import UNSET, Unset
-from schedcore.listing import Listing
+from schedcore.job import UNSET, Job, Unset
+from schedcore.job_factory import JobFactory
+from schedcore.job_index import JobIndex
 from schedcore.logs import GuardedLogger
 from schedcore.othernames import OtherNames
 from schedcore.retry import Retry
-from schedcore.run import Outcome
-from schedcore.stores.base import Entry, Store, make_entry
-from schedcore.tracker import Tracker
+from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
 log = GuardedLogger(__name__)
@@ -38,15 +36,14 @@ _NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class JobBook(OtherNames):
+class JobMethods(OtherNames):
     """The jobs of a scheduler; :class:`~schedcore.Scheduler` is one, with a loop.
 
     Args:
         timezone: Zone of triggers and dates that name none.
         clock: Where the time comes from.
-        store: Where jobs are kept.
-        drafts: Builds and changes entries.
-        tracker: Keeps the ledger, and the runs that wait.
+        engine: Owns the jobs.
+        factory: Builds and changes entries.
         listeners: Who is told.
     """
 
@@ -54,22 +51,19 @@ class JobBook(OtherNames):
         self,
         timezone: tzinfo,
         clock: Clock,
-        store: Store,
-        drafts: Drafts,
-        tracker: Tracker,
+        engine: Engine,
+        factory: JobFactory,
         listeners: Listeners,
     ) -> None:
         self.timezone = timezone
         self._clock = clock
-        self._store = store
-        self._drafts = drafts
-        self._tracker = tracker
+        self._engine = engine
+        self._factory = factory
         self._listeners = listeners
         self._registered: dict[str, Callable[..., Any]] = {}
-        self._listing = Listing(store, lambda entry: JobHandle(self, entry))
-
-    def _expect(self, due_us: int | None) -> None:
-        """See to it that a job that is due at *due_us* is not overslept."""
+        # Sees to it that a job that is due then is not overslept.
+        self._expect: Callable[[int | None], None] = lambda _due_us: None
+        self._listing = JobIndex(engine.store, lambda entry: JobHandle(self, entry))
 
     def add_job(
         self,
@@ -126,13 +120,11 @@ class JobBook(OtherNames):
         options = _given(
             misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry
         )
-        entry = self._drafts.new(
+        entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
-        job_id = entry.job.id
-        replaced = self._find(job_id) if replace_existing else None
-        self._store.add((entry,), replace_existing)
-        self._added(entry, replaced)
+        self._engine.add((entry,), replace_existing)
+        self._added(entry.job)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
@@ -155,10 +147,9 @@ class JobBook(OtherNames):
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        replaced = [self._find(job_id) if replace_existing else None for job_id in ids]
-        self._store.add(entries, replace_existing)
-        for entry, old in zip(entries, replaced, strict=True):
-            self._added(entry, old)
+        self._engine.add(entries, replace_existing)
+        for entry in entries:
+            self._added(entry.job)
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
         return [JobHandle(self, entry) for entry in entries]
 
@@ -192,7 +183,7 @@ class JobBook(OtherNames):
         options = _given(
             misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry
         )
-        return self._drafts.new(
+        return self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
 
@@ -233,7 +224,7 @@ class JobBook(OtherNames):
     def get_job(self, job_id: str) -> JobHandle | None:
         """Return the job with this id, or None."""
         try:
-            return JobHandle(self, self._store.get(job_id))
+            return JobHandle(self, self._engine.store.get(job_id))
         except JobLookupError:
             return None
 
@@ -247,18 +238,18 @@ class JobBook(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        return self._store.get(job_id)
+        return self._engine.store.get(job_id)
 
     def entries(self) -> list[Entry]:
         """Return the same for all jobs: the earliest due first, paused ones last."""
-        return self._store.entries()
+        return self._engine.store.entries()
 
     def jobs_version(self) -> object:
         """Return what is equal for as long as no job and no due time changes.
 
         None: the store cannot tell.
         """
-        return self._store.changes(None)[0]
+        return self._engine.store.changes(None)[0]
 
     def modify_job(self, job_id: str, **changes: Any) -> JobHandle:
         """Change a job: all of *changes* or, after an error, none.
@@ -277,7 +268,7 @@ class JobBook(OtherNames):
             JobLookupError: if there is no job with this id.
             InvalidOptionError: if a change makes no sense.
         """
-        entry = self._change(job_id, lambda old: self._drafts.modified(old, changes))
+        entry = self._change(job_id, lambda old: self._factory.modified(old, changes))
         return JobHandle(self, entry)
 
     def update_job(self, job_id: str, changes: Callable[[Entry], Mapping[str, Any]]) -> JobHandle:
@@ -297,7 +288,7 @@ class JobBook(OtherNames):
 
         def change(old: Entry) -> Entry:
             wanted = changes(old)
-            return self._drafts.modified(old, wanted) if wanted else old
+            return self._factory.modified(old, wanted) if wanted else old
 
         return JobHandle(self, self._change(job_id, change))
 
@@ -333,9 +324,7 @@ class JobBook(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        entry = self._change(job_id, checked(check, _paused))
-        self._tracker.job_paused(job_id)
-        return JobHandle(self, entry)
+        return JobHandle(self, self._change(job_id, checked(check, _paused)))
 
     def resume_job(self, job_id: str, check: Check | None = None) -> JobHandle:
         """Schedule a paused job again, from now on; one that is not paused stays as it is.
@@ -348,7 +337,7 @@ class JobBook(OtherNames):
             JobLookupError: if there is no job with this id.
             InvalidTriggerError: if its trigger has no fire time left.
         """
-        return JobHandle(self, self._change(job_id, checked(check, self._drafts.resumed)))
+        return JobHandle(self, self._change(job_id, checked(check, self._factory.resumed)))
 
     def remove_job(self, job_id: str, check: Check | None = None) -> None:
         """Remove a job; a run under way goes on, and those that have not begun are cancelled.
@@ -360,18 +349,11 @@ class JobBook(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        removed = take_out(self._store, job_id, check)
-        self._account(removed, None)
-        self._tracker.job_removed(job_id)
-        self._listing.forget(job_id)
-        if self._listeners.mask & EVENT_JOB_REMOVED:
-            self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, removed.job))
+        self._engine.remove(job_id, check)
 
     def remove_all_jobs(self) -> None:
         """Remove every job; runs under way go on, and the others are cancelled."""
-        for entry in self._store.clear():
-            self._account(entry, None)
-            self._tracker.job_removed(entry.job.id)
+        self._engine.remove_all()
         self._listing.forget_all()
         self._tell(EVENT_ALL_JOBS_REMOVED)
 
@@ -386,45 +368,17 @@ class JobBook(OtherNames):
                 raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
         return self.draft_job(**given)
 
-    def _added(self, entry: Entry, replaced: Entry | None) -> None:
-        """Note and tell that a job was stored, and maybe in the place of another."""
-        job_id = entry.job.id
-        self._tracker.job_added(job_id)
-        if replaced is not None:
-            self._account(replaced, entry)
+    def _added(self, job: Job) -> None:
+        """Tell that a job was stored."""
         if self._listeners.mask & EVENT_JOB_ADDED:
-            self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, entry.job))
+            self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
-        old, new = put_changed(self._store, job_id, change)
-        self._account(old, new)
+        new = self._engine.change(job_id, change)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
         self._expect(new.due_us)
         return new
-
-    def _account(self, old: Entry, new: Entry | None) -> None:
-        """Record the fire times that came, and that a change took out of the schedule."""
-        first_us = old.fire_us
-        if first_us is None or (new is not None and new.fire_us == first_us):
-            return
-        now_us = self._clock.now_us()
-        if now_us < first_us:
-            return
-        try:
-            passed = self._drafts.passed(old, new, now_us)
-        except BaseException as error:  # noqa: BLE001 — the change is made, whatever a trigger says
-            log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
-            return
-        if passed is not None:
-            outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
-            self._tracker.pass_over(old.job, outcome, passed, now_us)
-
-    def _find(self, job_id: str) -> Entry | None:
-        try:
-            return self._store.get(job_id)
-        except JobLookupError:
-            return None
 
     def _tell(self, code: int) -> None:
         if self._listeners.mask & code:

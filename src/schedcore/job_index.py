@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable
+from itertools import compress
 from typing import Generic, Protocol, TypeVar
 
+from schedcore.atfork import tell_in_child
 from schedcore.errors import JobLookupError
-from schedcore.forks import tell_in_child
 from schedcore.stores.base import Entry, Store
 
-_LAST = 1 << 62
-"""Where paused jobs stand."""
+_PAUSED = 1 << 62
+"""Where paused jobs stand: after all due times."""
+_NUMBER = 32
+"""Bits of a place that are no due time: they tell apart jobs that are due at once."""
 
 
 class HasId(Protocol):
@@ -27,11 +31,10 @@ class HasId(Protocol):
 T = TypeVar("T", bound=HasId)
 
 
-class Listing(Generic[T]):
+class JobIndex(Generic[T]):
     """What shows each job of a store, the earliest due first, paused ones last.  Thread-safe.
 
-    Only what changed since the last call is made anew and moved: 10,000 jobs are listed in 0.03 ms
-    then, and in 10 ms from scratch.
+    Only what changed since the last call is made anew and moved.
 
     Args:
         store: Whose jobs.
@@ -41,17 +44,22 @@ class Listing(Generic[T]):
     def __init__(self, store: Store, show: Callable[[Entry], T]) -> None:
         self._store = store
         self._show = show
-        self._version: object = None
-        self._keys: list[int] = []
-        self._items: list[T] = []
-        self._key_of: dict[str, int] = {}
+        self._numbers = itertools.count()
         self.after_fork_in_child()
         tell_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Begin anew: another thread may have been at it in the parent."""
         self._lock = threading.Lock()
-        self._version = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._version: object = None
+        # Parallel lists, in order; where a job was taken out there is None, until the next call.
+        self._places: list[int] = []
+        self._items: list[T | None] = []
+        self._gone = 0
+        self._place_of: dict[str, int] = {}
 
     def items(self) -> list[T]:
         """Return the whole list, as a new one."""
@@ -65,20 +73,20 @@ class Listing(Generic[T]):
             if changed is None:
                 self._begin_anew()
             else:
-                for job_id in changed:
+                for job_id in dict.fromkeys(changed):
                     self._move(job_id)
+                if self._gone:
+                    self._close_gaps()
             self._version = version
-            return self._items.copy()
+            return self._items.copy()  # type: ignore[return-value]  # there are no gaps now
         finally:
             self._lock.release()
 
     def forget(self, job_id: str) -> None:
         """Let go of a job that is gone: its arguments are not kept alive until the next call."""
-        if job_id in self._key_of and self._lock.acquire(blocking=False):
+        if job_id in self._place_of and self._lock.acquire(blocking=False):
             try:
-                version, self._version = self._version, None
-                self._move(job_id)
-                self._version = version
+                self._take_out(job_id)
             finally:
                 self._lock.release()
 
@@ -86,34 +94,44 @@ class Listing(Generic[T]):
         """Let go of all jobs."""
         if self._lock.acquire(blocking=False):
             try:
-                self._version = None
-                self._keys, self._items, self._key_of = [], [], {}
+                self._clear()
             finally:
                 self._lock.release()
 
     def _begin_anew(self) -> None:
-        entries = self._store.entries()
-        self._keys = [_key(entry) for entry in entries]
-        self._items = [self._show(entry) for entry in entries]
-        self._key_of = {e.job.id: key for e, key in zip(entries, self._keys, strict=True)}
+        self._clear()
+        show = self._show
+        for entry in self._store.entries():
+            place = self._new_place(entry)
+            self._places.append(place)
+            self._items.append(show(entry))
+            self._place_of[entry[0][0]] = place
+
+    def _new_place(self, entry: Entry) -> int:
+        due_us = entry[2]
+        return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
+
+    def _take_out(self, job_id: str) -> None:
+        """Leave a gap where a job stands: to close each one at once costs a move of the list."""
+        place = self._place_of.pop(job_id, None)
+        if place is not None:
+            self._items[bisect_left(self._places, place)] = None
+            self._gone += 1
 
     def _move(self, job_id: str) -> None:
         """Put a job into its present place, from wherever it stands in the list."""
-        listed = self._key_of.pop(job_id, None)
-        if listed is not None:
-            place = bisect_left(self._keys, listed)
-            while self._items[place].id != job_id:
-                place += 1
-            del self._keys[place], self._items[place]
+        self._take_out(job_id)
         try:
             entry = self._store.get(job_id)
         except JobLookupError:
             return
-        key = self._key_of[job_id] = _key(entry)
-        place = bisect_right(self._keys, key)
-        self._keys.insert(place, key)
-        self._items.insert(place, self._show(entry))
+        place = self._place_of[job_id] = self._new_place(entry)
+        index = bisect_left(self._places, place)
+        self._places.insert(index, place)
+        self._items.insert(index, self._show(entry))
 
-
-def _key(entry: Entry) -> int:
-    return _LAST if entry.due_us is None else entry.due_us
+    def _close_gaps(self) -> None:
+        keep = [item is not None for item in self._items]
+        self._places = list(compress(self._places, keep))
+        self._items = list(compress(self._items, keep))
+        self._gone = 0

@@ -1,0 +1,222 @@
+"""What is said of outcomes, once they are recorded: a line in the log, and an event.
+
+An event is only made where somebody listens for it: that costs more than most runs do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from schedcore.admission import MOST_WAITING
+from schedcore.clock import SECOND, from_us
+from schedcore.events import (
+    EVENT_JOB_CANCELLED,
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_SUBMITTED,
+    JobExecutionEvent,
+    JobSubmissionEvent,
+    Listeners,
+)
+from schedcore.job import Job
+from schedcore.logs import GuardedLogger
+from schedcore.run import Outcome, Run
+from schedcore.stores.base import End, Passed, Settled
+
+EVENT_OF = {
+    Outcome.EXECUTED: EVENT_JOB_EXECUTED,
+    Outcome.FAILED: EVENT_JOB_ERROR,
+    Outcome.TIMED_OUT: EVENT_JOB_ERROR,
+    Outcome.LOST: EVENT_JOB_ERROR,
+    Outcome.CANCELLED: EVENT_JOB_CANCELLED,
+    Outcome.PAUSED: EVENT_JOB_CANCELLED,
+    Outcome.SHED: EVENT_JOB_MISSED,
+}
+"""The event that is emitted for a run that ended so."""
+
+
+_QUIET_US = 60 * SECOND
+_MOST_QUIET = 10_000
+
+
+class Announcer:
+    """Logs outcomes that did not go well, and emits an event for each that somebody listens for.
+
+    What a job can do each second, such as to skip a run, is logged at most once a minute.
+
+    Args:
+        listeners: Who is told.
+        log: Where it is said.
+        passed_us: A clock that never steps, in microseconds.
+        what_follows: Tells what comes after a run of a job, by its id, for the log.
+    """
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        log: GuardedLogger,
+        passed_us: Callable[[], int],
+        what_follows: Callable[[str], str],
+    ) -> None:
+        self._listeners = listeners
+        self._log = log
+        self._passed_us = passed_us
+        self._what_follows = what_follows
+        # By job and kind of news: when it was said last, and how often it was not said since.
+        self._said: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def forget(self, job_id: str) -> None:
+        """Forget what was said of a job that is gone."""
+        if self._said:
+            for kind in ("skipped", "missed", "shed"):
+                self._said.pop((job_id, kind), None)
+
+    def _again(self, job_id: str, kind: str) -> str | None:
+        """Return how often news of a kind were kept back since the last time; None: keep these."""
+        now_us, key = self._passed_us(), (job_id, kind)
+        said = self._said.get(key)
+        if said is not None and now_us - said[0] < _QUIET_US:
+            self._said[key] = said[0], said[1] + 1
+            return None
+        if said is None and len(self._said) >= _MOST_QUIET:
+            self._said.clear()
+        self._said[key] = now_us, 0
+        return f" (and {said[1]} times more since this was said)" if said and said[1] else ""
+
+    def hears(self, code: int) -> bool:
+        """Tell whether anybody listens for events of this code."""
+        return bool(self._listeners.mask & code)
+
+    def submitted(self, submitted: Sequence[tuple[Run, Job]]) -> None:
+        """Tell that runs were handed to an executor."""
+        for run, job in submitted:
+            if run.outcome is Outcome.SHED:
+                continue
+            times = (from_us(run.due_us),)
+            self._listeners.emit(
+                JobSubmissionEvent(
+                    EVENT_JOB_SUBMITTED, job.id, times, job.name, job.func_ref, run.id
+                )
+            )
+
+    def ended(self, end: End, say: bool = True) -> None:
+        """Tell how a run ended; with *say*, in the log as well if it did not go well."""
+        outcome, run, job = end.outcome, end.run, end.job
+        if say and outcome is not Outcome.EXECUTED:
+            self._say(end)
+        code = EVENT_OF[outcome]
+        if not self._listeners.mask & code or job is None:
+            return
+        error = end.error
+        if outcome is Outcome.TIMED_OUT:
+            error = TimeoutError(f"the run took longer than timeout={job.timeout} s")
+        self._listeners.emit(
+            JobExecutionEvent(
+                code,
+                job.id,
+                run.scheduled_time,
+                run.id,
+                end.value,
+                error,
+                name=job.name,
+                func_ref=job.func_ref,
+            )
+        )
+
+    def _say(self, end: End) -> None:
+        """Log an outcome other than executed."""
+        run, log = end.run, self._log
+        if end.outcome is Outcome.FAILED:
+            follows = self._what_follows(run.job_id)
+            log.error("job %r: run %d raised; %s", run.job_id, run.id, follows, error=end.error)
+        elif end.outcome is Outcome.LOST:
+            follows = self._what_follows(run.job_id)
+            log.error("job %r: run %d is lost: %s; %s", run.job_id, run.id, end.error_text, follows)
+        elif end.outcome is Outcome.SHED:
+            again = self._again(run.job_id, "shed")
+            if again is not None:
+                name = end.job.executor if end.job is not None else ""
+                log.warning(
+                    "job %r: run %d is shed: the executor %r is full%s",
+                    run.job_id,
+                    run.id,
+                    name,
+                    again,
+                )
+        else:
+            text = end.outcome.value.replace("_", " ")
+            log.warning("job %r: run %d %s", run.job_id, run.id, text)
+
+    def retried(self, end: End) -> None:
+        """Tell that the function raised, and that another attempt follows."""
+        retry = end.job.retry if end.job is not None else None
+        self._log.warning(
+            "job %r: run %d raised %s: %s; attempt %d of %d follows",
+            end.run.job_id,
+            end.run.id,
+            end.error_type,
+            end.error_text,
+            end.run.attempt,
+            1 + (retry.count if retry else 0),
+        )
+
+    def settled(self, settled: Settled) -> None:
+        """Tell of the due times of one step that do not run."""
+        for job, passed in settled.passed:
+            if passed.outcome is Outcome.MISSED:
+                self._missed(job, passed)
+        for job, times in settled.skipped:
+            self.skipped(job, times)
+
+    def skipped(self, job: Job, due: Sequence[int]) -> None:
+        """Tell that fire times came to nothing because of runs under way, or that wait."""
+        again = self._again(job.id, "skipped")
+        if again is not None:
+            self._log.warning(
+                "job %r skipped %d run(s): %s%s",
+                job.id,
+                len(due),
+                f"max_instances={job.max_instances} run already, or too many wait for a worker"
+                if job.max_instances > MOST_WAITING
+                else f"max_instances={job.max_instances} run already",
+                again,
+            )
+        if self._listeners.mask & EVENT_JOB_MAX_INSTANCES:
+            times = tuple(from_us(t) for t in due)
+            self._listeners.emit(
+                JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, times, job.name, job.func_ref)
+            )
+
+    def _missed(self, job: Job, passed: Passed) -> None:
+        """Tell that fire times were later than the grace time allows."""
+        first_us, occurrences = passed.backlog
+        due = from_us(first_us)
+        again = self._again(job.id, "missed")
+        if again is not None:
+            self._log.warning(
+                "job %r missed %d run(s): due at %s, %.3f s late, and misfire_grace_time is %s s%s",
+                job.id,
+                occurrences,
+                due.isoformat(),
+                passed.late_us / SECOND,
+                job.misfire_grace_time,
+                again,
+            )
+        if self._listeners.mask & EVENT_JOB_MISSED:
+            self._listeners.emit(
+                JobExecutionEvent(
+                    EVENT_JOB_MISSED,
+                    job.id,
+                    due,
+                    occurrences=occurrences,
+                    name=job.name,
+                    func_ref=job.func_ref,
+                )
+            )
+
+    def many_cancelled(self, count: int) -> None:
+        """Say how many runs a shutdown called off."""
+        if count:
+            self._log.warning("%d run(s) that had not begun were cancelled", count)

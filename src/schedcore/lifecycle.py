@@ -1,0 +1,280 @@
+"""What a scheduler is doing: its loop brought up, paused, and ended; and how it does."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+
+from schedcore.atfork import held_here, tell_in_child
+from schedcore.clock import SECOND, Clock, Patience, Waker
+from schedcore.engine import Engine
+from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from schedcore.events import (
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    Listeners,
+    SchedulerEvent,
+)
+from schedcore.executors import prepare
+from schedcore.executors.base import Executor
+from schedcore.exit_messages import told_what_is_waited_for
+from schedcore.health import LONGEST_WAIT, Health, State
+from schedcore.logs import GuardedLogger
+from schedcore.loop import Loop
+from schedcore.run import Run, run_here
+
+log = GuardedLogger(__name__)
+
+
+class Lifecycle:
+    """Starts, pauses and ends the loop of one scheduler.  Thread-safe, also in signal handlers.
+
+    Args:
+        engine: What the loop steps.
+        executors: Shut down with it, by name.
+        listeners: Who is told.
+        clock: Where the time comes from.
+
+    Attributes:
+        ended: Woken by each shutdown.
+        since_us: When the loop was started last, in microseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self, engine: Engine, executors: Mapping[str, Executor], listeners: Listeners, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._executors = executors
+        self._listeners = listeners
+        self._clock = clock
+        self.since_us = 0
+        self._left_behind = False
+        self._begin_anew()
+        tell_in_child(self)
+
+    def _begin_anew(self) -> None:
+        # Never held while something is waited for.
+        # Re-entrant: a signal handler may shut down in the midst of a start.
+        self._lock = threading.RLock()
+        self._starting = self._shutting_down = False
+        self._loop: Loop | None = None
+        self.ended = Waker()
+
+    def after_fork_in_child(self) -> None:
+        """Be stopped: the threads stayed behind in the parent.  Called by the fork itself."""
+        self._left_behind = self._loop is not None
+        self._begin_anew()
+        self._engine.after_fork_in_child()
+
+    @property
+    def state(self) -> State:
+        """Whether the loop was stopped, started, or paused last."""
+        loop = self._loop
+        if loop is None:
+            self._say_left_behind()
+            return State.STOPPED
+        return State.PAUSED if loop.paused else State.RUNNING
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop is started (paused or not), and is there and not held up."""
+        loop = self._loop
+        if loop is None:
+            self._say_left_behind()
+            return False
+        return loop.alive and not loop.stalled_for
+
+    def health(self, stands_by: bool) -> Health:
+        """Tell how the loop does, or that another process of the election runs the engine."""
+        loop, failures = self._loop, self._listeners.failures
+        if loop is None:
+            state = State.STANDBY if stands_by else self.state
+            return Health(stands_by, state, 0.0, 0.0, 0, 0, 0, failures)
+        waiting = self._engine.runs.waiting()
+        too_long = any(seconds > LONGEST_WAIT for seconds in waiting.values())
+        return Health(
+            self.running and not loop.failing and not too_long,
+            self.state,
+            loop.stalled_for,
+            0.0 if loop.paused else self._behind(),
+            loop.failing,
+            loop.failures,
+            loop.restarts,
+            failures,
+            waiting,
+        )
+
+    def _behind(self) -> float:
+        """Return the seconds by which the first due job is late; 0 if the store cannot tell."""
+        try:
+            due_us = self._engine.store.next_due()
+        except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
+            log.error("the store cannot tell what is due", error=error)
+            return 0.0
+        return 0.0 if due_us is None else max(0, self._clock.now_us() - due_us) / SECOND
+
+    def begin(self, state: State) -> None:
+        """Start the loop in this state; as stopped, do nothing.
+
+        Raises:
+            SchedulerAlreadyRunningError: if it is started.
+        """
+        if state is State.STOPPED:
+            return
+        prepare(self._executors, self._engine.store.entries)
+        with self._lock:
+            if self._loop is not None or self._starting or self._shutting_down:
+                raise SchedulerAlreadyRunningError
+            self._starting = True
+            try:
+                stays = self._bring_up(paused=state is State.PAUSED)
+            finally:
+                self._starting = False
+        if stays:
+            self._tell(EVENT_SCHEDULER_STARTED)
+
+    def _bring_up(self, paused: bool) -> bool:
+        """Start the loop; return whether no signal handler shut it down meanwhile."""
+        self._engine.take_back(self._clock.now_us(), hung=False)
+        self._engine.runs.release()
+        if paused:
+            self._engine.runs.hold()
+        loop = Loop(self._engine, self._clock)
+        loop.paused = paused
+        self._left_behind = False
+        self.since_us = self._clock.now_us()
+        self.ended.sleep(0)  # forget an earlier end
+        # Before the loop starts: a job added at the same moment must find it.
+        self._loop = loop
+        try:
+            loop.start()
+        except BaseException:
+            self._loop = None
+            raise
+        return self._loop is loop
+
+    def pause(self) -> None:
+        """Submit nothing more; runs under way go on.
+
+        Raises:
+            SchedulerNotRunningError: if the loop is not started.
+        """
+        loop = self.loop_or_error()
+        self._engine.runs.hold()
+        loop.paused = True
+        self._tell(EVENT_SCHEDULER_PAUSED)
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`.
+
+        Raises:
+            SchedulerNotRunningError: if the loop is not started.
+        """
+        loop = self.loop_or_error()
+        self._engine.runs.release()
+        loop.paused = False
+        loop.wake()
+        self._tell(EVENT_SCHEDULER_RESUMED)
+
+    def wakeup(self) -> None:
+        """Have the loop look for due jobs now."""
+        loop = self._loop
+        if loop is not None:
+            loop.wake()
+
+    def end(self, patience: Patience | None = None) -> list[Run]:
+        """End the loop and shut the executors down; None: at once.
+
+        Returns:
+            The runs that did not finish, but for the one that calls this.
+
+        Raises:
+            SchedulerNotRunningError: if the loop is not started.
+        """
+        patience = patience or Patience(0)
+        if self.interrupts_itself():
+            log.warning(
+                "shutdown() interrupts another call of its own thread, in a signal handler:"
+                " it does not wait, since runs may need what that call holds"
+            )
+            patience = Patience(0)
+        with self._lock:
+            loop = self.loop_or_error()
+            self._loop = None
+            self._shutting_down = True
+        try:
+            # What takes too long is still given up while the executors finish.
+            loop.quiesce(patience.left())
+            self._engine.runs.close()
+            with told_what_is_waited_for(self._engine.runs.open, run_here(), self._clock, patience):
+                self._shut_executors_down(patience)
+        finally:
+            self._engine.runs.cancel_waiting()
+            loop.stop(patience.left())
+            self._shutting_down = False
+            self.ended.wake()
+        self._tell(EVENT_SCHEDULER_SHUTDOWN)
+        return [run for run in self._engine.runs.open() if run is not run_here()]
+
+    def _shut_executors_down(self, patience: Patience) -> None:
+        for name, executor in self._executors.items():
+            try:
+                executor.shutdown(patience.left())
+            except Exception as error:  # noqa: BLE001 — the others must be shut down too
+                log.error("executor %r failed to shut down", name, error=error)
+
+    def interrupts_itself(self) -> bool:
+        """Tell whether this is a signal handler in the midst of a call that holds a lock."""
+        owners = (self._engine.runs, self._engine.store, self._listeners, *self._executors.values())
+        return held_here(*owners)
+
+    def is_over(self) -> bool:
+        """Tell whether it was shut down, or has nothing to do, now or later."""
+        loop = self._loop
+        if loop is None:
+            return self.state is State.STOPPED
+        return loop.between_steps(self._is_idle, timeout=1.0)
+
+    def _is_idle(self) -> bool:
+        try:
+            if self._engine.store.next_due() is not None or self._engine.runs.open():
+                return False
+            return all(entry.due_us is None for entry in self._engine.store.entries())
+        except Exception as error:  # noqa: BLE001 — a store that is down has jobs, maybe
+            log.error("the store cannot tell what is due", error=error)
+            return False
+
+    def expect(self, due_us: int | None) -> None:
+        """See to it that the loop is awake at *due_us*."""
+        loop = self._loop
+        if loop is not None and due_us is not None:
+            loop.expect(due_us)
+
+    def loop_or_error(self) -> Loop:
+        """Return the loop.
+
+        Raises:
+            SchedulerNotRunningError: if it is not started.
+        """
+        loop = self._loop
+        if loop is None:
+            self._say_left_behind()
+            raise SchedulerNotRunningError
+        return loop
+
+    def _say_left_behind(self) -> None:
+        """Say once, in a forked child, that this scheduler does not run here."""
+        if self._left_behind:
+            self._left_behind = False
+            log.warning(
+                "the scheduler was started before this process (%d) was forked, and runs in its"
+                " parent only; start() starts it here as well",
+                os.getpid(),
+            )
+
+    def _tell(self, code: int) -> None:
+        if self._listeners.mask & code:
+            self._listeners.emit(SchedulerEvent(code))

@@ -1,0 +1,397 @@
+"""The runs that wait or are under way: submitted, begun, ended once, tried again, given up."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from schedcore.announce import Announcer
+from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, passing_us
+from schedcore.errors import RunLookupError, is_interrupt
+from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from schedcore.executors.base import Executor
+from schedcore.job import Job
+from schedcore.logs import GuardedLogger
+from schedcore.outbox import Outbox
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.base import End, Entry, Store, end_of
+from schedcore.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schedcore.retry import RandomSource
+
+
+MOST_ENDS = 256
+"""Ends that are noted and not recorded: more would cost the garbage collector more than a lock."""
+
+
+class Observer:
+    """Who is told of places and runs as they change; this one does nothing."""
+
+    def moved(self, job_id: str, entry: Entry | None) -> None:
+        """Note how a job stands now, before its runs are submitted; None: it is gone."""
+
+    def submitted(self, runs: Sequence[Run], now_us: int) -> None:
+        """Note runs that are about to be handed to an executor."""
+
+    def ended(self, run: Run) -> None:
+        """Note that a run ended."""
+
+
+class Runs:
+    """Sees each open run to its outcome.  Thread-safe; executors report to it.
+
+    An end that nobody waits for is only noted by the worker, without a lock.  Whoever needs the
+    ledger next has the store record all that were noted (:meth:`settle`): the step, a reader, or
+    a worker that has nothing more to do.
+
+    Args:
+        store: Where open runs and outcomes are.
+        executors: By name.
+        announce: Who says what became of them.
+        clock: Tells when they begin and end.
+        random: Source of the jitter of retries.
+        log: Where it is said what failed.
+
+    Attributes:
+        expect: Called with the time at which :meth:`ring` is wanted, in microseconds.
+        observer: Who is told of each run; None: nobody.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executors: dict[str, Executor],
+        announce: Announcer,
+        clock: Clock,
+        random: RandomSource,
+        log: GuardedLogger,
+    ) -> None:
+        self._store = store
+        self._executors = executors
+        self._announce = announce
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self.expect: Callable[[int], None] = lambda _due_us: None
+        self.observer: Observer | None = None
+        self._timers = Timers()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._ends: deque[End] = deque()
+        self._outboxes: dict[str, Outbox] = {}
+        self._waiting_for_idle: list[Waker] = []
+        self._holding = self._closing = False
+
+    def after_fork_in_child(self) -> None:
+        """Forget the runs: they are the parent's."""
+        self._timers.clear()
+        self._begin_anew()
+
+    # On their way
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Hand runs that were started to their executors."""
+        if not runs:
+            return
+        by_executor: dict[str, list[Run]] = {}
+        queued_us = self._passed_us()
+        for run in runs:
+            job = run._job
+            if job is not None:  # else it was given up meanwhile
+                run._queued_us = queued_us
+                by_executor.setdefault(job[5][0], []).append(run)
+        if self._closing:
+            for run in runs:
+                self.give_up(run, Outcome.CANCELLED)
+            return
+        if self.observer is not None:
+            self.observer.submitted(runs, self._now_us())
+        # All are put before any is sent: an executor that blocks holds up its own runs alone.
+        outboxes = [self._outbox(name) for name in by_executor]
+        for outbox, together in zip(outboxes, by_executor.values(), strict=True):
+            outbox.put(together)
+        for outbox in list(self._outboxes.values()):
+            outbox.send()
+
+    def _outbox(self, name: str) -> Outbox:
+        outbox = self._outboxes.get(name)
+        if outbox is None:
+            outbox = self._outboxes.setdefault(name, Outbox(partial(self._hand_over, name)))
+        return outbox
+
+    def _hand_over(self, name: str, runs: Sequence[Run]) -> None:
+        told: list[tuple[Run, Job]] = []
+        if self._announce.hears(EVENT_JOB_SUBMITTED):
+            told = [(run, run._job) for run in runs if run._job is not None]
+        try:
+            self._executors[name].submit(runs, self)
+        except BaseException as error:
+            now_us = self._now_us()
+            for run in runs:
+                self._end_now(end_of(run, Outcome.FAILED, now_us, error=error))
+            if is_interrupt(error):
+                raise
+            return
+        self._announce.submitted(told)
+
+    # Reporter: called by executors
+
+    def begin(self, run: Run) -> bool:
+        """Say that *run* begins now; False: it was called off, and is not to be called."""
+        job = run._job
+        if job is None:
+            return False
+        try:
+            run._started_us = self._clock.now_us()
+        except BaseException:  # noqa: BLE001 — told by the other way
+            run._started_us = self._now_us()
+        timeout = job[5][5]
+        if timeout is not None:
+            self._set_timer(run, round(timeout * SECOND))
+        # Read after _started_us was written: whoever calls a run off does it the other way round.
+        if run._cancelled:
+            self.cancelled(run)
+            return False
+        return True
+
+    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
+        """Say that *run* ended now, with what its function returned or raised."""
+        try:
+            now_us = self._clock.now_us()
+        except BaseException:  # noqa: BLE001 — told by the other way
+            now_us = self._now_us()
+        if error is None:
+            # Each run comes by here.
+            if value is None:
+                end = tuple.__new__(
+                    End,
+                    (run, run._job, Outcome.EXECUTED, now_us, None, None, None, None, None),
+                )
+            else:
+                end = end_of(run, Outcome.EXECUTED, now_us, value)
+            ends = self._ends
+            ends.append(end)
+            if (
+                run._hurry
+                or len(ends) >= MOST_ENDS
+                or self._waiting_for_idle
+                or self._announce.hears(EVENT_JOB_EXECUTED)
+            ):
+                self.settle()
+            return now_us
+        end = end_of(run, Outcome.FAILED, now_us, error=error)
+        retry = end.job.options.retry if end.job is not None else None
+        if retry is None or run._cancelled or self._closing or not retry.wants(error, run._attempt):
+            self._end_now(end)
+        elif self._store.retry(end):
+            self._set_timer(run, retry.delay_us(run._attempt - 1, self._random))
+            self._announce.retried(end)
+        else:
+            self._end_now(end)  # its job was paused or removed meanwhile; or it has ended before
+        return now_us
+
+    def cancelled(self, run: Run) -> None:
+        """Say that *run* ended because it was cancelled."""
+        self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), say=False)
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Say that *run* will not be heard of any more, as *error* tells."""
+        self._end_now(end_of(run, Outcome.LOST, self._now_us(), error=error))
+
+    def shed(self, run: Run) -> None:
+        """Say that there is no room for *run*."""
+        run._cancelled = True
+        self._end_now(end_of(run, Outcome.SHED, self._now_us()))
+
+    def settle(self) -> None:
+        """Have the store record the ends that were noted so far, and submit what follows them.
+
+        Whatever the store raises comes out; the ends stay noted, and are recorded the next time.
+        """
+        if self._ends:
+            self._record(self._ends)
+
+    def _end_now(self, end: End, say: bool = True) -> bool:
+        """Record one end; False: the run has ended before."""
+        one = deque((end,))
+        try:
+            self.settle()
+            return self._record(one, say)
+        finally:
+            self._ends.extend(one)  # left if the store failed
+
+    def _record(self, ends: deque[End], say: bool = True) -> bool:
+        recorded, followers, due_us = self._store.end(ends, not self._holding)
+        self.submit(followers)
+        if due_us is not None:
+            self.expect(due_us)
+        self.recorded(recorded, say)
+        return bool(recorded)
+
+    def recorded(self, ends: Sequence[End], say: bool = True) -> None:
+        """Do what follows from ends that were recorded: timers, abandoned workers, events."""
+        plain = self.observer is None and not self._announce.hears(EVENT_JOB_EXECUTED)
+        for end in ends:
+            run = end[0]
+            if plain and end[2] is Outcome.EXECUTED and run._timer is None:
+                continue
+            if run._timer is not None:
+                self._timers.drop(run)
+            if self.observer is not None:
+                self.observer.ended(run)
+            if end[2] is Outcome.EXECUTED:
+                if self._announce.hears(EVENT_JOB_EXECUTED):
+                    self._announce.ended(end)
+                continue
+            if run._cancelled and end.job is not None:
+                self._abandon(run, end.job)
+            self._announce.ended(end, say)
+        if self._waiting_for_idle and not self._store.runs():
+            while self._waiting_for_idle:
+                self._waiting_for_idle.pop().wake()
+
+    # Time, and calling off
+
+    def ring(self, now_us: int) -> int | None:
+        """Submit the retries that are due, and give up runs that took too long.
+
+        Returns:
+            When to call again, in microseconds since the Unix epoch, or None.
+        """
+        if not len(self._timers):
+            return None
+        passed_us = self._clock.monotonic_us()
+        retries: list[Run] = []
+        for run in self._timers.pop_due(passed_us):
+            if run._started_us is not None:
+                self.give_up(run, Outcome.TIMED_OUT)
+            elif self._holding:
+                self._timers.set(run, passed_us + SECOND)
+            else:
+                retries.append(run)
+        self.submit(retries)
+        next_us = self._timers.first_due()
+        return None if next_us is None else now_us + max(0, next_us - passed_us)
+
+    def _set_timer(self, run: Run, delay_us: int) -> None:
+        self._timers.set(run, self._clock.monotonic_us() + delay_us)
+        if run._outcome is not None:  # it ended just before
+            self._timers.drop(run)
+        self.expect(self._now_us() + delay_us)
+
+    def give_up(self, run: Run, outcome: Outcome, say: bool = True) -> bool:
+        """End *run* whatever it is doing: it is recorded, its place is free, and it is told."""
+        self.settle()
+        run._cancelled = True
+        return self._end_now(end_of(run, outcome, self._now_us()), say)
+
+    def _abandon(self, run: Run, job: Job) -> None:
+        """Have the executor free the worker of a run that was given up."""
+        if run._started_us is None:
+            return
+        name = job.options.executor
+        try:
+            self._executors[name].abandon(run)
+        except BaseException as error:  # noqa: BLE001 — logged; the run is given up all the same
+            self._log.error("executor %r failed to give up a run", name, error=error)
+
+    def cancel(self, run_id: int) -> None:
+        """Give up a run, whether it waits or is under way.
+
+        Raises:
+            RunLookupError: if no run with this id waits or is under way.
+        """
+        for run in self.open():
+            if run._id == run_id and self.give_up(run, Outcome.CANCELLED):
+                return
+        raise RunLookupError(run_id)
+
+    def open(self) -> list[Run]:
+        """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
+        self.settle()
+        return self._store.runs()
+
+    def records(self, job_id: str | None = None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first."""
+        self.settle()
+        return self._store.records(job_id)
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many due times of one job, or of all, ended in each outcome so far."""
+        self.settle()
+        return self._store.counts(job_id)
+
+    def waiting(self) -> dict[str, float]:
+        """Return for how many seconds the oldest run waits for a worker, by executor."""
+        now_us = self._passed_us()
+        longest: dict[str, float] = {}
+        for run in self.open():
+            job, queued_us = run._job, run._queued_us
+            if job is not None and queued_us is not None and run._started_us is None:
+                name = job.options.executor
+                longest[name] = max(longest.get(name, 0.0), (now_us - queued_us) / SECOND)
+        return longest
+
+    def hold(self) -> None:
+        """Start nothing more of what waits: no followers, no retries."""
+        self._holding = True
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`, and after :meth:`close`."""
+        self._holding = self._closing = False
+        self.promote()
+
+    def promote(self) -> None:
+        """Start the runs that wait though there is room, unless nothing is to be started."""
+        if self._holding or self._closing:
+            return
+        _, runs, due_us = self._store.promote()
+        self.submit(runs)
+        if due_us is not None:
+            self.expect(due_us)
+
+    def close(self) -> None:
+        """Take nothing more: what waits behind runs under way is cancelled, nothing is retried."""
+        self._closing = True
+        for run in self.open():
+            if run._waits:
+                self.give_up(run, Outcome.CANCELLED, say=False)
+
+    def cancel_waiting(self) -> None:
+        """Call off every run that has not begun."""
+        waiting = [run for run in self.open() if run._started_us is None]
+        called_off = sum(self.give_up(run, Outcome.CANCELLED, say=False) for run in waiting)
+        self._announce.many_cancelled(called_off)
+
+    def wait_until_idle(self, timeout: float | None) -> bool:
+        """Block until there are no such runs, or *timeout* seconds are over; say which."""
+        patience = Patience(timeout)
+        while True:
+            waker = Waker()
+            self._waiting_for_idle.append(waker)
+            if not self.open():
+                return True
+            left = patience.left()
+            if not waker.sleep(-1 if left is None else left):
+                return False
+
+    def _passed_us(self) -> int:
+        """Return microseconds that passed; real ones if the scheduler's clock fails."""
+        try:
+            return self._clock.monotonic_us()
+        except BaseException:  # noqa: BLE001 — whoever asks it for the time next says so
+            return passing_us()
+
+    def _now_us(self) -> int:
+        """Return the time; the computer's own if the scheduler's clock fails."""
+        try:
+            return self._clock.now_us()
+        except BaseException as error:  # noqa: BLE001 — a run must end all the same
+            self._log.error("the clock failed", error=error)
+            return SystemClock().now_us()

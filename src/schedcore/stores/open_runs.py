@@ -1,0 +1,166 @@
+"""The open runs of the memory store: started or waiting, until they end in the ledger."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from schedcore.admission import MOST_WAITING, admit
+from schedcore.history import History
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.runids import RunIds
+from schedcore.stores.base import End, Settled, Slot, end_of, mark_ended
+
+
+class OpenRuns:
+    """Keeps the runs of slots that have not ended.
+
+    Not thread-safe: its owner holds a lock.
+
+    Args:
+        history: Where runs end.
+        ids: Makes their numbers.
+        followed: Called with a slot when nothing waits any more behind its runs.
+        gone: Called with a slot whose job is gone when its last run has ended.
+
+    Attributes:
+        by_id: All of them, in the order in which they were made.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        ids: RunIds,
+        followed: Callable[[Slot], None],
+        gone: Callable[[Slot], None],
+    ) -> None:
+        self._history = history
+        self._ids = ids
+        self._on_followed = followed
+        self._on_gone = gone
+        self.by_id: dict[int, Run] = {}
+
+    def admit(
+        self, slot: Slot, times: Sequence[int], continues: bool, settled: Settled, now_us: int
+    ) -> None:
+        """Start the runs there is room for; let the others wait, or skip them."""
+        job = slot.job
+        runs = slot.runs if job.overlap == "cancel" or len(slot.runs) >= MOST_WAITING else ()
+        begun = [run for run in runs if run._started_us is not None]
+        starts, waits, skipped, evicted = admit(
+            len(times), job.options, len(slot.runs), len(begun), len(slot.behind or ()), continues
+        )
+        for run in begun[:evicted]:
+            run._cancelled = True
+            end = end_of(run, Outcome.CANCELLED, now_us)
+            self.close(end)
+            settled.evicted.append(end)
+        settled.runs.extend(self._start(slot, due_us) for due_us in times[:starts])
+        if waits:
+            self._wait(slot, times[len(times) - waits :])
+        if skipped:
+            left_out = times[starts : starts + skipped]
+            self._history.add(_skipped(job, left_out, now_us))
+            settled.skipped.append((job, left_out))
+
+    def open(self, slot: Slot, job: Job, due_us: int) -> Run | None:
+        """Start a run by hand, or record that there is no room for it."""
+        begun = 0
+        if len(slot.runs) >= MOST_WAITING:
+            begun = sum(run._started_us is not None for run in slot.runs)
+        by_hand = job.options._replace(overlap="skip")
+        if not admit(1, by_hand, len(slot.runs), begun, len(slot.behind or ()), False).starts:
+            self._history.add(_skipped(job, (due_us,), due_us))
+            return None
+        run = self._start(slot, due_us)
+        run._job = job
+        run._awaited, run._hurry = threading.Event(), True
+        return run
+
+    def _start(self, slot: Slot, due_us: int) -> Run:
+        run = Run(self._ids.next(), slot.job, due_us, slot)
+        run._hurry = slot.behind is not None
+        slot.runs = [*slot.runs, run]
+        self.by_id[run._id] = run
+        return run
+
+    def _wait(self, slot: Slot, times: Sequence[int]) -> None:
+        """Put runs behind those of their job, which are recorded at once when they end."""
+        slot.behind = slot.behind or deque()
+        for run in slot.runs:
+            run._hurry = True
+        for due_us in times:
+            run = Run(self._ids.next(), slot.job, due_us, slot)
+            run._waits = True
+            self.by_id[run._id] = run
+            slot.behind.append(run)
+
+    def close(self, end: End) -> Slot | None:
+        """Record the end of a run and free its place; None: it was recorded before."""
+        run = end[0]
+        if self.by_id.pop(run._id, None) is None:
+            return None
+        slot: Slot = run._slot
+        assert slot is not None
+        mark_ended(end)
+        run._slot = None
+        if run._waits:
+            run._waits = False
+            if slot.behind is not None:
+                slot.behind.remove(run)
+                self._followed(slot)
+        elif len(slot.runs) == 1:
+            slot.runs = ()
+        else:
+            slot.runs = [other for other in slot.runs if other is not run]
+        self._history.add(run)
+        if run._awaited is not None:
+            run._awaited.set()
+        if not slot.seq and not slot.runs:
+            self._on_gone(slot)
+        return slot
+
+    def promote(self, slot: Slot, started: list[Run]) -> None:
+        """Start runs that wait behind others of their job, as far as there is room."""
+        behind = slot.behind
+        while behind and len(slot.runs) < slot.job.max_instances:
+            run = behind.popleft()
+            run._waits, run._hurry = False, True
+            slot.runs = [*slot.runs, run]
+            started.append(run)
+        self._followed(slot)
+
+    def _followed(self, slot: Slot) -> None:
+        """Note that a run waits no more, and tell if it was the last one."""
+        if slot.behind:
+            return
+        slot.behind = None
+        self._on_followed(slot)
+
+    def end_waiting(self, slot: Slot, outcome: Outcome, now_us: int) -> list[End]:
+        """End the runs of a job that have not begun; the others are not tried again."""
+        ended: list[End] = []
+        for run in (*slot.runs, *(slot.behind or ())):
+            if outcome is Outcome.PAUSED and run._awaited is not None:
+                continue  # it was asked for by hand
+            # In this order, and the other way round where runs begin: one of the two sees it.
+            was_cancelled, run._cancelled = run._cancelled, True
+            if run._started_us is not None:
+                run._cancelled = was_cancelled
+                run._final = True
+                continue
+            end = end_of(run, outcome, now_us)
+            if run._error_type is not None:  # it was to be tried again
+                end = end._replace(
+                    outcome=Outcome.FAILED, error_type=run._error_type, error_text=run._error_text
+                )
+            if self.close(end) is not None:
+                ended.append(end)
+        return ended
+
+
+def _skipped(job: Job, due: Sequence[int], now_us: int) -> RunRecord:
+    late_us = max(0, now_us - due[0])
+    return RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due))

@@ -1,0 +1,122 @@
+"""What a store promises that several processes share: here, two clients of one database."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcore import JobLookupError, Outcome
+from schedcore.stores.base import Change
+from tests.stores.calls import (
+    add,
+    begun,
+    changed,
+    due_times,
+    end,
+    entry,
+    ids,
+    outcomes,
+    paused,
+    settle,
+    work,
+)
+from tests.stores.plain import PlainStore
+
+
+@pytest.fixture
+def one():
+    store = PlainStore()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def other(one):
+    store = PlainStore(one.database)
+    yield store
+    store.close()
+
+
+def test_what_one_adds_the_other_reads_whole(one, other):
+    add(one, entry("a", 5, max_instances=3))
+    assert other.get("a") == one.get("a")
+    assert other.get("a").job.func is work
+    assert (ids(other.entries()), other.next_due()) == (["a"], 5)
+    assert other.write([entry("a")], 0).conflicts == ["a"]
+
+
+def test_a_change_of_one_is_a_conflict_for_the_other(one, other):
+    add(one, entry("a", 5))
+    old = other.get("a")
+    version, _ = other.changes(None)
+    changed(one, "a", max_instances=2)
+    assert other.write([Change(old, None)], 0).conflicts == ["a"]
+    assert other.get("a").job.max_instances == 2
+    assert set(other.changes(version)[1]) == {"a"}
+
+
+def test_what_one_has_taken_the_other_does_not_get(one, other):
+    add(one, entry("a", 5), entry("b", 6))
+    with one.take(10, 1) as first, other.take(10, 10) as second:
+        assert [slot.job.id for slot in first.slots] == ["a"]
+        assert [slot.job.id for slot in second.slots] == ["b"]
+        assert other.next_due() is None
+        second.settle([16], 10)
+    assert other.next_due() == 5
+
+
+def test_what_one_had_taken_that_is_gone_the_other_gets_at_once(one, other):
+    add(one, entry("a", 5))
+    lost = one.take(10, 1)
+    assert lost.slots
+    one.close()
+    while other.next_due() is None:  # as soon as the database has noticed
+        pass
+    assert due_times(settle(other, 10).runs) == [5]
+
+
+def test_a_claim_of_one_is_void_once_the_other_changes_the_job(one, other):
+    add(one, entry("a", 5))
+    with one.take(10, 1) as batch:
+        paused(other, "a")
+        assert batch.settle([15], 10).runs == []
+    assert one.get("a").due_us is None
+
+
+def test_a_call_that_fails_in_the_middle_leaves_nothing_behind(one, other, monkeypatch):
+    add(one, entry("a", 5), entry("b", 6))
+    before = other.entries(), other.changes(None)[0]
+    monkeypatch.setattr(one, "_note", lambda job_id: 1 // 0 if job_id == "b" else 1)
+    with pytest.raises(ZeroDivisionError):
+        one.write([Change(one.get("a"), None), Change(one.get("b"), None)], 0)
+    assert (other.entries(), other.changes(None)[0]) == before
+
+
+def test_runs_of_one_count_for_the_other_and_are_ended_by_whoever_comes_first(one, other):
+    add(one, entry("a", 5, overlap="queue"))
+    (run,) = begun(*settle(one, 5, next_us=15).runs)
+    assert settle(other, 15, next_us=25).runs == []
+    assert due_times(one.runs()) == due_times(other.runs()) == [5, 15]
+    (seen, _) = other.runs()
+    ended = end(other, seen, outcome=Outcome.CANCELLED)
+    assert due_times(ended.runs) == [15], "what waited starts where the place became free"
+    assert end(one, run).recorded == []
+    assert outcomes(one, "a") == outcomes(other, "a") == [Outcome.CANCELLED]
+
+
+def test_a_run_that_has_begun_elsewhere_is_left_alone_by_a_pause_and_not_tried_again(one, other):
+    add(one, entry("a", 5))
+    (run,) = begun(*settle(one, 5, next_us=15).runs)
+    assert not paused(other, "a").ended
+    assert due_times(one.runs()) == [5]
+    assert end(one, run).recorded
+
+
+def test_what_waits_elsewhere_ends_with_its_job(one, other):
+    add(one, entry("a", 5, coalesce=False))
+    (run,) = begun(*settle(one, 15, times=(5, 15), next_us=25).runs)
+    written = other.write([Change(other.get("a"), None)], 20)
+    assert due_times([ended.run for ended in written.ended]) == [15]
+    assert end(one, run).runs == []
+    assert one.counts("a") == {Outcome.CANCELLED: 1, Outcome.EXECUTED: 1}
+    with pytest.raises(JobLookupError):
+        one.get("a")

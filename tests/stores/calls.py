@@ -1,0 +1,105 @@
+"""What the engine does to a store, in short: for tests of stores.
+
+Times are small whole numbers; the store does not mind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from schedcore import DateTrigger
+from schedcore.job import Job, Options
+from schedcore.run import Outcome
+from schedcore.stores.base import Change, Entry, Settlement, end_of
+
+TRIGGER = DateTrigger("2030-01-01", "UTC")
+
+
+def work():
+    """Stand for the function of a job."""
+
+
+def job(job_id, **options):
+    return Job(job_id, work, (), {}, TRIGGER, Options(**options))
+
+
+def entry(job_id, due=10, **options):
+    return Entry(job(job_id, **options), due, due)
+
+
+def add(store, *entries, now=0):
+    assert store.write(entries, now).conflicts == ()
+
+
+def changed(store, job_id, now=0, **parts):
+    """Change parts of a job: of its entry, or options."""
+    old = store.get(job_id)
+    options = {name: parts.pop(name) for name in list(parts) if name in Options._fields}
+    if options:
+        parts["job"] = old.job._replace(options=old.job.options._replace(**options))
+    written = store.write([Change(old, old._replace(**parts))], now)
+    assert not written.conflicts
+    return written
+
+
+def paused(store, job_id, now=0):
+    return changed(store, job_id, now, due_us=None)
+
+
+def removed(store, job_id, now=0):
+    written = store.write([Change(store.get(job_id), None)], now)
+    assert not written.conflicts
+    return written
+
+
+def replaced(store, new, now=0):
+    written = store.write([Change(store.get(new.job.id), new, True)], now)
+    assert not written.conflicts
+    return written
+
+
+def settle(store, now, *, times=None, next_us=None, judged=None, limit=100, passed=()):
+    """Take what is due, and settle each job alike; plainly, if nothing but *next_us* is given."""
+    with store.take(now, limit) as batch:
+        decided = []
+        for slot in batch.slots:
+            if times is None and judged is None and not passed:
+                decided.append(next_us)
+                continue
+            due = (slot.fire_us,) if times is None else tuple(times)
+            decided.append(Settlement(slot, slot.job, next_us, next_us, due, judged, None, passed))
+        return batch.settle(decided, now) if batch.slots else None
+
+
+def backlog(store, times, next_us=100, judged=None, **options):
+    """Add a job of which each fire time runs, and settle *times*."""
+    add(store, entry("a", times[0], coalesce=False, **options))
+    return settle(store, times[-1], times=times, next_us=next_us, judged=judged)
+
+
+def begun(*runs, at=20):
+    """Say that runs have begun, as the engine does."""
+    for run in runs:
+        run._started_us = at
+    return runs
+
+
+def end(store, *runs, outcome=Outcome.EXECUTED, at=30, promote=True, **how):
+    """End runs, and return what came of it."""
+    return store.end(deque(end_of(run, outcome, at, **how) for run in runs), promote)
+
+
+def ids(entries):
+    return [one.job.id for one in entries]
+
+
+def job_ids(runs):
+    return [run.job_id for run in runs]
+
+
+def due_times(runs):
+    return [run.due_us for run in runs]
+
+
+def outcomes(store, job_id=None):
+    return [record.outcome for record in reversed(store.records(job_id))]

@@ -1,0 +1,521 @@
+"""A store that has nothing in common with the one in memory: tables in another process.
+
+Jobs, places, open runs and outcomes cross as values, functions as references; nothing is kept here
+but the runs that this client holds, and definitions that it has read.  Each method is one
+transaction.  It is slow and plain on purpose: what it can follow, a store over SQL can.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+
+from schedcore.admission import admit
+from schedcore.errors import JobLookupError
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.base import (
+    Change,
+    Ended,
+    Entry,
+    Settled,
+    Settlement,
+    Slot,
+    Written,
+    end_of,
+    mark_ended,
+    mark_retried,
+)
+from tests.stores.database import LOG, Session
+from tests.stores.tables import Definitions, Ledger
+
+_new_name = itertools.count(1).__next__
+
+
+class PlainStore:
+    """Follows :class:`~schedcore.stores.base.Store`.
+
+    Args:
+        database: Name of the database; several stores may share one, as processes would.
+    """
+
+    def __init__(self, database=None):
+        self.database = database or f"database {_new_name()}"
+        self._session = Session(self.database)
+        self._live: dict[int, Run] = {}
+        self._definitions = Definitions(self._session)
+        self._ledger = Ledger(self._session)
+        # The caller's deque of ends is read, and shortened only when they are recorded.
+        self._ending = threading.Lock()
+
+    def close(self):
+        self._session.close()
+
+    # Jobs
+
+    def write(self, changes, now_us):
+        ended = []
+        with self._session.transaction():
+            conflicts = self._conflicts(changes)
+            if conflicts:
+                return Written(conflicts)
+            for change in changes:
+                if isinstance(change, Entry):
+                    self._insert(change)
+                else:
+                    self._change(change, now_us, ended)
+        self._mark(ended)
+        return Written((), ended)
+
+    def _conflicts(self, changes):
+        found, seen = [], set()
+        for change in changes:
+            added = isinstance(change, Entry)
+            job_id = change.job.id if added else change.old.job.id
+            row = self._session.row("jobs", job_id)
+            as_read = row is None if added else row is not None and _version(row) == change[0][5]
+            if not as_read or job_id in seen:
+                found.append(job_id)
+            seen.add(job_id)
+        return found
+
+    def _change(self, change, now_us, ended):
+        old, new, another, records = change
+        row = self._session.row("jobs", old.job.id)
+        if new is None or another:
+            self._end_waiting(row, Outcome.CANCELLED, now_us, ended)
+            self._delete(row)
+            self._session.delete("declared", old.job.id)
+            if new is not None:
+                self._insert(new)
+        else:
+            if new.due_us is None and old.due_us is not None:
+                self._end_waiting(row, Outcome.PAUSED, now_us, ended)
+            version = row["version"]
+            if new.job is not old.job:
+                version = self._definitions.add(row["k"], new.job)
+            self._update(
+                row,
+                version=version,
+                executor=new.job.executor,
+                fire_us=new.fire_us,
+                due_us=new.due_us,
+                broken=new.broken,
+                judged_us=new.judged_us,
+            )
+        for record in records:
+            self._ledger.add(record)
+
+    def _insert(self, entry):
+        k = self._session.next("jobs ever")
+        row = {"id": entry.job.id, "k": k, "version": self._definitions.add(k, entry.job)}
+        self._update(
+            row,
+            executor=entry.job.executor,
+            fire_us=entry.fire_us,
+            due_us=entry.due_us,
+            broken=entry.broken,
+            judged_us=entry.judged_us,
+        )
+
+    def _update(self, row, **columns):
+        """Write a row whose place or definition changes; no claim on it holds any more."""
+        seq = self._note(row["id"])
+        self._session.put("jobs", row["id"], {**row, **columns, "seq": seq, "taken": None})
+
+    def _delete(self, row):
+        self._note(row["id"])
+        self._session.delete("jobs", row["id"])
+        self._session.put("gone", row["k"], row)
+        self._definitions.forget(row)
+
+    def _note(self, job_id):
+        number = self._session.next("changes")
+        self._session.put("log", number, job_id)
+        return number
+
+    def _entry(self, row):
+        place = row["fire_us"], row["due_us"], row["broken"], row["judged_us"]
+        return Entry(self._definitions.of(row), *place, _version(row))
+
+    def declare(self, app, declared, now_us):
+        ended = []
+        with self._session.transaction():
+            marks = dict(self._session.all("declared"))
+            gone = [job_id for job_id, (of, _) in marks.items() if of == app]
+            for entry, fingerprint in declared:
+                job_id = entry.job.id
+                self._declare(entry, marks.get(job_id), (app, fingerprint), now_us, ended)
+                gone = [one for one in gone if one != job_id]
+            for job_id in gone:
+                row = self._session.row("jobs", job_id)
+                if row is not None and marks[job_id][1]:
+                    old = self._entry(row)
+                    reason = f"{app!r} does not declare it any more"
+                    parked = old._replace(due_us=None, broken=reason)
+                    self._change(Change(old, parked), now_us, ended)
+                    self._session.put("declared", job_id, (app, ""))
+            rows = [self._session.row("jobs", entry.job.id) for entry, _ in declared]
+            found = [self._entry(row) for row in rows if row is not None]
+        self._mark(ended)
+        return found
+
+    def _declare(self, entry, known, mark, now_us, ended):
+        row = self._session.row("jobs", entry.job.id)
+        if known == mark:
+            return  # it stands as it is, or had its last fire time
+        if row is None:
+            self._insert(entry)
+        else:
+            parked = known is not None and not known[1]
+            if known is not None and row["due_us"] is None and not parked:
+                entry = entry._replace(due_us=None)
+            change = Change(self._entry(row), entry, another=known is None)
+            self._change(change, now_us, ended)
+        self._session.put("declared", entry.job.id, mark)
+
+    def get(self, job_id):
+        with self._session.transaction():
+            row = self._session.row("jobs", job_id)
+            if row is None:
+                raise JobLookupError(job_id)
+            return self._entry(row)
+
+    def entries(self):
+        with self._session.transaction():
+            found = [self._entry(row) for _, row in self._session.all("jobs")]
+        return sorted(found, key=lambda entry: (entry.due_us is None, entry.due_us or 0))
+
+    def page(self, after, limit):
+        with self._session.transaction():
+            rows = [row for job_id, row in self._session.all("jobs") if job_id > after]
+            return [self._entry(r) for r in sorted(rows, key=lambda row: row["id"])[:limit]]
+
+    def changes(self, since):
+        with self._session.transaction():
+            log = self._session.all("log")
+        version = log[-1][0] if log else 0
+        known = log[0][0] - 1 if len(log) == LOG else 0
+        if not isinstance(since, int) or since < known:
+            return version, None
+        return version, [job_id for number, job_id in log if number > since]
+
+    # The schedule
+
+    def take(self, now_us, limit, executors=None):
+        with self._session.transaction():
+            waiting = self._waiting()
+            rows = [row for row in self._due_rows(waiting, executors) if row["due_us"] <= now_us]
+            token = self._session.next("tokens")
+            slots = []
+            for row in rows[:limit]:
+                self._session.put("jobs", row["id"], {**row, "taken": token})
+                slots.append(slot := Slot(self._entry(row), row["seq"]))
+                slot.behind = deque() if row["k"] in waiting else None
+        return PlainBatch(self, slots, token)
+
+    def next_due(self, executors=None):
+        with self._session.transaction():
+            rows = self._due_rows(self._waiting(), executors)
+        return rows[0]["due_us"] if rows else None
+
+    def _waiting(self):
+        """Return the jobs, by k, of which runs wait behind others."""
+        return {claim["k"] for claim in self._session.rows("runs", "waits", True)}
+
+    def _due_rows(self, waiting, executors):
+        """Return what nobody has taken, but for backlogs whose first part is worked off."""
+        rows = [
+            row
+            for _, row in self._session.all("jobs")
+            if row["due_us"] is not None
+            and row["taken"] is None
+            and not (row["judged_us"] is not None and row["k"] in waiting)
+            and (executors is None or row["executor"] in executors)
+        ]
+        return sorted(rows, key=lambda row: row["due_us"])
+
+    def settle(self, batch, decided, now_us):
+        settled = Settled([], [], [], [], [])
+        with self._session.transaction():
+            for slot, decision in zip(batch.slots, decided, strict=True):
+                row = self._session.row("jobs", slot.job.id)
+                if row is not None and row["taken"] == batch.token and row["seq"] == slot.seq:
+                    self._settle_one(row, slot, decision, settled, now_us)
+        for run in settled.runs:
+            self._live[run.id] = run
+        self._mark(settled.evicted)
+        return settled
+
+    def _settle_one(self, row, slot, decision, settled, now_us):
+        if not isinstance(decision, Settlement):
+            decision = Settlement(slot, slot.job, decision, decision, (slot.fire_us,))
+        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
+        self._definitions.resolved(row, job)
+        for one in passed:
+            self._ledger.add(one.record(job.id))
+            settled.passed.append((job, one))
+        if times:
+            self._admit(row, job, times, row["judged_us"] is not None, settled, now_us)
+        if due_us is None:
+            settled.removed.append(job.id)
+            self._delete(row)
+        else:
+            self._update(row, fire_us=fire_us, due_us=due_us, broken=broken, judged_us=judged_us)
+
+    def _admit(self, row, job, times, continues, settled, now_us):
+        claims = self._session.rows("runs", "k", row["k"])
+        active = [claim for claim in claims if not claim["waits"]]
+        begun = [claim for claim in active if self._has_begun(claim)]
+        starts, waits, skipped, evicted = admit(
+            len(times), job.options, len(active), len(begun), len(claims) - len(active), continues
+        )
+        for claim in begun[:evicted]:
+            run = self._run(claim)
+            run._cancelled = True
+            end = end_of(run, Outcome.CANCELLED, now_us)
+            self._close(claim, end)
+            settled.evicted.append(end)
+        for due_us in times[:starts]:
+            settled.runs.append(self._open(row, job, due_us))
+        for due_us in times[len(times) - waits :] if waits else ():
+            run = self._open(row, job, due_us, waits=True)
+            self._live[run.id] = run
+        if waits:
+            self._hurry(row["k"])
+        if skipped:
+            self._skip(job, times[starts : starts + skipped], now_us, settled)
+
+    def _open(self, row, job, due_us, waits=False):
+        run = Run(self._session.next("runs ever"), job, due_us)
+        run._waits = waits
+        claim = {
+            "id": run.id,
+            "job_id": job.id,
+            "k": row["k"],
+            "version": row["version"],
+            "due_us": due_us,
+            "waits": waits,
+            "attempt": 1,
+            "error": (None, None),
+            "last": False,
+        }
+        self._session.put("runs", run.id, claim)
+        return run
+
+    def _skip(self, job, times, now_us, settled=None):
+        late_us = max(0, now_us - times[0])
+        self._ledger.add(
+            RunRecord(
+                None, job.id, Outcome.SKIPPED, times[0], late_us=late_us, occurrences=len(times)
+            )
+        )
+        if settled is not None:
+            settled.skipped.append((job, times))
+
+    def give_back(self, batch):
+        with self._session.transaction():
+            for row in self._session.rows("jobs", "taken", batch.token):
+                self._session.put("jobs", row["id"], {**row, "taken": None})
+
+    # Runs
+
+    def open(self, job, due_us):
+        with self._session.transaction():
+            row = self._session.row("jobs", job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            claims = self._session.rows("runs", "k", row["k"])
+            waiting = sum(claim["waits"] for claim in claims)
+            active = len(claims) - waiting
+            by_hand = job.options._replace(overlap="skip")
+            begun = sum(map(self._has_begun, claims))
+            if not admit(1, by_hand, active, begun, waiting, False).starts:
+                self._skip(job, (due_us,), due_us)
+                return None
+            run = self._open(row, job, due_us)
+        run._awaited, run._hurry = threading.Event(), True
+        self._live[run.id] = run
+        return run
+
+    def end(self, ends, promote):
+        recorded, started = [], []
+        with self._ending:
+            noted = list(ends)
+            with self._session.transaction():
+                for end in noted:
+                    claim = self._session.row("runs", end.run.id)
+                    if claim is None:
+                        continue
+                    self._close(claim, end)
+                    recorded.append(end)
+                    if promote:
+                        started += self._promote(claim)
+                due_us = self._released({end.run.job_id for end in recorded})
+            self._mark(recorded)
+            for _ in noted:
+                ends.popleft()
+        return Ended(recorded, self._started(started), due_us)
+
+    def _released(self, job_ids):
+        """Return when the first of these jobs is due that has the rest of a backlog to come."""
+        due = [row for row in self._due_rows(self._waiting(), None) if row["id"] in job_ids]
+        return min((row["due_us"] for row in due if row["judged_us"] is not None), default=None)
+
+    def promote(self):
+        with self._session.transaction():
+            waiting = {c["k"]: c for c in self._session.rows("runs", "waits", True)}
+            started = [claim for one in waiting.values() for claim in self._promote(one)]
+            due_us = self._released({claim["job_id"] for claim in started})
+        return Ended([], self._started(started), due_us)
+
+    def _promote(self, one):
+        """Let runs of a job start for which there is room, and return their claims."""
+        claims = self._session.rows("runs", "k", one["k"])
+        row = self._session.row("gone", one["k"]) or self._session.row("jobs", one["job_id"])
+        job = self._definitions.of(row)
+        active = sum(not claim["waits"] for claim in claims)
+        waiting = [claim for claim in claims if claim["waits"]]
+        started = [c | {"waits": False} for c in waiting[: max(0, job.max_instances - active)]]
+        for claim in started:
+            self._session.put("runs", claim["id"], claim)
+        return started
+
+    def _started(self, claims):
+        runs = [self._run(claim) for claim in claims]
+        for run in runs:
+            run._waits, run._hurry = False, True
+            self._live[run.id] = run
+        return runs
+
+    def retry(self, failed):
+        run = failed.run
+        with self._session.transaction():
+            claim = self._session.row("runs", run.id)
+            if claim is None or claim["last"]:
+                return False
+            error = failed.error_type, failed.error_text
+            claim |= {"attempt": claim["attempt"] + 1, "error": error}
+            self._session.put("runs", run.id, claim)
+            mark_retried(failed)
+        return True
+
+    def runs(self):
+        with self._session.transaction():
+            return [self._run(claim) for _, claim in self._session.all("runs")]
+
+    def _run(self, claim):
+        """Return the run that a claim stands for: the one that this client holds, if it does."""
+        run = self._live.get(claim["id"])
+        if run is None:
+            run = Run(claim["id"], self._definitions.of(claim), claim["due_us"])
+            run._attempt, run._waits = claim["attempt"], claim["waits"]
+            run._error_type, run._error_text = claim["error"]
+        return run
+
+    def _has_begun(self, claim):
+        """Tell whether a run has begun that this client holds; nobody else knows."""
+        run = self._live.get(claim["id"])
+        return run is not None and run._started_us is not None
+
+    def _hurry(self, k):
+        for claim in self._session.rows("runs", "k", k):
+            self._run(claim)._hurry = True
+
+    def _end_waiting(self, row, outcome, now_us, ended):
+        """End the runs of a job that have not begun; no attempt follows the others."""
+        for claim in self._session.rows("runs", "k", row["k"]):
+            run = self._run(claim)
+            if outcome is Outcome.PAUSED and run._awaited is not None:
+                continue
+            # In this order, and the other way round where runs begin: one of the two sees it.
+            was_cancelled, run._cancelled = run._cancelled, True
+            # Whether one has begun that another client holds, is for that client to know.
+            elsewhere = claim["id"] not in self._live and not claim["waits"]
+            if run._started_us is not None or elsewhere:
+                run._cancelled = was_cancelled
+                self._session.put("runs", run.id, claim | {"last": True})
+                continue
+            end = end_of(run, outcome, now_us)
+            error_type, error_text = claim["error"]
+            if error_type is not None:
+                end = end._replace(
+                    outcome=Outcome.FAILED, error_type=error_type, error_text=error_text
+                )
+            self._close(claim, end)
+            ended.append(end)
+
+    def _close(self, claim, end):
+        """Move a claim to the ledger."""
+        started_us = end.run._started_us
+        late_us = (end.ended_us if started_us is None else started_us) - claim["due_us"]
+        self._session.delete("runs", claim["id"])
+        self._ledger.add(
+            RunRecord(
+                claim["id"],
+                claim["job_id"],
+                end.outcome,
+                claim["due_us"],
+                started_us,
+                end.ended_us,
+                max(0, late_us),
+                1,
+                end.result,
+                end.error_type,
+                end.error_text,
+                claim["attempt"],
+            )
+        )
+
+    def _mark(self, ends):
+        """Write on the runs that ended how they did, now that it is recorded."""
+        for end in ends:
+            mark_ended(end)
+            self._live.pop(end.run.id, None)
+            if end.run._awaited is not None:
+                end.run._awaited.set()
+
+    # The ledger
+
+    def record(self, records):
+        with self._session.transaction():
+            for record in records:
+                self._ledger.add(record)
+
+    def records(self, job_id=None):
+        with self._session.transaction():
+            return self._ledger.records(job_id)
+
+    def counts(self, job_id=None):
+        with self._session.transaction():
+            return self._ledger.counts(job_id)
+
+
+class PlainBatch:
+    """Jobs whose rows say that they are taken; see :class:`~schedcore.stores.base.Batch`."""
+
+    def __init__(self, store, slots, token):
+        self.slots = slots
+        self.token = token
+        self._store = store
+        self._open = bool(slots)
+
+    def settle(self, decided, now_us):
+        settled = self._store.settle(self, decided, now_us)
+        self._open = False
+        return settled
+
+    def give_back(self):
+        if self._open:
+            self._store.give_back(self)
+            self._open = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.give_back()
+
+
+def _version(row):
+    return row["k"], row["version"], row["seq"]

@@ -1,0 +1,86 @@
+"""Two tables of the plain store that need no other: definitions of jobs, and the ledger.
+
+Each method is called inside a transaction.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+from schedcore import funcref
+from schedcore.errors import FuncRefError
+from schedcore.job import Job
+from schedcore.run import Outcome, RunRecord
+
+
+class Definitions:
+    """Jobs in bytes, by the job's own number and the version of its definition.
+
+    What was read is kept, so that a job is the same object for as long as it does not change.
+    """
+
+    def __init__(self, session):
+        self._session = session
+        self._known: dict[tuple[int, int], Job] = {}
+
+    def add(self, k, job):
+        version = self._session.next("versions")
+        self._session.put("definitions", (k, version), _encoded(job))
+        self._known[k, version] = job
+        return version
+
+    def of(self, row):
+        key = row["k"], row["version"]
+        if key not in self._known:
+            self._known[key] = _decoded(self._session.row("definitions", key))
+        return self._known[key]
+
+    def resolved(self, row, job):
+        """Keep a job whose function is known by now."""
+        self._known[row["k"], row["version"]] = job
+
+    def forget(self, row):
+        self._known.pop((row["k"], row["version"]), None)
+
+
+def _encoded(job):
+    """Return a definition in bytes, its function by reference."""
+    reference = job.func_ref
+    if reference is None:
+        raise ValueError(f"no reference leads to {job.func!r}")
+    plain = job._replace(func=reference, kwargs=dict(job.kwargs))
+    return pickle.dumps(tuple(plain))
+
+
+def _decoded(data):
+    job = Job(*pickle.loads(data))
+    try:
+        return job._replace(func=funcref.resolve(job.func))
+    except FuncRefError:
+        return job._replace(func=None, given_ref=job.func)
+
+
+class Ledger:
+    """Records by number, and counts by job and outcome, of all jobs under None."""
+
+    def __init__(self, session):
+        self._session = session
+
+    def add(self, record):
+        plain = record._replace(outcome=record.outcome.value)._asdict()
+        self._session.put("ledger", self._session.next("records"), plain)
+        for job_id in (record.job_id, None):
+            key = job_id, record.outcome.value
+            count = self._session.row("counts", key) or 0
+            self._session.put("counts", key, count + record.occurrences)
+
+    def records(self, job_id):
+        if job_id is None:
+            rows = [row for _, row in self._session.all("ledger")]
+        else:
+            rows = self._session.rows("ledger", "job_id", job_id)
+        return [RunRecord(**row | {"outcome": Outcome(row["outcome"])}) for row in reversed(rows)]
+
+    def counts(self, job_id):
+        counts = self._session.all("counts")
+        return {Outcome(outcome): count for (of, outcome), count in counts if of == job_id}
