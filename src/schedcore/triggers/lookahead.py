@@ -42,7 +42,7 @@ class FireTimes(list[FireTime]):
     """Fire times in order."""
 
     truncated = False
-    """Whether the search for more was cut short, as :func:`~.combining.coming` tells."""
+    """Whether the search was cut short: see :func:`~schedcore.triggers.combining.coming`."""
 
 
 def look_ahead(trigger: Trigger, n: int, after: datetime) -> FireTimes:
