@@ -126,7 +126,7 @@ class JobMethods(OtherNames):
         entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
-        self._engine.add((entry,), replace_existing)
+        self._engine.changes.add((entry,), replace_existing)
         self._added(entry.job)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
@@ -150,7 +150,7 @@ class JobMethods(OtherNames):
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        self._engine.add(entries, replace_existing)
+        self._engine.changes.add(entries, replace_existing)
         for entry in entries:
             self._added(entry.job)
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
@@ -352,11 +352,11 @@ class JobMethods(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        self._engine.remove(job_id, check)
+        self._engine.changes.remove(job_id, check)
 
     def remove_all_jobs(self) -> None:
         """Remove every job; running ones go on, and runs that have not begun are cancelled."""
-        self._engine.remove_all()
+        self._engine.changes.remove_all()
         self._listing.forget_all()
         self._tell(EVENT_ALL_JOBS_REMOVED)
 
@@ -377,7 +377,7 @@ class JobMethods(OtherNames):
             self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
-        new = self._engine.change(job_id, change)
+        new = self._engine.changes.change(job_id, change)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
         self._expect(new.due_us)
