@@ -57,7 +57,7 @@ class History:
         records.append(record)
         if len(records) > self._most:
             self._file()
-            cut = self._filed - self._overall
+            cut = max(0, self._filed - self._overall)
             del records[:cut]
             self._filed -= cut
 

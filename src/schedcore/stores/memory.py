@@ -262,7 +262,8 @@ class MemoryStore:
             return self._queue.first_due()
 
     def _settle(self, batch: MemoryBatch, decided: Sequence[Decision], now_us: int) -> Settled:
-        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs.
+        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs, in
+        # place of 1.8 (3.7 for a last one).
         settled = Settled([], [], [], [], [])
         runs, numbers, opened = settled.runs, self._numbers, self._open.by_id
         moved: list[Slot] = []
@@ -274,18 +275,22 @@ class MemoryStore:
                 if slot.seq != seq:
                     continue  # changed, paused or removed meanwhile: that change stands
                 slot.seq = next(numbers)
-                if type(decision) is int and not slot.runs and slot.behind is None:
+                if type(decision) is not Settlement and not slot.runs and slot.behind is None:
                     run = Run(run_id, slot.job, slot.fire_us, slot)  # type: ignore[arg-type]
-                    opened[run._id] = run
+                    opened[run_id] = run
                     runs.append(run)
                     slot.runs = (run,)
-                    slot.fire_us = slot.due_us = decision
+                    slot.fire_us = slot.due_us = decision  # type: ignore[assignment]
                     slot.broken = None
-                    moved.append(slot)
-                    dues.append(decision)
-                elif self._settle_one(slot, decision, settled, now_us):
-                    moved.append(slot)
-                    dues.append(slot.due_us)  # type: ignore[arg-type]  # it is not the last
+                    if decision is None:
+                        slot.seq = 0
+                        del self._slots[slot.job[0]]
+                        settled.removed.append(slot.job[0])
+                        continue
+                elif not self._settle_one(slot, decision, settled, now_us):
+                    continue
+                moved.append(slot)
+                dues.append(slot.due_us)  # type: ignore[arg-type]  # it is not the last
             self._queue.put_many(moved, dues)
             self._note_many(batch.slots)
             batch.seqs = ()
