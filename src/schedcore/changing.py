@@ -104,7 +104,8 @@ class Changes:
                     records = self._records_of_passed(old, new, now_us) if counted else ()
                 change = Change(old, new, False, records)
                 if not self.write((change,), now_us).conflicts:
-                    if new.job.options.max_instances > old.job.options.max_instances:
+                    was, now = old.job.options, new.job.options
+                    if now is not was and now.max_instances > was.max_instances:
                         self._runs.promote()
                     return new
                 old = self._store.get(job_id)
