@@ -7,7 +7,7 @@ from typing import Any, Final
 from schedcore import Outcome
 from schedcore.job import MAX_ID_LENGTH, OVERLAPS
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT
-from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers.factory import KINDS, option_names
 from schedhttp.listing import STATES
 
 Json = dict[str, Any]

@@ -22,7 +22,7 @@ from schedcore.logs import GuardedLogger
 from schedcore.retry import Retry
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.plaindata import trigger_from_dict
+from schedcore.triggers.factory import trigger_from_dict
 
 log = GuardedLogger(__name__)
 
