@@ -14,8 +14,8 @@ COSTLY = {
     "argparse", "asyncio", "croniter", "difflib", "hashlib", "inspect", "ipaddress",
     "json", "logging", "mmap", "pathlib", "random", "secrets", "shutil", "signal", "socket",
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
-    "schedcore.signals", "schedcore.leader",
-    "schedcore.simulation", "schedcore.triggers.cron",
+    "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
+    "schedcore.tagged_data", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.factory", "schedcore.triggers.zones",
     "schedcore.typed_options",
 }  # fmt: skip
@@ -23,8 +23,8 @@ COSTLY = {
 
 SELDOM_NEEDED = {
     "asyncio", "croniter", "hashlib", "json", "socket",
-    "schedcore.signals", "schedcore.leader",
-    "schedcore.simulation",
+    "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
+    "schedcore.tagged_data",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.cronfields",
     "schedcore.triggers.daysets", "schedcore.typed_options",

@@ -52,7 +52,7 @@ class JobLookupError(SchedError, LookupError):
 
     def __init__(self, job_id: object) -> None:
         super().__init__(
-            f"there is no job with id {_short(job_id)}; get_jobs() lists those there are"
+            f"there is no job with id {short(job_id)}; get_jobs() lists those there are"
         )
         self.job_id = job_id
 
@@ -62,7 +62,7 @@ class RunLookupError(SchedError, LookupError):
 
     def __init__(self, run_id: object) -> None:
         super().__init__(
-            f"no run with id {_short(run_id)} is waiting or under way; it may have ended"
+            f"no run with id {short(run_id)} is waiting or under way; it may have ended"
         )
         self.run_id = run_id
 
@@ -79,7 +79,7 @@ class InvalidOptionError(SchedError, ValueError):
     def __init__(self, option: str, value: object, expected: str) -> None:
         # Either may have been made of what was given, which may be of any length.
         self.option, self.value, self.expected = option[:_MOST_OPTION], value, _cut(expected)
-        super().__init__(f"{self.option}={_short(value)}: expected {self.expected}")
+        super().__init__(f"{self.option}={short(value)}: expected {self.expected}")
 
 
 class InvalidTriggerError(InvalidOptionError):
@@ -192,7 +192,7 @@ def traceback_of(error: BaseException) -> str:
         return f"{type(error).__qualname__}: {text_of(error)}"
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """Return the repr of *value*, bounded, whatever its ``__repr__`` does."""
     try:
         return _SHORT.repr(value)

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from schedcore import JobLookupError
 from schedhttp import routes
-from schedhttp.incoming import Incoming
+from schedhttp.request import Incoming
 from schedhttp.routes import Route
 
 _LONGEST_KEPT: Final = 300

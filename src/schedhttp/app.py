@@ -14,18 +14,17 @@ from werkzeug.http import HTTP_STATUS_CODES
 from schedcore import JobLookupError, Scheduler
 from schedhttp import codec, connection, openapi
 from schedhttp.addresses import Addresses
-from schedhttp.bodies import check_query
 from schedhttp.conditions import missing
-from schedhttp.cors import Cors
-from schedhttp.incoming import OWN_SOCKET, Incoming
+from schedhttp.errors import Unavailable
 from schedhttp.kept import KeptJobs
 from schedhttp.problems import problem
-from schedhttp.refusals import Unavailable
+from schedhttp.request import OWN_SOCKET, Incoming, check_query
 from schedhttp.routes import Route
 from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.security.authentication import Guard, Role
+from schedhttp.security.cors import Cors
 from schedhttp.settings import Settings
-from schedhttp.views import Reply, Service
+from schedhttp.views.base import Reply, Service
 from schedhttp.waiting import Waiting
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from schedcore import JobLookupError
 from schedcore.changing import Check
 from schedcore.stores.base import Entry
-from schedhttp.incoming import Incoming
+from schedhttp.errors import BadRequest, PreconditionFailed
 from schedhttp.kept import KeptJobs
-from schedhttp.refusals import BadRequest, PreconditionFailed
+from schedhttp.request import Incoming
 
 _SAFE = ("GET", "HEAD")
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedhttp import listing
-from schedhttp.insights import MOST_FIRE_TIMES
+from schedhttp import paging
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TEXT, Json, ref, schemas
 from schedhttp.settings import Settings
+from schedhttp.views.runs import MOST_FIRE_TIMES
 
 _DESCRIPTION = """\
 Management of a job scheduler and its jobs.
@@ -232,14 +232,14 @@ def _counted(most: int, **more: Any) -> Json:
 
 _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
-    "limit": (_counted(listing.MOST), "How many there are in this part."),
-    "offset": (_counted(listing.MOST, default=0), "How many to pass over."),
+    "limit": (_counted(paging.MOST), "How many there are in this part."),
+    "offset": (_counted(paging.MOST, default=0), "How many to pass over."),
     "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
     "before": (
         {"type": "string", "pattern": "^[0-9]{1,20}$"},
         "The run_id behind which the part begins, in a list that has the latest first.",
     ),
-    "state": ({"type": "string", "enum": list(listing.STATES)}, "Only jobs in this state."),
+    "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},

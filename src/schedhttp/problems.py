@@ -23,8 +23,8 @@ from schedcore import (
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
 )
-from schedhttp.refusals import Refusal
-from schedhttp.views import Reply
+from schedhttp.errors import Refusal
+from schedhttp.views.base import Reply
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from schedhttp import insights, listing, views
-from schedhttp.views import Reply
+from schedhttp import paging
+from schedhttp.views import jobs, runs, scheduler
+from schedhttp.views.base import Reply
 
 
 class Route(NamedTuple):
@@ -35,38 +36,38 @@ class Route(NamedTuple):
 _JOB = "/jobs/<job_id:job_id>"
 
 ROUTES: tuple[Route, ...] = (
-    Route("get_scheduler_info", "GET", "", views.get_scheduler_info, False, gives="Info"),
-    Route("start_scheduler", "POST", "/start", views.start_scheduler, gives=None),
-    Route("pause_scheduler", "POST", "/pause", views.pause_scheduler, gives=None),
-    Route("resume_scheduler", "POST", "/resume", views.resume_scheduler, gives=None),
-    Route("shutdown_scheduler", "POST", "/shutdown", views.shutdown_scheduler, True, "Wait", None),
-    Route("add_job", "POST", "/jobs", views.add_job, True, "NewJob"),
-    Route("get_jobs", "GET", "/jobs", views.get_jobs, False, None, "Jobs", listing.JOB_PARAMETERS),
-    Route("get_job", "GET", _JOB, views.get_job, False),
-    Route("delete_job", "DELETE", _JOB, views.delete_job, gives=None),
-    Route("update_job", "PATCH", _JOB, views.update_job, True, "JobChanges"),
-    Route("pause_job", "POST", _JOB + "/pause", views.pause_job),
-    Route("resume_job", "POST", _JOB + "/resume", views.resume_job),
-    Route("run_job", "POST", _JOB + "/run", views.run_job, True, "Wait"),
+    Route("get_scheduler_info", "GET", "", scheduler.get_scheduler_info, False, gives="Info"),
+    Route("start_scheduler", "POST", "/start", scheduler.start_scheduler, gives=None),
+    Route("pause_scheduler", "POST", "/pause", scheduler.pause_scheduler, gives=None),
+    Route("resume_scheduler", "POST", "/resume", scheduler.resume_scheduler, gives=None),
+    Route(
+        "shutdown_scheduler", "POST", "/shutdown", scheduler.shutdown_scheduler, True, "Wait", None
+    ),
+    Route("add_job", "POST", "/jobs", jobs.add_job, True, "NewJob"),
+    Route("get_jobs", "GET", "/jobs", jobs.get_jobs, False, None, "Jobs", paging.JOB_PARAMETERS),
+    Route("get_job", "GET", _JOB, jobs.get_job, False),
+    Route("delete_job", "DELETE", _JOB, jobs.delete_job, gives=None),
+    Route("update_job", "PATCH", _JOB, jobs.update_job, True, "JobChanges"),
+    Route("pause_job", "POST", _JOB + "/pause", jobs.pause_job),
+    Route("resume_job", "POST", _JOB + "/resume", jobs.resume_job),
+    Route("run_job", "POST", _JOB + "/run", jobs.run_job, True, "Wait"),
     # What Flask-APScheduler does not have
-    Route("get_next", "GET", _JOB + "/next", insights.get_next, False, None, "Next", ("n",)),
+    Route("get_next", "GET", _JOB + "/next", runs.get_next, False, None, "Next", ("n",)),
     Route(
         "get_job_runs",
         "GET",
         _JOB + "/runs",
-        insights.get_job_runs,
+        runs.get_job_runs,
         False,
         None,
         "Runs",
-        listing.RUN_PARAMETERS,
+        paging.RUN_PARAMETERS,
     ),
-    Route(
-        "get_runs", "GET", "/runs", insights.get_runs, False, None, "Runs", listing.RUN_PARAMETERS
-    ),
-    Route("preview", "POST", "/preview", insights.preview, False, "Preview", "Previewed", ("n",)),
-    Route("get_health", "GET", "/health", insights.get_health, False, gives="Health"),
-    Route("get_live", "GET", "/live", insights.get_live, False, gives="Live", open=True),
-    Route("get_openapi", "GET", "/openapi.json", insights.get_openapi, False, gives="OpenApi"),
+    Route("get_runs", "GET", "/runs", runs.get_runs, False, None, "Runs", paging.RUN_PARAMETERS),
+    Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
+    Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
+    Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),
+    Route("get_openapi", "GET", "/openapi.json", scheduler.get_openapi, False, gives="OpenApi"),
 )
 BY_NAME = {route.name: route for route in ROUTES}
 BELOW_JOB: dict[str, frozenset[str]] = {

@@ -8,7 +8,7 @@ from schedcore import Outcome
 from schedcore.job import MAX_ID_LENGTH, OVERLAPS
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT
 from schedcore.triggers.factory import KINDS, option_names
-from schedhttp.listing import STATES
+from schedhttp.paging import STATES
 
 Json = dict[str, Any]
 

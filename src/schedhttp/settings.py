@@ -17,7 +17,7 @@ from typing import Any
 from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.othernames import NO_DURABLE_STORE
 from schedcore.typed_options import JobDefaults
-from schedhttp import reading
+from schedhttp import setting_types as types
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,97 +62,97 @@ class Settings:
 
     # As documented for Flask-APScheduler
     api_enabled: bool = _setting(
-        False, reading.flag, "Whether the API is served; the stand-alone app serves it by default."
+        False, types.flag, "Whether the API is served; the stand-alone app serves it by default."
     )
-    api_prefix: str = _setting("/scheduler", reading.prefix, "What the API's paths begin with.")
+    api_prefix: str = _setting("/scheduler", types.prefix, "What the API's paths begin with.")
     endpoint_prefix: str = _setting(
-        "scheduler.", reading.text, "What the names of Flask endpoints begin with."
+        "scheduler.", types.text, "What the names of Flask endpoints begin with."
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        ("*",), reading.texts, "Names of the hosts that may run the scheduler; `*` is any."
+        ("*",), types.texts, "Names of the hosts that may run the scheduler; `*` is any."
     )
     host_name: str = _setting(
-        "", reading.text, "What this host is called there; by default, as the computer is."
+        "", types.text, "What this host is called there; by default, as the computer is."
     )
     jobs: tuple[Mapping[str, Any], ...] = _setting(
-        (), reading.tables, "Jobs to add at the start, as the API takes them."
+        (), types.tables, "Jobs to add at the start, as the API takes them."
     )
     job_defaults: JobDefaults = _setting(  # noqa: RUF009 — it is a field
-        {}, reading.table, "Options of jobs that do not give them."
+        {}, types.table, "Options of jobs that do not give them."
     )
     executors: Mapping[str, Any] = _setting(
-        {}, reading.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
+        {}, types.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
     )
     timezone: str | None = _setting(
-        None, reading.zone, "Zone of triggers that name none; by default the computer's."
+        None, types.zone, "Zone of triggers that name none; by default the computer's."
     )
     auth: Any = _setting(  # noqa: RUF009 — it is a field
-        None, reading.anything, "A callable that is given the credentials and tells if they hold."
+        None, types.anything, "A callable that is given the credentials and tells if they hold."
     )
     app_context: bool = _setting(
-        False, reading.flag, "Whether, under Flask, jobs run inside the app's context."
+        False, types.flag, "Whether, under Flask, jobs run inside the app's context."
     )
     # Who may do what
     api_allowed_funcs: tuple[str, ...] = _setting(
         (),
-        reading.texts,
+        types.texts,
         'Functions that a request may name: `"tasks:daily_cleanup"`, `"tasks:*"`; `"*"` is any.',
     )
     api_users: Mapping[str, str] = _setting(
-        {}, reading.text_table, "Users and their hashed passwords, for HTTP Basic."
+        {}, types.text_table, "Users and their hashed passwords, for HTTP Basic."
     )
     api_tokens: Mapping[str, str] = _setting(
-        {}, reading.text_table, "Names and tokens (or `sha256:` and a digest), for Bearer."
+        {}, types.text_table, "Names and tokens (or `sha256:` and a digest), for Bearer."
     )
     api_read_only: tuple[str, ...] = _setting(
-        (), reading.texts, "Users and names of tokens that may look and not touch."
+        (), types.texts, "Users and names of tokens that may look and not touch."
     )
     api_require_credentials: bool = _setting(
         False,
-        reading.flag,
+        types.flag,
         "Whether credentials are asked from everybody; without any, nothing starts.",
     )
     api_loopback_only: bool = _setting(
         True,
-        reading.flag,
+        types.flag,
         "Whether, without authentication, only clients on this computer are served.",
     )
     api_trusted_hosts: tuple[str, ...] = _setting(
-        (), reading.texts, "Values of the Host header that are served, besides loopback ones."
+        (), types.texts, "Values of the Host header that are served, besides loopback ones."
     )
     api_trusted_origins: tuple[str, ...] = _setting(
-        (), reading.origins, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
+        (), types.origins, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
     )
     api_precise_errors: bool = _setting(
-        False, reading.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
+        False, types.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
     )
     api_shortest_interval: float = _setting(
-        1.0, reading.seconds, "Seconds between two runs that a request may ask for at least."
+        1.0, types.seconds, "Seconds between two runs that a request may ask for at least."
     )
-    api_max_body: int = _setting(1_048_576, reading.positive, "Bytes that a body may have.")
+    api_max_body: int = _setting(1_048_576, types.positive, "Bytes that a body may have.")
     api_run_timeout: float = _setting(
-        30.0, reading.seconds, "Seconds that a request waits for a run at most."
+        30.0, types.seconds, "Seconds that a request waits for a run at most."
     )
     # The server
-    autostart: bool = _setting(True, reading.flag, "Whether the server starts the scheduler.")
+    autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(
-        10.0, reading.seconds, "Seconds that runs under way are given when the scheduler ends."
+        10.0, types.seconds, "Seconds that runs under way are given when the scheduler ends."
     )
-    bind: str = _setting("127.0.0.1:5000", reading.bind, "Where the server listens.")
+    bind: str = _setting("127.0.0.1:5000", types.bind, "Where the server listens.")
     workers: int = _setting(
-        1, reading.positive, "Processes of the server that answer requests; one runs the scheduler."
+        1, types.positive, "Processes of the server that answer requests; one runs the scheduler."
     )
-    threads: int = _setting(8, reading.positive, "Threads that answer requests, in each of them.")
+    threads: int = _setting(8, types.positive, "Threads that answer requests, in each of them.")
     election_name: str = _setting(
         "",
-        reading.text,
+        types.text,
         "What the processes that share one scheduler call it; by default they are those of one app"
         " in one folder.",
     )
     python_path: tuple[str, ...] = _setting(
-        (), reading.texts, "Folders of the jobs' modules; in a file, relative to that file."
+        (), types.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
-    log_level: str = _setting("INFO", reading.level, "How much is logged: DEBUG, INFO, WARNING...")
+    log_level: str = _setting("INFO", types.level, "How much is logged: DEBUG, INFO, WARNING...")
 
     @classmethod
     def of(cls, **values: Any) -> Settings:

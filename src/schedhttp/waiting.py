@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schedhttp.incoming import NO_WAIT, Incoming
+from schedhttp.request import NO_WAIT, Incoming
 from schedhttp.workers import gunicorn
 
 

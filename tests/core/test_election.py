@@ -193,7 +193,8 @@ def test_what_was_changed_is_handed_over_and_what_is_declared_otherwise_counts(m
     first.pause_job("declared otherwise")
     first.add_job("math:sqrt", "interval", args=[4], hours=1, id="added", coalesce=False)
     first.add_job(lambda: None, "interval", hours=1, id="a function without a name")
-    first.add_job("math:sqrt", "interval", args=[{1}], hours=1, id="no JSON")
+    first.add_job("math:sqrt", "interval", args=[object()], hours=1, id="no plain data")
+    first.add_job("builtins:print", "interval", args=[(1, {2})], hours=1, id="tagged")
     expected = {entry.job.id: entry for entry in first.entries()}
     first.shutdown()
     until(lambda: second.state is not State.STANDBY)
@@ -203,9 +204,9 @@ def test_what_was_changed_is_handed_over_and_what_is_declared_otherwise_counts(m
         None,
     }
     assert unnamed is None, "the same declaration has the same id in every process"
-    gone = {"declared no more", "a function without a name", "no JSON"}
+    gone = {"declared no more", "a function without a name", "no plain data"}
     assert set(found) == set(expected) - gone | {"declared anew"}
-    for job_id in ("same", "paused", "changed", "added"):
+    for job_id in ("same", "paused", "changed", "added", "tagged"):
         assert found[job_id].job == expected[job_id].job, job_id
         assert found[job_id].due_us == expected[job_id].due_us, job_id
     assert found["declared otherwise"].job.args == (9,)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from schedhttp.flaskcli import loading_command
+from schedhttp.flask.cli import loading_command
 
 APP = """
 import atexit

@@ -11,8 +11,8 @@ import pytest
 from werkzeug.test import EnvironBuilder
 
 from schedcore import Election, Holder, ManualClock
-from schedhttp.incoming import Incoming
-from schedhttp.refusals import Forbidden, Unauthorized, Unavailable
+from schedhttp.errors import Forbidden, Unauthorized, Unavailable
+from schedhttp.request import Incoming
 from schedhttp.security.authentication import Guard
 from schedhttp.settings import Settings
 from schedhttp.workers import leader, proxy, wire

@@ -1,91 +1,59 @@
-"""The front's imports go down its rooms, never up."""
+"""The front's imports go up the list in docs/design.md, never down, so that there is no circle."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parents[2] / "src" / "schedhttp"
-
-ROOMS = {
-    "refusals": 0,
-    "incoming": 0,
-    "sameness": 0,
-    "reading": 0,
-    "workers.wire": 0,
-    "workers.gunicorn": 0,
-    "workers.__init__": 0,
-    "connection": 0,
-    "build": 2,
-    "workers.reloader": 1,
-    "codec": 0,
-    "appcontext": 0,
-    "settings": 1,
-    "bodies": 1,
-    "duetimes": 0,
-    "bounds": 0,
-    "kept": 1,
-    "security.ratelimit": 1,
-    "security.allowlist": 2,
-    "security.origins": 2,
-    "waiting": 1,
-    "conditions": 2,
-    "cors": 1,
-    "listing": 2,
-    "security.authentication": 3,
-    "views": 3,
-    "insights": 4,
-    "problems": 4,
-    "routes": 5,
-    "addresses": 6,
-    "schemas": 3,
-    "openapi": 6,
-    "app": 7,
-    "workers.leader": 8,
-    "workers.proxy": 9,
-    "announcing": 9,
-    "workers.host": 10,
-    "flaskcli": 0,
-    "flaskconfig": 2,
-    "flaskmount": 8,
-    "flaskjobs": 1,
-    "checks": 11,
-    "flask": 11,
-    "wsgi": 11,
-    "server": 11,
-    "gunicorn_conf": 12,
-    "__main__": 12,
-    "security.__init__": 0,
-    "__init__": 12,
-}
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src" / "schedhttp"
 
 
-FOLDERS = ("schedhttp", "schedhttp.security", "schedhttp.workers")
+def rooms():
+    """Return the line of the list on which each file stands."""
+    text = (ROOT / "docs" / "design.md").read_text("utf-8")
+    block = re.search(r"^src/schedhttp/$(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block is not None, "docs/design.md has no list of the front's rooms"
+    return {
+        name: number
+        for number, line in enumerate(block[1].splitlines())
+        for name in re.findall(r"\S+\.py\b", line)
+    }
+
+
+ROOMS = rooms()
+FILES = {path.relative_to(SRC).as_posix(): path for path in sorted(SRC.rglob("*.py"))}
 
 
 def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module in FOLDERS:
-            folder = node.module[len("schedhttp") :].lstrip(".")
-            yield from (f"{folder}.{name.name}".lstrip(".") for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("schedhttp."):
-            yield node.module[len("schedhttp.") :]
+    """Return the files of the front that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or node.level:
+            continue
+        package, *parts = str(node.module).split(".")
+        if package == "schedhttp":
+            for name in node.names:
+                tried = ["/".join([*parts, name.name]) + ".py", "/".join(parts) + ".py"]
+                yield next((file for file in tried if file in FILES), "__init__.py")
 
 
-def room_of(path):
-    return ".".join(path.relative_to(SRC).with_suffix("").parts)
+@pytest.mark.parametrize("name", FILES)
+def test_the_front_imports_from_what_is_above_it(name):
+    targets = set(imported(FILES[name]))
+    if name.endswith("/__init__.py") and not targets:
+        return
+    assert name in ROOMS, f"{name} has no place in the list of docs/design.md: give it one"
+    for target in targets:
+        assert ROOMS[target] < ROOMS[name], f"{name} imports {target}"
 
 
-@pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=room_of)
-def test_the_front_imports_downwards(path):
-    room = room_of(path)
-    assert room in ROOMS, f"{room} has no place in the rooms: give it one"
-    for target in imported(path):
-        assert ROOMS[target] < ROOMS[room], f"{room} imports {target}"
+def test_the_list_has_no_more_than_there_is():
+    assert ROOMS.keys() <= FILES.keys()
 
 
 def test_only_the_flask_mount_needs_flask():
-    users = [path.stem for path in SRC.rglob("*.py") if "from flask import" in path.read_text()]
-    assert sorted(users) == ["appcontext", "flask", "flaskmount"]
+    users = [name for name, path in FILES.items() if "from flask import" in path.read_text("utf-8")]
+    assert users == ["flask/app_context.py", "flask/extension.py", "flask/mount.py"]

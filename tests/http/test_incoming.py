@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from schedhttp.incoming import Incoming
+from schedhttp.request import Incoming
 
 
 class Trickle(io.RawIOBase):

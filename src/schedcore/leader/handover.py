@@ -6,27 +6,20 @@ is handed on, and what was changed since.  Jobs that were added later are handed
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from schedcore import funcref
-from schedcore.errors import FuncRefError, SchedError
-from schedcore.job import Job, Options, build_options
+from schedcore import jobdata
+from schedcore.errors import InvalidOptionError, SchedError
+from schedcore.job import Job
 from schedcore.leader import journal
 from schedcore.leader.journal import LostRun
 from schedcore.logs import GuardedLogger
-from schedcore.retry import Retry
 from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.factory import trigger_from_dict
 
 log = GuardedLogger(__name__)
-
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class Declared(NamedTuple):
@@ -54,30 +47,6 @@ class Estate(NamedTuple):
     """What ran in it when it was killed."""
 
 
-def print_of(
-    func: Callable[..., Any] | str | None,
-    trigger: object,
-    args: Iterable[Any],
-    kwargs: Mapping[str, Any],
-    name: str | None,
-    options: object,
-) -> str:
-    """Return what is equal for the same declaration in any process, and hardly for two others.
-
-    Args:
-        func: The function or its reference.
-        trigger: As declared: not bound to the moment of adding.
-        args: Positional arguments; those that JSON cannot carry count as their repr.
-        kwargs: Keyword arguments, likewise.
-        name: As given.
-        options: How it is run.
-    """
-    if func is not None and not isinstance(func, str):
-        func = f"{getattr(func, '__module__', '')}:{funcref.name_of(func)}"
-    text = json.dumps([func, repr(trigger), [*args], {**kwargs}, name, options], default=repr)
-    return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()
-
-
 def declared(entries: Iterable[Entry], unbound: Mapping[str, Trigger]) -> dict[str, Declared]:
     """Return the declarations of *entries*, by id.
 
@@ -88,10 +57,7 @@ def declared(entries: Iterable[Entry], unbound: Mapping[str, Trigger]) -> dict[s
     found = {}
     for entry in entries:
         job = entry.job
-        trigger = unbound.get(job.id, job.trigger)
-        func = job.given_ref or job.func
-        mark = print_of(func, trigger, job.args, job.kwargs, job.given_name, job.options)
-        found[job.id] = Declared(entry, mark)
+        found[job.id] = Declared(entry, jobdata.fingerprint(job, unbound.get(job.id)))
     return found
 
 
@@ -140,8 +106,8 @@ def to_leave(
                     **_place(entry),
                 }
             else:
-                added.append({"id": job_id, **_changes(None, entry.job), **_place(entry)})
-        except (TypeError, ValueError, RecursionError) as error:
+                added.append({**_place(entry), **jobdata.job_to_dict(entry.job), "id": job_id})
+        except (TypeError, ValueError, RecursionError) as error:  # what users compare may raise
             log.warning("job %r cannot be handed over, and is lost: %s", job_id, error)
             if job_id in declarations:  # the next holder declares it itself
                 known[job_id] = {"print": declarations[job_id].print}
@@ -160,41 +126,29 @@ def _place(entry: Entry) -> dict[str, Any]:
 def _plain_trigger(trigger: Trigger) -> dict[str, Any] | None:
     """Return the plain-data form, or None for a trigger of the user's own that has none."""
     try:
-        return dict(_carried(dict(trigger.to_dict())))
-    except Exception:  # noqa: BLE001 — a user's trigger may raise anything; who needs it says so
+        return jobdata.trigger_to_dict(trigger)
+    except InvalidOptionError:
         return None
 
 
-def _changes(before: Job | None, job: Job) -> dict[str, Any]:
-    """Return in plain data what differs from *before*; all of it if that is None.
+def _changes(before: Job, job: Job) -> dict[str, Any]:
+    """Return in plain data what differs from *before*, but for the trigger.
 
     Raises:
-        TypeError, ValueError: if something cannot be told in JSON.
+        InvalidOptionError: if something has no plain-data form.
     """
-    changes: dict[str, Any] = {}
-    if before is None or (job.func, job.given_ref) != (before.func, before.given_ref):
-        changes["func"] = job.func_ref
-        if job.func_ref is None:
-            raise ValueError("no reference leads to its function")
-    if before is None or job.args != before.args:
-        changes["args"] = _carried(list(job.args))
-    if before is None or job.kwargs != before.kwargs:
-        changes["kwargs"] = _carried(dict(job.kwargs))
-    if before is None or job.given_name != before.given_name:
-        changes["name"] = job.given_name
-    if before is None or job.options != before.options:
-        retry = job.options.retry
-        changes["options"] = job.options._asdict() | {"retry": retry and retry._asdict()}
-    if before is None and _plain_trigger(job.trigger) is None:
-        raise ValueError("its trigger has no plain-data form")
-    return changes
+    changed = [name for name, was in _parts(before).items() if _parts(job)[name] != was]
+    return jobdata.job_to_dict(job, changed)
 
 
-def _carried(value: Any) -> Any:
-    """Return *value* if JSON carries it there and back unharmed."""
-    if json.loads(json.dumps(value, allow_nan=False)) != value:
-        raise ValueError(f"JSON cannot carry {value!r:.100}")
-    return value
+def _parts(job: Job) -> dict[str, object]:
+    return {
+        "func": (job.func, job.given_ref),
+        "args": job.args,
+        "kwargs": job.kwargs,
+        "name": job.given_name,
+        **job.options._asdict(),
+    }
 
 
 # Taking on
@@ -259,33 +213,13 @@ def _going_on(own: Entry, left: Mapping[str, Any], zone: tzinfo, now_us: int) ->
 
 
 def _whole(data: Mapping[str, Any], zone: tzinfo) -> Entry:
-    trigger = trigger_from_dict(data["trigger"], zone, data["id"])
-    job = _with(Job(data["id"], None, (), {}, trigger, Options()), {"changes": data}, zone)
+    job = jobdata.job_from_dict({k: data[k] for k in jobdata.FIELDS}, zone)
     return Entry(job, data["fire_us"], data["due_us"], judged_us=data["judged_us"])
 
 
 def _with(job: Job, left: Mapping[str, Any], zone: tzinfo) -> Job:
     """Return *job* with the trigger and the changes that were left."""
-    new: dict[str, Any] = {}
-    changes = left.get("changes", {})
-    if "func" in changes:
-        new["given_ref"] = changes["func"]
-        try:
-            new["func"] = funcref.resolve(changes["func"])
-        except FuncRefError:  # the engine tries again, and says so
-            new["func"] = None
-    if "args" in changes:
-        new["args"] = tuple(changes["args"])
-    if "kwargs" in changes:
-        new["kwargs"] = dict(changes["kwargs"])
-    if "name" in changes:
-        new["given_name"] = changes["name"]
-    if "options" in changes:
-        retry = changes["options"]["retry"]
-        options = changes["options"] | {
-            "retry": retry and Retry(**retry | {"on": tuple(retry["on"])})
-        }
-        new["options"] = build_options(Options(), options)
+    changes = dict(left.get("changes", {}))
     if left.get("trigger") is not None:
-        new["trigger"] = trigger_from_dict(left["trigger"], zone, job.id)
-    return job._replace(**new)
+        changes["trigger"] = left["trigger"]
+    return jobdata.with_fields(job, changes, zone)

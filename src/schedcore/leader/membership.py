@@ -16,6 +16,7 @@ from schedcore.engine import Engine
 from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from schedcore.health import State
 from schedcore.job_factory import JobFactory, Naming
+from schedcore.jobdata import digest
 from schedcore.leader import handover, journal
 from schedcore.leader.election import Election, Holder
 from schedcore.leader.handover import Declared, Estate
@@ -88,7 +89,7 @@ class SameNaming(Naming):
 
     def job_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
         """Return the id of a job that was given none."""
-        mark = handover.print_of(func, None, (), trigger_args, None, None)[:24]
+        mark = digest(func, dict(trigger_args))[:24]
         while True:
             self._made[mark] += 1
             job_id = f"{mark}{self._made[mark]:08x}"

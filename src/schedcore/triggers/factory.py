@@ -141,6 +141,19 @@ def _known(kind: object) -> _Kind:
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
 
 
+def comes_back(trigger: Trigger) -> bool:
+    """Tell whether :func:`trigger_from_dict` makes of its plain data what it is, members too."""
+    try:
+        known = _known(trigger.kind)
+    except InvalidTriggerError:
+        return False
+    if _place_of(known.make) != _place_of(type(trigger)):
+        return False
+    return all(
+        map(comes_back, getattr(trigger, "triggers", ()) if "triggers" in known.names else ())
+    )
+
+
 def option_names(kind: str) -> frozenset[str]:
     """Return the names of the options of a kind of trigger.
 

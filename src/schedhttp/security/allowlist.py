@@ -9,7 +9,7 @@ from typing import Any
 
 from schedcore import FuncRefError, InvalidOptionError, funcref
 from schedcore.job import Job
-from schedhttp.refusals import Forbidden
+from schedhttp.errors import Forbidden
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from schedcore import Clock, InvalidOptionError
 from schedcore.errors import did_you_mean
-from schedhttp.incoming import Incoming
-from schedhttp.refusals import Forbidden, Unauthorized
+from schedhttp.errors import Forbidden, Unauthorized
+from schedhttp.request import Incoming
 from schedhttp.security.origins import check_computer, check_origin
 from schedhttp.security.ratelimit import Failures
 from schedhttp.settings import Settings

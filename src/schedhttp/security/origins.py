@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from schedhttp.incoming import Incoming
-from schedhttp.refusals import Forbidden
+from schedhttp.errors import Forbidden
+from schedhttp.request import Incoming
 from schedhttp.settings import Settings
 
 _PROXYS = re.compile(

@@ -6,7 +6,7 @@ import ipaddress
 import threading
 
 from schedcore.clock import SECOND, Clock
-from schedhttp.refusals import TooManyFailures
+from schedhttp.errors import TooManyFailures
 
 WINDOW_US = 60 * SECOND
 """Failures count for this long after the first of them."""

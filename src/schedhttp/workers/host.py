@@ -21,7 +21,7 @@ from schedcore.clock import Waker
 from schedhttp import announcing
 from schedhttp.app import App, Rendered, StartResponse
 from schedhttp.build import election_of, make_scheduler
-from schedhttp.incoming import Incoming
+from schedhttp.request import Incoming
 from schedhttp.settings import ConfigError, Settings, place_of
 from schedhttp.workers import gunicorn
 from schedhttp.workers.leader import HolderDoors

@@ -19,8 +19,8 @@ from schedcore.clock import Patience, Waker
 from schedcore.leader.election import Holder
 from schedcore.leader.membership import Standing
 from schedhttp.app import Rendered
-from schedhttp.incoming import NO_WAIT, OWN_SOCKET, Incoming
-from schedhttp.refusals import Unavailable
+from schedhttp.errors import Unavailable
+from schedhttp.request import NO_WAIT, OWN_SOCKET, Incoming
 from schedhttp.settings import Settings
 from schedhttp.workers import wire
 from schedhttp.workers.leader import HolderDoors

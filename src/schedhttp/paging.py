@@ -20,9 +20,8 @@ from schedcore.stores.base import Entry
 from schedcore.triggers.factory import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
 from schedhttp import codec
-from schedhttp.bodies import read_count
-from schedhttp.incoming import Incoming
-from schedhttp.refusals import BadRequest
+from schedhttp.errors import BadRequest
+from schedhttp.request import Incoming, read_count
 
 MOST: Final = 100_000
 STATES: Final = ("scheduled", "paused", "running", "broken")

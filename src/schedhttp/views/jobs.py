@@ -1,15 +1,11 @@
-"""What each endpoint does: plain functions of the service, the request and the path's values.
-
-Errors pass through: problems.py turns them into responses.
-"""
+"""The endpoints of jobs: they are added, shown, changed, run and removed."""
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from schedcore import (
     ConflictingIdError,
@@ -17,106 +13,15 @@ from schedcore import (
     JobHandle,
     Outcome,
     RunRecord,
-    Scheduler,
 )
 from schedcore.stores.base import Entry
 from schedcore.triggers import factory, make_trigger
-from schedhttp import bounds, codec, listing
-from schedhttp.bodies import read_flag, read_object
+from schedhttp import codec, paging
 from schedhttp.conditions import check_of, is_known, wants_new
-from schedhttp.incoming import Incoming
-from schedhttp.kept import KeptJobs
-from schedhttp.refusals import BadRequest, Forbidden, PreconditionFailed, RunFailed
-from schedhttp.security.allowlist import AllowedFuncs
-from schedhttp.settings import Settings
-
-log = logging.getLogger(__name__)
-
-
-class Service(NamedTuple):
-    """What the views work on."""
-
-    scheduler: Scheduler
-    settings: Settings
-    allowed: AllowedFuncs
-    kept: KeptJobs
-    openapi: Callable[[str], Mapping[str, Any]]
-    """Makes the description of the API, below the path at which it is mounted."""
-
-
-class Reply(NamedTuple):
-    """What a view answers."""
-
-    body: object = None
-    """To be turned into JSON; bytes are JSON already, and None is no body: 204, 304."""
-    status: int = 200
-    headers: Mapping[str, str | tuple[str, ...]] = {}
-    """Several values are several lines."""
-
-
-NOTHING = Reply(None, 204)
-
-
-# The scheduler
-
-
-def get_scheduler_info(service: Service, request: Incoming) -> Reply:
-    """Tell where the scheduler is and may run, whether it does, and which process holds it."""
-    state = service.scheduler.state
-    holder = service.scheduler.holder()
-    return Reply(
-        {
-            "current_host": service.settings.current_host,
-            "allowed_hosts": list(service.settings.allowed_hosts),
-            "running": service.scheduler.running,
-            "state": state.name.lower(),
-            "holder": holder and codec.holder_to_dict(holder),
-        }
-    )
-
-
-def start_scheduler(service: Service, request: Incoming) -> Reply:
-    """Start the scheduler."""
-    read_object(request, required=False)
-    if not service.settings.may_run_here:
-        raise Forbidden(
-            f"the scheduler may not run on {service.settings.current_host!r}:"
-            " SCHEDULER_ALLOWED_HOSTS does not name it"
-        )
-    service.scheduler.start()
-    return _done(request, "started")
-
-
-def pause_scheduler(service: Service, request: Incoming) -> Reply:
-    """Start no more runs; those under way go on."""
-    read_object(request, required=False)
-    service.scheduler.pause()
-    return _done(request, "paused")
-
-
-def resume_scheduler(service: Service, request: Incoming) -> Reply:
-    """Go on after a pause."""
-    read_object(request, required=False)
-    service.scheduler.resume()
-    return _done(request, "resumed")
-
-
-def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
-    """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
-    wait = read_flag(read_object(request, required=False), "wait", True)
-    # Not left: another worker would go on with what the client wants to have ended.
-    service.scheduler.shutdown(wait, service.settings.shutdown_timeout, leave=False)
-    return _done(request, "shut down")
-
-
-def _done(request: Incoming, what: str) -> Reply:
-    """Have the log tell who ordered what: jobs that do not run are soon asked about."""
-    client = request.whole.remote_addr or "a client of this computer"
-    log.info("the scheduler was %s over HTTP, by %s", what, client)
-    return NOTHING
-
-
-# Jobs
+from schedhttp.errors import BadRequest, PreconditionFailed, RunFailed
+from schedhttp.request import Incoming, read_flag, read_object
+from schedhttp.security import bounds
+from schedhttp.views.base import NOTHING, Reply, Service
 
 
 def add_job(service: Service, request: Incoming) -> Reply:
@@ -165,9 +70,9 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
     if not request.has_query:
         return Reply(service.kept.all(), headers=headers)
     running = service.kept.running()
-    found = listing.chosen(service.scheduler.entries(), running, request)
-    fields = listing.fields_of(request, found)
-    page = listing.page_of_jobs(found, request)
+    found = paging.chosen(service.scheduler.entries(), running, request)
+    fields = paging.fields_of(request, found)
+    page = paging.page_of_jobs(found, request)
     headers |= page.headers
     if fields is None:
         return Reply(service.kept.some(list(page.items), running), headers=headers)

@@ -12,8 +12,8 @@ from werkzeug import Response
 from schedcore import InvalidOptionError
 from schedhttp import routes
 from schedhttp.app import App
-from schedhttp.flaskconfig import Watched
-from schedhttp.refusals import Forbidden
+from schedhttp.errors import Forbidden
+from schedhttp.flask.config import Watched
 
 log = logging.getLogger(__name__)
 

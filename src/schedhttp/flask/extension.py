@@ -1,4 +1,4 @@
-"""The Flask mount: an extension with the surface that users of Flask-APScheduler know."""
+"""An extension with the surface that users of Flask-APScheduler know."""
 
 from __future__ import annotations
 
@@ -21,19 +21,17 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
-from schedhttp import announcing, build, flaskcli, flaskconfig, flaskmount
+from schedhttp import announcing, build
 from schedhttp.app import App, Rendered
-from schedhttp.appcontext import in_app_context
-from schedhttp.flaskjobs import FlaskJobs
-from schedhttp.incoming import Incoming
-from schedhttp.security.authentication import HTTPBasicAuth
+from schedhttp.flask import cli, config, mount
+from schedhttp.flask.app_context import in_app_context
+from schedhttp.flask.jobs import FlaskJobs
+from schedhttp.request import Incoming
 from schedhttp.settings import Settings, variable
 from schedhttp.workers import gunicorn, reloader
 from schedhttp.workers.host import Host
 
-__all__ = ["APScheduler", "FlaskScheduler", "HTTPBasicAuth"]
-
-log = logging.getLogger(__name__)
+log = logging.getLogger(__package__)
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
@@ -98,7 +96,7 @@ class FlaskScheduler(FlaskJobs):
         self._base = self._settings = Settings()
         self._api: App | None = None
         self._host: Host | None = None
-        self._watched: flaskconfig.Watched | None = None
+        self._watched: config.Watched | None = None
         self._authenticate: Callable[[Any], object] | None = None
         self._of_config: set[str] = set()
         self._not_started = False
@@ -123,9 +121,9 @@ class FlaskScheduler(FlaskJobs):
                 "call shutdown() before init_app() is called again, or give each app an extension"
                 " of its own"
             )
-        settings = flaskconfig.read(app.config, self._base)
+        settings = config.read(app.config, self._base)
         if settings.api_enabled:
-            flaskmount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
+            mount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
         scheduler = self._given or self._make(settings, app)
         if self._given is not None:
             _say_what_is_not_taken(settings)
@@ -134,14 +132,14 @@ class FlaskScheduler(FlaskJobs):
             api.guard.authenticate(self._authenticate)
         self._add_jobs_of_config(scheduler, settings)
         self.app, self._settings, self._scheduler, self._api = app, settings, scheduler, api
-        self._watched = flaskconfig.Watched(app.config)
+        self._watched = config.Watched(app.config)
         app.extensions["scheduler"] = self
         app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
         self._host = None
         if gunicorn.is_here():
             self._host = Host(api, lambda environ: _answer(app, api, environ), True)
         if settings.api_enabled:
-            flaskmount.mount(app, api, self._watched)
+            mount.mount(app, api, self._watched)
 
     # What the config says
 
@@ -194,7 +192,7 @@ class FlaskScheduler(FlaskJobs):
         if self._host is not None:
             self._host.start(State.PAUSED if paused else State.RUNNING)
             return
-        command = flaskcli.loading_command()
+        command = cli.loading_command()
         if command is not None:
             self._not_started = True
             log.warning(
@@ -258,7 +256,7 @@ class FlaskScheduler(FlaskJobs):
                 ", ".join(changed),
             )
         if self.app is not None and self.api_enabled:
-            flaskmount.check_blueprints(self.app, self.endpoint_prefix)
+            mount.check_blueprints(self.app, self.endpoint_prefix)
 
     def pause(self) -> None:
         """Start no more runs before :meth:`resume`."""

@@ -1,4 +1,4 @@
-"""The endpoints that only look: what comes, what was, and how the scheduler does."""
+"""The endpoints of runs: which ones come, and what became of others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from schedcore.clock import from_us
 from schedcore.stores.base import Entry
 from schedcore.triggers import lint
 from schedcore.triggers.combining import coming
-from schedhttp import codec, listing
-from schedhttp.bodies import read_count, read_object
-from schedhttp.incoming import Incoming
-from schedhttp.views import Reply, Service, get_job, wanted
+from schedhttp import codec, paging
+from schedhttp.request import Incoming, read_count, read_object
+from schedhttp.views.base import Reply, Service
+from schedhttp.views.jobs import get_job, wanted
 
 MOST_FIRE_TIMES = 1_000
 
@@ -64,29 +64,6 @@ def get_job_runs(service: Service, request: Incoming, job_id: str) -> Reply:
     return _records(records, request)
 
 
-def get_health(service: Service, request: Incoming) -> Reply:
-    """Tell whether the scheduler does its work: 200 if so, else 503."""
-    health = service.scheduler.health()
-    body = {
-        **health._asdict(),
-        "state": health.state.name.lower(),
-        "waiting": dict(health.waiting),
-    }
-    body["runs"] = len(service.scheduler.runs())
-    return Reply(body, 200 if health.ok else 503)
-
-
-def get_live(service: Service, request: Incoming) -> Reply:
-    """Tell anybody whether the scheduler does its work, and nothing else: for probes."""
-    ok = service.scheduler.health().ok
-    return Reply({"ok": ok}, 200 if ok else 503)
-
-
-def get_openapi(service: Service, request: Incoming) -> Reply:
-    """Describe the API in OpenAPI 3.1."""
-    return Reply(service.openapi(request.environ.get("SCRIPT_NAME", "")))
-
-
 def fire_times(entry: Entry, n: int) -> dict[str, Any]:
     """Return up to *n* coming times of a job, with the offset of its trigger's zone.
 
@@ -123,5 +100,5 @@ def _how_many(request: Incoming) -> int:
 
 
 def _records(records: list[RunRecord], request: Incoming) -> Reply:
-    page = listing.page_of_runs(records, request)
+    page = paging.page_of_runs(records, request)
     return Reply([codec.record_to_dict(record) for record in page.items], headers=page.headers)

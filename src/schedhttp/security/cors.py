@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from schedhttp.incoming import Incoming
+from schedhttp.request import Incoming
 
 Headers = list[tuple[str, str]]
 

@@ -1,0 +1,312 @@
+"""Jobs as plain data, and back: the one codec of stores, hand-overs, import and export, and REST.
+
+Functions are references, triggers their plain-data form, and arguments tagged plain data
+(:mod:`schedcore.tagged_data`): nothing is a pickle, and what comes back is what was there.
+When a job is next due is not part of its definition, and stands nowhere in here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import tzinfo
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from schedcore import funcref
+from schedcore.clock import UTC
+from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
+from schedcore.job import (
+    OPTION_NAMES,
+    Job,
+    Options,
+    build_options,
+    check_args,
+    check_id,
+    check_kwargs,
+    check_name,
+)
+from schedcore.run import short_repr
+from schedcore.tagged_data import TAG, as_text, from_plain, refuse, to_plain
+from schedcore.triggers.base import Trigger
+from schedcore.triggers.factory import comes_back, trigger_from_dict
+from schedcore.triggers.values import ValueTrigger
+
+FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)
+"""The names in a job's plain data, in their order."""
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def job_to_dict(job: Job, fields: Collection[str] = FIELDS) -> dict[str, Any]:
+    """Return a job as plain data, which :func:`job_from_dict` makes an equal job of.
+
+    The trigger is a dict of its own under ``trigger``, and ``name`` None unless it was given.
+
+    Args:
+        job: Which job.
+        fields: Names of :data:`FIELDS`; no others are looked at.
+
+    Raises:
+        InvalidOptionError: if something has no plain-data form: the option is the path to it
+            (``kwargs['x'][2]``), and the text tells the way out.
+    """
+    data = {name: _WRITERS[name](job) for name in fields if name in _WRITERS}
+    options = options_to_dict(job.options)
+    return data | {name: options[name] for name in fields if name in options}
+
+
+def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
+    """Return the job that *data* tells of: the inverse of :func:`job_to_dict`.
+
+    Fields that may be left out: all but ``id``, ``func`` and ``trigger``.  The function is looked
+    for, which imports its module; where there is none, the job has no function yet, and is parked
+    when it falls due.
+
+    Args:
+        data: Plain data from somebody who may name any function.
+        timezone: The zone of a trigger that names none.
+
+    Raises:
+        InvalidOptionError: naming the field or the path, the value, and what was expected.
+    """
+    for name in ("id", "func", "trigger"):
+        if data.get(name) is None:
+            raise InvalidOptionError(name, None, f"the {name} of a job in plain data")
+    job_id = check_id(data["id"])
+    trigger = _read_trigger(data["trigger"], timezone, job_id)
+    return with_fields(Job(job_id, None, (), {}, trigger, Options()), data, timezone)
+
+
+def with_fields(job: Job, data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
+    """Return *job* with those fields that *data* has, and the others as they are.
+
+    Raises:
+        InvalidOptionError: as :func:`job_from_dict` does.
+    """
+    parts: dict[str, Any] = {}
+    for name in data:
+        if name == "trigger":
+            parts[name] = _read_trigger(data[name], timezone, job.id)
+        elif name in _READERS:
+            parts |= _READERS[name](data[name])
+        elif name not in FIELDS:
+            known = ", ".join(FIELDS)
+            hint = did_you_mean(str(name), FIELDS)
+            raise InvalidOptionError(str(name), data[name], f"one of {known}{hint}")
+    options = {name: data[name] for name in OPTION_NAMES if name in data}
+    return job._replace(options=build_options(job.options, options), **parts)
+
+
+def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
+    """Return a trigger in its plain-data form, dates and the like among its options tagged.
+
+    Raises:
+        InvalidOptionError: if it, or a member of it, would not come back as what it is.
+    """
+    if not comes_back(trigger):
+        raise InvalidTriggerError(
+            "trigger",
+            trigger,
+            "triggers of the kinds that are built in, or registered by @schedcore.register_trigger",
+        )
+    try:
+        options = dict(trigger.to_dict())
+    except Exception as error:  # a user's trigger may raise anything
+        raise InvalidTriggerError(
+            "trigger", trigger, f"a to_dict() that works: {type(error).__name__}: {error}"
+        ) from error
+    return {name: to_plain(value, f"trigger[{name!r}]") for name, value in options.items()}
+
+
+def options_to_dict(options: Options) -> dict[str, Any]:
+    """Return how a job is run, as plain data."""
+    data = options._asdict()
+    if options.retry is not None:
+        data["retry"] = options.retry._asdict() | {"on": list(options.retry.on)}
+    return data
+
+
+def _reference(job: Job) -> str:
+    if job.func_ref is None:
+        raise FuncRefError(
+            "func",
+            job.func,
+            "a function that text leads back to: one with a name in its module,"
+            ' or a reference such as "package.module:name"',
+        )
+    return job.func_ref
+
+
+_WRITERS: Final[Mapping[str, Callable[[Job], Any]]] = {
+    "id": lambda job: job.id,
+    "func": _reference,
+    "args": lambda job: [to_plain(each, f"args[{n}]") for n, each in enumerate(job.args)],
+    "kwargs": lambda job: to_plain(dict(job.kwargs), "kwargs"),
+    "name": lambda job: job.given_name,
+    "trigger": lambda job: trigger_to_dict(job.trigger),
+}
+
+
+def _read_func(reference: object) -> dict[str, Any]:
+    if not isinstance(reference, str):
+        raise FuncRefError("func", reference, 'a reference such as "package.module:name"')
+    funcref.split(reference)
+    try:
+        return {"func": funcref.resolve(reference), "given_ref": reference}
+    except FuncRefError:  # the engine tries again when the job is due, and says so
+        return {"func": None, "given_ref": reference}
+
+
+def _read_trigger(data: object, timezone: tzinfo, job_id: str) -> Trigger:
+    if not isinstance(data, Mapping):
+        raise InvalidTriggerError("trigger", data, "a mapping such as {'trigger': 'cron', ...}")
+    options = {name: from_plain(each, f"trigger[{name!r}]") for name, each in data.items()}
+    return trigger_from_dict(options, timezone, job_id)
+
+
+_READERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
+    "func": _read_func,
+    "args": lambda data: {"args": check_args(from_plain(data, "args"))},
+    "kwargs": lambda data: {"kwargs": check_kwargs(from_plain(data, "kwargs"))},
+    "name": lambda data: {"given_name": check_name(data)},
+}
+
+
+# To be compared
+
+
+def fingerprint(job: Job, trigger: Trigger | None = None) -> str:
+    """Return what is equal for equal definitions in any process, and hardly for two others.
+
+    The id is no part of it, nor when the job is due.  What has no plain-data form counts as its
+    repr, without addresses.
+
+    Args:
+        job: Which job.
+        trigger: Its trigger as it was declared; one that was bound to the moment of adding differs
+            from process to process.
+    """
+    return digest(
+        job.func_ref or job.func,
+        job.trigger if trigger is None else trigger,
+        job.args,
+        dict(job.kwargs),
+        job.given_name,
+        options_to_dict(job.options),
+    )
+
+
+def digest(*parts: object) -> str:
+    """Return what is equal for equal values in any process, and hardly for others.
+
+    Functions count as their names, triggers as their plain-data form, and whatever else has no
+    such form as its repr, without addresses.
+    """
+    text = as_text([_unordered(_printed(part)) for part in parts])
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _printed(part: object) -> Any:
+    try:
+        return to_plain(part, "", _described)
+    except InvalidOptionError:  # nested too deeply, or within itself
+        return _repr(part)
+
+
+def _described(value: object, path: str) -> Any:
+    """Return what stands for a value that has no plain-data form."""
+    if type(value) in (list, tuple, dict, set, frozenset):
+        return refuse(value, path)
+    try:
+        parts = _parts(value)
+    except Exception:  # noqa: BLE001 — a user's object may raise anything
+        return _repr(value)
+    return _repr(value) if parts is None else to_plain(parts, path, _described)
+
+
+def _parts(value: Any) -> object:
+    """Return what tells *value* from others of its kind; None: its repr does."""
+    if isinstance(value, Trigger):
+        return dict(value.to_dict())
+    if isinstance(value, partial):
+        return value.func, value.args, value.keywords
+    if isinstance(value, FunctionType | BuiltinFunctionType | MethodType | type):
+        name = f"{value.__module__}:{value.__qualname__}"
+        owner = getattr(value, "__self__", None)
+        return name if owner is None or isinstance(owner, ModuleType) else (name, owner)
+    return None
+
+
+def _repr(value: object) -> str:
+    try:
+        return _ADDRESS.sub("", repr(value))
+    except Exception as error:  # noqa: BLE001 — a user's __repr__ may raise anything
+        return f"{type(value).__qualname__} whose repr raised {type(error).__name__}"
+
+
+def _unordered(data: Any) -> Any:
+    """Return plain data with the pairs of dicts in an order that is theirs alone."""
+    if isinstance(data, list):
+        return [_unordered(each) for each in data]
+    if not isinstance(data, dict):
+        return data
+    data = {name: _unordered(value) for name, value in data.items()}
+    if data.get(TAG) == "dict":
+        data["value"] = sorted(data["value"], key=as_text)
+    return data
+
+
+# To be shown
+
+
+def shown(job: Job) -> dict[str, Any]:
+    """Return a job's definition as JSON shows it to people: flat, with the name it goes by.
+
+    Nothing is tagged: what JSON cannot carry is there as its repr, and listed under
+    ``shown_as_repr``.
+    """
+    as_repr: list[str] = []
+    func = job.func_ref
+    if func is None:
+        func = funcref.name_of(job.func) if job.func is not None else ""
+        as_repr.append("func")
+    data = {
+        "id": job.id,
+        "name": job.name,
+        "func": func,
+        "args": [_shown(f"args[{n}]", value, as_repr) for n, value in enumerate(job.args)],
+        "kwargs": {k: _shown(f"kwargs.{k}", v, as_repr) for k, v in job.kwargs.items()},
+        **_shown_trigger(job.trigger, as_repr),
+        **options_to_dict(job.options),
+    }
+    if as_repr:
+        data["shown_as_repr"] = as_repr
+    return data
+
+
+def _shown_trigger(trigger: Trigger, as_repr: list[str]) -> dict[str, Any]:
+    try:
+        data = dict(trigger.to_dict())
+        if not isinstance(trigger, ValueTrigger):
+            _check_json(data)
+    except Exception:  # noqa: BLE001 — a user's trigger may raise anything; its jobs still show
+        as_repr.append("trigger")
+        return {"trigger": short_repr(trigger)}
+    return data
+
+
+def _shown(where: str, value: object, as_repr: list[str]) -> object:
+    if value is None or type(value) in (str, bool):
+        return value
+    try:
+        _check_json(value)
+    except Exception:  # noqa: BLE001 — not JSON, or a type of the user's that raises anything
+        as_repr.append(where)
+        return short_repr(value)
+    return value
+
+
+_check_json = json.JSONEncoder(allow_nan=False).encode
