@@ -381,7 +381,8 @@ class Engine:
                     records = self._records_of_passed(old, new, now_us) if counted else ()
                 change = Change(old, new, False, records)
                 if not self._write((change,), now_us).conflicts:
-                    if new.job.options.max_instances > old.job.options.max_instances:
+                    was, now = old[0][5], new[0][5]
+                    if now is not was and now.max_instances > was.max_instances:
                         self.runs.promote()
                     return new
                 old = self.store.get(job_id)

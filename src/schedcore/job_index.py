@@ -100,15 +100,12 @@ class JobIndex(Generic[T]):
 
     def _begin_anew(self) -> None:
         self._clear()
-        show = self._show
-        for entry in self._store.entries():
-            place = self._new_place(entry)
-            self._places.append(place)
-            self._items.append(show(entry))
-            self._place_of[entry[0][0]] = place
+        entries = self._store.entries()
+        self._items = [self._show(entry) for entry in entries]
+        self._places = [self._new_place(entry[2]) for entry in entries]
+        self._place_of = {e[0][0]: place for e, place in zip(entries, self._places, strict=True)}
 
-    def _new_place(self, entry: Entry) -> int:
-        due_us = entry[2]
+    def _new_place(self, due_us: int | None) -> int:
         return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
 
     def _take_out(self, job_id: str) -> None:
@@ -125,7 +122,7 @@ class JobIndex(Generic[T]):
             entry = self._store.get(job_id)
         except JobLookupError:
             return
-        place = self._place_of[job_id] = self._new_place(entry)
+        place = self._place_of[job_id] = self._new_place(entry[2])
         index = bisect_left(self._places, place)
         self._places.insert(index, place)
         self._items.insert(index, self._show(entry))
