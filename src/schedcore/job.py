@@ -318,7 +318,7 @@ def unknown_option(
         options: Those of that kind.
         more: Other names that are allowed there.
     """
-    from schedcore.triggers.plaindata import option_hint  # loaded by whoever has a trigger to make
+    from schedcore.triggers.factory import option_hint  # loaded by whoever has a trigger to make
 
     names = {*options}
     unknown = next(name for name in given if name not in names)

@@ -153,8 +153,10 @@ class JobFactory:
             self._check_runnable(job)
         if entry.due_us is None:  # paused, and only resume_job() ends that
             fire_us = first if isinstance(first, int) else entry.fire_us
-            if first is None or (first is UNSET and not same):
+            if first is None:
                 fire_us = None
+            elif first is UNSET and not same:
+                fire_us = job.trigger.first_us(now_us)
             return make_entry(job, fire_us, None, entry.judged_us)
         if first is UNSET and same:
             return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)

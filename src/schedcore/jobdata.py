@@ -32,7 +32,7 @@ from schedcore.job import (
 from schedcore.run import short_repr
 from schedcore.tagged_data import TAG, as_text, from_plain, refuse, to_plain
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.plaindata import comes_back, trigger_from_dict
+from schedcore.triggers.factory import comes_back, trigger_from_dict
 from schedcore.triggers.values import ValueTrigger
 
 FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)

@@ -10,7 +10,7 @@ from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
 from schedcore.othernames import OF_SCHEDULER, OtherNames
 from schedcore.stores.base import Entry
-from schedcore.triggers import plaindata
+from schedcore.triggers import factory
 from schedhttp.codec import without_jobstore
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class FlaskJobs(OtherNames):
             own = {k: v for k, v in changes.items() if k in JOB_FIELDS and k != "trigger"}
             trigger = {k: v for k, v in changes.items() if k not in own}
             if trigger:
-                own["trigger"] = plaindata.merge(
+                own["trigger"] = factory.merge(
                     entry.job.trigger, trigger, self.scheduler.timezone, id
                 )
             return own
