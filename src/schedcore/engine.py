@@ -189,7 +189,7 @@ class Engine:
         job, fire_us, due_us, judged_us = slot.job, slot.fire_us, slot.due_us, slot.judged_us
         assert fire_us is not None
         assert due_us is not None
-        # Each due job comes by here: fields by position, which takes 0.2 us less.
+        # Each due job passes here: fields by position, which takes 0.2 us less.
         _, func, _, _, trigger, options, _, _ = job
         executor, grace_s, coalesce, _, _, _, _ = options
         if slot.behind is not None and not coalesce:

@@ -358,7 +358,7 @@ class JobMethods(OtherNames):
         """Remove every job; running ones go on, and runs that have not begun are cancelled."""
         self._engine.changes.remove_all()
         self._listing.forget_all()
-        self._tell(EVENT_ALL_JOBS_REMOVED)
+        self._emit(EVENT_ALL_JOBS_REMOVED)
 
     # Inside
 
@@ -383,7 +383,7 @@ class JobMethods(OtherNames):
         self._expect(new.due_us)
         return new
 
-    def _tell(self, code: int) -> None:
+    def _emit(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
 

@@ -18,7 +18,7 @@ from operator import is_, itemgetter
 from typing import Final, NamedTuple
 
 from schedcore import Scheduler
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.job import Job
 from schedcore.stores.base import Entry
 from schedhttp import codec
@@ -84,7 +84,7 @@ class KeptJobs:
         self._most_heads = _SLACK
         self._due_times = DueTimes()
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Have other ETags for the list than the parent, whose versions may be equal by chance."""
