@@ -218,15 +218,12 @@ CASES: dict[str, Callable[[Side, bool], float]] = {
 OF_CONSTANT = {"info", "one job, again and again", "one job, each in turn"}
 BARS = {
     "list, nothing changed": 500,
-    "list, one job renamed": 30,
-    "list, one job fired": 30,
-    "list, every job fired": 15,
-    "info": 3,
-    "one job, again and again": 3,
+    "list, one job renamed": 20,
+    "list, one job fired": 20,
+    "list, every job fired": 5,
     "one job, each in turn": 3,
     "POST": 3,
-    "PATCH, again and again": 3,
-    "PATCH, each in turn": 3,
+    "PATCH, each in turn": 2.5,
 }
 """How many times faster than the peer."""
 QUERIES = ("limit=10", "limit=10&offset=9000", "state=paused", "q=job-77&limit=10",

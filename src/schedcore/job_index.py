@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import compress
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from schedcore.atfork import tell_in_child
 from schedcore.errors import JobLookupError
@@ -19,16 +19,7 @@ _NUMBER = 32
 """Bits of a place that are no due time: they tell apart jobs that are due at once."""
 
 
-class HasId(Protocol):
-    """Whatever shows a job."""
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        ...
-
-
-T = TypeVar("T", bound=HasId)
+T = TypeVar("T")
 
 
 class JobIndex(Generic[T]):
@@ -62,7 +53,7 @@ class JobIndex(Generic[T]):
         self._place_of: dict[str, int] = {}
 
     def items(self) -> list[T]:
-        """Return the whole list, as a new one."""
+        """Return the whole list as it was at one moment, as a new one."""
         # Not waited for: it may be this thread that is at it, and a finalizer that asks.
         if not self._lock.acquire(blocking=False):
             return [self._show(entry) for entry in self._store.entries()]
@@ -77,6 +68,8 @@ class JobIndex(Generic[T]):
                     self._move(job_id)
                 if self._gone:
                     self._close_gaps()
+                if changed and self._store.changes(None)[0] != version:
+                    self._begin_anew()  # what was looked up is of several moments
             self._version = version
             return self._items.copy()  # type: ignore[return-value]  # there are no gaps now
         finally:
@@ -99,13 +92,13 @@ class JobIndex(Generic[T]):
                 self._lock.release()
 
     def _begin_anew(self) -> None:
+        entries = self._store.entries()
         self._clear()
-        show = self._show
-        for entry in self._store.entries():
-            place = self._new_place(entry)
-            self._places.append(place)
-            self._items.append(show(entry))
-            self._place_of[entry[0][0]] = place
+        self._items = list(map(self._show, entries))
+        self._places = list(map(self._new_place, entries))
+        self._place_of = {
+            entry.job.id: place for entry, place in zip(entries, self._places, strict=True)
+        }
 
     def _new_place(self, entry: Entry) -> int:
         due_us = entry[2]
