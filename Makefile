@@ -44,7 +44,7 @@ format: $(VENV)/.dev  ## rewrite the files in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.bench  ## run the benchmarks against the peers and the physical limits
+bench: $(VENV)/.bench  ## run the benchmarks against the peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 profile: $(VENV)/.bench  ## tell where one of them spends its time: SCENARIO="add 10,000"

@@ -70,8 +70,13 @@ class SystemClock:
 
     def now_us(self) -> int:
         """Return the wall clock's instant, in microseconds since the Unix epoch."""
-        frozen_us = frozen_now_us()
-        return time.time_ns() // 1000 if frozen_us is None else frozen_us
+        # Asked first here, and not through two calls: each run reads the clock twice.  Nobody can
+        # have frozen time without freezegun: 0.11 us where that is not loaded, in place of 0.27.
+        if _FREEZER in _modules:
+            frozen_us = frozen_now_us()
+            if frozen_us is not None:
+                return frozen_us
+        return time.time_ns() // 1000
 
     def monotonic_us(self) -> int:
         """Return microseconds of a clock that never steps; only differences mean anything."""
@@ -189,6 +194,7 @@ class Patience:
 
 
 _FREEZER = "freezegun.api"
+_modules = sys.modules
 _FROZEN_WAIT_US = 10_000
 # The real one, also where this module is first imported while time is frozen; and in a tuple,
 # where freezegun does not find and replace it.
@@ -221,7 +227,7 @@ def frozen_now_us() -> int | None:
 
 def _frozen() -> Any:
     """Return what holds the frozen time: the factory of the innermost freeze, or None."""
-    freezer = sys.modules.get(_FREEZER)  # not imported: nobody can have frozen time without it
+    freezer = _modules.get(_FREEZER)
     if freezer is None or not getattr(freezer, "freeze_factories", ()):
         return None
     try:

@@ -108,12 +108,14 @@ class JobFactory:
             job_id = self.naming.job_id(func, trigger_args) or self._new_id()
         else:
             check_id(job_id)
-        if trigger_args:
-            _check_names(trigger, trigger_args)
+        kind = "date" if trigger is None else trigger
+        try:
+            given_trigger = triggers.make_trigger(kind, trigger_args, self._timezone, job_id)
+        except InvalidTriggerError:
+            if trigger_args:
+                _check_names(kind, trigger_args)  # which can say more
+            raise
         now_us = self._clock.now_us()
-        given_trigger = triggers.make_trigger(
-            "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
-        )
         first = self._first(next_run_time)
         made = _settled(given_trigger, first, now_us)
         self.naming.declared(job_id, given_trigger)
@@ -132,8 +134,9 @@ class JobFactory:
         old = entry.job
         wanted = dict(changes)
         first = self._first(wanted.pop("next_run_time", UNSET))
-        now_us = self._clock.now_us()
         trigger = old.trigger
+        moves = first is not UNSET or "trigger" in wanted
+        now_us = self._clock.now_us() if moves else 0
         if "trigger" in wanted:
             trigger = _settled(self._trigger_of(wanted["trigger"], old.id), first, now_us)
         elif isinstance(first, int):
@@ -228,13 +231,12 @@ def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
     return trigger.first_at(first, now_us) if isinstance(first, int) else trigger.bound_to(now_us)
 
 
-def _check_names(trigger: object, trigger_args: Mapping[str, Any]) -> None:
+def _check_names(kind: Any, trigger_args: Mapping[str, Any]) -> None:
     """Refuse what is no option of the trigger, which may be a mistyped one of the job.
 
     Raises:
         InvalidTriggerError: naming the option that was meant.
     """
-    kind: Any = "date" if trigger is None else trigger
     if isinstance(kind, Mapping):
         kind = kind.get("trigger") or kind.get("type")
     if isinstance(kind, Trigger):
@@ -244,7 +246,7 @@ def _check_names(trigger: object, trigger_args: Mapping[str, Any]) -> None:
             name,
             trigger_args[name],
             f"no options beside a trigger: give it to {type(kind).__name__}(...){hint}",
-        )
+        ) from None
     options = triggers.option_names(kind)
     if not options.issuperset(trigger_args):
-        raise unknown_option(trigger_args, kind, options, ("replace_existing",))
+        raise unknown_option(trigger_args, kind, options, ("replace_existing",)) from None

@@ -94,14 +94,11 @@ class JobIndex(Generic[T]):
     def _begin_anew(self) -> None:
         entries = self._store.entries()
         self._clear()
-        self._items = list(map(self._show, entries))
-        self._places = list(map(self._new_place, entries))
-        self._place_of = {
-            entry.job.id: place for entry, place in zip(entries, self._places, strict=True)
-        }
+        self._items = [self._show(entry) for entry in entries]
+        self._places = [self._new_place(entry[2]) for entry in entries]
+        self._place_of = {e[0][0]: place for e, place in zip(entries, self._places, strict=True)}
 
-    def _new_place(self, entry: Entry) -> int:
-        due_us = entry[2]
+    def _new_place(self, due_us: int | None) -> int:
         return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
 
     def _take_out(self, job_id: str) -> None:
@@ -118,7 +115,7 @@ class JobIndex(Generic[T]):
             entry = self._store.get(job_id)
         except JobLookupError:
             return
-        place = self._place_of[job_id] = self._new_place(entry)
+        place = self._place_of[job_id] = self._new_place(entry[2])
         index = bisect_left(self._places, place)
         self._places.insert(index, place)
         self._items.insert(index, self._show(entry))
