@@ -11,7 +11,7 @@ from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, unknown_option
 from schedcore.stores.base import Entry
-from schedcore.triggers.plaindata import join_options, option_names, split_kind
+from schedcore.triggers.factory import join_options, option_names, split_kind
 
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
