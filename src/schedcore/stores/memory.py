@@ -75,15 +75,18 @@ class MemoryStore:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         ended: list[End] = []
         with self._lock:
-            conflicts = self._conflicts(changes)
-            if conflicts:
-                return Written(conflicts)
+            if len(changes) > 1:
+                # Ahead of the first: each is looked at when it is made, but then some are made.
+                conflicts = self._conflicts(changes)
+                if conflicts:
+                    return Written(conflicts)
             for change in changes:
-                if type(change) is Entry:
-                    self._add(change)
-                elif not self._make(change, ended, now_us):  # type: ignore[arg-type]
-                    # A signal handler was here since the look at conflicts: its change stands.
-                    return Written((change.old.job.id,), ended)  # type: ignore[union-attr]
+                if isinstance(change, Entry):
+                    conflict = not self._add(change)
+                else:
+                    conflict = not self._make(change, ended, now_us)
+                if conflict:  # of many: a signal handler was here meanwhile, its change stands
+                    return Written((_id_of(change),), ended)
         return Written((), ended) if ended else _MADE
 
     def _make(self, change: Change, ended: list[End], now_us: int) -> bool:
@@ -143,30 +146,31 @@ class MemoryStore:
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
         """Return the ids of the changes whose job is not as it was read, or has two of them."""
         slots = self._slots
-        found: list[str] = []
+        times = Counter(map(_id_of, changes))
+        found = [job_id for job_id, count in times.items() if count > 1]
         for change in changes:
-            if type(change) is Entry:
-                if change[0][0] in slots:
-                    found.append(change[0][0])
+            job_id = _id_of(change)
+            slot = slots.get(job_id)
+            if isinstance(change, Entry):
+                conflict = slot is not None
             else:
-                old: Entry = change[0]  # type: ignore[assignment]
-                slot = slots.get(old[0][0])
-                if slot is None or slot.seq != old[5]:
-                    found.append(old[0][0])
-        if len(changes) > 1:
-            ids = [change[0][0] if type(change) is Entry else change[0][0][0] for change in changes]
-            if len({*ids}) < len(ids):
-                found += (job_id for job_id, times in Counter(ids).items() if times > 1)
+                conflict = slot is None or slot.seq != change.old.version
+            if conflict:
+                found.append(job_id)
         return found
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> bool:
+        """Add a job; False: there is one with its id."""
         job_id, due_us = entry[0][0], entry[2]
+        if job_id in self._slots:
+            return False
         slot = Slot(entry, self._log.note(job_id))
         self._slots[job_id] = slot
         if due_us is not None:
             self._queue.put(slot, due_us)
         if self._history.removed:
             self._history.job_added(job_id)
+        return True
 
     def _move(self, slot: Slot, new: Entry) -> None:
         """Put *new* in the place of what the slot holds."""
@@ -422,6 +426,10 @@ class MemoryBatch:
         trace: TracebackType | None,
     ) -> None:
         self.give_back()
+
+
+def _id_of(change: Change | Entry) -> str:
+    return (change if isinstance(change, Entry) else change.old).job.id
 
 
 def _earlier(one_us: int | None, other_us: int | None) -> int | None:
