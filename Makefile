@@ -32,7 +32,7 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/.dev  ## try the stores against their model, for some ten minutes
-	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract/test_conservation.py $(ARGS)
+	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract -k conservation $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 class Waker:
     """Puts one thread to sleep, and lets any thread wake it: before, during or after.
 
-    A raw lock that is held while nobody called :meth:`wake`; an ``Event`` costs ten times as much.
+    A raw lock, held until somebody calls :meth:`wake`; an ``Event`` costs ten times as much.
     """
 
     __slots__ = ("_lock",)
@@ -33,7 +33,7 @@ class Waker:
         self._lock.acquire()
 
     def wake(self) -> None:
-        """End the sleep under way, or else the next one at once; any number of calls count once."""
+        """End the present sleep, or else the next one at once; any number of calls count once."""
         try:
             self._lock.release()
         except RuntimeError:
@@ -91,7 +91,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when it is told to, for tests and simulations.
+    """A clock that only its methods move, for tests and simulations.
 
     A started scheduler on this clock sleeps until :meth:`set` or :meth:`advance` reaches what it
     waits for.  Thread-safe.
@@ -207,7 +207,7 @@ def passing_us() -> int:
 
 
 def is_frozen() -> bool:
-    """Tell whether freezegun has frozen the time."""
+    """Return whether freezegun has frozen the time."""
     return _frozen() is not None
 
 

@@ -1,4 +1,4 @@
-"""The ledger: a bounded memory of outcomes, and counters that are never lost."""
+"""The history: the last outcomes, bounded, and counts of all of them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class History:
         per_job: How many outcomes of one job are kept.  Of those before them, so many that its
             last 5 that were not ``executed`` are.
         overall: How many outcomes of all jobs are kept.
-        removed_jobs: For how many jobs that are gone their outcomes are still kept.
+        removed_jobs: Of how many removed jobs the outcomes are kept.
 
     Attributes:
-        removed: The jobs that are gone and whose outcomes are still kept, the longest gone first.
+        removed: The removed jobs whose outcomes are kept, in the order of their removal.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
@@ -52,7 +52,7 @@ class History:
         self.removed: OrderedDict[str, None] = OrderedDict()
 
     def add(self, record: Run | RunRecord) -> None:
-        """Remember a run that has ended, or a record, and count the occurrences it stands for."""
+        """Keep a run that has ended, or a record, and count its occurrences."""
         records = self._all
         records.append(record)
         if len(records) > self._most:
@@ -118,7 +118,7 @@ class History:
         return _count(self._jobs.get(job_id, ()), dict(self._cut_of_job.get(job_id, {})))
 
     def job_removed(self, job_id: str) -> None:
-        """Note that a job is gone: its outcomes stay until enough others are gone too."""
+        """Note that a job was removed: its outcomes stay until enough others are removed too."""
         removed = self.removed
         removed[job_id] = None
         removed.move_to_end(job_id)
@@ -136,7 +136,7 @@ def _troubles(records: Iterable[Run | RunRecord]) -> list[Run | RunRecord]:
 
 
 def _count(records: Iterable[Run | RunRecord], counts: Counts) -> Counts:
-    """Add to *counts* the occurrences that *records* stand for, and return it."""
+    """Add the occurrences of *records* to *counts*, and return it."""
     for record in records:
         outcome = record.outcome
         assert outcome is not None

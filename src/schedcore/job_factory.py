@@ -1,4 +1,4 @@
-"""Entries for the store, built and changed: each a whole new value, checked whole."""
+"""Builds the entries of new and changed jobs, each a new value, checked whole."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ First = int | Unset | None
 
 
 class Naming:
-    """How jobs are named that other processes declare as well; this one is for one process."""
+    """Makes the ids of jobs that several processes declare; this one is for a single process."""
 
     def job_id(
         self,
@@ -54,13 +54,13 @@ class Naming:
 
 
 class JobFactory:
-    """Knows what an entry needs from its scheduler; stores nothing.
+    """Builds entries with a scheduler's zone, defaults and executors; stores nothing.
 
     Args:
         timezone: Zone of triggers and dates that have none.
         executors: By name; a job may only name one of these.
         defaults: Options of jobs that do not give them.
-        clock: Tells from when a trigger counts.
+        clock: Gives the moment from which a trigger counts.
         random: Source of jitter.
 
     Attributes:
@@ -153,8 +153,10 @@ class JobFactory:
             self._check_runnable(job)
         if entry.due_us is None:  # paused, and only resume_job() ends that
             fire_us = first if isinstance(first, int) else entry.fire_us
-            if first is None or (first is UNSET and not same):
+            if first is None:
                 fire_us = None
+            elif first is UNSET and not same:
+                fire_us = job.trigger.first_us(now_us)
             return make_entry(job, fire_us, None, entry.judged_us)
         if first is UNSET and same:
             return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)
@@ -189,9 +191,10 @@ class JobFactory:
         check_executor(self._executors, name)
 
     def _check_runnable(self, job: Job) -> None:
-        """Raise InvalidOptionError if the executor of *job* says that it can never run it.
+        """Raise InvalidOptionError if the executor of *job* can never execute it.
 
-        What it needs for runs is loaded here, in the thread that adds the job: not at a fire.
+        The executor loads here what it needs for runs: in the thread that adds the job, and not at
+        a fire.
         """
         executor = self._executors.get(job.options.executor)
         check = getattr(executor, "check_job", None)
@@ -227,12 +230,12 @@ class JobFactory:
 
 
 def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
-    """Return *trigger* with whatever depends on the moment of adding settled."""
+    """Return *trigger* bound to the moment at which its job is added."""
     return trigger.first_at(first, now_us) if isinstance(first, int) else trigger.bound_to(now_us)
 
 
 def _check_names(kind: Any, trigger_args: Mapping[str, Any]) -> None:
-    """Refuse what is no option of the trigger, which may be a mistyped one of the job.
+    """Refuse options that the trigger does not have: they may be mistyped options of the job.
 
     Raises:
         InvalidTriggerError: naming the option that was meant.

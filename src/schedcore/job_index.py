@@ -14,13 +14,13 @@ from schedcore.errors import JobLookupError
 from schedcore.stores.base import Entry, Store
 
 _PAUSED = 1 << 62
-"""Where paused jobs stand: after all due times."""
+"""The place of paused jobs: after all due times."""
 _NUMBER = 32
 """Bits of a place that are no due time: they tell apart jobs that are due at once."""
 
 
 class HasId(Protocol):
-    """Whatever shows a job."""
+    """An object that shows a job."""
 
     @property
     def id(self) -> str:
@@ -32,13 +32,13 @@ T = TypeVar("T", bound=HasId)
 
 
 class JobIndex(Generic[T]):
-    """What shows each job of a store, the earliest due first, paused ones last.  Thread-safe.
+    """Objects that show a store's jobs, the earliest due first, paused ones last.  Thread-safe.
 
-    Only what changed since the last call is made anew and moved.
+    Each call replaces and moves only the jobs that changed since the last one.
 
     Args:
         store: Whose jobs.
-        show: Makes what shows a job.
+        show: Makes the object for a job.
     """
 
     def __init__(self, store: Store, show: Callable[[Entry], T]) -> None:
@@ -49,7 +49,7 @@ class JobIndex(Generic[T]):
         tell_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: another thread may have been at it in the parent."""
+        """Begin anew: another thread of the parent may have been inside a call."""
         self._lock = threading.Lock()
         self._clear()
 
@@ -63,7 +63,7 @@ class JobIndex(Generic[T]):
 
     def items(self) -> list[T]:
         """Return the whole list, as a new one."""
-        # Not waited for: it may be this thread that is at it, and a finalizer that asks.
+        # Never waits: a finalizer may call this while its own thread is inside a call.
         if not self._lock.acquire(blocking=False):
             return [self._show(entry) for entry in self._store.entries()]
         try:
@@ -83,7 +83,7 @@ class JobIndex(Generic[T]):
             self._lock.release()
 
     def forget(self, job_id: str) -> None:
-        """Let go of a job that is gone: its arguments are not kept alive until the next call."""
+        """Drop a removed job, so that its arguments are not kept alive until the next call."""
         if job_id in self._place_of and self._lock.acquire(blocking=False):
             try:
                 self._take_out(job_id)
@@ -91,7 +91,7 @@ class JobIndex(Generic[T]):
                 self._lock.release()
 
     def forget_all(self) -> None:
-        """Let go of all jobs."""
+        """Drop all jobs."""
         if self._lock.acquire(blocking=False):
             try:
                 self._clear()
@@ -109,14 +109,14 @@ class JobIndex(Generic[T]):
         return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
 
     def _take_out(self, job_id: str) -> None:
-        """Leave a gap where a job stands: to close each one at once costs a move of the list."""
+        """Leave a gap in the place of a job: to close each one at once costs a move of the list."""
         place = self._place_of.pop(job_id, None)
         if place is not None:
             self._items[bisect_left(self._places, place)] = None
             self._gone += 1
 
     def _move(self, job_id: str) -> None:
-        """Put a job into its present place, from wherever it stands in the list."""
+        """Move a job to its present place in the list."""
         self._take_out(job_id)
         try:
             entry = self._store.get(job_id)

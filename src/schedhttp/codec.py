@@ -15,7 +15,7 @@ from schedcore.funcref import name_of
 from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, Options, unknown_option
 from schedcore.run import short_repr
 from schedcore.stores.base import Entry
-from schedcore.triggers.plaindata import join_options, option_names, split_kind
+from schedcore.triggers.factory import join_options, option_names, split_kind
 from schedcore.triggers.values import ValueTrigger
 
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})

@@ -17,7 +17,7 @@ from schedcore import Outcome, RunRecord
 from schedcore.errors import did_you_mean
 from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
-from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers.factory import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
 from schedhttp import codec
 from schedhttp.errors import BadRequest

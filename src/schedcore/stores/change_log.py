@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 KNOWN_CHANGES = 64
-"""How many of the last changes are known one by one: to list all jobs anew is quicker than more."""
+"""How many of the last changes are known one by one: beyond, to list all jobs anew is quicker."""
 
 
 class ChangeLog:

@@ -1,4 +1,4 @@
-"""The store in memory: slots, open runs and the ledger under one lock."""
+"""The store in memory: slots, open runs and the history under one lock."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class MemoryStore:
     """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
 
     Args:
-        history: The ledger, owned by this store from now on; ``History()`` unless given.
-        clock: Where the ids of runs take the time from; the computer's unless given.
+        history: The history, which this store owns from now on; ``History()`` unless given.
+        clock: Gives the time in the ids of runs; the computer's clock unless given.
     """
 
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
@@ -85,7 +85,7 @@ class MemoryStore:
                     conflict = not self._add(change)
                 else:
                     conflict = not self._make(change, ended, now_us)
-                if conflict:  # of many: a signal handler was here meanwhile, its change stands
+                if conflict:  # of many: a signal handler made a change meanwhile
                     return Written((_id_of(change),), ended)
         return Written((), ended) if ended else _MADE
 
@@ -129,12 +129,12 @@ class MemoryStore:
             return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
 
     def _declare(self, entry: Entry, mark: tuple[str, str], now_us: int) -> None:
-        """Add a declared job, or let the one that is there stand or give way."""
+        """Add a declared job, or keep or replace the one with its id."""
         job_id = entry.job.id
         slot = self._slots.get(job_id)
         known = self._declared.get(job_id)
         if known == mark:
-            return  # it stands as it is, or had its last fire time
+            return  # it stays as it is, or had its last fire time
         if slot is None:
             self._add(entry)
         else:
@@ -184,22 +184,22 @@ class MemoryStore:
                 self._queue.put(slot, filed_us)
 
     def _drop(self, slot: Slot) -> None:
-        """Let go of a job; its runs under way keep their slot."""
+        """Drop a job; its active runs keep their slot."""
         job_id = slot.job.id
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
         self._log.note(job_id)
-        slot.seq = 0  # no claim on it holds any more
+        slot.seq = 0  # whoever has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
 
     def _forget(self, slot: Slot) -> None:
-        """Let the history of a job age that is gone, unless there is another with its id."""
+        """Tell the history that a job was removed, unless there is another with its id."""
         if slot.job.id not in self._slots:
             self._history.job_removed(slot.job.id)
 
     def _followed(self, slot: Slot) -> None:
-        """Go on with a backlog once nothing waits any more of the part that was taken."""
+        """Release a held backlog, now that no run of its last portion waits."""
         if slot.judged_us is not None and slot.due_us is not None and slot.queued_us is None:
             self._queue.put(slot, slot.due_us)
 
@@ -263,7 +263,7 @@ class MemoryStore:
             taken = zip(batch.slots, batch.seqs, decided, ids, strict=False)
             for slot, seq, decision, run_id in taken:
                 if slot.seq != seq:
-                    continue  # changed, paused or removed meanwhile: that change stands
+                    continue  # changed, paused or removed meanwhile: that change counts
                 slot.seq = next(numbers)
                 if type(decision) is not Settlement and not slot.runs and slot.behind is None:
                     run = Run(run_id, slot.job, slot.fire_us, slot)  # type: ignore[arg-type]
@@ -308,7 +308,7 @@ class MemoryStore:
             settled.removed.append(job.id)
             self._drop(slot)
             return False
-        # Else the rest of a backlog waits until the last run of its first part starts.
+        # Else the rest of a backlog is held until the last run of this portion starts.
         return slot.behind is None or slot.judged_us is None
 
     def _give_back(self, batch: MemoryBatch) -> None:
@@ -332,7 +332,7 @@ class MemoryStore:
             return self._open.open(slot, job, due_us)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the ledger, each once, and start those that waited for their places."""
+        """Move runs to the history, each once, and start those that waited for their places."""
         recorded: list[End] = []
         started: list[Run] = []
         due_us = None
@@ -350,7 +350,7 @@ class MemoryStore:
         return Ended(recorded, started, due_us)
 
     def promote(self) -> Ended:
-        """Start the runs that wait though there is room."""
+        """Start the waiting runs for which there is room."""
         started: list[Run] = []
         due_us = None
         with self._lock:
@@ -372,14 +372,14 @@ class MemoryStore:
         return True
 
     def runs(self) -> list[Run]:
-        """Return the runs that wait or are under way."""
+        """Return the open runs."""
         with self._lock:
             return list(self._open.by_id.values())
 
-    # The ledger
+    # The history
 
     def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of which there was no open run here."""
+        """Add outcomes of occurrences that had no open run here."""
         with self._lock:
             for record in records:
                 self._history.add(record)
@@ -390,7 +390,7 @@ class MemoryStore:
             return self._history.records(job_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many due times of one job, or of all, ended in each outcome so far."""
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self._lock:
             return self._history.counts(job_id)
 

@@ -15,7 +15,7 @@ from schedcore import (
     RunRecord,
 )
 from schedcore.stores.base import Entry
-from schedcore.triggers import make_trigger, plaindata
+from schedcore.triggers import factory, make_trigger
 from schedhttp import codec, paging
 from schedhttp.conditions import check_of, is_known, wants_new
 from schedhttp.errors import BadRequest, PreconditionFailed, RunFailed
@@ -115,7 +115,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
             service.allowed.check_call(entry.job, scheduler.registered)
         if trigger:  # merged now, into the trigger that is there now
             now = entry.job.trigger
-            fields["trigger"] = made = plaindata.merge(now, trigger, scheduler.timezone, job_id)
+            fields["trigger"] = made = factory.merge(now, trigger, scheduler.timezone, job_id)
             bounds.check_trigger(made, service.settings.api_shortest_interval, now)
         return fields
 
@@ -139,7 +139,7 @@ def _is_of_null(error: InvalidOptionError, body: Mapping[str, Any]) -> bool:
         given |= {"trigger": trigger.get("type", ""), **trigger}
     if None not in given.values() and not _has_null(given.get("triggers", ())):
         return False
-    lacks = error.option == "trigger" and error.value in plaindata.KINDS  # which need options
+    lacks = error.option == "trigger" and error.value in factory.KINDS  # which need options
     return lacks or given.get(error.option) is None
 
 
