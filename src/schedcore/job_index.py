@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import compress
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from schedcore.atfork import tell_in_child
 from schedcore.errors import JobLookupError
@@ -19,16 +19,7 @@ _NUMBER = 32
 """Bits of a place that are no due time: they tell apart jobs that are due at once."""
 
 
-class HasId(Protocol):
-    """An object that shows a job."""
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        ...
-
-
-T = TypeVar("T", bound=HasId)
+T = TypeVar("T")
 
 
 class JobIndex(Generic[T]):
@@ -62,7 +53,7 @@ class JobIndex(Generic[T]):
         self._place_of: dict[str, int] = {}
 
     def items(self) -> list[T]:
-        """Return the whole list, as a new one."""
+        """Return the whole list as it was at one moment, as a new one."""
         # Never waits: a finalizer may call this while its own thread is inside a call.
         if not self._lock.acquire(blocking=False):
             return [self._show(entry) for entry in self._store.entries()]
@@ -77,6 +68,8 @@ class JobIndex(Generic[T]):
                     self._move(job_id)
                 if self._gone:
                     self._close_gaps()
+                if changed and self._store.changes(None)[0] != version:
+                    self._begin_anew()  # what was looked up is of several moments
             self._version = version
             return self._items.copy()  # type: ignore[return-value]  # there are no gaps now
         finally:
@@ -99,8 +92,8 @@ class JobIndex(Generic[T]):
                 self._lock.release()
 
     def _begin_anew(self) -> None:
-        self._clear()
         entries = self._store.entries()
+        self._clear()
         self._items = [self._show(entry) for entry in entries]
         self._places = [self._new_place(entry[2]) for entry in entries]
         self._place_of = {e[0][0]: place for e, place in zip(entries, self._places, strict=True)}

@@ -115,7 +115,7 @@ class Scheduler(JobMethods):
         engine = Engine(kept, self._executors, listeners, clock, random)
         super().__init__(zone, clock, engine, factory, listeners)
         self._runs = engine.runs
-        engine.announce.on_removed = self._listing.forget
+        engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
         self._runs.expect = self._expect = self._life.expect
         self.standing: Standing | None = None
