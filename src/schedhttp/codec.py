@@ -31,7 +31,7 @@ class JobBody(NamedTuple):
 
 
 def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
-    """Return a job as the API shows it; *running* tells whether a run of it is under way."""
+    """Return a job as the API shows it; *running* is whether a run of it is active."""
     return {**jobdata.shown(entry.job), **place_to_dict(entry, running)}
 
 
@@ -112,8 +112,8 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
 def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """Return what *body* changes in a job.
 
-    What the API shows of the job may stand in it and changes nothing, so that what GET gives can
-    be sent back: reprs that stand for arguments, and fields that cannot be set.  Null takes any
+    It may hold what the API shows of the job, which changes nothing, so that what GET gives can
+    be sent back: reprs in the place of arguments, and fields that cannot be set.  Null takes any
     other field back to its default, and ``next_run_time`` to none: the job is paused.
 
     Raises:
@@ -180,7 +180,7 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
 
 
 def _same(given: object, shown: object) -> bool:
-    """Tell whether a client sent what it was shown."""
+    """Return whether a client sent what it was shown."""
     if not isinstance(given, dict | list):
         return type(given) is type(shown) and given == shown
     shown = json.loads(json.dumps(shown))

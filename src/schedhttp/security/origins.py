@@ -111,7 +111,7 @@ def _check_host(host: str, settings: Settings) -> None:
 
 
 def _leads_here(origin: str, environ: dict[str, str]) -> bool:
-    """Tell whether a page's origin is where its request went."""
+    """Return whether a page's origin is where its request went."""
     try:
         scheme, netloc, *_ = urlsplit(origin)
     except ValueError:
