@@ -194,6 +194,26 @@ def test_the_rest_of_a_backlog_is_held_until_the_last_of_its_first_part_has_star
     assert store.get("a").judged_us is None
 
 
+@pytest.mark.parametrize("places", [1, 2])
+def test_what_falls_due_while_the_last_of_a_backlog_is_under_way_waits_for_it(store, places):
+    """Nothing waits behind it any more, and nothing is held."""
+    runs = backlog(store, (1, 2), next_us=3, max_instances=places).runs
+    if places == 1:
+        begun(*runs)
+        runs = end(store, *runs).runs
+    begun(*runs)
+    settled = settle(store, 3, next_us=100)
+    assert settled.runs == settled.skipped == []
+    followers = end(store, *runs).runs
+    assert due_times(followers) == [3]
+    begun(*followers)
+    end(store, *followers)
+    assert store.counts("a") == {Outcome.EXECUTED: 3}
+    for due in range(100, 100 + places):
+        begun(*settle(store, due, next_us=due + 1).runs)
+    assert settle(store, 200, next_us=300).skipped, "those were no backlog"
+
+
 def test_a_job_whose_runs_wait_says_so_when_it_is_taken(store):
     backlog(store, (1, 2), next_us=100)
     with store.take(100, 10) as batch:

@@ -283,7 +283,8 @@ class Store(Protocol):
 
     A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  The engine, and
     nobody else, knows at once that it has begun (``run._started_us``).  The store writes on it,
-    once the transaction is made, where it stands: ``_waits``; ``_hurry`` where its end makes
+    once the transaction is made, where it stands: ``_waits``; ``_backlog`` on what was let in as
+    one of several due times, or after one that was; ``_hurry`` where its end makes
     place for others; how it ended (:func:`mark_ended`) or that it is tried again
     (:func:`mark_retried`); and ``_cancelled`` on what it evicts, or ends before it has begun.
     For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
