@@ -1,6 +1,6 @@
-"""What is said of outcomes, once they are recorded: a line in the log, and an event.
+"""Announces outcomes once they are recorded: a line in the log, and an event.
 
-An event is only made where somebody listens for it: that costs more than most runs do.
+An event is made only if a listener asks for its code: to make one costs more than most runs do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from schedcore.admission import MOST_WAITING
 from schedcore.clock import SECOND, from_us
+from schedcore.errors import JobLookupError
 from schedcore.events import (
     EVENT_JOB_CANCELLED,
     EVENT_JOB_ERROR,
@@ -23,7 +24,7 @@ from schedcore.events import (
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run
-from schedcore.stores.base import End, Passed, Settled
+from schedcore.stores.base import End, Entry, Passed, Settled
 
 EVENT_OF = {
     Outcome.EXECUTED: EVENT_JOB_EXECUTED,
@@ -34,23 +35,25 @@ EVENT_OF = {
     Outcome.PAUSED: EVENT_JOB_CANCELLED,
     Outcome.SHED: EVENT_JOB_MISSED,
 }
-"""The event that is emitted for a run that ended so."""
+"""The code of the event that is emitted for a run with this outcome."""
 
 
 _QUIET_US = 60 * SECOND
+"""What a job can do each second is logged once in this time."""
 _MOST_QUIET = 10_000
+"""Jobs, each by kind of news, of which the time of the last log line is kept."""
 
 
 class Announcer:
-    """Logs outcomes that did not go well, and emits an event for each that somebody listens for.
+    """Logs all outcomes but ``executed``, and emits an event for each that a listener asks for.
 
     What a job can do each second, such as to skip a run, is logged at most once a minute.
 
     Args:
-        listeners: Who is told.
-        log: Where it is said.
-        passed_us: A clock that never steps, in microseconds.
-        what_follows: Tells what comes after a run of a job, by its id, for the log.
+        listeners: Receive the events.
+        log: Where the lines go.
+        passed_us: A monotonic clock, in microseconds.
+        find: Returns a job by its id; raises JobLookupError if it is gone.
     """
 
     def __init__(
@@ -58,23 +61,23 @@ class Announcer:
         listeners: Listeners,
         log: GuardedLogger,
         passed_us: Callable[[], int],
-        what_follows: Callable[[str], str],
+        find: Callable[[str], Entry],
     ) -> None:
         self._listeners = listeners
         self._log = log
         self._passed_us = passed_us
-        self._what_follows = what_follows
-        # By job and kind of news: when it was said last, and how often it was not said since.
+        self._find = find
+        # By job and kind of news: when it was logged last, and how often it was not since then.
         self._said: dict[tuple[str, str], tuple[int, int]] = {}
 
     def forget(self, job_id: str) -> None:
-        """Forget what was said of a job that is gone."""
+        """Forget what was logged about a job that is removed."""
         if self._said:
             for kind in ("skipped", "missed", "shed"):
                 self._said.pop((job_id, kind), None)
 
     def _again(self, job_id: str, kind: str) -> str | None:
-        """Return how often news of a kind were kept back since the last time; None: keep these."""
+        """Return what a log line adds about earlier ones that were left out; None: omit it too."""
         now_us, key = self._passed_us(), (job_id, kind)
         said = self._said.get(key)
         if said is not None and now_us - said[0] < _QUIET_US:
@@ -86,11 +89,11 @@ class Announcer:
         return f" (and {said[1]} times more since this was said)" if said and said[1] else ""
 
     def hears(self, code: int) -> bool:
-        """Tell whether anybody listens for events of this code."""
+        """Return whether a listener asks for events of this code."""
         return bool(self._listeners.mask & code)
 
     def submitted(self, submitted: Sequence[tuple[Run, Job]]) -> None:
-        """Tell that runs were handed to an executor."""
+        """Announce runs that were submitted to an executor."""
         for run, job in submitted:
             if run.outcome is Outcome.SHED:
                 continue
@@ -102,10 +105,10 @@ class Announcer:
             )
 
     def ended(self, end: End, say: bool = True) -> None:
-        """Tell how a run ended; with *say*, in the log as well if it did not go well."""
+        """Announce how a run ended; without *say*, in an event alone."""
         outcome, run, job = end.outcome, end.run, end.job
         if say and outcome is not Outcome.EXECUTED:
-            self._say(end)
+            self._log_end(end)
         code = EVENT_OF[outcome]
         if not self._listeners.mask & code or job is None:
             return
@@ -125,14 +128,26 @@ class Announcer:
             )
         )
 
-    def _say(self, end: End) -> None:
+    def _follows(self, job_id: str) -> str:
+        """Return what follows a run of a job, as text for the log."""
+        try:
+            entry = self._find(job_id)
+        except JobLookupError:
+            return "it was its last run"
+        except Exception:  # noqa: BLE001 — the loop meets it too, and logs it
+            return "its store cannot tell when it runs next"
+        if entry.due_us is None:
+            return "the job is paused"
+        return f"next run at {from_us(entry.due_us, entry.job.trigger.timezone).isoformat()}"
+
+    def _log_end(self, end: End) -> None:
         """Log an outcome other than executed."""
         run, log = end.run, self._log
         if end.outcome is Outcome.FAILED:
-            follows = self._what_follows(run.job_id)
+            follows = self._follows(run.job_id)
             log.error("job %r: run %d raised; %s", run.job_id, run.id, follows, error=end.error)
         elif end.outcome is Outcome.LOST:
-            follows = self._what_follows(run.job_id)
+            follows = self._follows(run.job_id)
             log.error("job %r: run %d is lost: %s; %s", run.job_id, run.id, end.error_text, follows)
         elif end.outcome is Outcome.SHED:
             again = self._again(run.job_id, "shed")
@@ -150,7 +165,7 @@ class Announcer:
             log.warning("job %r: run %d %s", run.job_id, run.id, text)
 
     def retried(self, end: End) -> None:
-        """Tell that the function raised, and that another attempt follows."""
+        """Log that the function raised, and that another attempt follows."""
         retry = end.job.retry if end.job is not None else None
         self._log.warning(
             "job %r: run %d raised %s: %s; attempt %d of %d follows",
@@ -163,7 +178,7 @@ class Announcer:
         )
 
     def settled(self, settled: Settled) -> None:
-        """Tell of the due times of one step that do not run."""
+        """Announce the fire times of one step that do not run."""
         for job, passed in settled.passed:
             if passed.outcome is Outcome.MISSED:
                 self._missed(job, passed)
@@ -171,7 +186,7 @@ class Announcer:
             self.skipped(job, times)
 
     def skipped(self, job: Job, due: Sequence[int]) -> None:
-        """Tell that fire times came to nothing because of runs under way, or that wait."""
+        """Announce fire times that were skipped because of the job's active or waiting runs."""
         again = self._again(job.id, "skipped")
         if again is not None:
             self._log.warning(
@@ -190,7 +205,7 @@ class Announcer:
             )
 
     def _missed(self, job: Job, passed: Passed) -> None:
-        """Tell that fire times were later than the grace time allows."""
+        """Announce fire times that are later than the grace time allows."""
         first_us, occurrences = passed.backlog
         due = from_us(first_us)
         again = self._again(job.id, "missed")
@@ -217,6 +232,6 @@ class Announcer:
             )
 
     def many_cancelled(self, count: int) -> None:
-        """Say how many runs a shutdown called off."""
+        """Log how many runs a shutdown cancelled."""
         if count:
             self._log.warning("%d run(s) that had not begun were cancelled", count)

@@ -1,8 +1,22 @@
-"""The one owner of jobs and runs: one step of the schedule, and every change of it.
+"""The engine owns all jobs and runs: it steps the schedule, and makes every change to a job.
 
-:meth:`Engine.step` takes what is due, plans, settles, submits, and says when to wake next.  There
-is no thread, no sleep and no loop in here: the loop, the tests and the simulation all call it with
-the time of their choice.
+:meth:`Engine.step` is the way of a due job, from the top of this file to its middle:
+
+1. **take**: the store hands out the jobs that are due, each as a :class:`Slot`.
+2. **plan**: :mod:`~schedcore.planning` decides for each which fire times run, which are missed or
+   coalesced, and which one comes next.
+3. **settle**: in one transaction the store writes the new places, opens the runs that there is
+   room for (:mod:`~schedcore.admission`), and records the outcomes of what does not run.
+4. **submit**: :class:`~schedcore.runs.Runs` hands the open runs to their executors, and sees each
+   of them to its outcome.
+5. **announce**: log lines and events of what did not run, after all else is submitted.
+
+A change of a job reads an :class:`Entry`, makes another one, and has the store put it in its place
+(compare-and-set).  An *entry* is a job and its place in the schedule as a value; a *slot* is the
+store's own mutable row behind it.  docs/glossary.md has the other words.
+
+There is no thread, no sleep and no loop in here: the loop, the tests and the simulation all call
+:meth:`Engine.step` with the time of their choice.
 """
 
 from __future__ import annotations
@@ -13,8 +27,8 @@ from typing import TYPE_CHECKING
 
 from schedcore import funcref
 from schedcore.announce import Announcer
-from schedcore.changing import ATTEMPTS, Check, rebased
-from schedcore.clock import SECOND, Clock, from_us
+from schedcore.changing import ATTEMPTS, Check, passed_records, rebased, set_back_entry
+from schedcore.clock import SECOND, Clock
 from schedcore.errors import (
     ConflictingIdError,
     JobChangedError,
@@ -29,7 +43,7 @@ from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
-from schedcore.planning import Place, due_time, following, passed_over, plan, set_back
+from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.runs import Observer, Runs
 from schedcore.stores.base import (
@@ -60,7 +74,11 @@ NOTHING = Settled([], [], [], [], [])
 
 
 class _Claim:
-    """A batch that a step has in hand, and the job whose trigger it is asking."""
+    """A batch that a step has taken and not settled yet.
+
+    Attributes:
+        asking: The job whose trigger the step is asking: to blame, should it not answer.
+    """
 
     __slots__ = ("asking", "batch")
 
@@ -70,21 +88,21 @@ class _Claim:
 
 
 class Engine:
-    """Carries due jobs from the store to the executors, and their runs to an outcome.
+    """Takes due jobs from the store to the executors, and makes every change to a job.
 
-    :meth:`step` is for one thread at a time; all else is thread-safe.
+    One thread at a time calls :meth:`step`; all else is thread-safe.
 
     Args:
-        store: Where jobs, open runs and outcomes are.
+        store: Keeps jobs, open runs and the history.
         executors: By name.
-        listeners: Who is told of what happens.
-        clock: Tells when runs begin and end.
+        listeners: Receive the events.
+        clock: Gives the times at which runs begin and end.
         random: Source of jitter.
-        log: Where it is said what did not go well.
+        log: Logger of what fails.
 
     Attributes:
-        forget: Called with the id of a job that is gone.
-        runs: The runs that wait or are under way.
+        forget: Called with the id of each job that is removed.
+        runs: The open runs.
     """
 
     def __init__(
@@ -102,18 +120,18 @@ class Engine:
         self._clock = clock
         self._random = random
         self._log = log or GuardedLogger(__name__)
-        self._announce = Announcer(listeners, self._log, clock.monotonic_us, self._what_follows)
+        self._announce = Announcer(listeners, self._log, clock.monotonic_us, store.get)
         self.runs = Runs(store, executors, self._announce, clock, random, self._log)
         self.forget: Callable[[str], None] = lambda _job_id: None
         self._claims: list[_Claim] = []
 
     @property
     def observer(self) -> Observer | None:
-        """Who is told of each change of place and each run; None: nobody."""
+        """Notified of each change of place and of each run; None: there is none."""
         return self.runs.observer
 
     def after_fork_in_child(self) -> None:
-        """Forget what is the parent's: runs, and jobs in the hands of a step."""
+        """Forget what belongs to the parent: runs, and the batch that a step has taken."""
         self._claims = []
         self.runs.after_fork_in_child()
 
@@ -127,51 +145,23 @@ class Engine:
             later than *now_us*; None: not before a job is added or changed.
         """
         self.runs.settle()
-        settled, slots = self._carry(now_us)
+        settled, slots = self._take_and_settle(now_us)
         try:
             self.runs.submit(settled.runs)
-            ring_us = self.runs.ring(now_us)
+            timer_us = self.runs.check_timers(now_us)
         except BaseException:  # Ctrl-C, where this thread executes the runs itself
             self.runs.cancel_waiting()
             raise
         finally:
-            self._tell(settled, slots)  # now that all of it is submitted
+            self._announce_step(settled, slots)  # a listener that blocks holds up no run
         self.runs.settle()  # runs that ended while others of their job were put behind them
         due_us = self.store.next_due(self.executors)
-        if ring_us is None or due_us is None:
-            return ring_us if due_us is None else due_us
-        return min(ring_us, due_us)
+        if timer_us is None or due_us is None:
+            return timer_us if due_us is None else due_us
+        return min(timer_us, due_us)
 
-    def step_paused(self, now_us: int) -> int | None:
-        """Give up runs that took too long, and start nothing; return when to call again."""
-        self.runs.settle()
-        return self.runs.ring(now_us)
-
-    def take_back(self, now_us: int, hung: bool) -> None:
-        """Take jobs out of the hands of a step that will not go on.
-
-        Args:
-            now_us: The present, in microseconds since the Unix epoch.
-            hung: Whether its thread is held up, and the trigger it was asking is to blame.
-        """
-        claims, self._claims = self._claims, []
-        for claim in claims:
-            job = claim.asking
-            claim.batch.give_back()
-            if hung and job is not None:
-                self._park(job, now_us)
-
-    def _park(self, job: Job, now_us: int) -> None:
-        """Leave a job alone whose trigger does not answer, unless it was changed meanwhile."""
-        entry = self._find(job.id)
-        if entry is None or entry.due_us is None or entry.job.trigger is not job.trigger:
-            return
-        reason = self._say_broken(job, entry.broken, TimeoutError("its trigger does not answer"))
-        parked = entry._replace(broken=reason, due_us=now_us + RETRY_HUNG_US)
-        self._write((Change(entry, parked),), now_us)
-
-    def _carry(self, now_us: int) -> tuple[Settled, Sequence[Slot]]:
-        """Take, plan and settle what is due."""
+    def _take_and_settle(self, now_us: int) -> tuple[Settled, Sequence[Slot]]:
+        """Take what is due, plan it and settle it; return what came of it, and what was taken."""
         with self.store.take(now_us, BATCH, self.executors) as batch:
             slots = batch.slots
             if not slots:
@@ -194,14 +184,21 @@ class Engine:
         return settled, slots
 
     def _decide(self, slot: Slot, now_us: int) -> Decision:
-        """Decide what becomes of a job that is due."""
+        """Decide what becomes of a job that is due.
+
+        Returns:
+            The next fire time alone in the plain case, or a settlement; see
+            :data:`~schedcore.stores.base.Decision`.
+        """
         job, fire_us, due_us, judged_us = slot.job, slot.fire_us, slot.due_us, slot.judged_us
         assert fire_us is not None
         assert due_us is not None
+        # Each due job comes by here: fields by position, which takes 0.2 us less.
         _, func, _, _, trigger, options, _, _ = job
         executor, grace_s, coalesce, _, _, _, _ = options
         if slot.behind is not None and not coalesce:
-            # The rest of a backlog, or what came meanwhile: held until the others have started.
+            # Runs of the job wait: the rest of its backlog, and what fell due meanwhile, is held
+            # until they have started.
             held_us = now_us if judged_us is None else judged_us
             return Settlement(slot, job, fire_us, due_us, (), held_us, slot.broken)
         at_us = now_us
@@ -212,7 +209,8 @@ class Engine:
                 job = self.ready(job)
             jitter_us = trigger.jitter_us
             if jitter_us:
-                # A fire time taken after the clock was set back may be yet to come by the new one.
+                # The misfire policy sees the moment before the jitter, which is no lateness.  After
+                # the wall clock was set back, that may lie ahead by the new one.
                 at_us -= max(0, min(due_us - fire_us, jitter_us))
             next_us = following(trigger, fire_us)
             # Nearly every fire is on time, and no other has come meanwhile: there is no policy to
@@ -226,10 +224,10 @@ class Engine:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            reason = self._say_broken(job, slot.broken, error)
+            reason = self._log_broken(job, slot.broken, error)
             later_us = now_us + RETRY_BROKEN_US
             return Settlement(slot, job, fire_us, later_us, (), judged_us, reason)
-        if at_us != now_us:
+        if at_us != now_us:  # runs are due when their jitter is over
             times = tuple(fire_us + now_us - at_us for fire_us in times)
         if next_us is not None and next_us <= at_us:  # the next portion of a backlog
             judged_us = now_us if judged_us is None else judged_us
@@ -240,7 +238,7 @@ class Engine:
     def _plan(
         self, job: Job, fire_us: int, at_us: int, judged_us: int | None, now_us: int
     ) -> tuple[tuple[int, ...], tuple[Passed, ...], int | None]:
-        """Ask the misfire policy; return what runs, what does not, and what comes next."""
+        """Ask the misfire policy; return what runs, what does not, and the next fire time."""
         planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, at_us, judged_us)
         passed = tuple(
             Passed(outcome, backlog, now_us - backlog.first_us)
@@ -252,8 +250,8 @@ class Engine:
         )
         return planned.runs, passed, planned.next_us
 
-    def _say_broken(self, job: Job, known: str | None, error: BaseException) -> str:
-        """Return why a job cannot be run, and log it if it is news."""
+    def _log_broken(self, job: Job, known: str | None, error: BaseException) -> str:
+        """Return why a job cannot be run, and log it unless that was *known* before."""
         reason = f"{type(error).__name__}: {text_of(error)}"
         if known != reason:
             self._log.error(
@@ -265,18 +263,48 @@ class Engine:
             )
         return reason
 
-    def _tell(self, settled: Settled, slots: Sequence[Slot]) -> None:
-        """Tell of what a step did."""
+    def _announce_step(self, settled: Settled, slots: Sequence[Slot]) -> None:
+        """Log and emit what a step decided, but for its runs: those are announced one by one."""
         jobs = {slot.job.id: slot.job for slot in slots} if settled.removed else {}
         self._announce.settled(settled)
         self.runs.recorded(settled.evicted)
         for job_id in settled.removed:
-            self._gone(jobs[job_id])
+            self._announce_removed(jobs[job_id])
 
-    def _gone(self, job: Job) -> None:
+    def _announce_removed(self, job: Job) -> None:
         self.forget(job.id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))
+
+    # Steps that did not go to their end
+
+    def step_paused(self, now_us: int) -> int | None:
+        """Time out runs that took too long, and start nothing; return when to call again."""
+        self.runs.settle()
+        return self.runs.check_timers(now_us)
+
+    def take_back(self, now_us: int, hung: bool) -> None:
+        """Give back to the store what a step has taken whose thread hangs or is gone.
+
+        Args:
+            now_us: The present, in microseconds since the Unix epoch.
+            hung: Whether its thread hangs: then the job is parked whose trigger it was asking.
+        """
+        claims, self._claims = self._claims, []
+        for claim in claims:
+            job = claim.asking
+            claim.batch.give_back()
+            if hung and job is not None:
+                self._park(job, now_us)
+
+    def _park(self, job: Job, now_us: int) -> None:
+        """Park a job whose trigger does not answer, unless it was changed meanwhile."""
+        entry = self._find(job.id)
+        if entry is None or entry.due_us is None or entry.job.trigger is not job.trigger:
+            return
+        reason = self._log_broken(job, entry.broken, TimeoutError("its trigger does not answer"))
+        parked = entry._replace(broken=reason, due_us=now_us + RETRY_HUNG_US)
+        self._write((Change(entry, parked),), now_us)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.
@@ -296,7 +324,7 @@ class Engine:
         """Store new jobs, all or none.
 
         Raises:
-            ConflictingIdError: if an id is taken and *replace* is false, or one stands twice.
+            ConflictingIdError: if an id is taken and *replace* is false, or given twice.
         """
         if not replace:
             conflicts = self._write(entries, 0).conflicts
@@ -306,7 +334,7 @@ class Engine:
         now_us = self._clock.now_us()
         changes = [self._replacing(entry, now_us) for entry in entries]
         while moved_on := set(self._write(changes, now_us).conflicts):
-            # Those alone: in the time that all take, others of many busy jobs would move on.
+            # Only those are read again: while all are, others of many busy jobs would move on.
             now_us = self._clock.now_us()
             changes = [
                 self._replacing(entry, now_us) if entry.job.id in moved_on else change
@@ -314,23 +342,24 @@ class Engine:
             ]
 
     def _replacing(self, entry: Entry, now_us: int) -> Change | Entry:
-        """Return what puts *entry* in the place of the job with its id, if there is one."""
+        """Return *entry*, as a replacement if there is a job with its id."""
         old = self._find(entry.job.id)
         if old is None:
             return entry
-        return Change(old, entry, True, self._left_out(old, entry, now_us))
+        return Change(old, entry, True, self._records_of_passed(old, entry, now_us))
 
     def change(self, job_id: str, changed: Callable[[Entry], Entry], counted: bool = True) -> Entry:
-        """Put a changed entry in the place of a job's present one.
+        """Change a job: have *changed* make another entry of the present one, and store that.
 
-        That the job runs and moves on meanwhile is no change: a job that is due each second can be
-        given a trigger that takes a second to check.
+        A job that merely runs and moves on meanwhile counts as unchanged: so a job that is due each
+        second can be given a trigger that takes a second to check.
 
         Args:
             job_id: Which job.
             changed: Returns the changed entry, or the same one.  Called again if somebody else
                 changes the job meanwhile.
-            counted: Whether fire times that came, and that the change leaves out, are outcomes.
+            counted: Whether the history records the fire times that have come and that the change
+                takes out of the schedule.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -345,10 +374,12 @@ class Engine:
             while new is not None:
                 now_us = 0
                 records: Sequence[RunRecord] = ()
-                if new[1] != old[1] or new[2] is None:  # else it stays where it is in time
+                if (
+                    new.fire_us != old.fire_us or new.due_us is None
+                ):  # else all stay in the schedule
                     now_us = self._clock.now_us()
-                    records = self._left_out(old, new, now_us) if counted else ()
-                change = tuple.__new__(Change, (old, new, False, records))
+                    records = self._records_of_passed(old, new, now_us) if counted else ()
+                change = Change(old, new, False, records)
                 if not self._write((change,), now_us).conflicts:
                     if new.job.options.max_instances > old.job.options.max_instances:
                         self.runs.promote()
@@ -368,18 +399,18 @@ class Engine:
             if check is not None:
                 check(old)
             now_us = self._clock.now_us()
-            change = Change(old, None, False, self._left_out(old, None, now_us))
+            change = Change(old, None, False, self._records_of_passed(old, None, now_us))
             if not self._write((change,), now_us).conflicts:
                 break
         self._announce.forget(job_id)
-        self._gone(old.job)
+        self._announce_removed(old.job)
 
     def run_now(self, job_id: str, check: Check | None = None) -> Run:
         """Run a job now, besides its schedule, if *check* lets it be.
 
         Raises:
             JobLookupError: if there is no job with this id.
-            MaxInstancesError: if ``max_instances`` runs of it are under way.
+            MaxInstancesError: if ``max_instances`` runs of it are active.
         """
         self.runs.settle()
         entry = self.store.get(job_id)
@@ -399,18 +430,18 @@ class Engine:
         while entries := self.store.entries():
             now_us = self._clock.now_us()
             changes = {
-                old.job.id: Change(old, None, False, self._left_out(old, None, now_us))
+                old.job.id: Change(old, None, False, self._records_of_passed(old, None, now_us))
                 for old in entries
             }
-            # All but those that moved on meanwhile, which are read once more.
+            # Jobs that moved on meanwhile are left out, and read again in the next round.
             while changes and (moved_on := self._write(list(changes.values()), now_us).conflicts):
                 for job_id in moved_on:
                     del changes[job_id]
 
     def clock_moved(self, now_us: int, jump_us: int) -> None:
-        """Put jobs back in their places after the wall clock was moved by *jump_us*.
+        """Move jobs to their new places after the wall clock was moved by *jump_us*.
 
-        Forward, there is nothing to do: what was passed over is late, and the misfire policy's.
+        Forward, there is nothing to do: the misfire policy decides about what is late now.
         Back, see :func:`~schedcore.planning.set_back`.
         """
         if jump_us >= 0:
@@ -419,7 +450,7 @@ class Engine:
             try:
                 self.change(
                     entry.job.id,
-                    partial(_set_back, now_us=now_us, jump_us=jump_us),
+                    partial(set_back_entry, now_us=now_us, jump_us=jump_us),
                     counted=False,
                 )
             except JobLookupError:
@@ -429,7 +460,7 @@ class Engine:
                 self._log.error("trigger of job %r failed; its next run stays", job_id, error=error)
 
     def _write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
-        """Make changes in the store, and tell of the runs that ended with them."""
+        """Make changes in the store, and announce the runs that ended with them."""
         written = self.store.write(changes, now_us)
         if written.conflicts:
             return written
@@ -443,50 +474,17 @@ class Engine:
             self.runs.recorded(written.ended)
         return written
 
-    def _left_out(self, old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
-        """Return the outcomes of fire times that came, and that a change leaves out."""
-        first_us = old.fire_us
-        if first_us is None or now_us < first_us or (new is not None and new[1] == first_us):
-            return ()
-        trigger = old.job.trigger
+    def _records_of_passed(self, old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
+        """Return the outcomes of what a change passes over; none if a trigger cannot count it."""
         try:
-            same = new is not None and (new.job.trigger is trigger or new.job.trigger == trigger)
-            until_us = new.fire_us if new is not None and same else None
-            backlog = passed_over(trigger, first_us, now_us, until_us)
-        except BaseException as error:  # noqa: BLE001 — the change is made, whatever a trigger says
+            return passed_records(old, new, now_us)
+        except BaseException as error:  # noqa: BLE001 — the change is made even if a trigger raises
             self._log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
             return ()
-        if backlog is None:
-            return ()
-        outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
-        return (Passed(outcome, backlog, now_us - first_us).record(old.job.id),)
-
-    def _what_follows(self, job_id: str) -> str:
-        """Tell what comes after a run of a job, for the log."""
-        try:
-            entry = self.store.get(job_id)
-        except JobLookupError:
-            return "it was its last run"
-        except Exception:  # noqa: BLE001 — the loop meets it too, and says so
-            return "its store cannot tell when it runs next"
-        if entry.due_us is None:
-            return "the job is paused"
-        return f"next run at {from_us(entry.due_us, entry.job.trigger.timezone).isoformat()}"
 
     def _find(self, job_id: str) -> Entry | None:
+        """Return a job, or None."""
         try:
             return self.store.get(job_id)
         except JobLookupError:
             return None
-
-
-def _set_back(entry: Entry, now_us: int, jump_us: int) -> Entry:
-    """Return *entry* as it stands after the clock went back by -*jump_us*."""
-    place = Place(entry.job.trigger, entry.fire_us, entry.due_us, entry.judged_us)
-    moved = set_back(place, now_us, jump_us, broken=bool(entry.broken))
-    if moved is place:
-        return entry
-    job = entry.job._replace(trigger=moved.trigger)
-    return entry._replace(
-        job=job, fire_us=moved.fire_us, due_us=moved.due_us, judged_us=moved.judged_us
-    )

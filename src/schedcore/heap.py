@@ -1,12 +1,12 @@
 """The due queue: which items are due first; they move and leave without a scan.
 
-One heap entry stands for each *distinct* due time, and a dict leads from there to the items: the
-heap compares bare integers (3 to 5 times cheaper than tuples), and ten thousand jobs that are due
-on the same second share one entry.
+The heap has one entry for each *distinct* due time, and a dict leads from a due time to its bucket
+of items: the heap compares bare integers (3 to 5 times cheaper than tuples), and ten thousand jobs
+that are due on the same second share one entry.
 
-An item knows under which due time it is filed: its ``queued_us``.  An item that moves or leaves
-is *stale* where it was filed before; stale items are skipped when their due time comes, and
-dropped many at once before they outnumber the others.
+Each item knows under which due time it is filed: its ``queued_us``.  An item that moves or leaves
+stays behind in its old bucket as *stale*: the queue skips it when that due time comes, and drops
+stale items many at once before they outnumber the others.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ class Queued(Protocol):
     """What a due queue holds: anything but a list."""
 
     queued_us: int | None
-    """The due time under which it is filed; None: it is in no queue.  Set by the queue alone."""
+    """The due time under which it is filed; None: it is in no queue.  Only the queue sets it."""
 
 
 T = TypeVar("T", bound=Queued)
 
 _BULK = 64
-"""Due times put or taken one by one before one sort of the whole heap is cheaper.
+"""Due times up to which pushing or popping each is cheaper than one sort of the whole heap.
 
 A sorted list is a heap, so one sort serves all the pops that follow: 60 to 240 ns for each entry
 of a heap of 100,000, against 700 to 3,300 ns for a pop and a push.
 """
 _SPARE = 64
-"""Stale items that are always tolerated, so that small queues are not swept at every change."""
+"""Stale items that never cause a sweep, so that small queues are not swept at every change."""
 
 
 class DueQueue(Generic[T]):
@@ -41,22 +41,22 @@ class DueQueue(Generic[T]):
 
     Items that are due at the same time come in the order in which they were put.
 
-    Not thread-safe: its owner holds a re-entrant lock.  A signal handler or a finalizer may
-    interrupt a call in the thread that holds it, and put or discard: that is done when the
-    interrupted call returns.
+    Not thread-safe: its owner holds a re-entrant lock.  In the thread that holds it, a signal
+    handler or a finalizer may interrupt a call, and put or discard itself: the queue defers that to
+    the end of the interrupted call.
     """
 
-    __slots__ = ("_buckets", "_busy", "_heap", "_late", "_size", "_stale")
+    __slots__ = ("_buckets", "_busy", "_deferred", "_heap", "_size", "_stale")
 
     def __init__(self) -> None:
-        # A lone item stands for itself: most due times have one, and a list costs 64 bytes.
+        # A lone item is its own bucket: most due times have one item, and a list costs 64 bytes.
         self._buckets: dict[int, T | list[T]] = {}
         self._heap: list[int] = []
         self._size = self._stale = 0
-        # Whether a call is under way, and what others did in the midst of it: their items, with
-        # the due time to file them under, or None to discard them.
+        # Whether a call is active, and the calls deferred to its end: items with the due time to
+        # file them under, or None to discard them.
         self._busy = False
-        self._late: list[tuple[T, int | None]] = []
+        self._deferred: list[tuple[T, int | None]] = []
 
     def __len__(self) -> int:
         """Return how many items are filed."""
@@ -65,7 +65,7 @@ class DueQueue(Generic[T]):
     def put(self, item: T, due: int) -> None:
         """File *item*, which is in no queue, under *due*."""
         if self._busy:
-            self._late.append((item, due))
+            self._deferred.append((item, due))
             return
         self._busy = True
         try:
@@ -73,13 +73,13 @@ class DueQueue(Generic[T]):
                 heappush(self._heap, due)
         finally:
             self._busy = False
-            if self._late:
-                self._do_late()
+            if self._deferred:
+                self._make_deferred()
 
     def put_many(self, items: Sequence[T], dues: Sequence[int]) -> None:
         """File each item under its due time; new due times are sorted in as one run."""
         if self._busy:
-            self._late += zip(items, dues, strict=True)
+            self._deferred += zip(items, dues, strict=True)
             return
         self._busy = True
         fresh: list[int] = []
@@ -94,12 +94,12 @@ class DueQueue(Generic[T]):
             else:
                 for due in fresh:
                     heappush(self._heap, due)
-            self._done()
+            self._end_call()
 
     def discard(self, item: T) -> None:
         """Take *item* out; it need not be filed."""
         if self._busy:
-            self._late.append((item, None))
+            self._deferred.append((item, None))
             return
         due = item.queued_us
         if due is None:
@@ -115,16 +115,16 @@ class DueQueue(Generic[T]):
                 self._sweep()
         finally:
             self._busy = False
-            if self._late:
-                self._do_late()
+            if self._deferred:
+                self._make_deferred()
 
     def first_due(self) -> int | None:
         """Return the earliest due time, or None if the queue is empty.
 
-        Asked in the midst of another call, it may be earlier than that.
+        If this interrupts another call, it may return an earlier time than that.
         """
         if self._busy:
-            dues = [due for _, due in self._late if due is not None]
+            dues = [due for _, due in self._deferred if due is not None]
             return min(self._heap[:1] + dues, default=None)
         self._busy = True
         try:
@@ -141,7 +141,7 @@ class DueQueue(Generic[T]):
                 heappop(heap)
             return None
         finally:
-            self._done()
+            self._end_call()
 
     def pop_due(self, now: int, limit: int) -> list[T]:
         """Take out up to *limit* items that are due at *now* or before, the earliest first."""
@@ -163,7 +163,7 @@ class DueQueue(Generic[T]):
             del heap[:used]
         finally:
             self._size -= len(taken)
-            self._done()
+            self._end_call()
         return taken
 
     def clear(self) -> None:
@@ -176,7 +176,7 @@ class DueQueue(Generic[T]):
         self._size = self._stale = 0
 
     def _take(self, due: int, limit: int, taken: list[T]) -> bool:
-        """Move items filed under *due* to *taken*; return whether that was all of them."""
+        """Move up to *limit* items from the bucket of *due* to *taken*; return whether all went."""
         bucket = self._buckets.pop(due, None)
         if type(bucket) is not list:
             if bucket is not None and bucket.queued_us == due:  # type: ignore[union-attr]
@@ -207,23 +207,23 @@ class DueQueue(Generic[T]):
             self._buckets[due] = [bucket, item]  # type: ignore[list-item]  # it was a lone one
         return False
 
-    def _done(self) -> None:
-        """End a call."""
+    def _end_call(self) -> None:
+        """End a call: make those that were deferred."""
         self._busy = False
-        if self._late:
-            self._do_late()
+        if self._deferred:
+            self._make_deferred()
 
-    def _do_late(self) -> None:
-        """Do what was asked for in the midst of a call, in its order."""
-        while self._late:
-            item, due = self._late.pop(0)
+    def _make_deferred(self) -> None:
+        """Make the calls that were deferred, in their order."""
+        while self._deferred:
+            item, due = self._deferred.pop(0)
             if due is None:
                 self.discard(item)
             else:
                 self.put(item, due)
 
     def _sweep(self) -> None:
-        """Drop all that is stale, and build the heap anew: linear, and seldom."""
+        """Drop all stale items and build the heap anew: linear, and rare."""
         self._stale = 0
         for due in list(self._buckets):
             bucket = self._buckets[due]

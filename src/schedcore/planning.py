@@ -1,4 +1,12 @@
-"""What becomes of a fire time, in pure functions: the misfire policy, and a clock set back."""
+"""Decides what becomes of fire times, in pure functions.
+
+:func:`plan` is the misfire policy: which fire times of a due job run, which are missed or
+coalesced, and which one comes next.  :func:`passed_over` counts what a change of a job takes out of
+the schedule, and :func:`set_back` moves a job after the wall clock was set back.
+
+A *fire time* is a moment that the trigger names; a *due time* is when the job acts on it: then, or
+later by its jitter.  Both are integer microseconds since the Unix epoch.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +18,14 @@ if TYPE_CHECKING:
     from schedcore.retry import RandomSource
 
 PORTION = 100
-"""Fire times of one backlog that are taken at once where each of them is to run."""
+"""Fire times of one backlog that are planned at once with ``coalesce=False``; the rest is held."""
 COUNT_LIMIT = 10_000
-"""Fire times of one backlog that are counted by walking, for triggers that cannot reckon: 10 ms."""
+"""Fire times of one backlog that are counted one by one: 10 ms.
 
-
+That is for triggers that cannot count by arithmetic (``Trigger.reckons`` is false).
+"""
 CORRECTION_US = 3 * 3600 * 1_000_000
-"""A wall clock that is set back by this much was wrong before."""
+"""A wall clock that is set back by this much, three hours, was wrong before: it is corrected."""
 _NO_LIMIT = 1 << 62
 
 
@@ -35,13 +44,13 @@ class Plan(NamedTuple):
     missed: Backlog | None
     """Fire times that are later than the grace time allows."""
     coalesced: Backlog | None
-    """Fire times that the one in ``runs`` stands for besides its own."""
+    """Fire times for which the one in ``runs`` runs as well."""
     next_us: int | None
-    """The next fire time, which is past where a backlog is taken in portions; None: no more."""
+    """The next fire time; None: there is none.  One in the past: the rest of a backlog."""
 
 
 class Place(NamedTuple):
-    """Where a job stands in the schedule."""
+    """The place of a job in the schedule."""
 
     trigger: Trigger
     fire_us: int | None
@@ -49,14 +58,14 @@ class Place(NamedTuple):
     due_us: int | None
     """When to act: at the fire time or after it.  None: paused."""
     judged_us: int | None
-    """When the rest of a backlog was found due."""
+    """When the backlog was found due of which this is the rest; None: it is none."""
 
 
 def following(trigger: Trigger, fire_us: int) -> int | None:
     """Return the fire time after *fire_us*, or None; whatever the trigger raises comes out.
 
     Raises:
-        ValueError: if the trigger does not move on: its job would be due for ever.
+        ValueError: if the trigger does not move on: the job would be due for ever.
     """
     found = trigger.next_us(fire_us)
     if found is not None and found <= fire_us:
@@ -74,9 +83,9 @@ def plan(
 ) -> Plan:
     """Return what becomes of a job whose fire time *fire_us* has come, at *now_us*.
 
-    A fire time is missed if it is older than *grace_us* (None: never).  Of a backlog with
-    *coalesce*, the oldest fire time within the grace runs and stands for all the later ones;
-    its cost does not depend on how long the backlog is.  Without, each runs, in portions.
+    A fire time is missed if it is older than *grace_us* (None: never).  With *coalesce*, the oldest
+    fire time of a backlog within the grace runs for all later ones too; the cost does not depend on
+    the length of the backlog.  Without, each runs, in portions of :data:`PORTION`.
 
     Args:
         trigger: Asked for its fire times; whatever it raises comes out.
@@ -84,8 +93,8 @@ def plan(
         grace_us: Microseconds after its time at which a run may still start, or None.
         fire_us: The fire time that has come; it need not be one of the trigger's own.
         now_us: The present, no earlier than *fire_us*.
-        judged_us: When the backlog that this continues was found due: as of then its fire times
-            are late or not; None: now.
+        judged_us: When the backlog was found due of which this is the rest, which decides whether
+            its fire times are late; None: now.
 
     Raises:
         ValueError: as :func:`following` does.
@@ -112,6 +121,25 @@ def plan(
     return _each(trigger, first, missed, now_us)
 
 
+def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
+    """Return the plan of a backlog that coalesces: its first fire time runs for the others."""
+    second = trigger.next_us(first_us)
+    coalesced = None
+    if second is not None and second <= now_us:
+        coalesced = Backlog(second, count(trigger, first_us, now_us))
+    return Plan((first_us,), missed, coalesced, trigger.next_us(now_us))
+
+
+def _each(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
+    """Return the plan of a backlog of which each fire time runs: its first portion."""
+    runs: list[int] = []
+    coming: int | None = first_us
+    while coming is not None and coming <= now_us and len(runs) < PORTION:
+        runs.append(coming)
+        coming = trigger.next_us(coming)
+    return Plan(tuple(runs), missed, None, coming)
+
+
 def due_time(fire_us: int, jitter_us: int, random: RandomSource) -> int:
     """Return when to act on a nominal fire time: then, or up to *jitter_us* later at random."""
     return fire_us + random.randrange(jitter_us + 1) if jitter_us else fire_us
@@ -120,10 +148,10 @@ def due_time(fire_us: int, jitter_us: int, random: RandomSource) -> int:
 def passed_over(
     trigger: Trigger, first_us: int | None, now_us: int, until_us: int | None = None
 ) -> Backlog | None:
-    """Return the fire times that have come by *now_us* and that a change takes out of the schedule.
+    """Return the fire times that have come by *now_us* and that a change of the job passes over.
 
     Args:
-        trigger: Of the job as it was.
+        trigger: That of the job before the change.
         first_us: The fire time that was next; None: there was none.
         now_us: The moment of the change.
         until_us: The next fire time after the change, if the trigger stays; None: all are out.
@@ -137,7 +165,7 @@ def passed_over(
 def count(trigger: Trigger, after_us: int, until_us: int) -> int:
     """Return how many fire times lie in ``(after_us, until_us]``.
 
-    Exact for triggers that can reckon; of others, those beyond :data:`COUNT_LIMIT` are left out.
+    Exact for triggers that count by arithmetic; of others, no more than :data:`COUNT_LIMIT`.
     """
     return trigger.count_us(after_us, until_us, _NO_LIMIT if trigger.reckons else COUNT_LIMIT)
 
@@ -145,17 +173,18 @@ def count(trigger: Trigger, after_us: int, until_us: int) -> int:
 def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> Place:
     """Return the place of a job after the wall clock was set back.
 
-    Elapsed time goes on at once, on the trigger's beat: what had come by the old clock is due
-    still, and what had not comes at the first beat from now on.  A wall-clock trigger waits until
-    the clock has come round, so that nothing runs twice; unless the clock went back by
-    :data:`CORRECTION_US` or more, which corrects one that was wrong: then the new time counts
-    (Debian's cron(8), "Notes").  A fire time that the user put off to a moment of their own stays.
+    A trigger of elapsed time (``Trigger.elapsed``, an interval) goes on at once and keeps its
+    spacing: a fire time that had come by the old clock stays due, and the first one that had not
+    comes within one span from now.  A wall-clock trigger waits until the clock shows its fire time
+    again, so that nothing runs twice; unless the clock was set back by :data:`CORRECTION_US` or
+    more, which corrects a wrong clock: then the first fire time from the new present on is next
+    (Debian's cron(8), "Notes").  A ``next_run_time`` that the user chose stays.
 
     Args:
-        place: Where the job stood.
+        place: The place before.
         now_us: What the clock shows since.
         jump_us: By how much it was moved; negative.
-        broken: Whether the job cannot be run at present, and waits to be tried again.
+        broken: Whether the job cannot be run at present, and waits for the next try.
 
     Returns:
         *place* itself, if nothing changes.  Whatever the trigger raises comes out.
@@ -176,13 +205,13 @@ def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> P
 
 
 def _on_the_new_beat(place: Place, now_us: int, old_now_us: int) -> Place:
-    """Return the place of a job of elapsed time whose fire time had not come."""
+    """Return the place of a job of elapsed time whose fire time had not come by the old clock."""
     trigger, fire_us, due_us, judged_us = place
     assert fire_us is not None
     second_us = trigger.next_us(fire_us)
     span_us = 0 if second_us is None else second_us - fire_us
-    # A start that is to come comes when the clock shows it.  One within a span of the old present
-    # is taken for the one that adding the job set, from which elapsed time counts.
+    # A start date in the future stays where it is.  One within a span of the old present counts as
+    # the one that adding the job set: it moves, as elapsed time does.
     if fire_us - old_now_us > span_us and trigger.next_us(0) == fire_us:
         return place
     again = trigger.set_back_to(now_us)
@@ -194,28 +223,28 @@ def _on_the_new_beat(place: Place, now_us: int, old_now_us: int) -> Place:
 
 
 def _due_still(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
-    """Return the place of a job of elapsed time whose fire time had come, and was not taken."""
+    """Return the place of a job of elapsed time whose fire time had come by the old clock."""
     trigger, fire_us, due_us, judged_us = place
     assert fire_us is not None
     trigger = trigger.set_back_to(fire_us + jump_us)
-    # As many whole spans earlier as the step had: no fire time of a backlog is lost or added.
+    # Earlier by as many whole spans as the jump has: a backlog neither loses nor gains fire times.
     first_us = trigger.next_us(fire_us + jump_us - 1)
     if first_us is None or first_us > fire_us:
         first_us = fire_us
     back_us = fire_us - first_us
     if due_us is None:
         pass
-    elif waits or judged_us is not None:  # a wait of elapsed time, for as long as it was
+    elif waits or judged_us is not None:  # what is left of a wait stays as long as it was
         due_us += jump_us
     elif due_us <= now_us - jump_us:
         due_us = now_us
     else:
-        due_us -= back_us  # its jitter is not over
+        due_us -= back_us  # it waits for its jitter
     return Place(trigger, first_us, due_us, None if judged_us is None else judged_us - back_us)
 
 
 def _on_the_wall(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
-    """Return the place of a job that goes by the wall clock."""
+    """Return the place of a job with a wall-clock trigger."""
     trigger, fire_us, due_us, judged_us = place
     assert fire_us is not None
     held = judged_us is not None
@@ -233,20 +262,3 @@ def _on_the_wall(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
         return place
     due_us += jump_us
     return place._replace(due_us=due_us if held else max(fire_us, due_us))
-
-
-def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
-    second = trigger.next_us(first_us)
-    coalesced = None
-    if second is not None and second <= now_us:
-        coalesced = Backlog(second, count(trigger, first_us, now_us))
-    return Plan((first_us,), missed, coalesced, trigger.next_us(now_us))
-
-
-def _each(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
-    runs: list[int] = []
-    coming: int | None = first_us
-    while coming is not None and coming <= now_us and len(runs) < PORTION:
-        runs.append(coming)
-        coming = trigger.next_us(coming)
-    return Plan(tuple(runs), missed, None, coming)

@@ -58,7 +58,7 @@ class Runs:
         log: Where it is said what failed.
 
     Attributes:
-        expect: Called with the time at which :meth:`ring` is wanted, in microseconds.
+        expect: Called with the time at which :meth:`check_timers` is wanted, in microseconds.
         observer: Who is told of each run; None: nobody.
     """
 
@@ -260,7 +260,7 @@ class Runs:
 
     # Time, and calling off
 
-    def ring(self, now_us: int) -> int | None:
+    def check_timers(self, now_us: int) -> int | None:
         """Submit the retries that are due, and give up runs that took too long.
 
         Returns:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, NamedTuple
 
-from schedcore import Holder, RunRecord, Trigger
+from schedcore import Trigger
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError
 from schedcore.funcref import name_of
@@ -185,35 +185,6 @@ def state_of(entry: Entry, running: bool) -> str:
     if running:
         return "running"
     return "paused" if entry.due_us is None else "scheduled"
-
-
-def record_to_dict(record: RunRecord) -> dict[str, Any]:
-    """Return a recorded outcome as the API shows it."""
-    started, ended = record.started, record.ended
-    return {
-        # More digits than JavaScript's numbers can tell apart.
-        "run_id": None if record.run_id is None else str(record.run_id),
-        "job_id": record.job_id,
-        "outcome": record.outcome.value,
-        "scheduled": record.scheduled.isoformat(),
-        "started": None if started is None else started.isoformat(),
-        "ended": None if ended is None else ended.isoformat(),
-        "lateness": record.lateness,
-        "occurrences": record.occurrences,
-        "result": record.result,
-        "error_type": record.error_type,
-        "error_text": record.error_text,
-        "attempt": record.attempt,
-    }
-
-
-def holder_to_dict(holder: Holder) -> dict[str, Any]:
-    """Return which process runs the engine, as the API shows it."""
-    return {
-        "pid": holder.pid,
-        "host": holder.host,
-        "since": from_us(holder.since_us).isoformat(),
-    }
 
 
 def read_new(body: Mapping[str, Any]) -> JobBody:

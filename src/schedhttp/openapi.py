@@ -8,8 +8,9 @@ from urllib.parse import quote
 from schedcore import __version__
 from schedhttp import paging
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TEXT, Json, ref, schemas
+from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TEXT, schemas
 from schedhttp.settings import Settings
+from schedhttp.shapes import Json, ref
 from schedhttp.views.runs import MOST_FIRE_TIMES
 
 _DESCRIPTION = """\

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from schedcore import Outcome
-from schedcore.job import MAX_ID_LENGTH, OVERLAPS
-from schedcore.retry import LONGEST_DELAY, MAX_COUNT
+from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, OVERLAPS, Options
+from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.plaindata import KINDS, option_names
 from schedhttp.paging import STATES
-
-Json = dict[str, Any]
-
-
-def ref(name: str) -> Json:
-    """Return a reference to a schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def optional(schema: Json) -> Json:
-    """Return a schema that allows null as well; what describes it stays outside."""
-    told: Json = {k: schema[k] for k in ("description", "examples") if k in schema}
-    return {"anyOf": [{k: v for k, v in schema.items() if k not in told}, {"type": "null"}], **told}
+from schedhttp.shapes import HEALTH, HOLDER, INFO, RUN, Json, fields_schema, obj, optional, ref
 
 
 def described(schema: Json, description: str, *examples: object) -> Json:
@@ -103,7 +91,8 @@ def schemas() -> Json:
             },
             ["error_message", "error_type"],
         ),
-        "Info": _info(),
+        "Info": INFO.schema(),
+        "HolderInfo": HOLDER.schema(),
         "Previewed": obj(
             {"next_fire_times": times, "warnings": _TEXTS, "truncated": more},
             ["next_fire_times", "warnings"],
@@ -114,24 +103,12 @@ def schemas() -> Json:
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
-        "Run": _run(),
+        "Run": RUN.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
-        "Health": _health(),
+        "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
         "OpenApi": {"type": "object"},
     }
-
-
-def obj(
-    properties: Json, required: list[str] | None = None, closed: bool = False, **more: Any
-) -> Json:
-    """Return the schema of an object; *closed*: the server refuses other names."""
-    schema: Json = {"type": "object", "properties": properties, **more}
-    if required:
-        schema["required"] = required
-    if closed:
-        schema["additionalProperties"] = False
-    return schema
 
 
 def _trigger_schemas() -> Json:
@@ -181,29 +158,6 @@ def _kinds_with(option: str) -> str:
     return ", ".join(kind for kind in KINDS if option in option_names(kind))
 
 
-def _run_options() -> Json:
-    """Return the options that tell how a job is run."""
-    seconds = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 2**40}
-    return {
-        "misfire_grace_time": optional(
-            described(seconds, "Seconds after its time at which a run may still start; null: any.")
-        ),
-        "coalesce": described(FLAG, "Whether a backlog of fire times runs once, not once each."),
-        "max_instances": described(
-            {"type": "integer", "minimum": 1}, "How many runs may be under way at once."
-        ),
-        "executor": described(TEXT, "Name of the executor that runs it.", "default"),
-        "overlap": described(
-            {"type": "string", "enum": list(OVERLAPS)},
-            "What becomes of a run beyond max_instances.",
-        ),
-        "timeout": optional(
-            described(seconds, "Seconds after which a run is given up; null: never.")
-        ),
-        "retry": {"anyOf": [ref("Retry"), {"type": "null"}]},
-    }
-
-
 def _shown() -> Json:
     """Return what is shown of a job."""
     return {
@@ -212,7 +166,7 @@ def _shown() -> Json:
         "trigger": described(TEXT, "The kind; its options stand beside it."),
         **_flat_options(),
         "next_run_time": optional(described(TIME, "When it is next due; null: paused.")),
-        **_run_options(),
+        **fields_schema(Options, _OPTION_BOUNDS),
         "state": {"type": "string", "enum": list(STATES)},
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
@@ -225,7 +179,7 @@ def _written() -> Json:
     call = {name: optional(schema) for name, schema in _call().items() if name != "func"}
     options = {
         name: schema if {"type": "null"} in schema.get("anyOf", ()) else optional(schema)
-        for name, schema in _run_options().items()
+        for name, schema in fields_schema(Options, _OPTION_BOUNDS).items()
     }
     times = {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}
     return {
@@ -276,79 +230,32 @@ def _job_schemas() -> Json:
 
 
 def _retry() -> Json:
+    fields = fields_schema(Retry, _RETRY_BOUNDS)
+    defaults = {**Retry._field_defaults, "on": list(Retry().on)}
     return obj(
-        {
-            "count": {"type": "integer", "minimum": 1, "maximum": MAX_COUNT, "default": 3},
-            "delay": {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY, "default": 1},
-            "factor": {"type": "number", "minimum": 1, "maximum": 100, "default": 2},
-            "longest": {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY, "default": 300},
-            "jitter": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1},
-            "on": {**_TEXTS, "minItems": 1, "default": ["Exception"]},
-        },
+        {name: {**schema, "default": defaults[name]} for name, schema in fields.items()},
         closed=True,
         description="When a run that failed is tried again: after `delay` seconds, then `factor`"
         " times as long, `count` times at most, for the errors whose names are in `on`.",
     )
 
 
-def _info() -> Json:
-    holder = obj({"pid": COUNT, "host": TEXT, "since": TIME}, ["pid", "host", "since"])
-    return obj(
-        {
-            "current_host": TEXT,
-            "allowed_hosts": _TEXTS,
-            "running": FLAG,
-            "state": {"type": "string", "enum": ["stopped", "running", "paused", "standby"]},
-            "holder": optional(holder),
-        },
-        ["current_host", "allowed_hosts", "running", "state", "holder"],
-    )
-
-
-def _health() -> Json:
-    seconds_held = "Seconds for which the loop has been held up."
-    return obj(
-        {
-            "ok": FLAG,
-            "state": TEXT,
-            "stalled_for": described(NUMBER, seconds_held),
-            "behind": described(NUMBER, "Seconds by which the first job that is due is late."),
-            "loop_failing": described(COUNT, "Steps that raised one after the other, up to now."),
-            "loop_failures": described(COUNT, "Steps of the loop that raised."),
-            "loop_restarts": described(COUNT, "How often the loop's thread was replaced."),
-            "listener_failures": described(COUNT, "How often a listener raised."),
-            "waiting": described(
-                {"type": "object", "additionalProperties": NUMBER},
-                "Seconds for which the oldest run waits for a worker, by executor.",
-            ),
-            "runs": described(COUNT, "How many runs wait or are under way."),
-        },
-        ["ok", "state"],
-    )
-
-
-def _run() -> Json:
-    return obj(
-        {
-            "run_id": optional(
-                described(
-                    TEXT, "Digits, which grow.  null: no run was made, as of what was missed."
-                )
-            ),
-            "job_id": TEXT,
-            "outcome": OUTCOME,
-            "scheduled": TIME,
-            "started": optional(TIME),
-            "ended": optional(TIME),
-            "lateness": described(NUMBER, "Seconds."),
-            "occurrences": described(COUNT, "How many fire times the record stands for."),
-            "result": optional(described(TEXT, "The repr of what the function returned.")),
-            "error_type": optional(TEXT),
-            "error_text": optional(TEXT),
-            "attempt": COUNT,
-        },
-        ["run_id", "job_id", "outcome", "scheduled", "started", "ended", "occurrences"],
-    )
+_RETRY_BOUNDS: Final[dict[str, Json]] = {
+    "count": {"minimum": 1, "maximum": MAX_COUNT},
+    "delay": {"minimum": 0, "maximum": LONGEST_DELAY},
+    "factor": {"minimum": 1, "maximum": 100},
+    "longest": {"minimum": 0, "maximum": LONGEST_DELAY},
+    "jitter": {"minimum": 0, "maximum": 1},
+    "on": {"minItems": 1},
+}
+_SECONDS: Final[Json] = {"exclusiveMinimum": 0, "exclusiveMaximum": 2**40}
+_OPTION_BOUNDS: Final[dict[str, Json]] = {
+    "executor": {"examples": [DEFAULT_EXECUTOR]},
+    "misfire_grace_time": _SECONDS,
+    "max_instances": {"minimum": 1},
+    "overlap": {"enum": list(OVERLAPS)},
+    "timeout": _SECONDS,
+}
 
 
 NEW_JOBS: Final[dict[str, Json]] = {

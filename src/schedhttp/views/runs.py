@@ -11,6 +11,7 @@ from schedcore.triggers import lookahead
 from schedcore.triggers.combining import coming
 from schedhttp import codec, paging
 from schedhttp.request import Incoming, read_count, read_object
+from schedhttp.shapes import RUN
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import get_job, wanted
 
@@ -101,4 +102,4 @@ def _how_many(request: Incoming) -> int:
 
 def _records(records: list[RunRecord], request: Incoming) -> Reply:
     page = paging.page_of_runs(records, request)
-    return Reply([codec.record_to_dict(record) for record in page.items], headers=page.headers)
+    return Reply([RUN.to_dict(record) for record in page.items], headers=page.headers)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from schedhttp import codec
 from schedhttp.errors import Forbidden
 from schedhttp.request import Incoming, read_flag, read_object
+from schedhttp.shapes import HEALTH, INFO, HolderInfo, SchedulerInfo
 from schedhttp.views.base import NOTHING, Reply, Service
 
 log = logging.getLogger(__package__)
@@ -14,17 +14,16 @@ log = logging.getLogger(__package__)
 
 def get_scheduler_info(service: Service, request: Incoming) -> Reply:
     """Tell where the scheduler is and may run, whether it does, and which process holds it."""
-    state = service.scheduler.state
-    holder = service.scheduler.holder()
-    return Reply(
-        {
-            "current_host": service.settings.current_host,
-            "allowed_hosts": list(service.settings.allowed_hosts),
-            "running": service.scheduler.running,
-            "state": state.name.lower(),
-            "holder": holder and codec.holder_to_dict(holder),
-        }
+    scheduler, settings = service.scheduler, service.settings
+    holder = scheduler.holder()
+    info = SchedulerInfo(
+        settings.current_host,
+        settings.allowed_hosts,
+        scheduler.running,
+        scheduler.state,
+        holder and HolderInfo.of(holder),
     )
+    return Reply(INFO.to_dict(info))
 
 
 def start_scheduler(service: Service, request: Incoming) -> Reply:
@@ -71,12 +70,7 @@ def _done(request: Incoming, what: str) -> Reply:
 def get_health(service: Service, request: Incoming) -> Reply:
     """Tell whether the scheduler does its work: 200 if so, else 503."""
     health = service.scheduler.health()
-    body = {
-        **health._asdict(),
-        "state": health.state.name.lower(),
-        "waiting": dict(health.waiting),
-    }
-    body["runs"] = len(service.scheduler.runs())
+    body = HEALTH.to_dict(health, runs=len(service.scheduler.runs()))
     return Reply(body, 200 if health.ok else 503)
 
 
