@@ -46,6 +46,7 @@ CORE = [
     "handle",
     "health",
     "exit_messages",
+    "nested",
     "lifecycle",
     "signals",
     "job_methods",

@@ -51,7 +51,9 @@ class Executor(Protocol):
     """Runs runs.  Thread-safe.
 
     One that cannot run every job may have a method ``check_job(job)`` besides, which raises
-    InvalidOptionError for a job that it can never run: such a job is not added.
+    InvalidOptionError for a job that it can never run: such a job is not added.  One of few workers
+    may have ``workers_here()``, which returns how many there are if the calling thread is one of
+    them, and None otherwise: the last of them is kept from waiting for a run of its own executor.
     """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
