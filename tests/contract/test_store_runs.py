@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from schedcore import JobLookupError, Outcome
-from schedcore.admission import MOST_WAITING
+from schedcore import JobLookupError, Outcome, admission
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
+from schedcore.stores import open_runs
 from schedcore.stores.base import Passed
 from tests.stores.calls import (
     add,
@@ -295,10 +295,18 @@ def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     assert store.records("a")[0] == RunRecord(None, "a", Outcome.SKIPPED, 20)
 
 
-def test_no_more_than_a_thousand_runs_of_one_job_wait_for_a_worker(store):
+@pytest.fixture
+def few_may_wait(monkeypatch):
+    """Let no more than 20 runs of a job wait for a worker, so that this is soon reached."""
+    for module in (admission, open_runs):
+        monkeypatch.setattr(module, "MOST_WAITING", 20)
+
+
+@pytest.mark.usefixtures("few_may_wait")
+def test_no_more_than_so_many_runs_of_one_job_wait_for_a_worker(store):
     add(store, entry("a", 5, max_instances=5_000))
     definition = store.get("a").job
-    runs = [store.open(definition, 3) for _ in range(MOST_WAITING)]
+    runs = [store.open(definition, 3) for _ in range(20)]
     assert [store.open(definition, 3) for _ in range(9)] == [None] * 9
     assert settle(store, 5, next_us=15).skipped
     begun(*runs[:6])
@@ -308,6 +316,16 @@ def test_no_more_than_a_thousand_runs_of_one_job_wait_for_a_worker(store):
     assert store.open(definition, 3) is not None
     begun(runs[6])
     assert due_times(settle(store, 15).runs) == [15]
+
+
+@pytest.mark.usefixtures("few_may_wait")
+def test_no_more_of_a_backlog_follow_than_may_wait_for_a_worker(store):
+    runs = backlog(store, tuple(range(1, 31)), judged=9, max_instances=5_000).runs
+    assert len(runs) == 30
+    assert settle(store, 200, times=range(100, 105), next_us=300).runs == []
+    begun(*runs[:16])
+    assert end(store, runs[0]).runs == []
+    assert due_times(end(store, *runs[1:16]).runs) == [100, 101, 102, 103, 104]
 
 
 def test_a_run_besides_the_schedule_takes_a_place(store):

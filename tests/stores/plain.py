@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections import deque
 
-from schedcore.admission import admit
+from schedcore.admission import admit, room_for
 from schedcore.errors import JobLookupError
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import (
@@ -378,9 +378,10 @@ class PlainStore:
         claims = self._session.rows("runs", "k", one["k"])
         row = self._session.row("gone", one["k"]) or self._session.row("jobs", one["job_id"])
         job = self._definitions.of(row)
-        active = sum(not claim["waits"] for claim in claims)
+        active = [claim for claim in claims if not claim["waits"]]
         waiting = [claim for claim in claims if claim["waits"]]
-        started = [c | {"waits": False} for c in waiting[: max(0, job.max_instances - active)]]
+        room = room_for(job.options, len(active), sum(map(self._has_begun, active)))
+        started = [c | {"waits": False} for c in waiting[:room]]
         for claim in started:
             self._session.put("runs", claim["id"], claim)
         return started

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from schedcore.admission import MOST_WAITING, admit
+from schedcore.admission import MOST_WAITING, admit, room_for
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
@@ -129,7 +129,12 @@ class OpenRuns:
     def promote(self, slot: Slot, started: list[Run]) -> None:
         """Start runs that wait behind others of their job, as far as there is room."""
         behind = slot.behind
-        while behind and len(slot.runs) < slot.job.max_instances:
+        active = slot.runs
+        begun = 0
+        if behind and len(active) >= MOST_WAITING:
+            begun = sum(run._started_us is not None for run in active)
+        for _ in range(min(len(behind or ()), room_for(slot.job.options, len(active), begun))):
+            assert behind is not None
             run = behind.popleft()
             run._waits, run._hurry = False, True
             slot.runs = [*slot.runs, run]
