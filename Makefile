@@ -32,7 +32,7 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/.dev  ## try the stores against their model, for some ten minutes
-	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract/test_conservation.py $(ARGS)
+	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract -k conservation $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .
@@ -44,7 +44,7 @@ format: $(VENV)/.dev  ## rewrite the files in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.bench  ## run the benchmarks against the peers and the physical limits
+bench: $(VENV)/.bench  ## run the benchmarks against the peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 profile: $(VENV)/.bench  ## tell where one of them spends its time: SCENARIO="add 10,000"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import results, table
-from benchmarks.measuring import APSCHEDULER, Measured, Scenario, measure, scenarios_of
+from benchmarks.measuring import Scenario, measure, scenarios_of
 
 TABLED = {
     "engine": "adding, changing, looking at and firing jobs",
@@ -53,7 +53,6 @@ def unknown(names: list[str]) -> list[str]:
 def run(pairs: Chosen, options: argparse.Namespace) -> None:
     """Take the figures, and print and keep each row as soon as it is known."""
     rows: list[results.Result] = []
-    taken: list[Measured] = []
     command = " ".join(["benchmarks", *sys.argv[1:]])
 
     def show(found: list[results.Result]) -> None:
@@ -67,13 +66,7 @@ def run(pairs: Chosen, options: argparse.Namespace) -> None:
         if scenario.full_only and not options.full and not meant(scenario, options.names):
             show(results.not_run(scenario, "--full, or by name"))
             continue
-        measured = measure(module, scenario, options.full, options.rounds)
-        taken.append(measured)
-        show(results.results_of(measured))
-    curves = results.curves_of(taken)
-    show([results.growth(name, lines, APSCHEDULER) for name, lines in curves.items()])
-    if curves:
-        print(f"\n{table.plots(curves)}")
+        show(results.results_of(measure(module, scenario, options.full, options.rounds)))
     print(f"\nevery figure of every round: {options.json}")
 
 

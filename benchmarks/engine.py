@@ -7,10 +7,8 @@ runs are what is measured.
 from __future__ import annotations
 
 import gc
-import heapq
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -18,31 +16,11 @@ from typing import Any
 
 import psutil
 
-from benchmarks.measuring import (
-    APSCHEDULER,
-    COST,
-    OURS,
-    Figures,
-    NotThere,
-    Row,
-    Scenario,
-    Stopwatch,
-    seeded,
-)
-from benchmarks.subjects import (
-    HEAP,
-    POOL,
-    QUEUE,
-    BareHeap,
-    nothing,
-    ours,
-    theirs,
-    through_pool,
-    through_queue,
-)
+from benchmarks.measuring import APSCHEDULER, COST, OURS, Figures, Row, Scenario, Stopwatch, seeded
+from benchmarks.subjects import nothing, ours, theirs
 
 Make = Callable[[], Any]
-MEMORY = "memory"
+MEMORY, PROCESSOR = "memory", "processor"
 CHANGED = 1_000
 """How many jobs are changed, drawn from all: enough to time, also where each takes 100 us."""
 REPEATS = {1_000: 7, 10_000: 3}
@@ -50,8 +28,6 @@ REPEATS = {1_000: 7, 10_000: 3}
 neighbour on the machine may take away."""
 LISTED = 20
 """How many times all jobs are listed."""
-PLAIN, RANDOM = "add", "add at random times"
-"""The curves."""
 
 
 def resident() -> int:
@@ -79,7 +55,7 @@ def add(make: Make, count: int) -> Figures:
     with Stopwatch() as watch:
         for _ in range(count):
             scheduler.add_job(nothing, "interval", seconds=60)
-    return {COST: watch.seconds / count, MEMORY: (resident() - before) / count}
+    return {COST: watch.processor / count, MEMORY: (resident() - before) / count}
 
 
 def add_at_random(make: Make, count: int) -> Figures:
@@ -92,22 +68,7 @@ def add_at_random(make: Make, count: int) -> Figures:
     with Stopwatch() as watch:
         for due in dues:
             scheduler.add_job(nothing, "interval", seconds=60, next_run_time=due)
-    return {COST: watch.seconds / count, MEMORY: (resident() - before) / count}
-
-
-def add_bare(count: int, ordered: bool) -> Figures:
-    """Read the clock, name a job, push its due time on a heap and keep it in a dict."""
-    source = seeded()
-    spans = [60 * 10**9 if ordered else source.randrange(86_400 * 10**9) for _ in range(count)]
-    heap: list[tuple[int, str]] = []
-    jobs: dict[str, tuple[int, object]] = {}
-    before = resident()
-    with Stopwatch() as watch:
-        for number, span in enumerate(spans):
-            due, job_id = time.time_ns() + span, f"{number:x}"
-            heapq.heappush(heap, (due, job_id))
-            jobs[job_id] = (due, nothing)
-    return {COST: watch.seconds / count, MEMORY: (resident() - before) / count}
+    return {COST: watch.processor / count, MEMORY: (resident() - before) / count}
 
 
 def many(count: int) -> list[dict[str, Any]]:
@@ -117,39 +78,18 @@ def many(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def add_in_bulk(count: int) -> Figures:
-    """Add all jobs with one call."""
-    scheduler = ours()
-    if not hasattr(scheduler, "add_jobs"):
-        raise NotThere("has no add_jobs yet")
+def add_in_bulk(make: Make, count: int) -> Figures:
+    """Add all jobs with one call, or as well as the peer can: one by one."""
+    scheduler = make()
     scheduler.start(paused=True)
     jobs = many(count)
     with Stopwatch() as watch:
-        scheduler.add_jobs(jobs)
-    return {COST: watch.seconds / count}
-
-
-def add_in_a_loop(count: int) -> Figures:
-    """Add the same jobs as well as the peer can: one by one."""
-    scheduler = theirs()
-    scheduler.start(paused=True)
-    jobs = many(count)
-    with Stopwatch() as watch:
-        for job in jobs:
-            scheduler.add_job(**job)
-    return {COST: watch.seconds / count}
-
-
-def add_bare_in_bulk(count: int) -> Figures:
-    """Make a heap and a dict of all jobs at once."""
-    jobs = many(count)
-    with Stopwatch() as watch:
-        due = time.time_ns() + 60 * 10**9
-        heap = [(due, job["id"]) for job in jobs]
-        heapq.heapify(heap)
-        kept = {job["id"]: (due, job["func"]) for job in jobs}
-    assert len(kept) == len(heap) == count
-    return {COST: watch.seconds / count}
+        if make is ours:
+            scheduler.add_jobs(jobs)
+        else:
+            for job in jobs:
+                scheduler.add_job(**job)
+    return {COST: watch.processor / count}
 
 
 # Changing and looking
@@ -160,41 +100,51 @@ def pause_and_resume(scheduler: Any, job_id: str) -> None:
     scheduler.resume_job(job_id)
 
 
-CHANGES: dict[str, tuple[Callable[[Any, str], object], float]] = {
-    "reschedule": (lambda s, i: s.reschedule_job(i, trigger="interval", seconds=1800), 9),
-    "modify": (lambda s, i: s.modify_job(i, name="new"), 8),
-    "pause and resume": (pause_and_resume, 7),
-    "remove": (lambda s, i: s.remove_job(i), 4),
-    "get_job": (lambda s, i: s.get_job(i), 2.5),
+CHANGES: dict[str, tuple[Callable[[Any, str], object], float | None]] = {
+    "reschedule": (lambda s, i: s.reschedule_job(i, trigger="interval", seconds=1800), 4),
+    "modify": (lambda s, i: s.modify_job(i, name="new"), 3),
+    "pause and resume": (pause_and_resume, 5),
+    "remove, after a listing": (lambda s, i: s.remove_job(i), 2),
+    "get_job": (lambda s, i: s.get_job(i), None),
 }
-"""What is done with one of many jobs, and how many times faster than the peer it must be."""
+"""What is done with one of many jobs, and how many times faster than the peer it should be."""
 
 
-def change(act: Callable[[Any, str], object], make: Make, count: int) -> Figures:
-    """Do *act* with some of the jobs, drawn at random."""
+def change(name: str, make: Make, count: int) -> Figures:
+    """Do the same with some of the jobs, drawn at random."""
+    act = CHANGES[name][0]
     scheduler = filled(make, count)
     scheduler.start(paused=True)
+    if "listing" in name:
+        scheduler.get_jobs()
     chosen = [str(number) for number in seeded().sample(range(count), min(count, CHANGED))]
     with Stopwatch() as watch:
         for job_id in chosen:
             act(scheduler, job_id)
-    return {COST: watch.seconds / len(chosen)}
+    return {COST: watch.processor / len(chosen)}
 
 
-def list_jobs(make: Make, count: int, changing: bool) -> Figures:
-    """List all jobs, each time after one has been changed if *changing*, which is not counted."""
+LISTINGS: dict[str, float | None] = {"first": 0.5, "unchanged": None, "one just changed": None}
+"""What was before all jobs are listed, and how many times faster than the peer that should be."""
+
+
+def list_jobs(before: str, make: Make, count: int) -> Figures:
+    """List all jobs: once, or each time after one has been changed, which is not counted."""
     scheduler = filled(make, count)
     scheduler.start(paused=True)
-    scheduler.get_jobs()
+    with Stopwatch() as first:
+        scheduler.get_jobs()
+    if before == "first":
+        return {COST: first.processor}
     seconds = 0.0
     for turn, number in enumerate(seeded().sample(range(count), LISTED)):
-        if changing and turn % 2:
+        if before != "unchanged" and turn % 2:
             scheduler.pause_job(str(number))
-        elif changing:
+        elif before != "unchanged":
             scheduler.reschedule_job(str(number), trigger="interval", seconds=1800)
         with Stopwatch() as watch:
             found = scheduler.get_jobs()
-        seconds += watch.seconds
+        seconds += watch.processor
         assert len(found) == count
     return {COST: seconds / LISTED}
 
@@ -216,18 +166,24 @@ class Countdown:
             self.done.set()
 
 
-def burst(make: Make, count: int, listening: bool) -> Figures:
+def burst(make: Make, count: int, kind: str, listening: bool = False) -> Figures:
     """Run jobs that are all due at once, until the last has ended (or has been told of)."""
     countdown = Countdown(count)
+    job = nothing if listening else _called(countdown)
+    scheduler = make()
     # Due now and not long ago, which would have the peer walk through every fire time since.
     now = datetime.now(timezone.utc)
-    scheduler = filled(make, count, nothing if listening else _called(countdown), next_run_time=now)
+    for _ in range(count):
+        if kind == "date":
+            scheduler.add_job(job, "date", run_date=now)
+        else:
+            scheduler.add_job(job, "interval", seconds=3600, next_run_time=now)
     if listening:
         scheduler.add_listener(countdown, _executed(make))
     with Stopwatch() as watch:
         scheduler.start()
         countdown.done.wait()
-    return {COST: watch.seconds / count}
+    return {COST: watch.seconds / count, PROCESSOR: watch.processor / count}
 
 
 def _called(countdown: Countdown) -> Callable[[], object]:
@@ -249,144 +205,84 @@ def _executed(make: Make) -> int:
     return int(THEIRS)
 
 
-def burst_bare(through: Callable[[Callable[[], object], int], None], count: int) -> Figures:
-    """Hand the same jobs to threads, without a scheduler."""
-    countdown = Countdown(count)
-    job = _called(countdown)
-    with Stopwatch() as watch:
-        through(job, count)
-        countdown.done.wait()
-    return {COST: watch.seconds / count}
-
-
 # The table
-
-
-MEMORY_ROW = Row(MEMORY, "memory a job", "B", limit=HEAP, times_peer=1 / 0.55)
 
 
 def scenarios(full: bool) -> list[Scenario]:
     """Return what is measured; a quick pass takes fewer rounds, and leaves out the million."""
-    return [
-        *_adding(full),
-        *_adding_at_random(full),
-        _adding_in_bulk(full),
-        *_changing(full),
-        *_looking(full),
-        *_firing(full),
-    ]
+    return [*_adding(full), *_changing(full), *_looking(full), *_firing(full)]
+
+
+def _pair(act: Callable[..., Figures], *given: object) -> dict[str, Callable[[], Figures]]:
+    """Return *act* done by both libraries."""
+    return {OURS: partial(act, ours, *given), APSCHEDULER: partial(act, theirs, *given)}
 
 
 def _adding(full: bool) -> list[Scenario]:
     rounds = 7 if full else 5
-    few = (Row(limit=HEAP, times_peer=15, of_limit=0.3),)
-    million = (Row(limit=HEAP, times_peer=12), MEMORY_ROW)
+    memory = Row(MEMORY, "memory a job", "B", times_peer=1 / 0.55)
     return [
+        Scenario("add 1,000", _pair(add, 1_000), (Row(),), rounds, repeats=7),
+        Scenario("add 10,000", _pair(add, 10_000), (Row(times_peer=12),), rounds, repeats=3),
+        Scenario("add 100,000 at random times", _pair(add_at_random, 100_000), (Row(), memory), 3),
         Scenario(
-            f"add {size:,}",
-            {
-                OURS: partial(add, ours, size),
-                APSCHEDULER: partial(add, theirs, size),
-                HEAP: partial(add_bare, size, ordered=True),
-            },
-            million if size == 1_000_000 else few,
-            rounds=2 if size == 1_000_000 else rounds,
-            repeats=REPEATS.get(size, 1),
-            curve=PLAIN,
-            size=size,
-            full_only=size == 1_000_000,
+            "add 1,000,000",
+            _pair(add, 1_000_000),
+            (Row(), Row(MEMORY, "memory a job", "B")),
+            rounds=2,
+            full_only=True,
             longest_s=900,
-        )
-        for size in (1_000, 10_000, 1_000_000)
-    ]
-
-
-def _adding_at_random(full: bool) -> list[Scenario]:
-    rows = {100_000: (Row(limit=HEAP, times_peer=12), MEMORY_ROW)}
-    return [
+        ),
         Scenario(
-            f"add {size:,} at random times",
-            {
-                OURS: partial(add_at_random, ours, size),
-                APSCHEDULER: partial(add_at_random, theirs, size),
-                HEAP: partial(add_bare, size, ordered=False),
-            },
-            rows.get(size, (Row(limit=HEAP),)),
-            rounds=5 if full else 3,
-            repeats=REPEATS.get(size, 1),
-            curve=RANDOM,
-            size=size,
-        )
-        for size in (1_000, 10_000, 100_000)
+            "add_jobs 10,000", _pair(add_in_bulk, 10_000), (Row(times_peer=15),), rounds, repeats=3
+        ),
     ]
-
-
-def _adding_in_bulk(full: bool) -> Scenario:
-    size = 10_000
-    return Scenario(
-        f"add_jobs {size:,}",
-        {
-            OURS: partial(add_in_bulk, size),
-            APSCHEDULER: partial(add_in_a_loop, size),
-            HEAP: partial(add_bare_in_bulk, size),
-        },
-        (Row(limit=HEAP, times_peer=25),),
-        rounds=5 if full else 3,
-        repeats=REPEATS[size],
-    )
 
 
 def _changing(full: bool) -> list[Scenario]:
     return [
         Scenario(
             f"{name}, {size:,} jobs",
-            {
-                OURS: partial(change, act, ours, size),
-                APSCHEDULER: partial(change, act, theirs, size),
-                HEAP: partial(change, act, BareHeap, size),
-            },
-            (Row(limit=HEAP, times_peer=bar),),
-            rounds=5 if full else 3 if size == 1_000 else 1,
+            _pair(partial(change, name), size),
+            (Row(times_peer=bar if size == 10_000 else None),),
+            rounds=5 if full else 3,
             repeats=REPEATS.get(size, 1),
         )
-        for size in ((1_000, 10_000, 100_000) if full else (1_000, 100_000))
-        for name, (act, bar) in CHANGES.items()
+        for size in ((10_000, 100_000) if full else (10_000,))
+        for name, (_, bar) in CHANGES.items()
     ]
 
 
 def _looking(full: bool) -> list[Scenario]:
     return [
         Scenario(
-            f"get_jobs, {size:,} jobs, {'one just changed' if changing else 'unchanged'}",
-            {
-                OURS: partial(list_jobs, ours, size, changing),
-                APSCHEDULER: partial(list_jobs, theirs, size, changing),
-                HEAP: partial(list_jobs, BareHeap, size, changing),
-            },
-            (Row(limit=HEAP, times_peer=3),),
+            f"get_jobs, 10,000 jobs, {before}",
+            _pair(partial(list_jobs, before), 10_000),
+            (Row(times_peer=bar),),
             rounds=5 if full else 3,
-            repeats=REPEATS[size],
+            repeats=3,
         )
-        for size in (1_000, 10_000)
-        for changing in (False, True)
+        for before, bar in LISTINGS.items()
     ]
 
 
 def _firing(full: bool) -> list[Scenario]:
+    rows = (Row(times_peer=15), Row(PROCESSOR, "processor"))
     return [
+        *(
+            Scenario(
+                f"{size:,} due at once, {kind} jobs",
+                _pair(burst, size, kind),
+                rows,
+                rounds=5 if full else 3 if size == 10_000 else 2,
+            )
+            for size in (10_000, 50_000)
+            for kind in ("interval", "date")
+        ),
         Scenario(
-            f"{size:,} due at once{', with a listener' if listening else ''}",
-            {
-                OURS: partial(burst, ours, size, listening),
-                APSCHEDULER: partial(burst, theirs, size, listening),
-                name: partial(burst_bare, limit, size),
-            },
-            (Row(limit=name) if listening else Row(limit=name, times_peer=30, of_limit=8),),
-            rounds=5 if full else 3 if size == 10_000 else 2,
-        )
-        for size in (10_000, 50_000)
-        for listening, name, limit in (
-            (False, POOL, through_pool),
-            (True, QUEUE, through_queue),
-        )
+            "10,000 due at once, with a listener",
+            _pair(burst, 10_000, "interval", True),
+            (Row(), Row(PROCESSOR, "processor")),
+            rounds=5 if full else 3,
+        ),
     ]

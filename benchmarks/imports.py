@@ -21,7 +21,7 @@ TIMES = 5
 FLASK = "Flask-APScheduler"
 STATEMENTS: Mapping[str, tuple[str, str, str, float | None]] = {
     "import schedcore": (
-        "import schedcore", APSCHEDULER, "import apscheduler.schedulers.background", 5),
+        "import schedcore", APSCHEDULER, "import apscheduler.schedulers.background", 3.5),
     "import schedhttp": ("import schedhttp", FLASK, "import flask_apscheduler", 2),
     # All that the first request needs, and all that Flask's mount does.
     "import schedhttp.app": ("import schedhttp.app", FLASK, "import flask_apscheduler", None),

@@ -1,13 +1,12 @@
 """From figures to rows: medians, spread, ratios, and whether the bars are met.
 
-Medians, deviations and slopes are the standard library's.  pyperf's refuse a figure of zero, which
-is the best that can be said of lost runs.
+Medians and deviations are the standard library's.  pyperf's refuse a figure of zero, which is the
+best that can be said of lost runs.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import statistics
@@ -17,12 +16,8 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measuring import COST, OURS, Measured, Row, Scenario
+from benchmarks.measuring import OURS, Measured, Row, Scenario
 
-EXPONENT = "exponent"
-"""A unit: the power of the number of jobs with which the cost of all of them grows."""
-MOST_EXPONENT = 1.2
-"""Bar of every curve: linear is 1, and n log n from 1,000 to 1,000,000 about 1.1."""
 LIBRARIES = ("schedcore", "APScheduler", "croniter", "cronsim", "Flask-APScheduler", "Werkzeug")
 """Whose versions a result tells."""
 
@@ -36,7 +31,6 @@ class Result:
     figures: Mapping[str, list[float]]
     """What each subject gave, round by round."""
     times_peer: float | None = None
-    of_limit: float | None = None
     notes: list[str] = field(default_factory=list)
 
     def median(self, subject: str) -> float | None:
@@ -55,9 +49,8 @@ class Result:
         """Whether every bar is met; None if there is none, or nothing to hold against one."""
         row, ours = self.row, self.median(OURS)
         held: list[bool | None] = []
-        for ratio, bar in ((self.times_peer, row.times_peer), (self.of_limit, row.of_limit)):
-            if bar is not None:
-                held.append(None if ratio is None else ratio >= bar)
+        if row.times_peer is not None:
+            held.append(None if self.times_peer is None else self.times_peer >= row.times_peer)
         if row.at_most is not None:
             held.append(None if ours is None else ours <= row.at_most)
         # A bar that is missed is missed, whatever cannot be told of another.
@@ -76,7 +69,6 @@ def results_of(measured: Measured) -> list[Result]:
             row,
             {s: values for s in scenario.subjects if (values := measured.values(s, row.figure))},
             _times_better(measured, row.peer, row.figure),
-            _times_better(measured, row.limit, row.figure),
             notes,
         )
         for row in scenario.rows
@@ -102,42 +94,6 @@ def not_run(scenario: Scenario, why: str) -> list[Result]:
     return results_of(Measured(scenario, troubles={"not run": why}))
 
 
-Curves = dict[str, dict[str, list[tuple[int, float]]]]
-"""By name and subject: sizes, and the cost of one operation at each."""
-
-
-def curves_of(all_measured: Iterable[Measured]) -> Curves:
-    """Return the median cost against size, for each curve of three sizes or more."""
-    curves: Curves = {}
-    for measured in all_measured:
-        scenario = measured.scenario
-        if not scenario.curve:
-            continue
-        for subject in scenario.subjects:
-            values = measured.values(subject, COST)
-            if values:
-                points = curves.setdefault(scenario.curve, {}).setdefault(subject, [])
-                points.append((scenario.size, statistics.median(values)))
-    return {name: lines for name, lines in curves.items() if len(lines.get(OURS, ())) >= 3}
-
-
-def growth(name: str, lines: Mapping[str, list[tuple[int, float]]], peer: str) -> Result:
-    """Return the row that tells how the cost of adding all jobs grows with their number."""
-    exponents = {s: [exponent(points)] for s, points in lines.items() if len(points) >= 3}
-    sizes = [size for size, _ in lines[OURS]]
-    row = Row(unit=EXPONENT, peer=peer, at_most=MOST_EXPONENT)
-    return Result(f"growth, {name}: {min(sizes):,} to {max(sizes):,}", row, exponents)
-
-
-def exponent(points: Iterable[tuple[int, float]]) -> float:
-    """Return the power of the size with which the total cost grows: the slope of the logarithms."""
-    sizes, costs = zip(*points, strict=True)
-    return statistics.linear_regression(
-        [math.log(size) for size in sizes],
-        [math.log(size * cost) for size, cost in zip(sizes, costs, strict=True)],
-    ).slope
-
-
 def save(path: Path, results: Iterable[Result], command: str) -> None:
     """Write the results as JSON: every figure of every round, and where they were taken."""
     document = {
@@ -152,7 +108,6 @@ def save(path: Path, results: Iterable[Result], command: str) -> None:
                 **asdict(result.row),
                 "figures": result.figures,
                 "ratio_to_peer": result.times_peer,
-                "ratio_to_limit": result.of_limit,
                 "spread": result.spread,
                 "met": result.met,
                 "notes": result.notes,

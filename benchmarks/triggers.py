@@ -1,7 +1,4 @@
-"""Next fire times, and making triggers: ours beside APScheduler, croniter and cronsim.
-
-There is no physical limit beside them: the peers are what is compared.
-"""
+"""Next fire times, and making triggers: ours beside APScheduler, croniter and cronsim."""
 
 from __future__ import annotations
 

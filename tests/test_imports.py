@@ -16,7 +16,7 @@ COSTLY = {
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
     "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
     "schedcore.tagged_data", "schedcore.triggers.cron",
-    "schedcore.triggers.interval", "schedcore.triggers.plaindata", "schedcore.triggers.zones",
+    "schedcore.triggers.interval", "schedcore.triggers.factory", "schedcore.triggers.zones",
     "schedcore.typed_options",
 }  # fmt: skip
 """1 to 20 ms each, where all of ``import schedcore`` takes 25."""
@@ -26,8 +26,8 @@ SELDOM_NEEDED = {
     "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
     "schedcore.tagged_data",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
-    "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.fields",
-    "schedcore.triggers.yeardays", "schedcore.typed_options",
+    "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.cronfields",
+    "schedcore.triggers.daysets", "schedcore.typed_options",
 }  # fmt: skip
 
 PACKAGES = pytest.mark.parametrize("package", [schedcore, triggers], ids=lambda p: p.__name__)

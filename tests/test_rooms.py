@@ -1,67 +1,29 @@
-"""Imports go down the rooms, never up; inside a folder, only to its ``base``."""
+"""The core's imports go up the list in docs/design.md, never down; in a folder, to its ``base``."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 SRC = Path(__file__).parent.parent / "src"
 
-CORE = [
-    "errors",
-    "logs",
-    "lazy_imports",
-    "othernames",
-    "leader",
-    "clock",
-    "atfork",
-    "funcref",
-    "heap",
-    "tagged_data",
-    "callables",
-    "runids",
-    "triggers",
-    "retry",
-    "job",
-    "typed_options",
-    "run",
-    "jobdata",
-    "events",
-    "planning",
-    "history",
-    "admission",
-    "stores",
-    "executors",
-    "changing",
-    "timers",
-    "outbox",
-    "announce",
-    "runs",
-    "engine",
-    "loop",
-    "job_factory",
-    "job_index",
-    "handle",
-    "health",
-    "exit_messages",
-    "nested",
-    "lifecycle",
-    "signals",
-    "job_methods",
-    "leader.election",
-    "leader.journal",
-    "leader.handover",
-    "leader.membership",
-    "scheduler",
-    "simulation",
-    "testing",
-    "__init__",
-    "__main__",
-]
+
+def rooms():
+    """Return the rooms of the engine in their order: files, and folders without their slash."""
+    text = (SRC.parent / "docs" / "design.md").read_text("utf-8")
+    block = re.search(r"^src/schedcore/$(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block is not None, "docs/design.md has no list of the core's rooms"
+    for line in block[1].splitlines():
+        for name in re.findall(r"\S+(?:\.py|/)(?=\s)", line[:32]):
+            yield name.removesuffix("/__init__.py").removesuffix(".py").strip("/").replace("/", ".")
+
+
+CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
-NEIGHBOURS = {("memory", "open_runs")}
+NEIGHBOURS = {("memory", "change_log"), ("memory", "open_runs")}
 """Files of one folder of which the first may import the second; the others, their ``base``."""
 
 
@@ -94,10 +56,10 @@ CORE_FILES = sorted((SRC / "schedcore").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", CORE_FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_the_engine_imports_downwards(path):
+def test_the_engine_imports_from_what_is_above_it(path):
     parts = path.relative_to(SRC / "schedcore").with_suffix("").parts
     room = room_of(".".join(parts))
-    assert room in CORE, f"{room} has no place in the rooms: give it one"
+    assert room in CORE, f"{room} has no place in the list of docs/design.md: give it one"
     for module in imported(path):
         assert not module.startswith("schedhttp"), f"{path.name} knows of its front"
         if not module.startswith("schedcore."):
@@ -106,12 +68,19 @@ def test_the_engine_imports_downwards(path):
         if target not in CORE:  # a name that schedcore itself exports
             assert room.startswith("__"), f"{path.name} imports {module} from the top"
         elif target != room:
-            assert CORE.index(target) < CORE.index(room), f"{path.name} imports {module}, upwards"
+            assert CORE.index(target) < CORE.index(room), (
+                f"{path.name} imports {module}, which is below it"
+            )
         elif room in {"stores", "executors"} and parts[-1] != "__init__":
             neighbour = module.split(".")[2]
             assert neighbour == "base" or (parts[-1], neighbour) in NEIGHBOURS, (
                 f"{path.name} imports its neighbour {module}"
             )
+
+
+def test_the_list_has_no_more_than_there_is():
+    there = {path.relative_to(SRC / "schedcore").with_suffix("").parts for path in CORE_FILES}
+    assert set(CORE) <= {room_of(".".join(parts)) for parts in there}
 
 
 def test_only_one_file_reads_the_clock():

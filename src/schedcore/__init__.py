@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from schedcore.triggers.combining import AndTrigger, OrTrigger
     from schedcore.triggers.cron import CronTrigger
     from schedcore.triggers.date import DateTrigger
+    from schedcore.triggers.factory import register_trigger
     from schedcore.triggers.interval import IntervalTrigger
-    from schedcore.triggers.plaindata import register_trigger
     from schedcore.typed_options import JobDefaults, JobSpec
 
 __all__ = [

@@ -10,8 +10,8 @@ from schedcore import __version__
 from schedcore.clock import SystemClock, from_us
 from schedcore.errors import InvalidOptionError, SchedError
 from schedcore.triggers import Trigger, make_trigger, option_names
-from schedcore.triggers.lookahead import look_ahead, warnings_of
-from schedcore.triggers.moments import moment_us, split_zone
+from schedcore.triggers.lint import look_ahead, warnings_of
+from schedcore.triggers.options import moment_us, split_zone
 from schedcore.triggers.zones import zone_of
 
 _KINDS = ("date", "interval", "cron", "calendarinterval")

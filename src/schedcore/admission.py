@@ -1,4 +1,4 @@
-"""How many of a job's due fire times start now, and what becomes of the others: pure."""
+"""Decides how many of a job's due fire times start now, wait or are skipped: pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from schedcore.job import Options
 
 MOST_WAITING = 1_000
-"""Runs of one job that may wait for a worker; what falls due beyond them finds no room."""
+"""Runs of one job that may wait for a worker; what falls due beyond them is skipped."""
 
 
 class Admission(NamedTuple):
-    """What becomes of fire times that are due, oldest first: each is in one of three parts."""
+    """How many fire times of a job, the oldest first, start, wait and are skipped."""
 
     starts: int
     """How many start now: the first ones."""
@@ -20,7 +20,7 @@ class Admission(NamedTuple):
     skipped: int
     """How many are skipped: those between."""
     evicted: int = 0
-    """How many of the oldest runs under way are cancelled to make room."""
+    """How many of the oldest running ones are cancelled to make room."""
 
 
 def room_for(options: Options, active: int, begun: int, waiting: int = 0) -> int:
@@ -34,22 +34,22 @@ def room_for(options: Options, active: int, begun: int, waiting: int = 0) -> int
 def admit(
     due: int, options: Options, active: int, begun: int, waiting: int, backlog: bool
 ) -> Admission:
-    """Decide over *due* fire times of one job.
+    """Decide what becomes of *due* fire times of one job.
 
-    Of one job, as many runs start as ``max_instances`` leaves room for.  The rest of several fire
-    times (of a backlog with ``coalesce=False``) waits for them.  Fire times that find no room at
-    all are treated as the job's ``overlap`` says: ``"skip"`` skips them, ``"queue"`` lets the last
-    one wait, ``"cancel"`` cancels the oldest runs in favour of the first one.  A run that has not
-    begun is not cancelled for another one, which would not begin any sooner.
+    As many runs start as ``max_instances`` leaves room for.  Of a backlog with ``coalesce=False``
+    the others wait behind them.  If there is no room at all, ``overlap`` decides: ``"skip"`` skips
+    them, ``"queue"`` lets the last one wait, ``"cancel"`` cancels the oldest running ones in favour
+    of the first one.  A run that has not begun is never cancelled for another, which would not
+    begin any sooner.
 
     Args:
         due: How many fire times are due, 1 or more.
         options: The job's.
-        active: How many of its runs were started and have not ended.
-        begun: How many of those have begun; looked at with ``overlap="cancel"``, or where
+        active: How many of its runs were submitted and have not ended.
+        begun: How many of those are running; needed with ``overlap="cancel"``, or where
             :data:`MOST_WAITING` and more are active.
-        waiting: How many of its runs wait behind them.
-        backlog: Whether the fire times continue a backlog of which each one is to run.
+        waiting: How many of its runs wait behind those.
+        backlog: Whether the fire times are the rest of a backlog with ``coalesce=False``.
     """
     room = room_for(options, active, begun, waiting)
     if room >= due:

@@ -16,7 +16,9 @@ from schedcore.events import (
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
     EVENT_JOB_MISSED,
+    EVENT_JOB_REMOVED,
     EVENT_JOB_SUBMITTED,
+    JobEvent,
     JobExecutionEvent,
     JobSubmissionEvent,
     Listeners,
@@ -54,6 +56,9 @@ class Announcer:
         log: Where the lines go.
         passed_us: A monotonic clock, in microseconds.
         find: Returns a job by its id; raises JobLookupError if it is gone.
+
+    Attributes:
+        on_removed: Called with the id of each job that is removed.
     """
 
     def __init__(
@@ -67,14 +72,9 @@ class Announcer:
         self._log = log
         self._passed_us = passed_us
         self._find = find
+        self.on_removed: Callable[[str], None] = lambda _job_id: None
         # By job and kind of news: when it was logged last, and how often it was not since then.
         self._said: dict[tuple[str, str], tuple[int, int]] = {}
-
-    def forget(self, job_id: str) -> None:
-        """Forget what was logged about a job that is removed."""
-        if self._said:
-            for kind in ("skipped", "missed", "shed"):
-                self._said.pop((job_id, kind), None)
 
     def _again(self, job_id: str, kind: str) -> str | None:
         """Return what a log line adds about earlier ones that were left out; None: omit it too."""
@@ -230,6 +230,15 @@ class Announcer:
                     func_ref=job.func_ref,
                 )
             )
+
+    def removed(self, job: Job) -> None:
+        """Announce that a job was removed, and forget what was logged about it."""
+        if self._said:
+            for kind in ("skipped", "missed", "shed"):
+                self._said.pop((job.id, kind), None)
+        self.on_removed(job.id)
+        if self._listeners.mask & EVENT_JOB_REMOVED:
+            self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))
 
     def many_cancelled(self, count: int) -> None:
         """Log how many runs a shutdown cancelled."""

@@ -1,8 +1,8 @@
-"""What a fork needs: whole data in the child, and someone told that the threads stayed behind.
+"""Forks: whole data in the child, and a call of those whose threads stayed behind in the parent.
 
 Only the forking thread lives on in the child (fork(2)): a lock that another thread held would stay
 held for ever there, over data that is half changed.  So the locks that guard data are taken before
-a fork and let go after it, in parent and child.
+a fork and released after it, in parent and child.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Forked(Protocol):
     """Something that has to know that it is in a forked child."""
 
     def after_fork_in_child(self) -> None:
-        """Let go of whatever belongs to the parent."""
+        """Drop what belongs to the parent."""
         ...
 
 
@@ -56,16 +56,16 @@ def hold_while_forking(owner: HasLock) -> None:
 
 
 def tell_in_child(listener: Forked) -> None:
-    """Tell *listener* after each fork, in the child, as long as it lives."""
+    """Call *listener* after each fork, in the child, as long as it lives."""
     with _one_at_a_time:
         _to_tell.add(listener)
 
 
 def held_here(*owners: object) -> bool:
-    """Tell whether this thread holds the lock of one of *owners*.
+    """Return whether this thread holds the lock of one of *owners*.
 
-    Then whoever asks has interrupted it, as a signal handler does, and must not wait for another
-    thread: that may need the lock.
+    Then the caller is a signal handler that interrupted it, and must not wait for another thread,
+    which may need the lock.
     """
     locks = [owner.data_lock() for owner in owners if hasattr(owner, "data_lock")]
     return any(getattr(lock, "_is_owned", bool)() for lock in locks)

@@ -28,7 +28,7 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
             function.
     """
     if type(func) is FunctionType and not func.__dict__ and not kwargs:
-        # Of a plain function its code says it all: 0.1 us.  A look at the whole signature takes
+        # The code of a plain function is enough: 0.1 us.  A look at the whole signature takes
         # 11 us, and 21 ms the first time.
         code, count = func.__code__, len(args)
         most = code.co_argcount
@@ -51,7 +51,7 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
 
 
 def makes_coroutine(func: Callable[..., Any]) -> bool:
-    """Tell whether calling *func* gives a coroutine; partials, methods and objects included."""
+    """Return whether calling *func* gives a coroutine; partials, methods and objects included."""
     if type(func) is FunctionType and not func.__dict__:
         return func.__code__.co_flags & _COROUTINE != 0
     import inspect  # 21 ms, and seldom needed
@@ -74,12 +74,12 @@ def makes_coroutine(func: Callable[..., Any]) -> bool:
 
 
 def makes_generator(func: Callable[..., Any]) -> bool:
-    """Tell whether calling *func* gives a generator, plain or asynchronous, and so runs nothing."""
+    """Return whether *func* returns a generator, plain or asynchronous: a call runs nothing."""
     return _flags(_called(func)) & _GENERATOR != 0
 
 
 def is_local(func: Callable[..., Any]) -> bool:
-    """Tell whether no other process can find *func* by its name: a lambda, or made in a function.
+    """Return whether no other process can find *func* by its name: a lambda, or made in a function.
 
     Of a partial what it calls counts, of a bound method or an object with ``__call__`` the class.
     """
@@ -102,7 +102,7 @@ def _pickles_itself(kind: type) -> bool:
 
 
 def is_really(thing: object, kinds: type | tuple[type, ...]) -> bool:
-    """Tell whether *thing* is one of *kinds* by its type; mocks only say that they are."""
+    """Return whether *thing* is one of *kinds* by its type; mocks only say that they are."""
     return issubclass(type(thing), kinds)
 
 

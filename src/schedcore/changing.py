@@ -1,18 +1,175 @@
-"""Changes of one job, in a store where others change it too and where it moves on by itself."""
+"""Changes of jobs, in a store where others change them too and where they move on by themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from schedcore.announce import Announcer
+from schedcore.clock import Clock
+from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
+from schedcore.logs import GuardedLogger
 from schedcore.planning import Place, passed_over, set_back
 from schedcore.run import Outcome, RunRecord
-from schedcore.stores.base import Entry, Passed, make_entry
+from schedcore.runs import Runs
+from schedcore.stores.base import Change, Entry, Passed, Store, Written, make_entry
 
 ATTEMPTS = 20
 """How often a change is made anew because somebody else changed the job meanwhile."""
 
 Check = Callable[[Entry], object]
 """Called with a job as it is just before it is changed; if it raises, the job stays as it is."""
+
+
+class Changes:
+    """Adds, changes and removes jobs.  Thread-safe.
+
+    Each change reads an entry, makes another one, and has the store put it in its place, unless
+    somebody else changed the job meanwhile (compare-and-set): then it is made again.
+
+    Args:
+        store: Keeps the jobs.
+        runs: The open runs, some of which end with a change.
+        announce: Logs and emits what happens.
+        clock: Gives the moment of a change.
+        log: Logger of what fails.
+    """
+
+    def __init__(
+        self, store: Store, runs: Runs, announce: Announcer, clock: Clock, log: GuardedLogger
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._announce = announce
+        self._clock = clock
+        self._log = log
+
+    def add(self, entries: Sequence[Entry], replace: bool) -> None:
+        """Store new jobs, all or none.
+
+        Raises:
+            ConflictingIdError: if an id is taken and *replace* is false, or given twice.
+        """
+        if not replace:
+            conflicts = self.write(entries, 0).conflicts
+            if conflicts:
+                raise ConflictingIdError(conflicts[0])
+            return
+        now_us = self._clock.now_us()
+        changes = [self._replacing(entry, now_us) for entry in entries]
+        while moved_on := set(self.write(changes, now_us).conflicts):
+            # Only those are read again: while all are, others of many busy jobs would move on.
+            now_us = self._clock.now_us()
+            changes = [
+                self._replacing(entry, now_us) if entry.job.id in moved_on else change
+                for entry, change in zip(entries, changes, strict=True)
+            ]
+
+    def _replacing(self, entry: Entry, now_us: int) -> Change | Entry:
+        """Return *entry*, as a replacement if there is a job with its id."""
+        old = self.find(entry.job.id)
+        if old is None:
+            return entry
+        return Change(old, entry, True, self._records_of_passed(old, entry, now_us))
+
+    def change(self, job_id: str, changed: Callable[[Entry], Entry], counted: bool = True) -> Entry:
+        """Change a job: have *changed* make another entry of the present one, and store that.
+
+        A job that merely runs and moves on meanwhile counts as unchanged: so a job that is due each
+        second can be given a trigger that takes a second to check.
+
+        Args:
+            job_id: Which job.
+            changed: Returns the changed entry, or the same one.  Called again if somebody else
+                changes the job meanwhile.
+            counted: Whether the history records the fire times that have come and that the change
+                takes out of the schedule.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            JobChangedError: if somebody else changed it each time.
+        """
+        for _ in range(ATTEMPTS):
+            read = old = self._store.get(job_id)
+            made = changed(read)
+            if made is read:
+                return made
+            new: Entry | None = made
+            while new is not None:
+                now_us = 0
+                records: Sequence[RunRecord] = ()
+                if (
+                    new.fire_us != old.fire_us or new.due_us is None
+                ):  # else all stay in the schedule
+                    now_us = self._clock.now_us()
+                    records = self._records_of_passed(old, new, now_us) if counted else ()
+                change = Change(old, new, False, records)
+                if not self.write((change,), now_us).conflicts:
+                    was, now = old.job.options, new.job.options
+                    if now is not was and now.max_instances > was.max_instances:
+                        self._runs.promote()
+                    return new
+                old = self._store.get(job_id)
+                new = rebased(made, read, old)
+        raise JobChangedError(job_id, ATTEMPTS)
+
+    def remove(self, job_id: str, check: Check | None = None) -> None:
+        """Remove a job, in the very state that *check* saw; its runs that wait are cancelled.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+        """
+        while True:
+            old = self._store.get(job_id)
+            if check is not None:
+                check(old)
+            now_us = self._clock.now_us()
+            change = Change(old, None, False, self._records_of_passed(old, None, now_us))
+            if not self.write((change,), now_us).conflicts:
+                break
+        self._announce.removed(old.job)
+
+    def remove_all(self) -> None:
+        """Remove every job."""
+        while entries := self._store.entries():
+            now_us = self._clock.now_us()
+            changes = {
+                old.job.id: Change(old, None, False, self._records_of_passed(old, None, now_us))
+                for old in entries
+            }
+            # Jobs that moved on meanwhile are left out, and read again in the next round.
+            while changes and (moved_on := self.write(list(changes.values()), now_us).conflicts):
+                for job_id in moved_on:
+                    del changes[job_id]
+
+    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+        """Make all of *changes* or none, and announce the runs that ended with them."""
+        written = self._store.write(changes, now_us)
+        if written.conflicts:
+            return written
+        if self._runs.observer is not None:
+            for change in changes:
+                if isinstance(change, Entry):
+                    self._runs.observer.moved(change.job.id, change)
+                else:
+                    self._runs.observer.moved(change.old.job.id, change.new)
+        if written.ended:
+            self._runs.recorded(written.ended)
+        return written
+
+    def _records_of_passed(self, old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
+        """Return the outcomes of what a change passes over; none if a trigger cannot count it."""
+        try:
+            return passed_records(old, new, now_us)
+        except BaseException as error:  # noqa: BLE001 — the change is made even if a trigger raises
+            self._log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
+            return ()
+
+    def find(self, job_id: str) -> Entry | None:
+        """Return a job, or None."""
+        try:
+            return self._store.get(job_id)
+        except JobLookupError:
+            return None
 
 
 def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:

@@ -23,7 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 class Waker:
     """Puts one thread to sleep, and lets any thread wake it: before, during or after.
 
-    A raw lock that is held while nobody called :meth:`wake`; an ``Event`` costs ten times as much.
+    A raw lock, held until somebody calls :meth:`wake`; an ``Event`` costs ten times as much.
     """
 
     __slots__ = ("_lock",)
@@ -33,7 +33,7 @@ class Waker:
         self._lock.acquire()
 
     def wake(self) -> None:
-        """End the sleep under way, or else the next one at once; any number of calls count once."""
+        """End the present sleep, or else the next one at once; any number of calls count once."""
         try:
             self._lock.release()
         except RuntimeError:
@@ -70,8 +70,13 @@ class SystemClock:
 
     def now_us(self) -> int:
         """Return the wall clock's instant, in microseconds since the Unix epoch."""
-        frozen_us = frozen_now_us()
-        return time.time_ns() // 1000 if frozen_us is None else frozen_us
+        # Asked first here, and not through two calls: each run reads the clock twice.  Nobody can
+        # have frozen time without freezegun: 0.11 us where that is not loaded, in place of 0.27.
+        if _FREEZER in _modules:
+            frozen_us = frozen_now_us()
+            if frozen_us is not None:
+                return frozen_us
+        return time.time_ns() // 1000
 
     def monotonic_us(self) -> int:
         """Return microseconds of a clock that never steps; only differences mean anything."""
@@ -86,7 +91,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when it is told to, for tests and simulations.
+    """A clock that only its methods move, for tests and simulations.
 
     A started scheduler on this clock sleeps until :meth:`set` or :meth:`advance` reaches what it
     waits for.  Thread-safe.
@@ -189,6 +194,7 @@ class Patience:
 
 
 _FREEZER = "freezegun.api"
+_modules = sys.modules
 _FROZEN_WAIT_US = 10_000
 # The real one, also where this module is first imported while time is frozen; and in a tuple,
 # where freezegun does not find and replace it.
@@ -201,7 +207,7 @@ def passing_us() -> int:
 
 
 def is_frozen() -> bool:
-    """Tell whether freezegun has frozen the time."""
+    """Return whether freezegun has frozen the time."""
     return _frozen() is not None
 
 
@@ -221,7 +227,7 @@ def frozen_now_us() -> int | None:
 
 def _frozen() -> Any:
     """Return what holds the frozen time: the factory of the innermost freeze, or None."""
-    freezer = sys.modules.get(_FREEZER)  # not imported: nobody can have frozen time without it
+    freezer = _modules.get(_FREEZER)
     if freezer is None or not getattr(freezer, "freeze_factories", ()):
         return None
     try:
@@ -246,5 +252,6 @@ def to_us(moment: datetime) -> int:
 
 def from_us(instant_us: int, zone: tzinfo = UTC) -> datetime:
     """Return microseconds since the Unix epoch as an aware datetime in *zone*."""
-    moment = _EPOCH + timedelta(microseconds=instant_us)
+    # Not timedelta(microseconds=...): that divides by itself, in twice the time.
+    moment = _EPOCH + timedelta(0, *divmod(instant_us, SECOND))
     return moment if zone is UTC else moment.astimezone(zone)

@@ -1,6 +1,6 @@
-"""The engine owns all jobs and runs: it steps the schedule, and makes every change to a job.
+"""The engine: one step of the schedule, from due jobs to submitted runs.
 
-:meth:`Engine.step` is the way of a due job, from the top of this file to its middle:
+:meth:`Engine.step` is the way of a due job:
 
 1. **take**: the store hands out the jobs that are due, each as a :class:`Slot`.
 2. **plan**: :mod:`~schedcore.planning` decides for each which fire times run, which are missed or
@@ -11,9 +11,9 @@
    of them to its outcome.
 5. **announce**: log lines and events of what did not run, after all else is submitted.
 
-A change of a job reads an :class:`Entry`, makes another one, and has the store put it in its place
-(compare-and-set).  An *entry* is a job and its place in the schedule as a value; a *slot* is the
-store's own mutable row behind it.  docs/glossary.md has the other words.
+All other changes of jobs are in :mod:`~schedcore.changing`.  A *slot* is the store's own row of a
+job; an *entry* is a job and its place in the schedule as a value.  docs/glossary.md has the other
+words.
 
 There is no thread, no sleep and no loop in here: the loop, the tests and the simulation all call
 :meth:`Engine.step` with the time of their choice.
@@ -21,43 +21,39 @@ There is no thread, no sleep and no loop in here: the loop, the tests and the si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from schedcore import funcref
 from schedcore.admission import MOST_WAITING
 from schedcore.announce import Announcer
-from schedcore.changing import ATTEMPTS, Check, passed_records, rebased, set_back_entry
+from schedcore.changing import Changes, Check, set_back_entry
 from schedcore.clock import SECOND, Clock
 from schedcore.errors import (
-    ConflictingIdError,
-    JobChangedError,
     JobLookupError,
     MaxInstancesError,
     SchedError,
     is_interrupt,
     text_of,
 )
-from schedcore.events import EVENT_JOB_REMOVED, JobEvent, Listeners
+from schedcore.events import Listeners
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run
 from schedcore.runs import Observer, Runs
 from schedcore.stores.base import (
     Batch,
     Change,
     Decision,
-    Entry,
     Passed,
     Settled,
     Settlement,
     Slot,
     Store,
-    Written,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +85,7 @@ class _Claim:
 
 
 class Engine:
-    """Takes due jobs from the store to the executors, and makes every change to a job.
+    """Takes due jobs from the store to the executors.
 
     One thread at a time calls :meth:`step`; all else is thread-safe.
 
@@ -102,8 +98,9 @@ class Engine:
         log: Logger of what fails.
 
     Attributes:
-        forget: Called with the id of each job that is removed.
+        announce: Logs and emits what happens.
         runs: The open runs.
+        changes: Adds, changes and removes jobs.
     """
 
     def __init__(
@@ -117,13 +114,12 @@ class Engine:
     ) -> None:
         self.store = store
         self.executors = executors
-        self._listeners = listeners
         self._clock = clock
         self._random = random
         self._log = log or GuardedLogger(__name__)
-        self._announce = Announcer(listeners, self._log, clock.monotonic_us, store.get)
-        self.runs = Runs(store, executors, self._announce, clock, random, self._log)
-        self.forget: Callable[[str], None] = lambda _job_id: None
+        self.announce = Announcer(listeners, self._log, clock.monotonic_us, store.get)
+        self.runs = Runs(store, executors, self.announce, clock, random, self._log)
+        self.changes = Changes(store, self.runs, self.announce, clock, self._log)
         self._claims: list[_Claim] = []
 
     @property
@@ -181,7 +177,7 @@ class Engine:
                     self._claims.remove(claim)
         if self.observer is not None:
             for slot in slots:
-                self.observer.moved(slot.job.id, self._find(slot.job.id))
+                self.observer.moved(slot.job.id, self.changes.find(slot.job.id))
         return settled, slots
 
     def _decide(self, slot: Slot, now_us: int) -> Decision:
@@ -267,15 +263,10 @@ class Engine:
     def _announce_step(self, settled: Settled, slots: Sequence[Slot]) -> None:
         """Log and emit what a step decided, but for its runs: those are announced one by one."""
         jobs = {slot.job.id: slot.job for slot in slots} if settled.removed else {}
-        self._announce.settled(settled)
+        self.announce.settled(settled)
         self.runs.recorded(settled.evicted)
         for job_id in settled.removed:
-            self._announce_removed(jobs[job_id])
-
-    def _announce_removed(self, job: Job) -> None:
-        self.forget(job.id)
-        if self._listeners.mask & EVENT_JOB_REMOVED:
-            self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))
+            self.announce.removed(jobs[job_id])
 
     # Steps that did not go to their end
 
@@ -300,12 +291,12 @@ class Engine:
 
     def _park(self, job: Job, now_us: int) -> None:
         """Park a job whose trigger does not answer, unless it was changed meanwhile."""
-        entry = self._find(job.id)
+        entry = self.changes.find(job.id)
         if entry is None or entry.due_us is None or entry.job.trigger is not job.trigger:
             return
         reason = self._log_broken(job, entry.broken, TimeoutError("its trigger does not answer"))
         parked = entry._replace(broken=reason, due_us=now_us + RETRY_HUNG_US)
-        self._write((Change(entry, parked),), now_us)
+        self.changes.write((Change(entry, parked),), now_us)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.
@@ -319,92 +310,7 @@ class Engine:
             return job._replace(func=funcref.resolve(str(job.given_ref)))
         return job
 
-    # Changes
-
-    def add(self, entries: Sequence[Entry], replace: bool) -> None:
-        """Store new jobs, all or none.
-
-        Raises:
-            ConflictingIdError: if an id is taken and *replace* is false, or given twice.
-        """
-        if not replace:
-            conflicts = self._write(entries, 0).conflicts
-            if conflicts:
-                raise ConflictingIdError(conflicts[0])
-            return
-        now_us = self._clock.now_us()
-        changes = [self._replacing(entry, now_us) for entry in entries]
-        while moved_on := set(self._write(changes, now_us).conflicts):
-            # Only those are read again: while all are, others of many busy jobs would move on.
-            now_us = self._clock.now_us()
-            changes = [
-                self._replacing(entry, now_us) if entry.job.id in moved_on else change
-                for entry, change in zip(entries, changes, strict=True)
-            ]
-
-    def _replacing(self, entry: Entry, now_us: int) -> Change | Entry:
-        """Return *entry*, as a replacement if there is a job with its id."""
-        old = self._find(entry.job.id)
-        if old is None:
-            return entry
-        return Change(old, entry, True, self._records_of_passed(old, entry, now_us))
-
-    def change(self, job_id: str, changed: Callable[[Entry], Entry], counted: bool = True) -> Entry:
-        """Change a job: have *changed* make another entry of the present one, and store that.
-
-        A job that merely runs and moves on meanwhile counts as unchanged: so a job that is due each
-        second can be given a trigger that takes a second to check.
-
-        Args:
-            job_id: Which job.
-            changed: Returns the changed entry, or the same one.  Called again if somebody else
-                changes the job meanwhile.
-            counted: Whether the history records the fire times that have come and that the change
-                takes out of the schedule.
-
-        Raises:
-            JobLookupError: if there is no job with this id.
-            JobChangedError: if somebody else changed it each time.
-        """
-        for _ in range(ATTEMPTS):
-            read = old = self.store.get(job_id)
-            made = changed(read)
-            if made is read:
-                return made
-            new: Entry | None = made
-            while new is not None:
-                now_us = 0
-                records: Sequence[RunRecord] = ()
-                if (
-                    new.fire_us != old.fire_us or new.due_us is None
-                ):  # else all stay in the schedule
-                    now_us = self._clock.now_us()
-                    records = self._records_of_passed(old, new, now_us) if counted else ()
-                change = Change(old, new, False, records)
-                if not self._write((change,), now_us).conflicts:
-                    if new.job.options.max_instances > old.job.options.max_instances:
-                        self.runs.promote()
-                    return new
-                old = self.store.get(job_id)
-                new = rebased(made, read, old)
-        raise JobChangedError(job_id, ATTEMPTS)
-
-    def remove(self, job_id: str, check: Check | None = None) -> None:
-        """Remove a job, in the very state that *check* saw; its runs that wait are cancelled.
-
-        Raises:
-            JobLookupError: if there is no job with this id.
-        """
-        while True:
-            old = self.store.get(job_id)
-            if check is not None:
-                check(old)
-            now_us = self._clock.now_us()
-            change = Change(old, None, False, self._records_of_passed(old, None, now_us))
-            if not self._write((change,), now_us).conflicts:
-                break
-        self._announce.forget(job_id)
-        self._announce_removed(old.job)
+    # Besides the schedule
 
     def run_now(self, job_id: str, check: Check | None = None) -> Run:
         """Run a job now, besides its schedule, if *check* lets it be.
@@ -421,25 +327,12 @@ class Engine:
         now_us = self._clock.now_us()
         run = self.store.open(job, now_us)
         if run is None:
-            self._announce.skipped(job, (now_us,))
+            self.announce.skipped(job, (now_us,))
             active = sum(run._job_id == job_id for run in self.store.runs())
             bound = MOST_WAITING if active < job.max_instances else None
             raise MaxInstancesError(job_id, job.max_instances, bound)
         self.runs.submit((run,))
         return run
-
-    def remove_all(self) -> None:
-        """Remove every job."""
-        while entries := self.store.entries():
-            now_us = self._clock.now_us()
-            changes = {
-                old.job.id: Change(old, None, False, self._records_of_passed(old, None, now_us))
-                for old in entries
-            }
-            # Jobs that moved on meanwhile are left out, and read again in the next round.
-            while changes and (moved_on := self._write(list(changes.values()), now_us).conflicts):
-                for job_id in moved_on:
-                    del changes[job_id]
 
     def clock_moved(self, now_us: int, jump_us: int) -> None:
         """Move jobs to their new places after the wall clock was moved by *jump_us*.
@@ -451,7 +344,7 @@ class Engine:
             return
         for entry in self.store.entries():
             try:
-                self.change(
+                self.changes.change(
                     entry.job.id,
                     partial(set_back_entry, now_us=now_us, jump_us=jump_us),
                     counted=False,
@@ -461,33 +354,3 @@ class Engine:
             except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
                 job_id = entry.job.id
                 self._log.error("trigger of job %r failed; its next run stays", job_id, error=error)
-
-    def _write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
-        """Make changes in the store, and announce the runs that ended with them."""
-        written = self.store.write(changes, now_us)
-        if written.conflicts:
-            return written
-        if self.observer is not None:
-            for change in changes:
-                if isinstance(change, Entry):
-                    self.observer.moved(change.job.id, change)
-                else:
-                    self.observer.moved(change.old.job.id, change.new)
-        if written.ended:
-            self.runs.recorded(written.ended)
-        return written
-
-    def _records_of_passed(self, old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
-        """Return the outcomes of what a change passes over; none if a trigger cannot count it."""
-        try:
-            return passed_records(old, new, now_us)
-        except BaseException as error:  # noqa: BLE001 — the change is made even if a trigger raises
-            self._log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
-            return ()
-
-    def _find(self, job_id: str) -> Entry | None:
-        """Return a job, or None."""
-        try:
-            return self.store.get(job_id)
-        except JobLookupError:
-            return None

@@ -58,7 +58,7 @@ class JobLookupError(SchedError, LookupError):
 
 
 class RunLookupError(SchedError, LookupError):
-    """No run with this id is waiting or under way."""
+    """No run with this id is open."""
 
     def __init__(self, run_id: object) -> None:
         super().__init__(
@@ -162,7 +162,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Tell whether *error* is Ctrl-C, raised into the main thread and meant for the program.
+    """Return whether *error* is Ctrl-C, raised into the main thread and meant for the program.
 
     Other errors of a user's code are its own: ``SystemExit`` in a job ends that run, no more.
     """

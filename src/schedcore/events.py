@@ -1,4 +1,4 @@
-"""What happens in a scheduler, told to listeners.
+"""What happens in a scheduler, as events for listeners.
 
 The codes are bits, so that a mask can name several: ``EVENT_JOB_EXECUTED | EVENT_JOB_ERROR``.
 """
@@ -91,9 +91,9 @@ class JobSubmissionEvent(NamedTuple):
 
 
 class JobExecutionEvent(NamedTuple):
-    """A run ended, was given up, or was missed.
+    """A run ended, or fire times were missed.
 
-    It says what ran also where the job is gone by now, as one with a date is.
+    It names the job and its function also if the job is removed by now, as one with a date is.
     """
 
     code: int
@@ -128,11 +128,11 @@ Listener = Callable[[Any], object]
 
 
 class Listeners:
-    """Who wants to hear of what.  Thread-safe.
+    """The listeners, and the codes that each asks for.  Thread-safe.
 
     Attributes:
-        mask: All codes that anybody listens for: to be tested before an event is made, since
-            making one that nobody hears costs more than the dispatch of a job.
+        mask: All codes that some listener asks for.  Test it before making an event: to make one
+            costs more than the dispatch of a job.
         failures: How many times a listener raised.
     """
 
@@ -175,10 +175,10 @@ class Listeners:
             self._publish()
 
     def emit(self, event: Event) -> None:
-        """Tell *event* to those who listen for it.
+        """Call the listeners that ask for the code of *event*.
 
-        A listener that raises is logged, and the others hear; only Ctrl-C in the main thread comes
-        out, once they have heard.
+        What a listener raises is logged, and the others are called; only Ctrl-C in the main thread
+        is raised again, after that.
         """
         interrupt = None
         for listener, mask in self._listeners:
@@ -188,7 +188,7 @@ class Listeners:
                     if type(answer) is CoroutineType:
                         answer.close()
                         raise TypeError(f"it returned a coroutine: expected {_PLAIN}")
-                except BaseException as error:  # noqa: BLE001 — it is logged, and the others hear
+                except BaseException as error:  # noqa: BLE001 — logged; the others are called
                     self.failures += 1
                     # Not the event itself: it may hold a result of any size.
                     log.error(
@@ -204,7 +204,7 @@ class Listeners:
             raise interrupt
 
     def _publish(self) -> None:
-        """Have the listeners there are now be told; anew if a signal handler changed them."""
+        """Put the present listeners into effect; again if a signal handler changed them."""
         self._changes += 1
         changes = None
         while changes != self._changes:

@@ -1,4 +1,4 @@
-"""What is said when a scheduler ends, or a program that never let one run."""
+"""Log lines at the end: what a shutdown waits for, and a program that ends before any job ran."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schedcore.stores.base import Entry
 log = GuardedLogger(__name__)
 
 SILENCE_S = 1.0
-"""A wait for runs is said at once if one of them took this long by then, or else after it."""
+"""A shutdown logs what it waits for at once if a run took this long, and else after this time."""
 _MOST_NAMED = 10
 
 
@@ -26,13 +26,13 @@ _MOST_NAMED = 10
 def told_what_is_waited_for(
     live: Callable[[], Sequence[Run]], here: Run | None, clock: Clock, patience: Patience
 ) -> Iterator[None]:
-    """Say which runs are waited for, and for how long.
+    """Log which runs the block waits for, and for how long.
 
     Args:
-        live: Returns the runs that wait or are under way.
-        here: The one that waits, if it is a run: it does not wait for itself.
-        clock: What the runs began by.
-        patience: How long is waited at most.
+        live: Returns the open runs.
+        here: The run that calls this, if one does: it does not wait for itself.
+        clock: The clock of the runs.
+        patience: How long the block waits at most.
     """
 
     def waited_for() -> list[Run]:
@@ -87,11 +87,11 @@ class Startable(Protocol):
         ...
 
     def counts(self) -> Mapping[Outcome, int]:
-        """Return what became of due times so far."""
+        """Return how many occurrences ended in each outcome."""
         ...
 
     def runs(self) -> Sequence[Run]:
-        """Return the runs that wait or are under way."""
+        """Return the open runs."""
         ...
 
     def entries(self) -> Sequence[Entry]:
@@ -103,12 +103,12 @@ _started: WeakSet[Startable] = WeakSet()
 
 
 def remind_at_exit(scheduler: Startable) -> None:
-    """Say so at the end of the program if *scheduler* has jobs to come by then, and never ran any.
+    """Log a warning at the end of the program if *scheduler* has jobs to come then, and ran none.
 
     The classic first script ends with ``start()``, and so does the program, without a word.
     Called for schedulers that the main script itself starts: servers and tests have their own
-    ways, and a program that let one job run knows how.  Nothing is said after an error, which says
-    more, or where somebody types.
+    ways, and a program that let one job run knows how.  It is silent after an error, and in an
+    interactive session.
     """
     if not _started:
         import atexit

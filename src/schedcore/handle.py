@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class JobHandle:
     """A job in a scheduler.
 
-    It shows the job as it is now, and once the job is gone, as it was when last looked at.
+    It shows the job as it is now, or once that is removed, as it was when last looked at.
     """
 
     __slots__ = ("_entry", "_scheduler")
@@ -119,7 +119,7 @@ class JobHandle:
 
     @property
     def max_instances(self) -> int:
-        """How many runs of the job may be under way at once."""
+        """How many runs of the job may be active at once."""
         return self.definition.max_instances
 
     @property
@@ -129,7 +129,7 @@ class JobHandle:
 
     @property
     def timeout(self) -> float | None:
-        """Seconds after which a run is given up; None: never."""
+        """Seconds after which a run is timed out; None: never."""
         return self.definition.timeout
 
     @property
@@ -139,7 +139,7 @@ class JobHandle:
 
     @property
     def next_run_time(self) -> datetime | None:
-        """When the job is next due, in the trigger's zone; None: paused, or gone."""
+        """When the job is next due, in the trigger's zone; None: paused, or removed."""
         entry = self.entry
         if entry.due_us is None:
             return None
@@ -157,7 +157,7 @@ class JobHandle:
         # fmt: on
 
     def modify(self, **changes: Any) -> JobHandle:
-        """Change options; see :meth:`JobMethods.modify_job`."""
+        """Change options; see :meth:`Scheduler.modify_job`."""
         return self._scheduler.modify_job(self.id, **changes)
 
     if TYPE_CHECKING:
@@ -184,17 +184,17 @@ class JobHandle:
     def reschedule(
         self, trigger: str | Trigger | Mapping[str, Any] | None = None, **options: Any
     ) -> JobHandle:
-        """Give the job another trigger; see :meth:`JobMethods.reschedule_job`."""
+        """Give the job another trigger; see :meth:`Scheduler.reschedule_job`."""
         return self._scheduler.reschedule_job(self.id, trigger, **options)
 
     def pause(self) -> JobHandle:
-        """Stop scheduling the job; see :meth:`JobMethods.pause_job`."""
+        """Stop scheduling the job; see :meth:`Scheduler.pause_job`."""
         return self._scheduler.pause_job(self.id)
 
     def resume(self) -> JobHandle:
-        """Schedule the job again; see :meth:`JobMethods.resume_job`."""
+        """Schedule the job again; see :meth:`Scheduler.resume_job`."""
         return self._scheduler.resume_job(self.id)
 
     def remove(self) -> None:
-        """Remove the job; see :meth:`JobMethods.remove_job`."""
+        """Remove the job; see :meth:`Scheduler.remove_job`."""
         self._scheduler.remove_job(self.id)

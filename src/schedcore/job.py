@@ -28,7 +28,7 @@ class Unset:
 
 
 UNSET: Final = Unset()
-"""Stands for an option that was not given, where None has a meaning of its own."""
+"""The value of an option that was not given, where None has a meaning of its own."""
 
 
 class Options(NamedTuple):
@@ -41,17 +41,17 @@ class Options(NamedTuple):
     coalesce: bool = True
     """Whether a backlog of fire times runs once, rather than once each."""
     max_instances: int = 1
-    """How many runs of the job may be under way at once."""
+    """How many runs of the job may be active at once."""
     overlap: str = "skip"
-    """What becomes of a run that is one too many: see :data:`OVERLAPS`."""
+    """What happens at ``max_instances``: see :data:`OVERLAPS`."""
     timeout: float | None = None
-    """Seconds after which a run is given up; None: never."""
+    """Seconds after which a run is timed out; None: never."""
     retry: Retry | None = None
     """When a run that failed is tried again; None: never."""
 
 
 OVERLAPS: Final = ("skip", "queue", "cancel")
-"""At ``max_instances``: skip the new run, let one wait for a free place, or give up the oldest."""
+"""At ``max_instances``: skip the new run, let one wait for a free place, or cancel the oldest."""
 
 
 class Job(NamedTuple):
@@ -105,17 +105,17 @@ class Job(NamedTuple):
 
     @property
     def max_instances(self) -> int:
-        """How many runs of the job may be under way at once."""
+        """How many runs of the job may be active at once."""
         return self.options.max_instances
 
     @property
     def overlap(self) -> str:
-        """What becomes of a run that is one too many: see :data:`OVERLAPS`."""
+        """What happens at ``max_instances``: see :data:`OVERLAPS`."""
         return self.options.overlap
 
     @property
     def timeout(self) -> float | None:
-        """Seconds after which a run is given up; None: never."""
+        """Seconds after which a run is timed out; None: never."""
         return self.options.timeout
 
     @property
@@ -154,7 +154,7 @@ def define(
     if check_call(call, arguments, keywords):
         _load_event_loop()
         options = coroutine_options
-    # Not Job(...): that takes 0.1 us longer, and each job added comes by here.
+    # Not Job(...): that takes 0.1 us longer, and each job added makes one.
     return tuple.__new__(
         Job, (job_id, call, arguments, keywords, trigger, options, name, reference)
     )
@@ -316,9 +316,9 @@ def unknown_option(
         given: What is to be its trigger's.
         kind: The trigger's.
         options: Those of that kind.
-        more: What else can be said there.
+        more: Other names that are allowed there.
     """
-    from schedcore.triggers.plaindata import option_hint  # loaded by whoever has a trigger to make
+    from schedcore.triggers.factory import option_hint  # loaded by whoever has a trigger to make
 
     names = {*options}
     unknown = next(name for name in given if name not in names)

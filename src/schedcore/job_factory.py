@@ -1,4 +1,4 @@
-"""Entries for the store, built and changed: each a whole new value, checked whole."""
+"""Builds the entries of new and changed jobs, each a new value, checked whole."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ First = int | Unset | None
 
 
 class Naming:
-    """How jobs are named that other processes declare as well; this one is for one process."""
+    """Makes the ids of jobs that several processes declare; this one is for a single process."""
 
     def job_id(
         self,
@@ -54,13 +54,13 @@ class Naming:
 
 
 class JobFactory:
-    """Knows what an entry needs from its scheduler; stores nothing.
+    """Builds entries with a scheduler's zone, defaults and executors; stores nothing.
 
     Args:
         timezone: Zone of triggers and dates that have none.
         executors: By name; a job may only name one of these.
         defaults: Options of jobs that do not give them.
-        clock: Tells from when a trigger counts.
+        clock: Gives the moment from which a trigger counts.
         random: Source of jitter.
 
     Attributes:
@@ -108,12 +108,14 @@ class JobFactory:
             job_id = self.naming.job_id(func, trigger_args) or self._new_id()
         else:
             check_id(job_id)
-        if trigger_args:
-            _check_names(trigger, trigger_args)
+        kind = "date" if trigger is None else trigger
+        try:
+            given_trigger = triggers.make_trigger(kind, trigger_args, self._timezone, job_id)
+        except InvalidTriggerError:
+            if trigger_args:
+                _check_names(kind, trigger_args)  # which can say more
+            raise
         now_us = self._clock.now_us()
-        given_trigger = triggers.make_trigger(
-            "date" if trigger is None else trigger, trigger_args, self._timezone, job_id
-        )
         first = self._first(next_run_time)
         made = _settled(given_trigger, first, now_us)
         self.naming.declared(job_id, given_trigger)
@@ -132,8 +134,9 @@ class JobFactory:
         old = entry.job
         wanted = dict(changes)
         first = self._first(wanted.pop("next_run_time", UNSET))
-        now_us = self._clock.now_us()
         trigger = old.trigger
+        moves = first is not UNSET or "trigger" in wanted
+        now_us = self._clock.now_us() if moves else 0
         if "trigger" in wanted:
             trigger = _settled(self._trigger_of(wanted["trigger"], old.id), first, now_us)
         elif isinstance(first, int):
@@ -150,8 +153,10 @@ class JobFactory:
             self._check_runnable(job)
         if entry.due_us is None:  # paused, and only resume_job() ends that
             fire_us = first if isinstance(first, int) else entry.fire_us
-            if first is None or (first is UNSET and not same):
+            if first is None:
                 fire_us = None
+            elif first is UNSET and not same:
+                fire_us = job.trigger.first_us(now_us)
             return make_entry(job, fire_us, None, entry.judged_us)
         if first is UNSET and same:
             return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)
@@ -186,9 +191,10 @@ class JobFactory:
         check_executor(self._executors, name)
 
     def _check_runnable(self, job: Job) -> None:
-        """Raise InvalidOptionError if the executor of *job* says that it can never run it.
+        """Raise InvalidOptionError if the executor of *job* can never execute it.
 
-        What it needs for runs is loaded here, in the thread that adds the job: not at a fire.
+        The executor loads here what it needs for runs: in the thread that adds the job, and not at
+        a fire.
         """
         executor = self._executors.get(job.options.executor)
         check = getattr(executor, "check_job", None)
@@ -224,17 +230,16 @@ class JobFactory:
 
 
 def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
-    """Return *trigger* with whatever depends on the moment of adding settled."""
+    """Return *trigger* bound to the moment at which its job is added."""
     return trigger.first_at(first, now_us) if isinstance(first, int) else trigger.bound_to(now_us)
 
 
-def _check_names(trigger: object, trigger_args: Mapping[str, Any]) -> None:
-    """Refuse what is no option of the trigger, which may be a mistyped one of the job.
+def _check_names(kind: Any, trigger_args: Mapping[str, Any]) -> None:
+    """Refuse options that the trigger does not have: they may be mistyped options of the job.
 
     Raises:
         InvalidTriggerError: naming the option that was meant.
     """
-    kind: Any = "date" if trigger is None else trigger
     if isinstance(kind, Mapping):
         kind = kind.get("trigger") or kind.get("type")
     if isinstance(kind, Trigger):
@@ -244,7 +249,7 @@ def _check_names(trigger: object, trigger_args: Mapping[str, Any]) -> None:
             name,
             trigger_args[name],
             f"no options beside a trigger: give it to {type(kind).__name__}(...){hint}",
-        )
+        ) from None
     options = triggers.option_names(kind)
     if not options.issuperset(trigger_args):
-        raise unknown_option(trigger_args, kind, options, ("replace_existing",))
+        raise unknown_option(trigger_args, kind, options, ("replace_existing",)) from None

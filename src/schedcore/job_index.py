@@ -7,38 +7,29 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import compress
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from schedcore.atfork import tell_in_child
 from schedcore.errors import JobLookupError
 from schedcore.stores.base import Entry, Store
 
 _PAUSED = 1 << 62
-"""Where paused jobs stand: after all due times."""
+"""The place of paused jobs: after all due times."""
 _NUMBER = 32
 """Bits of a place that are no due time: they tell apart jobs that are due at once."""
 
 
-class HasId(Protocol):
-    """Whatever shows a job."""
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        ...
-
-
-T = TypeVar("T", bound=HasId)
+T = TypeVar("T")
 
 
 class JobIndex(Generic[T]):
-    """What shows each job of a store, the earliest due first, paused ones last.  Thread-safe.
+    """Objects that show a store's jobs, the earliest due first, paused ones last.  Thread-safe.
 
-    Only what changed since the last call is made anew and moved.
+    Each call replaces and moves only the jobs that changed since the last one.
 
     Args:
         store: Whose jobs.
-        show: Makes what shows a job.
+        show: Makes the object for a job.
     """
 
     def __init__(self, store: Store, show: Callable[[Entry], T]) -> None:
@@ -49,7 +40,7 @@ class JobIndex(Generic[T]):
         tell_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: another thread may have been at it in the parent."""
+        """Begin anew: another thread of the parent may have been inside a call."""
         self._lock = threading.Lock()
         self._clear()
 
@@ -62,8 +53,8 @@ class JobIndex(Generic[T]):
         self._place_of: dict[str, int] = {}
 
     def items(self) -> list[T]:
-        """Return the whole list, as a new one."""
-        # Not waited for: it may be this thread that is at it, and a finalizer that asks.
+        """Return the whole list as it was at one moment, as a new one."""
+        # Never waits: a finalizer may call this while its own thread is inside a call.
         if not self._lock.acquire(blocking=False):
             return [self._show(entry) for entry in self._store.entries()]
         try:
@@ -77,13 +68,15 @@ class JobIndex(Generic[T]):
                     self._move(job_id)
                 if self._gone:
                     self._close_gaps()
+                if changed and self._store.changes(None)[0] != version:
+                    self._begin_anew()  # what was looked up is of several moments
             self._version = version
             return self._items.copy()  # type: ignore[return-value]  # there are no gaps now
         finally:
             self._lock.release()
 
     def forget(self, job_id: str) -> None:
-        """Let go of a job that is gone: its arguments are not kept alive until the next call."""
+        """Drop a removed job, so that its arguments are not kept alive until the next call."""
         if job_id in self._place_of and self._lock.acquire(blocking=False):
             try:
                 self._take_out(job_id)
@@ -91,7 +84,7 @@ class JobIndex(Generic[T]):
                 self._lock.release()
 
     def forget_all(self) -> None:
-        """Let go of all jobs."""
+        """Drop all jobs."""
         if self._lock.acquire(blocking=False):
             try:
                 self._clear()
@@ -99,33 +92,30 @@ class JobIndex(Generic[T]):
                 self._lock.release()
 
     def _begin_anew(self) -> None:
+        entries = self._store.entries()
         self._clear()
-        show = self._show
-        for entry in self._store.entries():
-            place = self._new_place(entry)
-            self._places.append(place)
-            self._items.append(show(entry))
-            self._place_of[entry[0][0]] = place
+        self._items = [self._show(entry) for entry in entries]
+        self._places = [self._new_place(entry[2]) for entry in entries]
+        self._place_of = {e[0][0]: place for e, place in zip(entries, self._places, strict=True)}
 
-    def _new_place(self, entry: Entry) -> int:
-        due_us = entry[2]
+    def _new_place(self, due_us: int | None) -> int:
         return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
 
     def _take_out(self, job_id: str) -> None:
-        """Leave a gap where a job stands: to close each one at once costs a move of the list."""
+        """Leave a gap in the place of a job: to close each one at once costs a move of the list."""
         place = self._place_of.pop(job_id, None)
         if place is not None:
             self._items[bisect_left(self._places, place)] = None
             self._gone += 1
 
     def _move(self, job_id: str) -> None:
-        """Put a job into its present place, from wherever it stands in the list."""
+        """Move a job to its present place in the list."""
         self._take_out(job_id)
         try:
             entry = self._store.get(job_id)
         except JobLookupError:
             return
-        place = self._place_of[job_id] = self._new_place(entry)
+        place = self._place_of[job_id] = self._new_place(entry[2])
         index = bisect_left(self._places, place)
         self._places.insert(index, place)
         self._items.insert(index, self._show(entry))

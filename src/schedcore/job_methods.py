@@ -1,4 +1,7 @@
-"""Jobs in, looked at, changed and out: all that needs no loop."""
+"""The methods of a scheduler for its jobs: add, look at, change, pause, remove.
+
+Each builds what it needs (:mod:`~schedcore.job_factory`), and has the engine store it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class JobMethods(OtherNames):
         clock: Where the time comes from.
         engine: Owns the jobs.
         factory: Builds and changes entries.
-        listeners: Who is told.
+        listeners: Receive the events.
     """
 
     def __init__(
@@ -61,9 +64,10 @@ class JobMethods(OtherNames):
         self._factory = factory
         self._listeners = listeners
         self._registered: dict[str, Callable[..., Any]] = {}
-        # Sees to it that a job that is due then is not overslept.
+        # Wakes the loop in time for a job that is due then.
         self._expect: Callable[[int | None], None] = lambda _due_us: None
-        self._listing = JobIndex(engine.store, lambda entry: JobHandle(self, entry))
+        self._handles = JobIndex(engine.store, lambda entry: JobHandle(self, entry))
+        self._entries: JobIndex[Entry] = JobIndex(engine.store, lambda entry: entry)
 
     def add_job(
         self,
@@ -98,16 +102,16 @@ class JobMethods(OtherNames):
             name: To be shown to people; that of the function if left out.
             misfire_grace_time: Seconds after its time at which a run may still start; None: any.
             coalesce: Whether a backlog of fire times runs once, rather than once each.
-            max_instances: How many runs of this job may be under way at once.
+            max_instances: How many runs of this job may be active at once.
             next_run_time: When to run first, in place of the trigger's first fire time; without a
                 zone, in that of the scheduler.  An interval without a start counts on from there,
                 and a date runs then and at no other time.  None adds the job paused.
             executor: Name of the executor that runs it.
             replace_existing: Whether to replace a job that has this id.
-            overlap: What becomes of a run at ``max_instances``: ``"skip"`` it, ``"queue"`` it
-                (one at most) until another ends, or ``"cancel"`` the oldest one under way.
-            timeout: Seconds after which a run is given up (see :meth:`cancel`) and recorded as
-                timed out; None: never.
+            overlap: What happens at ``max_instances``: ``"skip"`` it, ``"queue"`` it
+                (one at most) until another ends, or ``"cancel"`` the oldest running one.
+            timeout: Seconds after which a run is timed out, and its place is free (see
+                :meth:`~schedcore.Scheduler.cancel`); None: never.
             retry: When a failed run is tried again: a :class:`Retry`, its fields as a mapping, or
                 a number of times; None: never.
             trigger_args: Options of the trigger, if it is given by name.
@@ -123,7 +127,7 @@ class JobMethods(OtherNames):
         entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
-        self._engine.add((entry,), replace_existing)
+        self._engine.changes.add((entry,), replace_existing)
         self._added(entry.job)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
@@ -147,7 +151,7 @@ class JobMethods(OtherNames):
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        self._engine.add(entries, replace_existing)
+        self._engine.changes.add(entries, replace_existing)
         for entry in entries:
             self._added(entry.job)
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
@@ -228,9 +232,14 @@ class JobMethods(OtherNames):
         except JobLookupError:
             return None
 
+    def _forget(self, job_id: str) -> None:
+        """Let go of a job that is gone."""
+        self._handles.forget(job_id)
+        self._entries.forget(job_id)
+
     def get_jobs(self) -> list[JobHandle]:
         """Return all jobs: the earliest due first, paused ones last."""
-        return self._listing.items()
+        return self._handles.items()
 
     def entry(self, job_id: str) -> Entry:
         """Return the definition of a job and its place in the schedule, as one consistent value.
@@ -242,10 +251,10 @@ class JobMethods(OtherNames):
 
     def entries(self) -> list[Entry]:
         """Return the same for all jobs: the earliest due first, paused ones last."""
-        return self._engine.store.entries()
+        return self._entries.items()
 
     def jobs_version(self) -> object:
-        """Return what is equal for as long as no job and no due time changes.
+        """Return a version that stays equal while no job and no due time changes.
 
         None: the store cannot tell.
         """
@@ -272,13 +281,13 @@ class JobMethods(OtherNames):
         return JobHandle(self, entry)
 
     def update_job(self, job_id: str, changes: Callable[[Entry], Mapping[str, Any]]) -> JobHandle:
-        """Change a job by what follows from how it is at that moment.
+        """Change a job by changes that depend on how it is at that moment.
 
         Args:
             job_id: Which job.
             changes: Given the job as it is, returns changes as :meth:`modify_job` takes them; none
-                leaves it alone.  Called again if somebody else changes the job meanwhile; that it
-                runs and moves on is no change.
+                leaves it alone.  Called again if somebody else changes the job meanwhile, but not
+                if it merely runs and moves on.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -313,9 +322,9 @@ class JobMethods(OtherNames):
         return self.modify_job(job_id, trigger=made)
 
     def pause_job(self, job_id: str, check: Check | None = None) -> JobHandle:
-        """Stop scheduling a job; a run under way goes on, and those that wait are dropped.
+        """Stop scheduling a job; running ones go on, and runs that have not begun end as paused.
 
-        What was asked for by :meth:`run_job <schedcore.Scheduler.run_job>` runs all the same.
+        A run that :meth:`run_job <schedcore.Scheduler.run_job>` started runs all the same.
 
         Args:
             job_id: Which job.
@@ -340,7 +349,7 @@ class JobMethods(OtherNames):
         return JobHandle(self, self._change(job_id, checked(check, self._factory.resumed)))
 
     def remove_job(self, job_id: str, check: Check | None = None) -> None:
-        """Remove a job; a run under way goes on, and those that have not begun are cancelled.
+        """Remove a job; running ones go on, and runs that have not begun are cancelled.
 
         Args:
             job_id: Which job.
@@ -349,12 +358,13 @@ class JobMethods(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        self._engine.remove(job_id, check)
+        self._engine.changes.remove(job_id, check)
 
     def remove_all_jobs(self) -> None:
-        """Remove every job; runs under way go on, and the others are cancelled."""
-        self._engine.remove_all()
-        self._listing.forget_all()
+        """Remove every job; running ones go on, and runs that have not begun are cancelled."""
+        self._engine.changes.remove_all()
+        self._handles.forget_all()
+        self._entries.forget_all()
         self._tell(EVENT_ALL_JOBS_REMOVED)
 
     # Inside
@@ -369,12 +379,12 @@ class JobMethods(OtherNames):
         return self.draft_job(**given)
 
     def _added(self, job: Job) -> None:
-        """Tell that a job was stored."""
+        """Emit the event of a job that was added."""
         if self._listeners.mask & EVENT_JOB_ADDED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
-        new = self._engine.change(job_id, change)
+        new = self._engine.changes.change(job_id, change)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
         self._expect(new.due_us)

@@ -2,7 +2,7 @@
 
 Functions are references, triggers their plain-data form, and arguments tagged plain data
 (:mod:`schedcore.tagged_data`): nothing is a pickle, and what comes back is what was there.
-When a job is next due is not part of its definition, and stands nowhere in here.
+When a job is next due is not part of its definition, nor of its plain data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from schedcore.job import (
 from schedcore.run import short_repr
 from schedcore.tagged_data import TAG, as_text, from_plain, refuse, to_plain
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.plaindata import comes_back, trigger_from_dict
+from schedcore.triggers.factory import comes_back, trigger_from_dict
 from schedcore.triggers.values import ValueTrigger
 
 FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)
@@ -156,7 +156,7 @@ def _read_func(reference: object) -> dict[str, Any]:
     funcref.split(reference)
     try:
         return {"func": funcref.resolve(reference), "given_ref": reference}
-    except FuncRefError:  # the engine tries again when the job is due, and says so
+    except FuncRefError:  # the engine tries again when the job is due, and logs it
         return {"func": None, "given_ref": reference}
 
 
@@ -217,7 +217,7 @@ def _printed(part: object) -> Any:
 
 
 def _described(value: object, path: str) -> Any:
-    """Return what stands for a value that has no plain-data form."""
+    """Return what is put in the place of a value that has no plain-data form."""
     if type(value) in (list, tuple, dict, set, frozenset):
         return refuse(value, path)
     try:

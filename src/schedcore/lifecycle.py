@@ -1,4 +1,4 @@
-"""What a scheduler is doing: its loop brought up, paused, and ended; and how it does."""
+"""The states of a scheduler: its loop is started, paused, resumed and shut down; its health."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Lifecycle:
     Args:
         engine: What the loop steps.
         executors: Shut down with it, by name.
-        listeners: Who is told.
+        listeners: Receive the events.
         clock: Where the time comes from.
 
     Attributes:
@@ -57,14 +57,14 @@ class Lifecycle:
 
     def _begin_anew(self) -> None:
         # Never held while something is waited for.
-        # Re-entrant: a signal handler may shut down in the midst of a start.
+        # Re-entrant: a signal handler may shut down while its thread is inside a start.
         self._lock = threading.RLock()
         self._starting = self._shutting_down = False
         self._loop: Loop | None = None
         self.ended = Waker()
 
     def after_fork_in_child(self) -> None:
-        """Be stopped: the threads stayed behind in the parent.  Called by the fork itself."""
+        """Become stopped: the threads stayed behind in the parent.  The fork itself calls this."""
         self._left_behind = self._loop is not None
         self._begin_anew()
         self._engine.after_fork_in_child()
@@ -88,7 +88,7 @@ class Lifecycle:
         return loop.alive and not loop.stalled_for
 
     def health(self, stands_by: bool) -> Health:
-        """Tell how the loop does, or that another process of the election runs the engine."""
+        """Return how the loop does, or that another process of the election runs the engine."""
         loop, failures = self._loop, self._listeners.failures
         if loop is None:
             state = State.STANDBY if stands_by else self.state
@@ -157,7 +157,7 @@ class Lifecycle:
         return self._loop is loop
 
     def pause(self) -> None:
-        """Submit nothing more; runs under way go on.
+        """Submit nothing more; active runs go on.
 
         Raises:
             SchedulerNotRunningError: if the loop is not started.
@@ -206,7 +206,7 @@ class Lifecycle:
             self._loop = None
             self._shutting_down = True
         try:
-            # What takes too long is still given up while the executors finish.
+            # Time-outs still hold while the executors finish.
             loop.quiesce(patience.left())
             self._engine.runs.close()
             with told_what_is_waited_for(self._engine.runs.open, run_here(), self._clock, patience):
@@ -227,12 +227,12 @@ class Lifecycle:
                 log.error("executor %r failed to shut down", name, error=error)
 
     def interrupts_itself(self) -> bool:
-        """Tell whether this is a signal handler in the midst of a call that holds a lock."""
+        """Return whether this is a signal handler that interrupted a call which holds a lock."""
         owners = (self._engine.runs, self._engine.store, self._listeners, *self._executors.values())
         return held_here(*owners)
 
     def is_over(self) -> bool:
-        """Tell whether it was shut down, or has nothing to do, now or later."""
+        """Return whether it was shut down, or has nothing to do, now or later."""
         loop = self._loop
         if loop is None:
             return self.state is State.STOPPED
@@ -248,7 +248,7 @@ class Lifecycle:
             return False
 
     def expect(self, due_us: int | None) -> None:
-        """See to it that the loop is awake at *due_us*."""
+        """Have the loop awake at *due_us*."""
         loop = self._loop
         if loop is not None and due_us is not None:
             loop.expect(due_us)
@@ -266,7 +266,7 @@ class Lifecycle:
         return loop
 
     def _say_left_behind(self) -> None:
-        """Say once, in a forked child, that this scheduler does not run here."""
+        """Log once, in a forked child, that this scheduler does not run here."""
         if self._left_behind:
             self._left_behind = False
             log.warning(

@@ -1,10 +1,10 @@
-"""Logging that harms nobody: handlers and filters are users' code, and may raise."""
+"""Logging that never raises: handlers and filters are users' code, and may."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-# Those of logging, which takes 6 ms to import: nothing is said by most programs that start.
+# Those of logging, which takes 6 ms to import: most programs log nothing at their start.
 _INFO: Final = 20
 _WARNING: Final = 30
 _ERROR: Final = 40
@@ -18,10 +18,10 @@ class GuardedLogger:
 
     Args:
         name: The logger's name.
-        silent: Whether nothing is to be said, for runs that are only imagined.
+        silent: Whether to log nothing, for forecasts.
 
     Attributes:
-        failures: How many times something could not be said.
+        failures: How many times logging raised.
     """
 
     def __init__(self, name: str, silent: bool = False) -> None:
@@ -54,5 +54,5 @@ class GuardedLogger:
             import logging
 
             logging.getLogger(self._name).log(level, text, *args, exc_info=error, stacklevel=3)
-        except BaseException:  # noqa: BLE001 — there is no place left to say it
+        except BaseException:  # noqa: BLE001 — there is no place left to log it
             self.failures += 1

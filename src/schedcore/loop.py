@@ -33,23 +33,23 @@ class Work(Protocol):
         ...
 
     def step_paused(self, now_us: int) -> int | None:
-        """Do what is due even while nothing may start; return when to call again."""
+        """Do what is due while the loop is paused: time out runs; return when to call again."""
         ...
 
     def clock_moved(self, now_us: int, jump_us: int) -> None:
-        """Put jobs in their places after the wall clock was moved."""
+        """Move jobs to their new places after the wall clock was moved."""
         ...
 
     def take_back(self, now_us: int, hung: bool) -> None:
-        """Take jobs out of the hands of a step that is held up."""
+        """Give back what a step has taken that hangs."""
         ...
 
 
 class Loop:
     """Steps the engine, sleeps until the time it returns, and so on.
 
-    Whatever a step raises is logged, and the loop goes on.  Should its thread end all the same, or
-    be held up, the watching thread puts another in its place.
+    Whatever a step raises is logged, and the loop goes on.  If its thread ends all the same, or
+    hangs, the watching thread replaces it.
 
     Args:
         work: :class:`Engine <schedcore.engine.Engine>`, or one like it.
@@ -95,7 +95,7 @@ class Loop:
 
     def start(self) -> None:
         """Start the threads: both, or after an error none."""
-        import logging  # noqa: F401 — now, and not for the first thing said while Python ends
+        import logging  # noqa: F401 — now, and not for a first line while Python ends
 
         try:
             self._thread.start()
@@ -128,7 +128,7 @@ class Loop:
             self._waker.wake()
 
     def quiesce(self, timeout: float | None) -> None:
-        """Start nothing more, and wait until the step under way is over, unless called from it."""
+        """Start nothing more, and wait until the present step is over, unless called from it."""
         self.paused = True
         if threading.current_thread() is self._thread:
             return
@@ -136,7 +136,7 @@ class Loop:
             self._stepping.release()
 
     def between_steps(self, look: Callable[[], bool], timeout: float) -> bool:
-        """Return what *look* finds while no step is under way; False if one takes too long."""
+        """Return what *look* returns between two steps; False if a step takes too long."""
         if not self._stepping.acquire(timeout=timeout):
             return False
         try:
@@ -145,7 +145,7 @@ class Loop:
             self._stepping.release()
 
     def stop(self, timeout: float | None) -> None:
-        """End the threads after the step under way, and wait for that unless called from it."""
+        """End the threads after the present step, and wait for that unless called from it."""
         self._stopping = True
         self._waker.wake()
         self._watch_waker.wake()
@@ -167,7 +167,7 @@ class Loop:
             except BaseException as error:  # noqa: BLE001 — the loop outlives any error
                 self.failures += 1
                 self.failing += 1
-                # A store that is down for a day fails each second: said the 1st, 2nd, 4th, 8th...
+                # A store that is down for a day fails each second: logged the 1st, 2nd, 4th, 8th...
                 if self.failing & (self.failing - 1) == 0:
                     log.error("the scheduler's loop failed; it goes on in a second", error=error)
                 self._rest(waker)
@@ -193,7 +193,7 @@ class Loop:
                 self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
 
     def _breathe(self, waker: Waker, ahead_us: int) -> bool:
-        """Put the next pass off a little if due times come thick and fast; tell whether woken.
+        """Put the next pass off a little if due times come thick and fast; return whether woken.
 
         It is real time that passes here, whatever clock the jobs go by.
         """
@@ -244,7 +244,7 @@ class Loop:
                 log.error("the scheduler's loop could not be replaced", error=error)
 
     def _replace_if_needed(self) -> None:
-        """Put another thread in the place of one that is gone or held up."""
+        """Replace the loop's thread if it is gone or hangs."""
         stalled_us = round(self.stalled_for * SECOND)
         if self.alive and stalled_us < self._patience_us:
             return

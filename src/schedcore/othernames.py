@@ -1,4 +1,4 @@
-"""Names of APScheduler that are not here, and what there is instead: told where one is used."""
+"""Names of APScheduler that are not here, and the error that names what there is instead."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ OF_SCHEDULER: Mapping[str, str] = {
 
 
 class OtherNames:
-    """Tells, of an attribute that APScheduler has and its user looks for, what there is instead."""
+    """Raises, for an attribute that APScheduler has, an error that names what there is instead."""
 
     other_names: ClassVar[Mapping[str, str]] = OF_SCHEDULER
 

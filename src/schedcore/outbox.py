@@ -1,4 +1,4 @@
-"""The way of runs to one executor: in order, one caller at a time, none waiting for another."""
+"""Hands runs to one executor: in order, one thread at a time, no thread waiting for another."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from schedcore.run import Run
 
 
 class Outbox:
-    """Runs that are to be submitted to one executor.
+    """The runs that wait to be submitted to one executor.
 
     While a thread is inside the executor's ``submit``, others leave their runs here, and that
     thread hands them on: an executor that blocks holds up one thread, and its own runs.
 
     Args:
-        submit: Hands runs to the executor, and returns those that are to be told of, each with its
-            job; never raises but to end the program.
+        submit: Hands runs to the executor, and returns those that listeners are to hear of, each
+            with its job; raises nothing but Ctrl-C.
     """
 
     def __init__(self, submit: Callable[[Sequence[Run]], Sequence[tuple[Run, Job]]]) -> None:
@@ -28,17 +28,17 @@ class Outbox:
         self._inside = threading.RLock()
 
     def put(self, runs: Sequence[Run]) -> None:
-        """Leave *runs* to be submitted by :meth:`send`."""
+        """Add *runs*; :meth:`send` submits them."""
         self._waiting.append(runs)
 
     def send(self) -> Sequence[tuple[Run, Job]]:
-        """Submit what is here, unless another thread is at it: then that one does.
+        """Submit all runs, unless another thread does so: then that one submits these too.
 
         Returns:
-            What is to be told of, now that this thread keeps nobody out any more.
+            What listeners are to hear of, now that this thread holds nobody up any more.
         """
         told: list[tuple[Run, Job]] = []
-        # Looked at again after the lock was released: somebody may have found it taken just then.
+        # Another look after the release: some thread may have found the lock taken just before.
         while self._waiting and self._inside.acquire(blocking=False):
             try:
                 runs = self._waiting.popleft() if self._waiting else ()

@@ -47,7 +47,7 @@ class Retry(NamedTuple):
     ``"package.module:Name"``.  ``Exception`` leaves out SystemExit and KeyboardInterrupt."""
 
     def wants(self, error: BaseException, attempt: int) -> bool:
-        """Tell whether to try again after the *attempt*-th call (from 1) raised *error*."""
+        """Return whether to try again after the *attempt*-th call (from 1) raised *error*."""
         if attempt > self.count:
             return False
         return any(

@@ -1,4 +1,4 @@
-"""One run of a job, how it ended, and the run that is under way in this thread or task."""
+"""One run of a job, from due to its outcome, and the call of its function."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ class Outcome(str, Enum):
     MISSED = "missed"
     """It was later than ``misfire_grace_time`` allows."""
     COALESCED = "coalesced"
-    """An earlier occurrence of the same backlog ran for it."""
+    """Another occurrence of the same backlog ran for it."""
     SKIPPED = "skipped"
-    """``max_instances`` runs of the job were under way."""
+    """``max_instances`` runs of the job were active."""
     PAUSED = "paused"
     """Its job was paused."""
     SHED = "shed"
     """The executor's queue was full."""
     CANCELLED = "cancelled"
-    """It was called off, before it began or under way."""
+    """It was cancelled, before it began or while it was running."""
     TIMED_OUT = "timed_out"
-    """It took longer than the job's ``timeout``, and was given up."""
+    """It took longer than the job's ``timeout``."""
     LOST = "lost"
-    """Its process ended while it was under way."""
+    """Its process ended while it was running."""
 
     # Enum's own hash is written in Python, 5 times slower; outcomes are counted at each run.
     __hash__ = str.__hash__
 
 
 class RunRecord(NamedTuple):
-    """What is remembered of one outcome; holds text only, so that it keeps nothing alive."""
+    """One outcome in the history; holds text only, so that it keeps nothing alive."""
 
     run_id: int | None
     """None where no run was made: missed, coalesced and skipped occurrences."""
     job_id: str
     outcome: Outcome
     scheduled_us: int
-    """When it was due; the first one, where the record stands for several."""
+    """When it was due; the first one, if the record is of several."""
     started_us: int | None = None
     ended_us: int | None = None
     late_us: int = 0
-    """How long after its due time it started, or was given up."""
+    """How long after its due time it began, or ended without beginning."""
     occurrences: int = 1
-    """How many occurrences the record stands for."""
+    """How many occurrences the record is of."""
     result: str | None = None
     """The repr of what the function returned, shortened; None where that was None."""
     error_type: str | None = None
@@ -112,8 +112,8 @@ class RunRecord(NamedTuple):
 class Run:
     """One run of a job, from the moment it is due to its outcome.
 
-    It waits (behind another run of its job, for a worker, or for its next attempt), is called, and
-    ends.  Users read it; only the store that holds it and the engine change it.
+    It waits (behind another run of its job, for a worker, or for its next attempt), its function is
+    called, and it ends.  Users read it; only its store and the engine change it.
     """
 
     # Read-only from outside: each field is behind a property.  The engine, the stores and the
@@ -134,6 +134,7 @@ class Run:
         "_job_id",
         "_outcome",
         "_queued_us",
+        "_reporter",
         "_result",
         "_slot",
         "_started_us",
@@ -142,7 +143,7 @@ class Run:
     )
 
     occurrences = 1
-    """How many due times it stands for, as a record has it."""
+    """How many occurrences it is of: one.  Some records are of several."""
 
     def __init__(self, run_id: int, job: Job, due_us: int, slot: Any = None) -> None:
         self._id = run_id
@@ -152,6 +153,7 @@ class Run:
         self._slot = slot  # of the store that holds it
         self._attempt = 1
         self._queued_us: int | None = None  # handed to its executor, by the monotonic clock
+        self._reporter: Any = None  # whom its executor tells of it, where that keeps it
         self._started_us: int | None = None
         self._ended_us: int | None = None
         self._outcome: Outcome | None = None
@@ -160,9 +162,11 @@ class Run:
         self._error_text: str | None = None
         self._cancelled = False
         self._final = False  # it is not tried again: its job was paused or removed meanwhile
-        self._waits = False  # behind other runs of its job
+        self._waits = False  # behind other runs of its job, and not submitted yet
         self._backlog = False  # one of several due times of which each one is to run
-        self._hurry = False  # its place is waited for: its end is recorded at once
+        self._hurry = (
+            False  # a run waits for its place, or somebody for its end: record that at once
+        )
         self._awaited: Event | None = None
         self._timer: object = None
 
@@ -227,7 +231,7 @@ class Run:
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was given up: what the function returns will not be heard.
+        """Whether it was ended early: what the function returns is ignored.
 
         A function that takes long looks at it now and then, and returns.
         """
@@ -235,7 +239,7 @@ class Run:
 
     @property
     def record(self) -> RunRecord | None:
-        """How it ended, as the ledger has it; None: it has not."""
+        """How it ended, as the history has it; None: it has not."""
         return None if self._outcome is None else record_of(self)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -312,7 +316,7 @@ def completed(value: Any) -> Any:
     """Return what a function gave, or what comes of it: a coroutine is run to its end.
 
     Raises:
-        TypeError: if it is a generator, which nobody will go through.
+        TypeError: if it is a generator, which nobody iterates over.
     """
     return _run_coroutine(value) if type(value) is CoroutineType else _no_generator(value)
 
@@ -320,7 +324,7 @@ def completed(value: Any) -> Any:
 def _no_generator(value: Any) -> Any:
     """Return *value*, unless nothing of the function that made it ran.
 
-    Such a function itself is refused when its job is added; a wrapper around it cannot be told.
+    Such a function itself is refused when its job is added; a wrapper looks like any function.
     """
     if type(value) is GeneratorType or type(value) is AsyncGeneratorType:
         raise TypeError(
@@ -346,7 +350,7 @@ def load_asyncio() -> None:
 
 
 def go_by_real_time(loop: AbstractEventLoop) -> None:
-    """Have an event loop's delays be of real time, also where freezegun has frozen it."""
+    """Make an event loop's delays real time, also while freezegun has frozen the time."""
     with suppress(AttributeError):  # one that is not of Python's own, and has a clock of its own
         loop.time = lambda: passing_us() / SECOND  # type: ignore[method-assign]
 

@@ -44,7 +44,7 @@ class RunIds:
         """Return the ids of *count* runs that are made now: the clock is read once."""
         try:
             now_us = self._clock.now_us()
-        except BaseException:  # noqa: BLE001 — whoever asks it next says so
+        except BaseException:  # noqa: BLE001 — whoever reads it next logs it
             now_us = SystemClock().now_us()
         first_us = max(now_us, self._last_us + 1)
         self._last_us = first_us + count - 1

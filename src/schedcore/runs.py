@@ -1,4 +1,4 @@
-"""The runs that wait or are under way: submitted, begun, ended once, tried again, given up."""
+"""The open runs: submitted, begun, ended once, retried, cancelled, timed out."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ MOST_ENDS = 256
 
 
 class Observer:
-    """Who is told of places and runs as they change; this one does nothing."""
+    """Notified of places and runs as they change; this one does nothing."""
 
     def moved(self, job_id: str, entry: Entry | None) -> None:
-        """Note how a job stands now, before its runs are submitted; None: it is gone."""
+        """Note the new place of a job, before its runs are submitted; None: it was removed."""
 
     def submitted(self, runs: Sequence[Run], now_us: int) -> None:
         """Note runs that are about to be handed to an executor."""
@@ -43,23 +43,23 @@ class Observer:
 
 
 class Runs:
-    """Sees each open run to its outcome.  Thread-safe; executors report to it.
+    """Follows each open run to its outcome.  Thread-safe; executors report to it.
 
-    An end that nobody waits for is only noted by the worker, without a lock.  Whoever needs the
-    ledger next has the store record all that were noted (:meth:`settle`): the step, a reader, or
-    a worker that has nothing more to do.
+    A worker only notes an end that nobody waits for, without a lock.  :meth:`settle` has the store
+    record all ends that were noted: the next step calls it, a reader of the history, and a worker
+    that has nothing more to do.
 
     Args:
-        store: Where open runs and outcomes are.
+        store: Keeps open runs and the history.
         executors: By name.
-        announce: Who says what became of them.
-        clock: Tells when they begin and end.
+        announce: Logs and emits what became of them.
+        clock: Gives the times at which they begin and end.
         random: Source of the jitter of retries.
-        log: Where it is said what failed.
+        log: Logger of what fails.
 
     Attributes:
-        expect: Called with the time at which :meth:`check_timers` is wanted, in microseconds.
-        observer: Who is told of each run; None: nobody.
+        expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
+        observer: Notified of each run; None: there is none.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Runs:
         self._timers.clear()
         self._begin_anew()
 
-    # On their way
+    # To the executors
 
     def submit(self, runs: Sequence[Run]) -> None:
         """Hand runs that were started to their executors."""
@@ -103,7 +103,7 @@ class Runs:
         queued_us = self._passed_us()
         for run in runs:
             job = run._job
-            if job is not None:  # else it was given up meanwhile
+            if job is not None:  # else it was cancelled meanwhile
                 run._queued_us = queued_us
                 by_executor.setdefault(job[5][0], []).append(run)
         if self._closing:
@@ -145,7 +145,7 @@ class Runs:
     # Reporter: called by executors
 
     def begin(self, run: Run) -> bool:
-        """Say that *run* begins now; False: it was called off, and is not to be called."""
+        """Report that *run* begins now; False: it was cancelled, and its function is not called."""
         job = run._job
         if job is None:
             return False
@@ -156,20 +156,20 @@ class Runs:
         timeout = job[5][5]
         if timeout is not None:
             self._set_timer(run, round(timeout * SECOND))
-        # Read after _started_us was written: whoever calls a run off does it the other way round.
+        # Read after _started_us was written: whoever cancels a run does it the other way round.
         if run._cancelled:
             self.cancelled(run)
             return False
         return True
 
     def end(self, run: Run, value: Any, error: BaseException | None) -> int:
-        """Say that *run* ended now, with what its function returned or raised."""
+        """Report that *run* ended now, with what its function returned or raised."""
         try:
             now_us = self._clock.now_us()
         except BaseException:  # noqa: BLE001 — told by the other way
             now_us = self._now_us()
         if error is None:
-            # Each run comes by here.
+            # Each run passes here.
             if value is None:
                 end = tuple.__new__(
                     End,
@@ -199,20 +199,20 @@ class Runs:
         return now_us
 
     def cancelled(self, run: Run) -> None:
-        """Say that *run* ended because it was cancelled."""
+        """Report that *run* ended because it was cancelled."""
         self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), say=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
-        """Say that *run* will not be heard of any more, as *error* tells."""
+        """Report that the end of *run* will never be known; *error* is why."""
         self._end_now(end_of(run, Outcome.LOST, self._now_us(), error=error))
 
     def shed(self, run: Run) -> None:
-        """Say that there is no room for *run*."""
+        """Report that the executor's queue has no room for *run*."""
         run._cancelled = True
         self._end_now(end_of(run, Outcome.SHED, self._now_us()))
 
     def settle(self) -> None:
-        """Have the store record the ends that were noted so far, and submit what follows them.
+        """Have the store record the ends noted so far, and submit the runs that waited for them.
 
         Whatever the store raises comes out; the ends stay noted, and are recorded the next time.
         """
@@ -258,10 +258,10 @@ class Runs:
             while self._waiting_for_idle:
                 self._waiting_for_idle.pop().wake()
 
-    # Time, and calling off
+    # Retries, time-outs, cancelling
 
     def check_timers(self, now_us: int) -> int | None:
-        """Submit the retries that are due, and give up runs that took too long.
+        """Submit the retries that are due, and time out the runs that took too long.
 
         Returns:
             When to call again, in microseconds since the Unix epoch, or None.
@@ -288,26 +288,26 @@ class Runs:
         self.expect(self._now_us() + delay_us)
 
     def give_up(self, run: Run, outcome: Outcome, say: bool = True) -> bool:
-        """End *run* whatever it is doing: it is recorded, its place is free, and it is told."""
+        """End *run* early, whatever it is doing; return whether it had not ended before."""
         self.settle()
         run._cancelled = True
         return self._end_now(end_of(run, outcome, self._now_us()), say)
 
     def _abandon(self, run: Run, job: Job) -> None:
-        """Have the executor free the worker of a run that was given up."""
+        """Have the executor free the worker of a run that was ended early."""
         if run._started_us is None:
             return
         name = job.options.executor
         try:
             self._executors[name].abandon(run)
-        except BaseException as error:  # noqa: BLE001 — logged; the run is given up all the same
+        except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
             self._log.error("executor %r failed to give up a run", name, error=error)
 
     def cancel(self, run_id: int) -> None:
-        """Give up a run, whether it waits or is under way.
+        """Cancel a run, whether it waits or is active.
 
         Raises:
-            RunLookupError: if no run with this id waits or is under way.
+            RunLookupError: if no run with this id is open.
         """
         for run in self.open():
             if run._id == run_id and self.give_up(run, Outcome.CANCELLED):
@@ -315,7 +315,7 @@ class Runs:
         raise RunLookupError(run_id)
 
     def open(self) -> list[Run]:
-        """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
+        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
         self.settle()
         return self._store.runs()
 
@@ -325,7 +325,7 @@ class Runs:
         return self._store.records(job_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many due times of one job, or of all, ended in each outcome so far."""
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         self.settle()
         return self._store.counts(job_id)
 
@@ -341,7 +341,7 @@ class Runs:
         return longest
 
     def hold(self) -> None:
-        """Start nothing more of what waits: no followers, no retries."""
+        """Start no run that waits behind another or for a retry."""
         self._holding = True
 
     def release(self) -> None:
@@ -359,20 +359,20 @@ class Runs:
             self.expect(due_us)
 
     def close(self) -> None:
-        """Take nothing more: what waits behind runs under way is cancelled, nothing is retried."""
+        """Take nothing more: cancel the runs that wait behind others, and retry nothing."""
         self._closing = True
         for run in self.open():
             if run._waits:
                 self.give_up(run, Outcome.CANCELLED, say=False)
 
     def cancel_waiting(self) -> None:
-        """Call off every run that has not begun."""
+        """Cancel every run that has not begun."""
         waiting = [run for run in self.open() if run._started_us is None]
         called_off = sum(self.give_up(run, Outcome.CANCELLED, say=False) for run in waiting)
         self._announce.many_cancelled(called_off)
 
     def wait_until_idle(self, timeout: float | None) -> bool:
-        """Block until there are no such runs, or *timeout* seconds are over; say which."""
+        """Block until no run is open, or *timeout* seconds are over; return whether none is."""
         patience = Patience(timeout)
         while True:
             waker = Waker()
@@ -387,7 +387,7 @@ class Runs:
         """Return microseconds that passed; real ones if the scheduler's clock fails."""
         try:
             return self._clock.monotonic_us()
-        except BaseException:  # noqa: BLE001 — whoever asks it for the time next says so
+        except BaseException:  # noqa: BLE001 — whoever reads it next logs it
             return passing_us()
 
     def _now_us(self) -> int:

@@ -1,4 +1,8 @@
-"""The public face: jobs in, lifecycle, and the loop behind it."""
+"""The public face: builds the parts of a scheduler and joins them.
+
+The methods for jobs (``add_job``...) are those of the base class in :mod:`~schedcore.job_methods`;
+start, pause and shutdown go to :mod:`~schedcore.lifecycle`, and all else to the engine.
+"""
 
 from __future__ import annotations
 
@@ -75,9 +79,9 @@ class Scheduler(JobMethods):
         store: Where jobs are kept; in memory unless given.
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
-        history: Bounds of the memory of outcomes.
+        history: The history of outcomes, with its bounds.
         election: Of the schedulers that share it, in all processes of this computer, one runs its
-            jobs, and the others stand by; see docs/workers.md.
+            jobs, and the others wait; see docs/workers.md.
 
     Attributes:
         standing: Its part in the election; None: it is in none.
@@ -113,7 +117,7 @@ class Scheduler(JobMethods):
         super().__init__(zone, clock, engine, factory, listeners)
         self._runs = engine.runs
         self._nested = NestedWaits(self._executors)
-        engine.forget = self._listing.forget
+        engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
         self._runs.expect = self._expect = self._life.expect
         self.standing: Standing | None = None
@@ -128,7 +132,7 @@ class Scheduler(JobMethods):
             self.add_listener(self.standing.note_state, _LIFECYCLE)
 
     def __repr__(self) -> str:
-        """Tell what it is doing, how many jobs it has, and when the first is due."""
+        """Show its state, how many jobs it has, and when the first is due."""
         try:
             jobs = self._engine.store.entries()
             due_us = self._engine.store.next_due()
@@ -146,7 +150,7 @@ class Scheduler(JobMethods):
 
     @property
     def state(self) -> State:
-        """Whether it was stopped, started, or paused last, or stands by."""
+        """Whether it is stopped, running or paused, or another process runs the jobs."""
         if self.standing is not None and self.standing.stands_by:
             return State.STANDBY
         return self._life.state
@@ -157,7 +161,7 @@ class Scheduler(JobMethods):
         return self._life.running
 
     def health(self) -> Health:
-        """Tell how the loop does; see :class:`Health`."""
+        """Return how the loop does; see :class:`Health`."""
         return self._life.health(stands_by=self.state is State.STANDBY)
 
     def start(self, paused: bool = False) -> None:
@@ -177,7 +181,7 @@ class Scheduler(JobMethods):
             self._life.begin(state)
 
     def pause(self) -> None:
-        """Submit nothing more until :meth:`resume`; runs under way go on.
+        """Submit nothing more until :meth:`resume`; active runs go on.
 
         Raises:
             SchedulerNotRunningError: if it is not started.
@@ -193,7 +197,7 @@ class Scheduler(JobMethods):
         self._life.resume()
 
     def wakeup(self) -> None:
-        """Have the loop look for due jobs now: after the clock was moved by hand, for instance."""
+        """Have the loop look for due jobs now, for instance after a test moved the clock."""
         self._life.wakeup()
 
     def shutdown(
@@ -205,8 +209,8 @@ class Scheduler(JobMethods):
         the run that calls it.
 
         Args:
-            wait: Whether to wait for the runs under way and those submitted.  If not, those that
-                have not begun are cancelled.
+            wait: Whether to wait for the active runs.  If not, those that have not begun are
+                cancelled.
             timeout: How many seconds to wait at most; None: until the last one ends.
             leave: Whether to leave the election too, so that another process goes on with the jobs.
                 If not, no other runs them, and :meth:`start` starts them here.
@@ -225,7 +229,7 @@ class Scheduler(JobMethods):
         return self._life.end(patience)
 
     def holder(self) -> schedcore.Holder | None:
-        """Return which process runs the engine; None: none that is known of."""
+        """Return which process runs the engine; None: no process is known to."""
         if self.standing is not None:
             return self.standing.holder()
         if self._life.state is State.STOPPED:
@@ -242,9 +246,9 @@ class Scheduler(JobMethods):
         For a plain script, as its last line.  A second signal ends the wait for running jobs.
 
         Args:
-            timeout: How many seconds the runs under way are given to finish; None: no limit.
-            until_idle: Whether to end as well once no job has a fire time to come, and no run waits
-                or is under way.  A paused job has none; one that waits to be tried again has.
+            timeout: How many seconds the active runs have to finish; None: no limit.
+            until_idle: Whether to end as well once no job has a fire time to come, and no run is
+                open.  A paused job has none; one that is tried again later has.
 
         Returns:
             The runs that did not finish.
@@ -301,7 +305,7 @@ class Scheduler(JobMethods):
             JobLookupError: if there is no job with this id.
             InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
                 of the executor that has to run the job.
-            MaxInstancesError: if ``max_instances`` runs of it are under way, or too many wait.
+            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         check_timeout(timeout)
@@ -326,17 +330,17 @@ class Scheduler(JobMethods):
         return self._runs.counts(job_id)
 
     def runs(self) -> list[Run]:
-        """Return the runs that are under way, or wait: for a worker, a retry, or one another."""
+        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
         return self._runs.open()
 
     def cancel(self, run_id: int) -> None:
-        """Give up a run: it is recorded as cancelled and its place is free at once.
+        """End a run early: it is recorded as cancelled and its place is free at once.
 
         One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
-        stopped: it is told (``current_run().cancelled``), and what it returns is not heard.
+        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
 
         Raises:
-            RunLookupError: if no run with this id waits or is under way.
+            RunLookupError: if no run with this id is open.
         """
         self._runs.cancel(run_id)
 
@@ -351,5 +355,3 @@ class Scheduler(JobMethods):
     def remove_listener(self, callback: Listener) -> None:
         """Stop calling *callback*."""
         self._listeners.remove(callback)
-
-    # Inside

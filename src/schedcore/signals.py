@@ -15,7 +15,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at what nobody may tell: whether all is over."""
+"""Seconds between two looks at whether all is over, of which no event may tell."""
 
 
 def wait_for_signal(stopped: Waker, is_over: Callable[[], bool] | None = None) -> None:

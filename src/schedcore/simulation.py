@@ -74,11 +74,11 @@ class Forecast(NamedTuple):
     fires: list[Fire]
     """The runs, in the order of their times."""
     peaks: Mapping[str, int]
-    """The most runs of each executor under way or waiting at once."""
+    """The most open runs of each executor at once."""
     longest_wait: float
     """Seconds by which the most delayed run starts late because all workers are busy."""
     skipped: int
-    """How many runs are skipped because ``max_instances`` of their job are under way."""
+    """How many runs are skipped because ``max_instances`` of their job are active."""
     complete: bool
     """Whether all fire times are listed; not so beyond :data:`MAX_FIRES`."""
 
@@ -88,7 +88,7 @@ def forecast(
     until: datetime | timedelta,
     durations: Mapping[str, float] | None = None,
 ) -> Forecast:
-    """Tell what will fire when, and the load it makes, without running or changing anything.
+    """Compute what will fire when, and the load it makes, without running or changing anything.
 
     The scheduler's jobs are copied into an engine of their own, whose executors have as many
     workers as the real ones and call nothing.
@@ -128,7 +128,7 @@ def forecast(
 
 
 class _Stage:
-    """Virtual runs under way: when each ends, and what has fired so far."""
+    """The virtual runs: when each running one ends, and what has fired so far."""
 
     def __init__(self, clock: ManualClock, durations: Mapping[str, float]) -> None:
         self.clock = clock

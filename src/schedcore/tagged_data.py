@@ -37,7 +37,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _MICROSECOND = timedelta(microseconds=1)
 
 Otherwise = Callable[[object, str], Any]
-"""Given a value without a plain-data form and where it stands, returns what is to stand for it."""
+"""Called with a value without a plain-data form and its path; returns what to put in its place."""
 
 
 def refuse(value: object, path: str) -> Any:
@@ -64,11 +64,11 @@ def to_plain(value: object, path: str, otherwise: Otherwise = refuse) -> Any:
 
     Args:
         value: Stays as it is.
-        path: Where it stands, for errors: ``kwargs['x']``.
+        path: Its path, for errors: ``kwargs['x']``.
         otherwise: Is asked for what has no such form.
 
     Raises:
-        InvalidOptionError: unless *otherwise* says something else, if the value or one within it
+        InvalidOptionError: unless *otherwise* returns something else, if the value or one within it
             has no such form; the error names the path to it.
     """
     return _Writer(otherwise).write(value, path, 0)
@@ -81,7 +81,7 @@ def from_plain(data: object, path: str) -> Any:
 
     Args:
         data: What ``json.loads()`` returned.
-        path: Where it stands, for errors.
+        path: Its path, for errors.
 
     Raises:
         InvalidOptionError: naming the path, if a tag is unknown or what it marks cannot be read.
@@ -163,7 +163,7 @@ def _shown(key: object) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether *text* has no surrogates, of which JSON would make other characters."""
+    """Return whether *text* has no surrogates, of which JSON would make other characters."""
     if text.isascii():
         return True
     try:

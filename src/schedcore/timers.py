@@ -1,4 +1,4 @@
-"""When runs are tried again, and when they have taken too long."""
+"""Timers of runs: when one is retried, and when one has taken too long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schedcore.run import Run
 
 
 class Timer:
-    """One alarm of a run."""
+    """The timer of one run."""
 
     __slots__ = ("queued_us", "run")
 
@@ -20,7 +20,7 @@ class Timer:
 
 
 class Timers:
-    """At most one timer for each run, by a clock that never steps.  Thread-safe."""
+    """At most one timer for each run, by the monotonic clock.  Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -43,14 +43,14 @@ class Timers:
             self._queue.put(timer, at_us)
 
     def drop(self, run: Run) -> None:
-        """Call off the timer of *run*, if it has one."""
+        """Drop the timer of *run*, if it has one."""
         with self._lock:
             timer, run._timer = run._timer, None
             if isinstance(timer, Timer):
                 self._queue.discard(timer)
 
     def pop_due(self, now_us: int) -> list[Run]:
-        """Return the runs whose time has come, the earliest first; their timers are gone."""
+        """Return the runs whose timers are due, the earliest first, and drop those timers."""
         with self._lock:
             runs = [timer.run for timer in self._queue.pop_due(now_us, len(self._queue))]
             for run in runs:
@@ -58,11 +58,11 @@ class Timers:
             return runs
 
     def first_due(self) -> int | None:
-        """Return when the first one rings, or None."""
+        """Return when the first one is due, or None."""
         with self._lock:
             return self._queue.first_due()
 
     def clear(self) -> None:
-        """Call all of them off."""
+        """Drop all."""
         with self._lock:
             self._queue.clear()

@@ -62,7 +62,7 @@ class CallOptions(TypedDict, total=False):
 
 
 class CallJob(JobOptions, CallOptions, total=False):
-    """All that may be told of any job, but its function, its id and its trigger."""
+    """All options of any job, but its function, its id and its trigger."""
 
 
 class JobChanges(CallJob, total=False):

@@ -7,7 +7,7 @@ from typing import Final
 from schedcore import Outcome
 from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, OVERLAPS, Options
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
-from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers.factory import KINDS, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import HEALTH, HOLDER, INFO, RUN, Json, fields_schema, obj, optional, ref
 

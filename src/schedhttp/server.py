@@ -10,6 +10,7 @@ from gunicorn.errors import AppImportError
 from schedcore import InvalidOptionError
 from schedhttp.build import election_of
 from schedhttp.settings import Settings
+from schedhttp.workers import gunicorn
 from schedhttp.workers.host import Hosted
 
 
@@ -35,7 +36,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in options(self._settings).items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
-        self.cfg.set("post_worker_init", lambda _worker: self._start())
+        self.cfg.set("post_worker_init", self._begin)
         self.cfg.set("worker_exit", lambda _server, _worker: self._stop())
         self.cfg.set("on_exit", lambda _server: sweep(self._settings, self._config))
 
@@ -47,7 +48,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             raise AppImportError(f"schedhttp: {error}") from error
         return self._hosted
 
-    def _start(self) -> None:
+    def _begin(self, worker: object) -> None:
+        gunicorn.post_worker_init(worker)
         if self._hosted is not None:
             self._hosted.start()
 
@@ -77,5 +79,7 @@ def options(settings: Settings) -> dict[str, Any]:
         # The runs under way get shutdown_timeout; then some for the rest, before SIGKILL.
         "graceful_timeout": int(settings.shutdown_timeout) + 5,
         "preload_app": False,
+        "post_fork": gunicorn.post_fork,
+        "post_worker_init": gunicorn.post_worker_init,
         "control_socket_disable": True,  # nobody asked for a socket that controls the server
     }

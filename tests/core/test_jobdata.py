@@ -42,7 +42,7 @@ from schedcore.jobdata import (
     with_fields,
 )
 from schedcore.tagged_data import MAX_DEPTH, TAG, from_plain, to_plain
-from schedcore.triggers import plaindata
+from schedcore.triggers import factory
 
 EVERY_HOUR = IntervalTrigger(hours=1, start_date="2026-01-05 12:00", timezone="UTC")
 
@@ -55,7 +55,7 @@ def made(ref="math:sqrt", args=(), kwargs=None, trigger=EVERY_HOUR, **more):
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     """Have one kind of trigger registered, for these tests alone."""
-    monkeypatch.setattr(plaindata, "_registered", {})
+    monkeypatch.setattr(factory, "_registered", {})
     register_trigger(Moments)
 
 

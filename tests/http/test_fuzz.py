@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from schedcore import ManualClock, Scheduler
-from schedcore.triggers.plaindata import option_names
+from schedcore.triggers.factory import option_names
 from schedhttp import create_app
 from schedhttp.codec import JOB_FIELDS
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers.factory import KINDS, option_names
 from schedhttp.routes import ROUTES
 
 _NUMBERS = count(1)

@@ -10,8 +10,8 @@ from openapi_spec_validator import validate
 
 from schedcore import Trigger, register_trigger
 from schedcore.clock import SECOND
-from schedcore.triggers import plaindata
-from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers import factory
+from schedcore.triggers.factory import KINDS, option_names
 from schedhttp.codec import JOB_FIELDS
 from schedhttp.routes import ROUTES
 
@@ -295,7 +295,7 @@ def test_a_search_without_an_end_is_refused(api, trigger):
 
 
 def test_a_trigger_of_the_users_own(api, monkeypatch):
-    monkeypatch.setattr(plaindata, "_registered", {})
+    monkeypatch.setattr(factory, "_registered", {})
 
     @register_trigger
     class Steady(Trigger):

@@ -6,7 +6,7 @@ import pytest
 
 from schedcore import ManualClock, Scheduler
 from schedcore.job import OPTION_NAMES
-from schedcore.triggers.plaindata import KINDS, option_names
+from schedcore.triggers.factory import KINDS, option_names
 from schedhttp import build
 from schedhttp.codec import JOB_FIELDS, READ_ONLY
 from tests.http.conftest import START

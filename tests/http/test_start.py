@@ -398,3 +398,23 @@ def test_a_level_of_the_log_is_one_that_gunicorn_has_as_well():
     assert Settings.of(log_level="warning").log_level == "WARNING"
     with pytest.raises(InvalidOptionError, match=re.escape("log_level='NOTSET': expected one of")):
         Settings.of(log_level="NOTSET")
+
+
+def test_a_worker_is_known_whatever_a_module_does_to_its_signals(serve, tmp_path):
+    """gunicorn's hooks tell it, and nothing has to be guessed."""
+    (tmp_path / "signals.py").write_text(
+        "import signal\nsignal.signal(signal.SIGABRT, signal.SIG_DFL)\ndef f():\n    pass\n"
+    )
+    (tmp_path / "s.toml").write_text(
+        'python_path = ["."]\nbind = "127.0.0.1:0"\n'
+        '[[jobs]]\nid = "j"\nfunc = "signals:f"\ntrigger = "cron"\nyear = 2999\n'
+    )
+    for program in (
+        ("schedhttp", "--config", "s.toml"),
+        ("gunicorn", "-c", "python:schedhttp.gunicorn_conf", "schedhttp.wsgi:app"),
+    ):
+        server = serve(sys.executable, "-m", *program, SCHEDULER_CONFIG="s.toml")
+        server.until(lambda server=server: "the scheduler is running, with 1 job" in server.log)
+        assert server.patiently("GET", "/scheduler").json["running"] is True
+        server.stop()
+        assert server.process.returncode == 0

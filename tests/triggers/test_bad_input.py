@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers import make_trigger, merge, option_names, trigger_from_dict
-from schedcore.triggers.moments import MAX_TEXT
+from schedcore.triggers.options import MAX_TEXT
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTES = "0 to 59, a range such as 10-20, a step such as */5, *, or a list such as '1,3'"

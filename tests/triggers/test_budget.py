@@ -18,7 +18,7 @@ from schedcore.triggers.combining import (
     MAX_ROUNDS,
     coming,
 )
-from schedcore.triggers.lookahead import look_ahead, warnings_of
+from schedcore.triggers.lint import look_ahead, warnings_of
 
 UTC = timezone.utc
 START = datetime(2020, 1, 1, tzinfo=UTC)

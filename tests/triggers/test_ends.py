@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schedcore.clock import from_us, to_us
 from schedcore.triggers import Trigger, make_trigger, merge, trigger_from_dict
-from schedcore.triggers.moments import date_of, day_number
+from schedcore.triggers.options import date_of, day_number
 from schedcore.triggers.zones import zone_of
 
 UTC = timezone.utc

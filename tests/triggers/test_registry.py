@@ -12,10 +12,10 @@ from schedcore.clock import SECOND
 from schedcore.job import CHANGEABLE, OPTION_NAMES
 from schedcore.triggers import (
     Trigger,
+    factory,
     make_trigger,
     merge,
     option_names,
-    plaindata,
     register_trigger,
     trigger_from_dict,
 )
@@ -25,7 +25,7 @@ UTC = timezone.utc
 
 @pytest.fixture(autouse=True)
 def _no_kind_is_left_behind(monkeypatch):
-    monkeypatch.setattr(plaindata, "_registered", {})
+    monkeypatch.setattr(factory, "_registered", {})
 
 
 class Sunrise(Trigger):

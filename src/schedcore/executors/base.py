@@ -1,4 +1,4 @@
-"""What an executor is: it runs a run somewhere, and reports once."""
+"""The contract of an executor: it executes each run somewhere, and reports its end once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ log = GuardedLogger(__name__)
 
 
 class Reporter(Protocol):
-    """Whom an executor tells of a run's beginning and end.  Thread-safe; never raises."""
+    """To whom an executor reports that runs begin and end.  Thread-safe; never raises."""
 
     def begin(self, run: Run) -> bool:
-        """Say that *run* begins now; False: it was called off, and is not to be called."""
+        """Report that *run* begins now; False: it was cancelled, and its function is not called."""
         ...
 
     def end(self, run: Run, value: Any, error: BaseException | None) -> int:
-        """Say that *run* ended now, with what its function returned or raised.
+        """Report that *run* ended now, with what its function returned or raised.
 
         Returns:
             When that is, in microseconds since the Unix epoch.
@@ -28,82 +28,83 @@ class Reporter(Protocol):
         ...
 
     def settle(self) -> None:
-        """Say that there is nothing more to report for now.
+        """Report that this worker has nothing more to do.
 
-        Ends may be recorded many at once; those that nobody waits for, by this call at the latest.
+        Ends are recorded many at once, and by this call at the latest.
         """
         ...
 
     def shed(self, run: Run) -> None:
-        """Say that there is no room for *run*: it was not taken."""
+        """Report that the queue has no room for *run*: the executor did not take it."""
         ...
 
     def cancelled(self, run: Run) -> None:
-        """Say that *run* ended because it was cancelled."""
+        """Report that *run* ended because it was cancelled."""
         ...
 
     def lost(self, run: Run, error: BaseException) -> None:
-        """Say that *run* will not be heard of any more, as *error* tells: its process died, say."""
+        """Report that the end of *run* will never be known: its process died, for example."""
         ...
 
 
 class Executor(Protocol):
-    """Runs runs.  Thread-safe.
+    """Executes runs.  Thread-safe.
 
-    One that cannot run every job may have a method ``check_job(job)`` besides, which raises
-    InvalidOptionError for a job that it can never run: such a job is not added.  One of few workers
-    may have ``workers_here()``, which returns how many there are if the calling thread is one of
-    them, and None otherwise: the last of them is kept from waiting for a run of its own executor.
+    One that cannot execute every job may have another method, ``check_job(job)``, which raises
+    InvalidOptionError for a job that it can never execute: such a job is not added.  One of few
+    workers may have ``workers_here()``, which returns how many there are if the calling thread is
+    one of them, and None otherwise: the last of them may not wait for a run of its own executor.
     """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run, in this order as far as there is one; return at once.
+        """Take *runs* to be executed, in this order if one worker does; return at once.
 
-        Each is told to *reporter*: its beginning if it comes to that, and its end, once; and
-        :meth:`Reporter.settle` by a worker that has nothing more to do.
-        Whatever a run raises, ``BaseException`` included, is its end and not that of a worker.
+        The executor reports to *reporter* the beginning of each run, unless it is cancelled before,
+        and its end, once; a worker that has nothing more to do calls :meth:`Reporter.settle`.
+        What a run raises, ``BaseException`` included, ends that run and not its worker.
         """
         ...
 
     def abandon(self, run: Run) -> None:
-        """Make up for a run that was given up, and stop it if that can be done.
+        """Free the worker of a run that was ended early, and stop the run if that can be done.
 
-        Its end is not waited for any more; a report of it is not heard.
+        Nobody waits for its end any more; a report of it is ignored.
         """
         ...
 
     def shutdown(self, timeout: float | None) -> None:
-        """Finish the runs that were submitted, and let go of threads.
+        """Finish the runs that were submitted, and end the workers.
 
         Waits up to *timeout* seconds (None: without limit; 0: not at all), but never for the run
-        that calls it.  Runs that have not begun by then are dropped; those under way go on alone.
+        that calls it.  Runs that have not begun by then are dropped; running ones
+        go on without the executor.
         A submit after this starts afresh.
         """
         ...
 
 
 class FuturesPool(Protocol):
-    """What a ``concurrent.futures`` pool is, whose package is not loaded to name it."""
+    """A ``concurrent.futures`` pool, named here without importing that package."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call *fn* somewhere, and return a future of what comes of it."""
         ...
 
     def shutdown(self, wait: bool = True) -> None:
-        """Let go of threads or processes."""
+        """End its threads or processes."""
         ...
 
 
 def perform(run: Run, reporter: Reporter, raised: list[BaseException] | None = None) -> int | None:
-    """Execute *run* in this thread and report it; nothing is raised.
+    """Execute *run* in this thread and report it; raises nothing.
 
-    All of that is done in a context of the run's own: it sees no context variable of whoever
-    submitted it, or of a run before it in this thread, and what it sets ends with it.
+    The run has a context of its own: it sees no context variable of whoever submitted it, or of a
+    run before it in this thread, and what it sets ends with it.
 
     Args:
         run: What to execute.
-        reporter: Who is told.
-        raised: Where what it raised is noted; None: nowhere.
+        reporter: To whom to report.
+        raised: A list to which what it raised is appended; None: there is none.
 
     Returns:
         How many microseconds it took; None: it was not called.
@@ -123,7 +124,7 @@ def _perform(run: Run, reporter: Reporter, raised: list[BaseException] | None) -
                 raised.append(error)
             return reporter.end(run, None, error) - started_us
         return reporter.end(run, value, None) - started_us
-    except BaseException as error:  # noqa: BLE001 — the report failed: the worker must live
+    except BaseException as error:  # noqa: BLE001 — the report failed; the worker goes on
         if raised is not None:
             raised.append(error)
         give_up(run, reporter, error)
@@ -131,7 +132,7 @@ def _perform(run: Run, reporter: Reporter, raised: list[BaseException] | None) -
 
 
 def settle(reporter: Reporter) -> None:
-    """Say that this worker has nothing more to report for now; nothing is raised."""
+    """Report that this worker has nothing more to do; raises nothing."""
     try:
         reporter.settle()
     except BaseException as error:  # noqa: BLE001 — a store that fails now is asked again later
@@ -139,7 +140,7 @@ def settle(reporter: Reporter) -> None:
 
 
 def give_up(run: Run, reporter: Reporter, error: BaseException) -> None:
-    """Report a run once more whose report failed."""
+    """Report a run as lost whose report failed."""
     try:
         reporter.lost(run, error)
     except BaseException as again:  # noqa: BLE001

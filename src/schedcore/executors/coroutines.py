@@ -27,7 +27,7 @@ CANCEL_S = 0.05
 class CoroutineLoop:
     """Executes coroutine functions side by side on one event loop, started when first needed.
 
-    A function that blocks holds up all others here; the thread pool is the place for it.
+    A function that blocks holds up all others here; it belongs in the thread pool.
     """
 
     def __init__(self, name: str = "schedcore-coroutines") -> None:
@@ -122,7 +122,7 @@ class _Loop:
         self._thread.join(timeout)
         if self._thread.is_alive():
             self._call(self._cancel_all)
-            # Most tasks end as soon as they are told; one may take it as it likes, or block.
+            # Most tasks end as soon as they are cancelled; one may catch that, or block.
             self._thread.join(CANCEL_S)
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
@@ -183,7 +183,7 @@ class _Loop:
 
 
 async def _perform(run: Run, reporter: Reporter) -> None:
-    """Execute *run* in this task and report it; nothing is raised."""
+    """Execute *run* in this task and report it; raises nothing."""
     import asyncio
 
     try:

@@ -28,7 +28,7 @@ class FuturesAdapter:
     Args:
         pool: Where the functions are called.
         remote: Whether that is in other processes.  None: it is, of a ``ProcessPoolExecutor``; for
-            other pools that pickle what they are given, say True.
+            other pools that pickle what they are given, pass True.
 
     Attributes:
         remote: The same, known.
@@ -93,7 +93,7 @@ class FuturesAdapter:
     def _start(self, run: Run, reporter: Reporter) -> Future[Any] | None:
         if not self.remote:
             return self._pool.submit(self._perform, run, reporter)
-        # The other process cannot say when it begins; the hand-over is as near as can be known.
+        # The other process cannot report when it begins: the time of submitting is the nearest.
         if not reporter.begin(run):
             return None
         job = run.job

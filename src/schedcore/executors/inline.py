@@ -14,7 +14,7 @@ from schedcore.run import Run
 class InlineExecutor:
     """Executes each run within ``submit``, one after the other; coroutines too, to their end.
 
-    A run that is submitted from inside another (one that waited for it to end, say) comes right
+    A run that is submitted from inside another, such as one that waited for it to end, comes right
     after it, and not within: a backlog of any length needs no deep stack.
 
     Ctrl-C in the main thread is recorded as the end of the run that it meets, and raised again:

@@ -40,10 +40,10 @@ class _Worker(Waker):
 
 
 class _Crew:
-    """The threads and the queue between two shutdowns."""
+    """The threads and the queue of a pool, from one start to the next shutdown."""
 
     def __init__(self) -> None:
-        self.queue: deque[tuple[Run, Reporter]] = deque()
+        self.queue: deque[Run] = deque()
         # The last to fall asleep is woken first: few threads, and those with warm caches.
         self.idle: list[_Worker] = []
         self.workers: list[_Worker] = []
@@ -67,7 +67,7 @@ class ThreadPool:
     then, and takes over within 10 ms if the function is not brief this time.
 
     Args:
-        max_workers: How many runs may be under way at once, 1 or more.
+        max_workers: How many runs may be active at once, 1 or more.
         max_queue: How many runs may wait for a thread; more are shed, each with a recorded
             outcome.  None: any number.
         name: What the threads' names begin with.
@@ -114,14 +114,16 @@ class ThreadPool:
                 # An idle or yet unstarted thread takes a run out of the queue at once.
                 room = self.max_queue - len(crew.queue) + self._free_workers(crew)
                 runs, shed = runs[: max(0, room)], runs[max(0, room) :]
-            crew.queue.extend([(run, reporter) for run in runs])
+            for run in runs:
+                run._reporter = reporter
+            crew.queue.extend(runs)
         for run in shed:
             reporter.shed(run)
         try:
             self._rouse(crew)
         except RuntimeError:
             with self._lock:
-                crew.queue = deque(item for item in crew.queue if item[0] not in runs)
+                crew.queue = deque(run for run in crew.queue if run not in runs)
             raise
 
     def workers_here(self) -> int | None:
@@ -137,10 +139,10 @@ class ThreadPool:
         return self._lock
 
     def abandon(self, run: Run) -> None:
-        """Let another thread take the place of the one that is busy with *run*.
+        """Replace the thread that is busy with *run* by another one.
 
-        Up to ten times as many threads as the pool has may be held by runs that were given up and
-        go on all the same; the pool shrinks by those beyond.
+        Up to ten times ``max_workers`` threads may be busy with runs that were ended early and go
+        on all the same; the pool shrinks by those beyond.
         """
         for crew in (self._crew, *self._closing):
             if self._abandon(crew, run) and crew.queue:
@@ -179,7 +181,7 @@ class ThreadPool:
             self._closing.remove(crew)
 
     def _step_aside(self, crew: _Crew) -> None:
-        """If a run of this pool shuts it down, let another thread do what waits."""
+        """If a run of this pool shuts it down, have another thread execute the runs that wait."""
         me = threading.current_thread()
         with self._lock:
             for worker in crew.workers:
@@ -196,7 +198,7 @@ class ThreadPool:
             left = patience.left()
             if left == 0:
                 return
-            # In slices: a run may be given up meanwhile, and its thread is not waited for then.
+            # In slices: a run may be cancelled meanwhile, and then nobody waits for its thread.
             busy[0].join(0.05 if left is None else min(left, 0.05))
 
     def _free_workers(self, crew: _Crew) -> int:
@@ -204,7 +206,7 @@ class ThreadPool:
         return self.max_workers - busy
 
     def _rouse(self, crew: _Crew) -> None:
-        """Get one more thread to look at the queue, if there is one or one may be started."""
+        """Have one more thread look at the queue: wake an idle one, or start one."""
         if crew.idle:
             try:
                 crew.idle.pop().wake()
@@ -243,7 +245,7 @@ class ThreadPool:
             if crew.deputy is me:
                 self._watch(crew, me)
             try:
-                run, reporter = crew.queue.popleft()
+                run = crew.queue.popleft()
             except IndexError:
                 if crew.closing:
                     return
@@ -251,15 +253,17 @@ class ThreadPool:
                 continue
             job = run._job
             if job is None:
-                continue  # it was called off
+                continue  # it was cancelled
             me.run = run
             crew.taken += 1
             func = job[1]
             me.function = function = id(func.__func__ if type(func) is MethodType else func)
-            if crew.queue:
+            if not crew.queue:
+                if crew.leader is me:
+                    crew.leader = None
+            elif crew.deputy is None or function not in self._brief:
                 self._see_to_the_rest(crew, me, function)
-            elif crew.leader is me:
-                crew.leader = None
+            reporter = run._reporter
             took_us = perform(run, reporter)
             me.run = None
             brief = self._was_brief(function, took_us)
@@ -279,7 +283,7 @@ class ThreadPool:
             self._rouse(crew)
 
     def _see_to_the_rest(self, crew: _Crew, me: _Worker, function: int) -> None:
-        """Before *function* is called, see to it that what waits behind it will not wait for it."""
+        """Before *function* is called, wake another thread for the runs behind this one."""
         if function not in self._brief:
             if crew.leader is me:
                 crew.leader = None
@@ -295,7 +299,7 @@ class ThreadPool:
                 self._start_worker(crew, as_deputy=True)
 
     def _was_brief(self, function: int, took_us: int | None) -> bool:
-        """Tell whether a run was brief, and remember it of its function."""
+        """Return whether a run was brief, and remember that for its function."""
         if took_us is None or not 0 <= took_us <= BRIEF_US:
             # Once is no proof: of 2,000 brief runs in a burst, one is pre-empted for 5 ms.
             if self._brief.get(function) is False:
@@ -310,7 +314,7 @@ class ThreadPool:
         return True
 
     def _step_back(self, crew: _Crew, me: _Worker) -> None:
-        """Leave a queue of brief runs to one thread, and one that watches it."""
+        """Leave a queue of brief runs to one thread (leader) and one that watches (deputy)."""
         with self._lock:
             if crew.closing or me.abandoned:
                 return
@@ -325,7 +329,7 @@ class ThreadPool:
         me.sleep()
 
     def _watch(self, crew: _Crew, me: _Worker) -> None:
-        """Look on for as long as runs are taken; return when one is held up, or none waits."""
+        """Watch the leader while it takes runs; return once it is held up, or none waits."""
         seen = -1
         while crew.queue and crew.taken != seen and not crew.closing:
             seen = crew.taken

@@ -117,7 +117,7 @@ class Election:
             return False
 
     def is_heir(self, instance: str) -> bool:
-        """Tell whether this process goes on with what the last holder left.
+        """Return whether this process goes on with what the last holder left.
 
         It does if it had to wait, since then it stood by while that one held; and if both belong
         to the same instance.  Otherwise it is a fresh start, which old jobs would surprise.
@@ -128,7 +128,7 @@ class Election:
         return self._waited or bool(instance and instance == self.instance)
 
     def still_held(self) -> bool:
-        """Tell whether the lock is held, and its file has not been taken away from its place.
+        """Return whether the lock is held, and its file has not been taken away from its place.
 
         Its time is renewed, so that nobody who tidies up old files finds it.
         """

@@ -75,7 +75,7 @@ class SameNaming(Naming):
     """Makes the id that every process makes for the same declaration.
 
     Args:
-        taken: Tells whether there is a job with an id.
+        taken: Returns whether there is a job with an id.
 
     Attributes:
         unbound: The triggers of the jobs declared so far, as given, by id; None: they are not

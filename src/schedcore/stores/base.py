@@ -1,8 +1,8 @@
-"""What a store is: it owns the jobs, their places in the schedule, the open runs and the ledger.
+"""The contract of a store, which owns the jobs, their places, the open runs and the history.
 
 At every moment each due time of each job is in exactly one of three places: *to come* (the job's
-place in the schedule), *open* (a :class:`~schedcore.run.Run` that waits or is under way), or
-*ended* (the ledger, with one outcome).  Each method here is one transaction that keeps this true:
+place in the schedule), *open* (a :class:`~schedcore.run.Run` that waits or is active), or *ended*
+(the history, with one outcome).  Each method here is one transaction that keeps this true:
 what it moves from one place to another it moves whole, or not at all.
 
 Times are integer microseconds since the Unix epoch.
@@ -32,9 +32,9 @@ class Entry(NamedTuple):
     broken: str | None = None
     """Why the job cannot be run at present; it is tried again when it is due."""
     judged_us: int | None = None
-    """When the rest of a backlog was found due, of which the first part is still worked off."""
+    """When the backlog was found due of which this is the rest; None: it is none."""
     version: object = None
-    """What tells this entry from an older one of the same job; the store's own."""
+    """Differs from that of every older entry of the same job; only the store reads it."""
 
 
 def make_entry(
@@ -73,17 +73,17 @@ class Slot:
     def __init__(self, entry: Entry, seq: int) -> None:
         self.job, self.fire_us, self.due_us, self.broken, self.judged_us, _ = entry
         self.seq = seq
-        """Grows with each change of the job or its place: the fence of those who took it before."""
+        """The version: grows with each change of job or place, and fences off older readers."""
         self.runs: Sequence[Run] = ()
-        """Its runs that were started and have not ended, in that order."""
+        """Its active runs, in the order in which they were started."""
         self.behind: deque[Run] | None = None
-        """Runs that wait for those to end; None: none does."""
+        """Its waiting runs: they start when those end.  None: it has none."""
         self.queued_us: int | None = None
         """For the due queue's own use."""
 
     def entry(self) -> Entry:
         """Return the job as a value to be read."""
-        # Not Entry(...): that takes 0.2 us longer, and each look at a job comes by here.
+        # Not Entry(...): that takes 0.2 us longer, and each look at a job makes one.
         return tuple.__new__(
             Entry, (self.job, self.fire_us, self.due_us, self.broken, self.judged_us, self.seq)
         )
@@ -95,11 +95,11 @@ class Change(NamedTuple):
     old: Entry
     """The job as it was read."""
     new: Entry | None
-    """What is to stand in its place; None: nothing."""
+    """The job in its place; None: it is removed."""
     another: bool = False
     """Whether *new* is another job under the same id: it starts with no open runs."""
     records: Sequence[RunRecord] = ()
-    """Outcomes of the fire times that the change takes out of the schedule."""
+    """Outcomes of the fire times that have come and that the change passes over."""
 
 
 class Declared(NamedTuple):
@@ -119,7 +119,7 @@ class Passed(NamedTuple):
     late_us: int
 
     def record(self, job_id: str) -> RunRecord:
-        """Return what the ledger keeps of them."""
+        """Return their record in the history."""
         first_us, occurrences = self.backlog
         return RunRecord(
             None, job_id, self.outcome, first_us, late_us=self.late_us, occurrences=occurrences
@@ -155,7 +155,7 @@ class Settled(NamedTuple):
     runs: list[Run]
     """To be submitted, in this order."""
     skipped: list[tuple[Job, Sequence[int]]]
-    """Due times that found no room."""
+    """Fire times that were skipped."""
     passed: list[tuple[Job, Passed]]
     evicted: list[End]
     """Runs that were cancelled in favour of others: they are to be abandoned."""
@@ -164,7 +164,7 @@ class Settled(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a run ended, as reported by whoever saw it end; text only but for the last two."""
+    """How a run ended, as an executor or the engine reports it; text only but for the last two."""
 
     run: Run
     job: Job | None
@@ -187,7 +187,7 @@ def end_of(
     value: object = None,
     error: BaseException | None = None,
 ) -> End:
-    """Return how *run* ended, with the texts that the ledger keeps of *value* and *error*."""
+    """Return how *run* ended, with the texts that the history keeps of *value* and *error*."""
     job = run._job
     if error is not None:
         name, text = type(error).__qualname__, text_of(error)
@@ -232,9 +232,9 @@ class Written(NamedTuple):
 
 
 class Batch(Protocol):
-    """Jobs that were taken: nobody else has them while this is open.
+    """Jobs that were taken: nobody else has them until they are settled or given back.
 
-    A context manager: left without :meth:`settle`, all of it is as if nothing had been taken.
+    A context manager: leaving it without :meth:`settle` gives them back, as if nothing was taken.
     """
 
     @property
@@ -245,8 +245,8 @@ class Batch(Protocol):
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
         """Write the new places, the runs that start or wait, and the outcomes of what does not run.
 
-        How many start is decided here, by :func:`schedcore.admission.admit`, with the counts of
-        this moment.  What was decided about a job that was changed or removed since it was taken
+        :func:`schedcore.admission.admit` decides here how many start, with the counts of this
+        moment.  What was decided about a job that was changed or removed since it was taken
         is void, and so is all of it after :meth:`give_back`.
 
         Args:
@@ -275,18 +275,18 @@ class Batch(Protocol):
 class Store(Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
-    What a store keeps may be values only: jobs, places, open runs by number, records.  Two things
-    are objects of this process, and not for the store to share:
+    A store may keep values only: jobs, places, open runs by number, records.  Two things are
+    objects of this process, which a store cannot share:
 
-    A *job* whose definition did not change is handed out as the same object as long as that can
-    be: by this the engine tells a job that has merely moved on from one that was changed.
+    A *job* whose definition did not change is the same object each time that it is read, if the
+    store can: so the engine distinguishes a job that has moved on from one that was changed.
 
-    A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  The engine, and
-    nobody else, knows at once that it has begun (``run._started_us``).  The store writes on it,
-    once the transaction is made, where it stands: ``_waits``; ``_backlog`` on what was let in as
-    one of several due times, or after one that was; ``_hurry`` where its end makes
-    place for others; how it ended (:func:`mark_ended`) or that it is tried again
-    (:func:`mark_retried`); and ``_cancelled`` on what it evicts, or ends before it has begun.
+    A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  Only the engine
+    writes that it has begun (``run._started_us``).  The store writes on it, once the transaction is
+    made: ``_waits``; ``_backlog`` on each of several due times that were let in together, or after
+    such; ``_hurry`` if others wait for its place; how it ended (:func:`mark_ended`) or that it is
+    retried (:func:`mark_retried`); and ``_cancelled`` on what it evicts, or ends before it has
+    begun.
     For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
     begin, so that one of the two sees it.
     """
@@ -361,8 +361,8 @@ class Store(Protocol):
         Args:
             now_us: What is due then is taken.
             limit: How many jobs at most.
-            executors: Names of those that are there; None: any.  Jobs of others may be left to
-                another process that has them.
+            executors: Names of those that are there; None: any.  A store may leave jobs of
+                other executors to another process that has them.
         """
         ...
 
@@ -370,7 +370,7 @@ class Store(Protocol):
         """Return when the first job is due that :meth:`take` would give, or None.
 
         Args:
-            executors: As in :meth:`take`: who has none for a job is not to be woken by it.
+            executors: As in :meth:`take`: a job of other executors wakes nobody here.
         """
         ...
 
@@ -386,12 +386,12 @@ class Store(Protocol):
             due_us: When it falls due: now.
 
         Raises:
-            JobLookupError: if the job is gone.
+            JobLookupError: if the job was removed.
         """
         ...
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the ledger; each is recorded once, by whoever comes first.
+        """Move runs to the history; each is recorded once, by whoever reports first.
 
         Args:
             ends: What is recorded is taken out, from the left.
@@ -400,7 +400,7 @@ class Store(Protocol):
         ...
 
     def promote(self) -> Ended:
-        """Start the runs that wait though there is room."""
+        """Start the waiting runs for which there is room."""
         ...
 
     def retry(self, failed: End) -> bool:
@@ -413,13 +413,13 @@ class Store(Protocol):
         ...
 
     def runs(self) -> list[Run]:
-        """Return the runs that wait or are under way."""
+        """Return the open runs."""
         ...
 
-    # The ledger
+    # The history
 
     def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of which there was no open run here."""
+        """Add outcomes of occurrences that had no open run here."""
         ...
 
     def records(self, job_id: str | None) -> list[RunRecord]:
@@ -427,9 +427,9 @@ class Store(Protocol):
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
-        """Return how many due times of one job, or of all, ended in each outcome so far."""
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         ...
 
     def close(self) -> None:
-        """Let go of what the store holds open; its jobs stay."""
+        """Release what the store holds open, such as files; its jobs stay."""
         ...

@@ -1,10 +1,9 @@
-"""The store in memory: slots, open runs and the ledger under one lock."""
+"""The store in memory: slots, open runs and the history under one lock."""
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from heapq import nsmallest
 from operator import itemgetter
@@ -31,18 +30,16 @@ from schedcore.stores.base import (
     Written,
     mark_retried,
 )
+from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.open_runs import OpenRuns
-
-KNOWN_CHANGES = 64
-"""How many of the last changes are known one by one: to list all jobs anew is quicker than more."""
 
 
 class MemoryStore:
     """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
 
     Args:
-        history: The ledger, owned by this store from now on; ``History()`` unless given.
-        clock: Where the ids of runs take the time from; the computer's unless given.
+        history: The history, which this store owns from now on; ``History()`` unless given.
+        clock: Gives the time in the ids of runs; the computer's clock unless given.
     """
 
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
@@ -55,12 +52,7 @@ class MemoryStore:
         self._history = history or History()
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
-        # A change takes the next number; so it is the version of the whole, too.
-        self._numbers = itertools.count(1)
-        self._version = 0
-        # The last changes, by number; ids keep nothing alive.  Those before _known are not there.
-        self._changed: deque[tuple[int, str]] = deque(maxlen=KNOWN_CHANGES)
-        self._known = 0
+        self._log = ChangeLog()
         hold_while_forking(self)
         tell_in_child(self)
 
@@ -81,35 +73,43 @@ class MemoryStore:
 
     def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
-        slots = self._slots
         ended: list[End] = []
         with self._lock:
-            conflicts = self._conflicts(changes)
-            if conflicts:
-                return Written(conflicts)
+            if len(changes) > 1:
+                # Ahead of the first: each is looked at when it is made, but then some are made.
+                conflicts = self._conflicts(changes)
+                if conflicts:
+                    return Written(conflicts)
             for change in changes:
                 if isinstance(change, Entry):
-                    self._add(change)
-                    continue
-                old, new, another, records = change
-                slot = slots.get(old.job.id)
-                if slot is None or slot.seq != old.version:
-                    # A signal handler was here since the look at conflicts: its change stands.
-                    return Written((old.job.id,), ended)
-                if new is None or another or (new.due_us is None and old.due_us is not None):
-                    paused = new is not None and not another
-                    outcome = Outcome.PAUSED if paused else Outcome.CANCELLED
-                    ended += self._open.end_waiting(slot, outcome, now_us)
-                if new is None or another:
-                    self._drop(slot)
-                    self._declared.pop(slot.job.id, None)
-                    if new is not None:
-                        self._add(new)
+                    conflict = not self._add(change)
                 else:
-                    self._move(slot, new)
-                for record in records:
-                    self._history.add(record)
+                    conflict = not self._make(change, ended, now_us)
+                if conflict:  # of many: a signal handler made a change meanwhile
+                    return Written((_id_of(change),), ended)
         return Written((), ended) if ended else _MADE
+
+    def _make(self, change: Change, ended: list[End], now_us: int) -> bool:
+        """Make one change; False: the job is not as it was read."""
+        old, new, another, records = change
+        slot = self._slots.get(old[0][0])
+        if slot is None or slot.seq != old[5]:
+            return False
+        if new is None or another or (new[2] is None and old[2] is not None):
+            paused = new is not None and not another
+            outcome = Outcome.PAUSED if paused else Outcome.CANCELLED
+            if slot.runs or slot.behind:
+                ended += self._open.end_waiting(slot, outcome, now_us)
+        if new is None or another:
+            self._drop(slot)
+            self._declared.pop(old[0][0], None)
+            if new is not None:
+                self._add(new)
+        else:
+            self._move(slot, new)
+        for record in records:
+            self._history.add(record)
+        return True
 
     def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
         """Reconcile the jobs that *app* declares with those it declared before."""
@@ -129,12 +129,12 @@ class MemoryStore:
             return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
 
     def _declare(self, entry: Entry, mark: tuple[str, str], now_us: int) -> None:
-        """Add a declared job, or let the one that is there stand or give way."""
+        """Add a declared job, or keep or replace the one with its id."""
         job_id = entry.job.id
         slot = self._slots.get(job_id)
         known = self._declared.get(job_id)
         if known == mark:
-            return  # it stands as it is, or had its last fire time
+            return  # it stays as it is, or had its last fire time
         if slot is None:
             self._add(entry)
         else:
@@ -144,35 +144,38 @@ class MemoryStore:
         self._declared[job_id] = mark
 
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
-        """Return the ids of the changes whose job is not as it was read."""
-        found: list[str] = []
-        seen: set[str] = set()
+        """Return the ids of the changes whose job is not as it was read, or has two of them."""
+        slots = self._slots
+        times = Counter(map(_id_of, changes))
+        found = [job_id for job_id, count in times.items() if count > 1]
         for change in changes:
+            job_id = _id_of(change)
+            slot = slots.get(job_id)
             if isinstance(change, Entry):
-                job_id = change.job[0]
-                conflict = job_id in self._slots
+                conflict = slot is not None
             else:
-                job_id = change.old.job[0]
-                slot = self._slots.get(job_id)
                 conflict = slot is None or slot.seq != change.old.version
-            if conflict or job_id in seen:
+            if conflict:
                 found.append(job_id)
-            seen.add(job_id)
         return found
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> bool:
+        """Add a job; False: there is one with its id."""
         job_id, due_us = entry[0][0], entry[2]
-        slot = Slot(entry, self._note(job_id))
+        if job_id in self._slots:
+            return False
+        slot = Slot(entry, self._log.note(job_id))
         self._slots[job_id] = slot
         if due_us is not None:
             self._queue.put(slot, due_us)
         if self._history.removed:
             self._history.job_added(job_id)
+        return True
 
     def _move(self, slot: Slot, new: Entry) -> None:
         """Put *new* in the place of what the slot holds."""
         slot.job, slot.fire_us, slot.due_us, slot.broken, slot.judged_us, _ = new
-        slot.seq = self._note(slot.job.id)
+        slot.seq = self._log.note(slot.job.id)
         held = slot.behind is not None and slot.judged_us is not None
         filed_us = None if held else slot.due_us
         if slot.queued_us != filed_us:
@@ -181,30 +184,24 @@ class MemoryStore:
                 self._queue.put(slot, filed_us)
 
     def _drop(self, slot: Slot) -> None:
-        """Let go of a job; its runs under way keep their slot."""
+        """Drop a job; its active runs keep their slot."""
         job_id = slot.job.id
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
-        self._note(job_id)
-        slot.seq = 0  # no claim on it holds any more
+        self._log.note(job_id)
+        slot.seq = 0  # whoever has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
 
     def _forget(self, slot: Slot) -> None:
-        """Let the history of a job age that is gone, unless there is another with its id."""
+        """Tell the history that a job was removed, unless there is another with its id."""
         if slot.job.id not in self._slots:
             self._history.job_removed(slot.job.id)
 
     def _followed(self, slot: Slot) -> None:
-        """Go on with a backlog once nothing waits any more of the part that was taken."""
+        """Release a held backlog, now that no run of its last portion waits."""
         if slot.judged_us is not None and slot.due_us is not None and slot.queued_us is None:
             self._queue.put(slot, slot.due_us)
-
-    def _note(self, job_id: str) -> int:
-        """Note that a job is about to change; return the number of the change."""
-        number = self._version = next(self._numbers)
-        self._changed.append((number, job_id))
-        return number
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -232,14 +229,7 @@ class MemoryStore:
     def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
         """Return the present version, and the ids of the jobs that changed after another one."""
         with self._lock:
-            if since == self._version:
-                return self._version, ()
-            changed = self._changed
-            if len(changed) == KNOWN_CHANGES:
-                self._known = max(self._known, changed[0][0] - 1)
-            if not isinstance(since, int) or since < self._known:
-                return self._version, None
-            return self._version, [job_id for number, job_id in changed if number > since]
+            return self._log.since(since)
 
     # The schedule
 
@@ -262,9 +252,10 @@ class MemoryStore:
             return self._queue.first_due()
 
     def _settle(self, batch: MemoryBatch, decided: Sequence[Decision], now_us: int) -> Settled:
-        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs.
+        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs, in
+        # place of 1.8 (3.7 for a last one).
         settled = Settled([], [], [], [], [])
-        runs, numbers, opened = settled.runs, self._numbers, self._open.by_id
+        runs, numbers, opened = settled.runs, self._log.numbers, self._open.by_id
         moved: list[Slot] = []
         dues: list[int] = []
         with self._lock:
@@ -272,22 +263,26 @@ class MemoryStore:
             taken = zip(batch.slots, batch.seqs, decided, ids, strict=False)
             for slot, seq, decision, run_id in taken:
                 if slot.seq != seq:
-                    continue  # changed, paused or removed meanwhile: that change stands
+                    continue  # changed, paused or removed meanwhile: that change counts
                 slot.seq = next(numbers)
-                if type(decision) is int and not slot.runs and slot.behind is None:
+                if type(decision) is not Settlement and not slot.runs and slot.behind is None:
                     run = Run(run_id, slot.job, slot.fire_us, slot)  # type: ignore[arg-type]
-                    opened[run._id] = run
+                    opened[run_id] = run
                     runs.append(run)
                     slot.runs = (run,)
-                    slot.fire_us = slot.due_us = decision
+                    slot.fire_us = slot.due_us = decision  # type: ignore[assignment]
                     slot.broken = None
-                    moved.append(slot)
-                    dues.append(decision)
-                elif self._settle_one(slot, decision, settled, now_us):
-                    moved.append(slot)
-                    dues.append(slot.due_us)  # type: ignore[arg-type]  # it is not the last
+                    if decision is None:
+                        slot.seq = 0
+                        del self._slots[slot.job[0]]
+                        settled.removed.append(slot.job[0])
+                        continue
+                elif not self._settle_one(slot, decision, settled, now_us):
+                    continue
+                moved.append(slot)
+                dues.append(slot.due_us)  # type: ignore[arg-type]  # it is not the last
             self._queue.put_many(moved, dues)
-            self._note_many(batch.slots)
+            self._log.note_many([slot.job[0] for slot in batch.slots])
             batch.seqs = ()
         return settled
 
@@ -313,17 +308,8 @@ class MemoryStore:
             settled.removed.append(job.id)
             self._drop(slot)
             return False
-        # Else the rest of a backlog waits until the last run of its first part starts.
+        # Else the rest of a backlog is held until the last run of this portion starts.
         return slot.behind is None or slot.judged_us is None
-
-    def _note_many(self, slots: Sequence[Slot]) -> None:
-        """Note that jobs have moved on, or that it is not known which."""
-        if len(slots) > KNOWN_CHANGES:
-            self._changed.clear()
-            self._known = self._version = next(self._numbers)
-        else:
-            for slot in slots:
-                self._note(slot.job[0])
 
     def _give_back(self, batch: MemoryBatch) -> None:
         with self._lock:
@@ -331,7 +317,7 @@ class MemoryStore:
             for slot, seq in zip(batch.slots, seqs, strict=False):
                 if slot.seq != seq or slot.due_us is None:
                     continue
-                slot.seq = self._note(slot.job.id)
+                slot.seq = self._log.note(slot.job.id)
                 if slot.queued_us is None:
                     self._queue.put(slot, slot.due_us)
 
@@ -346,7 +332,7 @@ class MemoryStore:
             return self._open.open(slot, job, due_us)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the ledger, each once, and start those that waited for their places."""
+        """Move runs to the history, each once, and start those that waited for their places."""
         recorded: list[End] = []
         started: list[Run] = []
         due_us = None
@@ -364,7 +350,7 @@ class MemoryStore:
         return Ended(recorded, started, due_us)
 
     def promote(self) -> Ended:
-        """Start the runs that wait though there is room."""
+        """Start the waiting runs for which there is room."""
         started: list[Run] = []
         due_us = None
         with self._lock:
@@ -386,14 +372,14 @@ class MemoryStore:
         return True
 
     def runs(self) -> list[Run]:
-        """Return the runs that wait or are under way."""
+        """Return the open runs."""
         with self._lock:
             return list(self._open.by_id.values())
 
-    # The ledger
+    # The history
 
     def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of which there was no open run here."""
+        """Add outcomes of occurrences that had no open run here."""
         with self._lock:
             for record in records:
                 self._history.add(record)
@@ -404,7 +390,7 @@ class MemoryStore:
             return self._history.records(job_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many due times of one job, or of all, ended in each outcome so far."""
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self._lock:
             return self._history.counts(job_id)
 
@@ -440,6 +426,10 @@ class MemoryBatch:
         trace: TracebackType | None,
     ) -> None:
         self.give_back()
+
+
+def _id_of(change: Change | Entry) -> str:
+    return (change if isinstance(change, Entry) else change.old).job.id
 
 
 def _earlier(one_us: int | None, other_us: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""The open runs of the memory store: started or waiting, until they end in the ledger."""
+"""The open runs of the memory store: active or waiting, until they end in the history."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class OpenRuns:
     Args:
         history: Where runs end.
         ids: Makes their numbers.
-        followed: Called with a slot when nothing waits any more behind its runs.
-        gone: Called with a slot whose job is gone when its last run has ended.
+        followed: Called with a slot when no run waits any more behind its active ones.
+        gone: Called with a slot whose job was removed, when its last run has ended.
 
     Attributes:
         by_id: All of them, in the order in which they were made.
@@ -45,7 +45,7 @@ class OpenRuns:
     def admit(
         self, slot: Slot, times: Sequence[int], continues: bool, settled: Settled, now_us: int
     ) -> None:
-        """Start the runs there is room for; let the others wait, or skip them."""
+        """Start the runs for which there is room; let the others wait, or skip them."""
         job = slot.job
         # What falls due while the last of a backlog is under way belongs to it as well.
         continues |= not job.coalesce and any(run._backlog for run in slot.runs)
@@ -69,7 +69,7 @@ class OpenRuns:
             settled.skipped.append((job, left_out))
 
     def open(self, slot: Slot, job: Job, due_us: int) -> Run | None:
-        """Start a run by hand, or record that there is no room for it."""
+        """Start a run that run_job() asked for, or record that there is no room for it."""
         begun = 0
         if len(slot.runs) >= MOST_WAITING:
             begun = sum(run._started_us is not None for run in slot.runs)
@@ -142,7 +142,7 @@ class OpenRuns:
         self._followed(slot)
 
     def _followed(self, slot: Slot) -> None:
-        """Note that a run waits no more, and tell if it was the last one."""
+        """Note that a run waits no more; call ``followed`` if it was the last one."""
         if slot.behind:
             return
         slot.behind = None
@@ -153,7 +153,7 @@ class OpenRuns:
         ended: list[End] = []
         for run in (*slot.runs, *(slot.behind or ())):
             if outcome is Outcome.PAUSED and run._awaited is not None:
-                continue  # it was asked for by hand
+                continue  # run_job() asked for it
             # In this order, and the other way round where runs begin: one of the two sees it.
             was_cancelled, run._cancelled = run._cancelled, True
             if run._started_us is not None:
@@ -161,7 +161,7 @@ class OpenRuns:
                 run._final = True
                 continue
             end = end_of(run, outcome, now_us)
-            if run._error_type is not None:  # it was to be tried again
+            if run._error_type is not None:  # it waited for its next attempt
                 end = end._replace(
                     outcome=Outcome.FAILED, error_type=run._error_type, error_text=run._error_text
                 )

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from schedcore.triggers.combining import AndTrigger, OrTrigger
     from schedcore.triggers.cron import CronTrigger
     from schedcore.triggers.date import DateTrigger
-    from schedcore.triggers.interval import IntervalTrigger
-    from schedcore.triggers.moments import moment_us
-    from schedcore.triggers.plaindata import (
+    from schedcore.triggers.factory import (
         make_trigger,
         merge,
         option_names,
         register_trigger,
         trigger_from_dict,
     )
+    from schedcore.triggers.interval import IntervalTrigger
+    from schedcore.triggers.options import moment_us
     from schedcore.triggers.zones import zone_of
 
 __all__ = [
@@ -49,12 +49,12 @@ if not TYPE_CHECKING:
             "DateTrigger": "schedcore.triggers.date",
             "IntervalTrigger": "schedcore.triggers.interval",
             "OrTrigger": "schedcore.triggers.combining",
-            "make_trigger": "schedcore.triggers.plaindata",
-            "merge": "schedcore.triggers.plaindata",
-            "moment_us": "schedcore.triggers.moments",
-            "option_names": "schedcore.triggers.plaindata",
-            "register_trigger": "schedcore.triggers.plaindata",
-            "trigger_from_dict": "schedcore.triggers.plaindata",
+            "make_trigger": "schedcore.triggers.factory",
+            "merge": "schedcore.triggers.factory",
+            "moment_us": "schedcore.triggers.options",
+            "option_names": "schedcore.triggers.factory",
+            "register_trigger": "schedcore.triggers.factory",
+            "trigger_from_dict": "schedcore.triggers.factory",
             "zone_of": "schedcore.triggers.zones",
         },
     )

@@ -8,7 +8,8 @@ from typing import ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.moments import (
+from schedcore.triggers.daysets import is_leap
+from schedcore.triggers.options import (
     NEVER_DAY,
     date_of,
     day_number,
@@ -18,7 +19,6 @@ from schedcore.triggers.moments import (
     read_last_day,
 )
 from schedcore.triggers.values import ZonedTrigger, set_slot
-from schedcore.triggers.yeardays import is_leap
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, zone_of
 
 UNITS = ("years", "months", "weeks", "days")

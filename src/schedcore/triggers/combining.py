@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 from schedcore.clock import UTC, SystemClock, from_us, to_us
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.moments import jitter_of
+from schedcore.triggers.options import jitter_of
 from schedcore.triggers.values import JitteredTrigger, set_slot
 from schedcore.triggers.zones import HORIZON_US, MIN_US
 

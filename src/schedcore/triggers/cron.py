@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.fields import read_fields
-from schedcore.triggers.moments import (
+from schedcore.triggers.cronfields import read_fields
+from schedcore.triggers.options import (
     NO_JITTER,
     check_order,
     end_text,
@@ -20,7 +20,7 @@ from schedcore.triggers.moments import (
     moment_us,
     split_zone,
 )
-from schedcore.triggers.search import Schedule
+from schedcore.triggers.schedule import Schedule
 from schedcore.triggers.values import ZonedTrigger, set_slot
 from schedcore.triggers.zones import DAY_US, HORIZON_US, Span, zone_of
 

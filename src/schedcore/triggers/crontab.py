@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from croniter import croniter
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.triggers.moments import MAX_TEXT, split_zone
-from schedcore.triggers.search import Schedule
-from schedcore.triggers.yeardays import ALL_DAYS, EVERY_DAY, DayRule, MonthDays
+from schedcore.triggers.daysets import ALL_DAYS, EVERY_DAY, DayRule, MonthDays
+from schedcore.triggers.options import MAX_TEXT, split_zone
+from schedcore.triggers.schedule import Schedule
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",

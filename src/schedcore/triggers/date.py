@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from schedcore.clock import from_us
-from schedcore.triggers.moments import NO_JITTER, moment_text, moment_us
+from schedcore.triggers.options import NO_JITTER, moment_text, moment_us
 from schedcore.triggers.values import ZonedTrigger, set_slot
 from schedcore.triggers.zones import zone_of
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
-from schedcore.triggers.moments import (
+from schedcore.triggers.options import (
     NEVER_US,
     Jitter,
     check_order,

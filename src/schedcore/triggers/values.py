@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, NoReturn
 
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.moments import Jitter
+from schedcore.triggers.options import Jitter
 from schedcore.triggers.zones import Zone
 
 set_slot = object.__setattr__

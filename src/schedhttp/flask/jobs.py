@@ -10,7 +10,7 @@ from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
 from schedcore.othernames import OF_SCHEDULER, OtherNames
 from schedcore.stores.base import Entry
-from schedcore.triggers import plaindata
+from schedcore.triggers import factory
 from schedhttp.codec import without_jobstore
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class FlaskJobs(OtherNames):
         """The scheduler itself.
 
         Raises:
-            RuntimeError: if :meth:`init_app` was not called yet.
+            RuntimeError: if ``init_app`` was not called yet.
         """
         if self._scheduler is None:
             raise RuntimeError("there is no scheduler yet: call init_app(app) first")
@@ -87,7 +87,7 @@ class FlaskJobs(OtherNames):
         # fmt: on
 
     def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
-        """Decorate a function to add it as a job; also before :meth:`init_app`.
+        """Decorate a function to add it as a job; also before ``init_app``.
 
         The arguments are those of :meth:`Scheduler.scheduled_job`.
         """
@@ -99,7 +99,7 @@ class FlaskJobs(OtherNames):
         return decorate
 
     def register(self, func: F) -> F:
-        """Allow *func* to be named by a request; also before :meth:`init_app`."""
+        """Allow *func* to be named by a request; also before ``init_app``."""
         self._declare(lambda scheduler: scheduler.register(func))
         return func
 
@@ -189,7 +189,7 @@ class FlaskJobs(OtherNames):
             own = {k: v for k, v in changes.items() if k in JOB_FIELDS and k != "trigger"}
             trigger = {k: v for k, v in changes.items() if k not in own}
             if trigger:
-                own["trigger"] = plaindata.merge(
+                own["trigger"] = factory.merge(
                     entry.job.trigger, trigger, self.scheduler.timezone, id
                 )
             return own
@@ -212,7 +212,7 @@ class FlaskJobs(OtherNames):
         return self.scheduler.run_job(id)
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
-        """Call *callback* with each event whose code is in *mask*; also before :meth:`init_app`."""
+        """Call *callback* with each event whose code is in *mask*; also before ``init_app``."""
         if self._scheduler is not None:
             self._scheduler.add_listener(callback, mask)
         self._listeners.append((callback, mask))

@@ -7,7 +7,7 @@ from typing import Any
 from schedcore import JobLookupError, RunRecord
 from schedcore.clock import from_us
 from schedcore.stores.base import Entry
-from schedcore.triggers import lookahead
+from schedcore.triggers import lint
 from schedcore.triggers.combining import coming
 from schedhttp import codec, paging
 from schedhttp.request import Incoming, read_count, read_object
@@ -46,7 +46,7 @@ def preview(service: Service, request: Incoming) -> Reply:
         service.allowed.check(fields["func"], scheduler.registered)
         fields["func"] = _anything
     entry = scheduler.draft_job(**wanted(service, fields, trigger))
-    warnings = lookahead.warnings_of(entry.job.trigger, scheduler.clock.now_us())
+    warnings = lint.warnings_of(entry.job.trigger, scheduler.clock.now_us())
     return Reply({**fire_times(entry, n), "warnings": warnings})
 
 

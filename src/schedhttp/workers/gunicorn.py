@@ -1,5 +1,7 @@
-"""What is to be known of gunicorn from inside: its master, its workers, and how they end.
+"""gunicorn's master and its workers: which of them this process is, and how a worker ends.
 
+``gunicorn_conf.py`` and ``python -m schedhttp`` give gunicorn the hooks below, which tell it.
+Started without them (``gunicorn app:app``), a worker is known by its signal handlers.
 Nothing here imports gunicorn: where it is not running, there is neither.
 """
 
@@ -19,18 +21,36 @@ from schedcore.clock import Patience, Waker
 _LOOK_EVERY = 0.02
 
 
+_worker: Any | None = None
+"""The worker that this process is, as a hook told."""
+_has_loaded = threading.Event()
+
+
+def post_fork(_arbiter: object, worker: Any) -> None:
+    """Know the worker that this process is: a hook of gunicorn's, called before the app loads."""
+    global _worker  # noqa: PLW0603 — a process is one worker, and for good
+    _worker = worker
+
+
+def post_worker_init(_worker: object) -> None:
+    """Know that the app is loaded: a hook of gunicorn's."""
+    _has_loaded.set()
+
+
 def is_here() -> bool:
     """Tell whether gunicorn runs this process."""
     return "gunicorn.arbiter" in sys.modules
 
 
 def worker() -> Any | None:
-    """Return gunicorn's worker object, if this process is a worker that has begun.
+    """Return gunicorn's worker object, if this process is a worker that has begun."""
+    if _worker is not None:
+        return _worker
+    return _worker_by_handler() if is_here() else None
 
-    It is known by its signal handlers, which it sets before it loads the app.
-    """
-    if not is_here():
-        return None
+
+def _worker_by_handler() -> Any | None:
+    """Return the worker without its hooks: it sets its signal handlers before it loads the app."""
     owner = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
     kinds = type(owner).__mro__
     return owner if any(kind.__module__.startswith("gunicorn.workers") for kind in kinds) else None
@@ -59,7 +79,7 @@ def threads() -> int | None:
 
 def has_loaded(of: Any) -> bool:
     """Tell whether a worker has loaded its app, and serves."""
-    return bool(getattr(of, "booted", True))
+    return _has_loaded.is_set() if of is _worker else bool(getattr(of, "booted", True))
 
 
 def wait_until_loaded(seconds: float) -> bool:
@@ -69,7 +89,7 @@ def wait_until_loaded(seconds: float) -> bool:
         found = worker()
         if found is not None and has_loaded(found):
             return True
-        Waker().sleep(_LOOK_EVERY)
+        _has_loaded.wait(_LOOK_EVERY)  # it may be set before the worker is known, or never
     return False
 
 

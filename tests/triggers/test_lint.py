@@ -11,7 +11,7 @@ import pytest
 from schedcore.__main__ import main
 from schedcore.clock import to_us
 from schedcore.triggers import make_trigger
-from schedcore.triggers.lookahead import look_ahead, warnings_of
+from schedcore.triggers.lint import look_ahead, warnings_of
 from schedcore.triggers.zones import zone_of
 
 UTC = timezone.utc

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from schedcore.errors import InvalidOptionError, InvalidTriggerError, did_you_mean, text_of
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.moments import split_zone
+from schedcore.triggers.options import split_zone
 from schedcore.triggers.values import ValueTrigger
 
 _SHARED = ("start_date", "end_date", "timezone", "jitter")
@@ -45,7 +45,7 @@ def _imported(kind: str) -> _Kind:
         return _kind(IntervalTrigger, UNITS, _SHARED)
     if kind == "cron":
         from schedcore.triggers.cron import CronTrigger
-        from schedcore.triggers.fields import FIELD_NAMES
+        from schedcore.triggers.cronfields import FIELD_NAMES
 
         return _kind(CronTrigger, FIELD_NAMES, ("crontab", *_SHARED))
     if kind == "date":

@@ -12,8 +12,8 @@ from schedcore.triggers.base import Trigger
 from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
 from schedcore.triggers.combining import AndTrigger, OrTrigger, coming
 from schedcore.triggers.cron import CronTrigger
+from schedcore.triggers.daysets import MONTH_LENGTHS, MonthDays
 from schedcore.triggers.interval import IntervalTrigger
-from schedcore.triggers.yeardays import MONTH_LENGTHS, MonthDays
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, Span, Zone, zone_of
 
 LOOK_AHEAD_US = 732 * DAY_US
@@ -42,7 +42,7 @@ class FireTimes(list[FireTime]):
     """Fire times in order."""
 
     truncated = False
-    """Whether the search for more was cut short, as :func:`~.combining.coming` tells."""
+    """Whether the search was cut short: see :func:`~schedcore.triggers.combining.coming`."""
 
 
 def look_ahead(trigger: Trigger, n: int, after: datetime) -> FireTimes:

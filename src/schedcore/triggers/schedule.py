@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from functools import lru_cache
 
-from schedcore.triggers.yeardays import DayRule, Days
+from schedcore.triggers.daysets import DayRule, Days
 
 DAY_SECONDS = 86_400
 

@@ -7,9 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from schedcore.errors import InvalidTriggerError, did_you_mean
-from schedcore.triggers.moments import MAX_TEXT
-from schedcore.triggers.search import Schedule
-from schedcore.triggers.yeardays import (
+from schedcore.triggers.daysets import (
     ALL_DAYS,
     ALL_MONTHS,
     EVERY_DAY,
@@ -18,6 +16,8 @@ from schedcore.triggers.yeardays import (
     DayRule,
     MonthDays,
 )
+from schedcore.triggers.options import MAX_TEXT
+from schedcore.triggers.schedule import Schedule
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
