@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schedcore import Scheduler, jobdata
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.stores.base import Entry
 from schedhttp import codec
 
@@ -80,7 +80,7 @@ class JobJson:
         self._written: dict[str, _Written] = {}
         self._most = _SLACK
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Have other ETags for the list than the parent, whose versions may be equal by chance."""
