@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import compress
 from typing import Generic, TypeVar
 
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.errors import JobLookupError
 from schedcore.stores.base import Entry, Store
 
@@ -37,7 +37,7 @@ class JobIndex(Generic[T]):
         self._show = show
         self._numbers = itertools.count()
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Begin anew: another thread of the parent may have been inside a call."""
