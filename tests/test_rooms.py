@@ -23,7 +23,7 @@ def rooms():
 
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
-NEIGHBOURS = {("memory", "open_runs")}
+NEIGHBOURS = {("memory", "change_log"), ("memory", "open_runs")}
 """Files of one folder of which the first may import the second; the others, their ``base``."""
 
 

@@ -252,5 +252,6 @@ def to_us(moment: datetime) -> int:
 
 def from_us(instant_us: int, zone: tzinfo = UTC) -> datetime:
     """Return microseconds since the Unix epoch as an aware datetime in *zone*."""
-    moment = _EPOCH + timedelta(microseconds=instant_us)
+    # Not timedelta(microseconds=...): that divides by itself, in twice the time.
+    moment = _EPOCH + timedelta(0, *divmod(instant_us, SECOND))
     return moment if zone is UTC else moment.astimezone(zone)

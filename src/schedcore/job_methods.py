@@ -66,7 +66,8 @@ class JobMethods(OtherNames):
         self._registered: dict[str, Callable[..., Any]] = {}
         # Wakes the loop in time for a job that is due then.
         self._expect: Callable[[int | None], None] = lambda _due_us: None
-        self._listing = JobIndex(engine.store, lambda entry: JobHandle(self, entry))
+        self._handles = JobIndex(engine.store, lambda entry: JobHandle(self, entry))
+        self._entries: JobIndex[Entry] = JobIndex(engine.store, lambda entry: entry)
 
     def add_job(
         self,
@@ -231,9 +232,14 @@ class JobMethods(OtherNames):
         except JobLookupError:
             return None
 
+    def _forget(self, job_id: str) -> None:
+        """Let go of a job that is gone."""
+        self._handles.forget(job_id)
+        self._entries.forget(job_id)
+
     def get_jobs(self) -> list[JobHandle]:
         """Return all jobs: the earliest due first, paused ones last."""
-        return self._listing.items()
+        return self._handles.items()
 
     def entry(self, job_id: str) -> Entry:
         """Return the definition of a job and its place in the schedule, as one consistent value.
@@ -245,7 +251,7 @@ class JobMethods(OtherNames):
 
     def entries(self) -> list[Entry]:
         """Return the same for all jobs: the earliest due first, paused ones last."""
-        return self._engine.store.entries()
+        return self._entries.items()
 
     def jobs_version(self) -> object:
         """Return a version that stays equal while no job and no due time changes.
@@ -357,8 +363,9 @@ class JobMethods(OtherNames):
     def remove_all_jobs(self) -> None:
         """Remove every job; running ones go on, and runs that have not begun are cancelled."""
         self._engine.changes.remove_all()
-        self._listing.forget_all()
-        self._tell(EVENT_ALL_JOBS_REMOVED)
+        self._handles.forget_all()
+        self._entries.forget_all()
+        self._emit(EVENT_ALL_JOBS_REMOVED)
 
     # Inside
 
@@ -383,7 +390,7 @@ class JobMethods(OtherNames):
         self._expect(new.due_us)
         return new
 
-    def _tell(self, code: int) -> None:
+    def _emit(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
 

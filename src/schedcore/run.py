@@ -133,6 +133,7 @@ class Run:
         "_job_id",
         "_outcome",
         "_queued_us",
+        "_reporter",
         "_result",
         "_slot",
         "_started_us",
@@ -151,6 +152,7 @@ class Run:
         self._slot = slot  # of the store that holds it
         self._attempt = 1
         self._queued_us: int | None = None  # handed to its executor, by the monotonic clock
+        self._reporter: Any = None  # whom its executor tells of it, where that keeps it
         self._started_us: int | None = None
         self._ended_us: int | None = None
         self._outcome: Outcome | None = None

@@ -103,6 +103,7 @@ class Scheduler(JobMethods):
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
+        # Each part is made of those before it: store, job factory, engine, then what starts it.
         zone = triggers.zone_of(timezone).tz
         clock = clock or SystemClock()
         random = random or Random()
@@ -115,7 +116,7 @@ class Scheduler(JobMethods):
         engine = Engine(kept, self._executors, listeners, clock, random)
         super().__init__(zone, clock, engine, factory, listeners)
         self._runs = engine.runs
-        engine.announce.on_removed = self._listing.forget
+        engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
         self._runs.expect = self._expect = self._life.expect
         self.standing: Standing | None = None

@@ -12,11 +12,11 @@ from werkzeug.exceptions import NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
 from schedcore import JobLookupError, Scheduler
-from schedhttp import codec, connection, openapi
+from schedhttp import connection, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.conditions import missing
 from schedhttp.errors import Unavailable
-from schedhttp.kept import KeptJobs
+from schedhttp.job_json import JobJson, dumps
 from schedhttp.problems import problem
 from schedhttp.request import OWN_SOCKET, Incoming, check_query
 from schedhttp.routes import Route
@@ -65,7 +65,7 @@ class App:
             scheduler,
             settings,
             AllowedFuncs(settings.api_allowed_funcs),
-            KeptJobs(scheduler),
+            JobJson(scheduler),
             lambda root: openapi.document(settings, root),
         )
         self.addresses = Addresses(
@@ -183,7 +183,7 @@ def rendered(reply: Reply) -> Rendered:
     ]
     if reply.body is None:
         return reply.status, headers, b""
-    body = reply.body if isinstance(reply.body, bytes) else codec.dump(reply.body)
+    body = reply.body if isinstance(reply.body, bytes) else dumps(reply.body)
     headers += (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
     return reply.status, headers, body
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii as quoted
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from schedcore import Trigger
+from schedcore import jobdata
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError
-from schedcore.funcref import name_of
-from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, Options, unknown_option
-from schedcore.run import short_repr
+from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, unknown_option
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
-from schedcore.triggers.values import ValueTrigger
 
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
+_MINUTE: Final = timedelta(minutes=1)
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
 _OF_JOBS: Final = JOB_FIELDS | READ_ONLY
 _PLACE: Final = frozenset({"next_run_time", "state", "broken"})
@@ -35,19 +32,9 @@ class JobBody(NamedTuple):
     """The trigger's kind under ``trigger``, if it is given, and its options."""
 
 
-# Made once: json.dumps() with options makes one for each call, which takes 3 us.
-to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""Returns a value as JSON, in ASCII: what a client may have sent as text comes out unharmed."""
-
-
-def dump(value: object) -> bytes:
-    """Return *value* as JSON, to be sent."""
-    return to_json(value).encode("ascii")
-
-
 def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
     """Return a job as the API shows it; *running* tells whether a run of it is under way."""
-    return {**definition_to_dict(entry.job), **place_to_dict(entry, running)}
+    return {**jobdata.shown(entry.job), **place_to_dict(entry, running)}
 
 
 def fields_to_dict(entry: Entry, running: bool, names: Set[str]) -> dict[str, Any]:
@@ -64,100 +51,10 @@ def _with_fields(entry: Entry, running: bool, names: Set[str]) -> dict[str, Any]
         return job_to_dict(entry, running)
     shown: dict[str, Any] = {"id": entry.job.id, "name": entry.job.name}
     if not names.isdisjoint(OPTION_NAMES):
-        shown.update(options_to_dict(entry.job.options))
+        shown.update(jobdata.options_to_dict(entry.job.options))
     if not names.isdisjoint(_PLACE):
         shown.update(place_to_dict(entry, running))
     return shown
-
-
-def definition_to_dict(job: Job) -> dict[str, Any]:
-    """Return what is fixed about a job, until somebody changes it.
-
-    What JSON cannot carry is shown as its repr, and listed under ``shown_as_repr``.
-    """
-    shown: list[str] = []
-    data = {
-        **_call_to_dict(job, shown),
-        **_trigger_to_dict(job.trigger, shown),
-        **options_to_dict(job.options),
-    }
-    if shown:
-        data["shown_as_repr"] = shown
-    return data
-
-
-def definition_to_json(job: Job, trigger: str | None = None) -> tuple[str, str | None]:
-    """Return :func:`definition_to_dict` as JSON, and the part of it that tells of the trigger.
-
-    Both are put together from their values: the encoder by itself takes half as long again, since
-    it is set up anew for each dict.  Most changes leave the trigger alone, which takes half of the
-    time.
-
-    Args:
-        job: Which job.
-        trigger: That part, as it came with a job that has the very same trigger.
-    """
-    if not isinstance(job.trigger, ValueTrigger):  # its options may be called like a job's fields
-        return to_json(definition_to_dict(job)), None
-    shown: list[str] = []
-    call = _fields_to_json(_call_to_dict(job, shown))
-    whose = len(shown)
-    trigger = trigger or _fields_to_json(_trigger_to_dict(job.trigger, shown))
-    last = f',"shown_as_repr":{to_json(shown)}' if shown else ""
-    text = f"{{{call},{trigger},{_options_to_json(job.options)}{last}}}"
-    return text, trigger if len(shown) == whose else None
-
-
-def _call_to_dict(job: Job, shown: list[str]) -> dict[str, Any]:
-    """Return what is called, and by which name; *shown* gets what is there as its repr."""
-    func = job.func_ref
-    if func is None:
-        func = name_of(job.func) if job.func is not None else ""
-        shown.append("func")
-    return {
-        "id": job.id,
-        "name": job.name,
-        "func": func,
-        "args": [_carried(f"args[{i}]", value, shown) for i, value in enumerate(job.args)],
-        "kwargs": {k: _carried(f"kwargs.{k}", v, shown) for k, v in job.kwargs.items()},
-    }
-
-
-def _fields_to_json(fields: Mapping[str, Any]) -> str:
-    """Return a dict as JSON, without the braces."""
-    return ",".join([f"{quoted(name)}:{_value_to_json(value)}" for name, value in fields.items()])
-
-
-def _value_to_json(value: object) -> str:
-    """Return what :data:`to_json` does, which takes 1 us for whatever is not text."""
-    kind = type(value)
-    if kind is str:
-        return quoted(value)  # type: ignore[arg-type]  # as was asked
-    if kind is int:
-        return repr(value)
-    if not value and (kind is list or kind is dict):  # most jobs have no arguments
-        return "[]" if kind is list else "{}"
-    return to_json(value)
-
-
-def _options_to_json(options: Options) -> str:
-    """Return the options without the braces; most jobs have those of many others."""
-    if options.retry is not None:  # its numbers would be compared by value: 1 and 1.0 are equal
-        return to_json(options_to_dict(options))[1:-1]
-    return _seen_options(*options)
-
-
-@lru_cache(maxsize=256, typed=True)
-def _seen_options(*options: Any) -> str:
-    return to_json(options_to_dict(Options(*options)))[1:-1]
-
-
-def options_to_dict(options: Options) -> dict[str, Any]:
-    """Return how a job is run, as JSON has it."""
-    data = options._asdict()
-    if options.retry is not None:
-        data["retry"] = options.retry._asdict()
-    return data
 
 
 def place_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
@@ -171,11 +68,16 @@ def place_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
     return place
 
 
-def next_run_time(entry: Entry) -> str | None:
-    """Return when a job is next due, with the offset of its trigger's zone; None: paused."""
+def next_run_time(entry: Entry) -> datetime | str | None:
+    """Return when a job is next due, in its trigger's zone; None: paused.
+
+    As text where the offset has seconds, which orjson leaves out.
+    """
     if entry.due_us is None:
         return None
-    return from_us(entry.due_us, entry.job.trigger.timezone).isoformat()
+    moment = from_us(entry.due_us, entry.job.trigger.timezone)
+    offset = moment.utcoffset()
+    return moment.isoformat() if offset and offset % _MINUTE else moment
 
 
 def state_of(entry: Entry, running: bool) -> str:
@@ -286,31 +188,10 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
 
 def _same(given: object, shown: object) -> bool:
     """Tell whether a client sent what it was shown."""
+    if isinstance(shown, datetime):
+        return given == shown.isoformat()
     if not isinstance(given, dict | list):
         return type(given) is type(shown) and given == shown
-    shown = json.loads(dump(shown))
+    shown = json.loads(json.dumps(shown))
     # true == 1 in Python and not in JSON, at any depth.
     return given == shown and json.dumps(given, sort_keys=True) == json.dumps(shown, sort_keys=True)
-
-
-def _trigger_to_dict(trigger: Trigger, shown: list[str]) -> dict[str, Any]:
-    try:
-        data = dict(trigger.to_dict())
-        if not isinstance(trigger, ValueTrigger):
-            dump(data)
-    except Exception:  # noqa: BLE001 — a user's trigger may raise anything; its jobs still show
-        shown.append("trigger")
-        return {"trigger": short_repr(trigger)}
-    return data
-
-
-def _carried(where: str, value: object, shown: list[str]) -> object:
-    """Return *value*, or its repr if JSON cannot carry it."""
-    if value is None or type(value) in (str, int, bool):
-        return value
-    try:
-        dump(value)
-    except Exception:  # noqa: BLE001 — not JSON, or a type of the user's that raises anything
-        shown.append(where)
-        return short_repr(value)
-    return value

@@ -11,21 +11,21 @@ from schedcore import JobLookupError
 from schedcore.changing import Check
 from schedcore.stores.base import Entry
 from schedhttp.errors import BadRequest, PreconditionFailed
-from schedhttp.kept import KeptJobs
+from schedhttp.job_json import JobJson
 from schedhttp.request import Incoming
 
 _SAFE = ("GET", "HEAD")
 
 
-def check_of(request: Incoming, kept: KeptJobs) -> Check | None:
+def check_of(request: Incoming, job_json: JobJson) -> Check | None:
     """Return what checks a job by the conditions of *request*; None: there are none."""
     environ = request.environ
     if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
         return None
-    return lambda entry: check(request, kept, entry)
+    return lambda entry: check(request, job_json, entry)
 
 
-def check(request: Incoming, kept: KeptJobs, entry: Entry) -> None:
+def check(request: Incoming, job_json: JobJson, entry: Entry) -> None:
     """Refuse to do something to a job that is not the one that the client means.
 
     Raises:
@@ -33,14 +33,14 @@ def check(request: Incoming, kept: KeptJobs, entry: Entry) -> None:
             ``If-None-Match`` that does, while the method is one that changes something.
     """
     environ, job_id = request.environ, entry.job.id
-    if "HTTP_IF_MATCH" in environ and not _matches(request, kept, entry):
+    if "HTTP_IF_MATCH" in environ and not _matches(request, job_json, entry):
         raise PreconditionFailed(
             f"job {job_id!r} was changed since: get it anew, and send its ETag as If-Match"
         )
     if (
         "HTTP_IF_NONE_MATCH" in environ
         and request.method not in _SAFE
-        and request.whole.if_none_match.contains_weak(kept.etag(entry))
+        and request.whole.if_none_match.contains_weak(job_json.etag(entry))
     ):
         raise PreconditionFailed(
             f"job {job_id!r} is there, and If-None-Match asks for one that is not"
@@ -78,10 +78,10 @@ def is_known(request: Incoming, etag: str) -> bool:
     )
 
 
-def _matches(request: Incoming, kept: KeptJobs, entry: Entry) -> bool:
+def _matches(request: Incoming, job_json: JobJson, entry: Entry) -> bool:
     given = request.whole.if_match
     if given.star_tag:
         return True
-    definition = kept.definition_etag(entry)
+    definition = job_json.definition_etag(entry)
     # Werkzeug makes None of "".
     return any((tag or "").partition(".")[0] == definition for tag in given.as_set())

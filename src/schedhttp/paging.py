@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-from schedcore import Outcome, RunRecord
+from schedcore import Outcome, RunRecord, jobdata
 from schedcore.errors import did_you_mean
 from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
@@ -108,7 +108,7 @@ def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | N
     if not names <= _known_fields():
         known = _known_fields().union(
             # A trigger of the user's own has options that only its jobs tell of.
-            *(codec.definition_to_dict(e.job) for e in entries if _has_own_options(e))
+            *(jobdata.shown(e.job) for e in entries if _has_own_options(e))
         )
         for name in sorted(names):
             check_known("fields", name, sorted(known))

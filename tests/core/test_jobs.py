@@ -515,9 +515,10 @@ def test_the_list_of_all_is_what_a_new_one_would_be(steps):
         if what != "list" and moment % 2:
             continue
         listed = [job.last_seen for job in scheduler.get_jobs()]
-        fresh = scheduler.entries()
-        assert [entry.due_us for entry in listed] == [entry.due_us for entry in fresh]
-        assert {entry.job.id: entry for entry in listed} == {e.job.id: e for e in fresh}
+        fresh = scheduler._engine.store.entries()
+        for found in (listed, scheduler.entries()):
+            assert [entry.due_us for entry in found] == [entry.due_us for entry in fresh]
+            assert {entry.job.id: entry for entry in found} == {e.job.id: e for e in fresh}
 
 
 def test_the_list_of_all_is_the_callers_own(scheduler):
@@ -540,11 +541,31 @@ def test_an_error_while_the_list_is_patched_does_not_leave_it_half_done(schedule
             raise KeyboardInterrupt
         return show(entry)
 
-    show = scheduler._listing._show
-    monkeypatch.setattr(scheduler._listing, "_show", fails_once)
+    show = scheduler._handles._show
+    monkeypatch.setattr(scheduler._handles, "_show", fails_once)
     with pytest.raises(KeyboardInterrupt):
         scheduler.get_jobs()
     assert [job.id for job in scheduler.get_jobs()] == [str(n) for n in range(20)]
+
+
+def test_a_list_that_is_patched_while_jobs_change_shows_them_as_at_one_moment(scheduler):
+    scheduler.add_job(nothing, "interval", hours=1, id="a")
+    scheduler.entries()
+    scheduler.add_job(nothing, "interval", hours=1, id="b")
+    scheduler.remove_job("a")
+    store = scheduler._engine.store
+    look = store.get
+
+    def look_and_swap(job_id):
+        entry = look(job_id)
+        if job_id == "b":  # of the two, there is always just one
+            del store.get
+            scheduler.remove_job("b")
+            scheduler.add_job(nothing, "interval", hours=1, id="a")
+        return entry
+
+    store.get = look_and_swap
+    assert [entry.job.id for entry in scheduler.entries()] == ["a"]
 
 
 def test_a_finalizer_may_list_jobs_while_they_are_listed(scheduler, monkeypatch):
@@ -556,8 +577,8 @@ def test_a_finalizer_may_list_jobs_while_they_are_listed(scheduler, monkeypatch)
             seen[0] = [job.id for job in scheduler.get_jobs()]
         return show(entry)
 
-    show = scheduler._listing._show
-    monkeypatch.setattr(scheduler._listing, "_show", lists)
+    show = scheduler._handles._show
+    monkeypatch.setattr(scheduler._handles, "_show", lists)
     scheduler.add_job(nothing, "interval", hours=1, id="job")
     assert [job.id for job in scheduler.get_jobs()] == ["job"]
     assert seen == [["job"]]
@@ -575,6 +596,7 @@ def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_sc
         when = {"trigger": "date", "run_date": "2000-01-02"}
     virtual_scheduler.add_job(nothing, args=[big], id="job", **when)
     virtual_scheduler.get_jobs()
+    virtual_scheduler.entries()
     del big
     if gone == "removed":
         virtual_scheduler.remove_job("job")

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from schedcore import Scheduler
-from schedhttp.kept import KeptJobs
+from schedhttp.job_json import JobJson
 
 CHANGES = [
     pytest.param("PATCH", "", {"name": "changed"}, id="patch"),
@@ -197,8 +197,8 @@ def test_a_job_that_runs_is_another_answer(api, scheduler):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_the_list_of_another_process_is_another_one():
     """Versions begin where the parent was, and may be equal by chance."""
-    kept = KeptJobs(Scheduler())
-    assert kept.list_etag() == kept.list_etag() != KeptJobs(Scheduler()).list_etag()
+    kept = JobJson(Scheduler())
+    assert kept.list_etag() == kept.list_etag() != JobJson(Scheduler()).list_etag()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from types import MethodType
 
-from schedcore.atfork import Lock, tell_in_child
+from schedcore.atfork import Lock, call_in_child
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
 from schedcore.executors.base import Reporter, perform, settle
@@ -43,7 +43,7 @@ class _Crew:
     """The threads and the queue of a pool, from one start to the next shutdown."""
 
     def __init__(self) -> None:
-        self.queue: deque[tuple[Run, Reporter]] = deque()
+        self.queue: deque[Run] = deque()
         # The last to fall asleep is woken first: few threads, and those with warm caches.
         self.idle: list[_Worker] = []
         self.workers: list[_Worker] = []
@@ -84,7 +84,7 @@ class ThreadPool:
         self._name = name
         self._numbers = itertools.count(1)
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
@@ -114,14 +114,16 @@ class ThreadPool:
                 # An idle or yet unstarted thread takes a run out of the queue at once.
                 room = self.max_queue - len(crew.queue) + self._free_workers(crew)
                 runs, shed = runs[: max(0, room)], runs[max(0, room) :]
-            crew.queue.extend([(run, reporter) for run in runs])
+            for run in runs:
+                run._reporter = reporter
+            crew.queue.extend(runs)
         for run in shed:
             reporter.shed(run)
         try:
             self._rouse(crew)
         except RuntimeError:
             with self._lock:
-                crew.queue = deque(item for item in crew.queue if item[0] not in runs)
+                crew.queue = deque(run for run in crew.queue if run not in runs)
             raise
 
     def data_lock(self) -> Lock:
@@ -235,7 +237,7 @@ class ThreadPool:
             if crew.deputy is me:
                 self._watch(crew, me)
             try:
-                run, reporter = crew.queue.popleft()
+                run = crew.queue.popleft()
             except IndexError:
                 if crew.closing:
                     return
@@ -248,10 +250,12 @@ class ThreadPool:
             crew.taken += 1
             func = job[1]
             me.function = function = id(func.__func__ if type(func) is MethodType else func)
-            if crew.queue:
+            if not crew.queue:
+                if crew.leader is me:
+                    crew.leader = None
+            elif crew.deputy is None or function not in self._brief:
                 self._see_to_the_rest(crew, me, function)
-            elif crew.leader is me:
-                crew.leader = None
+            reporter = run._reporter
             took_us = perform(run, reporter)
             me.run = None
             brief = self._was_brief(function, took_us)

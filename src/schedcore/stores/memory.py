@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
@@ -10,7 +9,7 @@ from heapq import nsmallest
 from operator import itemgetter
 from types import TracebackType
 
-from schedcore.atfork import Lock, hold_while_forking, tell_in_child
+from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
@@ -31,10 +30,8 @@ from schedcore.stores.base import (
     Written,
     mark_retried,
 )
+from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.open_runs import OpenRuns
-
-KNOWN_CHANGES = 64
-"""How many of the last changes are known one by one: beyond, to list all jobs anew is quicker."""
 
 
 class MemoryStore:
@@ -55,14 +52,9 @@ class MemoryStore:
         self._history = history or History()
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
-        # A change takes the next number; so it is the version of the whole, too.
-        self._numbers = itertools.count(1)
-        self._version = 0
-        # The last changes, by number; ids keep nothing alive.  Those before _known are not there.
-        self._changed: deque[tuple[int, str]] = deque(maxlen=KNOWN_CHANGES)
-        self._known = 0
+        self._log = ChangeLog()
         hold_while_forking(self)
-        tell_in_child(self)
+        call_in_child(self)
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
@@ -83,15 +75,18 @@ class MemoryStore:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         ended: list[End] = []
         with self._lock:
-            conflicts = self._conflicts(changes)
-            if conflicts:
-                return Written(conflicts)
+            if len(changes) > 1:
+                # Ahead of the first: each is looked at when it is made, but then some are made.
+                conflicts = self._conflicts(changes)
+                if conflicts:
+                    return Written(conflicts)
             for change in changes:
-                if type(change) is Entry:
-                    self._add(change)
-                elif not self._make(change, ended, now_us):  # type: ignore[arg-type]
-                    # A signal handler made a change since the check: that change counts.
-                    return Written((change.old.job.id,), ended)  # type: ignore[union-attr]
+                if isinstance(change, Entry):
+                    conflict = not self._add(change)
+                else:
+                    conflict = not self._make(change, ended, now_us)
+                if conflict:  # of many: a signal handler made a change meanwhile
+                    return Written((_id_of(change),), ended)
         return Written((), ended) if ended else _MADE
 
     def _make(self, change: Change, ended: list[End], now_us: int) -> bool:
@@ -151,35 +146,36 @@ class MemoryStore:
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
         """Return the ids of the changes whose job is not as it was read, or has two of them."""
         slots = self._slots
-        found: list[str] = []
+        times = Counter(map(_id_of, changes))
+        found = [job_id for job_id, count in times.items() if count > 1]
         for change in changes:
-            if type(change) is Entry:
-                if change[0][0] in slots:
-                    found.append(change[0][0])
+            job_id = _id_of(change)
+            slot = slots.get(job_id)
+            if isinstance(change, Entry):
+                conflict = slot is not None
             else:
-                old: Entry = change[0]  # type: ignore[assignment]
-                slot = slots.get(old[0][0])
-                if slot is None or slot.seq != old[5]:
-                    found.append(old[0][0])
-        if len(changes) > 1:
-            ids = [change[0][0] if type(change) is Entry else change[0][0][0] for change in changes]
-            if len({*ids}) < len(ids):
-                found += (job_id for job_id, times in Counter(ids).items() if times > 1)
+                conflict = slot is None or slot.seq != change.old.version
+            if conflict:
+                found.append(job_id)
         return found
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> bool:
+        """Add a job; False: there is one with its id."""
         job_id, due_us = entry[0][0], entry[2]
-        slot = Slot(entry, self._note(job_id))
+        if job_id in self._slots:
+            return False
+        slot = Slot(entry, self._log.note(job_id))
         self._slots[job_id] = slot
         if due_us is not None:
             self._queue.put(slot, due_us)
         if self._history.removed:
             self._history.job_added(job_id)
+        return True
 
     def _move(self, slot: Slot, new: Entry) -> None:
         """Put *new* in the place of what the slot holds."""
         slot.job, slot.fire_us, slot.due_us, slot.broken, slot.judged_us, _ = new
-        slot.seq = self._note(slot.job.id)
+        slot.seq = self._log.note(slot.job.id)
         held = slot.behind is not None and slot.judged_us is not None
         filed_us = None if held else slot.due_us
         if slot.queued_us != filed_us:
@@ -192,7 +188,7 @@ class MemoryStore:
         job_id = slot.job.id
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
-        self._note(job_id)
+        self._log.note(job_id)
         slot.seq = 0  # whoever has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
@@ -206,12 +202,6 @@ class MemoryStore:
         """Release a held backlog, now that no run of its last portion waits."""
         if slot.judged_us is not None and slot.due_us is not None and slot.queued_us is None:
             self._queue.put(slot, slot.due_us)
-
-    def _note(self, job_id: str) -> int:
-        """Note that a job is about to change; return the number of the change."""
-        number = self._version = next(self._numbers)
-        self._changed.append((number, job_id))
-        return number
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
@@ -239,14 +229,7 @@ class MemoryStore:
     def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
         """Return the present version, and the ids of the jobs that changed after another one."""
         with self._lock:
-            if since == self._version:
-                return self._version, ()
-            changed = self._changed
-            if len(changed) == KNOWN_CHANGES:
-                self._known = max(self._known, changed[0][0] - 1)
-            if not isinstance(since, int) or since < self._known:
-                return self._version, None
-            return self._version, [job_id for number, job_id in changed if number > since]
+            return self._log.since(since)
 
     # The schedule
 
@@ -269,10 +252,10 @@ class MemoryStore:
             return self._queue.first_due()
 
     def _settle(self, batch: MemoryBatch, decided: Sequence[Decision], now_us: int) -> Settled:
-        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs, in
+        # Each fire passes here.  The plain ones are written out: 1 us each, with their runs, in
         # place of 1.8 (3.7 for a last one).
         settled = Settled([], [], [], [], [])
-        runs, numbers, opened = settled.runs, self._numbers, self._open.by_id
+        runs, numbers, opened = settled.runs, self._log.numbers, self._open.by_id
         moved: list[Slot] = []
         dues: list[int] = []
         with self._lock:
@@ -299,7 +282,7 @@ class MemoryStore:
                 moved.append(slot)
                 dues.append(slot.due_us)  # type: ignore[arg-type]  # it is not the last
             self._queue.put_many(moved, dues)
-            self._note_many(batch.slots)
+            self._log.note_many([slot.job[0] for slot in batch.slots])
             batch.seqs = ()
         return settled
 
@@ -328,22 +311,13 @@ class MemoryStore:
         # Else the rest of a backlog is held until the last run of this portion starts.
         return slot.behind is None or slot.judged_us is None
 
-    def _note_many(self, slots: Sequence[Slot]) -> None:
-        """Note that jobs have moved on, or that it is not known which."""
-        if len(slots) > KNOWN_CHANGES:
-            self._changed.clear()
-            self._known = self._version = next(self._numbers)
-        else:
-            for slot in slots:
-                self._note(slot.job[0])
-
     def _give_back(self, batch: MemoryBatch) -> None:
         with self._lock:
             seqs, batch.seqs = batch.seqs, ()
             for slot, seq in zip(batch.slots, seqs, strict=False):
                 if slot.seq != seq or slot.due_us is None:
                     continue
-                slot.seq = self._note(slot.job.id)
+                slot.seq = self._log.note(slot.job.id)
                 if slot.queued_us is None:
                     self._queue.put(slot, slot.due_us)
 
@@ -452,6 +426,10 @@ class MemoryBatch:
         trace: TracebackType | None,
     ) -> None:
         self.give_back()
+
+
+def _id_of(change: Change | Entry) -> str:
+    return (change if isinstance(change, Entry) else change.old).job.id
 
 
 def _earlier(one_us: int | None, other_us: int | None) -> int | None:

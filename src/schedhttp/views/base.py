@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from schedcore import (
     Scheduler,
 )
-from schedhttp.kept import KeptJobs
+from schedhttp.job_json import JobJson
 from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.settings import Settings
 
@@ -19,7 +19,7 @@ class Service(NamedTuple):
     scheduler: Scheduler
     settings: Settings
     allowed: AllowedFuncs
-    kept: KeptJobs
+    job_json: JobJson
     openapi: Callable[[str], Mapping[str, Any]]
     """Makes the description of the API, below the path at which it is mounted."""
 

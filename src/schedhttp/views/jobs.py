@@ -63,19 +63,19 @@ def wanted(
 
 def get_jobs(service: Service, request: Incoming) -> Reply:
     """List the jobs: the earliest due first, paused ones last."""
-    etag = service.kept.list_etag()  # before the jobs, so never younger than they are
+    etag = service.job_json.list_etag()  # before the jobs, so never younger than they are
     headers = {} if etag is None else _to_be_asked_again(etag)
     if etag is not None and is_known(request, etag):
         return Reply(None, 304, headers)
     if not request.has_query:
-        return Reply(service.kept.all(), headers=headers)
-    running = service.kept.running()
+        return Reply(service.job_json.all(), headers=headers)
+    running = service.job_json.running()
     found = paging.chosen(service.scheduler.entries(), running, request)
     fields = paging.fields_of(request, found)
     page = paging.page_of_jobs(found, request)
     headers |= page.headers
     if fields is None:
-        return Reply(service.kept.some(list(page.items), running), headers=headers)
+        return Reply(service.job_json.some(list(page.items), running), headers=headers)
     narrowed = [codec.fields_to_dict(e, e.job.id in running, fields) for e in page.items]
     return Reply(narrowed, headers=headers)
 
@@ -83,9 +83,9 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
 def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Show a job."""
     entry = service.scheduler.entry(job_id)
-    if (check := check_of(request, service.kept)) is not None:
+    if (check := check_of(request, service.job_json)) is not None:
         check(entry)
-    text, etag = service.kept.one(entry)
+    text, etag = service.job_json.one(entry)
     headers = _to_be_asked_again(etag)
     if is_known(request, etag):
         return Reply(None, 304, headers)
@@ -94,7 +94,7 @@ def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 def delete_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Remove a job; a run under way goes on."""
-    service.scheduler.remove_job(job_id, check_of(request, service.kept))
+    service.scheduler.remove_job(job_id, check_of(request, service.job_json))
     return NOTHING
 
 
@@ -102,7 +102,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Change a job: all that the body says or, after an error, nothing."""
     body = read_object(request)
     scheduler = service.scheduler
-    check = check_of(request, service.kept)
+    check = check_of(request, service.job_json)
 
     def changes(entry: Entry) -> Mapping[str, Any]:
         if check is not None:
@@ -152,13 +152,15 @@ def _has_null(value: object) -> bool:
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Stop scheduling a job; a run under way goes on."""
     read_object(request, required=False)
-    return _shown(service, service.scheduler.pause_job(job_id, check_of(request, service.kept)))
+    return _shown(service, service.scheduler.pause_job(job_id, check_of(request, service.job_json)))
 
 
 def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Schedule a paused job again."""
     read_object(request, required=False)
-    return _shown(service, service.scheduler.resume_job(job_id, check_of(request, service.kept)))
+    return _shown(
+        service, service.scheduler.resume_job(job_id, check_of(request, service.job_json))
+    )
 
 
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
@@ -171,7 +173,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     wait = asked and request.may_wait
     entry = service.scheduler.entry(job_id)
     run = service.scheduler.run_job(
-        job_id, wait, service.settings.api_run_timeout, check_of(request, service.kept)
+        job_id, wait, service.settings.api_run_timeout, check_of(request, service.job_json)
     )
     if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
         raise RunFailed(_failure(run.record))
@@ -194,7 +196,7 @@ def _shown(service: Service, handle: JobHandle) -> Reply:
 
 
 def _job(service: Service, entry: Entry) -> Reply:
-    text, etag = service.kept.one(entry)
+    text, etag = service.job_json.one(entry)
     return Reply(text, headers={"ETag": f'"{etag}"'})
 
 

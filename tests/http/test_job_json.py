@@ -1,24 +1,28 @@
-"""What is kept of the jobs' JSON: always what would be written anew, and never for long."""
+"""Jobs as JSON: always what would be written anew, however it is written, and not kept for long."""
 
 from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import tracemalloc
 import weakref
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from threading import Event, Thread
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedcore import DateTrigger, ManualClock, Scheduler
+from schedcore import ManualClock, Scheduler
 from schedcore.stores.base import Change
 from schedhttp import codec
-from schedhttp import kept as kept_module
-from schedhttp.kept import KeptJobs
+from schedhttp.job_json import JobJson, dumps, dumps_plainly
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
 WAIT_S = 60
@@ -42,7 +46,7 @@ steps = st.lists(
 
 def expected(scheduler: Scheduler) -> bytes:
     """The list as it is written without anything that is kept."""
-    return codec.dump([codec.job_to_dict(entry, False) for entry in scheduler.entries()])
+    return dumps([codec.job_to_dict(entry, False) for entry in scheduler.entries()])
 
 
 def new_scheduler() -> Scheduler:
@@ -56,7 +60,7 @@ def park(scheduler: Scheduler, job_id: str) -> None:
     assert not scheduler._engine.store.write([Change(entry, parked)], 0).conflicts
 
 
-def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:
+def take(scheduler: Scheduler, kept: JobJson, step: tuple) -> None:
     action, job_id, *rest = step
     if action == "list":
         assert kept.all() == expected(scheduler)
@@ -74,7 +78,7 @@ def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:
         park(scheduler, job_id)
     elif action == "show":
         entry = scheduler.entry(job_id)
-        assert kept.one(entry)[0] == codec.dump(codec.job_to_dict(entry, False))
+        assert kept.one(entry)[0] == dumps(codec.job_to_dict(entry, False))
     else:
         getattr(scheduler, f"{action}_job")(job_id)
 
@@ -84,7 +88,7 @@ def take(scheduler: Scheduler, kept: KeptJobs, step: tuple) -> None:
 def test_the_list_is_what_would_be_written_anew(steps):
     """Whatever was kept before: jobs added, moved, changed, paused and removed in between."""
     scheduler = new_scheduler()
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     for step in steps:
         take(scheduler, kept, step)
     assert kept.all() == expected(scheduler)
@@ -107,7 +111,7 @@ def test_the_list_is_what_would_be_written_anew(steps):
 )
 def test_a_change_shows_at_once(changes):
     scheduler = new_scheduler()
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     for job_id in ("a", "b", "c"):
         scheduler.add_job(print, "interval", hours=1, id=job_id)
     kept.all()
@@ -119,7 +123,7 @@ def test_a_change_shows_at_once(changes):
 
 def test_a_broken_job_is_shown_as_such_until_it_is_not():
     scheduler = new_scheduler()
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     for job_id in ("a", "b", "c"):
         scheduler.add_job(print, "interval", hours=1, id=job_id)
     kept.all()
@@ -134,7 +138,7 @@ def test_a_broken_job_is_shown_as_such_until_it_is_not():
 def test_jobs_of_other_zones_move_on_after_one_that_is_gone():
     """Each stands one place further to the front than in the list before, and none moves in it."""
     scheduler = new_scheduler()
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     for n in range(40):
         at = START + timedelta(minutes=n)
         options = {"id": str(n), "timezone": ZONES[n % 4], "next_run_time": at}
@@ -156,14 +160,15 @@ def test_jobs_under_way_are_shown_as_such_and_no_others(running):
     park(scheduler, "2")
     scheduler.pause_job("1")
     entries = scheduler.entries()
-    shown = json.loads(KeptJobs(scheduler).some(entries, frozenset(running)))
-    assert shown == [codec.job_to_dict(entry, entry.job.id in running) for entry in entries]
+    shown = json.loads(JobJson(scheduler).some(entries, frozenset(running)))
+    written = [codec.job_to_dict(entry, entry.job.id in running) for entry in entries]
+    assert shown == json.loads(dumps(written))
 
 
 def test_a_list_in_which_everything_changes_again_and_again():
     """More differences than are looked for one by one, and the order turned round."""
     scheduler = new_scheduler()
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     for n in range(500):
         scheduler.add_job(print, "interval", hours=1, id=str(n))
     for round_ in range(4):
@@ -173,8 +178,27 @@ def test_a_list_in_which_everything_changes_again_and_again():
         assert kept.all() == expected(scheduler)
 
 
-def takes_any(**_given):
-    """Take whatever is given by keyword."""
+# How JSON is written
+
+numbers = (
+    st.integers() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+)
+texts = st.text(st.characters() | st.sampled_from('\ud83d\ude00\\"\x7f\u2028'), max_size=9)
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+)
+
+
+def typed(value):
+    """A value in which true is not 1, nor 1.0."""
+    return json.loads(json.dumps(value), parse_int=lambda text: ("int", text), parse_float=repr)
+
+
+@given(json_values)
+def test_both_writers_of_json_mean_the_same(value):
+    quick, plain = json.loads(dumps(value)), json.loads(dumps_plainly(value))
+    assert typed(quick) == typed(plain)
 
 
 class TextOfItsOwn(str):
@@ -189,32 +213,72 @@ class Number(IntEnum):
     ONE = 1
 
 
-def test_the_parts_of_a_definition_are_those_of_the_whole():
-    """Numbers that are equal, and not the same in JSON, are not taken for each other."""
+Pair = namedtuple("Pair", "a b")
+
+
+@dataclass
+class Data:
+    x: int = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**30, -(2**63), 2**64, 1e16, -0.0, "\ud800", "é\u2028", [TextOfItsOwn("x")], Number.ONE,
+        (1, (2,)), Pair(1, (True,)), {2: 2, None: 3, True: 4, 1.5: 5}, OrderedDict(b=1, a=2),
+        {"deep": [[[[[[]]]]]]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_json_knows_in_other_types_is_written_alike(value):
+    assert typed(json.loads(dumps([value]))) == typed(json.loads(dumps_plainly([value])))
+
+
+@pytest.mark.parametrize("value", [Data(), {1, 2}, b"x", object()], ids=repr)
+def test_what_json_does_not_know_is_refused_by_both(value):
+    for write in (dumps, dumps_plainly):
+        with pytest.raises(TypeError):
+            write([value])
+
+
+@pytest.mark.parametrize("zone", ZONES, ids=str)
+@pytest.mark.parametrize("us", [0, 1, 1_900_000_000_000_000, 1_900_000_000_000_001])
+def test_due_times_are_written_as_iso_8601_by_both(us, zone):
     scheduler = new_scheduler()
-    trigger = DateTrigger(START + timedelta(days=1))
-    for n, options in enumerate(
-        [
-            {},
-            {"misfire_grace_time": 5},
-            {"misfire_grace_time": 5.0},
-            {"retry": {"count": 1, "delay": 1}},
-            {"retry": {"count": 1, "delay": 1.0}},
-            {"args": [object(), {1}], "kwargs": {"sep": b"x"}},
-            {"args": [True, 1, 1.0, 10**30, None, "", 'é"\u2028\ud800\n', [], [1, ["\x7f"]], {}]},
-            {"func": takes_any, "kwargs": {'a"b': 1, "é": {"x": (1, True)}, "c": object()}},
-            {"name": 'n"\\\0\U0001f600', "id": 'i"\U0001f600'},
-            {"name": TextOfItsOwn("x"), "args": [TextOfItsOwn("y"), Number.ONE]},
-            {"func": lambda: None},
-        ]
-    ):
-        given = {"func": print, "trigger": trigger, "id": str(n), **options}
-        scheduler.add_job(**given)
-    known = codec.definition_to_json(scheduler.entry("0").job)[1]
-    for entry in scheduler.entries():
-        whole = codec.to_json(codec.definition_to_dict(entry.job))
-        assert codec.definition_to_json(entry.job) == (whole, known)
-        assert codec.definition_to_json(entry.job, known) == (whole, known)
+    at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=us)
+    job = scheduler.add_job(print, "date", run_date=at, timezone=zone)
+    place = codec.place_to_dict(job.last_seen, False)
+    told = {"next_run_time": job.next_run_time.isoformat(), "state": "scheduled"}
+    assert json.loads(dumps(place)) == json.loads(dumps_plainly(place)) == told
+
+
+def test_json_is_written_without_orjson():
+    program = """
+import sys
+sys.modules["orjson"] = None
+from schedhttp import job_json
+assert job_json.dumps is job_json.dumps_plainly
+from schedcore import Scheduler
+scheduler = Scheduler(timezone="UTC")
+scheduler.add_job(print, "interval", ["é"], hours=1, id="a")
+print(job_json.JobJson(scheduler).all().decode())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    (job,) = json.loads(ran.stdout)
+    assert (job["id"], job["args"], job["state"]) == ("a", ["é"], "scheduled")
+
+
+def test_arguments_that_orjson_would_write_and_json_does_not_know_are_shown_as_repr():
+    scheduler = new_scheduler()
+    refused = [Data(), START, UUID(int=5), float("nan")]
+    arguments = [*refused, Number.ONE, (1,), 10**30, "\ud800", {1: 2}]
+    scheduler.add_job(print, "interval", arguments, hours=1, id="a")
+    job = json.loads(JobJson(scheduler).one(scheduler.entry("a"))[0])
+    assert job["shown_as_repr"] == ["args[0]", "args[1]", "args[2]", "args[3]"]
+    assert job["args"][:4] == [repr(argument) for argument in refused]
+    assert job["args"][4:] == [1, [1], 10**30, "\ud800", {"1": 2}]
 
 
 class Blocking:
@@ -235,7 +299,7 @@ def test_jobs_are_added_changed_and_run_while_10_000_are_turned_into_json():
     for n in range(10_000):
         scheduler.add_job(print, "interval", hours=1, id=str(n))
     scheduler.add_job(print, "interval", args=[blocking], hours=1, id="blocking")
-    kept, ran, done = KeptJobs(scheduler), Event(), Event()
+    kept, ran, done = JobJson(scheduler), Event(), Event()
 
     def change() -> None:
         scheduler.start()
@@ -270,7 +334,7 @@ def test_no_list_shows_two_moments_at_once():
     scheduler = new_scheduler()
     for n in range(50):
         scheduler.add_job(print, "interval", hours=n + 1, id=str(n))
-    kept, over, seen = KeptJobs(scheduler), Event(), []
+    kept, over, seen = JobJson(scheduler), Event(), []
 
     def ask() -> None:
         while not over.is_set():
@@ -300,7 +364,7 @@ def test_the_list_before_is_let_go_of_before_the_next_is_joined():
     scheduler = new_scheduler()
     for n in range(100):
         scheduler.add_job(print, "interval", args=["x" * 10_000], hours=1, id=str(n))
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     kept.all()
     scheduler.modify_job("1", next_run_time=START + timedelta(days=1))
     tracemalloc.start()
@@ -315,22 +379,6 @@ def test_the_list_before_is_let_go_of_before_the_next_is_joined():
     assert peak < 1.5 * size
 
 
-def test_nobody_else_has_the_parts_that_are_being_joined(monkeypatch):
-    """They are changed for it: who asks meanwhile would take over what is no part of a job."""
-    scheduler = new_scheduler()
-    kept, join, shared = KeptJobs(scheduler), kept_module._array, []
-
-    def look_and_join(parts: list[bytes]) -> bytes:
-        shared.append(kept._listing.parts is parts)
-        return join(parts)
-
-    monkeypatch.setattr(kept_module, "_array", look_and_join)
-    for job_id in ("a", "b"):
-        scheduler.add_job(print, "interval", hours=1, id=job_id)
-        assert kept.all() == expected(scheduler)
-    assert shared == [False, False]
-
-
 class Argument:
     """Something whose end can be noticed."""
 
@@ -338,7 +386,7 @@ class Argument:
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "only looked at one by one"])
 def test_jobs_that_are_gone_are_let_go_of(listed):
     scheduler = new_scheduler()
-    kept = KeptJobs(scheduler)
+    kept = JobJson(scheduler)
     argument = Argument()
     gone = weakref.ref(argument)
     scheduler.add_job(print, "interval", args=[argument], hours=1, id="gone")

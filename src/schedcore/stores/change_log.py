@@ -1,0 +1,55 @@
+"""Which jobs of a store changed last, each change with a number of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+
+KNOWN_CHANGES = 64
+"""How many of the last changes are known one by one: beyond, to list all jobs anew is quicker."""
+
+
+class ChangeLog:
+    """The last changes.  Not thread-safe: its owner holds a lock.
+
+    Attributes:
+        numbers: Of changes, and whatever else is to grow with them.
+    """
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(1)
+        # Of the last change: so it is the version of the whole, too.
+        self._version = 0
+        # By number; ids keep nothing alive.  Those up to _unknown are not there.
+        self._changed: deque[tuple[int, str]] = deque(maxlen=KNOWN_CHANGES)
+        self._unknown = 0
+
+    def note(self, job_id: str) -> int:
+        """Note that a job is about to change; return the number of the change."""
+        number = self._version = next(self.numbers)
+        self._changed.append((number, job_id))
+        return number
+
+    def note_many(self, job_ids: Sequence[str]) -> None:
+        """Note that jobs changed, or that it is not known which."""
+        if len(job_ids) > KNOWN_CHANGES:
+            self._changed.clear()
+            self._unknown = self._version = next(self.numbers)
+        else:
+            for job_id in job_ids:
+                self.note(job_id)
+
+    def since(self, version: object) -> tuple[int, Sequence[str] | None]:
+        """Return the present version, and the ids of the jobs that changed after another one.
+
+        None in the place of the ids where they are not known.
+        """
+        if version == self._version:
+            return self._version, ()
+        changed = self._changed
+        if len(changed) == KNOWN_CHANGES:
+            self._unknown = max(self._unknown, changed[0][0] - 1)
+        if not isinstance(version, int) or version < self._unknown:
+            return self._version, None
+        return self._version, [job_id for number, job_id in changed if number > version]
