@@ -33,7 +33,7 @@ def passes() -> None:
 def soak(runs: int = RUNS) -> list[tuple[int, int]]:
     """Return runs so far and bytes in use, stage by stage."""
     logging.disable()  # a tenth of the runs fail, and each would be logged with its traceback
-    # The ledger is cut a tenth of its bound at a time: small, so that where in this cycle a stage
+    # The history is cut a tenth of its bound at a time: small, so that where in this cycle a stage
     # ends does not look like a slope.
     scheduler = Scheduler(clock=ManualClock(), timezone="UTC", history=History(overall=500))
     state = [0]

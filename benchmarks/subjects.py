@@ -14,7 +14,7 @@ def nothing() -> None:
 
 
 def ours() -> Any:
-    """Return a scheduler as users get it: with its ledger, and dropping nothing."""
+    """Return a scheduler as users get it: with its history, and dropping nothing."""
     from schedcore import Scheduler
 
     return Scheduler(timezone="UTC")

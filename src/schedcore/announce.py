@@ -74,21 +74,21 @@ class Announcer:
         self._find = find
         self.on_removed: Callable[[str], None] = lambda _job_id: None
         # By job and kind of news: when it was logged last, and how often it was not since then.
-        self._said: dict[tuple[str, str], tuple[int, int]] = {}
+        self._logged: dict[tuple[str, str], tuple[int, int]] = {}
 
     def _again(self, job_id: str, kind: str) -> str | None:
         """Return what a log line adds about earlier ones that were left out; None: omit it too."""
         now_us, key = self._passed_us(), (job_id, kind)
-        said = self._said.get(key)
-        if said is not None and now_us - said[0] < _QUIET_US:
-            self._said[key] = said[0], said[1] + 1
+        logged = self._logged.get(key)
+        if logged is not None and now_us - logged[0] < _QUIET_US:
+            self._logged[key] = logged[0], logged[1] + 1
             return None
-        if said is None and len(self._said) >= _MOST_QUIET:
-            self._said.clear()
-        self._said[key] = now_us, 0
-        return f" (and {said[1]} times more since this was said)" if said and said[1] else ""
+        if logged is None and len(self._logged) >= _MOST_QUIET:
+            self._logged.clear()
+        self._logged[key] = now_us, 0
+        return f" (and {logged[1]} times more since this was said)" if logged and logged[1] else ""
 
-    def hears(self, code: int) -> bool:
+    def wants(self, code: int) -> bool:
         """Return whether a listener asks for events of this code."""
         return bool(self._listeners.mask & code)
 
@@ -104,10 +104,10 @@ class Announcer:
                 )
             )
 
-    def ended(self, end: End, say: bool = True) -> None:
-        """Announce how a run ended; without *say*, in an event alone."""
+    def ended(self, end: End, log: bool = True) -> None:
+        """Announce how a run ended; without *log*, in an event alone."""
         outcome, run, job = end.outcome, end.run, end.job
-        if say and outcome is not Outcome.EXECUTED:
+        if log and outcome is not Outcome.EXECUTED:
             self._log_end(end)
         code = EVENT_OF[outcome]
         if not self._listeners.mask & code or job is None:
@@ -233,9 +233,9 @@ class Announcer:
 
     def removed(self, job: Job) -> None:
         """Announce that a job was removed, and forget what was logged about it."""
-        if self._said:
+        if self._logged:
             for kind in ("skipped", "missed", "shed"):
-                self._said.pop((job.id, kind), None)
+                self._logged.pop((job.id, kind), None)
         self.on_removed(job.id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))

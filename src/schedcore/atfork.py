@@ -55,7 +55,7 @@ def hold_while_forking(owner: HasLock) -> None:
         _with_locks.add(owner)
 
 
-def tell_in_child(listener: Forked) -> None:
+def call_in_child(listener: Forked) -> None:
     """Call *listener* after each fork, in the child, as long as it lives."""
     with _one_at_a_time:
         _to_tell.add(listener)

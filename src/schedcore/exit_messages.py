@@ -23,7 +23,7 @@ _MOST_NAMED = 10
 
 
 @contextmanager
-def told_what_is_waited_for(
+def logging_the_wait(
     live: Callable[[], Sequence[Run]], here: Run | None, clock: Clock, patience: Patience
 ) -> Iterator[None]:
     """Log which runs the block waits for, and for how long.

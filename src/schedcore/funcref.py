@@ -34,7 +34,7 @@ def resolve(reference: str) -> Callable[..., Any]:
         raise FuncRefError(
             "func",
             reference,
-            f"an importable module, but importing {module_name!r} failed: {_told(error)}",
+            f"an importable module, but importing {module_name!r} failed: {_text_with_type(error)}",
         ) from error
     for part in name.split("."):
         try:
@@ -48,14 +48,14 @@ def resolve(reference: str) -> Callable[..., Any]:
             raise
         except BaseException as error:  # a module's __getattr__, a property, a descriptor
             raise FuncRefError(
-                "func", reference, f"a name to be had, but {part!r} raised {_told(error)}"
+                "func", reference, f"a name to be had, but {part!r} raised {_text_with_type(error)}"
             ) from error
     if not callable(found):
         raise FuncRefError("func", reference, f"a callable, not {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
-def _told(error: BaseException) -> str:
+def _text_with_type(error: BaseException) -> str:
     """Return the error's text, and its type where that says more."""
     text = text_of(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}"

@@ -9,7 +9,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 from schedcore import triggers
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.clock import Clock
 from schedcore.errors import InvalidTriggerError, did_you_mean
 from schedcore.executors import check_executor
@@ -83,7 +83,7 @@ class JobFactory:
         self._clock = clock
         self._random = random
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Make up other ids than the parent does."""

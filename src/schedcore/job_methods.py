@@ -365,7 +365,7 @@ class JobMethods(OtherNames):
         self._engine.changes.remove_all()
         self._handles.forget_all()
         self._entries.forget_all()
-        self._tell(EVENT_ALL_JOBS_REMOVED)
+        self._emit(EVENT_ALL_JOBS_REMOVED)
 
     # Inside
 
@@ -390,7 +390,7 @@ class JobMethods(OtherNames):
         self._expect(new.due_us)
         return new
 
-    def _tell(self, code: int) -> None:
+    def _emit(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
 

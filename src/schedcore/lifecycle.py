@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 
-from schedcore.atfork import held_here, tell_in_child
+from schedcore.atfork import call_in_child, held_here
 from schedcore.clock import SECOND, Clock, Patience, Waker
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
@@ -20,7 +20,7 @@ from schedcore.events import (
 )
 from schedcore.executors import prepare
 from schedcore.executors.base import Executor
-from schedcore.exit_messages import told_what_is_waited_for
+from schedcore.exit_messages import logging_the_wait
 from schedcore.health import LONGEST_WAIT, Health, State
 from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
@@ -53,7 +53,7 @@ class Lifecycle:
         self.since_us = 0
         self._left_behind = False
         self._begin_anew()
-        tell_in_child(self)
+        call_in_child(self)
 
     def _begin_anew(self) -> None:
         # Never held while something is waited for.
@@ -74,7 +74,7 @@ class Lifecycle:
         """Whether the loop was stopped, started, or paused last."""
         loop = self._loop
         if loop is None:
-            self._say_left_behind()
+            self._log_left_behind()
             return State.STOPPED
         return State.PAUSED if loop.paused else State.RUNNING
 
@@ -83,7 +83,7 @@ class Lifecycle:
         """Whether the loop is started (paused or not), and is there and not held up."""
         loop = self._loop
         if loop is None:
-            self._say_left_behind()
+            self._log_left_behind()
             return False
         return loop.alive and not loop.stalled_for
 
@@ -130,13 +130,13 @@ class Lifecycle:
                 raise SchedulerAlreadyRunningError
             self._starting = True
             try:
-                stays = self._bring_up(paused=state is State.PAUSED)
+                stays = self._start_loop(paused=state is State.PAUSED)
             finally:
                 self._starting = False
         if stays:
-            self._tell(EVENT_SCHEDULER_STARTED)
+            self._emit(EVENT_SCHEDULER_STARTED)
 
-    def _bring_up(self, paused: bool) -> bool:
+    def _start_loop(self, paused: bool) -> bool:
         """Start the loop; return whether no signal handler shut it down meanwhile."""
         self._engine.take_back(self._clock.now_us(), hung=False)
         self._engine.runs.release()
@@ -165,7 +165,7 @@ class Lifecycle:
         loop = self.loop_or_error()
         self._engine.runs.hold()
         loop.paused = True
-        self._tell(EVENT_SCHEDULER_PAUSED)
+        self._emit(EVENT_SCHEDULER_PAUSED)
 
     def resume(self) -> None:
         """Go on after :meth:`pause`.
@@ -177,7 +177,7 @@ class Lifecycle:
         self._engine.runs.release()
         loop.paused = False
         loop.wake()
-        self._tell(EVENT_SCHEDULER_RESUMED)
+        self._emit(EVENT_SCHEDULER_RESUMED)
 
     def wakeup(self) -> None:
         """Have the loop look for due jobs now."""
@@ -209,14 +209,14 @@ class Lifecycle:
             # Time-outs still hold while the executors finish.
             loop.quiesce(patience.left())
             self._engine.runs.close()
-            with told_what_is_waited_for(self._engine.runs.open, run_here(), self._clock, patience):
+            with logging_the_wait(self._engine.runs.open, run_here(), self._clock, patience):
                 self._shut_executors_down(patience)
         finally:
             self._engine.runs.cancel_waiting()
             loop.stop(patience.left())
             self._shutting_down = False
             self.ended.wake()
-        self._tell(EVENT_SCHEDULER_SHUTDOWN)
+        self._emit(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._engine.runs.open() if run is not run_here()]
 
     def _shut_executors_down(self, patience: Patience) -> None:
@@ -261,11 +261,11 @@ class Lifecycle:
         """
         loop = self._loop
         if loop is None:
-            self._say_left_behind()
+            self._log_left_behind()
             raise SchedulerNotRunningError
         return loop
 
-    def _say_left_behind(self) -> None:
+    def _log_left_behind(self) -> None:
         """Log once, in a forked child, that this scheduler does not run here."""
         if self._left_behind:
             self._left_behind = False
@@ -275,6 +275,6 @@ class Lifecycle:
                 os.getpid(),
             )
 
-    def _tell(self, code: int) -> None:
+    def _emit(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))

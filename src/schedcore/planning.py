@@ -199,12 +199,12 @@ def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> P
         return place
     if trigger.elapsed:
         if fire_us > old_now_us:
-            return _on_the_new_beat(place, now_us, old_now_us)
+            return _from_now_on(place, now_us, old_now_us)
         return _due_still(place, now_us, jump_us, broken)
     return _on_the_wall(place, now_us, jump_us, broken)
 
 
-def _on_the_new_beat(place: Place, now_us: int, old_now_us: int) -> Place:
+def _from_now_on(place: Place, now_us: int, old_now_us: int) -> Place:
     """Return the place of a job of elapsed time whose fire time had not come by the old clock."""
     trigger, fire_us, due_us, judged_us = place
     assert fire_us is not None

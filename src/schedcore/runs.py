@@ -108,7 +108,7 @@ class Runs:
                 by_executor.setdefault(job[5][0], []).append(run)
         if self._closing:
             for run in runs:
-                self.give_up(run, Outcome.CANCELLED)
+                self.end_early(run, Outcome.CANCELLED)
             return
         if self.observer is not None:
             self.observer.submitted(runs, self._now_us())
@@ -129,7 +129,7 @@ class Runs:
     def _hand_over(self, name: str, runs: Sequence[Run]) -> Sequence[tuple[Run, Job]]:
         """Give runs to their executor; return those that are to be told of."""
         told: list[tuple[Run, Job]] = []
-        if self._announce.hears(EVENT_JOB_SUBMITTED):
+        if self._announce.wants(EVENT_JOB_SUBMITTED):
             told = [(run, run._job) for run in runs if run._job is not None]
         try:
             self._executors[name].submit(runs, self)
@@ -183,7 +183,7 @@ class Runs:
                 run._hurry
                 or len(ends) >= MOST_ENDS
                 or self._waiting_for_idle
-                or self._announce.hears(EVENT_JOB_EXECUTED)
+                or self._announce.wants(EVENT_JOB_EXECUTED)
             ):
                 self.settle()
             return now_us
@@ -200,7 +200,7 @@ class Runs:
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
-        self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), say=False)
+        self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), log=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
@@ -219,26 +219,26 @@ class Runs:
         if self._ends:
             self._record(self._ends)
 
-    def _end_now(self, end: End, say: bool = True) -> bool:
+    def _end_now(self, end: End, log: bool = True) -> bool:
         """Record one end; False: the run has ended before."""
         one = deque((end,))
         try:
             self.settle()
-            return self._record(one, say)
+            return self._record(one, log)
         finally:
             self._ends.extend(one)  # left if the store failed
 
-    def _record(self, ends: deque[End], say: bool = True) -> bool:
+    def _record(self, ends: deque[End], log: bool = True) -> bool:
         recorded, followers, due_us = self._store.end(ends, not self._holding)
         self.submit(followers)
         if due_us is not None:
             self.expect(due_us)
-        self.recorded(recorded, say)
+        self.recorded(recorded, log)
         return bool(recorded)
 
-    def recorded(self, ends: Sequence[End], say: bool = True) -> None:
+    def recorded(self, ends: Sequence[End], log: bool = True) -> None:
         """Do what follows from ends that were recorded: timers, abandoned workers, events."""
-        plain = self.observer is None and not self._announce.hears(EVENT_JOB_EXECUTED)
+        plain = self.observer is None and not self._announce.wants(EVENT_JOB_EXECUTED)
         for end in ends:
             run = end[0]
             if plain and end[2] is Outcome.EXECUTED and run._timer is None:
@@ -248,12 +248,12 @@ class Runs:
             if self.observer is not None:
                 self.observer.ended(run)
             if end[2] is Outcome.EXECUTED:
-                if self._announce.hears(EVENT_JOB_EXECUTED):
+                if self._announce.wants(EVENT_JOB_EXECUTED):
                     self._announce.ended(end)
                 continue
             if run._cancelled and end.job is not None:
                 self._abandon(run, end.job)
-            self._announce.ended(end, say)
+            self._announce.ended(end, log)
         if self._waiting_for_idle and not self._store.runs():
             while self._waiting_for_idle:
                 self._waiting_for_idle.pop().wake()
@@ -272,7 +272,7 @@ class Runs:
         retries: list[Run] = []
         for run in self._timers.pop_due(passed_us):
             if run._started_us is not None:
-                self.give_up(run, Outcome.TIMED_OUT)
+                self.end_early(run, Outcome.TIMED_OUT)
             elif self._holding:
                 self._timers.set(run, passed_us + SECOND)
             else:
@@ -287,11 +287,11 @@ class Runs:
             self._timers.drop(run)
         self.expect(self._now_us() + delay_us)
 
-    def give_up(self, run: Run, outcome: Outcome, say: bool = True) -> bool:
+    def end_early(self, run: Run, outcome: Outcome, log: bool = True) -> bool:
         """End *run* early, whatever it is doing; return whether it had not ended before."""
         self.settle()
         run._cancelled = True
-        return self._end_now(end_of(run, outcome, self._now_us()), say)
+        return self._end_now(end_of(run, outcome, self._now_us()), log)
 
     def _abandon(self, run: Run, job: Job) -> None:
         """Have the executor free the worker of a run that was ended early."""
@@ -310,7 +310,7 @@ class Runs:
             RunLookupError: if no run with this id is open.
         """
         for run in self.open():
-            if run._id == run_id and self.give_up(run, Outcome.CANCELLED):
+            if run._id == run_id and self.end_early(run, Outcome.CANCELLED):
                 return
         raise RunLookupError(run_id)
 
@@ -363,13 +363,13 @@ class Runs:
         self._closing = True
         for run in self.open():
             if run._waits:
-                self.give_up(run, Outcome.CANCELLED, say=False)
+                self.end_early(run, Outcome.CANCELLED, log=False)
 
     def cancel_waiting(self) -> None:
         """Cancel every run that has not begun."""
         waiting = [run for run in self.open() if run._started_us is None]
-        called_off = sum(self.give_up(run, Outcome.CANCELLED, say=False) for run in waiting)
-        self._announce.many_cancelled(called_off)
+        cancelled = sum(self.end_early(run, Outcome.CANCELLED, log=False) for run in waiting)
+        self._announce.many_cancelled(cancelled)
 
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Block until no run is open, or *timeout* seconds are over; return whether none is."""

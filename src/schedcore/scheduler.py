@@ -104,6 +104,7 @@ class Scheduler(JobMethods):
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
+        # Each part is made of those before it: store, job factory, engine, then what starts it.
         zone = triggers.zone_of(timezone).tz
         clock = clock or SystemClock()
         random = random or Random()

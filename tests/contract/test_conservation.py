@@ -458,10 +458,10 @@ class Conservation(RuleBasedStateMachine):
         assert {run.id: (run.job_id, run.due_us, run._waits) for run in self.store.runs()} == {
             n: (run.job_id, run.due_us, run.waits) for n, run in self.open.items()
         }
-        ledger = Counter(
+        history = Counter(
             (r.job_id, r.outcome, r.scheduled_us, r.occurrences) for r in self.store.records(None)
         )
-        assert ledger == self.ended
+        assert history == self.ended
         for job_id in (None, *IDS):
             counts: Counter = Counter()
             for (of, outcome, _, occurrences), times in self.ended.items():

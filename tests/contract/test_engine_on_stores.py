@@ -46,7 +46,7 @@ def test_a_job_that_runs_once_is_gone_then(inline):
     assert inline.step(2) is None
     assert called == ["job"]
     assert inline.scheduler.get_job("job") is None
-    assert inline.ledger() == [("executed", 5)]
+    assert inline.history() == [("executed", 5)]
     assert inline.scheduler.history("job")[0].result == "'job'"
 
 
@@ -54,7 +54,7 @@ def test_an_interval_goes_on(inline):
     inline.add(every=10, args=["tick"])
     assert [inline.step(10) for _ in range(3)] == [20, 30, 40]
     assert called == ["tick"] * 3
-    assert inline.ledger() == [("executed", 10), ("executed", 20), ("executed", 30)]
+    assert inline.history() == [("executed", 10), ("executed", 20), ("executed", 30)]
     assert [job.id for job in inline.scheduler.get_jobs()] == ["job"]
 
 
@@ -114,7 +114,7 @@ def test_runs_are_seen_from_pending_to_outcome(stepped):
     stepped.add(every=10)
     stepped.step(10)
     (run,) = stepped.scheduler.runs()
-    assert (run.job_id, run.started_us, stepped.ledger()) == ("job", None, [])
+    assert (run.job_id, run.started_us, stepped.history()) == ("job", None, [])
     stepped.clock.advance(2)
     stepped.hand.begin()
     stepped.clock.advance(3)
@@ -207,7 +207,7 @@ def test_a_run_that_fails_is_tried_again(stepped):
     )
     stepped.step(5)
     stepped.hand.run(error=ValueError("no"))
-    assert (stepped.hand.waiting, stepped.ledger()) == ([], [])
+    assert (stepped.hand.waiting, stepped.history()) == ([], [])
     stepped.step(3)
     stepped.hand.run()
     (record,) = stepped.scheduler.history("job")
@@ -239,7 +239,7 @@ def test_a_job_that_leaves_the_schedule_is_not_tried_again(stepped, leave, when)
     assert stepped.scheduler.runs() == []
     stepped.step(100)
     assert stepped.hand.waiting == []
-    assert stepped.ledger() == [("failed", 1_000)]
+    assert stepped.history() == [("failed", 1_000)]
     assert stepped.scheduler.history("job")[0].error_text == "no"
 
 
@@ -248,10 +248,10 @@ def test_a_run_that_takes_too_long_is_given_up(stepped):
     stepped.step(10)
     run = stepped.hand.begin()
     stepped.step(4)
-    assert stepped.ledger() == [("timed_out", 10)]
+    assert stepped.history() == [("timed_out", 10)]
     assert (stepped.hand.abandoned, run.cancelled) == ([run], True)
     stepped.hand.end()
-    assert stepped.ledger() == [("timed_out", 10)]
+    assert stepped.history() == [("timed_out", 10)]
 
 
 def test_a_run_is_cancelled_by_its_number(stepped):
@@ -261,7 +261,7 @@ def test_a_run_is_cancelled_by_its_number(stepped):
     stepped.scheduler.cancel(run.id)
     stepped.hand.begin()
     assert stepped.hand.under_way == []
-    assert stepped.ledger() == [("cancelled", 10)]
+    assert stepped.history() == [("cancelled", 10)]
 
 
 def test_a_removed_jobs_waiting_runs_end_with_it(stepped):
@@ -270,9 +270,9 @@ def test_a_removed_jobs_waiting_runs_end_with_it(stepped):
     stepped.hand.begin()
     stepped.step(10)
     stepped.scheduler.remove_job("job")
-    assert stepped.ledger() == [("cancelled", 20)]
+    assert stepped.history() == [("cancelled", 20)]
     stepped.hand.end()
-    assert stepped.ledger() == [("cancelled", 20), ("executed", 10)]
+    assert stepped.history() == [("cancelled", 20), ("executed", 10)]
     assert stepped.hand.waiting == []
 
 

@@ -1,4 +1,4 @@
-"""What every store promises of ends, retries and the ledger."""
+"""What every store promises of ends, retries and the history."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_replaced_jobs_backlog_does_not_hold_the_new_one(store):
     assert end(store, run).runs == []
 
 
-# The ledger
+# The history
 
 
 def test_outcomes_from_elsewhere_are_kept_and_counted(store):

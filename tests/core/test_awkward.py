@@ -440,7 +440,7 @@ def test_runs_that_a_users_pool_drops_are_recorded(gate, heard):
     assert scheduler.counts("dropped") == {Outcome.CANCELLED: 1}
 
 
-# The ledger
+# The history
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ class VirtualTime(Law):
         self.executor.end(number, ValueError("no") if fails else None)
 
     def teardown(self):
-        """In the end all is in the ledger, once nothing is to come."""
+        """In the end all is in the history, once nothing is to come."""
         if not hasattr(self, "job"):
             return
         self.release()

@@ -238,7 +238,7 @@ def test_a_broken_clock_stops_no_ids():
     assert ids.next() < ids.next()
 
 
-# The ledger
+# The history
 
 
 @given(st.lists(st.sampled_from(list(Outcome)), max_size=120))

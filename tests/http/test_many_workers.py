@@ -26,7 +26,7 @@ def check_the_beat(ran, seconds, lost=frozenset()):
     Args:
         ran: What the job wrote.  It does not coalesce: what is late runs all the same.
         seconds: Its interval.
-        lost: When those were due that the ledger tells of as lost.
+        lost: When those were due that the history tells of as lost.
     """
     due = [beat.due_us for beat in ran]
     assert len(set(due)) == len(due), f"doubled: {ran}"
@@ -52,7 +52,7 @@ def test_a_job_runs_once_while_holders_are_killed_one_after_the_other(gunicorn, 
     killed, lost = [], set()
     for _ in range(3):
         server.new_beats(2)
-        lost |= lost_beats(server)  # the next kill takes the ledger along
+        lost |= lost_beats(server)  # the next kill takes the history along
         killed.append(server.holder())
         os.kill(killed[-1], signal.SIGKILL)
     ran = server.new_beats(2)

@@ -27,7 +27,7 @@ from schedcore.stores.base import (
     mark_retried,
 )
 from tests.stores.database import LOG, Session
-from tests.stores.tables import Definitions, Ledger
+from tests.stores.tables import Definitions, HistoryTable
 
 _new_name = itertools.count(1).__next__
 
@@ -44,7 +44,7 @@ class PlainStore:
         self._session = Session(self.database)
         self._live: dict[int, Run] = {}
         self._definitions = Definitions(self._session)
-        self._ledger = Ledger(self._session)
+        self._history = HistoryTable(self._session)
         # The caller's deque of ends is read, and shortened only when they are recorded.
         self._ending = threading.Lock()
 
@@ -104,7 +104,7 @@ class PlainStore:
                 judged_us=new.judged_us,
             )
         for record in records:
-            self._ledger.add(record)
+            self._history.add(record)
 
     def _insert(self, entry):
         k = self._session.next("jobs ever")
@@ -253,7 +253,7 @@ class PlainStore:
         _, job, fire_us, due_us, times, judged_us, broken, passed = decision
         self._definitions.resolved(row, job)
         for one in passed:
-            self._ledger.add(one.record(job.id))
+            self._history.add(one.record(job.id))
             settled.passed.append((job, one))
         if times:
             self._admit(row, job, times, row["judged_us"] is not None, settled, now_us)
@@ -309,7 +309,7 @@ class PlainStore:
 
     def _skip(self, job, times, now_us, settled=None):
         late_us = max(0, now_us - times[0])
-        self._ledger.add(
+        self._history.add(
             RunRecord(
                 None, job.id, Outcome.SKIPPED, times[0], late_us=late_us, occurrences=len(times)
             )
@@ -451,11 +451,11 @@ class PlainStore:
             ended.append(end)
 
     def _close(self, claim, end):
-        """Move a claim to the ledger."""
+        """Move a claim to the history."""
         started_us = end.run._started_us
         late_us = (end.ended_us if started_us is None else started_us) - claim["due_us"]
         self._session.delete("runs", claim["id"])
-        self._ledger.add(
+        self._history.add(
             RunRecord(
                 claim["id"],
                 claim["job_id"],
@@ -480,20 +480,20 @@ class PlainStore:
             if end.run._awaited is not None:
                 end.run._awaited.set()
 
-    # The ledger
+    # The history
 
     def record(self, records):
         with self._session.transaction():
             for record in records:
-                self._ledger.add(record)
+                self._history.add(record)
 
     def records(self, job_id=None):
         with self._session.transaction():
-            return self._ledger.records(job_id)
+            return self._history.records(job_id)
 
     def counts(self, job_id=None):
         with self._session.transaction():
-            return self._ledger.counts(job_id)
+            return self._history.counts(job_id)
 
 
 class PlainBatch:

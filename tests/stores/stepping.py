@@ -78,7 +78,7 @@ class Stepped:
     def due(self, runs):
         return [(run.due_us - self.start_us) / 1e6 for run in runs]
 
-    def ledger(self):
+    def history(self):
         return [
             (record.outcome.value, (record.scheduled_us - self.start_us) / 1e6)
             for record in reversed(self.scheduler.history("job"))

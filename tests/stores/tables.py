@@ -1,4 +1,4 @@
-"""Two tables of the plain store that need no other: definitions of jobs, and the ledger.
+"""Two tables of the plain store that need no other: definitions of jobs, and the history.
 
 Each method is called inside a transaction.
 """
@@ -60,7 +60,7 @@ def _decoded(data):
         return job._replace(func=None, given_ref=job.func)
 
 
-class Ledger:
+class HistoryTable:
     """Records by number, and counts by job and outcome, of all jobs under None."""
 
     def __init__(self, session):
@@ -68,7 +68,7 @@ class Ledger:
 
     def add(self, record):
         plain = record._replace(outcome=record.outcome.value)._asdict()
-        self._session.put("ledger", self._session.next("records"), plain)
+        self._session.put("history", self._session.next("records"), plain)
         for job_id in (record.job_id, None):
             key = job_id, record.outcome.value
             count = self._session.row("counts", key) or 0
@@ -76,9 +76,9 @@ class Ledger:
 
     def records(self, job_id):
         if job_id is None:
-            rows = [row for _, row in self._session.all("ledger")]
+            rows = [row for _, row in self._session.all("history")]
         else:
-            rows = self._session.rows("ledger", "job_id", job_id)
+            rows = self._session.rows("history", "job_id", job_id)
         return [RunRecord(**row | {"outcome": Outcome(row["outcome"])}) for row in reversed(rows)]
 
     def counts(self, job_id):

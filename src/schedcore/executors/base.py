@@ -127,7 +127,7 @@ def _perform(run: Run, reporter: Reporter, raised: list[BaseException] | None) -
     except BaseException as error:  # noqa: BLE001 — the report failed; the worker goes on
         if raised is not None:
             raised.append(error)
-        give_up(run, reporter, error)
+        report_lost(run, reporter, error)
         return None
 
 
@@ -139,7 +139,7 @@ def settle(reporter: Reporter) -> None:
         log.error("what ended could not be recorded yet", error=error)
 
 
-def give_up(run: Run, reporter: Reporter, error: BaseException) -> None:
+def report_lost(run: Run, reporter: Reporter, error: BaseException) -> None:
     """Report a run as lost whose report failed."""
     try:
         reporter.lost(run, error)

@@ -8,9 +8,9 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from schedcore.atfork import Lock, tell_in_child
+from schedcore.atfork import Lock, call_in_child
 from schedcore.clock import Patience
-from schedcore.executors.base import Reporter, give_up, settle
+from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
 
@@ -33,7 +33,7 @@ class CoroutineLoop:
     def __init__(self, name: str = "schedcore-coroutines") -> None:
         self._name = name
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the event loop stayed behind in the parent."""
@@ -199,4 +199,4 @@ async def _perform(run: Run, reporter: Reporter) -> None:
             reporter.end(run, value, None)
         settle(reporter)
     except BaseException as error:  # noqa: BLE001 — the report failed
-        give_up(run, reporter, error)
+        report_lost(run, reporter, error)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from types import MethodType
 
-from schedcore.atfork import Lock, tell_in_child
+from schedcore.atfork import Lock, call_in_child
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
 from schedcore.executors.base import Reporter, perform, settle
@@ -84,7 +84,7 @@ class ThreadPool:
         self._name = name
         self._numbers = itertools.count(1)
         self.after_fork_in_child()
-        tell_in_child(self)
+        call_in_child(self)
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""

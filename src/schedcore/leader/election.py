@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.errors import InvalidOptionError
 
 MAX_NAME = 1_000
@@ -80,7 +80,7 @@ class Election:
         self._mutex = threading.Lock()
         self._file: int | None = None
         self._waited = False
-        tell_in_child(self)
+        call_in_child(self)
 
     def __repr__(self) -> str:
         return f"<Election {self.name!r} in {self._folder}>"

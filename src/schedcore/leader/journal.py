@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.run import Run
 from schedcore.runs import Observer
@@ -93,7 +93,7 @@ class Marks(Observer):
         self._words[0] = _MAGIC
         self._open = True
         os.replace(made, path)  # now that it is whole
-        tell_in_child(self)
+        call_in_child(self)
 
     def set_state(self, state: int) -> None:
         """Note the state of the scheduler."""

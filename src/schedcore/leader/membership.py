@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.clock import Clock, Waker
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
@@ -129,7 +129,7 @@ class Standing:
         self._own: Holder | None = None
         self._naming = parts.factory.naming = SameNaming(self._has)
         self._reset()
-        tell_in_child(self)
+        call_in_child(self)
 
     def _reset(self) -> None:
         self._joined = False

@@ -9,7 +9,7 @@ from heapq import nsmallest
 from operator import itemgetter
 from types import TracebackType
 
-from schedcore.atfork import Lock, hold_while_forking, tell_in_child
+from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
@@ -54,7 +54,7 @@ class MemoryStore:
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
         hold_while_forking(self)
-        tell_in_child(self)
+        call_in_child(self)
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
@@ -252,7 +252,7 @@ class MemoryStore:
             return self._queue.first_due()
 
     def _settle(self, batch: MemoryBatch, decided: Sequence[Decision], now_us: int) -> Settled:
-        # Each fire comes by here.  The plain ones stand in line: 1 us each, with their runs, in
+        # Each fire passes here.  The plain ones are written out: 1 us each, with their runs, in
         # place of 1.8 (3.7 for a last one).
         settled = Settled([], [], [], [], [])
         runs, numbers, opened = settled.runs, self._log.numbers, self._open.by_id

@@ -16,7 +16,7 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.clock import Waker
 from schedhttp import announcing
 from schedhttp.app import App, Rendered, StartResponse
@@ -106,7 +106,7 @@ class Host:
             if gunicorn.in_master():
                 if not self._in_master:
                     self._in_master, self._state = True, state
-                    tell_in_child(self)
+                    call_in_child(self)
                     self._sweep_at_exit()
                 return
             self._started_in, self._in_master = os.getpid(), False

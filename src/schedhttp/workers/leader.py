@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.leader.election import Election
 from schedhttp.app import Rendered
 from schedhttp.workers import wire
@@ -62,7 +62,7 @@ class HolderDoors:
         self._answer = answer
         self._most_body = most_body
         self._reset()
-        tell_in_child(self)
+        call_in_child(self)
 
     def _reset(self) -> None:
         self._changed = threading.Condition()

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from schedcore.atfork import tell_in_child
+from schedcore.atfork import call_in_child
 from schedcore.clock import Patience, Waker
 from schedhttp.workers.gunicorn import process_start
 
@@ -43,7 +43,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self._reset()
-        tell_in_child(self)
+        call_in_child(self)
 
     def _reset(self) -> None:
         self._mutex = threading.Lock()
