@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from schedcore import jobdata
@@ -15,6 +16,7 @@ from schedcore.triggers.factory import join_options, option_names, split_kind
 
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
 """What is shown and cannot be set."""
+_MINUTE: Final = timedelta(minutes=1)
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
 _OF_JOBS: Final = JOB_FIELDS | READ_ONLY
 _PLACE: Final = frozenset({"next_run_time", "state", "broken"})
@@ -66,11 +68,16 @@ def place_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
     return place
 
 
-def next_run_time(entry: Entry) -> str | None:
-    """Return when a job is next due, with the offset of its trigger's zone; None: paused."""
+def next_run_time(entry: Entry) -> datetime | str | None:
+    """Return when a job is next due, in its trigger's zone; None: paused.
+
+    As text where the offset has seconds, which orjson leaves out.
+    """
     if entry.due_us is None:
         return None
-    return from_us(entry.due_us, entry.job.trigger.timezone).isoformat()
+    moment = from_us(entry.due_us, entry.job.trigger.timezone)
+    offset = moment.utcoffset()
+    return moment.isoformat() if offset and offset % _MINUTE else moment
 
 
 def state_of(entry: Entry, running: bool) -> str:
@@ -112,7 +119,7 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
 def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """Return what *body* changes in a job.
 
-    It may hold what the API shows of the job, which changes nothing, so that what GET gives can
+    What the API shows of the job may stand in it and changes nothing, so that what GET gives can
     be sent back: reprs in the place of arguments, and fields that cannot be set.  Null takes any
     other field back to its default, and ``next_run_time`` to none: the job is paused.
 
@@ -180,7 +187,9 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
 
 
 def _same(given: object, shown: object) -> bool:
-    """Return whether a client sent what it was shown."""
+    """Tell whether a client sent what it was shown."""
+    if isinstance(shown, datetime):
+        return given == shown.isoformat()
     if not isinstance(given, dict | list):
         return type(given) is type(shown) and given == shown
     shown = json.loads(json.dumps(shown))
