@@ -23,6 +23,14 @@ class Admission(NamedTuple):
     """How many of the oldest running ones are cancelled to make room."""
 
 
+def room_for(options: Options, active: int, begun: int, waiting: int = 0) -> int:
+    """Return how many more runs of a job may start; the arguments are those of :func:`admit`."""
+    room = options.max_instances - active - waiting
+    if active >= MOST_WAITING:
+        room = min(room, MOST_WAITING - (active - begun))
+    return max(0, room)
+
+
 def admit(
     due: int, options: Options, active: int, begun: int, waiting: int, backlog: bool
 ) -> Admission:
@@ -43,12 +51,9 @@ def admit(
         waiting: How many of its runs wait behind those.
         backlog: Whether the fire times are the rest of a backlog with ``coalesce=False``.
     """
-    room = options.max_instances - active - waiting
-    if active >= MOST_WAITING:
-        room = min(room, MOST_WAITING - (active - begun))
+    room = room_for(options, active, begun, waiting)
     if room >= due:
         return Admission(due, 0, 0)
-    room = max(0, room)
     if backlog or (room and due > 1):
         return Admission(room, due - room, 0)
     if options.overlap == "cancel":

@@ -26,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from schedcore import funcref
+from schedcore.admission import MOST_WAITING
 from schedcore.announce import Announcer
 from schedcore.changing import Changes, Check, set_back_entry
 from schedcore.clock import SECOND, Clock
@@ -304,7 +305,7 @@ class Engine:
 
         Raises:
             JobLookupError: if there is no job with this id.
-            MaxInstancesError: if ``max_instances`` runs of it are active.
+            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
         """
         self.runs.settle()
         entry = self.store.get(job_id)
@@ -315,7 +316,9 @@ class Engine:
         run = self.store.open(job, now_us)
         if run is None:
             self.announce.skipped(job, (now_us,))
-            raise MaxInstancesError(job_id, job.max_instances)
+            active = sum(run._job_id == job_id for run in self.store.runs())
+            bound = MOST_WAITING if active < job.max_instances else None
+            raise MaxInstancesError(job_id, job.max_instances, bound)
         self.runs.submit((run,))
         return run
 

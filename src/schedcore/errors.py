@@ -91,12 +91,21 @@ class FuncRefError(InvalidOptionError):
 
 
 class MaxInstancesError(SchedError):
-    """The job runs as many times at once as its ``max_instances`` allows."""
+    """The job runs as many times at once as its ``max_instances`` allows, or too many runs wait.
 
-    def __init__(self, job_id: str, max_instances: int) -> None:
+    Args:
+        job_id: Which job.
+        max_instances: As many runs of it may be under way.
+        most_waiting: As many may wait for a worker, and that many do; None: that is not why.
+    """
+
+    def __init__(self, job_id: str, max_instances: int, most_waiting: int | None = None) -> None:
         super().__init__(
             f"job {job_id!r} is running {max_instances} time(s) already, which is its"
             " max_instances; wait for a run to end, or raise max_instances"
+            if most_waiting is None
+            else f"job {job_id!r} has {most_waiting:,} runs that wait for a worker already, and no"
+            " more may wait; wait for some to begin, or run it less often"
         )
         self.job_id, self.max_instances = job_id, max_instances
 

@@ -79,7 +79,12 @@ class JobIndex(Generic[T]):
         """Drop a removed job, so that its arguments are not kept alive until the next call."""
         if job_id in self._place_of and self._lock.acquire(blocking=False):
             try:
-                self._take_out(job_id)
+                # A gap, which the next call closes with all others: of 10,000 jobs, to close each
+                # one at once moves 160 kB.
+                place = self._place_of.pop(job_id, None)
+                if place is not None:
+                    self._items[bisect_left(self._places, place)] = None
+                    self._gone += 1
             finally:
                 self._lock.release()
 
@@ -101,16 +106,12 @@ class JobIndex(Generic[T]):
     def _new_place(self, due_us: int | None) -> int:
         return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
 
-    def _take_out(self, job_id: str) -> None:
-        """Leave a gap in the place of a job: to close each one at once costs a move of the list."""
+    def _move(self, job_id: str) -> None:
+        """Put a job into its present place, from wherever it stands in the list."""
         place = self._place_of.pop(job_id, None)
         if place is not None:
-            self._items[bisect_left(self._places, place)] = None
-            self._gone += 1
-
-    def _move(self, job_id: str) -> None:
-        """Move a job to its present place in the list."""
-        self._take_out(job_id)
+            index = bisect_left(self._places, place)
+            del self._places[index], self._items[index]
         try:
             entry = self._store.get(job_id)
         except JobLookupError:

@@ -248,10 +248,7 @@ class Loop:
         stalled_us = round(self.stalled_for * SECOND)
         if self.alive and stalled_us < self._patience_us:
             return
-        log.critical(
-            "the scheduler's loop %s; another thread takes its place",
-            f"is held up for {stalled_us / SECOND:.0f} s" if self.alive else "is gone",
-        )
+        what = f"is held up for {stalled_us / SECOND:.0f} s" if self.alive else "is gone"
         # Should each new thread be held up as well, they come ever more seldom.
         self._patience_us = 2 * max(self._patience_us, stalled_us)
         self._stepping = threading.Lock()
@@ -261,3 +258,8 @@ class Loop:
         thread.start()
         self._thread = thread
         self.restarts += 1
+        # Not in this thread: it may be a log handler that blocks.
+        text = "the scheduler's loop %s; another thread takes its place"
+        threading.Thread(
+            target=log.critical, args=(text, what), name="schedcore-says", daemon=True
+        ).start()

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from schedcore.job import Job
 from schedcore.run import Run
 
 
@@ -16,10 +17,11 @@ class Outbox:
     thread hands them on: an executor that blocks holds up one thread, and its own runs.
 
     Args:
-        submit: Hands runs to the executor; raises nothing but Ctrl-C.
+        submit: Hands runs to the executor, and returns those that listeners are to hear of, each
+            with its job; raises nothing but Ctrl-C.
     """
 
-    def __init__(self, submit: Callable[[Sequence[Run]], None]) -> None:
+    def __init__(self, submit: Callable[[Sequence[Run]], Sequence[tuple[Run, Job]]]) -> None:
         self._submit = submit
         self._waiting: deque[Sequence[Run]] = deque()
         # Re-entrant: a run that this thread executes within submit may be followed by another.
@@ -29,12 +31,18 @@ class Outbox:
         """Add *runs*; :meth:`send` submits them."""
         self._waiting.append(runs)
 
-    def send(self) -> None:
-        """Submit all runs, unless another thread does so: then that one submits these too."""
+    def send(self) -> Sequence[tuple[Run, Job]]:
+        """Submit all runs, unless another thread does so: then that one submits these too.
+
+        Returns:
+            What listeners are to hear of, now that this thread holds nobody up any more.
+        """
+        told: list[tuple[Run, Job]] = []
         # Another look after the release: some thread may have found the lock taken just before.
         while self._waiting and self._inside.acquire(blocking=False):
             try:
                 runs = self._waiting.popleft() if self._waiting else ()
-                self._submit(runs)
+                told += self._submit(runs)
             finally:
                 self._inside.release()
+        return told

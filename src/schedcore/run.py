@@ -121,6 +121,7 @@ class Run:
     __slots__ = (
         "_attempt",
         "_awaited",
+        "_backlog",
         "_cancelled",
         "_due_us",
         "_ended_us",
@@ -162,6 +163,7 @@ class Run:
         self._cancelled = False
         self._final = False  # it is not tried again: its job was paused or removed meanwhile
         self._waits = False  # behind other runs of its job, and not submitted yet
+        self._backlog = False  # one of several due times of which each one is to run
         self._hurry = (
             False  # a run waits for its place, or somebody for its end: record that at once
         )

@@ -116,8 +116,9 @@ class Runs:
         outboxes = [self._outbox(name) for name in by_executor]
         for outbox, together in zip(outboxes, by_executor.values(), strict=True):
             outbox.put(together)
-        for outbox in list(self._outboxes.values()):
-            outbox.send()
+        # And all are sent before anybody is told: a listener that blocks holds up no run.
+        told = [pair for outbox in list(self._outboxes.values()) for pair in outbox.send()]
+        self._announce.submitted(told)
 
     def _outbox(self, name: str) -> Outbox:
         outbox = self._outboxes.get(name)
@@ -125,7 +126,8 @@ class Runs:
             outbox = self._outboxes.setdefault(name, Outbox(partial(self._hand_over, name)))
         return outbox
 
-    def _hand_over(self, name: str, runs: Sequence[Run]) -> None:
+    def _hand_over(self, name: str, runs: Sequence[Run]) -> Sequence[tuple[Run, Job]]:
+        """Give runs to their executor; return those that are to be told of."""
         told: list[tuple[Run, Job]] = []
         if self._announce.wants(EVENT_JOB_SUBMITTED):
             told = [(run, run._job) for run in runs if run._job is not None]
@@ -137,8 +139,8 @@ class Runs:
                 self._end_now(end_of(run, Outcome.FAILED, now_us, error=error))
             if is_interrupt(error):
                 raise
-            return
-        self._announce.submitted(told)
+            return ()
+        return told
 
     # Reporter: called by executors
 

@@ -39,6 +39,7 @@ from schedcore.job import Options, build_options
 from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
+from schedcore.nested import NestedWaits
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
@@ -116,6 +117,7 @@ class Scheduler(JobMethods):
         engine = Engine(kept, self._executors, listeners, clock, random)
         super().__init__(zone, clock, engine, factory, listeners)
         self._runs = engine.runs
+        self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
         self._runs.expect = self._expect = self._life.expect
@@ -291,7 +293,8 @@ class Scheduler(JobMethods):
 
         Args:
             job_id: Which job.
-            wait: Whether to wait until it has ended.
+            wait: Whether to wait until it has ended.  A run may wait for another one, unless it
+                keeps the last worker that could run that: in a coroutine, for another coroutine.
             timeout: How many seconds to wait at most; None: until it has ended.
             check: Given the job as it is at that moment, which is the one that runs; what it
                 raises keeps it from running.
@@ -301,14 +304,20 @@ class Scheduler(JobMethods):
 
         Raises:
             JobLookupError: if there is no job with this id.
-            MaxInstancesError: if ``max_instances`` runs of it are active.
+            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
+                of the executor that has to run the job.
+            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         check_timeout(timeout)
         self._life.loop_or_error()
-        run = self._engine.run_now(job_id, check)
-        if wait and not self._life.interrupts_itself():  # its worker may need what that call holds
-            run.wait(Patience(timeout).left())
+        # Its worker may need what an interrupted call holds.
+        if not wait or self._life.interrupts_itself():
+            return self._engine.run_now(job_id, check)
+        patience = Patience(timeout)
+        with self._nested.waiting(check, for_ever=timeout is None) as check_both:
+            run = self._engine.run_now(job_id, check_both)
+            run.wait(patience.left())
         return run
 
     # What happened

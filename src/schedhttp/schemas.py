@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from schedcore import Outcome
 from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, OVERLAPS, Options
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
-from schedcore.triggers.factory import KINDS, option_names
+from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import HEALTH, HOLDER, INFO, RUN, Json, fields_schema, obj, optional, ref
 
@@ -113,28 +114,11 @@ def schemas() -> Json:
 
 def _trigger_schemas() -> Json:
     """Return a schema for each kind of trigger, and the one that is any of them."""
-    names = {kind: f"{_NAMES.get(kind) or kind.capitalize()}Trigger" for kind in KINDS}
-    kinds = {
-        names[kind]: obj(
-            {
-                "trigger": {"type": "string", "const": kind},
-                **{
-                    name: optional(schema)
-                    for name, schema in _TRIGGER_OPTIONS.items()
-                    if name in option_names(kind) and name != "triggers"
-                },
-                **({"triggers": _TRIGGER_OPTIONS["triggers"]} if kind in _REQUIRED else {}),
-            },
-            ["trigger", *_REQUIRED.get(kind, ())],
-            closed=True,
-            description=_KINDS_TOLD[kind],
-        )
-        for kind in KINDS
-    }
+    names = {kind: f"{_NAMES.get(kind) or kind.capitalize()}Trigger" for kind in kind_names()}
     return {
-        **kinds,
+        **{name: _trigger_schema(kind) for kind, name in names.items()},
         "Trigger": {
-            "oneOf": [ref(name) for name in kinds],
+            "oneOf": [ref(name) for name in names.values()],
             "discriminator": {
                 "propertyName": "trigger",
                 "mapping": {kind: ref(name)["$ref"] for kind, name in names.items()},
@@ -144,18 +128,43 @@ def _trigger_schemas() -> Json:
     }
 
 
+def _trigger_schema(kind: str) -> Json:
+    required = _REQUIRED.get(kind, ())
+    options = {
+        name: schema if name in required else optional(schema)
+        for name, schema in _options_of([kind]).items()
+    }
+    return obj(
+        {"trigger": {"type": "string", "const": kind}, **options},
+        ["trigger", *required],
+        closed=True,
+        description=_KINDS_TOLD.get(kind, "Registered by this program."),
+    )
+
+
+def _options_of(kinds: Sequence[str]) -> dict[str, Json]:
+    """Return the options of some kinds of triggers; of those registered, the types are unknown."""
+    own = frozenset().union(*(option_names(kind) for kind in kinds if kind not in KINDS))
+    names = own.union(*map(option_names, kinds))
+    ordered = [*(name for name in _TRIGGER_OPTIONS if name in names), *sorted(names - _KNOWN)]
+    return {name: {} if name in own else _TRIGGER_OPTIONS.get(name, {}) for name in ordered}
+
+
+_KNOWN: Final = _TRIGGER_OPTIONS.keys()
+
+
 def _flat_options() -> Json:
     """Return the options of all kinds of triggers, each told with the kinds that have it."""
     return {
         name: optional(
             {**schema, "description": f"{_kinds_with(name)}: {schema.get('description', '')}"}
         )
-        for name, schema in _TRIGGER_OPTIONS.items()
+        for name, schema in _options_of(kind_names()).items()
     }
 
 
 def _kinds_with(option: str) -> str:
-    return ", ".join(kind for kind in KINDS if option in option_names(kind))
+    return ", ".join(kind for kind in kind_names() if option in option_names(kind))
 
 
 def _shown() -> Json:
@@ -175,7 +184,7 @@ def _shown() -> Json:
 
 def _written() -> Json:
     """Return what may be given of a job; null takes a field back to its default in a change."""
-    kind = {"type": "string", "enum": list(KINDS)}
+    kind = {"type": "string", "enum": list(kind_names())}
     call = {name: optional(schema) for name, schema in _call().items() if name != "func"}
     options = {
         name: schema if {"type": "null"} in schema.get("anyOf", ()) else optional(schema)

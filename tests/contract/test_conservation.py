@@ -104,13 +104,14 @@ class Conservation(RuleBasedStateMachine):
     def active(self, serial):
         return sum(not run.waits for run in self.runs_of(serial))
 
-    def opened(self, one, due_us, waits=False):
+    def opened(self, one, due_us, waits=False, backlog=False):
         return SimpleNamespace(
             job_id=one.id,
             serial=one.serial,
             due_us=due_us,
             options=one,
             waits=waits,
+            backlog=backlog,
             begun=False,
             failed=False,
             final=False,
@@ -306,14 +307,19 @@ class Conservation(RuleBasedStateMachine):
         runs = sorted((n, run) for n, run in self.open.items() if run.serial == one.serial)
         begun = [n for n, run in runs if run.begun]
         waiting = sum(run.waits for _, run in runs)
+        started = [run for _, run in runs if not run.waits]
+        continues = one.judged is not None or (
+            not one.options.coalesce and any(run.backlog for run in started)
+        )
         starts, waits, skipped, evicted = admit(
             len(times),
             one.options,
             len(runs) - waiting,
             len(begun) if one.options.overlap == "cancel" else 0,
             waiting,
-            one.judged is not None,
+            continues,
         )
+        backlog = continues or len(times) > 1
         for n in begun[:evicted]:
             self.close(n, Outcome.CANCELLED)
         evictions = [end.run.id for end in settled.evicted]
@@ -321,13 +327,13 @@ class Conservation(RuleBasedStateMachine):
         for due_us in times[:starts]:
             run = next(submitted)
             assert (run.job_id, run.due_us) == (one.id, due_us)
-            self.open[run.id] = self.opened(one, due_us)
+            self.open[run.id] = self.opened(one, due_us, backlog=backlog)
         if waits:
             known = set(self.open)
             behind = [r for r in self.store.runs() if r.due_us in times[-waits:] and r._waits]
             for run in behind:
                 assert run.id not in known
-                self.open[run.id] = self.opened(one, run.due_us, waits=True)
+                self.open[run.id] = self.opened(one, run.due_us, waits=True, backlog=backlog)
         told = [due for skipped_job, due in settled.skipped if skipped_job.id == one.id]
         left_out = times[starts : starts + skipped]
         assert told == ([left_out] if skipped else [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
+from collections import Counter
 from concurrent.futures import Executor as FuturesExecutor
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -335,14 +336,19 @@ def test_runs_that_are_not_brief_any_more_come_to_use_all_threads():
     pool.shutdown(10)
 
 
+def by_few(reports):
+    """Tell whether few threads executed what came late: one that is pre-empted is relieved."""
+    late = Counter(thread for number, thread, _ in reports.ended if number >= 1_000)
+    return sum(count for _, count in late.most_common(3)) > 0.8 * late.total()
+
+
 def test_brief_runs_are_left_to_few_threads():
     pool = ThreadPool(max_workers=10)
     reports = Reports()
     for n in range(0, 2_000, 100):
         pool.submit([run_of(threading.get_ident, n + k) for k in range(100)], reports)
         reports.wait_for(n + 100)
-    late = [thread for number, thread, _ in reports.ended if number >= 1_000]
-    assert len(set(late)) <= 3
+    assert by_few(reports)
     pool.shutdown(10)
 
 
@@ -358,8 +364,7 @@ def test_a_method_is_one_function_for_all_objects():
     for n in range(0, 2_000, 100):
         pool.submit([run_of(Asker().ask, n + k) for k in range(100)], reports)
         reports.wait_for(n + 100)
-    late = [thread for number, thread, _ in reports.ended if number >= 1_000]
-    assert len(set(late)) <= 3
+    assert by_few(reports)
     pool.shutdown(10)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from schedcore import JobLookupError, Outcome
-from schedcore.admission import MOST_WAITING
+from schedcore import JobLookupError, Outcome, admission
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
+from schedcore.stores import open_runs
 from schedcore.stores.base import Passed
 from tests.stores.calls import (
     add,
@@ -194,6 +194,26 @@ def test_the_rest_of_a_backlog_is_held_until_the_last_of_its_first_part_has_star
     assert store.get("a").judged_us is None
 
 
+@pytest.mark.parametrize("places", [1, 2])
+def test_what_falls_due_while_the_last_of_a_backlog_is_under_way_waits_for_it(store, places):
+    """Nothing waits behind it any more, and nothing is held."""
+    runs = backlog(store, (1, 2), next_us=3, max_instances=places).runs
+    if places == 1:
+        begun(*runs)
+        runs = end(store, *runs).runs
+    begun(*runs)
+    settled = settle(store, 3, next_us=100)
+    assert settled.runs == settled.skipped == []
+    followers = end(store, *runs).runs
+    assert due_times(followers) == [3]
+    begun(*followers)
+    end(store, *followers)
+    assert store.counts("a") == {Outcome.EXECUTED: 3}
+    for due in range(100, 100 + places):
+        begun(*settle(store, due, next_us=due + 1).runs)
+    assert settle(store, 200, next_us=300).skipped, "those were no backlog"
+
+
 def test_a_job_whose_runs_wait_says_so_when_it_is_taken(store):
     backlog(store, (1, 2), next_us=100)
     with store.take(100, 10) as batch:
@@ -275,10 +295,18 @@ def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     assert store.records("a")[0] == RunRecord(None, "a", Outcome.SKIPPED, 20)
 
 
-def test_no_more_than_a_thousand_runs_of_one_job_wait_for_a_worker(store):
+@pytest.fixture
+def few_may_wait(monkeypatch):
+    """Let no more than 20 runs of a job wait for a worker, so that this is soon reached."""
+    for module in (admission, open_runs):
+        monkeypatch.setattr(module, "MOST_WAITING", 20)
+
+
+@pytest.mark.usefixtures("few_may_wait")
+def test_no_more_than_so_many_runs_of_one_job_wait_for_a_worker(store):
     add(store, entry("a", 5, max_instances=5_000))
     definition = store.get("a").job
-    runs = [store.open(definition, 3) for _ in range(MOST_WAITING)]
+    runs = [store.open(definition, 3) for _ in range(20)]
     assert [store.open(definition, 3) for _ in range(9)] == [None] * 9
     assert settle(store, 5, next_us=15).skipped
     begun(*runs[:6])
@@ -288,6 +316,17 @@ def test_no_more_than_a_thousand_runs_of_one_job_wait_for_a_worker(store):
     assert store.open(definition, 3) is not None
     begun(runs[6])
     assert due_times(settle(store, 15).runs) == [15]
+
+
+@pytest.mark.usefixtures("few_may_wait")
+def test_no_more_of_a_backlog_follow_than_may_wait_for_a_worker(store):
+    runs = backlog(store, tuple(range(1, 31)), judged=9, max_instances=5_000).runs
+    assert len(runs) == 30
+    assert settle(store, 200, times=range(100, 105), next_us=300).runs == []
+    begun(*runs[:5])
+    assert end(store, runs[0]).runs == []
+    begun(*runs[5:16])
+    assert due_times(end(store, *runs[1:16]).runs) == [100, 101, 102, 103, 104]
 
 
 def test_a_run_besides_the_schedule_takes_a_place(store):

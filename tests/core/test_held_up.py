@@ -104,6 +104,27 @@ def test_a_listener_that_blocks_keeps_no_run_from_its_worker(clock, release, gat
     release.set()
 
 
+def test_a_listener_that_blocks_keeps_no_later_run_of_its_executor_from_it(clock, release):
+    """The thread that is held up by it is replaced; what falls due then is submitted."""
+    scheduler = Scheduler(clock=clock, timezone="UTC")
+    ran, blocked = threading.Semaphore(0), threading.Event()
+
+    def block(_event):
+        blocked.set()
+        release.wait(SOON)
+
+    scheduler.add_listener(block, EVENT_JOB_SUBMITTED)
+    scheduler.add_job(ran.release, "interval", seconds=1)
+    for _ in range(3):
+        clock.advance(1)
+        step_aside(scheduler, clock)
+        assert blocked.wait(SOON)
+        assert ran.acquire(timeout=SOON / 2)
+        blocked.clear()
+        scheduler._engine.take_back(clock.now_us(), hung=True)
+    release.set()
+
+
 def test_a_log_handler_that_blocks_keeps_no_run_from_its_worker(clock, release):
     scheduler = Scheduler(clock=clock, timezone="UTC")
     ran, blocked = threading.Event(), threading.Event()

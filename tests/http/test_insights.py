@@ -6,6 +6,7 @@ import json
 from threading import Event
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from schedcore import Trigger, register_trigger
@@ -317,6 +318,37 @@ def test_a_trigger_of_the_users_own(api, monkeypatch):
     assert api("PATCH", "/jobs/j", {"every": 7200}).json["every"] == 7200
     assert api("PATCH", "/jobs/j", {"every": 0}).status == 500
     assert len(api("GET", "/jobs/j/next?n=3").json["next_fire_times"]) == 3
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"trigger": "moon", "phase": "full", "hour": [1, 2]},
+        {"trigger": {"trigger": "moon", "phase": "full", "hour": [1, 2]}},
+        {"trigger": {"trigger": "or", "triggers": [{"trigger": "moon", "phase": None}]}},
+        {"trigger": "cron", "hour": 5},
+    ],
+)
+def test_a_registered_trigger_is_described_with_its_options(api, monkeypatch, trigger):
+    """Also where an option is called like that of another kind, and takes something else."""
+    monkeypatch.setattr(factory, "_registered", {})
+
+    @register_trigger
+    class Moon(Trigger):
+        kind = "moon"
+
+        def __init__(self, phase: str, hour: object = None) -> None:
+            self.data = {"phase": phase, "hour": hour}
+
+        def next_us(self, after_us: int) -> int:
+            return after_us + SECOND
+
+        def to_dict(self) -> dict[str, object]:
+            return {"trigger": self.kind, **self.data}
+
+    components = api("GET", "/openapi.json").json["components"]
+    new = {"components": components, "$ref": "#/components/schemas/NewJob"}
+    Draft202012Validator(new).validate({"func": "math:sqrt", **trigger})
 
 
 def test_recorded_runs(api, scheduler):

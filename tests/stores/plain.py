@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections import deque
 
-from schedcore.admission import admit
+from schedcore.admission import admit, room_for
 from schedcore.errors import JobLookupError
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import (
@@ -267,6 +267,8 @@ class PlainStore:
         claims = self._session.rows("runs", "k", row["k"])
         active = [claim for claim in claims if not claim["waits"]]
         begun = [claim for claim in active if self._has_begun(claim)]
+        if not job.coalesce and any(claim["backlog"] for claim in active):
+            continues = True
         starts, waits, skipped, evicted = admit(
             len(times), job.options, len(active), len(begun), len(claims) - len(active), continues
         )
@@ -276,17 +278,18 @@ class PlainStore:
             end = end_of(run, Outcome.CANCELLED, now_us)
             self._close(claim, end)
             settled.evicted.append(end)
+        backlog = continues or len(times) > 1
         for due_us in times[:starts]:
-            settled.runs.append(self._open(row, job, due_us))
+            settled.runs.append(self._open(row, job, due_us, backlog))
         for due_us in times[len(times) - waits :] if waits else ():
-            run = self._open(row, job, due_us, waits=True)
+            run = self._open(row, job, due_us, backlog, waits=True)
             self._live[run.id] = run
         if waits:
             self._hurry(row["k"])
         if skipped:
             self._skip(job, times[starts : starts + skipped], now_us, settled)
 
-    def _open(self, row, job, due_us, waits=False):
+    def _open(self, row, job, due_us, backlog=False, waits=False):
         run = Run(self._session.next("runs ever"), job, due_us)
         run._waits = waits
         claim = {
@@ -296,6 +299,7 @@ class PlainStore:
             "version": row["version"],
             "due_us": due_us,
             "waits": waits,
+            "backlog": backlog,
             "attempt": 1,
             "error": (None, None),
             "last": False,
@@ -374,9 +378,10 @@ class PlainStore:
         claims = self._session.rows("runs", "k", one["k"])
         row = self._session.row("gone", one["k"]) or self._session.row("jobs", one["job_id"])
         job = self._definitions.of(row)
-        active = sum(not claim["waits"] for claim in claims)
+        active = [claim for claim in claims if not claim["waits"]]
         waiting = [claim for claim in claims if claim["waits"]]
-        started = [c | {"waits": False} for c in waiting[: max(0, job.max_instances - active)]]
+        room = room_for(job.options, len(active), sum(map(self._has_begun, active)))
+        started = [c | {"waits": False} for c in waiting[:room]]
         for claim in started:
             self._session.put("runs", claim["id"], claim)
         return started

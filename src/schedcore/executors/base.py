@@ -51,7 +51,9 @@ class Executor(Protocol):
     """Executes runs.  Thread-safe.
 
     One that cannot execute every job may have another method, ``check_job(job)``, which raises
-    InvalidOptionError for a job that it can never execute: such a job is not added.
+    InvalidOptionError for a job that it can never execute: such a job is not added.  One of few
+    workers may have ``workers_here()``, which returns how many there are if the calling thread is
+    one of them, and None otherwise: the last of them may not wait for a run of its own executor.
     """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:

@@ -62,6 +62,12 @@ class CoroutineLoop:
         """Return the lock that guards all of it."""
         return self._lock
 
+    def workers_here(self) -> int | None:
+        """Return 1 in the event loop's thread, and None elsewhere."""
+        here = threading.current_thread()
+        loops = [loop for loop in (self._running, *self._closing) if loop is not None]
+        return 1 if any(loop._thread is here for loop in loops) else None
+
     def abandon(self, run: Run) -> None:
         """Cancel the run's task."""
         for loop in (self._running, *self._closing):

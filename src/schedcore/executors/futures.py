@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from concurrent.futures import Executor as FuturesExecutor
@@ -41,6 +42,7 @@ class FuturesAdapter:
         self._by_name = isinstance(pool, ProcessPoolExecutor)
         self.remote = self._by_name if remote is None else remote
         self._pending: dict[Future[Any], Run] = {}
+        self._here = threading.local()
 
     def check_job(self, job: Job) -> None:
         """Check that the pool may be able to run *job*.
@@ -69,6 +71,13 @@ class FuturesAdapter:
                 self._pending[future] = run
                 future.add_done_callback(partial(self._done, run, reporter))
 
+    def workers_here(self) -> int | None:
+        """Return how many threads the pool has, where that is known, inside one of its runs."""
+        if getattr(self._here, "run", None) is None:
+            return None
+        workers: int | None = getattr(self._pool, "_max_workers", None)
+        return workers
+
     def abandon(self, run: Run) -> None:
         """Do nothing: a future that runs cannot be stopped, and its worker is the pool's."""
 
@@ -83,13 +92,21 @@ class FuturesAdapter:
 
     def _start(self, run: Run, reporter: Reporter) -> Future[Any] | None:
         if not self.remote:
-            return self._pool.submit(perform, run, reporter)
+            return self._pool.submit(self._perform, run, reporter)
         # The other process cannot report when it begins: the time of submitting is the nearest.
         if not reporter.begin(run):
             return None
         job = run.job
         assert job.func is not None
         return self._pool.submit(_call, job.func, job.args, dict(job.kwargs))
+
+    def _perform(self, run: Run, reporter: Reporter) -> None:
+        """Execute a run in a thread of the pool."""
+        self._here.run = run
+        try:
+            perform(run, reporter)
+        finally:
+            self._here.run = None
 
     def _done(self, run: Run, reporter: Reporter, future: Future[Any]) -> None:
         self._pending.pop(future, None)

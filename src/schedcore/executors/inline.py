@@ -47,6 +47,10 @@ class InlineExecutor:
             for run, its_reporter in queue:
                 its_reporter.cancelled(run)
 
+    def workers_here(self) -> int | None:
+        """Return 1 inside a run of this thread, and None elsewhere."""
+        return None if getattr(self._here, "queue", None) is None else 1
+
     def abandon(self, run: Run) -> None:
         """Do nothing: a run that the calling thread is inside of cannot be left."""
 

@@ -126,6 +126,14 @@ class ThreadPool:
                 crew.queue = deque(run for run in crew.queue if run not in runs)
             raise
 
+    def workers_here(self) -> int | None:
+        """Return how many threads there may be, if the one that calls is one of them."""
+        here = threading.current_thread()
+        crews = [self._crew, *self._closing]
+        with self._lock:  # a thread that was just started is listed by then
+            found = any(worker.thread is here for crew in crews for worker in crew.workers)
+        return self.max_workers if found else None
+
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
         return self._lock

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from schedcore.admission import MOST_WAITING, admit
+from schedcore.admission import MOST_WAITING, admit, room_for
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
@@ -47,6 +47,8 @@ class OpenRuns:
     ) -> None:
         """Start the runs for which there is room; let the others wait, or skip them."""
         job = slot.job
+        # What falls due while the last of a backlog is under way belongs to it as well.
+        continues |= not job.coalesce and any(run._backlog for run in slot.runs)
         runs = slot.runs if job.overlap == "cancel" or len(slot.runs) >= MOST_WAITING else ()
         begun = [run for run in runs if run._started_us is not None]
         starts, waits, skipped, evicted = admit(
@@ -57,9 +59,10 @@ class OpenRuns:
             end = end_of(run, Outcome.CANCELLED, now_us)
             self.close(end)
             settled.evicted.append(end)
-        settled.runs.extend(self._start(slot, due_us) for due_us in times[:starts])
+        backlog = continues or len(times) > 1
+        settled.runs.extend(self._start(slot, due_us, backlog) for due_us in times[:starts])
         if waits:
-            self._wait(slot, times[len(times) - waits :])
+            self._wait(slot, times[len(times) - waits :], backlog)
         if skipped:
             left_out = times[starts : starts + skipped]
             self._history.add(_skipped(job, left_out, now_us))
@@ -79,21 +82,22 @@ class OpenRuns:
         run._awaited, run._hurry = threading.Event(), True
         return run
 
-    def _start(self, slot: Slot, due_us: int) -> Run:
+    def _start(self, slot: Slot, due_us: int, backlog: bool = False) -> Run:
         run = Run(self._ids.next(), slot.job, due_us, slot)
+        run._backlog = backlog
         run._hurry = slot.behind is not None
         slot.runs = [*slot.runs, run]
         self.by_id[run._id] = run
         return run
 
-    def _wait(self, slot: Slot, times: Sequence[int]) -> None:
+    def _wait(self, slot: Slot, times: Sequence[int], backlog: bool) -> None:
         """Put runs behind those of their job, which are recorded at once when they end."""
         slot.behind = slot.behind or deque()
         for run in slot.runs:
             run._hurry = True
         for due_us in times:
             run = Run(self._ids.next(), slot.job, due_us, slot)
-            run._waits = True
+            run._waits, run._backlog = True, backlog
             self.by_id[run._id] = run
             slot.behind.append(run)
 
@@ -125,7 +129,12 @@ class OpenRuns:
     def promote(self, slot: Slot, started: list[Run]) -> None:
         """Start runs that wait behind others of their job, as far as there is room."""
         behind = slot.behind
-        while behind and len(slot.runs) < slot.job.max_instances:
+        active = slot.runs
+        begun = 0
+        if behind and len(active) >= MOST_WAITING:
+            begun = sum(run._started_us is not None for run in active)
+        for _ in range(min(len(behind or ()), room_for(slot.job.options, len(active), begun))):
+            assert behind is not None
             run = behind.popleft()
             run._waits, run._hurry = False, True
             slot.runs = [*slot.runs, run]

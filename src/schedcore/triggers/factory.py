@@ -135,7 +135,7 @@ def _known(kind: object) -> _Kind:
     try:
         return _registered.get(kind) or _imported(kind)  # type: ignore[call-overload]
     except (KeyError, TypeError):
-        kinds = (*KINDS, *_registered)
+        kinds = kind_names()
         hint = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
         known = ", ".join(kinds)
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
@@ -152,6 +152,11 @@ def comes_back(trigger: Trigger) -> bool:
     return all(
         map(comes_back, getattr(trigger, "triggers", ()) if "triggers" in known.names else ())
     )
+
+
+def kind_names() -> tuple[str, ...]:
+    """Return the names of all kinds of triggers, those last that were registered."""
+    return (*KINDS, *_registered)
 
 
 def option_names(kind: str) -> frozenset[str]:
