@@ -18,10 +18,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from werkzeug.test import Client
 
 from schedcore import ManualClock, Scheduler
+from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.stores.base import Change
-from schedhttp import codec
+from schedhttp import codec, create_app
 from schedhttp.job_json import JobJson, dumps, dumps_plainly
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
@@ -403,3 +405,29 @@ def test_jobs_that_are_gone_are_let_go_of(listed):
         assert kept.all() == b"[]"
     gc.collect()
     assert gone() is None
+
+
+def test_a_request_that_looks_like_tagged_data_is_a_dict_like_any_other():
+    """Who writes a request does not choose types."""
+    scheduler = new_scheduler()
+    client = Client(create_app(scheduler, api_allowed_funcs=["pprint:pformat"]))
+    here = {"REMOTE_ADDR": "127.0.0.1"}
+    tagged = {"$type": "date", "value": "2026-01-05"}
+    changes = {"kwargs": {"width": tagged}}
+    body = {
+        "id": "a",
+        "func": "pprint:pformat",
+        "args": [tagged],
+        "trigger": "interval",
+        "hours": 1,
+    }
+    answer = client.post("/scheduler/jobs", json=body, environ_base=here)
+    assert answer.status_code == 200, answer.text
+    shown = answer.json
+    assert shown["args"] == [tagged]
+    assert "shown_as_repr" not in shown
+    assert client.patch("/scheduler/jobs/a", json=changes, environ_base=here).status_code == 200
+    job = scheduler.entry("a").job
+    assert (job.args, dict(job.kwargs)) == ((tagged,), {"width": tagged})
+    back = job_from_dict(json.loads(json.dumps(job_to_dict(job))))
+    assert (back.args, dict(back.kwargs)) == ((tagged,), {"width": tagged})
