@@ -95,7 +95,7 @@ class MaxInstancesError(SchedError):
 
     Args:
         job_id: Which job.
-        max_instances: As many runs of it may be under way.
+        max_instances: As many runs of it may be active.
         most_waiting: As many may wait for a worker, and that many do; None: that is not why.
     """
 

@@ -107,7 +107,7 @@ class JobIndex(Generic[T]):
         return ((_PAUSED if due_us is None else due_us) << _NUMBER) + next(self._numbers)
 
     def _move(self, job_id: str) -> None:
-        """Put a job into its present place, from wherever it stands in the list."""
+        """Move a job to its present place in the list."""
         place = self._place_of.pop(job_id, None)
         if place is not None:
             index = bisect_left(self._places, place)

@@ -233,7 +233,7 @@ class JobMethods(OtherNames):
             return None
 
     def _forget(self, job_id: str) -> None:
-        """Let go of a job that is gone."""
+        """Drop a job that was removed."""
         self._handles.forget(job_id)
         self._entries.forget(job_id)
 

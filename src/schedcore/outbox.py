@@ -37,12 +37,12 @@ class Outbox:
         Returns:
             What listeners are to hear of, now that this thread holds nobody up any more.
         """
-        told: list[tuple[Run, Job]] = []
+        handed: list[tuple[Run, Job]] = []
         # Another look after the release: some thread may have found the lock taken just before.
         while self._waiting and self._inside.acquire(blocking=False):
             try:
                 runs = self._waiting.popleft() if self._waiting else ()
-                told += self._submit(runs)
+                handed += self._submit(runs)
             finally:
                 self._inside.release()
-        return told
+        return handed

@@ -116,9 +116,9 @@ class Runs:
         outboxes = [self._outbox(name) for name in by_executor]
         for outbox, together in zip(outboxes, by_executor.values(), strict=True):
             outbox.put(together)
-        # And all are sent before anybody is told: a listener that blocks holds up no run.
-        told = [pair for outbox in list(self._outboxes.values()) for pair in outbox.send()]
-        self._announce.submitted(told)
+        # And all are sent before any is announced: a listener that blocks holds up no run.
+        handed = [pair for outbox in list(self._outboxes.values()) for pair in outbox.send()]
+        self._announce.submitted(handed)
 
     def _outbox(self, name: str) -> Outbox:
         outbox = self._outboxes.get(name)
@@ -127,10 +127,10 @@ class Runs:
         return outbox
 
     def _hand_over(self, name: str, runs: Sequence[Run]) -> Sequence[tuple[Run, Job]]:
-        """Give runs to their executor; return those that are to be told of."""
-        told: list[tuple[Run, Job]] = []
+        """Give runs to their executor; return those to announce."""
+        handed: list[tuple[Run, Job]] = []
         if self._announce.wants(EVENT_JOB_SUBMITTED):
-            told = [(run, run._job) for run in runs if run._job is not None]
+            handed = [(run, run._job) for run in runs if run._job is not None]
         try:
             self._executors[name].submit(runs, self)
         except BaseException as error:
@@ -140,7 +140,7 @@ class Runs:
             if is_interrupt(error):
                 raise
             return ()
-        return told
+        return handed
 
     # Reporter: called by executors
 
@@ -151,7 +151,7 @@ class Runs:
             return False
         try:
             run._started_us = self._clock.now_us()
-        except BaseException:  # noqa: BLE001 — told by the other way
+        except BaseException:  # noqa: BLE001 — logged by the other way
             run._started_us = self._now_us()
         timeout = job[5][5]
         if timeout is not None:
@@ -166,7 +166,7 @@ class Runs:
         """Report that *run* ended now, with what its function returned or raised."""
         try:
             now_us = self._clock.now_us()
-        except BaseException:  # noqa: BLE001 — told by the other way
+        except BaseException:  # noqa: BLE001 — logged by the other way
             now_us = self._now_us()
         if error is None:
             # Each run passes here.

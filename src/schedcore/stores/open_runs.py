@@ -47,7 +47,7 @@ class OpenRuns:
     ) -> None:
         """Start the runs for which there is room; let the others wait, or skip them."""
         job = slot.job
-        # What falls due while the last of a backlog is under way belongs to it as well.
+        # What falls due while the last of a backlog is active belongs to it as well.
         continues |= not job.coalesce and any(run._backlog for run in slot.runs)
         runs = slot.runs if job.overlap == "cancel" or len(slot.runs) >= MOST_WAITING else ()
         begun = [run for run in runs if run._started_us is not None]
