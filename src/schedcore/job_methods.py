@@ -322,7 +322,7 @@ class JobMethods(OtherNames):
         return self.modify_job(job_id, trigger=made)
 
     def pause_job(self, job_id: str, check: Check | None = None) -> JobHandle:
-        """Stop scheduling a job; running ones go on, and runs that have not begun end as paused.
+        """Stop scheduling a job; runs that have begun go on, and the others end as paused.
 
         A run that :meth:`run_job <schedcore.Scheduler.run_job>` started runs all the same.
 
@@ -349,7 +349,7 @@ class JobMethods(OtherNames):
         return JobHandle(self, self._change(job_id, checked(check, self._factory.resumed)))
 
     def remove_job(self, job_id: str, check: Check | None = None) -> None:
-        """Remove a job; running ones go on, and runs that have not begun are cancelled.
+        """Remove a job; runs that have begun go on, and the others are cancelled.
 
         Args:
             job_id: Which job.
@@ -361,7 +361,7 @@ class JobMethods(OtherNames):
         self._engine.changes.remove(job_id, check)
 
     def remove_all_jobs(self) -> None:
-        """Remove every job; running ones go on, and runs that have not begun are cancelled."""
+        """Remove every job; runs that have begun go on, and the others are cancelled."""
         self._engine.changes.remove_all()
         self._handles.forget_all()
         self._entries.forget_all()

@@ -377,11 +377,15 @@ class Runs:
         while True:
             waker = Waker()
             self._waiting_for_idle.append(waker)
-            if not self.open():
-                return True
-            left = patience.left()
-            if not waker.sleep(-1 if left is None else left):
-                return False
+            try:
+                if not self.open():
+                    return True
+                left = patience.left()
+                if not waker.sleep(-1 if left is None else left):
+                    return False
+            finally:  # while somebody waits, each end is recorded at once
+                if waker in self._waiting_for_idle:
+                    self._waiting_for_idle.remove(waker)
 
     def _passed_us(self) -> int:
         """Return microseconds that passed; real ones if the scheduler's clock fails."""

@@ -52,7 +52,7 @@ class Addresses:
 
         Raises:
             MethodNotAllowed: if it is not for this method.
-            JobLookupError: if what stands below a job names nothing.
+            JobLookupError: if the part below a job names nothing.
             NotFound: if there is nothing at this address.
         """
         path, method = self._path(request), request.method
@@ -113,7 +113,7 @@ class Addresses:
         return word if slash and job_id else None
 
     def _check_below_job(self, path: str, method: str) -> None:
-        """Check what stands below a job, if it does not belong to the id of another.
+        """Check the part below a job, if it does not belong to the id of another.
 
         The router takes any text as an id, slashes included, and so ``/jobs/j/nxt`` as that of a
         job ``j/nxt``, and DELETE of ``/jobs/j/next`` as that of a job ``j/next``.

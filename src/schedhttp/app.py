@@ -154,7 +154,7 @@ class App:
     def _last_resort(self, error: BaseException, endpoint: str | None) -> Rendered:
         """Return the response to *error*; nothing that goes wrong comes out of here.
 
-        SystemExit neither: it would end the process of the server, with the runs under way in it.
+        SystemExit neither: it would end the process of the server, with the active runs in it.
         Only Ctrl-C passes, which reaches the main thread and no other, where nobody handles it.
         """
         if (
@@ -166,7 +166,7 @@ class App:
         return rendered(problem(error, self.settings.api_precise_errors, endpoint))
 
     def _open_reply(self, route: Route, request: Incoming, unavailable: str | None) -> Reply:
-        """Return what anybody is told, at an endpoint that is open."""
+        """Return the response that anybody gets, at an endpoint that is open."""
         check_query(request, route.query)
         if unavailable is not None:
             return Reply({"ok": False}, 503, {"Retry-After": "1"})

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Have a stand-alone server's log on standard error, unless logging is set up already."""
+    """Send a stand-alone server's log to standard error, unless logging is set up already."""
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -44,7 +44,7 @@ def make_scheduler(
     Args:
         settings: All of them.
         election: Between the processes of the server.
-        place_of: Tells where a setting stands, to be named in errors.
+        place_of: Returns the place of a setting, to be named in errors.
 
     Raises:
         ConfigError: if a setting makes no sense.
@@ -75,7 +75,7 @@ def add_jobs(
     Args:
         scheduler: To which one.
         jobs: The arguments of ``add_job``, for each of them.
-        place: Where they stand, to be named in errors.
+        place: Their place, to be named in errors.
 
     Raises:
         ConfigError: if one makes no sense, naming its index and its id.
@@ -101,7 +101,7 @@ def make_executors(
 
     Args:
         described: As tables, or as executors.
-        place: Where they stand, to be named in errors.
+        place: Their place, to be named in errors.
 
     Raises:
         ConfigError: if one is described by something else.

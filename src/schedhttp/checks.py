@@ -20,7 +20,7 @@ _MOST = 8_000
 
 
 class AddressError(SchedError):
-    """The server cannot listen where it is told to."""
+    """The server cannot listen at its address."""
 
 
 def check_app(settings: Settings, config: str | None) -> None:
@@ -34,7 +34,7 @@ def check_app(settings: Settings, config: str | None) -> None:
         config: The path of the file that they come from, if there is one.
 
     Raises:
-        ConfigError: telling what is wrong, and where it stands.
+        ConfigError: naming what is wrong, and its place.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -54,7 +54,7 @@ def check_app(settings: Settings, config: str | None) -> None:
 
 
 class _Told(ConfigError):
-    """What a child process said is wrong; it names the place itself."""
+    """What a child process found wrong; its text names the place."""
 
     def __init__(self, text: str) -> None:
         super().__init__("settings", text)
@@ -84,7 +84,7 @@ def _try_in_child(settings: Settings, config: str | None, writing: int) -> NoRet
 
 
 def check_address(bind: str) -> None:
-    """Check that the server can listen at *bind*, as far as that can be told beforehand.
+    """Check that the server can listen at *bind*, as far as that can be known beforehand.
 
     Raises:
         AddressError: if not, with the way out.

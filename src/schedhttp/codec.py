@@ -33,7 +33,7 @@ class JobBody(NamedTuple):
 
 
 def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
-    """Return a job as the API shows it; *running* tells whether a run of it is under way."""
+    """Return a job as the API shows it; *running* is whether a run of it is active."""
     return {**jobdata.shown(entry.job), **place_to_dict(entry, running)}
 
 
@@ -120,7 +120,7 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """Return what *body* changes in a job.
 
     What the API shows of the job may stand in it and changes nothing, so that what GET gives can
-    be sent back: reprs that stand for arguments, and fields that cannot be set.  Null takes any
+    be sent back: reprs in the place of arguments, and fields that cannot be set.  Null takes any
     other field back to its default, and ``next_run_time`` to none: the job is paused.
 
     Raises:

@@ -55,7 +55,7 @@ def missing(request: Incoming, error: JobLookupError) -> Exception:
 
 
 def wants_new(request: Incoming) -> bool:
-    """Tell whether a job is to be added only if there is none with its id: ``If-None-Match: *``.
+    """Return whether a job is to be added only if there is none with its id: ``If-None-Match: *``.
 
     Raises:
         BadRequest: if there is another condition, since what is added has no ETag yet.
@@ -72,7 +72,7 @@ def wants_new(request: Incoming) -> bool:
 
 
 def is_known(request: Incoming, etag: str) -> bool:
-    """Tell whether the client has what has this ETag already: 304 and no body will do."""
+    """Return whether the client has the version with this ETag already: 304 and no body will do."""
     return "HTTP_IF_NONE_MATCH" in request.environ and request.whole.if_none_match.contains_weak(
         etag
     )

@@ -22,7 +22,7 @@ _BODY_WITHIN = 10.0
 
 
 def is_own_socket(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a request came over a Unix socket that only this process' user can open."""
+    """Return whether a request came over a Unix socket that only this process' user can open."""
     connection = environ.get("gunicorn.socket")
     if getattr(connection, "family", None) != getattr(socket, "AF_UNIX", connection):
         return False

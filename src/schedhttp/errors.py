@@ -24,7 +24,7 @@ class Refusal(SchedError):
     """Base of the errors raised by the front.
 
     Args:
-        message: What the client is told.
+        message: The text in the response.
         headers: What the response needs besides; several values are several lines.
     """
 

@@ -1,7 +1,7 @@
 """gunicorn's options, from the same settings that ``python -m schedhttp`` reads.
 
 ``gunicorn -c python:schedhttp.gunicorn_conf schedhttp.wsgi:app``: for those who start gunicorn
-themselves.  What its own command line says stands over this.
+themselves.  Its own command line overrides this.
 """
 
 from __future__ import annotations

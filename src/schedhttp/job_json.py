@@ -186,7 +186,7 @@ class JobJson:
 
 
 def _shows(one: Entry, other: Entry) -> bool:
-    """Tell whether the JSON of one entry is that of another."""
+    """Return whether the JSON of one entry is that of another."""
     # The very same job: they are immutable, and to compare them would ask their arguments.
     return one.job is other.job and one.due_us == other.due_us and one.broken == other.broken
 

@@ -158,7 +158,7 @@ def page_of_runs(records: Sequence[RunRecord], request: Incoming) -> Page:
         begin = bisect_left(places, _behind(records, before))
 
     def name(at: int) -> Mapping[str, object]:
-        """Name a place by the run that stands before it: occurrences without a run have no id."""
+        """Name a place by the run before it: occurrences without a run have no id."""
         for place in range(places[at] - 1, -1, -1):
             if records[place].run_id is not None:
                 passed = at - bisect_right(places, place)

@@ -77,7 +77,7 @@ class Incoming:
 
         Raises:
             RequestEntityTooLarge: if it is longer than allowed.
-            ClientDisconnected: if the client sent less than it said.
+            ClientDisconnected: if the client sent less than it announced.
         """
         if self._kept is not None:
             return self._kept
@@ -202,7 +202,7 @@ def read_count(request: Incoming, name: str, default: int | None, most: int) -> 
 
 
 def check_query(request: Incoming, known: Collection[str]) -> None:
-    """Refuse parameters that are not known, or that stand twice: readers differ in which counts.
+    """Refuse parameters that are not known, or given twice: readers differ in which counts.
 
     Raises:
         BadRequest: naming the first one.
@@ -219,7 +219,7 @@ def check_query(request: Incoming, known: Collection[str]) -> None:
 
 
 def _was_there(request: Incoming) -> bool:
-    """Tell whether the client sent a body, which something else may have read by now.
+    """Return whether the client sent a body, which something else may have read by now.
 
     What looks at Flask's ``request.form`` takes it, since ``curl -d`` labels it as a form.
     """

@@ -77,7 +77,7 @@ BELOW_JOB: dict[str, frozenset[str]] = {
     for route in ROUTES
     if route.path.startswith(_JOB + "/")
 }
-"""What stands below a job's address, and with which methods."""
+"""The last parts of addresses below a job's, and their methods."""
 
 
 class JobIdConverter(BaseConverter):

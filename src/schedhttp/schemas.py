@@ -1,4 +1,4 @@
-"""What stands in the bodies of requests and answers, in JSON Schema: jobs, triggers, runs."""
+"""The bodies of requests and responses in JSON Schema: jobs, triggers, runs."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ _KNOWN: Final = _TRIGGER_OPTIONS.keys()
 
 
 def _flat_options() -> Json:
-    """Return the options of all kinds of triggers, each told with the kinds that have it."""
+    """Return the options of all kinds of triggers, each described with the kinds that have it."""
     return {
         name: optional(
             {**schema, "description": f"{_kinds_with(name)}: {schema.get('description', '')}"}

@@ -76,7 +76,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "threads": settings.threads,
         "proc_name": "schedhttp",
         "loglevel": settings.log_level.lower(),
-        # The runs under way get shutdown_timeout; then some for the rest, before SIGKILL.
+        # Active runs have shutdown_timeout; then some for the rest, before SIGKILL.
         "graceful_timeout": int(settings.shutdown_timeout) + 5,
         "preload_app": False,
         "post_fork": gunicorn.post_fork,

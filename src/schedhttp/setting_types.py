@@ -1,4 +1,4 @@
-"""Readers of settings: each takes a value, or its text as it stands in an environment variable."""
+"""Readers of settings: each takes a value, or its text in an environment variable."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def prefix(name: str, value: object) -> str:
 
 
 def _is_segment(part: str) -> bool:
-    """Tell whether *part* can stand between two slashes, and is read as such by every client."""
+    """Return whether *part* can be between two slashes, and every client reads it as such."""
     return part not in ("", ".", "..") and all(
         char in "._~-" or char.isalnum() if char.isascii() else char.isprintable() for char in part
     )

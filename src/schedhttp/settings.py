@@ -32,7 +32,7 @@ CONFIG = "SCHEDULER_CONFIG"
 
 
 class ConfigError(InvalidOptionError):
-    """Something in the configuration makes no sense; the text begins with where that stands.
+    """Something in the configuration makes no sense; the text begins with its place.
 
     Args:
         place: A file, a variable, or a job in one of them.
@@ -136,7 +136,7 @@ class Settings:
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(
-        10.0, types.seconds, "Seconds that runs under way are given when the scheduler ends."
+        10.0, types.seconds, "Seconds that active runs have to finish when the scheduler ends."
     )
     bind: str = _setting("127.0.0.1:5000", types.bind, "Where the server listens.")
     workers: int = _setting(
@@ -252,7 +252,7 @@ def variable(name: str) -> str:
 
 
 def place_of(name: str, path: str | None, environment: Mapping[str, str]) -> str:
-    """Return where a setting of the stand-alone server stands, to be named in errors.
+    """Return the place of a setting of the stand-alone server, to be named in errors.
 
     Args:
         name: In Python.

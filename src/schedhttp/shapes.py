@@ -229,7 +229,7 @@ class HolderInfo(NamedTuple):
 
     @classmethod
     def of(cls, holder: Holder) -> HolderInfo:
-        """Return what may be told of *holder*: where it answers, and to what, is a secret."""
+        """Return what the API shows of *holder*: its address and its secret are left out."""
         return cls(holder.pid, holder.host, from_us(holder.since_us))
 
 

@@ -74,17 +74,17 @@ def test_a_date_runs_once_at_the_time_given(coalesce, trigger, minutes, changed)
     every=st.integers(1, 5_000),
     ahead=st.integers(-20_000, 20_000),
     coalesce=st.booleans(),
+    later=st.booleans(),
 )
-def test_an_interval_without_a_start_counts_on_from_the_first_run(every, ahead, coalesce):
+def test_an_interval_without_a_start_counts_on_from_the_first_run(every, ahead, coalesce, later):
     """The oracle: the first run, late where it has passed, then each beat from it that is ahead."""
     scheduler, ran, func = recording()
-    job = scheduler.add_job(
-        func,
-        "interval",
-        seconds=every,
-        next_run_time=START + timedelta(seconds=ahead),
-        coalesce=coalesce,
-    )
+    first = START + timedelta(seconds=ahead)
+    options = {"seconds": every, "coalesce": coalesce}
+    if later:
+        job = scheduler.add_job(func, "interval", **options).modify(next_run_time=first)
+    else:
+        job = scheduler.add_job(func, "interval", **options, next_run_time=first)
     assert job.next_run_time == START + timedelta(seconds=ahead)
     end = max(ahead, 0) + 3 * every
     simulate(scheduler, timedelta(seconds=end))
@@ -176,7 +176,7 @@ def test_one_that_passed_meanwhile_is_late_for_a_date_and_gone_for_an_interval()
         job.modify(next_run_time=START + 30 * MINUTE)
     simulate(scheduler, 45 * MINUTE)
     assert scheduler.resume_job("date").next_run_time == START + 30 * MINUTE
-    assert scheduler.resume_job("interval").next_run_time == START + 60 * MINUTE
+    assert scheduler.resume_job("interval").next_run_time == START + 90 * MINUTE
 
 
 # None for an option

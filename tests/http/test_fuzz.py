@@ -17,7 +17,7 @@ from schedhttp.codec import JOB_FIELDS
 
 DOCUMENTED = {200, 204, 400, 403, 404, 405, 409, 412, 413}
 BOUNDED = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
 NAMES = sorted(JOB_FIELDS.union(*map(option_names, KINDS)) | {"state", "replace_existing"})

@@ -65,6 +65,8 @@ HOSTS = [
     "LOCALHOST:1:2",
     "localhost:",
     "localhost:123456",
+    "localhost:99999",
+    "localhost:\u0663",
     "localhost/..",
     "x@localhost",
     "[localhost]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from threading import Barrier, Thread
 
 import pytest
@@ -30,12 +31,45 @@ def test_what_get_gives_can_be_sent_back_and_changes_nothing(api, scheduler):
         assert scheduler.entry(job_id)[:4] == before[:4]
 
 
-def test_any_unit_replaces_the_whole_interval_and_the_anchor_stays(api):
-    job = api.add("j", trigger="interval", hours=1, minutes=30)
+def test_any_unit_replaces_the_whole_interval_and_a_start_that_was_given_stays(api):
+    job = api.add("j", trigger="interval", hours=1, minutes=30, start_date="2100-01-01")
     changed = api("PATCH", "/jobs/j", {"minutes": 30}).json
     assert changed["minutes"] == 30
     assert "hours" not in changed
     assert changed["start_date"] == job["start_date"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"minutes": 1}, {"trigger": {"type": "interval", "minutes": 1}}], ids=str
+)
+def test_another_interval_without_a_start_counts_from_the_change(api, change):
+    job = api.add("j", trigger="interval", hours=1)
+    kept = api("PATCH", "/jobs/j", {"end_date": "2100-01-01"}).json
+    assert kept["next_run_time"] == job["next_run_time"]
+    changed = api("PATCH", "/jobs/j", change).json
+    moved = datetime.fromisoformat(changed["next_run_time"])
+    assert moved == datetime.fromisoformat(job["next_run_time"]) - timedelta(minutes=59)
+    again = api("PATCH", "/jobs/j", {"minutes": 1, "max_instances": 2}).json
+    assert again["start_date"] == changed["start_date"]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_interval_without_a_start_counts_on_from_a_next_run_time_it_is_given(api, paused):
+    api.add("j", trigger="interval", hours=1)
+    if paused:
+        api("POST", "/jobs/j/pause")
+    for moment in ("2100-01-01T00:07:00+01:00", "2100-02-01T00:09:00+01:00"):
+        api("PATCH", "/jobs/j", {"next_run_time": moment})
+        if paused:
+            assert api("GET", "/jobs/j").json["next_run_time"] is None
+        assert api("GET", "/jobs/j").json["start_date"] == moment
+
+
+def test_an_interval_with_a_start_keeps_its_beat_whatever_next_run_time_it_is_given(api):
+    api.add("j", trigger="interval", hours=1, start_date="2100-01-01")
+    api("PATCH", "/jobs/j", {"next_run_time": "2100-01-01T00:07:00+01:00"})
+    times = api("GET", "/jobs/j/next?n=2").json["next_fire_times"]
+    assert [time[11:16] for time in times] == ["00:07", "01:00"]
 
 
 def test_cron_fields_are_replaced_one_by_one(api):

@@ -78,7 +78,7 @@ def read(text: str, zone: object = None) -> CronTrigger | None:
         return None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(DAYS, MONTH_FIELDS, WEEKDAY_FIELDS, st.dates(date(1970, 1, 1), date(2096, 1, 1)))
 @example("1,15W", "*", "*", date(2025, 1, 1))
 @example("*,13", "*", "fri", date(2025, 1, 1))
@@ -99,7 +99,7 @@ def test_dates_of_random_texts(day, month, weekday, first):
     assert len(found) == len(expected) or found[-1] > each[-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(DAYS, MONTH_FIELDS, WEEKDAY_FIELDS)
 @example("30", "2", "*")
 @example("L-30", "feb", "*")
@@ -140,7 +140,7 @@ def test_times_of_random_texts_where_clocks_change(data):
     assert fire_times(trigger, start, end) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(lists(members(0, 59)), lists(members(1970, 2099)))
 @example("50-10/7", "2098-1971/2")
 def test_seconds_and_years_of_random_texts(second, year):

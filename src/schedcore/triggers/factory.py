@@ -262,8 +262,8 @@ def merge(
 
     Any unit of an interval replaces the whole interval; cron fields are replaced one by one, and
     ``crontab`` replaces them all, and the zone if it names one.  The other options stay unless they
-    are given, and None takes one away.  Another kind of trigger starts from scratch.  A moved
-    interval keeps its anchor.
+    are given, and None takes one away.  Another kind of trigger starts from scratch.  An interval
+    that was given no ``start_date`` counts another span from the moment of the change.
 
     Args:
         trigger: The present trigger.
@@ -289,6 +289,10 @@ def merge(
     merged = {name: value for name, value in present.items() if name not in replaced} | changes
     # The zone is among the options unless it was taken away, or has no name.
     zone = timezone if "timezone" in changes else trigger.timezone
+    if getattr(trigger, "is_bound", False) and "start_date" not in changes:
+        del merged["start_date"]
+        made = make_trigger(kind, merged, zone, job_id)
+        return made.keeps_beat_of(trigger)  # type: ignore[attr-defined,no-any-return]
     return make_trigger(kind, merged, zone, job_id)
 
 

@@ -88,7 +88,7 @@ class IntervalTrigger(ZonedTrigger):
         InvalidTriggerError: if the span is not longer than zero, or another option is refused.
     """
 
-    __slots__ = ("_anchor_us", "_beat")
+    __slots__ = ("_anchor_us", "_beat", "_bound")
 
     kind: ClassVar[str] = "interval"
     elapsed = True
@@ -96,6 +96,7 @@ class IntervalTrigger(ZonedTrigger):
 
     _anchor_us: int | None
     _beat: _Beat
+    _bound: bool  # the anchor was set when the job was added, and is nobody's wish
 
     def __init__(
         self,
@@ -116,6 +117,10 @@ class IntervalTrigger(ZonedTrigger):
         spacing = _spacing(weeks, days, hours, minutes, seconds)
         set_slot(self, "_anchor_us", anchor_us)
         set_slot(self, "_beat", _Beat(spacing, last_us, zone, jitter_of(jitter)))
+        set_slot(self, "_bound", False)
+
+    def _identity(self) -> tuple[object, ...]:
+        return self._anchor_us, self._beat
 
     @property
     def _zone(self) -> Zone:  # type: ignore[override]  # no slot of its own, and never set
@@ -184,24 +189,36 @@ class IntervalTrigger(ZonedTrigger):
             return self
         beat = self._beat
         anchor = now_us + beat.every_us
-        return _anchored(beat, anchor if anchor <= beat.end_us else NEVER_US)
+        return _anchored(beat, anchor if anchor <= beat.end_us else NEVER_US, bound=True)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the anchor was set when the job was added, and not by a ``start_date``."""
+        return self._bound
+
+    def keeps_beat_of(self, old: IntervalTrigger) -> IntervalTrigger:
+        """Return this trigger with the anchor of *old*, a bound one, if they have the same span."""
+        if self._beat.every_us != old._beat.every_us:
+            return self
+        return _anchored(self._beat, old._anchor_us, bound=True)
 
     def first_at(self, first_us: int, now_us: int) -> IntervalTrigger:
-        """Return this trigger with its beat counted from *first_us* if it has no anchor."""
-        if self._anchor_us is not None:
+        """Return this trigger counted from *first_us*, unless it was given a start."""
+        if self._anchor_us is not None and not self._bound:
             return self
         beat = self._beat
         late_us = now_us - first_us
         if late_us > 0:
             first_us = now_us - late_us % beat.every_us + beat.every_us
-        return _anchored(beat, first_us if first_us <= beat.end_us else NEVER_US)
+        return _anchored(beat, first_us if first_us <= beat.end_us else NEVER_US, bound=True)
 
     def set_back_to(self, now_us: int) -> IntervalTrigger:
         """Return this trigger with its beat reaching back to *now_us*, before its anchor."""
         beat, anchor = self._beat, self._anchor_us
         if anchor is None or anchor <= now_us or anchor == NEVER_US:
             return self
-        return _anchored(beat, anchor - (anchor - now_us) // beat.every_us * beat.every_us)
+        back_us = (anchor - now_us) // beat.every_us * beat.every_us
+        return _anchored(beat, anchor - back_us, self._bound)
 
     def count_us(self, after_us: int, until_us: int, limit: int) -> int:
         """Return how many fire times lie in ``(after_us, until_us]``, up to *limit*."""
@@ -224,13 +241,15 @@ class IntervalTrigger(ZonedTrigger):
 
 _set_anchor = setter_of(IntervalTrigger, "_anchor_us")
 _set_beat = setter_of(IntervalTrigger, "_beat")
+_set_bound = setter_of(IntervalTrigger, "_bound")
 
 
-def _anchored(beat: _Beat, anchor_us: int | None) -> IntervalTrigger:
+def _anchored(beat: _Beat, anchor_us: int | None, bound: bool) -> IntervalTrigger:
     """Return a trigger of these parts: each job added on an interval gets its own."""
     made = _new(IntervalTrigger)
     _set_anchor(made, anchor_us)
     _set_beat(made, beat)
+    _set_bound(made, bound)
     return made
 
 

@@ -52,7 +52,7 @@ class InAppContext:
             prepare()
 
     def abandon(self, run: Run) -> None:
-        """Make up for a run that was given up, and stop it if that can be done."""
+        """Free the worker of a run that was ended early, and stop the run if that can be done."""
         self._executor.abandon(run)
 
     def shutdown(self, timeout: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What a Flask app's config says to its scheduler, and whether it says so later only."""
+"""The settings of a scheduler in a Flask app's config, and whether they come too late."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JOBS, _OLD_JOBS = variable("jobs"), "JOBS"
 _OLD_API_ENABLED = variable("views_enabled")
 _OURS_ALONE = ("API_", "AUTH")
 """What follows the prefix in settings of who may do what: here each name that is unknown is a
-mistake, since the API would stand open to whom it was meant to keep out."""
+mistake, since the API would be open to those whom it was meant to keep out."""
 _PORT = re.compile(r":\d*$")
 _CLOSE = 0.8
 """From which likeness on, 0 to 1, a name is a typing error of one of ours (difflib's ratio)."""
@@ -62,22 +62,22 @@ def _with_old_jobs(settings: Settings, jobs: object) -> Settings:
 
 
 def _are_jobs(jobs: object) -> bool:
-    """Tell whether this is meant for the scheduler: ``JOBS`` is a name that others have too."""
+    """Return whether this is meant for the scheduler: ``JOBS`` is a name that others have too."""
     return isinstance(jobs, Sequence) and all(
         isinstance(job, Mapping) and "func" in job for job in jobs
     )
 
 
 def _own_hosts(config: Mapping[str, Any]) -> list[str]:
-    """Return the names by which the app itself is reached, as Flask is told them."""
+    """Return the names by which the app itself is reached, from Flask's own settings."""
     names = [config.get("SERVER_NAME"), *(config.get("TRUSTED_HOSTS") or ())]
     texts = [name for name in names if isinstance(name, str) and name]
-    # With and without the port; those that begin with a dot stand for names that nobody has listed.
+    # With and without the port; those that begin with a dot are patterns of names.
     return [each for name in texts for each in (name, _PORT.sub("", name)) if each[0] != "."]
 
 
 def _is_foreign(given: str) -> bool:
-    """Tell whether a name that begins with our prefix is none of ours, nor meant to be one."""
+    """Return whether a name that begins with our prefix is none of ours, nor meant to be one."""
     name = given[len(PREFIX) :]
     ours = {*FIELDS, "jobstores", "views_enabled"}
     if name.lower() in ours or name.startswith(_OURS_ALONE):

@@ -44,7 +44,7 @@ _made: Counter[object] = Counter()
 class _Option(Generic[T]):
     """A setting that is shown by the extension, and may be set on it before ``init_app()``.
 
-    The app's config stands over it.
+    The app's config overrides it.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -80,7 +80,7 @@ class FlaskScheduler(FlaskJobs):
         auth: The setting ``SCHEDULER_AUTH``.
         allowed_hosts: Names of the hosts that may run the scheduler; a copy.
 
-    These five and ``host_name`` may be set before :meth:`init_app`; the app's config stands over
+    These five and ``host_name`` may be set before :meth:`init_app`; the app's config overrides
     them.
     """
 
@@ -327,7 +327,7 @@ def _election(settings: Settings, app: Flask) -> Election | None:
     """Return the election between gunicorn's workers, or between a reloader's processes.
 
     Each scheduler of this process takes part in one of its own: what two of them share would have
-    one of them stand by for ever.
+    one of them wait for ever.
     """
     behind_gunicorn = gunicorn.is_here()
     instance = gunicorn.instance() if behind_gunicorn else reloader.instance()

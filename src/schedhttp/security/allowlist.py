@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class AllowedFuncs:
     """Which functions a request may name.
 
-    A pattern without ``*`` allows what it names.  In the others ``*`` stands for letters, digits
+    A pattern without ``*`` allows what it names.  In the others ``*`` matches letters, digits
     and underscores, in the module also for dots, and never for a part that begins with an
     underscore (``shop.__main__``).  They allow only functions that their module defines itself, and
     no name that begins with an underscore: not what it imports from elsewhere (``tasks:system``),
@@ -99,7 +99,7 @@ class AllowedFuncs:
             ) from None
 
     def _check_pattern(self, reference: str) -> bool:
-        """Tell whether *reference* is allowed as it is, and not only by a pattern with a ``*``.
+        """Return whether *reference* is allowed as it is, and not only by a pattern with a ``*``.
 
         Raises:
             Forbidden: if it is not allowed at all.
@@ -140,7 +140,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         ) from None
 
 
-# A * never stands for a part that begins with an underscore; spelled out, such parts are allowed.
+# A * never matches a part that begins with an underscore; spelled out, such parts are allowed.
 _IN_MODULE = r"(?:(?<=\w)_|[^\W_]|\.)*"
 _IN_NAME = r"(?:(?<=\w)_|[^\W_])*"
 

@@ -1,6 +1,6 @@
 """Cross-origin resource sharing: what browsers need before pages of trusted sites can use the API.
 
-Only sites that ``SCHEDULER_API_TRUSTED_ORIGINS`` names are told anything.  Browsers are not asked
+Only sites that ``SCHEDULER_API_TRUSTED_ORIGINS`` names get an answer.  Browsers are not asked
 to send what they remember (cookies, passwords): a page sends its ``Authorization`` itself.
 """
 
@@ -23,7 +23,7 @@ _SECONDS = "600"
 
 
 class Cors:
-    """What trusted sites are told.
+    """The response headers for trusted sites.
 
     Args:
         origins: Those of the sites, as browsers send them: ``"https://ops.example.com"``.

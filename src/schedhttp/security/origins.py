@@ -26,7 +26,9 @@ _PROXYS = re.compile(
     r"|VARNISH|SQUID|SUCURI|BLUECOAT|TRAEFIK|HAPROXY|IISNODE|GATEWAY)(?:_|$)"
     r"|(?:CF|CLOUDFRONT|FLY|(?:X_)?FASTLY|AKAMAI|TAILSCALE|NGROK|INCAP|WL|TRUE)_)"
 )
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::\d{1,5})?", re.IGNORECASE)
+_HOST = re.compile(
+    r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::(?:[0-5]?[0-9]{1,4}|6[0-9]{4}))?", re.IGNORECASE
+)
 _HOW_TO_OPEN = (
     "set SCHEDULER_API_USERS or SCHEDULER_API_TOKENS (python -m schedhttp --make-token makes one),"
     " or, where everybody who can connect may run jobs, SCHEDULER_API_LOOPBACK_ONLY=false"
@@ -111,7 +113,7 @@ def _check_host(host: str, settings: Settings) -> None:
 
 
 def _leads_here(origin: str, environ: dict[str, str]) -> bool:
-    """Tell whether a page's origin is where its request went."""
+    """Return whether a page's origin is where its request went."""
     try:
         scheme, netloc, *_ = urlsplit(origin)
     except ValueError:

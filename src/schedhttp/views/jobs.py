@@ -93,7 +93,7 @@ def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def delete_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Remove a job; a run under way goes on."""
+    """Remove a job; runs that have begun go on."""
     service.scheduler.remove_job(job_id, check_of(request, service.job_json))
     return NOTHING
 
@@ -130,7 +130,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def _is_of_null(error: InvalidOptionError, body: Mapping[str, Any]) -> bool:
-    """Tell whether *error* is about something that null took away, and not about what was given."""
+    """Return whether *error* is about something that null took away, and not what was given."""
     if error.value is None:
         return True
     trigger = body.get("trigger")
@@ -150,7 +150,7 @@ def _has_null(value: object) -> bool:
 
 
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Stop scheduling a job; a run under way goes on."""
+    """Stop scheduling a job; runs that have begun go on."""
     read_object(request, required=False)
     return _shown(service, service.scheduler.pause_job(job_id, check_of(request, service.job_json)))
 
