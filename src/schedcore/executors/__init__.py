@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from schedcore.errors import InvalidOptionError, did_you_mean, whole
@@ -97,7 +98,7 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
 
     from schedcore.executors.futures import FuturesAdapter
 
-    return FuturesAdapter(ProcessPoolExecutor(workers))
+    return FuturesAdapter(partial(ProcessPoolExecutor, workers))
 
 
 def _check_name(name: object) -> str:

@@ -23,10 +23,14 @@ class FuturesAdapter:
     A pool that is remote calls functions in other processes: it is given the function and its
     arguments, which must be found or be able to be pickled there, and hands back what comes of
     them.  :func:`~schedcore.current_run` is not set there.
-    The pool is the user's: it is not shut down with the scheduler, so it serves the next start.
+    A pool of the user's is not shut down with the scheduler, so it serves the next start.  One that
+    a function makes is: runs that do not finish in time are ended with their processes.
+    A pool whose process died can run nothing more: another one takes its place, made by that
+    function, or like the ``ProcessPoolExecutor`` that was given.  Runs that the old one had are
+    lost.
 
     Args:
-        pool: Where the functions are called.
+        pool: Where the functions are called, or a function without arguments that makes it.
         remote: Whether that is in other processes.  None: it is, of a ``ProcessPoolExecutor``; for
             other pools that pickle what they are given, pass True.
 
@@ -34,12 +38,23 @@ class FuturesAdapter:
         remote: The same, known.
     """
 
-    def __init__(self, pool: FuturesExecutor, remote: bool | None = None) -> None:
-        if not callable(getattr(pool, "submit", None)):
-            raise InvalidOptionError("pool", pool, "a concurrent.futures pool")
-        self._pool = pool
+    def __init__(
+        self,
+        pool: FuturesExecutor | Callable[[], FuturesExecutor],
+        remote: bool | None = None,
+    ) -> None:
+        self._own = not hasattr(pool, "submit")
+        if self._own and not callable(pool):
+            raise InvalidOptionError("pool", pool, "a concurrent.futures pool, or what makes one")
+        made: Any = pool() if self._own else pool  # type: ignore[operator]
+        self._make: Callable[[], FuturesExecutor] = (
+            pool if self._own else partial(_like, made)  # type: ignore[assignment]
+        )
+        self._lock = threading.Lock()
+        self._pool: FuturesExecutor = made
+        self._ended = False
         # It pickles functions by name.  Of other pools it is not known what they can carry.
-        self._by_name = isinstance(pool, ProcessPoolExecutor)
+        self._by_name = isinstance(made, ProcessPoolExecutor)
         self.remote = self._by_name if remote is None else remote
         self._pending: dict[Future[Any], Run] = {}
         self._here = threading.local()
@@ -89,16 +104,47 @@ class FuturesAdapter:
             wait(pending, timeout)
         for future in pending:
             future.cancel()
+        if self._own:
+            self._end_pool()
+
+    def _end_pool(self) -> None:
+        """Let go of a pool of our own, and of the processes that are still busy."""
+        with self._lock:
+            self._ended = True
+        processes = list((getattr(self._pool, "_processes", None) or {}).values())
+        busy = any(future.running() for future in list(self._pending))
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if busy:  # they would hold up the end of the program, and outlive it
+            for process in processes:
+                process.kill()
+
+    def _to_pool(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Have the pool call a function, or another pool if this one is broken or was ended."""
+        if self._ended:
+            self._renew(self._pool)
+        pool = self._pool
+        try:
+            return pool.submit(function, *args)
+        except BrokenExecutor:
+            self._renew(pool)
+            return self._pool.submit(function, *args)
+
+    def _renew(self, pool: FuturesExecutor) -> None:
+        """Put another pool in the place of *pool*, unless that was done before."""
+        with self._lock:
+            if self._pool is pool:
+                self._pool = self._make()
+                self._ended = False
 
     def _start(self, run: Run, reporter: Reporter) -> Future[Any] | None:
         if not self.remote:
-            return self._pool.submit(self._perform, run, reporter)
+            return self._to_pool(self._perform, run, reporter)
         # The other process cannot report when it begins: the time of submitting is the nearest.
         if not reporter.begin(run):
             return None
         job = run.job
         assert job.func is not None
-        return self._pool.submit(_call, job.func, job.args, dict(job.kwargs))
+        return self._to_pool(_call, job.func, job.args, dict(job.kwargs))
 
     def _perform(self, run: Run, reporter: Reporter) -> None:
         """Execute a run in a thread of the pool."""
@@ -123,6 +169,22 @@ class FuturesAdapter:
         elif self.remote:
             reporter.end(run, future.result(), None)
         settle(reporter)
+
+
+def _like(pool: FuturesExecutor) -> FuturesExecutor:
+    """Return a pool like a broken one, if it is known how that was made; else itself."""
+    if type(pool) is not ProcessPoolExecutor:
+        return pool
+    made = {
+        "max_workers": "_max_workers",
+        "mp_context": "_mp_context",
+        "initializer": "_initializer",
+        "initargs": "_initargs",
+        "max_tasks_per_child": "_max_tasks_per_child",
+    }
+    options = {option: getattr(pool, name, None) for option, name in made.items()}
+    # Left out where it was not given: Python 3.10 does not know the last one.
+    return ProcessPoolExecutor(**{k: v for k, v in options.items() if v is not None})
 
 
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
