@@ -254,17 +254,15 @@ class Scheduler(JobMethods):
         Returns:
             The runs that did not finish.
         """
-        from schedcore.signals import wait_for_signal  # signal takes 4 ms to import
+        from schedcore.signals import start_and_wait  # signal takes 4 ms to import
 
         check_timeout(timeout)
-        if self.state is State.STOPPED:
-            self.start()
         if until_idle:
             self._listeners.add(self._look_again)
-            wait_for_signal(self._life.ended, self._is_over)
+            start_and_wait(self._start_if_stopped, self._life.ended, self._is_over)
             self._listeners.remove(self._look_again)
         else:
-            wait_for_signal(self._life.ended)
+            start_and_wait(self._start_if_stopped, self._life.ended)
         try:
             return self.shutdown(timeout=timeout)
         except SchedulerNotRunningError:  # shut down from elsewhere, maybe from inside a job
@@ -272,6 +270,10 @@ class Scheduler(JobMethods):
         except KeyboardInterrupt:
             log.warning("interrupted again: not waiting any longer for running jobs")
         return self._runs.open()
+
+    def _start_if_stopped(self) -> None:
+        if self.state is State.STOPPED:
+            self.start()
 
     def _is_over(self) -> bool:
         return self.state is not State.STANDBY and self._life.is_over()

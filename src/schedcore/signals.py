@@ -18,9 +18,12 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at whether all is over, of which no event may tell."""
 
 
-def wait_for_signal(stopped: Waker, is_over: Callable[[], bool] | None = None) -> None:
-    """Block until SIGINT or SIGTERM, or until *stopped* is woken and *is_over* agrees.
+def start_and_wait(
+    start: Callable[[], object], stopped: Waker, is_over: Callable[[], bool] | None = None
+) -> None:
+    """Call *start*, and block until SIGINT or SIGTERM, or *stopped* is woken and *is_over* agrees.
 
+    A signal that comes while *start* is under way counts: it ends the wait before it begins.
     Outside of the main thread, where Python takes no signals, only *stopped* ends it.
     """
     signals: list[bool] = []
@@ -32,10 +35,11 @@ def wait_for_signal(stopped: Waker, is_over: Callable[[], bool] | None = None) -
     # Not an Event: its set() in a handler can meet its own wait() holding the lock it needs.
     with _signals_call(react):
         try:
+            start()
             # In slices: a signal that comes just before a lock begins to be waited for does not end
             # that wait, and Python calls the handler after it.
             if is_over is None:
-                while not stopped.sleep(LOOK_EVERY):
+                while not (signals or stopped.sleep(LOOK_EVERY)):
                     continue
                 return
             while not (signals or is_over()):

@@ -504,3 +504,25 @@ def test_due_times_that_come_thick_and_fast_are_taken_together():
     loop.stop(20)
     # A pass is never early; how late they are depends on the machine.
     assert work.at_us[99] - work.at_us[4] >= 95 * QUANTUM_US * 0.9
+
+
+@pytest.mark.parametrize("until_idle", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_run_forever_starts_ends_it_well(number, until_idle):
+    script = f"""
+import os
+from schedcore import EVENT_SCHEDULER_STARTED, Scheduler
+
+scheduler = Scheduler(timezone="UTC")
+scheduler.add_job(print, "interval", hours=1)
+scheduler.add_listener(lambda event: os.kill(os.getpid(), {number}), EVENT_SCHEDULER_STARTED)
+print(scheduler.run_forever(until_idle={until_idle}), scheduler.state.name)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[] STOPPED\n", "")
