@@ -61,6 +61,8 @@ def logging_the_wait(
         yield
     finally:
         timer.cancel()
+        if timer.is_alive():
+            timer.join(1)  # no thread is left; not for ever, as it may wait for a lock held here
 
 
 def _names(runs: Sequence[Run], now_us: int) -> str:
