@@ -1,7 +1,7 @@
 """Whatever is done to a store in whatever order, no due time is lost, and none is there twice.
 
 A machine of random calls drives each store beside a model: three dicts, of what is to come, what is
-open and what has ended.  SCHEDCORE_SOAK=1 tries fifty times as many.
+open and what has ended.  SCHEDCORE_SOAK=1 tries 75 times as many.
 """
 
 from __future__ import annotations
@@ -497,7 +497,7 @@ def test_no_due_time_is_lost_and_none_is_there_twice(kind):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=(50 if SOAK else 1) * (150 if kind == "memory" else 25),
+            max_examples=(75 if SOAK else 1) * (100 if kind == "memory" else 16),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -248,7 +248,7 @@ def test_each_due_time_has_one_outcome_in_the_end(kind):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=(50 if SOAK else 1) * (150 if kind == "memory" else 25),
+            max_examples=(75 if SOAK else 1) * (100 if kind == "memory" else 16),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

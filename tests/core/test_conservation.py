@@ -287,7 +287,7 @@ class RealThreads(Law):
 
 
 @pytest.mark.parametrize(
-    ("machine", "examples", "steps"), [(VirtualTime, 150, 60), (RealThreads, 25, 40)]
+    ("machine", "examples", "steps"), [(VirtualTime, 100, 60), (RealThreads, 25, 40)]
 )
 def test_no_due_time_is_lost_and_none_has_two_outcomes(machine, examples, steps):
     logging.disable()
