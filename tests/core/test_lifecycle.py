@@ -265,7 +265,7 @@ def test_no_thread_is_left_after_shutdown(scheduler):
     scheduler.start()
     assert ran.wait(SOON)
     scheduler.shutdown(timeout=SOON)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # threads of other tests may have ended
 
 
 # Runs by hand
