@@ -71,7 +71,10 @@ class Side:
         self.modify(f"job-{next(self.numbers) % JOBS}", name=f"name {next(self.numbers)}")
 
     def fire_all(self) -> None:
-        """Move every job, each to a time of its own, as when each has run."""
+        """Move every job, each to a time of its own, as when each has run.
+
+        Each has a start: without one it would count on from that time, which changes its trigger.
+        """
         base = LATER + timedelta(days=next(self.numbers) + 1)
         for n in range(JOBS):
             self.modify(f"job-{n}", next_run_time=base + timedelta(seconds=n, microseconds=7 * n))
@@ -113,7 +116,7 @@ def ours() -> Side:
             ARGS,
             id=f"job-{n}",
             hours=1,
-            next_run_time=LATER + timedelta(seconds=n),
+            start_date=LATER + timedelta(seconds=n),
         )
     app = create_app(scheduler, api_allowed_funcs=[FUNC])
     return Side(app, scheduler.modify_job)
@@ -133,7 +136,7 @@ def theirs() -> Side:
             ARGS,
             id=f"job-{n}",
             hours=1,
-            next_run_time=LATER + timedelta(seconds=n),
+            start_date=LATER + timedelta(seconds=n),
         )
     return Side(flask.wsgi_app, extension.scheduler.modify_job)
 
