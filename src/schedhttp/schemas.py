@@ -21,7 +21,6 @@ def described(schema: Json, description: str, *examples: object) -> Json:
 
 TEXT: Final[Json] = {"type": "string"}
 FLAG: Final[Json] = {"type": "boolean"}
-NUMBER: Final[Json] = {"type": "number"}
 COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 TIME: Final[Json] = {"type": "string", "format": "date-time"}
 JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}

@@ -70,11 +70,9 @@ class OpenRuns:
 
     def open(self, slot: Slot, job: Job, due_us: int) -> Run | None:
         """Start a run that run_job() asked for, or record that there is no room for it."""
-        begun = 0
-        if len(slot.runs) >= MOST_WAITING:
-            begun = sum(run._started_us is not None for run in slot.runs)
         by_hand = job.options._replace(overlap="skip")
-        if not admit(1, by_hand, len(slot.runs), begun, len(slot.behind or ()), False).starts:
+        begun, waiting = _count_begun(slot.runs), len(slot.behind or ())
+        if not admit(1, by_hand, len(slot.runs), begun, waiting, False).starts:
             self._history.add(_skipped(job, (due_us,), due_us))
             return None
         run = self._start(slot, due_us)
@@ -129,16 +127,13 @@ class OpenRuns:
     def promote(self, slot: Slot, started: list[Run]) -> None:
         """Start runs that wait behind others of their job, as far as there is room."""
         behind = slot.behind
-        active = slot.runs
-        begun = 0
-        if behind and len(active) >= MOST_WAITING:
-            begun = sum(run._started_us is not None for run in active)
-        for _ in range(min(len(behind or ()), room_for(slot.job.options, len(active), begun))):
-            assert behind is not None
-            run = behind.popleft()
-            run._waits, run._hurry = False, True
-            slot.runs = [*slot.runs, run]
-            started.append(run)
+        if behind:
+            room = room_for(slot.job.options, len(slot.runs), _count_begun(slot.runs))
+            for _ in range(min(len(behind), room)):
+                run = behind.popleft()
+                run._waits, run._hurry = False, True
+                slot.runs = [*slot.runs, run]
+                started.append(run)
         self._followed(slot)
 
     def _followed(self, slot: Slot) -> None:
@@ -168,6 +163,13 @@ class OpenRuns:
             if self.close(end) is not None:
                 ended.append(end)
         return ended
+
+
+def _count_begun(active: Sequence[Run]) -> int:
+    """Return how many of a job's active runs are running, where admission asks; else 0."""
+    if len(active) < MOST_WAITING:
+        return 0
+    return sum(run._started_us is not None for run in active)
 
 
 def _skipped(job: Job, due: Sequence[int], now_us: int) -> RunRecord:

@@ -64,6 +64,15 @@ class Trigger:
         """Return this trigger with whatever depends on the moment of adding settled."""
         return self
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether its start was settled by :meth:`bound_to`, and not given by anybody."""
+        return False
+
+    def keeps_beat_of(self, old: Trigger) -> Trigger:  # noqa: ARG002 — only a bound one has a beat
+        """Return this trigger with the beat of *old*, a bound one, if it is spaced as that is."""
+        return self
+
     def first_at(self, first_us: int, now_us: int) -> Trigger:
         """Return this trigger for a job that somebody has run first at *first_us*.
 

@@ -289,11 +289,10 @@ def merge(
     merged = {name: value for name, value in present.items() if name not in replaced} | changes
     # The zone is among the options unless it was taken away, or has no name.
     zone = timezone if "timezone" in changes else trigger.timezone
-    if getattr(trigger, "is_bound", False) and "start_date" not in changes:
-        del merged["start_date"]
-        made = make_trigger(kind, merged, zone, job_id)
-        return made.keeps_beat_of(trigger)  # type: ignore[attr-defined,no-any-return]
-    return make_trigger(kind, merged, zone, job_id)
+    if not trigger.is_bound or "start_date" in changes:
+        return make_trigger(kind, merged, zone, job_id)
+    del merged["start_date"]
+    return make_trigger(kind, merged, zone, job_id).keeps_beat_of(trigger)
 
 
 def _replaced(

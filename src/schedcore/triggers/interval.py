@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidTriggerError
+from schedcore.triggers.base import Trigger
 from schedcore.triggers.options import (
     NEVER_US,
     Jitter,
@@ -196,9 +197,9 @@ class IntervalTrigger(ZonedTrigger):
         """Whether the anchor was set when the job was added, and not by a ``start_date``."""
         return self._bound
 
-    def keeps_beat_of(self, old: IntervalTrigger) -> IntervalTrigger:
+    def keeps_beat_of(self, old: Trigger) -> IntervalTrigger:
         """Return this trigger with the anchor of *old*, a bound one, if they have the same span."""
-        if self._beat.every_us != old._beat.every_us:
+        if not isinstance(old, IntervalTrigger) or self._beat.every_us != old._beat.every_us:
             return self
         return _anchored(self._beat, old._anchor_us, bound=True)
 
