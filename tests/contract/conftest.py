@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from schedcore import MemoryStore
 from tests.stores.plain import PlainStore
 
 STORES = {"memory": MemoryStore, "plain": PlainStore}
+SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
+
+
+def run_over_store(machine, kind):
+    """Run a state machine of random calls over a store; 75 times as often with SCHEDCORE_SOAK=1."""
+    over_store = type("Machine", (machine,), {"make_store": staticmethod(STORES[kind])})
+    run_state_machine_as_test(
+        over_store,
+        settings=settings(
+            max_examples=(75 if SOAK else 1) * (100 if kind == "memory" else 16),
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 @pytest.fixture(params=STORES)

@@ -6,12 +6,10 @@ open and what has ended.  SCHEDCORE_SOAK=1 tries 75 times as many.
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,7 +17,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from schedcore import Outcome
@@ -28,10 +25,9 @@ from schedcore.job import Options
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
 from schedcore.stores.base import Change, Entry, Passed, Settlement, end_of
-from tests.contract.conftest import STORES
+from tests.contract.conftest import SOAK, STORES, run_over_store
 from tests.stores.calls import job
 
-SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 IDS = ["a", "b", "c"]
 STEP = 1_000
 """Time from one due time of a job to the next.  The rest of a division by it tells which job it is,
@@ -493,13 +489,4 @@ class Conservation(RuleBasedStateMachine):
 @pytest.mark.timeout(0 if SOAK else 120)
 @pytest.mark.parametrize("kind", STORES)
 def test_no_due_time_is_lost_and_none_is_there_twice(kind):
-    machine = type("Machine", (Conservation,), {"make_store": staticmethod(STORES[kind])})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=(75 if SOAK else 1) * (100 if kind == "memory" else 16),
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_over_store(Conservation, kind)

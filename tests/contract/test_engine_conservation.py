@@ -5,11 +5,9 @@ A machine of random calls in virtual time, over each store.  SCHEDCORE_SOAK=1 tr
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,15 +15,13 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from schedcore import MaxInstancesError, RunLookupError
 from schedcore.clock import SECOND, from_us
-from tests.contract.conftest import STORES
+from tests.contract.conftest import SOAK, STORES, run_over_store
 from tests.stores.stepping import ByHand, Stepped, note
 
-SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 IDS = ["a", "b", "c"]
 MILLI = 1_000
 
@@ -244,13 +240,4 @@ class Conservation(RuleBasedStateMachine):
 @pytest.mark.timeout(0 if SOAK else 120)
 @pytest.mark.parametrize("kind", STORES)
 def test_each_due_time_has_one_outcome_in_the_end(kind):
-    machine = type("Machine", (Conservation,), {"make_store": staticmethod(STORES[kind])})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=(75 if SOAK else 1) * (100 if kind == "memory" else 16),
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_over_store(Conservation, kind)

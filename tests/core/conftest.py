@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -18,6 +21,16 @@ def started():
     yield scheduler
     if scheduler.state is not State.STOPPED:
         scheduler.shutdown(timeout=SOON)
+
+
+def script(text):
+    """Start a program in a process of its own, in which a warning is an error."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(text)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 class Gate:

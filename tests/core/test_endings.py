@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from datetime import datetime, timedelta, timezone
 
@@ -19,17 +16,9 @@ from schedcore import (
     Scheduler,
     State,
 )
+from tests.core.conftest import script
 
 SOON = 20
-
-
-def script(text):
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(text)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 # Until there is nothing to do

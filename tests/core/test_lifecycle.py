@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from datetime import timedelta
 
@@ -31,6 +30,7 @@ from schedcore import (
 )
 from schedcore.clock import passing_us
 from schedcore.loop import QUANTUM_US, Loop
+from tests.core.conftest import script
 
 SOON = 20
 """Seconds after which a wait is a failure; no test takes that long."""
@@ -334,15 +334,6 @@ def test_on_a_manual_clock_a_started_scheduler_runs_what_comes_due(virtual_sched
 
 
 # Whole processes
-
-
-def script(text):
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(text)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
