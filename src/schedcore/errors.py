@@ -90,6 +90,26 @@ class FuncRefError(InvalidOptionError):
     """A function reference does not lead to a callable, or a callable has no reference."""
 
 
+class StoreError(SchedError):
+    """A store cannot be used: it is no database, or one of another version, or not to be written.
+
+    Args:
+        store: Which one; without passwords.
+        problem: What is wrong, and the way out, in words.
+    """
+
+    def __init__(self, store: str, problem: str) -> None:
+        super().__init__(f"store {store}: {problem}")
+        self.store, self.problem = store, problem
+
+
+class StoreUnavailableError(StoreError):
+    """A store cannot be used at the moment: it is locked, away, or its disk is full.
+
+    Nothing of the call was done; it can be tried again.
+    """
+
+
 class MaxInstancesError(SchedError):
     """The job runs as many times at once as its ``max_instances`` allows, or too many runs wait.
 

@@ -92,13 +92,15 @@ class History:
             self._troubles[job_id] = troubles
         del records[: -self._per_job]
 
-    def records(self, job_id: str | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
         self._file()
         kept = (
             self._latest_of(job_id) if job_id is not None else self._all[: -self._overall - 1 : -1]
         )
-        return [record if isinstance(record, RunRecord) else record_of(record) for record in kept]
+        return [
+            record if isinstance(record, RunRecord) else record_of(record) for record in kept[:limit]
+        ]
 
     def _latest_of(self, job_id: str) -> list[Run | RunRecord]:
         """Return the outcomes kept of one job: its last ones, and its last troubles before them."""

@@ -191,12 +191,17 @@ class Runs:
         retry = end.job.options.retry if end.job is not None else None
         if retry is None or run._cancelled or self._closing or not retry.wants(error, run._attempt):
             self._end_now(end)
-        elif self._store.retry(end):
-            self._set_timer(run, retry.delay_us(run._attempt - 1, self._random))
-            self._announce.retried(end)
         else:
-            self._end_now(end)  # its job was paused or removed meanwhile; or it has ended before
+            self._retry(end, retry.delay_us(run._attempt, self._random))
         return now_us
+
+    def _retry(self, failed: End, delay_us: int) -> None:
+        """Have a run that failed wait for its next attempt, or end it if none follows."""
+        if self._store.retry(failed, failed.ended_us + delay_us):
+            self._set_timer(failed.run, delay_us)
+            self._announce.retried(failed)
+        else:
+            self._end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
@@ -277,7 +282,8 @@ class Runs:
                 self._timers.set(run, passed_us + SECOND)
             else:
                 retries.append(run)
-        self.submit(retries)
+        if retries:
+            self.submit(self._store.try_again(retries))
         next_us = self._timers.first_due()
         return None if next_us is None else now_us + max(0, next_us - passed_us)
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from schedcore import MemoryStore
+from schedcore.stores.sqlite import SqliteStore
 from tests.stores.plain import PlainStore
 
-STORES = {"memory": MemoryStore, "plain": PlainStore}
+
+
+def sqlite_store():
+    """Return a store in a file that goes with it; no crash of a machine is tried here."""
+    folder = tempfile.mkdtemp()
+    store = SqliteStore(os.path.join(folder, "jobs.db"), durable=False)
+    weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+    return store
+
+
+STORES = {"memory": MemoryStore, "plain": PlainStore, "sqlite": sqlite_store}
+EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 40}
 SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 
 
@@ -21,7 +36,7 @@ def run_over_store(machine, kind):
     run_state_machine_as_test(
         over_store,
         settings=settings(
-            max_examples=(75 if SOAK else 1) * (100 if kind == "memory" else 16),
+            max_examples=(75 if SOAK else 1) * EXAMPLES[kind],
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

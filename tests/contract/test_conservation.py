@@ -418,7 +418,7 @@ class Conservation(RuleBasedStateMachine):
         n = data.draw(st.sampled_from(begun))
         (run,) = [run for run in self.store.runs() if run.id == n]
         end = end_of(run, Outcome.FAILED, self.now, error=ValueError("no"))
-        again = self.store.retry(end)
+        again = self.store.retry(end, 0)
         assert again == (not self.open[n].final)
         if again:
             self.open[n].begun, self.open[n].failed = False, True

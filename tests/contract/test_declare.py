@@ -26,84 +26,91 @@ def change(store, job_id, **fields):
     assert not store.write((Change(old, old._replace(**fields)),), NOW).conflicts
 
 
+def declare(store, app, declared, now_us):
+    """Declare all jobs of an app, as its start does."""
+    found = store.declare(app, declared, now_us)
+    store.retire(app, [each.entry.job.id for each in declared], now_us)
+    return found
+
+
 def test_what_is_new_is_added(store):
-    found = store.declare("app", [job("a"), job("b", due=20)], NOW)
+    found = declare(store, "app", [job("a"), job("b", due=20)], NOW)
     assert [entry.job.id for entry in found] == ["a", "b"]
     assert places(store) == {"a": (10, None), "b": (20, None)}
 
 
 def test_the_same_keeps_its_place_and_its_pause_and_what_was_changed(store):
-    store.declare("app", [job("a"), job("b")], NOW)
+    declare(store, "app", [job("a"), job("b")], NOW)
     change(store, "a", fire_us=55, due_us=55)
     change(store, "b", due_us=None)
     renamed = store.get("a").job._replace(given_name="changed")
     change(store, "a", job=renamed)
-    store.declare("app", [job("a"), job("b")], NOW)
+    declare(store, "app", [job("a"), job("b")], NOW)
     assert places(store) == {"a": (55, None), "b": (None, None)}
     assert store.get("a").job.name == "changed"
 
 
 @pytest.mark.parametrize("paused", [True, False])
 def test_another_definition_is_planned_anew_and_stays_paused(store, paused):
-    store.declare("app", [job("a")], NOW)
+    declare(store, "app", [job("a")], NOW)
     change(store, "a", fire_us=55, due_us=None if paused else 55)
-    store.declare("app", [job("a", hours=2, due=30)], NOW)
+    declare(store, "app", [job("a", hours=2, due=30)], NOW)
     assert store.get("a").job.trigger == job("a", hours=2).entry.job.trigger
     assert places(store) == {"a": (None if paused else 30, None)}
 
 
 def test_one_that_cannot_be_run_keeps_its_pause_too(store):
-    store.declare("app", [job("a")], NOW)
+    declare(store, "app", [job("a")], NOW)
     change(store, "a", due_us=None, broken="its module is missing")
-    store.declare("app", [job("a")], NOW)
+    declare(store, "app", [job("a")], NOW)
     assert places(store) == {"a": (None, "its module is missing")}
 
 
 @pytest.mark.parametrize("fingerprint", ["the same", "another"])
 def test_a_job_replaced_by_hand_is_declared_again(store, fingerprint):
-    store.declare("app", [job("a")], NOW)
+    declare(store, "app", [job("a")], NOW)
     by_hand = job("a", hours=5, due=99).entry
     store.write((Change(store.get("a"), by_hand, True),), NOW)
-    store.declare("app", [job("a", hours=1 if fingerprint == "the same" else 2)], NOW)
+    declare(store, "app", [job("a", hours=1 if fingerprint == "the same" else 2)], NOW)
     assert places(store) == {"a": (10, None)}
 
 
 def test_what_is_parked_is_parked_once(store):
-    store.declare("app", [job("a")], NOW)
-    store.declare("app", [], NOW)
+    declare(store, "app", [job("a")], NOW)
+    declare(store, "app", [], NOW)
     parked = store.get("a")
-    store.declare("app", [], NOW)
+    declare(store, "app", [], NOW)
     assert store.get("a") == parked
 
 
 def test_what_is_declared_no_more_is_parked_and_comes_back(store):
-    store.declare("app", [job("a"), job("b")], NOW)
-    store.declare("app", [job("b")], NOW)
+    declare(store, "app", [job("a"), job("b")], NOW)
+    declare(store, "app", [job("b")], NOW)
     assert places(store) == {"a": (None, "'app' does not declare it any more"), "b": (10, None)}
-    store.declare("app", [job("a", due=70), job("b")], NOW)
+    declare(store, "app", [job("a", due=70), job("b")], NOW)
     assert places(store) == {"a": (70, None), "b": (10, None)}
 
 
 def test_the_jobs_of_others_are_left_alone(store):
     store.write([job("added").entry], NOW)
-    store.declare("other", [job("theirs")], NOW)
-    store.declare("app", [job("ours")], NOW)
-    store.declare("app", [], NOW)
+    declare(store, "other", [job("theirs")], NOW)
+    declare(store, "app", [job("ours")], NOW)
+    declare(store, "app", [], NOW)
     assert {job_id for job_id, (due_us, _) in places(store).items() if due_us is None} == {"ours"}
 
 
 def test_what_had_its_last_fire_time_is_not_run_again(store):
     once = Job("once", print, (), {}, DateTrigger("2030-01-01", "UTC"), Options())
     declared = [Declared(Entry(once, 5, 5), "once")]
-    store.declare("app", declared, NOW)
+    declare(store, "app", declared, NOW)
     with store.take(5, 10) as batch:
         batch.settle([None], 5)
-    assert store.declare("app", declared, NOW) == []
+    assert declare(store, "app", declared, NOW) == []
     assert places(store) == {}
 
 
 def test_what_was_removed_by_hand_is_declared_again(store):
-    store.declare("app", [job("a")], NOW)
+    declare(store, "app", [job("a")], NOW)
     store.write((Change(store.get("a"), None),), NOW)
-    store.declare("app", [job("a")], NOW)
+    declare(store, "app", [job("a")], NOW)
     assert places(store) == {"a": (10, None)}

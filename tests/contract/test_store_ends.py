@@ -92,7 +92,7 @@ def test_of_many_threads_each_end_is_recorded_by_one(store):
 def test_a_run_that_failed_waits_for_its_next_attempt_in_its_place(store):
     add(store, entry("a", 5))
     (run,) = begun(*settle(store, 5, next_us=15).runs)
-    assert store.retry(failed(run))
+    assert store.retry(failed(run), 0)
     assert (run.attempt, run.started_us, run.outcome) == (2, None, None)
     assert (store.runs(), store.records(None)) == ([run], [])
     assert settle(store, 15, next_us=25).skipped
@@ -108,14 +108,14 @@ def test_a_run_that_has_ended_is_not_tried_again(store):
     (run,) = begun(*settle(store, 5).runs)
     report = failed(run)
     end(store, run, outcome=Outcome.TIMED_OUT)
-    assert not store.retry(report)
+    assert not store.retry(report, 0)
     assert outcomes(store) == [Outcome.TIMED_OUT]
 
 
 def test_the_run_of_a_job_that_had_its_last_fire_time_is_tried_again(store):
     add(store, entry("once", 5))
     (run,) = begun(*settle(store, 5).runs)
-    assert store.retry(failed(run))
+    assert store.retry(failed(run), 0)
 
 
 # Changes end what has not begun
@@ -154,7 +154,7 @@ def test_one_that_waits_for_its_next_attempt_has_failed_with_the_error_of_the_la
     change, _ = left
     add(store, entry("a", 5))
     (run,) = begun(*settle(store, 5, next_us=500).runs)
-    store.retry(failed(run))
+    store.retry(failed(run), 0)
     (ended,) = change(store).ended
     assert (ended.run, ended.outcome, ended.error_text) == (run, Outcome.FAILED, "boom")
     (record,) = store.records("a")
@@ -168,7 +168,7 @@ def test_one_that_is_under_way_meanwhile_is_not_tried_again(store, left):
     (run,) = begun(*settle(store, 5, next_us=500).runs)
     assert not change(store).ended
     report = failed(run)
-    assert not store.retry(report)
+    assert not store.retry(report, 0)
     assert store.runs() == [run]
     store.end(deque([report]), True)
     assert outcomes(store) == [Outcome.FAILED]
@@ -180,11 +180,11 @@ def test_a_run_besides_the_schedule_runs_though_its_job_is_paused_meanwhile(stor
     run = store.open(store.get("a").job, 3)
     if attempt == 2:
         begun(run)
-        assert store.retry(failed(run))
+        assert store.retry(failed(run), 0)
     assert not paused(store, "a").ended
     assert (store.runs(), run.cancelled) == ([run], False)
     begun(run)
-    assert store.retry(failed(run))
+    assert store.retry(failed(run), 0)
     assert [one.run for one in removed(store, "a").ended] == [run]
 
 
@@ -194,7 +194,7 @@ def test_other_changes_leave_runs_alone(store):
     assert not changed(store, "a", due_us=700, fire_us=700).ended
     assert not changed(store, "a", max_instances=3).ended
     begun(run)
-    assert store.retry(failed(run))
+    assert store.retry(failed(run), 0)
     assert store.runs() == before
 
 

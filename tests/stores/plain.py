@@ -142,23 +142,28 @@ class PlainStore:
         ended = []
         with self._session.transaction():
             marks = dict(self._session.all("declared"))
-            gone = [job_id for job_id, (of, _) in marks.items() if of == app]
             for entry, fingerprint in declared:
-                job_id = entry.job.id
-                self._declare(entry, marks.get(job_id), (app, fingerprint), now_us, ended)
-                gone = [one for one in gone if one != job_id]
-            for job_id in gone:
-                row = self._session.row("jobs", job_id)
-                if row is not None and marks[job_id][1]:
-                    old = self._entry(row)
-                    reason = f"{app!r} does not declare it any more"
-                    parked = old._replace(due_us=None, broken=reason)
-                    self._change(Change(old, parked), now_us, ended)
-                    self._session.put("declared", job_id, (app, ""))
+                known = marks.get(entry.job.id)
+                self._declare(entry, known, (app, fingerprint), now_us, ended)
             rows = [self._session.row("jobs", entry.job.id) for entry, _ in declared]
             found = [self._entry(row) for row in rows if row is not None]
         self._mark(ended)
         return found
+
+    def retire(self, app, declared, now_us):
+        ended, parked = [], []
+        with self._session.transaction():
+            for job_id, (of, fingerprint) in self._session.all("declared"):
+                row = self._session.row("jobs", job_id)
+                if of != app or not fingerprint or row is None or job_id in declared:
+                    continue
+                old = self._entry(row)
+                reason = f"{app!r} does not declare it any more"
+                self._change(Change(old, old._replace(due_us=None, broken=reason)), now_us, ended)
+                self._session.put("declared", job_id, (app, ""))
+                parked.append(job_id)
+        self._mark(ended)
+        return parked
 
     def _declare(self, entry, known, mark, now_us, ended):
         row = self._session.row("jobs", entry.job.id)
@@ -393,7 +398,7 @@ class PlainStore:
             self._live[run.id] = run
         return runs
 
-    def retry(self, failed):
+    def retry(self, failed, act_us):
         run = failed.run
         with self._session.transaction():
             claim = self._session.row("runs", run.id)
@@ -404,6 +409,10 @@ class PlainStore:
             self._session.put("runs", run.id, claim)
             mark_retried(failed)
         return True
+
+    def try_again(self, runs):
+        with self._session.transaction():
+            return [run for run in runs if self._session.row("runs", run.id) is not None]
 
     def runs(self):
         with self._session.transaction():
@@ -487,9 +496,9 @@ class PlainStore:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id=None):
+    def records(self, job_id=None, limit=None):
         with self._session.transaction():
-            return self._history.records(job_id)
+            return self._history.records(job_id)[:limit]
 
     def counts(self, job_id=None):
         with self._session.transaction():

@@ -304,21 +304,35 @@ class Store(Protocol):
         ...
 
     def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
-        """Reconcile the jobs that *app* declares with those it declared before.
+        """Reconcile jobs that *app* declares with what is stored under their ids.
 
-        By id: one with the same fingerprint keeps its place, its pause, and what was changed since;
+        One with the same fingerprint keeps its place, its pause, and what was changed since;
         another definition takes the place of the old one, and is paused if that was; one that is
-        new is added, unless it was there before and had its last fire time.  What *app* declared
-        before and does not declare any more is parked: paused, with the reason in ``broken``.
-        A job with the same id that nobody declared is replaced.
+        new is added, unless it was there before and had its last fire time.  A job with the same
+        id that nobody declared is replaced.
 
         Args:
-            app: Who declares; the jobs of others are left alone.
-            declared: All its jobs, no id twice.
+            app: Who declares; :meth:`retire` leaves the jobs of others alone.
+            declared: Some of its jobs, no id twice.
             now_us: The present.
 
         Returns:
             The jobs that are there now, in the order of *declared*.
+        """
+        ...
+
+    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+        """Park what *app* declared before and does not declare any more.
+
+        Those jobs are paused, with the reason in ``broken``; declared again, they go on.
+
+        Args:
+            app: Who declares.
+            declared: The ids of all its jobs.
+            now_us: The present.
+
+        Returns:
+            The ids of the jobs that were parked.
         """
         ...
 
@@ -403,8 +417,13 @@ class Store(Protocol):
         """Start the waiting runs for which there is room."""
         ...
 
-    def retry(self, failed: End) -> bool:
+    def retry(self, failed: End, act_us: int) -> bool:
         """Have a run that failed wait for its next attempt.
+
+        Args:
+            failed: How the last attempt ended.
+            act_us: When the next one is due; should this process be gone by then, another one may
+                take it (:meth:`Cluster.adopt <schedcore.stores.cluster.Cluster.adopt>`).
 
         Returns:
             False if no attempt follows: the run has ended meanwhile, or its job was paused, removed
@@ -412,8 +431,16 @@ class Store(Protocol):
         """
         ...
 
+    def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Have this process begin the next attempt of runs that waited for it.
+
+        Returns:
+            Those that are open still: they are to be submitted.
+        """
+        ...
+
     def runs(self) -> list[Run]:
-        """Return the open runs."""
+        """Return the open runs, in the order in which they were opened."""
         ...
 
     # The history
@@ -422,8 +449,8 @@ class Store(Protocol):
         """Add outcomes of occurrences that had no open run here."""
         ...
 
-    def records(self, job_id: str | None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def records(self, job_id: str | None, limit: int | None = None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:

@@ -112,21 +112,27 @@ class MemoryStore:
         return True
 
     def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
-        """Reconcile the jobs that *app* declares with those it declared before."""
+        """Reconcile jobs that *app* declares with what is stored under their ids."""
         with self._lock:
-            gone = {job_id for job_id, (of, _) in self._declared.items() if of == app}
             for entry, fingerprint in declared:
-                job_id = entry.job.id
-                gone.discard(job_id)
                 self._declare(entry, (app, fingerprint), now_us)
-            for job_id in gone & self._slots.keys():
-                if self._declared[job_id] != (app, ""):
-                    old = self._slots[job_id].entry()
-                    reason = f"{app!r} does not declare it any more"
-                    self.write((Change(old, old._replace(due_us=None, broken=reason)),), now_us)
-                    self._declared[job_id] = app, ""
             ids = [entry.job.id for entry, _ in declared]
             return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
+
+    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+        """Park what *app* declared before and does not declare any more."""
+        with self._lock:
+            gone = [
+                job_id
+                for job_id, (of, fingerprint) in self._declared.items()
+                if of == app and fingerprint and job_id in self._slots and job_id not in declared
+            ]
+            for job_id in gone:
+                old = self._slots[job_id].entry()
+                reason = f"{app!r} does not declare it any more"
+                self.write((Change(old, old._replace(due_us=None, broken=reason)),), now_us)
+                self._declared[job_id] = app, ""
+            return gone
 
     def _declare(self, entry: Entry, mark: tuple[str, str], now_us: int) -> None:
         """Add a declared job, or keep or replace the one with its id."""
@@ -362,7 +368,7 @@ class MemoryStore:
                         due_us = _earlier(due_us, slot.queued_us)
         return Ended([], started, due_us)
 
-    def retry(self, failed: End) -> bool:
+    def retry(self, failed: End, act_us: int) -> bool:  # noqa: ARG002 — the engine has a timer
         """Have a run that failed wait for its next attempt; False: none follows."""
         run = failed.run
         with self._lock:
@@ -370,6 +376,11 @@ class MemoryStore:
                 return False
             mark_retried(failed)
         return True
+
+    def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Have the next attempt of runs begin: those that are open still."""
+        with self._lock:
+            return [run for run in runs if run._id in self._open.by_id]
 
     def runs(self) -> list[Run]:
         """Return the open runs."""
@@ -384,10 +395,10 @@ class MemoryStore:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id: str | None = None) -> list[RunRecord]:
+    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
         with self._lock:
-            return self._history.records(job_id)
+            return self._history.records(job_id, limit)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

@@ -1,0 +1,120 @@
+"""What a store over SQL asks of a database: transactions, and numbers that only grow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+
+Row = tuple[Any, ...]
+CHUNK: Final = 500
+"""Values in one list of a statement: SQLite before 3.32 takes 999 parameters at most."""
+
+
+class Cursor(Protocol):
+    """What the modules of Python's database API (PEP 249) have in common."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+    def execute(self, sql: str, params: Sequence[object], /) -> Any:
+        """Run one statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[object]], /) -> Any:
+        """Run one statement once for each row."""
+        ...
+
+    def fetchall(self) -> list[Row]:
+        """Return what the last statement found."""
+        ...
+
+
+class Transaction:
+    """Statements that are made whole or not at all.
+
+    Parameters are written as ``?``.
+
+    Args:
+        cursor: Runs them.
+    """
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def spelled(self, sql: str) -> str:
+        """Return a statement as the database spells it."""
+        return sql
+
+    def run(self, sql: str, *params: object) -> int:
+        """Run a statement; return how many rows it changed."""
+        self._cursor.execute(self.spelled(sql), params)
+        return self._cursor.rowcount
+
+    def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each of *rows*."""
+        if rows:
+            self._cursor.executemany(self.spelled(sql), rows)
+
+    def all(self, sql: str, *params: object) -> list[Row]:
+        """Return the rows that a query finds."""
+        self._cursor.execute(self.spelled(sql), params)
+        return self._cursor.fetchall()
+
+    def one(self, sql: str, *params: object) -> Row | None:
+        """Return the first row that a query finds, or None."""
+        rows = self.all(sql, *params)
+        return rows[0] if rows else None
+
+    def among(self, sql: str, values: Iterable[object], *params: object) -> list[Row]:
+        """Return the rows of a query with ``{}`` where a list of *values* is; *params* follow it."""
+        given = list(values)
+        found: list[Row] = []
+        for start in range(0, len(given), CHUNK):
+            part = given[start : start + CHUNK]
+            marks = ",".join("?" * len(part))
+            found += self.all(sql.format(marks), *part, *params)
+        return found
+
+
+class Database(Protocol):
+    """One database, for all threads of a process; others of the same processes share it.
+
+    What its driver raises comes out as a :class:`~schedcore.errors.StoreError`.
+    """
+
+    kind: str
+    """``"sqlite"`` or ``"postgresql"``."""
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """Return a transaction that sees one moment, and writes nothing."""
+        ...
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Return a transaction; an error within it rolls it back."""
+        ...
+
+    def mark(self, tx: Transaction) -> int:
+        """Return the number of a transaction, with which it marks the rows that it changes."""
+        ...
+
+    def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
+        """Return ids for so many runs: each greater than those before."""
+        ...
+
+    def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
+        """Return keys for so many jobs."""
+        ...
+
+    def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
+        """Return the present version, and the mark above which rows may have changed.
+
+        None in its place: *since* is no version of this database.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close what is open; a later call opens it again."""
+        ...

@@ -1,0 +1,497 @@
+"""The store over SQL: each method one transaction, on any database that follows the contract."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection, Sequence
+from types import TracebackType
+
+from schedcore.atfork import Lock, call_in_child, held_here
+from schedcore.errors import JobLookupError
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.base import (
+    Change,
+    Decision,
+    Declared,
+    End,
+    Ended,
+    Entry,
+    Settled,
+    Settlement,
+    Slot,
+    Written,
+    mark_retried,
+)
+from schedcore.stores.database import Database, Transaction
+from schedcore.stores.sql_history import HistoryRows, Retention
+from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows, entry_of
+from schedcore.stores.sql_runs import WAITS, Claim, ClaimRows, Opening, skipped_record
+
+
+class SqlStore:
+    """Keeps jobs, open runs and the history in a database that processes share.
+
+    Follows :class:`~schedcore.stores.base.Store`.
+
+    Args:
+        database: Where.
+        keep: How much of the history.
+    """
+
+    most_at_once = 500
+    """Jobs taken in one step: the transaction that settles them keeps others from writing."""
+
+    def __init__(self, database: Database, keep: Retention | None = None) -> None:
+        self.database = database
+        self.keep = (keep or Retention()).checked()
+        self._jobs = JobRows(database)
+        self._history = HistoryRows()
+        self._runs = ClaimRows(database, self._history, self._jobs.job_of)
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._taken: dict[int, int] = {}  # the seq of each job that is taken, by its key
+        # Ends are read, and taken out of the caller's list only when they are written.
+        self._ending = threading.Lock()
+
+    def after_fork_in_child(self) -> None:
+        """Forget what belongs to the parent: its runs, and what it has taken."""
+        self._runs.live.clear()
+        self._runs.node = None
+        self._begin_anew()
+
+    # Jobs
+
+    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        texts = [self._text(change) for change in changes]
+        ended: list[End] = []
+        with self.database.write() as tx:
+            rows = self._jobs.find(tx, {_id_of(change) for change in changes})
+            conflicts = _conflicts(changes, rows)
+            if conflicts:
+                return Written(conflicts)
+            mark = self.database.mark(tx)
+            added: list[tuple[Entry, str]] = []
+            for change, text in zip(changes, texts, strict=True):
+                if isinstance(change, Entry):
+                    added.append((change, text or ""))
+                else:
+                    row = rows[change.old.job.id]
+                    self._change(tx, change, row, text, mark, now_us, ended)
+            self._jobs.insert(tx, added, mark)
+        self._runs.ended(ended)
+        return Written((), ended)
+
+    def _text(self, change: Change | Entry) -> str | None:
+        """Return the definition that a change brings, as text; None: it brings none."""
+        if isinstance(change, Entry):
+            return self._jobs.definitions.encode(change.job)
+        if change.new is None or (change.new.job is change.old.job and not change.another):
+            return None
+        return self._jobs.definitions.encode(change.new.job)
+
+    def _change(
+        self,
+        tx: Transaction,
+        change: Change,
+        row: JobRow,
+        text: str | None,
+        mark: int,
+        now_us: int,
+        ended: list[End],
+    ) -> None:
+        old, new, another, records = change
+        written = list(records)
+        if new is None or another:
+            written += self._runs.end_waiting(tx, row.k, Outcome.CANCELLED, now_us, ended)
+            self._jobs.delete(tx, (row,), mark, last=False)
+            if new is not None:
+                self._jobs.insert(tx, [(new, text or "")], mark)
+        else:
+            if new.due_us is None and old.due_us is not None:
+                written += self._runs.end_waiting(tx, row.k, Outcome.PAUSED, now_us, ended)
+            self._jobs.update(tx, row, new, mark, text)
+        self._history.add(tx, written, now_us, self._runs.node)
+
+    def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
+        """Reconcile jobs that *app* declares with what is stored under their ids."""
+        texts = [self._jobs.definitions.encode(entry.job) for entry, _ in declared]
+        ids = [entry.job.id for entry, _ in declared]
+        ended: list[End] = []
+        with self.database.write() as tx:
+            rows, known = self._jobs.find(tx, ids), self._jobs.declared(tx, ids)
+            mark = self.database.mark(tx)
+            for (entry, fingerprint), text in zip(declared, texts, strict=True):
+                job_id, wanted = entry.job.id, DeclaredRow(app, fingerprint)
+                row, was = rows.get(job_id), known.get(job_id)
+                if was == wanted:
+                    continue  # it stays as it is, or had its last fire time
+                if row is None:
+                    self._jobs.insert(tx, [(entry, text)], mark, wanted)
+                    continue
+                if was is not None and row.due_us is None and was.fingerprint:
+                    entry = entry._replace(due_us=None)  # paused, and stays so
+                (old,) = self._jobs.entries(tx, (row,))
+                change = Change(old, entry, another=was is None)
+                self._change(tx, change, row, text, mark, now_us, ended)
+                self._jobs.set_declared(tx, job_id, wanted)
+            found = self._jobs.find(tx, ids)
+            there = self._jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
+        self._runs.ended(ended)
+        return there
+
+    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+        """Park the jobs that *app* declared before and that are not among *declared* any more."""
+        ended: list[End] = []
+        with self.database.write() as tx:
+            gone = sorted(self._jobs.declared_by(tx, app) - set(declared))
+            mark = self.database.mark(tx) if gone else 0
+            rows = self._jobs.find(tx, gone)
+            for old in self._jobs.entries(tx, list(rows.values())):
+                reason = f"{app!r} does not declare it any more"
+                change = Change(old, old._replace(due_us=None, broken=reason))
+                self._change(tx, change, rows[old.job.id], None, mark, now_us, ended)
+                self._jobs.set_declared(tx, old.job.id, DeclaredRow(app, ""))
+        self._runs.ended(ended)
+        return gone
+
+    def get(self, job_id: str) -> Entry:
+        """Return one job; raises JobLookupError."""
+        with self.database.read() as tx:
+            row = self._jobs.get(tx, job_id)
+            if row is None:
+                raise JobLookupError(job_id)
+            return self._jobs.entries(tx, (row,))[0]
+
+    def entries(self) -> list[Entry]:
+        """Return all jobs: the earliest due first, paused ones last."""
+        with self.database.read() as tx:
+            return self._jobs.entries(tx, self._jobs.all(tx))
+
+    def page(self, after: str, limit: int) -> list[Entry]:
+        """Return up to *limit* jobs whose ids come after *after*, in their order."""
+        with self.database.read() as tx:
+            return self._jobs.entries(tx, self._jobs.page(tx, after, limit))
+
+    def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
+        """Return the present version, and the ids of the jobs that changed after another one."""
+        with self.database.read() as tx:
+            version, above = self.database.changed_since(tx, since)
+            if above is None or version == since:
+                return version, None if above is None else ()
+            return version, self._jobs.changed(tx, above)
+
+    # The schedule
+
+    def take(
+        self,
+        now_us: int,
+        limit: int,
+        executors: Collection[str] | None = None,  # noqa: ARG002 — one process takes them all
+    ) -> SqlBatch:
+        """Take up to *limit* jobs that are due, the earliest first.
+
+        Nothing is locked: :meth:`settle` finds out what was changed meanwhile.
+        """
+        if not self.takes:
+            return SqlBatch(self, ())
+        with self.database.read() as tx:
+            most = min(limit, self.most_at_once) + len(self._taken)
+            rows = self._jobs.due(tx, now_us, most)
+            rows = [row for row in rows if self._taken.get(row.k) != row.seq]
+            rows = rows[: min(limit, self.most_at_once)]
+            entries = self._jobs.entries(tx, rows)
+            waiting = self._runs.waiting(tx) if rows else set()
+        slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
+        for slot, row in zip(slots, rows, strict=True):
+            slot.behind = deque() if row.k in waiting else None
+        self._taken.update((row.k, row.seq) for row in rows)
+        return SqlBatch(self, slots, rows)
+
+    @property
+    def takes(self) -> bool:
+        """Whether this process takes due jobs."""
+        return True
+
+    def next_due(self, executors: Collection[str] | None = None) -> int | None:  # noqa: ARG002
+        """Return when the first job is due that nobody has taken, or None."""
+        if not self.takes:
+            return None
+        with self.database.read() as tx:
+            return self._jobs.first_due(tx, self._taken)
+
+    def settle(self, batch: SqlBatch, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write what was decided about a batch."""
+        settled = Settled([], [], [], [], [])
+        rows = batch.rows
+        if not rows:  # given back meanwhile
+            return settled
+        with self.database.write() as tx:
+            if not self._may_settle(tx):
+                return settled
+            keys = [row.k for row in rows]
+            now_there = dict(tx.among("select k, seq from schedcore_due where k in ({})", keys))
+            claims = self._runs.of_jobs(tx, keys)
+            work = _Settling(self.database.mark(tx), now_us, settled)
+            for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
+                if not now_there.get(row.k) == row.seq == self._taken.get(row.k):
+                    continue  # changed, paused or removed meanwhile: that change counts
+                work.add(self, tx, slot, row, decision, claims.get(row.k, ()))
+            work.write(self, tx)
+        self._runs.opened(settled.runs)
+        self._runs.opened(work.waiting, waits=True)
+        self._runs.ended(settled.evicted)
+        return settled
+
+    def _may_settle(self, tx: Transaction) -> bool:
+        """Return whether anything may start: not once a pause for all has been written."""
+        ((state,),) = tx.all("select state from schedcore_cluster")
+        return self._runs.node is None or state == "running"
+
+    def give_back(self, rows: Sequence[JobRow]) -> None:
+        """Let jobs be taken again."""
+        for row in rows:
+            if self._taken.get(row.k) == row.seq:
+                del self._taken[row.k]
+
+    # Runs
+
+    def open(self, job: Job, due_us: int) -> Run | None:
+        """Open a run besides the schedule, or record that there is no room for it."""
+        with self.database.write() as tx:
+            row = self._jobs.get(tx, job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            claims = self._runs.of_job(tx, row.k)
+            if not self._runs.has_room(job, claims):
+                skipped = skipped_record(job, (due_us,), due_us)
+                self._history.add(tx, (skipped,), due_us, self._runs.node)
+                return None
+            (run,) = self._runs.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
+        run._awaited, run._hurry = threading.Event(), True
+        self._runs.opened((run,))
+        return run
+
+    def end(self, ends: deque[End], promote: bool) -> Ended:
+        """Move runs to the history, each once, and start those that waited for their places."""
+        with self._ending:
+            noted = list(ends)
+            with self.database.write() as tx:
+                claims = self._runs.find(tx, [end.run._id for end in noted])
+                ended = [(claims.pop(e.run._id), e) for e in noted if e.run._id in claims]
+                records = self._runs.close_many(tx, ended)
+                if records:
+                    last_us = max(end.ended_us for _, end in ended)
+                    self._history.add(tx, records, last_us, self._runs.node)
+                keys = {claim.k for claim, _ in ended}
+                started = self._promote(tx, keys) if promote and keys else []
+                due_us = self._released(tx, keys)
+            self._runs.ended([end for _, end in ended])
+            self._runs.opened(started)
+            for _ in noted:
+                ends.popleft()
+        return Ended([end for _, end in ended], started, due_us)
+
+    def _promote(self, tx: Transaction, keys: set[int]) -> list[Run]:
+        """Start runs of these jobs that wait, as far as there is room."""
+        started: list[Run] = []
+        for k in sorted(self._runs.waiting(tx) & keys):
+            runs = self._runs.start(tx, self._runs.startable(tx, k))
+            for run in runs:
+                run._hurry = True
+            started += runs
+        return started
+
+    def _released(self, tx: Transaction, keys: set[int]) -> int | None:
+        """Return when the first of these jobs is due of which the rest of a backlog is to come."""
+        held = "select k, due_us from schedcore_due where k in ({}) and judged_us is not null"
+        due = [(k, due_us) for k, due_us in tx.among(held, keys) if due_us is not None]
+        if not due:
+            return None
+        waiting = self._runs.waiting(tx)
+        return min((due_us for k, due_us in due if k not in waiting), default=None)
+
+    def promote(self) -> Ended:
+        """Start the waiting runs for which there is room."""
+        with self.database.write() as tx:
+            keys = self._runs.waiting(tx)
+            started = self._promote(tx, keys)
+            due_us = self._released(tx, keys)
+        self._runs.opened(started)
+        return Ended([], started, due_us)
+
+    def retry(self, failed: End, act_us: int) -> bool:
+        """Have a run that failed wait for its next attempt; False: none follows."""
+        with self.database.write() as tx:
+            if not self._runs.wait_for_retry(tx, failed, act_us):
+                return False
+        mark_retried(failed)
+        return True
+
+    def try_again(self, runs: Sequence[Run]) -> list[Run]:
+        """Have this process begin the next attempt of runs; return those that are open still."""
+        with self.database.write() as tx:
+            claims = self._runs.find(tx, [run._id for run in runs])
+            started = self._runs.start(tx, [claims[r._id] for r in runs if r._id in claims])
+        self._runs.opened(started)
+        return started
+
+    def runs(self) -> list[Run]:
+        """Return the open runs, those of other processes too."""
+        with self.database.read() as tx:
+            return [self._runs.run_of(tx, claim) for claim in self._runs.all(tx)]
+
+    # The history
+
+    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
+        """Add outcomes of occurrences that had no open run here."""
+        with self.database.write() as tx:
+            self._history.add(tx, records, now_us, self._runs.node)
+
+    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first."""
+        with self.database.read() as tx:
+            return self._history.records(tx, job_id, limit)
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        with self.database.read() as tx:
+            return self._history.counts(tx, job_id)
+
+    def close(self) -> None:
+        """Close the database; the jobs stay."""
+        self.database.close()
+
+
+class _Settling:
+    """What becomes of a batch, gathered so that each kind of statement is made once for all.
+
+    Args:
+        mark: That of the transaction.
+        now_us: The present.
+        settled: Takes what comes of it.
+
+    Attributes:
+        waiting: Runs that were put behind others of their jobs.
+    """
+
+    def __init__(self, mark: int, now_us: int, settled: Settled) -> None:
+        self.waiting: list[Run] = []
+        self._mark = mark
+        self._now_us = now_us
+        self._settled = settled
+        self._places: list[tuple[object, ...]] = []
+        self._removed: list[JobRow] = []
+        self._records: list[RunRecord] = []
+        self._plain: list[tuple[Opening, int]] = []
+
+    def add(
+        self,
+        store: SqlStore,
+        tx: Transaction,
+        slot: Slot,
+        row: JobRow,
+        decision: Decision,
+        claims: Sequence[Claim],
+    ) -> None:
+        """Take in what was decided about one job."""
+        if not isinstance(decision, Settlement):
+            decision = Settlement(slot, slot.job, decision, decision, (row.fire_us or 0,))
+        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
+        if job is not slot.job:  # its function was found
+            store._jobs.definitions.put(row.k, row.ver, job)
+        for one in passed:
+            self._records.append(one.record(job.id))
+            self._settled.passed.append((job, one))
+        if len(times) == 1 and not claims and row.judged_us is None:
+            self._plain.append((Opening(row.k, job), times[0]))
+        elif times:
+            opening = Opening(row.k, job, claims)
+            continues = row.judged_us is not None
+            self._records += store._runs.admit(
+                tx, opening, times, continues, self._settled, self.waiting, self._now_us
+            )
+        if due_us is None:
+            self._settled.removed.append(job.id)
+            self._removed.append(row)
+        else:
+            self._places.append((fire_us, due_us, judged_us, broken, self._mark, row.k))
+
+    def write(self, store: SqlStore, tx: Transaction) -> None:
+        """Write all of it."""
+        if self._plain:
+            ids = store.database.run_ids(tx, len(self._plain))
+            plain = [
+                (Run(run_id, opening.job, due_us), opening)
+                for run_id, (opening, due_us) in zip(ids, self._plain, strict=True)
+            ]
+            store._runs.insert(tx, plain)
+            self._settled.runs.extend(run for run, _ in plain)
+            self._settled.runs.sort(key=lambda run: run._due_us)
+        store._jobs.move(tx, self._places)
+        if self._removed:
+            store._jobs.delete(tx, self._removed, self._mark, last=True)
+        store._history.add(tx, self._records, self._now_us, store._runs.node)
+
+
+class SqlBatch:
+    """Jobs that were taken; see :class:`~schedcore.stores.base.Batch`.
+
+    Args:
+        store: Whose.
+        slots: The jobs.
+        rows: Their rows as they were read.
+    """
+
+    def __init__(
+        self, store: SqlStore, slots: Sequence[Slot], rows: Sequence[JobRow] = ()
+    ) -> None:
+        self.slots = slots
+        self.rows = rows
+        self._store = store
+
+    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write what was decided, all of it or nothing."""
+        settled = self._store.settle(self, decided, now_us)
+        self.give_back()
+        return settled
+
+    def give_back(self) -> None:
+        """Give back what was not settled; what was is left as it is."""
+        rows, self.rows = self.rows, ()
+        self._store.give_back(rows)
+
+    def __enter__(self) -> SqlBatch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
+
+
+def _id_of(change: Change | Entry) -> str:
+    return (change if isinstance(change, Entry) else change.old).job.id
+
+
+def _conflicts(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:
+    """Return the ids of the changes whose job is not as it was read, or has two of them."""
+    found, seen = [], set()
+    for change in changes:
+        job_id = _id_of(change)
+        row = rows.get(job_id)
+        if isinstance(change, Entry):
+            conflict = row is not None
+        else:
+            conflict = row is None or row.version != change.old.version
+        if conflict or job_id in seen:
+            found.append(job_id)
+        seen.add(job_id)
+    return found

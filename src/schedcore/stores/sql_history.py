@@ -1,0 +1,160 @@
+"""The history in a store over SQL: the ledger of outcomes, and the totals that never forget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from schedcore.errors import whole
+from schedcore.run import Outcome, RunRecord
+from schedcore.stores.database import Transaction
+
+TRIM_AT_ONCE: Final = 1_000
+"""Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
+_DAY_US = 86_400 * 10**6
+_COLUMNS = (
+    "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
+    " error_type, error_text, attempt"
+)
+_INSERT = (
+    f"insert into schedcore_ledger ({_COLUMNS}, node, recorded_us)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_COUNT = (
+    "insert into schedcore_totals (job_id, outcome, n) values (?, ?, ?)"
+    " on conflict (job_id, outcome) do update set n = schedcore_totals.n + excluded.n"
+)
+ALL: Final = ""
+"""In the totals: the id that stands for all jobs together; no job has it."""
+
+
+class Retention(NamedTuple):
+    """How much of the history a store on disk keeps."""
+
+    per_job: int = 1_000
+    """The last outcomes of each job."""
+    days: int = 30
+    """How old an outcome may be."""
+    overall: int = 1_000_000
+    """The last outcomes of all jobs."""
+
+    def checked(self) -> Retention:
+        """Return it.
+
+        Raises:
+            InvalidOptionError: if a bound is not a whole number of 1 or more.
+        """
+        for name, value in self._asdict().items():
+            whole(name, value)
+        return self
+
+
+class HistoryRows:
+    """Reads and writes outcomes, within a transaction of the caller's."""
+
+    def add(
+        self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
+    ) -> None:
+        """Add outcomes, and count their occurrences."""
+        if not records:
+            return
+        tx.many(_INSERT, [(*_values(record), node, now_us) for record in records])
+        counts: Counter[tuple[str, str]] = Counter()
+        for record in records:
+            outcome = record.outcome.value
+            counts[record.job_id, outcome] += record.occurrences
+            counts[ALL, outcome] += record.occurrences
+        # In one order: processes that wait for each other's rows would wait for ever.
+        tx.many(_COUNT, [(*key, n) for key, n in sorted(counts.items())])
+
+    def note(self, tx: Transaction, run_id: int, note: str) -> None:
+        """Write beside the outcome of a run that was lost what became of it after all."""
+        tx.run(
+            "update schedcore_ledger set note = ? where run_id = ? and outcome = ?",
+            note,
+            run_id,
+            Outcome.LOST.value,
+        )
+
+    def records(self, tx: Transaction, job_id: str | None, limit: int | None) -> list[RunRecord]:
+        """Return the outcomes of one job, or of all, the latest first."""
+        where, params = ("", ()) if job_id is None else (" where job_id = ?", (job_id,))
+        sql = f"select {_COLUMNS} from schedcore_ledger{where} order by seq desc"
+        most = () if limit is None else (limit,)
+        rows = tx.all(sql + (" limit ?" if most else ""), *params, *most)
+        return [_record(row) for row in rows]
+
+    def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        key = ALL if job_id is None else job_id
+        rows = tx.all("select outcome, n from schedcore_totals where job_id = ?", key)
+        return {Outcome(outcome): int(n) for outcome, n in rows}
+
+    def trim(self, tx: Transaction, keep: Retention, now_us: int) -> int:
+        """Cut outcomes beyond *keep*, no more than :data:`TRIM_AT_ONCE`; return how many."""
+        old_us = now_us - keep.days * _DAY_US
+        cut = _delete(
+            tx, "select seq from schedcore_ledger where recorded_us < ? limit ?", old_us, TRIM_AT_ONCE
+        )
+        last = tx.one("select max(seq), min(seq) from schedcore_ledger")
+        if cut < TRIM_AT_ONCE and last is not None and last[0] is not None:
+            beyond = last[0] - keep.overall
+            if last[1] <= beyond:
+                sql = "select seq from schedcore_ledger where seq <= ? order by seq limit ?"
+                cut += _delete(tx, sql, beyond, TRIM_AT_ONCE - cut)
+        if cut < TRIM_AT_ONCE:
+            cut += self._trim_jobs(tx, keep.per_job, TRIM_AT_ONCE - cut)
+        return cut
+
+    def _trim_jobs(self, tx: Transaction, per_job: int, limit: int) -> int:
+        """Cut what single jobs have beyond *per_job*."""
+        cut = 0
+        many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 20"
+        for (job_id,) in tx.all(many, per_job):
+            oldest = tx.one(
+                "select seq from schedcore_ledger where job_id = ? order by seq desc limit 1"
+                " offset ?",
+                job_id,
+                per_job,
+            )
+            if oldest is not None and cut < limit:
+                sql = "select seq from schedcore_ledger where job_id = ? and seq <= ? limit ?"
+                cut += _delete(tx, sql, job_id, oldest[0], limit - cut)
+        return cut
+
+
+def _delete(tx: Transaction, found: str, *params: object) -> int:
+    return tx.run(f"delete from schedcore_ledger where seq in ({found})", *params)
+
+
+def _values(record: RunRecord) -> tuple[object, ...]:
+    run_id, job_id, outcome, due_us, started_us, ended_us, late_us, n, result, kind, text, attempt = (
+        record
+    )
+    return (
+        run_id,
+        job_id,
+        outcome.value,
+        due_us,
+        started_us,
+        ended_us,
+        late_us,
+        n,
+        storable(result),
+        kind,
+        storable(text),
+        attempt,
+    )
+
+
+def storable(text: str | None) -> str | None:
+    """Return text as databases take it: no lone surrogates, and no character 0."""
+    if text is None or (text.isascii() and "\x00" not in text):
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def _record(row: tuple[object, ...]) -> RunRecord:
+    run_id, job_id, outcome, *rest = row
+    return RunRecord(run_id, job_id, Outcome(outcome), *rest)  # type: ignore[arg-type]

@@ -1,0 +1,331 @@
+"""The rows of jobs in a store over SQL: definitions and places, read and written."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from schedcore.errors import StoreError, text_of
+from schedcore.job import Job, Options
+from schedcore.jobdata import job_from_dict, job_to_dict
+from schedcore.stores.base import Entry
+from schedcore.stores.database import Database, Row, Transaction
+from schedcore.triggers.base import Trigger
+
+MOST_CACHED: Final = 100_000
+"""Definitions that are kept decoded: some 1 kB each."""
+MOST_CHANGES: Final = 64
+"""Changes that are told one by one: beyond, to list all jobs anew is quicker."""
+
+
+class JobRow(NamedTuple):
+    """A job as it is stored, but for its definition."""
+
+    k: int
+    """The key: of one job only, also if its id is used again."""
+    id: str
+    ver: int
+    """Of the definition."""
+    seq: int
+    """Grows with each change of the definition or the place."""
+    fire_us: int | None
+    due_us: int | None
+    judged_us: int | None
+    broken: str | None
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """What an entry's version is."""
+        return self.k, self.ver, self.seq
+
+
+class DeclaredRow(NamedTuple):
+    """Who declared a job, and the fingerprint; "" once it is parked."""
+
+    app: str | None
+    fingerprint: str | None
+
+
+_PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
+_FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
+_INSERT_JOB = (
+    "insert into schedcore_jobs (k, id, ver, definition, app, fingerprint)"
+    " values (?, ?, 1, ?, ?, ?)"
+)
+_INSERT_DUE = (
+    "insert into schedcore_due (k, executor, seq, fire_us, due_us, judged_us, broken, changed)"
+    " values (?, ?, 1, ?, ?, ?, ?, ?)"
+)
+_MOVE = (
+    "update schedcore_due set fire_us = ?, due_us = ?, judged_us = ?, broken = ?, seq = seq + 1,"
+    " changed = ? where k = ?"
+)
+
+
+class UnreadableTrigger(Trigger):
+    """Takes the place of a trigger in a row that cannot be read; says so when it is asked.
+
+    Args:
+        reason: Why it cannot be read.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def next_us(self, after_us: int) -> int | None:  # noqa: ARG002
+        """Say that the row cannot be read."""
+        raise StoreError("row", self.reason)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Say that the row cannot be read."""
+        raise StoreError("row", self.reason)
+
+    def __repr__(self) -> str:
+        return f"<{self.reason}>"
+
+
+class Definitions:
+    """Definitions as text, and as jobs: the same object for as long as a job's does not change.
+
+    Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[int, tuple[int, Job]] = {}
+
+    def encode(self, job: Job) -> str:
+        """Return a definition as text.
+
+        Raises:
+            InvalidOptionError: if something in it cannot be kept as plain data, with its path.
+        """
+        return json.dumps(job_to_dict(job), separators=(",", ":"))
+
+    def put(self, k: int, ver: int, job: Job) -> None:
+        """Remember a definition that was just written, or whose function was found."""
+        with self._lock:
+            self._jobs[k] = ver, job
+            while len(self._jobs) > MOST_CACHED:
+                del self._jobs[next(iter(self._jobs))]
+
+    def known(self, k: int, ver: int | None = None) -> Job | None:
+        """Return a definition that is in memory; any version of it unless one is named."""
+        ver_known, job = self._jobs.get(k, (None, None))
+        return job if ver is None or ver == ver_known else None
+
+    def decode(self, k: int, job_id: str, ver: int, text: str) -> Job:
+        """Return the job that a text tells of; one that never runs if it cannot be read."""
+        job = self.known(k, ver)
+        if job is None:
+            try:
+                job = job_from_dict(json.loads(text))
+            except Exception as error:  # noqa: BLE001 — a user's trigger may raise anything
+                job = _unreadable(job_id, error)
+            self.put(k, ver, job)
+        return job
+
+
+def _unreadable(job_id: str, error: Exception) -> Job:
+    reason = f"the stored definition cannot be read: {type(error).__name__}: {text_of(error)}"
+    return Job(job_id, _cannot_run, (), {}, UnreadableTrigger(reason), Options(), job_id)
+
+
+def removed_job(job_id: str) -> Job:
+    """Return what stands for a job that was removed, of which a run is open elsewhere."""
+    return Job(job_id, _cannot_run, (), {}, UnreadableTrigger("it was removed"), Options(), job_id)
+
+
+def _cannot_run() -> None:
+    """Take the place of a function; never called, since the job has no fire time."""
+
+
+class JobRows:
+    """Reads and writes the rows of jobs, within a transaction of the caller's.
+
+    Args:
+        database: Gives keys and marks.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.definitions = Definitions()
+
+    # Reading
+
+    def find(self, tx: Transaction, job_ids: Iterable[str]) -> dict[str, JobRow]:
+        """Return the jobs with these ids that are there."""
+        rows = tx.among(f"select {_PLACE} {_FROM} where j.id in ({{}})", job_ids)
+        return {row[1]: JobRow._make(row) for row in rows}
+
+    def get(self, tx: Transaction, job_id: str) -> JobRow | None:
+        """Return one job, or None."""
+        return self.find(tx, (job_id,)).get(job_id)
+
+    def all(self, tx: Transaction) -> list[JobRow]:
+        """Return all jobs, the earliest due first, paused ones last."""
+        order = "order by d.due_us is null, d.due_us, d.k"
+        return [JobRow._make(row) for row in tx.all(f"select {_PLACE} {_FROM} {order}")]
+
+    def page(self, tx: Transaction, after: str, limit: int) -> list[JobRow]:
+        """Return up to *limit* jobs whose ids come after *after*, in their order."""
+        sql = f"select {_PLACE} {_FROM} where j.id > ? order by j.id limit ?"
+        return [JobRow._make(row) for row in tx.all(sql, after, limit)]
+
+    def due(self, tx: Transaction, now_us: int, limit: int, lock: str = "") -> list[JobRow]:
+        """Return jobs that are due, the earliest first, but for backlogs whose runs wait."""
+        sql = f"select {_PLACE} {_FROM} where d.due_us <= ? and {_NOT_HELD} order by d.due_us"
+        return [JobRow._make(row) for row in tx.all(f"{sql} limit ? {lock}", now_us, limit)]
+
+    def first_due(self, tx: Transaction, taken: Mapping[int, int]) -> int | None:
+        """Return when the first job is due that is not *taken*: keys, and ``seq`` of each."""
+        where = f"where d.due_us is not null and {_NOT_HELD} order by d.due_us limit ?"
+        rows = tx.all(f"select d.k, d.seq, d.due_us from schedcore_due d {where}", len(taken) + 1)
+        return next((due_us for k, seq, due_us in rows if taken.get(k) != seq), None)
+
+    def jobs(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Job]:
+        """Return the definitions of *rows*; those that are not known here are read."""
+        known = self.definitions.known
+        found = [known(row.k, row.ver) for row in rows]
+        if None in found:
+            missing = [row.k for row, job in zip(rows, found, strict=True) if job is None]
+            sql = "select k, id, ver, definition from schedcore_jobs where k in ({})"
+            read = {each[0]: each for each in tx.among(sql, missing)}
+            found = [
+                self._decoded(read[row.k], row.id) if job is None else job
+                for row, job in zip(rows, found, strict=True)
+            ]
+        return found  # type: ignore[return-value]  # none is missing now
+
+    def job_of(self, tx: Transaction, k: int) -> Job | None:
+        """Return the definition under a key, also of a job that was removed; None: it is gone."""
+        row = tx.one("select k, id, ver, definition from schedcore_jobs where k = ?", k)
+        return self.definitions.known(k) if row is None else self._decoded(row, "")
+
+    def _decoded(self, row: Row, job_id: str) -> Job:
+        k, stored_id, ver, text = row
+        return self.definitions.decode(k, stored_id or job_id, ver, text)
+
+    def entries(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Entry]:
+        """Return *rows* with their definitions."""
+        return [entry_of(row, job) for row, job in zip(rows, self.jobs(tx, rows), strict=True)]
+
+    def changed(
+        self, tx: Transaction, above: int, most: int = MOST_CHANGES
+    ) -> Sequence[str] | None:
+        """Return the ids of the jobs that changed in transactions after *above*; None: too many."""
+        known = tx.one("select value from schedcore_meta where name = 'changes_known_from'")
+        if known is not None and above < int(known[0]):
+            return None
+        limit = most + 1
+        moved = tx.all(
+            f"select j.id {_FROM} where d.changed > ? order by d.changed limit ?", above, limit
+        )
+        gone = tx.all(
+            "select id from schedcore_gone where changed > ? order by changed limit ?", above, limit
+        )
+        ids = [row[0] for row in (*moved, *gone)]
+        return ids if len(ids) <= most else None
+
+    # Writing
+
+    def insert(
+        self,
+        tx: Transaction,
+        entries: Sequence[tuple[Entry, str]],
+        mark: int,
+        declared: DeclaredRow = DeclaredRow(None, None),
+    ) -> None:
+        """Add jobs, each with its definition as text."""
+        if not entries:
+            return
+        keys = self._database.job_keys(tx, len(entries))
+        jobs, places, ids = [], [], []
+        for k, (entry, text) in zip(keys, entries, strict=True):
+            job, fire_us, due_us, broken, judged_us, _ = entry
+            jobs.append((k, job.id, text, *declared))
+            places.append((k, job.options.executor, fire_us, due_us, judged_us, broken, mark))
+            ids.append((job.id,))
+        tx.many(_INSERT_JOB, jobs)
+        tx.many(_INSERT_DUE, places)
+        tx.many("delete from schedcore_gone where id = ?", ids)
+        for k, (entry, _) in zip(keys, entries, strict=True):
+            self.definitions.put(k, 1, entry.job)
+
+    def update(
+        self, tx: Transaction, row: JobRow, new: Entry, mark: int, text: str | None
+    ) -> JobRow:
+        """Put *new* in the place of a job; *text* is its definition if that changed."""
+        ver = row.ver
+        if text is not None:
+            ver += 1
+            sql = "update schedcore_jobs set definition = ?, ver = ? where k = ?"
+            tx.run(sql, text, ver, row.k)
+            tx.run(
+                "update schedcore_due set executor = ? where k = ?", new.job.executor, row.k
+            )
+            self.definitions.put(row.k, ver, new.job)
+        tx.run(_MOVE, new.fire_us, new.due_us, new.judged_us, new.broken, mark, row.k)
+        place = (new.fire_us, new.due_us, new.judged_us, new.broken)
+        return JobRow(row.k, row.id, ver, row.seq + 1, *place)
+
+    def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:
+        """Give jobs new places: fire, due and judged times, why broken, the mark, and the key."""
+        tx.many(_MOVE, places)
+
+    def delete(self, tx: Transaction, rows: Sequence[JobRow], mark: int, last: bool) -> None:
+        """Remove jobs; the definition of one with open runs stays with those.
+
+        Args:
+            tx: The transaction.
+            rows: Which jobs.
+            mark: That of the transaction.
+            last: Whether they had their last fire time: declared again, they stay removed.
+        """
+        app, fingerprint = ("app", "fingerprint") if last else ("null", "null")
+        keys = [(row.k,) for row in rows]
+        tx.many(
+            "insert into schedcore_gone (id, changed, app, fingerprint)"
+            f" select id, ?, {app}, {fingerprint} from schedcore_jobs where k = ?"
+            " on conflict (id) do update set changed = excluded.changed, app = excluded.app,"
+            " fingerprint = excluded.fingerprint",
+            [(mark, row.k) for row in rows],
+        )
+        tx.many("delete from schedcore_due where k = ?", keys)
+        open_runs = "exists (select 1 from schedcore_claims c where c.k = schedcore_jobs.k)"
+        tx.many(f"update schedcore_jobs set id = null where k = ? and {open_runs}", keys)
+        tx.many(f"delete from schedcore_jobs where k = ? and not {open_runs}", keys)
+
+    # Declared jobs
+
+    def declared(self, tx: Transaction, job_ids: Sequence[str]) -> dict[str, DeclaredRow]:
+        """Return who declared these jobs, also those that had their last fire time."""
+        found: dict[str, DeclaredRow] = {}
+        for table in ("gone", "jobs"):
+            sql = f"select id, app, fingerprint from schedcore_{table} where id in ({{}})"
+            rows = tx.among(sql + " and app is not null", job_ids)
+            found |= {job_id: DeclaredRow(*rest) for job_id, *rest in rows}
+        return found
+
+    def declared_by(self, tx: Transaction, app: str) -> set[str]:
+        """Return the ids of the jobs that *app* declares and that are not parked."""
+        sql = "select id from schedcore_jobs where app = ? and fingerprint <> '' and id is not null"
+        return {row[0] for row in tx.all(sql, app)}
+
+    def set_declared(self, tx: Transaction, job_id: str, declared: DeclaredRow) -> None:
+        """Write who declared a job."""
+        tx.run("update schedcore_jobs set app = ?, fingerprint = ? where id = ?", *declared, job_id)
+
+
+_NOT_HELD = (
+    "(d.judged_us is null or not exists"
+    " (select 1 from schedcore_claims c where c.k = d.k and c.state = 0))"
+)
+
+
+def entry_of(row: JobRow, job: Job) -> Entry:
+    """Return a job as a value to be read."""
+    _, _, _, _, fire_us, due_us, judged_us, broken = row
+    return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))

@@ -1,0 +1,363 @@
+"""The rows of open runs in a store over SQL, and the runs of this process that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+from schedcore.admission import admit, room_for
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.base import End, Settled, end_of, mark_ended
+from schedcore.stores.database import Database, Transaction
+from schedcore.stores.sql_history import HistoryRows, storable
+from schedcore.stores.sql_jobs import removed_job
+
+WAITS: Final = 0
+"""Behind other runs of its job; it belongs to no process yet."""
+ACTIVE: Final = 1
+"""It was submitted, or is about to be, by the process that it belongs to."""
+RETRIES: Final = 2
+"""It failed, and waits for its next attempt."""
+
+
+class Claim(NamedTuple):
+    """An open run, as it is stored."""
+
+    run_id: int
+    k: int
+    job_id: str
+    due_us: int
+    attempt: int
+    state: int
+    """:data:`WAITS`, :data:`ACTIVE` or :data:`RETRIES`."""
+    node: int | None
+    """The process that it belongs to; None: to whichever takes it."""
+    act_us: int | None
+    """When to try it again."""
+    begun_us: int | None
+    """When its function was called, for runs that have lasted a while."""
+    backlog: int
+    by_hand: int
+    final: int
+    """Whether it is not tried again."""
+    error_type: str | None = None
+    error_text: str | None = None
+
+
+_COLUMNS = ", ".join(Claim._fields)
+_SELECT = f"select {_COLUMNS} from schedcore_claims"
+_INSERT = (
+    f"insert into schedcore_claims ({_COLUMNS}) values ({', '.join('?' * len(Claim._fields))})"
+)
+
+
+class ClaimRows:
+    """Opens and ends runs, within a transaction of the caller's.
+
+    Args:
+        database: Gives their ids.
+        history: Where they end.
+        job_of: Returns the definition under a key, or None.
+
+    Attributes:
+        live: The runs of this process that have not ended, by id.
+        node: This process, as the store knows it; None: it has not joined.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        history: HistoryRows,
+        job_of: Callable[[Transaction, int], Job | None],
+    ) -> None:
+        self._database = database
+        self._history = history
+        self._job_of = job_of
+        self.live: dict[int, Run] = {}
+        self.node: int | None = None
+
+    # Reading
+
+    def of_jobs(self, tx: Transaction, keys: Iterable[int]) -> dict[int, list[Claim]]:
+        """Return the open runs of jobs by key, in the order in which they were opened."""
+        found: dict[int, list[Claim]] = {}
+        for row in tx.among(f"{_SELECT} where k in ({{}}) order by run_id", keys):
+            found.setdefault(row[1], []).append(Claim._make(row))
+        return found
+
+    def of_job(self, tx: Transaction, k: int) -> list[Claim]:
+        """Return the open runs of one job."""
+        return self.of_jobs(tx, (k,)).get(k, [])
+
+    def find(self, tx: Transaction, run_ids: Iterable[int]) -> dict[int, Claim]:
+        """Return those of these runs that are open."""
+        rows = tx.among(f"{_SELECT} where run_id in ({{}})", run_ids)
+        return {row[0]: Claim._make(row) for row in rows}
+
+    def all(self, tx: Transaction) -> list[Claim]:
+        """Return all open runs, in the order in which they were opened."""
+        return [Claim._make(row) for row in tx.all(f"{_SELECT} order by run_id")]
+
+    def of_node(self, tx: Transaction, node: int) -> list[Claim]:
+        """Return the runs that belong to a process."""
+        return [Claim._make(r) for r in tx.all(f"{_SELECT} where node = ? order by run_id", node)]
+
+    def waiting(self, tx: Transaction) -> set[int]:
+        """Return the keys of the jobs of which runs wait behind others."""
+        rows = tx.all("select distinct k from schedcore_claims where state = ?", WAITS)
+        return {row[0] for row in rows}
+
+    def orphans(self, tx: Transaction, now_us: int) -> list[Claim]:
+        """Return the retries that are due and belong to nobody."""
+        sql = f"{_SELECT} where act_us <= ? and node is null and state = ? order by run_id"
+        return [Claim._make(row) for row in tx.all(sql, now_us, RETRIES)]
+
+    def run_of(self, tx: Transaction, claim: Claim) -> Run:
+        """Return the run that a claim stands for: the one of this process, if there is one."""
+        run = self.live.get(claim.run_id)
+        if run is None:
+            run = Run(claim.run_id, self._job_of(tx, claim.k) or removed_job(claim.job_id), claim.due_us)
+            run._started_us = claim.begun_us
+        run._attempt, run._waits = claim.attempt, claim.state == WAITS
+        if claim.error_type is not None:
+            run._error_type, run._error_text = claim.error_type, claim.error_text
+        return run
+
+    def _has_begun(self, claim: Claim) -> bool:
+        run = self.live.get(claim.run_id)
+        return claim.begun_us is not None or (run is not None and run._started_us is not None)
+
+    # Opening
+
+    def admit(
+        self,
+        tx: Transaction,
+        opening: Opening,
+        times: Sequence[int],
+        continues: bool,
+        settled: Settled,
+        waiting: list[Run],
+        now_us: int,
+    ) -> list[RunRecord]:
+        """Open the runs for which there is room, let others wait; return the records of the rest.
+
+        Args:
+            tx: The transaction.
+            opening: Of which job.
+            times: The due times, the oldest first.
+            continues: Whether they are the rest of a backlog.
+            settled: Takes what starts, what is skipped and what is evicted.
+            waiting: Takes what waits behind other runs.
+            now_us: The present.
+        """
+        job, claims = opening.job, opening.claims
+        active = [claim for claim in claims if claim.state != WAITS]
+        begun = [claim for claim in active if self._has_begun(claim)]
+        continues |= not job.coalesce and any(claim.backlog for claim in active)
+        starts, waits, skipped, evicted = admit(
+            len(times), job.options, len(active), len(begun), len(claims) - len(active), continues
+        )
+        records: list[RunRecord] = []
+        for claim in begun[:evicted]:
+            run = self.run_of(tx, claim)
+            run._cancelled = True
+            end = end_of(run, Outcome.CANCELLED, now_us)
+            records.append(self.close(tx, claim, end))
+            settled.evicted.append(end)
+        backlog = continues or len(times) > 1
+        started = self.open(tx, opening, times[:starts], backlog=backlog)
+        if waits:
+            last = times[len(times) - waits :]
+            waiting += self.open(tx, opening, last, state=WAITS, backlog=backlog)
+        for run in started:
+            run._hurry = bool(waits)
+        for claim in claims if waits else ():
+            if claim.run_id in self.live:
+                self.live[claim.run_id]._hurry = True
+        settled.runs.extend(started)
+        if skipped:
+            left_out = times[starts : starts + skipped]
+            records.append(skipped_record(job, left_out, now_us))
+            settled.skipped.append((job, left_out))
+        return records
+
+    def has_room(self, job: Job, claims: Sequence[Claim]) -> bool:
+        """Return whether one more run of a job may start by hand."""
+        active = [claim for claim in claims if claim.state != WAITS]
+        by_hand = job.options._replace(overlap="skip")
+        begun = sum(map(self._has_begun, active))
+        waiting = len(claims) - len(active)
+        return bool(admit(1, by_hand, len(active), begun, waiting, False).starts)
+
+    def open(
+        self,
+        tx: Transaction,
+        opening: Opening,
+        times: Sequence[int],
+        state: int = ACTIVE,
+        backlog: bool = False,
+        by_hand: bool = False,
+    ) -> list[Run]:
+        """Open a run for each of *times*."""
+        if not times:
+            return []
+        ids = self._database.run_ids(tx, len(times))
+        runs = [Run(run_id, opening.job, due_us) for run_id, due_us in zip(ids, times, strict=True)]
+        self.insert(tx, [(run, opening) for run in runs], state, backlog, by_hand)
+        return runs
+
+    def insert(
+        self,
+        tx: Transaction,
+        runs: Sequence[tuple[Run, Opening]],
+        state: int = ACTIVE,
+        backlog: bool = False,
+        by_hand: bool = False,
+    ) -> None:
+        """Write runs that were just made."""
+        node = None if state == WAITS else self.node
+        rows = []
+        for run, (k, _, _) in runs:
+            run._waits, run._backlog = state == WAITS, backlog
+            rows.append(
+                (run._id, k, run._job_id, run._due_us, 1, state, node, None, None)
+                + (int(backlog), int(by_hand), 0, None, None)
+            )
+        tx.many(_INSERT, rows)
+
+    # Going on
+
+    def start(self, tx: Transaction, claims: Sequence[Claim]) -> list[Run]:
+        """Have this process start runs that waited."""
+        sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
+        tx.many(sql, [(ACTIVE, self.node, claim.run_id) for claim in claims])
+        return [self.run_of(tx, claim) for claim in claims]
+
+    def startable(self, tx: Transaction, k: int) -> list[Claim]:
+        """Return the runs of a job that wait and for which there is room."""
+        job = self._job_of(tx, k)
+        if job is None:
+            return []
+        claims = self.of_job(tx, k)
+        active = [claim for claim in claims if claim.state != WAITS]
+        room = room_for(job.options, len(active), sum(map(self._has_begun, active)))
+        return [claim for claim in claims if claim.state == WAITS][:room]
+
+    def wait_for_retry(self, tx: Transaction, failed: End, act_us: int) -> bool:
+        """Have a run wait for its next attempt; False: none follows."""
+        return bool(
+            tx.run(
+                "update schedcore_claims set state = ?, attempt = attempt + 1, act_us = ?,"
+                " begun_us = null, error_type = ?, error_text = ? where run_id = ? and final = 0",
+                RETRIES,
+                act_us,
+                failed.error_type,
+                storable(failed.error_text),
+                failed.run._id,
+            )
+        )
+
+    # Ending
+
+    def close(self, tx: Transaction, claim: Claim, end: End) -> RunRecord:
+        """End a run; return its record, which is the caller's to write."""
+        tx.run("delete from schedcore_claims where run_id = ?", claim.run_id)
+        self._tell_owner(tx, (claim,))
+        return record_of(claim, end)
+
+    def close_many(self, tx: Transaction, ended: Sequence[tuple[Claim, End]]) -> list[RunRecord]:
+        """End runs; return their records, which are the caller's to write."""
+        ids = [(claim.run_id,) for claim, _ in ended]
+        tx.many("delete from schedcore_claims where run_id = ?", ids)
+        self._tell_owner(tx, [claim for claim, _ in ended])
+        return [record_of(claim, end) for claim, end in ended]
+
+    def _tell_owner(self, tx: Transaction, claims: Sequence[Claim]) -> None:
+        """Count what was taken from another process, which looks for it when that count grows."""
+        others = {claim.node for claim in claims} - {self.node, None}
+        for node in sorted(others, key=str):
+            tx.run("update schedcore_nodes set gone = gone + 1 where id = ?", node)
+
+    def end_waiting(
+        self, tx: Transaction, k: int, outcome: Outcome, now_us: int, ended: list[End]
+    ) -> list[RunRecord]:
+        """End the runs of a job that have not begun; the others are not tried again."""
+        records = []
+        for claim in self.of_job(tx, k):
+            if outcome is Outcome.PAUSED and claim.by_hand:
+                continue
+            run = self.run_of(tx, claim)
+            # In this order, and the other way round where runs begin: one of the two sees it.
+            was_cancelled, run._cancelled = run._cancelled, True
+            # Whether a run of another process has begun is for that process to know.
+            mine = claim.run_id in self.live and claim.node == self.node
+            elsewhere = claim.state == ACTIVE and not mine
+            if run._started_us is not None or elsewhere:
+                run._cancelled = was_cancelled
+                tx.run("update schedcore_claims set final = 1 where run_id = ?", claim.run_id)
+                continue
+            end = end_of(run, outcome, now_us)
+            if claim.error_type is not None:  # it waited for its next attempt
+                end = end._replace(
+                    outcome=Outcome.FAILED,
+                    error_type=claim.error_type,
+                    error_text=claim.error_text,
+                )
+            records.append(self.close(tx, claim, end))
+            ended.append(end)
+        return records
+
+    # Once the transaction is made
+
+    def opened(self, runs: Iterable[Run], waits: bool = False) -> None:
+        """Keep runs that this process opened or took."""
+        for run in runs:
+            run._waits = waits
+            self.live[run._id] = run
+
+    def ended(self, ends: Sequence[End]) -> None:
+        """Write on runs that they ended."""
+        for end in ends:
+            mark_ended(end)
+            self.live.pop(end.run._id, None)
+            if end.run._awaited is not None:
+                end.run._awaited.set()
+
+
+class Opening(NamedTuple):
+    """The job of which runs are opened."""
+
+    k: int
+    job: Job
+    claims: Sequence[Claim] = ()
+    """Its open runs."""
+
+
+def record_of(claim: Claim, end: End) -> RunRecord:
+    """Return the record of a run that ended."""
+    run, _, outcome, ended_us, result, error_type, error_text, _, _ = end
+    started_us = run._started_us
+    if started_us is None and claim.state != RETRIES:
+        started_us = claim.begun_us
+    late_us = (ended_us if started_us is None else started_us) - claim.due_us
+    return RunRecord(
+        claim.run_id,
+        claim.job_id,
+        outcome,
+        claim.due_us,
+        started_us,
+        ended_us,
+        max(0, late_us),
+        1,
+        result,
+        error_type,
+        error_text,
+        claim.attempt,
+    )
+
+
+def skipped_record(job: Job, due: Sequence[int], now_us: int) -> RunRecord:
+    """Return the record of due times for which there was no room."""
+    late_us = max(0, now_us - due[0])
+    return RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due))

@@ -1,0 +1,32 @@
+"""The store in a SQLite file."""
+
+from __future__ import annotations
+
+import os
+
+from schedcore.stores.sql import SqlStore
+from schedcore.stores.sql_history import Retention
+from schedcore.stores.sqlite_file import SqliteFile
+
+
+class SqliteStore(SqlStore):
+    """Keeps jobs, open runs and the history in one file, for all processes of a machine.
+
+    Args:
+        path: Of the file; made, with its tables, if it is not there.
+        durable: Whether what was written survives a power cut; without, only a crash of the
+            process, and each transaction is some hundred times as quick.
+        keep: How much of the history.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        durable: bool = True,
+        keep: Retention | None = None,
+    ) -> None:
+        self.file = SqliteFile(path, durable)
+        super().__init__(self.file, keep)
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self.file.path}>"

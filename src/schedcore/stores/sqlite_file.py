@@ -1,0 +1,298 @@
+"""One SQLite file as a database: opened with care, safe over threads, forks and processes."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.clock import Patience
+from schedcore.errors import StoreError, StoreUnavailableError
+from schedcore.stores.database import Transaction
+from schedcore.stores.schema import META, MIGRATIONS, SCHEMA, SQLITE, statements
+
+OLDEST_SQLITE = (3, 24, 0)
+"""The first SQLite with ``insert ... on conflict do update``."""
+PATIENCE = 5.0
+"""Seconds that a transaction waits for those of other processes."""
+_NETWORK = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "ceph")
+)
+_left_to_parents: list[sqlite3.Connection] = []
+"""Connections that a forked child inherited: closed here, they would break those of the parent
+(sqlite.org/howtocorrupt.html, 2.6)."""
+
+
+class SqliteFile:
+    """Follows :class:`~schedcore.stores.database.Database`.  Opened at the first call.
+
+    One connection for all threads, under one lock: a transaction takes tens of microseconds, and
+    SQLite lets one write at a time anyway.
+
+    Args:
+        path: Of the file; made if it is not there.
+        durable: Whether what was written survives a power cut (``synchronous=FULL``), for a wait
+            for the disk at each commit.
+    """
+
+    kind = "sqlite"
+
+    def __init__(self, path: str | os.PathLike[str], durable: bool = True) -> None:
+        self.path = Path(os.path.abspath(path))
+        self._durable = durable
+        self.schema = 0
+        self._begin_anew()
+        hold_while_forking(self)
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        # Re-entrant, so that a signal handler which interrupts a transaction finds out.
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._within = False
+
+    def __repr__(self) -> str:
+        return f"<SqliteFile {self.path}>"
+
+    def data_lock(self) -> Lock:
+        """Return the lock that each transaction holds."""
+        return self._lock
+
+    def after_fork_in_child(self) -> None:
+        """Leave the connection to the parent; the next call opens another."""
+        if self._connection is not None:
+            _left_to_parents.append(self._connection)
+        self._begin_anew()
+
+    # Transactions
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Return a transaction that sees one moment, and writes nothing."""
+        # The first query takes the snapshot; until then, others may be in the way.
+        with self._transaction("begin", "select 1 from schedcore_cluster") as tx:
+            yield tx
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Return a transaction that nobody else writes beside."""
+        # A transaction that only begins to write after it has read would fail at once whenever
+        # another process wrote in between, however long it is willing to wait.
+        with self._transaction("begin immediate") as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, *begin: str) -> Iterator[Transaction]:
+        with self._lock, self._telling():
+            if self._within:
+                raise StoreUnavailableError(
+                    str(self.path),
+                    "this call interrupts a transaction of its own thread, in a signal handler"
+                    " or a finalizer: make it in another thread, or later",
+                )
+            connection = self._connection or self._open()
+            self._within = True
+            try:
+                _patiently(connection, begin)
+                yield Transaction(connection.cursor())
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+            finally:
+                self._within = False
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Have what SQLite raises tell which file it is, and what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailableError(str(self.path), _advice(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(str(self.path), _advice(error)) from error
+
+    def mark(self, tx: Transaction) -> int:
+        """Return the number of a transaction: of all on this file, however many processes."""
+        return self._count_up(tx, "changes", 1)
+
+    def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
+        """Return ids for so many runs: each greater than those before."""
+        last = self._count_up(tx, "runs", count)
+        return range(last - count + 1, last + 1)
+
+    def _count_up(self, tx: Transaction, counter: str, by: int) -> int:
+        tx.run(f"update schedcore_cluster set {counter} = {counter} + ?", by)
+        return int(tx.all(f"select {counter} from schedcore_cluster")[0][0])
+
+    def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
+        """Return keys for so many jobs, none of which was ever used."""
+        used = tx.one("select seq from sqlite_sequence where name = 'schedcore_jobs'")
+        last = 0 if used is None else int(used[0])
+        return range(last + 1, last + count + 1)
+
+    def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
+        """Return the present version, and the mark above which rows may have changed."""
+        ((version,),) = tx.all("select changes from schedcore_cluster")
+        return version, since if isinstance(since, int) and since <= version else None
+
+    def others_version(self) -> int:
+        """Return a number that changes when another process has written."""
+        with self._lock, self._telling():
+            connection = self._connection or self._open()
+            return int(connection.execute("pragma data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the connection; a later call opens another."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    # Opening
+
+    def _open(self) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StoreError(
+                str(self.path), f"SQLite is {sqlite3.sqlite_version}, and has to be 3.24 or later"
+            )
+        self._check_place()
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=0
+        )
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _check_place(self) -> None:
+        """Make the file, for this user alone: it holds the arguments of jobs."""
+        found = file_system_of(self.path.parent)
+        if found in _NETWORK:
+            raise StoreError(
+                str(self.path),
+                f"it is on a network file system ({found}), whose locks do not hold: name a file"
+                " on a disk of this machine, or a PostgreSQL server (postgresql://...)",
+            )
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        except OSError as error:
+            raise StoreError(
+                str(self.path),
+                f"it cannot be written ({error.strerror}): name a file in a folder that this user"
+                " may write, as in sqlite:////var/lib/app/jobs.db",
+            ) from error
+        os.close(file)
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        (mode,) = _patiently(connection, ("pragma journal_mode=wal",))
+        if mode != "wal":
+            raise StoreError(str(self.path), f"its journal mode stays {mode!r}, and has to be wal")
+        connection.execute(f"pragma synchronous={'full' if self._durable else 'normal'}")
+        connection.execute("pragma foreign_keys=on")
+        connection.execute("pragma cache_size=-16000")
+        _patiently(connection, ("begin immediate",))
+        try:
+            self.schema = self._migrate(connection)
+            connection.execute("commit")
+        except BaseException:
+            connection.execute("rollback")
+            raise
+
+    def _migrate(self, connection: sqlite3.Connection) -> int:
+        """Bring the tables to the present schema; return the one that is there."""
+        connection.execute(META)
+        meta = dict(connection.execute("select name, value from schedcore_meta"))
+        found = int(meta.get("schema", 0))
+        check_schema(str(self.path), found, int(meta.get("oldest_code", 0)))
+        if found >= SCHEMA:
+            return found
+        for statement in statements(SQLITE, found):
+            connection.execute(statement)
+        for name, value in (("schema", SCHEMA), ("oldest_code", MIGRATIONS[-1].oldest_code)):
+            connection.execute(
+                "insert into schedcore_meta values (?, ?)"
+                " on conflict (name) do update set value = excluded.value",
+                (name, str(value)),
+            )
+        return SCHEMA
+
+
+def check_schema(store: str, found: int, oldest_code: int) -> None:
+    """Refuse a schema that this code cannot work on.
+
+    Raises:
+        StoreError: if it is newer, and not made to be shared with this version.
+    """
+    if found > SCHEMA and oldest_code > SCHEMA:
+        raise StoreError(
+            store,
+            f"its schema is {found}, and this version of schedcore knows {SCHEMA} at most: update"
+            " schedcore here, or name another store",
+        )
+
+
+def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
+    """Run statements that other processes may be in the way of; return the first row of the last.
+
+    SQLite's own wait sleeps for up to 100 ms between two looks, and a busy process starves the
+    others; this one looks each 1 to 3 ms.
+    """
+    patience = Patience(PATIENCE)
+    pause = threading.Event()
+    row = None
+    for statement in statements:
+        while True:
+            try:
+                row = connection.execute(statement).fetchone()
+                break
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or not patience.left():
+                    raise
+            pause.wait(random.uniform(0.001, 0.003))
+    return row
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    text = str(error)
+    return "locked" in text or "busy" in text
+
+
+def _advice(error: sqlite3.Error) -> str:
+    text = str(error)
+    if _is_busy(error):
+        return f"another process has been writing to it for {PATIENCE:.0f} s ({text}); try again"
+    if "readonly" in text:
+        return f"it cannot be written ({text}): let this user write the file and its folder"
+    if "full" in text:
+        return f"its disk is full ({text}): make room, and it goes on by itself"
+    if "not a database" in text or "malformed" in text:
+        return f"it is no SQLite database, or a damaged one ({text}): name another file"
+    return text
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the kind of file system that a folder is on, as Linux calls it; "": not known."""
+    if not sys.platform.startswith("linux"):
+        return ""
+    real = os.path.realpath(folder)
+    best, kind = "", ""
+    with suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
+            point, found = line.split(" ")[1:3]
+            point = point.replace("\\040", " ")
+            inside = real == point or real.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):
+                best, kind = point, found
+    return kind
