@@ -23,8 +23,12 @@ def rooms():
 
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
-NEIGHBOURS = {("memory", "change_log"), ("memory", "open_runs")}
-"""Files of one folder of which the first may import the second; the others, their ``base``."""
+STORES = [
+    *("base", "passing", "change_log", "open_runs", "memory", "cluster", "database", "schema"),
+    *("sql_history", "sql_jobs", "sql_runs", "sql", "file_lock", "sql_nodes", "sqlite_file"),
+    *("sqlite_cluster", "sqlite", "urls"),
+]
+"""The files of that folder, each of which imports only from those before it."""
 
 
 def imported(path):
@@ -71,11 +75,13 @@ def test_the_engine_imports_from_what_is_above_it(path):
             assert CORE.index(target) < CORE.index(room), (
                 f"{path.name} imports {module}, which is below it"
             )
-        elif room in {"stores", "executors"} and parts[-1] != "__init__":
+        elif room == "stores" and parts[-1] != "__init__":
             neighbour = module.split(".")[2]
-            assert neighbour == "base" or (parts[-1], neighbour) in NEIGHBOURS, (
-                f"{path.name} imports its neighbour {module}"
+            assert STORES.index(neighbour) < STORES.index(parts[-1]), (
+                f"{path.name} imports {module}, which is below it"
             )
+        elif room == "executors" and parts[-1] != "__init__":
+            assert module.split(".")[2] == "base", f"{path.name} imports its neighbour {module}"
 
 
 def test_the_list_has_no_more_than_there_is():

@@ -15,6 +15,8 @@ from schedcore.errors import (
     SchedError,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
+    StoreError,
+    StoreUnavailableError,
 )
 from schedcore.events import (
     EVENT_ALL,
@@ -39,7 +41,7 @@ from schedcore.events import (
 )
 from schedcore.executors.threads import ThreadPool
 from schedcore.handle import JobHandle
-from schedcore.health import Health, State
+from schedcore.health import Health, Holder, State
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.lazy_imports import on_demand
@@ -51,8 +53,11 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from schedcore.leader.election import Election, Holder
+    from schedcore.leader.election import Election
     from schedcore.simulation import Fire, Forecast, forecast, simulate
+    from schedcore.stores.cluster import NodeInfo, StoreInfo
+    from schedcore.stores.sql_history import Retention
+    from schedcore.stores.sqlite import SqliteStore
     from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
     from schedcore.triggers.combining import AndTrigger, OrTrigger
     from schedcore.triggers.cron import CronTrigger
@@ -105,8 +110,10 @@ __all__ = [
     "ManualClock",
     "MaxInstancesError",
     "MemoryStore",
+    "NodeInfo",
     "OrTrigger",
     "Outcome",
+    "Retention",
     "Retry",
     "Run",
     "RunLookupError",
@@ -116,7 +123,11 @@ __all__ = [
     "SchedulerAlreadyRunningError",
     "SchedulerEvent",
     "SchedulerNotRunningError",
+    "SqliteStore",
     "State",
+    "StoreError",
+    "StoreInfo",
+    "StoreUnavailableError",
     "SystemClock",
     "ThreadPool",
     "Trigger",
@@ -133,7 +144,10 @@ if not TYPE_CHECKING:
     __getattr__ = on_demand(
         __name__,
         {
-            **dict.fromkeys(("Election", "Holder"), "schedcore.leader.election"),
+            "Election": "schedcore.leader.election",
+            **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
+            "SqliteStore": "schedcore.stores.sqlite",
+            "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),
             **dict.fromkeys(("JobDefaults", "JobSpec"), "schedcore.typed_options"),
             **{

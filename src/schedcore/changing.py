@@ -8,10 +8,11 @@ from schedcore.announce import Announcer
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
 from schedcore.logs import GuardedLogger
-from schedcore.planning import Place, passed_over, set_back
-from schedcore.run import Outcome, RunRecord
+from schedcore.planning import Place, set_back
+from schedcore.run import RunRecord
 from schedcore.runs import Runs
-from schedcore.stores.base import Change, Entry, Passed, Store, Written, make_entry
+from schedcore.stores.base import Change, Entry, Store, Written, make_entry
+from schedcore.stores.passing import passed_records
 
 ATTEMPTS = 20
 """How often a change is made anew because somebody else changed the job meanwhile."""
@@ -69,7 +70,7 @@ class Changes:
         old = self.find(entry.job.id)
         if old is None:
             return entry
-        return Change(old, entry, True, self._records_of_passed(old, entry, now_us))
+        return Change(old, entry, True, passed_records(old, entry, now_us))
 
     def change(self, job_id: str, changed: Callable[[Entry], Entry], counted: bool = True) -> Entry:
         """Change a job: have *changed* make another entry of the present one, and store that.
@@ -101,7 +102,7 @@ class Changes:
                     new.fire_us != old.fire_us or new.due_us is None
                 ):  # else all stay in the schedule
                     now_us = self._clock.now_us()
-                    records = self._records_of_passed(old, new, now_us) if counted else ()
+                    records = passed_records(old, new, now_us) if counted else ()
                 change = Change(old, new, False, records)
                 if not self.write((change,), now_us).conflicts:
                     was, now = old.job.options, new.job.options
@@ -123,7 +124,7 @@ class Changes:
             if check is not None:
                 check(old)
             now_us = self._clock.now_us()
-            change = Change(old, None, False, self._records_of_passed(old, None, now_us))
+            change = Change(old, None, False, passed_records(old, None, now_us))
             if not self.write((change,), now_us).conflicts:
                 break
         self._announce.removed(old.job)
@@ -133,7 +134,7 @@ class Changes:
         while entries := self._store.entries():
             now_us = self._clock.now_us()
             changes = {
-                old.job.id: Change(old, None, False, self._records_of_passed(old, None, now_us))
+                old.job.id: Change(old, None, False, passed_records(old, None, now_us))
                 for old in entries
             }
             # Jobs that moved on meanwhile are left out, and read again in the next round.
@@ -146,23 +147,9 @@ class Changes:
         written = self._store.write(changes, now_us)
         if written.conflicts:
             return written
-        if self._runs.observer is not None:
-            for change in changes:
-                if isinstance(change, Entry):
-                    self._runs.observer.moved(change.job.id, change)
-                else:
-                    self._runs.observer.moved(change.old.job.id, change.new)
         if written.ended:
             self._runs.recorded(written.ended)
         return written
-
-    def _records_of_passed(self, old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
-        """Return the outcomes of what a change passes over; none if a trigger cannot count it."""
-        try:
-            return passed_records(old, new, now_us)
-        except BaseException as error:  # noqa: BLE001 — the change is made even if a trigger raises
-            self._log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
-            return ()
 
     def find(self, job_id: str) -> Entry | None:
         """Return a job, or None."""
@@ -200,29 +187,6 @@ def rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:
     if changed.due_us is None and changed.fire_us is not None:  # paused, and stays where it was
         return None
     return changed
-
-
-def passed_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
-    """Return the outcomes of the fire times that have come, and that a change passes over.
-
-    They end as paused if the job was paused, and as cancelled otherwise.
-
-    Args:
-        old: The job before the change.
-        new: The job after it; None: it is removed.
-        now_us: The moment of the change.
-    """
-    first_us = old.fire_us
-    if first_us is None or now_us < first_us or (new is not None and new.fire_us == first_us):
-        return ()
-    trigger = old.job.trigger
-    same = new is not None and (new.job.trigger is trigger or new.job.trigger == trigger)
-    until_us = new.fire_us if new is not None and same else None
-    backlog = passed_over(trigger, first_us, now_us, until_us)
-    if backlog is None:
-        return ()
-    outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
-    return (Passed(outcome, backlog, now_us - first_us).record(old.job.id),)
 
 
 def set_back_entry(entry: Entry, now_us: int, jump_us: int) -> Entry:

@@ -44,7 +44,7 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run
-from schedcore.runs import Observer, Runs
+from schedcore.runs import Runs
 from schedcore.stores.base import (
     Batch,
     Change,
@@ -55,6 +55,7 @@ from schedcore.stores.base import (
     Slot,
     Store,
 )
+from schedcore.stores.cluster import Cluster
 
 if TYPE_CHECKING:
     from schedcore.retry import RandomSource
@@ -121,11 +122,7 @@ class Engine:
         self.runs = Runs(store, executors, self.announce, clock, random, self._log)
         self.changes = Changes(store, self.runs, self.announce, clock, self._log)
         self._claims: list[_Claim] = []
-
-    @property
-    def observer(self) -> Observer | None:
-        """Notified of each change of place and of each run; None: there is none."""
-        return self.runs.observer
+        self._cluster: Cluster | None = getattr(store, "cluster", None)
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent: runs, and the batch that a step has taken."""
@@ -145,6 +142,8 @@ class Engine:
         settled, slots = self._take_and_settle(now_us)
         try:
             self.runs.submit(settled.runs)
+            if self._cluster is not None:
+                self.runs.submit([self._made_ready(run) for run in self._cluster.adopt(now_us)])
             timer_us = self.runs.check_timers(now_us)
         except BaseException:  # Ctrl-C, where this thread executes the runs itself
             self.runs.cancel_waiting()
@@ -180,9 +179,6 @@ class Engine:
             finally:
                 if claim in self._claims:
                     self._claims.remove(claim)
-        if self.observer is not None:
-            for slot in slots:
-                self.observer.moved(slot.job.id, self.changes.find(slot.job.id))
         return settled, slots
 
     def _decide(self, slot: Slot, now_us: int) -> Decision:
@@ -197,7 +193,7 @@ class Engine:
         assert due_us is not None
         # Each due job passes here: fields by position, which takes 0.2 us less.
         _, func, _, _, trigger, options, _, _ = job
-        executor, grace_s, coalesce, _, _, _, _ = options
+        executor, grace_s, coalesce, _, _, _, _, _ = options
         if slot.behind is not None and not coalesce:
             # Runs of the job wait: the rest of its backlog, and what fell due meanwhile, is held
             # until they have started.
@@ -334,6 +330,17 @@ class Engine:
             return job._replace(func=funcref.resolve(str(job.given_ref)))
         return job
 
+    def _made_ready(self, run: Run) -> Run:
+        """Return a run that was taken over, with its function resolved if it can be."""
+        job = run._job
+        if job is not None and job.func is None:
+            try:
+                run._job = self.ready(job)
+            except Exception as error:  # noqa: BLE001 — whatever importing a module raises
+                self._log.error("job %r cannot be run: %s", job.id, text_of(error))
+                run._job = job._replace(func=partial(_fail, error))
+        return run
+
     # A clock that is set
 
     def clock_moved(self, now_us: int, jump_us: int) -> None:
@@ -356,3 +363,8 @@ class Engine:
             except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
                 job_id = entry.job.id
                 self._log.error("trigger of job %r failed; its next run stays", job_id, error=error)
+
+
+def _fail(error: Exception) -> None:
+    """Take the place of a function that cannot be found, so that its run fails and says why."""
+    raise error

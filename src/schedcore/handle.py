@@ -138,6 +138,11 @@ class JobHandle:
         return self.definition.retry
 
     @property
+    def on_lost(self) -> str:
+        """What becomes of a run whose process died: ``"record"`` or ``"rerun"``."""
+        return self.definition.on_lost
+
+    @property
     def next_run_time(self) -> datetime | None:
         """When the job is next due, in the trigger's zone; None: paused, or removed."""
         entry = self.entry

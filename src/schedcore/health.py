@@ -7,6 +7,16 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+
+class Holder(NamedTuple):
+    """The process that takes the due jobs."""
+
+    pid: int
+    host: str
+    since_us: int
+    """Since when it is there, in microseconds since the Unix epoch."""
+
+
 LONGEST_WAIT: Final = 60.0
 """Seconds that a run may wait for a worker before its scheduler is not well."""
 
@@ -18,7 +28,7 @@ class State(IntEnum):
     RUNNING = 1
     PAUSED = 2
     STANDBY = 3
-    """It is started, and another process of its election runs the engine."""
+    """It is started, and another process on its store takes the due jobs."""
 
 
 class Health(NamedTuple):

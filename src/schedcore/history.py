@@ -99,7 +99,8 @@ class History:
             self._latest_of(job_id) if job_id is not None else self._all[: -self._overall - 1 : -1]
         )
         return [
-            record if isinstance(record, RunRecord) else record_of(record) for record in kept[:limit]
+            record if isinstance(record, RunRecord) else record_of(record)
+            for record in kept[:limit]
         ]
 
     def _latest_of(self, job_id: str) -> list[Run | RunRecord]:

@@ -48,10 +48,19 @@ class Options(NamedTuple):
     """Seconds after which a run is timed out; None: never."""
     retry: Retry | None = None
     """When a run that failed is tried again; None: never."""
+    on_lost: str = "record"
+    """What happens to a run whose process died: see :data:`ON_LOST`."""
 
 
 OVERLAPS: Final = ("skip", "queue", "cancel")
 """At ``max_instances``: skip the new run, let one wait for a free place, or cancel the oldest."""
+
+
+ON_LOST: Final = ("record", "rerun")
+"""If its process dies: record the run as lost, or run it again in another process.
+
+Only a store on disk can tell; a run that is run again may have done its work before.
+"""
 
 
 class Job(NamedTuple):
@@ -122,6 +131,11 @@ class Job(NamedTuple):
     def retry(self) -> Retry | None:
         """When a run that failed is tried again; None: never."""
         return self.options.retry
+
+    @property
+    def on_lost(self) -> str:
+        """What happens to a run whose process died: see :data:`ON_LOST`."""
+        return self.options.on_lost
 
 
 _NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -266,6 +280,13 @@ def _check_overlap(value: object) -> str:
     return value
 
 
+def _check_on_lost(value: object) -> str:
+    if not isinstance(value, str) or value not in ON_LOST:
+        hint = did_you_mean(value, ON_LOST) if isinstance(value, str) else ""
+        raise InvalidOptionError("on_lost", value, f"one of {', '.join(ON_LOST)}{hint}")
+    return value
+
+
 def _check_coalesce(value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidOptionError("coalesce", value, "True or False")
@@ -286,9 +307,10 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "overlap": _check_overlap,
     "timeout": _check_timeout,
     "retry": retry_of,
+    "on_lost": _check_on_lost,
 }
 
-DEFAULTED: Final = frozenset({"executor", "coalesce", "max_instances", "overlap"})
+DEFAULTED: Final = frozenset({"executor", "coalesce", "max_instances", "overlap", "on_lost"})
 """The options for which None means the default; for the others it has a meaning of its own."""
 
 OPTION_NAMES: Final = frozenset(_CHECKS)

@@ -36,21 +36,8 @@ if TYPE_CHECKING:
 
 First = int | Unset | None
 """When a job is to run first, in microseconds; UNSET: as its trigger says; None: it is paused."""
-
-
-class Naming:
-    """Makes the ids of jobs that several processes declare; this one is for a single process."""
-
-    def job_id(
-        self,
-        func: Callable[..., Any] | str,  # noqa: ARG002
-        trigger_args: Mapping[str, Any],  # noqa: ARG002
-    ) -> str | None:
-        """Return the id of a job that was given none; None: any."""
-        return None
-
-    def declared(self, job_id: str, trigger: Trigger) -> None:
-        """Note a job's trigger as it was given, not bound to the moment of adding."""
+MakeId = Callable[[Callable[..., Any] | str, Mapping[str, Any]], str]
+"""Makes an id of a function and the options of a trigger."""
 
 
 class JobFactory:
@@ -64,7 +51,7 @@ class JobFactory:
         random: Source of jitter.
 
     Attributes:
-        naming: Asked for the ids of jobs that are given none.
+        make_id: Asked for the ids of jobs that are given none; None: any does.
     """
 
     def __init__(
@@ -89,7 +76,7 @@ class JobFactory:
         """Make up other ids than the parent does."""
         self._prefix = os.urandom(12).hex()
         self._counter = itertools.count(1)
-        self.naming = Naming()
+        self.make_id: MakeId | None = None
 
     def new(
         self,
@@ -105,7 +92,8 @@ class JobFactory:
     ) -> Entry:
         """Return the entry of a new job; see :meth:`Scheduler.add_job`."""
         if job_id is None:
-            job_id = self.naming.job_id(func, trigger_args) or self._new_id()
+            make_id = self.make_id
+            job_id = self._new_id() if make_id is None else make_id(func, trigger_args)
         else:
             check_id(job_id)
         kind = "date" if trigger is None else trigger
@@ -118,7 +106,6 @@ class JobFactory:
         now_us = self._clock.now_us()
         first = self._first(next_run_time)
         made = _settled(given_trigger, first, now_us)
-        self.naming.declared(job_id, given_trigger)
         job = define(
             job_id, func, made, args, kwargs, name, self._defaults, self._coroutine_defaults
         )

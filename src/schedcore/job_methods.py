@@ -6,9 +6,9 @@ Each builds what it needs (:mod:`~schedcore.job_factory`), and has the engine st
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, tzinfo
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
 from schedcore.changing import Check, checked
@@ -24,7 +24,7 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.handle import JobHandle
-from schedcore.job import UNSET, Job, Unset
+from schedcore.job import UNSET, Unset
 from schedcore.job_factory import JobFactory
 from schedcore.job_index import JobIndex
 from schedcore.logs import GuardedLogger
@@ -32,6 +32,9 @@ from schedcore.othernames import OtherNames
 from schedcore.retry import Retry
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
+
+if TYPE_CHECKING:
+    from schedcore.declaring import Declarations
 
 log = GuardedLogger(__name__)
 
@@ -48,6 +51,7 @@ class JobMethods(OtherNames):
         engine: Owns the jobs.
         factory: Builds and changes entries.
         listeners: Receive the events.
+        declarations: Reconciles jobs with those of earlier starts; None: the store keeps none.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class JobMethods(OtherNames):
         engine: Engine,
         factory: JobFactory,
         listeners: Listeners,
+        declarations: Declarations | None = None,
     ) -> None:
+        self._declarations = declarations
         self.timezone = timezone
         self._clock = clock
         self._engine = engine
@@ -87,6 +93,7 @@ class JobMethods(OtherNames):
         overlap: str | Unset = UNSET,
         timeout: float | Unset | None = UNSET,
         retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
+        on_lost: str | Unset = UNSET,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -114,6 +121,8 @@ class JobMethods(OtherNames):
                 :meth:`~schedcore.Scheduler.cancel`); None: never.
             retry: When a failed run is tried again: a :class:`Retry`, its fields as a mapping, or
                 a number of times; None: never.
+            on_lost: What happens to a run whose process dies, with a store on disk: ``"record"``
+                it as lost, or ``"rerun"`` it in another process, though it may have done its work.
             trigger_args: Options of the trigger, if it is given by name.
 
         Raises:
@@ -122,14 +131,13 @@ class JobMethods(OtherNames):
                 the trigger's, FuncRefError if it is the function.
         """
         options = _given(
-            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry
+            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry, on_lost
         )
         entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
-        self._engine.changes.add((entry,), replace_existing)
-        self._added(entry.job)
-        self._expect(entry.due_us)
+        given = {"trigger": trigger, "next_run_time": next_run_time, **trigger_args}
+        (entry,) = self._store((entry,), (given,), replace_existing)
         return JobHandle(self, entry)
 
     def add_jobs(
@@ -147,15 +155,47 @@ class JobMethods(OtherNames):
                 false, or two of *jobs* have the same.
             InvalidOptionError: as :meth:`add_job` does.
         """
-        entries = [self._drafted(job) for job in jobs]
+        given = list(jobs)
+        entries = [self._drafted(job) for job in given]
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        self._engine.changes.add(entries, replace_existing)
-        for entry in entries:
-            self._added(entry.job)
+        return [JobHandle(self, entry) for entry in self._store(entries, given, replace_existing)]
+
+    def add_entry(self, entry: Entry) -> JobHandle:
+        """Add what :meth:`draft_job` returned.
+
+        Raises:
+            ConflictingIdError: if its id is taken, also by the very same job.
+        """
+        self._engine.changes.add((entry,), replace=False)
+        self._announce_added((entry,))
+        return JobHandle(self, entry)
+
+    def _store(
+        self, entries: Sequence[Entry], given: Sequence[Mapping[str, Any]], replace: bool
+    ) -> Sequence[Entry]:
+        """Store new jobs, all or none; return them as they are in the store.
+
+        Args:
+            entries: The jobs.
+            given: The arguments of :meth:`add_job` that they were made of.
+            replace: Whether to replace jobs with the same ids.
+        """
+        if self._declarations is None:
+            self._engine.changes.add(entries, replace)
+        else:
+            triggers = [_as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
+            entries = self._declarations.add(entries, triggers, replace)
+        self._announce_added(entries)
+        return entries
+
+    def _announce_added(self, entries: Sequence[Entry]) -> None:
+        """Emit the events of jobs that were added, and have the loop awake for them."""
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            for entry in entries:
+                self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, entry.job))
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
-        return [JobHandle(self, entry) for entry in entries]
 
     def draft_job(
         self,
@@ -175,6 +215,7 @@ class JobMethods(OtherNames):
         overlap: str | Unset = UNSET,
         timeout: float | Unset | None = UNSET,
         retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
+        on_lost: str | Unset = UNSET,
         **trigger_args: Any,
     ) -> Entry:
         """Return what :meth:`add_job` would store, checked whole; nothing is stored.
@@ -185,7 +226,7 @@ class JobMethods(OtherNames):
             InvalidOptionError: as :meth:`add_job` does.
         """
         options = _given(
-            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry
+            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry, on_lost
         )
         return self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -234,6 +275,8 @@ class JobMethods(OtherNames):
 
     def _forget(self, job_id: str) -> None:
         """Drop a job that was removed."""
+        if self._declarations is not None:
+            self._declarations.forget(job_id)
         self._handles.forget(job_id)
         self._entries.forget(job_id)
 
@@ -267,11 +310,12 @@ class JobMethods(OtherNames):
             job_id: Which job; its id cannot be changed.
             changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
                 ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``,
-                ``overlap``, ``timeout``, ``retry``, ``trigger`` (a trigger or its plain-data form)
-                and ``next_run_time``.  A new trigger counts from now.  A paused job stays paused:
-                a ``next_run_time`` that is yet to come when it is resumed is its first run then.
-                None is the default for ``name``, ``executor``, ``coalesce``, ``max_instances``
-                and ``overlap``.
+                ``overlap``, ``timeout``, ``retry``, ``on_lost``, ``trigger`` (a trigger or its
+                plain-data form) and ``next_run_time``.  A new trigger counts from now.  A paused
+                job stays paused: a ``next_run_time`` that is yet to come when it is resumed is its
+                first run then.
+                None is the default for ``name``, ``executor``, ``coalesce``, ``max_instances``,
+                ``overlap`` and ``on_lost``.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -378,11 +422,6 @@ class JobMethods(OtherNames):
                 raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
         return self.draft_job(**given)
 
-    def _added(self, job: Job) -> None:
-        """Emit the event of a job that was added."""
-        if self._listeners.mask & EVENT_JOB_ADDED:
-            self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
-
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         new = self._engine.changes.change(job_id, change)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
@@ -407,6 +446,17 @@ def _reference_of(func: object) -> str:
     return ":".join(map(str, reference))
 
 
+def _as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
+    """Return a job's trigger as it is the same at each start; None: its place was given."""
+    if given.get("next_run_time", UNSET) is not UNSET:
+        return None
+    if given.get("trigger") in (None, "date") and given.get("run_date") is None:
+        from schedcore.triggers.date import DateTrigger
+
+        return DateTrigger()  # once, as soon as possible
+    return entry.job.trigger.unbound()
+
+
 def _paused(entry: Entry) -> Entry:
     return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
 
@@ -419,6 +469,7 @@ def _given(
     overlap: object,
     timeout: object,
     retry: object,
+    on_lost: object,
 ) -> Mapping[str, Any]:
     """Return those of a job's options that were given, by name."""
     # Most jobs give none of them, and share the scheduler's defaults as they are.
@@ -430,6 +481,7 @@ def _given(
         is overlap
         is timeout
         is retry
+        is on_lost
         is UNSET
     ):
         return _NO_OPTIONS
@@ -441,5 +493,6 @@ def _given(
         "overlap": overlap,
         "timeout": timeout,
         "retry": retry,
+        "on_lost": on_lost,
     }
     return {name: value for name, value in options.items() if value is not UNSET}

@@ -37,6 +37,8 @@ from schedcore.triggers.values import ValueTrigger
 
 FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)
 """The names in a job's plain data, in their order."""
+_BOUND: Final = "$bound"
+"""Beside the options of an interval whose start was not given, but set when its job was added."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -118,7 +120,10 @@ def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
         raise InvalidTriggerError(
             "trigger", trigger, f"a to_dict() that works: {type(error).__name__}: {error}"
         ) from error
-    return {name: to_plain(value, f"trigger[{name!r}]") for name, value in options.items()}
+    data = {name: to_plain(value, f"trigger[{name!r}]") for name, value in options.items()}
+    if trigger.is_bound:  # its start is nobody's wish, and goes with the first change
+        data[_BOUND] = True
+    return data
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:
@@ -164,7 +169,9 @@ def _read_trigger(data: object, timezone: tzinfo, job_id: str) -> Trigger:
     if not isinstance(data, Mapping):
         raise InvalidTriggerError("trigger", data, "a mapping such as {'trigger': 'cron', ...}")
     options = {name: from_plain(each, f"trigger[{name!r}]") for name, each in data.items()}
-    return trigger_from_dict(options, timezone, job_id)
+    is_bound = options.pop(_BOUND, False) is True
+    trigger = trigger_from_dict(options, timezone, job_id)
+    return trigger.keeps_beat_of(trigger) if is_bound else trigger
 
 
 _READERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {

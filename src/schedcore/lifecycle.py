@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from schedcore.atfork import call_in_child, held_here
 from schedcore.clock import SECOND, Clock, Patience, Waker
@@ -87,17 +87,16 @@ class Lifecycle:
             return False
         return loop.alive and not loop.stalled_for
 
-    def health(self, stands_by: bool) -> Health:
-        """Return how the loop does, or that another process of the election runs the engine."""
+    def health(self, state: State) -> Health:
+        """Return how the loop does, of a scheduler in this state."""
         loop, failures = self._loop, self._listeners.failures
         if loop is None:
-            state = State.STANDBY if stands_by else self.state
-            return Health(stands_by, state, 0.0, 0.0, 0, 0, 0, failures)
+            return Health(False, state, 0.0, 0.0, 0, 0, 0, failures)
         waiting = self._engine.runs.waiting()
         too_long = any(seconds > LONGEST_WAIT for seconds in waiting.values())
         return Health(
             self.running and not loop.failing and not too_long,
-            self.state,
+            state,
             loop.stalled_for,
             0.0 if loop.paused else self._behind(),
             loop.failing,
@@ -185,8 +184,12 @@ class Lifecycle:
         if loop is not None:
             loop.wake()
 
-    def end(self, patience: Patience | None = None) -> list[Run]:
-        """End the loop and shut the executors down; None: at once.
+    def end(self, patience: Patience, quiet: Callable[[], object] = lambda: None) -> list[Run]:
+        """End the loop and shut the executors down.
+
+        Args:
+            patience: How long to wait for runs.
+            quiet: Called once the loop takes nothing more, before runs are waited for.
 
         Returns:
             The runs that did not finish, but for the one that calls this.
@@ -194,7 +197,6 @@ class Lifecycle:
         Raises:
             SchedulerNotRunningError: if the loop is not started.
         """
-        patience = patience or Patience(0)
         if self.interrupts_itself():
             log.warning(
                 "shutdown() interrupts another call of its own thread, in a signal handler:"
@@ -208,6 +210,7 @@ class Lifecycle:
         try:
             # Time-outs still hold while the executors finish.
             loop.quiesce(patience.left())
+            quiet()
             self._engine.runs.close()
             with logging_the_wait(self._engine.runs.open, run_here(), self._clock, patience):
                 self._shut_executors_down(patience)

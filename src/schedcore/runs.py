@@ -16,7 +16,7 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import End, Entry, Store, end_of
+from schedcore.stores.base import End, Store, end_of
 from schedcore.timers import Timers
 
 if TYPE_CHECKING:
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 
 MOST_ENDS = 256
 """Ends that are noted and not recorded: more would cost the garbage collector more than a lock."""
-
-
-class Observer:
-    """Notified of places and runs as they change; this one does nothing."""
-
-    def moved(self, job_id: str, entry: Entry | None) -> None:
-        """Note the new place of a job, before its runs are submitted; None: it was removed."""
-
-    def submitted(self, runs: Sequence[Run], now_us: int) -> None:
-        """Note runs that are about to be handed to an executor."""
-
-    def ended(self, run: Run) -> None:
-        """Note that a run ended."""
 
 
 class Runs:
@@ -59,7 +46,6 @@ class Runs:
 
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
-        observer: Notified of each run; None: there is none.
     """
 
     def __init__(
@@ -78,7 +64,9 @@ class Runs:
         self._random = random
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
-        self.observer: Observer | None = None
+        # On disk, an end that is only noted would be lost with the process: written at once, it is
+        # after one wait for the disk, and many share that.
+        self._writes_at_once = getattr(store, "cluster", None) is not None
         self._timers = Timers()
         self._begin_anew()
 
@@ -110,8 +98,6 @@ class Runs:
             for run in runs:
                 self.end_early(run, Outcome.CANCELLED)
             return
-        if self.observer is not None:
-            self.observer.submitted(runs, self._now_us())
         # All are put before any is sent: an executor that blocks holds up its own runs alone.
         outboxes = [self._outbox(name) for name in by_executor]
         for outbox, together in zip(outboxes, by_executor.values(), strict=True):
@@ -186,6 +172,8 @@ class Runs:
                 or self._announce.wants(EVENT_JOB_EXECUTED)
             ):
                 self.settle()
+            elif self._writes_at_once:
+                self.expect(now_us)
             return now_us
         end = end_of(run, Outcome.FAILED, now_us, error=error)
         retry = end.job.options.retry if end.job is not None else None
@@ -234,7 +222,8 @@ class Runs:
             self._ends.extend(one)  # left if the store failed
 
     def _record(self, ends: deque[End], log: bool = True) -> bool:
-        recorded, followers, due_us = self._store.end(ends, not self._holding)
+        may_promote = not (self._holding or self._closing)
+        recorded, followers, due_us = self._store.end(ends, may_promote)
         self.submit(followers)
         if due_us is not None:
             self.expect(due_us)
@@ -243,15 +232,13 @@ class Runs:
 
     def recorded(self, ends: Sequence[End], log: bool = True) -> None:
         """Do what follows from ends that were recorded: timers, abandoned workers, events."""
-        plain = self.observer is None and not self._announce.wants(EVENT_JOB_EXECUTED)
+        plain = not self._announce.wants(EVENT_JOB_EXECUTED)
         for end in ends:
             run = end[0]
             if plain and end[2] is Outcome.EXECUTED and run._timer is None:
                 continue
             if run._timer is not None:
                 self._timers.drop(run)
-            if self.observer is not None:
-                self.observer.ended(run)
             if end[2] is Outcome.EXECUTED:
                 if self._announce.wants(EVENT_JOB_EXECUTED):
                     self._announce.ended(end)
@@ -259,6 +246,9 @@ class Runs:
             if run._cancelled and end.job is not None:
                 self._abandon(run, end.job)
             self._announce.ended(end, log)
+        self._wake_if_idle()
+
+    def _wake_if_idle(self) -> None:
         if self._waiting_for_idle and not self._store.runs():
             while self._waiting_for_idle:
                 self._waiting_for_idle.pop().wake()
@@ -325,10 +315,10 @@ class Runs:
         self.settle()
         return self._store.runs()
 
-    def records(self, job_id: str | None = None) -> list[RunRecord]:
+    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
         self.settle()
-        return self._store.records(job_id)
+        return self._store.records(job_id, limit)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -364,16 +354,33 @@ class Runs:
         if due_us is not None:
             self.expect(due_us)
 
+    def dropped(self, ends: Sequence[End]) -> None:
+        """Give up runs that were ended in another process, which has announced that."""
+        for end in ends:
+            self._timers.drop(end.run)
+            if end.job is not None:
+                self._abandon(end.run, end.job)
+        self._wake_if_idle()
+
     def close(self) -> None:
-        """Take nothing more: cancel the runs that wait behind others, and retry nothing."""
+        """Take nothing more: cancel the runs that wait behind others, and retry nothing.
+
+        On a store that others share, those are left to others.
+        """
         self._closing = True
+        if self._writes_at_once:
+            return
         for run in self.open():
             if run._waits:
                 self.end_early(run, Outcome.CANCELLED, log=False)
 
     def cancel_waiting(self) -> None:
-        """Cancel every run that has not begun."""
+        """Cancel every run that has not begun; on a store that others share, leave it to them."""
         waiting = [run for run in self.open() if run._started_us is None]
+        cluster = getattr(self._store, "cluster", None)
+        if cluster is not None:
+            cluster.hand_back(waiting, self._now_us())
+            return
         cancelled = sum(self.end_early(run, Outcome.CANCELLED, log=False) for run in waiting)
         self._announce.many_cancelled(cancelled)
 

@@ -17,25 +17,18 @@ from schedcore import triggers
 from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
-from schedcore.errors import (
-    SchedulerNotRunningError,
-    check_timeout,
-)
+from schedcore.errors import InvalidOptionError, SchedulerNotRunningError, check_timeout
 from schedcore.events import (
     EVENT_ALL,
-    EVENT_SCHEDULER_PAUSED,
-    EVENT_SCHEDULER_RESUMED,
-    EVENT_SCHEDULER_SHUTDOWN,
-    EVENT_SCHEDULER_STARTED,
     Listener,
     Listeners,
 )
 from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
-from schedcore.health import Health, State
+from schedcore.health import Health, Holder, State
 from schedcore.history import History
-from schedcore.job import Options, build_options
+from schedcore.job import MAX_ID_LENGTH, Options, build_options
 from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
@@ -43,22 +36,16 @@ from schedcore.nested import NestedWaits
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
+from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from schedcore.leader.membership import Standing
+    from schedcore.node import Node
     from schedcore.typed_calls import TypedJobMethods as JobMethods
 else:
     from schedcore.job_methods import JobMethods
 
 log = GuardedLogger(__name__)
-
-_LIFECYCLE = (
-    EVENT_SCHEDULER_STARTED
-    | EVENT_SCHEDULER_PAUSED
-    | EVENT_SCHEDULER_RESUMED
-    | EVENT_SCHEDULER_SHUTDOWN
-)
 
 
 class Scheduler(JobMethods):
@@ -71,20 +58,19 @@ class Scheduler(JobMethods):
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
-            ``retry``.
+            ``retry``, ``on_lost``.
         executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
             tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
             thread of its own.
-        store: Where jobs are kept; in memory unless given.
+        store: Where jobs, open runs and outcomes are kept: a store, or the URL of one
+            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see docs/stores.md).  In memory unless
+            given.
+        name: In whose name jobs are declared on a store that keeps them; of several programs that
+            share one, each needs its own.  Left out, the name of the main script.
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
-        history: The history of outcomes, with its bounds.
-        election: Of the schedulers that share it, in all processes of this computer, one runs its
-            jobs, and the others wait; see docs/workers.md.
-
-    Attributes:
-        standing: Its part in the election; None: it is in none.
+        history: The history of outcomes, with its bounds, of the store in memory.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -96,12 +82,14 @@ class Scheduler(JobMethods):
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
         executors: Mapping[str, Executor | FuturesPool | Mapping[str, Any]] | None = None,
-        store: Store | None = None,
+        store: Store | str | None = None,
+        name: str | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
         history: History | None = None,
-        election: schedcore.Election | None = None,
+        election: Any = None,
     ) -> None:
+        self.standing: Any = election and None
         from random import Random  # 1 ms, and not at the first fire
 
         # Each part is made of those before it: store, job factory, engine, then what starts it.
@@ -109,28 +97,37 @@ class Scheduler(JobMethods):
         clock = clock or SystemClock()
         random = random or Random()
         listeners = Listeners()
-        kept: Store = store if store is not None else MemoryStore(history, clock)
+        kept = _store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
         factory.check_executor(defaults.executor)
         engine = Engine(kept, self._executors, listeners, clock, random)
-        super().__init__(zone, clock, engine, factory, listeners)
+        cluster: Cluster | None = getattr(kept, "cluster", None)
+        app = check_app_name(name)
+        declarations = None
+        if cluster is not None:
+            from schedcore.declaring import Declarations, SameIds  # 10 ms (hashlib, json)
+            from schedcore.node import Node
+
+            declarations = Declarations(kept, app, clock)
+        super().__init__(zone, clock, engine, factory, listeners, declarations)
         self._runs = engine.runs
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
         self._runs.expect = self._expect = self._life.expect
-        self.standing: Standing | None = None
-        if election is not None:
-            # 15 ms (hashlib, json), and seldom needed
-            from schedcore.leader.membership import Parts, Standing
+        self._cluster = cluster
+        self._node: Node | None = None
+        if cluster is not None:
+            factory.make_id = SameIds().job_id
+            self._node = Node(cluster, app, engine, self._life, self._retire)
 
-            calls = (self._life.begin, self._life.end, lambda: self._life.state)
-            in_memory = isinstance(kept, MemoryStore)
-            parts = Parts(clock, zone, engine, factory, in_memory, *calls)
-            self.standing = Standing(election, parts)
-            self.add_listener(self.standing.note_state, _LIFECYCLE)
+    def _retire(self) -> None:
+        """From now on, jobs are added; what is not declared any more is parked."""
+        self._factory.make_id = None
+        if self._declarations is not None:
+            self._declarations.retire()
 
     def __repr__(self) -> str:
         """Show its state, how many jobs it has, and when the first is due."""
@@ -151,8 +148,8 @@ class Scheduler(JobMethods):
 
     @property
     def state(self) -> State:
-        """Whether it is stopped, running or paused, or another process runs the jobs."""
-        if self.standing is not None and self.standing.stands_by:
+        """Whether it is stopped, running or paused, or another process takes the due jobs."""
+        if self._node is not None and self._node.stands_by:
             return State.STANDBY
         return self._life.state
 
@@ -163,31 +160,54 @@ class Scheduler(JobMethods):
 
     def health(self) -> Health:
         """Return how the loop does; see :class:`Health`."""
-        return self._life.health(stands_by=self.state is State.STANDBY)
+        return self._life.health(self.state)
 
     def start(self, paused: bool = False) -> None:
         """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
 
-        In an election it takes part from now on: it runs jobs once no other process does.
+        On a store that processes share, all are started; one that was paused stays so.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
+            StoreError: if the store cannot be used.
         """
         if sys._getframe(1).f_globals.get("__name__") == "__main__":
             remind_at_exit(self)
         state = State.PAUSED if paused else State.RUNNING
-        if self.standing is not None and not self.standing.holds:
-            self.standing.join(state)
-        else:
+        if self._node is None:
             self._life.begin(state)
+        else:
+            self._node.start(state)
+
+    def follow(self, autostart: bool = True) -> None:
+        """Join the other processes on the store, in the state that they are in.
+
+        For each worker of a server: one that comes later does not start what somebody stopped.
+
+        Args:
+            autostart: Whether to start if no other process is there.
+
+        Raises:
+            SchedulerAlreadyRunningError: if it is started.
+            StoreError: if the store cannot be used.
+        """
+        if self._node is not None:
+            self._node.follow(autostart)
+        elif autostart:
+            self._life.begin(State.RUNNING)
 
     def pause(self) -> None:
         """Submit nothing more until :meth:`resume`; active runs go on.
 
+        On a store that processes share, in all of them.
+
         Raises:
             SchedulerNotRunningError: if it is not started.
         """
-        self._life.pause()
+        if self._node is None:
+            self._life.pause()
+        else:
+            self._node.command(State.PAUSED)
 
     def resume(self) -> None:
         """Go on after :meth:`pause`; what fell due meanwhile is late, and run or missed as such.
@@ -195,7 +215,10 @@ class Scheduler(JobMethods):
         Raises:
             SchedulerNotRunningError: if it is not started.
         """
-        self._life.resume()
+        if self._node is None:
+            self._life.resume()
+        else:
+            self._node.command(State.RUNNING)
 
     def wakeup(self) -> None:
         """Have the loop look for due jobs now, for instance after a test moved the clock."""
@@ -213,8 +236,8 @@ class Scheduler(JobMethods):
             wait: Whether to wait for the active runs.  If not, those that have not begun are
                 cancelled.
             timeout: How many seconds to wait at most; None: until the last one ends.
-            leave: Whether to leave the election too, so that another process goes on with the jobs.
-                If not, no other runs them, and :meth:`start` starts them here.
+            leave: Whether the other processes on the store go on.  If not, the scheduler stops in
+                all of them, until :meth:`start` is called in one.
 
         Returns:
             The runs that did not finish.  They go on in their threads, which do not keep the
@@ -225,21 +248,39 @@ class Scheduler(JobMethods):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
-        if self.standing is not None and leave:
-            return self.standing.resign(lambda: self._life.end(patience)) or []
-        return self._life.end(patience)
+        if self._node is None:
+            return self._life.end(patience)
+        return self._node.leave(patience) if leave else self._node.stop_all(patience)
 
     def holder(self) -> schedcore.Holder | None:
-        """Return which process runs the engine; None: no process is known to."""
-        if self.standing is not None:
-            return self.standing.holder()
+        """Return which process takes the due jobs; None: none is known to.
+
+        On PostgreSQL all do; then it is the one that has done so for longest.
+        """
+        if self._cluster is not None:
+            taking = [node for node in self._cluster.nodes() if node.takes]
+            if not taking:
+                return None
+            return Holder(taking[-1].pid, taking[-1].host, taking[-1].since_us)
         if self._life.state is State.STOPPED:
             return None
-        import socket  # 3 ms, and seldom needed; the election takes 15
-
-        from schedcore.leader.election import Holder
+        import socket  # 3 ms, and seldom needed
 
         return Holder(os.getpid(), socket.gethostname(), self._life.since_us)
+
+    def nodes(self) -> list[schedcore.NodeInfo]:
+        """Return the processes that have joined the store; none, if it is not shared."""
+        return [] if self._cluster is None else self._cluster.nodes()
+
+    def store_info(self) -> schedcore.StoreInfo:
+        """Return what the store is, and whether it can be reached."""
+        from schedcore.stores.cluster import StoreInfo
+
+        if self._cluster is not None:
+            return self._cluster.info()
+        store = self._engine.store
+        kind = "memory" if isinstance(store, MemoryStore) else type(store).__name__
+        return StoreInfo(kind, reachable=True)
 
     def run_forever(self, timeout: float | None = 30.0, until_idle: bool = False) -> list[Run]:
         """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
@@ -324,9 +365,14 @@ class Scheduler(JobMethods):
 
     # What happened
 
-    def history(self, job_id: str | None = None) -> list[RunRecord]:
-        """Return the recorded outcomes of one job, or of all, the latest first."""
-        return self._runs.records(job_id)
+    def history(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
+        """Return the recorded outcomes of one job, or of all, the latest first.
+
+        Args:
+            job_id: Of which job; None: of all.
+            limit: How many at most; None: as many as the store keeps.
+        """
+        return self._runs.records(job_id, limit)
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -358,3 +404,27 @@ class Scheduler(JobMethods):
     def remove_listener(self, callback: Listener) -> None:
         """Stop calling *callback*."""
         self._listeners.remove(callback)
+
+
+def _store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
+    if store is None:
+        return MemoryStore(history, clock)
+    if isinstance(store, str):
+        from schedcore.stores.urls import open_store  # sqlite3: 20 ms
+
+        return open_store(store, clock)
+    return store
+
+
+def check_app_name(name: str | None) -> str:
+    """Return the name of a program: as given, or that of its main script.
+
+    Raises:
+        InvalidOptionError: if it is no text of 1 to 255 characters.
+    """
+    if name is None:
+        main = sys.modules.get("__main__")
+        return os.path.basename(getattr(main, "__file__", None) or "") or "main"
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
+        raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
+    return name

@@ -45,6 +45,7 @@ class JobDefaults(TypedDict, total=False):
     overlap: Literal["skip", "queue", "cancel"]
     timeout: float | None
     retry: Retry | RetryFields | int | None
+    on_lost: Literal["record", "rerun"]
 
 
 class JobOptions(JobDefaults, total=False):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from schedcore import Outcome
-from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, OVERLAPS, Options
+from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, ON_LOST, OVERLAPS, Options
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
@@ -262,6 +262,7 @@ _OPTION_BOUNDS: Final[dict[str, Json]] = {
     "misfire_grace_time": _SECONDS,
     "max_instances": {"minimum": 1},
     "overlap": {"enum": list(OVERLAPS)},
+    "on_lost": {"enum": list(ON_LOST)},
     "timeout": _SECONDS,
 }
 
@@ -308,6 +309,7 @@ _SHOWN: Final[Json] = {
     "overlap": "skip",
     "timeout": None,
     "retry": None,
+    "on_lost": "record",
     "next_run_time": "2030-11-23T21:42:59+00:00",
     "state": "scheduled",
 }

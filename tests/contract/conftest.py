@@ -16,7 +16,6 @@ from schedcore.stores.sqlite import SqliteStore
 from tests.stores.plain import PlainStore
 
 
-
 def sqlite_store():
     """Return a store in a file that goes with it; no crash of a machine is tried here."""
     folder = tempfile.mkdtemp()
@@ -26,7 +25,7 @@ def sqlite_store():
 
 
 STORES = {"memory": MemoryStore, "plain": PlainStore, "sqlite": sqlite_store}
-EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 40}
+EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 20}
 SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 
 

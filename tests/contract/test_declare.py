@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schedcore import DateTrigger, IntervalTrigger
+from schedcore import ConflictingIdError, DateTrigger, IntervalTrigger, Outcome
 from schedcore.job import Job, Options
 from schedcore.stores.base import Change, Declared, Entry
 
@@ -114,3 +114,30 @@ def test_what_was_removed_by_hand_is_declared_again(store):
     store.write((Change(store.get("a"), None),), NOW)
     declare(store, "app", [job("a")], NOW)
     assert places(store) == {"a": (10, None)}
+
+
+def test_what_nobody_declares_is_added_once_and_stays(store):
+    store.declare(None, [job("a")], NOW, "refuse")
+    change(store, "a", fire_us=55, due_us=55)
+    assert [entry.due_us for entry in store.declare(None, [job("a")], NOW, "refuse")] == [55]
+    store.retire("app", [], NOW)
+    assert places(store) == {"a": (55, None)}
+
+
+def test_another_definition_is_refused_where_that_is_asked_for_and_nothing_changes(store):
+    store.declare(None, [job("b")], NOW, "refuse")
+    with pytest.raises(ConflictingIdError):
+        store.declare(None, [job("a"), job("b", hours=2)], NOW, "refuse")
+    assert places(store) == {"b": (10, None)}
+
+
+def test_what_is_declared_later_counts_as_declared_from_then_on(store):
+    store.declare(None, [job("a")], NOW, "refuse")
+    store.declare("app", [job("a")], NOW)
+    assert store.retire("app", [], NOW) == ["a"]
+
+
+def test_fire_times_that_a_new_definition_passes_over_are_recorded(store):
+    store.declare("app", [job("a", due=10)], NOW)
+    store.declare("app", [job("a", hours=2, due=3 * NOW)], 2 * NOW)
+    assert [(r.outcome, r.scheduled_us) for r in store.records("a")] == [(Outcome.CANCELLED, 10)]

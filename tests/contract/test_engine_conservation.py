@@ -50,6 +50,9 @@ class Conservation(RuleBasedStateMachine):
     @initialize(chosen=st.lists(options, min_size=len(IDS), max_size=len(IDS)))
     def begin(self, chosen):
         self.store = self.make_store()
+        self.cluster = getattr(self.store, "cluster", None)
+        if self.cluster is not None:
+            self.cluster.join("app", ["default"])
         self.hand = ByHand()
         self.stepped = Stepped(self.store, self.hand)
         self.scheduler, self.engine = self.stepped.scheduler, self.stepped.engine
@@ -62,6 +65,8 @@ class Conservation(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "store"):
             self.comes_to_rest()
+            if self.cluster is not None:
+                self.cluster.leave()
             self.store.close()
 
     @property
@@ -164,7 +169,8 @@ class Conservation(RuleBasedStateMachine):
         self.engine.runs.close()
         self.hand.waiting.clear()
         self.engine.runs.cancel_waiting()
-        assert all(run.started_us is not None for run in self.scheduler.runs())
+        if self.cluster is None:  # else they wait for whichever process comes next
+            assert all(run.started_us is not None for run in self.scheduler.runs())
         self.engine.runs.release()
         self.paused = False
 
@@ -233,6 +239,8 @@ class Conservation(RuleBasedStateMachine):
                     self.hand.end()
             self.stepped.clock.advance(1)
             self.engine.step_paused(self.now_us)
+            if self.cluster is not None:
+                self.engine.runs.submit(self.cluster.adopt(self.now_us))
         assert self.scheduler.runs() == []
         self.each_due_time_is_in_one_place()
 

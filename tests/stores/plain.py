@@ -12,7 +12,7 @@ import threading
 from collections import deque
 
 from schedcore.admission import admit, room_for
-from schedcore.errors import JobLookupError
+from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import (
     Change,
@@ -26,6 +26,7 @@ from schedcore.stores.base import (
     mark_ended,
     mark_retried,
 )
+from schedcore.stores.passing import passed_records
 from tests.stores.database import LOG, Session
 from tests.stores.tables import Definitions, HistoryTable
 
@@ -138,13 +139,19 @@ class PlainStore:
         place = row["fire_us"], row["due_us"], row["broken"], row["judged_us"]
         return Entry(self._definitions.of(row), *place, _version(row))
 
-    def declare(self, app, declared, now_us):
+    def declare(self, app, declared, now_us, otherwise="change"):
         ended = []
         with self._session.transaction():
             marks = dict(self._session.all("declared"))
+            for entry, fingerprint in declared if otherwise == "refuse" else ():
+                there = self._session.row("jobs", entry.job.id)
+                if there is not None and marks.get(entry.job.id, "  ")[1] != fingerprint:
+                    raise ConflictingIdError(entry.job.id)
             for entry, fingerprint in declared:
                 known = marks.get(entry.job.id)
-                self._declare(entry, known, (app, fingerprint), now_us, ended)
+                self._declare(
+                    entry, known, (app, fingerprint), now_us, ended, otherwise == "replace"
+                )
             rows = [self._session.row("jobs", entry.job.id) for entry, _ in declared]
             found = [self._entry(row) for row in rows if row is not None]
         self._mark(ended)
@@ -165,17 +172,23 @@ class PlainStore:
         self._mark(ended)
         return parked
 
-    def _declare(self, entry, known, mark, now_us, ended):
+    def _declare(self, entry, known, mark, now_us, ended, another):
+        app = mark[0]
         row = self._session.row("jobs", entry.job.id)
-        if known == mark:
-            return  # it stands as it is, or had its last fire time
+        if row is None and app is not None and known == mark:
+            return  # it had its last fire time
+        if row is not None and known is not None and known[1] == mark[1]:
+            self._session.put("declared", entry.job.id, (app or known[0], mark[1]))
+            return  # it stands as it is
         if row is None:
             self._insert(entry)
         else:
             parked = known is not None and not known[1]
             if known is not None and row["due_us"] is None and not parked:
                 entry = entry._replace(due_us=None)
-            change = Change(self._entry(row), entry, another=known is None)
+            old = self._entry(row)
+            records = passed_records(old, entry, now_us)
+            change = Change(old, entry, another or known is None, records)
             self._change(change, now_us, ended)
         self._session.put("declared", entry.job.id, mark)
 

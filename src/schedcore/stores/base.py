@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from schedcore.errors import text_of
 from schedcore.job import Job
@@ -109,6 +109,11 @@ class Declared(NamedTuple):
     """The job, in the place it would have if it were new."""
     fingerprint: str
     """Equal for equal definitions, in any process: the place in the schedule is no part of it."""
+
+
+Otherwise = Literal["change", "replace", "refuse"]
+"""To give the job the new definition, put another job in its place (whose open runs are not its
+own), or raise ConflictingIdError."""
 
 
 class Passed(NamedTuple):
@@ -303,7 +308,13 @@ class Store(Protocol):
         """
         ...
 
-    def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
+    def declare(
+        self,
+        app: str | None,
+        declared: Sequence[Declared],
+        now_us: int,
+        otherwise: Otherwise = "change",
+    ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids.
 
         One with the same fingerprint keeps its place, its pause, and what was changed since;
@@ -312,12 +323,18 @@ class Store(Protocol):
         id that nobody declared is replaced.
 
         Args:
-            app: Who declares; :meth:`retire` leaves the jobs of others alone.
+            app: Who declares; :meth:`retire` leaves the jobs of others alone.  None: nobody, they
+                are added; but to add the same again changes nothing.
             declared: Some of its jobs, no id twice.
             now_us: The present.
+            otherwise: What comes of a job that has the same id and another definition.
 
         Returns:
             The jobs that are there now, in the order of *declared*.
+
+        Raises:
+            ConflictingIdError: if an id is taken by another definition, and *otherwise* says to
+                refuse that: nothing is changed then.
         """
         ...
 

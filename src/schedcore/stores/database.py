@@ -69,7 +69,7 @@ class Transaction:
         return rows[0] if rows else None
 
     def among(self, sql: str, values: Iterable[object], *params: object) -> list[Row]:
-        """Return the rows of a query with ``{}`` where a list of *values* is; *params* follow it."""
+        """Return the rows of a query with a list of *values* in the place of ``{}``."""
         given = list(values)
         found: list[Row] = []
         for start in range(0, len(given), CHUNK):

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Clock, SystemClock
-from schedcore.errors import JobLookupError
+from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
@@ -24,6 +24,7 @@ from schedcore.stores.base import (
     End,
     Ended,
     Entry,
+    Otherwise,
     Settled,
     Settlement,
     Slot,
@@ -32,6 +33,7 @@ from schedcore.stores.base import (
 )
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.open_runs import OpenRuns
+from schedcore.stores.passing import passed_records
 
 
 class MemoryStore:
@@ -48,7 +50,7 @@ class MemoryStore:
         self._slots: dict[str, Slot] = {}
         self._queue: DueQueue[Slot] = DueQueue()
         # Of each declared job, who declared it and its fingerprint; "" once it is parked.
-        self._declared: dict[str, tuple[str, str]] = {}
+        self._declared: dict[str, tuple[str | None, str]] = {}
         self._history = history or History()
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
@@ -111,11 +113,21 @@ class MemoryStore:
             self._history.add(record)
         return True
 
-    def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
+    def declare(
+        self,
+        app: str | None,
+        declared: Sequence[Declared],
+        now_us: int,
+        otherwise: Otherwise = "change",
+    ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         with self._lock:
+            for entry, fingerprint in declared if otherwise == "refuse" else ():
+                _, known = self._declared.get(entry.job.id, (None, None))
+                if entry.job.id in self._slots and known != fingerprint:
+                    raise ConflictingIdError(entry.job.id)
             for entry, fingerprint in declared:
-                self._declare(entry, (app, fingerprint), now_us)
+                self._declare(entry, (app, fingerprint), now_us, otherwise == "replace")
             ids = [entry.job.id for entry, _ in declared]
             return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
 
@@ -134,19 +146,27 @@ class MemoryStore:
                 self._declared[job_id] = app, ""
             return gone
 
-    def _declare(self, entry: Entry, mark: tuple[str, str], now_us: int) -> None:
+    def _declare(
+        self, entry: Entry, mark: tuple[str | None, str], now_us: int, another: bool
+    ) -> None:
         """Add a declared job, or keep or replace the one with its id."""
         job_id = entry.job.id
         slot = self._slots.get(job_id)
         known = self._declared.get(job_id)
-        if known == mark:
-            return  # it stays as it is, or had its last fire time
+        app, fingerprint = mark
+        if slot is None and app is not None and known == mark:
+            return  # it had its last fire time
+        if slot is not None and known is not None and known[1] == fingerprint:
+            self._declared[job_id] = app or known[0], fingerprint
+            return  # it stays as it is
         if slot is None:
             self._add(entry)
         else:
             paused = slot.due_us is None and known is not None and known[1] != ""
             new = entry._replace(due_us=None) if paused else entry
-            self.write((Change(slot.entry(), new, another=known is None),), now_us)
+            old = slot.entry()
+            records = passed_records(old, new, now_us)
+            self.write((Change(old, new, another or known is None, records),), now_us)
         self._declared[job_id] = mark
 
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:

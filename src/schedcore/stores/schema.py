@@ -1,8 +1,8 @@
 """The tables of a store over SQL, and how they came to be: numbered migrations.
 
 All times are integer microseconds since the Unix epoch.  A due time of a job is *to come* in
-``schedcore_due``, *open* in ``schedcore_claims``, or *ended* in ``schedcore_ledger``, and moves from
-one to the next in one transaction.
+``schedcore_due``, *open* in ``schedcore_claims``, or *ended* in ``schedcore_ledger``, and moves
+from one to the next in one transaction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Migration(NamedTuple):
     oldest_code: int
     """The schema of the oldest code that works on it as well, while hosts are updated in turn."""
     statements: tuple[str, ...]
-    """With words in braces that the kinds of databases spell differently (:data:`WORDS`)."""
+    """With words in braces that the kinds of databases spell differently (:class:`Words`)."""
 
 
 class Words(NamedTuple):
@@ -153,7 +153,9 @@ MIGRATIONS: Final = (
 SCHEMA: Final = MIGRATIONS[-1].number
 """The schema that this code is written for."""
 
-META: Final = "create table if not exists schedcore_meta (name text primary key, value text not null)"
+META: Final = (
+    "create table if not exists schedcore_meta (name text primary key, value text not null)"
+)
 
 
 def statements(words: Words, since: int = 0) -> list[str]:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from types import TracebackType
 
-from schedcore.atfork import Lock, call_in_child, held_here
-from schedcore.errors import JobLookupError
+from schedcore.atfork import call_in_child
+from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import (
@@ -18,16 +18,19 @@ from schedcore.stores.base import (
     End,
     Ended,
     Entry,
+    Otherwise,
     Settled,
     Settlement,
     Slot,
     Written,
     mark_retried,
 )
+from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import Database, Transaction
+from schedcore.stores.passing import passed_records
 from schedcore.stores.sql_history import HistoryRows, Retention
-from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows, entry_of
-from schedcore.stores.sql_runs import WAITS, Claim, ClaimRows, Opening, skipped_record
+from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows
+from schedcore.stores.sql_runs import Claim, ClaimRows, Opening, skipped_record
 
 
 class SqlStore:
@@ -42,13 +45,15 @@ class SqlStore:
 
     most_at_once = 500
     """Jobs taken in one step: the transaction that settles them keeps others from writing."""
+    cluster: Cluster | None = None
+    """The processes on the store."""
 
     def __init__(self, database: Database, keep: Retention | None = None) -> None:
         self.database = database
         self.keep = (keep or Retention()).checked()
-        self._jobs = JobRows(database)
-        self._history = HistoryRows()
-        self._runs = ClaimRows(database, self._history, self._jobs.job_of)
+        self.jobs = JobRows(database)
+        self.history = HistoryRows()
+        self.claims = ClaimRows(database, self.history, self.jobs.job_of)
         self._begin_anew()
         call_in_child(self)
 
@@ -59,9 +64,18 @@ class SqlStore:
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent: its runs, and what it has taken."""
-        self._runs.live.clear()
-        self._runs.node = None
+        self.claims.live.clear()
+        self.node = None
         self._begin_anew()
+
+    @property
+    def node(self) -> int | None:
+        """This process, as the store knows it; None: it has not joined the others."""
+        return self.claims.node
+
+    @node.setter
+    def node(self, node: int | None) -> None:
+        self.claims.node = node
 
     # Jobs
 
@@ -70,7 +84,7 @@ class SqlStore:
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
         with self.database.write() as tx:
-            rows = self._jobs.find(tx, {_id_of(change) for change in changes})
+            rows = self.jobs.find(tx, {_id_of(change) for change in changes})
             conflicts = _conflicts(changes, rows)
             if conflicts:
                 return Written(conflicts)
@@ -82,17 +96,17 @@ class SqlStore:
                 else:
                     row = rows[change.old.job.id]
                     self._change(tx, change, row, text, mark, now_us, ended)
-            self._jobs.insert(tx, added, mark)
-        self._runs.ended(ended)
+            self.jobs.insert(tx, added, mark)
+        self.claims.ended(ended)
         return Written((), ended)
 
     def _text(self, change: Change | Entry) -> str | None:
         """Return the definition that a change brings, as text; None: it brings none."""
         if isinstance(change, Entry):
-            return self._jobs.definitions.encode(change.job)
+            return self.jobs.definitions.encode(change.job)
         if change.new is None or (change.new.job is change.old.job and not change.another):
             return None
-        return self._jobs.definitions.encode(change.new.job)
+        return self.jobs.definitions.encode(change.new.job)
 
     def _change(
         self,
@@ -107,75 +121,90 @@ class SqlStore:
         old, new, another, records = change
         written = list(records)
         if new is None or another:
-            written += self._runs.end_waiting(tx, row.k, Outcome.CANCELLED, now_us, ended)
-            self._jobs.delete(tx, (row,), mark, last=False)
+            written += self.claims.end_waiting(tx, row.k, Outcome.CANCELLED, now_us, ended)
+            self.jobs.delete(tx, (row,), mark, last=False)
             if new is not None:
-                self._jobs.insert(tx, [(new, text or "")], mark)
+                self.jobs.insert(tx, [(new, text or "")], mark)
         else:
             if new.due_us is None and old.due_us is not None:
-                written += self._runs.end_waiting(tx, row.k, Outcome.PAUSED, now_us, ended)
-            self._jobs.update(tx, row, new, mark, text)
-        self._history.add(tx, written, now_us, self._runs.node)
+                written += self.claims.end_waiting(tx, row.k, Outcome.PAUSED, now_us, ended)
+            self.jobs.update(tx, row, new, mark, text)
+        self.history.add(tx, written, now_us, self.node)
 
-    def declare(self, app: str, declared: Sequence[Declared], now_us: int) -> list[Entry]:
+    def declare(
+        self,
+        app: str | None,
+        declared: Sequence[Declared],
+        now_us: int,
+        otherwise: Otherwise = "change",
+    ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
-        texts = [self._jobs.definitions.encode(entry.job) for entry, _ in declared]
+        texts = [self.jobs.definitions.encode(entry.job) for entry, _ in declared]
         ids = [entry.job.id for entry, _ in declared]
         ended: list[End] = []
         with self.database.write() as tx:
-            rows, known = self._jobs.find(tx, ids), self._jobs.declared(tx, ids)
+            rows, known = self.jobs.find(tx, ids), self.jobs.declared(tx, ids)
             mark = self.database.mark(tx)
             for (entry, fingerprint), text in zip(declared, texts, strict=True):
                 job_id, wanted = entry.job.id, DeclaredRow(app, fingerprint)
                 row, was = rows.get(job_id), known.get(job_id)
-                if was == wanted:
-                    continue  # it stays as it is, or had its last fire time
-                if row is None:
-                    self._jobs.insert(tx, [(entry, text)], mark, wanted)
+                same = was is not None and was.fingerprint == fingerprint
+                if row is not None and same:  # it stays as it is
+                    if app is not None and was != wanted:
+                        self.jobs.set_declared(tx, job_id, wanted)
                     continue
-                if was is not None and row.due_us is None and was.fingerprint:
-                    entry = entry._replace(due_us=None)  # paused, and stays so
-                (old,) = self._jobs.entries(tx, (row,))
-                change = Change(old, entry, another=was is None)
+                if row is not None and otherwise == "refuse":
+                    raise ConflictingIdError(job_id)
+                if row is None and app is not None and was == wanted:
+                    continue  # it had its last fire time
+                if row is None:
+                    self.jobs.insert(tx, [(entry, text)], mark, wanted)
+                    continue
+                paused = was is not None and row.due_us is None and was.fingerprint
+                new = entry._replace(due_us=None) if paused else entry  # it stays so
+                (old,) = self.jobs.entries(tx, (row,))
+                records = passed_records(old, new, now_us)
+                another = was is None or otherwise == "replace"
+                change = Change(old, new, another, records)
                 self._change(tx, change, row, text, mark, now_us, ended)
-                self._jobs.set_declared(tx, job_id, wanted)
-            found = self._jobs.find(tx, ids)
-            there = self._jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
-        self._runs.ended(ended)
+                self.jobs.set_declared(tx, job_id, wanted)
+            found = self.jobs.find(tx, ids)
+            there = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
+        self.claims.ended(ended)
         return there
 
     def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
         """Park the jobs that *app* declared before and that are not among *declared* any more."""
         ended: list[End] = []
         with self.database.write() as tx:
-            gone = sorted(self._jobs.declared_by(tx, app) - set(declared))
+            gone = sorted(self.jobs.declared_by(tx, app) - set(declared))
             mark = self.database.mark(tx) if gone else 0
-            rows = self._jobs.find(tx, gone)
-            for old in self._jobs.entries(tx, list(rows.values())):
+            rows = self.jobs.find(tx, gone)
+            for old in self.jobs.entries(tx, list(rows.values())):
                 reason = f"{app!r} does not declare it any more"
                 change = Change(old, old._replace(due_us=None, broken=reason))
                 self._change(tx, change, rows[old.job.id], None, mark, now_us, ended)
-                self._jobs.set_declared(tx, old.job.id, DeclaredRow(app, ""))
-        self._runs.ended(ended)
+                self.jobs.set_declared(tx, old.job.id, DeclaredRow(app, ""))
+        self.claims.ended(ended)
         return gone
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
         with self.database.read() as tx:
-            row = self._jobs.get(tx, job_id)
+            row = self.jobs.get(tx, job_id)
             if row is None:
                 raise JobLookupError(job_id)
-            return self._jobs.entries(tx, (row,))[0]
+            return self.jobs.entries(tx, (row,))[0]
 
     def entries(self) -> list[Entry]:
         """Return all jobs: the earliest due first, paused ones last."""
         with self.database.read() as tx:
-            return self._jobs.entries(tx, self._jobs.all(tx))
+            return self.jobs.entries(tx, self.jobs.all(tx))
 
     def page(self, after: str, limit: int) -> list[Entry]:
         """Return up to *limit* jobs whose ids come after *after*, in their order."""
         with self.database.read() as tx:
-            return self._jobs.entries(tx, self._jobs.page(tx, after, limit))
+            return self.jobs.entries(tx, self.jobs.page(tx, after, limit))
 
     def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
         """Return the present version, and the ids of the jobs that changed after another one."""
@@ -183,7 +212,7 @@ class SqlStore:
             version, above = self.database.changed_since(tx, since)
             if above is None or version == since:
                 return version, None if above is None else ()
-            return version, self._jobs.changed(tx, above)
+            return version, self.jobs.changed(tx, above)
 
     # The schedule
 
@@ -201,11 +230,11 @@ class SqlStore:
             return SqlBatch(self, ())
         with self.database.read() as tx:
             most = min(limit, self.most_at_once) + len(self._taken)
-            rows = self._jobs.due(tx, now_us, most)
+            rows = self.jobs.due(tx, now_us, most)
             rows = [row for row in rows if self._taken.get(row.k) != row.seq]
             rows = rows[: min(limit, self.most_at_once)]
-            entries = self._jobs.entries(tx, rows)
-            waiting = self._runs.waiting(tx) if rows else set()
+            entries = self.jobs.entries(tx, rows)
+            waiting = self.claims.waiting(tx) if rows else set()
         slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
         for slot, row in zip(slots, rows, strict=True):
             slot.behind = deque() if row.k in waiting else None
@@ -214,15 +243,17 @@ class SqlStore:
 
     @property
     def takes(self) -> bool:
-        """Whether this process takes due jobs."""
-        return True
+        """Whether this process takes due jobs; one that has not joined the others does."""
+        return self.node is None or self.cluster is None or self.cluster.takes
 
     def next_due(self, executors: Collection[str] | None = None) -> int | None:  # noqa: ARG002
         """Return when the first job is due that nobody has taken, or None."""
         if not self.takes:
             return None
         with self.database.read() as tx:
-            return self._jobs.first_due(tx, self._taken)
+            due_us = self.jobs.first_due(tx, self._taken)
+            again_us = None if self.node is None else self.claims.first_orphan(tx)
+        return min((each for each in (due_us, again_us) if each is not None), default=None)
 
     def settle(self, batch: SqlBatch, decided: Sequence[Decision], now_us: int) -> Settled:
         """Write what was decided about a batch."""
@@ -234,23 +265,26 @@ class SqlStore:
             if not self._may_settle(tx):
                 return settled
             keys = [row.k for row in rows]
-            now_there = dict(tx.among("select k, seq from schedcore_due where k in ({})", keys))
-            claims = self._runs.of_jobs(tx, keys)
+            found = tx.among("select k, seq from schedcore_due where k in ({})", keys)
+            now_there: dict[int, int] = dict(found)
+            claims = self.claims.of_jobs(tx, keys)
             work = _Settling(self.database.mark(tx), now_us, settled)
             for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
                 if not now_there.get(row.k) == row.seq == self._taken.get(row.k):
                     continue  # changed, paused or removed meanwhile: that change counts
                 work.add(self, tx, slot, row, decision, claims.get(row.k, ()))
             work.write(self, tx)
-        self._runs.opened(settled.runs)
-        self._runs.opened(work.waiting, waits=True)
-        self._runs.ended(settled.evicted)
+        order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
+        settled.runs.sort(key=lambda run: order[run._job_id])
+        self.claims.opened(settled.runs)
+        self.claims.opened(work.waiting, waits=True)
+        self.claims.ended(settled.evicted)
         return settled
 
     def _may_settle(self, tx: Transaction) -> bool:
         """Return whether anything may start: not once a pause for all has been written."""
         ((state,),) = tx.all("select state from schedcore_cluster")
-        return self._runs.node is None or state == "running"
+        return self.node is None or state == "running"
 
     def give_back(self, rows: Sequence[JobRow]) -> None:
         """Let jobs be taken again."""
@@ -263,17 +297,17 @@ class SqlStore:
     def open(self, job: Job, due_us: int) -> Run | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         with self.database.write() as tx:
-            row = self._jobs.get(tx, job.id)
+            row = self.jobs.get(tx, job.id)
             if row is None:
                 raise JobLookupError(job.id)
-            claims = self._runs.of_job(tx, row.k)
-            if not self._runs.has_room(job, claims):
+            claims = self.claims.of_job(tx, row.k)
+            if not self.claims.has_room(job, claims):
                 skipped = skipped_record(job, (due_us,), due_us)
-                self._history.add(tx, (skipped,), due_us, self._runs.node)
+                self.history.add(tx, (skipped,), due_us, self.node)
                 return None
-            (run,) = self._runs.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
+            (run,) = self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
         run._awaited, run._hurry = threading.Event(), True
-        self._runs.opened((run,))
+        self.claims.opened((run,))
         return run
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
@@ -281,17 +315,17 @@ class SqlStore:
         with self._ending:
             noted = list(ends)
             with self.database.write() as tx:
-                claims = self._runs.find(tx, [end.run._id for end in noted])
+                claims = self.claims.find(tx, [end.run._id for end in noted])
                 ended = [(claims.pop(e.run._id), e) for e in noted if e.run._id in claims]
-                records = self._runs.close_many(tx, ended)
+                records = self.claims.close_many(tx, ended)
                 if records:
                     last_us = max(end.ended_us for _, end in ended)
-                    self._history.add(tx, records, last_us, self._runs.node)
+                    self.history.add(tx, records, last_us, self.node)
                 keys = {claim.k for claim, _ in ended}
                 started = self._promote(tx, keys) if promote and keys else []
                 due_us = self._released(tx, keys)
-            self._runs.ended([end for _, end in ended])
-            self._runs.opened(started)
+            self.claims.ended([end for _, end in ended])
+            self.claims.opened(started)
             for _ in noted:
                 ends.popleft()
         return Ended([end for _, end in ended], started, due_us)
@@ -299,8 +333,8 @@ class SqlStore:
     def _promote(self, tx: Transaction, keys: set[int]) -> list[Run]:
         """Start runs of these jobs that wait, as far as there is room."""
         started: list[Run] = []
-        for k in sorted(self._runs.waiting(tx) & keys):
-            runs = self._runs.start(tx, self._runs.startable(tx, k))
+        for k in sorted(self.claims.waiting(tx) & keys):
+            runs = self.claims.start(tx, self.claims.startable(tx, k))
             for run in runs:
                 run._hurry = True
             started += runs
@@ -312,22 +346,22 @@ class SqlStore:
         due = [(k, due_us) for k, due_us in tx.among(held, keys) if due_us is not None]
         if not due:
             return None
-        waiting = self._runs.waiting(tx)
+        waiting = self.claims.waiting(tx)
         return min((due_us for k, due_us in due if k not in waiting), default=None)
 
     def promote(self) -> Ended:
         """Start the waiting runs for which there is room."""
         with self.database.write() as tx:
-            keys = self._runs.waiting(tx)
+            keys = self.claims.waiting(tx)
             started = self._promote(tx, keys)
             due_us = self._released(tx, keys)
-        self._runs.opened(started)
+        self.claims.opened(started)
         return Ended([], started, due_us)
 
     def retry(self, failed: End, act_us: int) -> bool:
         """Have a run that failed wait for its next attempt; False: none follows."""
         with self.database.write() as tx:
-            if not self._runs.wait_for_retry(tx, failed, act_us):
+            if not self.claims.wait_for_retry(tx, failed, act_us):
                 return False
         mark_retried(failed)
         return True
@@ -335,32 +369,32 @@ class SqlStore:
     def try_again(self, runs: Sequence[Run]) -> list[Run]:
         """Have this process begin the next attempt of runs; return those that are open still."""
         with self.database.write() as tx:
-            claims = self._runs.find(tx, [run._id for run in runs])
-            started = self._runs.start(tx, [claims[r._id] for r in runs if r._id in claims])
-        self._runs.opened(started)
+            claims = self.claims.find(tx, [run._id for run in runs])
+            started = self.claims.start(tx, [claims[r._id] for r in runs if r._id in claims])
+        self.claims.opened(started)
         return started
 
     def runs(self) -> list[Run]:
         """Return the open runs, those of other processes too."""
         with self.database.read() as tx:
-            return [self._runs.run_of(tx, claim) for claim in self._runs.all(tx)]
+            return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
 
     # The history
 
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""
         with self.database.write() as tx:
-            self._history.add(tx, records, now_us, self._runs.node)
+            self.history.add(tx, records, now_us, self.node)
 
     def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
         with self.database.read() as tx:
-            return self._history.records(tx, job_id, limit)
+            return self.history.records(tx, job_id, limit)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self.database.read() as tx:
-            return self._history.counts(tx, job_id)
+            return self.history.counts(tx, job_id)
 
     def close(self) -> None:
         """Close the database; the jobs stay."""
@@ -403,7 +437,7 @@ class _Settling:
             decision = Settlement(slot, slot.job, decision, decision, (row.fire_us or 0,))
         _, job, fire_us, due_us, times, judged_us, broken, passed = decision
         if job is not slot.job:  # its function was found
-            store._jobs.definitions.put(row.k, row.ver, job)
+            store.jobs.definitions.put(row.k, row.ver, job)
         for one in passed:
             self._records.append(one.record(job.id))
             self._settled.passed.append((job, one))
@@ -412,7 +446,7 @@ class _Settling:
         elif times:
             opening = Opening(row.k, job, claims)
             continues = row.judged_us is not None
-            self._records += store._runs.admit(
+            self._records += store.claims.admit(
                 tx, opening, times, continues, self._settled, self.waiting, self._now_us
             )
         if due_us is None:
@@ -429,13 +463,12 @@ class _Settling:
                 (Run(run_id, opening.job, due_us), opening)
                 for run_id, (opening, due_us) in zip(ids, self._plain, strict=True)
             ]
-            store._runs.insert(tx, plain)
+            store.claims.insert(tx, plain)
             self._settled.runs.extend(run for run, _ in plain)
-            self._settled.runs.sort(key=lambda run: run._due_us)
-        store._jobs.move(tx, self._places)
+        store.jobs.move(tx, self._places)
         if self._removed:
-            store._jobs.delete(tx, self._removed, self._mark, last=True)
-        store._history.add(tx, self._records, self._now_us, store._runs.node)
+            store.jobs.delete(tx, self._removed, self._mark, last=True)
+        store.history.add(tx, self._records, self._now_us, store.node)
 
 
 class SqlBatch:
@@ -447,9 +480,7 @@ class SqlBatch:
         rows: Their rows as they were read.
     """
 
-    def __init__(
-        self, store: SqlStore, slots: Sequence[Slot], rows: Sequence[JobRow] = ()
-    ) -> None:
+    def __init__(self, store: SqlStore, slots: Sequence[Slot], rows: Sequence[JobRow] = ()) -> None:
         self.slots = slots
         self.rows = rows
         self._store = store

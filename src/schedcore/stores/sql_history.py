@@ -91,61 +91,32 @@ class HistoryRows:
         rows = tx.all("select outcome, n from schedcore_totals where job_id = ?", key)
         return {Outcome(outcome): int(n) for outcome, n in rows}
 
-    def trim(self, tx: Transaction, keep: Retention, now_us: int) -> int:
-        """Cut outcomes beyond *keep*, no more than :data:`TRIM_AT_ONCE`; return how many."""
+    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[tuple[str, int]]:
+        """Return what is beyond *keep*: for each job, up to which row; "" stands for all jobs."""
+        found = []
         old_us = now_us - keep.days * _DAY_US
-        cut = _delete(
-            tx, "select seq from schedcore_ledger where recorded_us < ? limit ?", old_us, TRIM_AT_ONCE
-        )
-        last = tx.one("select max(seq), min(seq) from schedcore_ledger")
-        if cut < TRIM_AT_ONCE and last is not None and last[0] is not None:
-            beyond = last[0] - keep.overall
-            if last[1] <= beyond:
-                sql = "select seq from schedcore_ledger where seq <= ? order by seq limit ?"
-                cut += _delete(tx, sql, beyond, TRIM_AT_ONCE - cut)
-        if cut < TRIM_AT_ONCE:
-            cut += self._trim_jobs(tx, keep.per_job, TRIM_AT_ONCE - cut)
-        return cut
+        ((by_age,),) = tx.all("select max(seq) from schedcore_ledger where recorded_us < ?", old_us)
+        ((last,),) = tx.all("select max(seq) from schedcore_ledger")
+        found.append((ALL, max(by_age or 0, (last or 0) - keep.overall)))
+        many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 100"
+        for (job_id,) in tx.all(many, keep.per_job):
+            sql = "select seq from schedcore_ledger where job_id = ? order by seq desc"
+            row = tx.one(f"{sql} limit 1 offset ?", job_id, keep.per_job)
+            found.append((job_id, row[0] if row else 0))
+        return found
 
-    def _trim_jobs(self, tx: Transaction, per_job: int, limit: int) -> int:
-        """Cut what single jobs have beyond *per_job*."""
-        cut = 0
-        many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 20"
-        for (job_id,) in tx.all(many, per_job):
-            oldest = tx.one(
-                "select seq from schedcore_ledger where job_id = ? order by seq desc limit 1"
-                " offset ?",
-                job_id,
-                per_job,
-            )
-            if oldest is not None and cut < limit:
-                sql = "select seq from schedcore_ledger where job_id = ? and seq <= ? limit ?"
-                cut += _delete(tx, sql, job_id, oldest[0], limit - cut)
-        return cut
-
-
-def _delete(tx: Transaction, found: str, *params: object) -> int:
-    return tx.run(f"delete from schedcore_ledger where seq in ({found})", *params)
+    def cut(self, tx: Transaction, job_id: str, until: int) -> int:
+        """Cut outcomes up to a row, :data:`TRIM_AT_ONCE` at most; return how many."""
+        where, params = ("", ()) if job_id == ALL else ("job_id = ? and ", (job_id,))
+        rows = f"select seq from schedcore_ledger where {where}seq <= ? order by seq limit ?"
+        sql = f"delete from schedcore_ledger where seq in ({rows})"
+        return tx.run(sql, *params, until, TRIM_AT_ONCE)
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:
-    run_id, job_id, outcome, due_us, started_us, ended_us, late_us, n, result, kind, text, attempt = (
-        record
-    )
-    return (
-        run_id,
-        job_id,
-        outcome.value,
-        due_us,
-        started_us,
-        ended_us,
-        late_us,
-        n,
-        storable(result),
-        kind,
-        storable(text),
-        attempt,
-    )
+    run_id, job_id, outcome, *times, result, error_type, error_text, attempt = record
+    texts = (storable(result), error_type, storable(error_text))
+    return run_id, job_id, outcome.value, *times, *texts, attempt
 
 
 def storable(text: str | None) -> str | None:

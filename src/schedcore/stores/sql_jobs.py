@@ -236,7 +236,7 @@ class JobRows:
         tx: Transaction,
         entries: Sequence[tuple[Entry, str]],
         mark: int,
-        declared: DeclaredRow = DeclaredRow(None, None),
+        declared: DeclaredRow | None = None,
     ) -> None:
         """Add jobs, each with its definition as text."""
         if not entries:
@@ -245,7 +245,7 @@ class JobRows:
         jobs, places, ids = [], [], []
         for k, (entry, text) in zip(keys, entries, strict=True):
             job, fire_us, due_us, broken, judged_us, _ = entry
-            jobs.append((k, job.id, text, *declared))
+            jobs.append((k, job.id, text, *(declared or (None, None))))
             places.append((k, job.options.executor, fire_us, due_us, judged_us, broken, mark))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
@@ -263,9 +263,7 @@ class JobRows:
             ver += 1
             sql = "update schedcore_jobs set definition = ?, ver = ? where k = ?"
             tx.run(sql, text, ver, row.k)
-            tx.run(
-                "update schedcore_due set executor = ? where k = ?", new.job.executor, row.k
-            )
+            tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
             self.definitions.put(row.k, ver, new.job)
         tx.run(_MOVE, new.fire_us, new.due_us, new.judged_us, new.broken, mark, row.k)
         place = (new.fire_us, new.due_us, new.judged_us, new.broken)
@@ -301,11 +299,11 @@ class JobRows:
     # Declared jobs
 
     def declared(self, tx: Transaction, job_ids: Sequence[str]) -> dict[str, DeclaredRow]:
-        """Return who declared these jobs, also those that had their last fire time."""
+        """Return who declared or added these jobs, also those that had their last fire time."""
         found: dict[str, DeclaredRow] = {}
         for table in ("gone", "jobs"):
             sql = f"select id, app, fingerprint from schedcore_{table} where id in ({{}})"
-            rows = tx.among(sql + " and app is not null", job_ids)
+            rows = tx.among(sql + " and fingerprint is not null", job_ids)
             found |= {job_id: DeclaredRow(*rest) for job_id, *rest in rows}
         return found
 

@@ -75,6 +75,7 @@ class ClaimRows:
         self._history = history
         self._job_of = job_of
         self.live: dict[int, Run] = {}
+        self._marked: set[int] = set()
         self.node: int | None = None
 
     # Reading
@@ -113,11 +114,22 @@ class ClaimRows:
         sql = f"{_SELECT} where act_us <= ? and node is null and state = ? order by run_id"
         return [Claim._make(row) for row in tx.all(sql, now_us, RETRIES)]
 
+    def first_orphan(self, tx: Transaction) -> int | None:
+        """Return when the first run is due again that belongs to nobody, or None."""
+        sql = (
+            "select min(act_us) from schedcore_claims where act_us is not null and node is null"
+            " and state = ?"
+        )
+        ((act_us,),) = tx.all(sql, RETRIES)
+        return act_us if act_us is None else int(act_us)
+
     def run_of(self, tx: Transaction, claim: Claim) -> Run:
         """Return the run that a claim stands for: the one of this process, if there is one."""
         run = self.live.get(claim.run_id)
         if run is None:
-            run = Run(claim.run_id, self._job_of(tx, claim.k) or removed_job(claim.job_id), claim.due_us)
+            run = Run(
+                claim.run_id, self._job_of(tx, claim.k) or removed_job(claim.job_id), claim.due_us
+            )
             run._started_us = claim.begun_us
         run._attempt, run._waits = claim.attempt, claim.state == WAITS
         if claim.error_type is not None:
@@ -217,13 +229,11 @@ class ClaimRows:
     ) -> None:
         """Write runs that were just made."""
         node = None if state == WAITS else self.node
+        flags = int(backlog), int(by_hand), 0, None, None
         rows = []
         for run, (k, _, _) in runs:
             run._waits, run._backlog = state == WAITS, backlog
-            rows.append(
-                (run._id, k, run._job_id, run._due_us, 1, state, node, None, None)
-                + (int(backlog), int(by_hand), 0, None, None)
-            )
+            rows.append((run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags))
         tx.many(_INSERT, rows)
 
     # Going on
@@ -257,6 +267,30 @@ class ClaimRows:
                 failed.run._id,
             )
         )
+
+    def free(self, tx: Transaction, run_ids: Sequence[int], act_us: int) -> None:
+        """Let any process begin runs of this one, from *act_us* on."""
+        sql = (
+            "update schedcore_claims set state = ?, node = null, act_us = ?"
+            " where run_id = ? and state <> ?"
+        )
+        tx.many(sql, [(RETRIES, act_us, run_id, WAITS) for run_id in run_ids])
+
+    def to_mark(self, before_us: int) -> list[Run]:
+        """Return runs that began before a moment, and of which that is not written yet."""
+        return [
+            run
+            for run in list(self.live.values())
+            if run._started_us is not None
+            and run._started_us < before_us
+            and run._id not in self._marked
+        ]
+
+    def mark_begun(self, tx: Transaction, runs: Sequence[Run]) -> None:
+        """Write when runs began, for other processes to show."""
+        sql = "update schedcore_claims set begun_us = ? where run_id = ?"
+        tx.many(sql, [(run._started_us, run._id) for run in runs])
+        self._marked = (self._marked & self.live.keys()) | {run._id for run in runs}
 
     # Ending
 

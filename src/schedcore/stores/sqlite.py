@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from schedcore.clock import Clock, SystemClock
 from schedcore.stores.sql import SqlStore
 from schedcore.stores.sql_history import Retention
+from schedcore.stores.sqlite_cluster import SqliteCluster
 from schedcore.stores.sqlite_file import SqliteFile
 
 
@@ -17,6 +19,7 @@ class SqliteStore(SqlStore):
         durable: Whether what was written survives a power cut; without, only a crash of the
             process, and each transaction is some hundred times as quick.
         keep: How much of the history.
+        clock: Gives the times of what happens between processes; the computer's unless given.
     """
 
     def __init__(
@@ -24,9 +27,11 @@ class SqliteStore(SqlStore):
         path: str | os.PathLike[str],
         durable: bool = True,
         keep: Retention | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.file = SqliteFile(path, durable)
         super().__init__(self.file, keep)
+        self.cluster = SqliteCluster(self, clock or SystemClock())
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.file.path}>"

@@ -64,6 +64,10 @@ class Trigger:
         """Return this trigger with whatever depends on the moment of adding settled."""
         return self
 
+    def unbound(self) -> Trigger:
+        """Return this trigger as it was before :meth:`bound_to`: the same in every process."""
+        return self
+
     @property
     def is_bound(self) -> bool:
         """Whether its start was settled by :meth:`bound_to`, and not given by anybody."""

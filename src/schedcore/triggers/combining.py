@@ -182,6 +182,11 @@ class _Combination(JitteredTrigger, abstract=True):
         members = tuple(member.set_back_to(now_us) for member in self.triggers)
         return self if members == self.triggers else type(self)(members, self._jitter.given)
 
+    def unbound(self) -> Trigger:
+        """Return this trigger with its members as they were given."""
+        members = tuple(member.unbound() for member in self.triggers)
+        return self if members == self.triggers else type(self)(members, self._jitter.given)
+
     def _bound_members(self, now_us: int) -> tuple[Trigger, ...]:
         return tuple(member.bound_to(now_us) for member in self.triggers)
 

@@ -192,6 +192,10 @@ class IntervalTrigger(ZonedTrigger):
         anchor = now_us + beat.every_us
         return _anchored(beat, anchor if anchor <= beat.end_us else NEVER_US, bound=True)
 
+    def unbound(self) -> IntervalTrigger:
+        """Return this trigger without the anchor that it was not given."""
+        return _anchored(self._beat, None, bound=False) if self._bound else self
+
     @property
     def is_bound(self) -> bool:
         """Whether the anchor was set when the job was added, and not by a ``start_date``."""

@@ -1,0 +1,125 @@
+"""The contract of a store that processes share: who is there, who takes due jobs, who is gone.
+
+A *node* is one process that has joined, from then until it leaves or is found dead.  The store is
+all that nodes know of each other: a node that is to do something reads so in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from schedcore.health import State
+from schedcore.run import Run, RunRecord
+from schedcore.stores.base import End
+
+
+class NodeInfo(NamedTuple):
+    """A process that has joined a store."""
+
+    id: int
+    """Given by the store at each start, and never again."""
+    host: str
+    pid: int
+    since_us: int
+    """When it joined, in microseconds since the Unix epoch."""
+    state: str
+    """``"alive"``; ``"leaving"``: runs of it go on; ``"left"``; or ``"dead"``."""
+    takes: bool
+    """Whether it takes due jobs."""
+    renewed_us: int | None
+    """When it said last that it is alive; None: the operating system knows."""
+    runs: int
+    """How many open runs belong to it."""
+    executors: tuple[str, ...]
+    """The names of its executors."""
+    app: str
+    """In whose name it declares jobs."""
+
+
+class StoreInfo(NamedTuple):
+    """What a store is, and how it does."""
+
+    kind: str
+    """``"memory"``, ``"sqlite"``, ``"postgresql"``, or the name of a user's own class."""
+    reachable: bool
+    schema: int | None = None
+    clock_offset: float | None = None
+    """Seconds by which the store's clock is ahead of this machine's; None: it has none."""
+    notifications: bool = False
+    """Whether it tells at once what others change; if not, it is asked now and then."""
+    url: str | None = None
+    """Where it is, without a password."""
+
+
+class Seen(NamedTuple):
+    """What a node found out by looking."""
+
+    wanted: State
+    """The state that all nodes are to be in: RUNNING, PAUSED or STOPPED."""
+    changed: bool = False
+    """Whether others have written: something may be due sooner."""
+    dropped: Sequence[End] = ()
+    """Runs of this node that others have ended."""
+    lost: Sequence[RunRecord] = ()
+    """Runs that were recorded as lost with their nodes."""
+
+
+class Cluster(Protocol):
+    """What a shared store has as ``cluster``.  Thread-safe."""
+
+    @property
+    def takes(self) -> bool:
+        """Whether this node takes due jobs at present."""
+        ...
+
+    def join(self, app: str, executors: Collection[str]) -> bool:
+        """Become a node; return whether no other is there.
+
+        Args:
+            app: In whose name it declares jobs.
+            executors: The names of its executors.
+        """
+        ...
+
+    def look(self) -> Seen:
+        """Find out what others did; take over from who is gone.  To be called ten times a second.
+
+        What this raises leaves the node as it is: it looks again.
+        """
+        ...
+
+    def want(self, state: State) -> None:
+        """Have all nodes be in a state.
+
+        Once this returns, no node takes a job any more that is paused or stopped with it.
+        """
+        ...
+
+    def wanted(self) -> State:
+        """Return the state that all nodes are to be in."""
+        ...
+
+    def adopt(self, now_us: int) -> list[Run]:
+        """Take the runs that are due again and belong to nobody; they are to be submitted."""
+        ...
+
+    def resign(self) -> None:
+        """Take no more due jobs, so that another node does; the next :meth:`join` ends that."""
+        ...
+
+    def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
+        """Let others take runs of this node that have not begun; return those that they get."""
+        ...
+
+    def leave(self) -> None:
+        """Be a node no more, or a leaving one until the last of its runs has ended."""
+        ...
+
+    def nodes(self) -> list[NodeInfo]:
+        """Return the nodes that are there or were lately, the latest first."""
+        ...
+
+    def info(self) -> StoreInfo:
+        """Return what the store is, and how it does; never raises."""
+        ...

@@ -1,0 +1,44 @@
+"""The outcomes of fire times that a change of a job passes over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schedcore.logs import GuardedLogger
+from schedcore.planning import passed_over
+from schedcore.run import Outcome, RunRecord
+from schedcore.stores.base import Entry, Passed
+
+log = GuardedLogger(__name__)
+
+
+def passed_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
+    """Return the outcomes of the fire times that have come, and that a change passes over.
+
+    They end as paused if the job was paused, and as cancelled otherwise.  None, and a line in the
+    log, if a trigger cannot count them: the change is made all the same.
+
+    Args:
+        old: The job before the change.
+        new: The job after it; None: it is removed.
+        now_us: The moment of the change.
+    """
+    try:
+        return _passed(old, new, now_us)
+    except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
+        log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
+        return ()
+
+
+def _passed(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
+    first_us = old.fire_us
+    if first_us is None or now_us < first_us or (new is not None and new.fire_us == first_us):
+        return ()
+    trigger = old.job.trigger
+    same = new is not None and (new.job.trigger is trigger or new.job.trigger == trigger)
+    until_us = new.fire_us if new is not None and same else None
+    backlog = passed_over(trigger, first_us, now_us, until_us)
+    if backlog is None:
+        return ()
+    outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
+    return (Passed(outcome, backlog, now_us - first_us).record(old.job.id),)

@@ -1,0 +1,299 @@
+"""The processes on one SQLite file: locks on files tell who is alive, and who takes due jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schedcore.atfork import call_in_child
+from schedcore.clock import SECOND, Clock, passing_us
+from schedcore.errors import StoreError
+from schedcore.health import State
+from schedcore.logs import GuardedLogger
+from schedcore.run import Run, RunRecord
+from schedcore.stores.base import End
+from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
+from schedcore.stores.database import Transaction
+from schedcore.stores.file_lock import FileLock
+from schedcore.stores.sql_nodes import adopt, dropped_runs, reap, trim
+
+if TYPE_CHECKING:
+    from schedcore.stores.sqlite import SqliteStore
+
+log = GuardedLogger(__name__)
+
+ATTEMPT_US = SECOND // 4
+"""How often one who stands by tries to take over."""
+CHECK_US = SECOND
+"""How often the process that takes due jobs looks whether others are gone."""
+TRIM_US = 60 * SECOND
+"""How often it cuts the history."""
+_COLUMNS = "id, host, pid, since_us, state, takes, executors, app"
+
+
+class SqliteCluster:
+    """Follows :class:`~schedcore.stores.cluster.Cluster`.
+
+    Each node holds a lock on a file of its own, beside that of the store, and one of them another
+    lock besides: that one takes due jobs.  The operating system frees both when a process ends, so
+    nobody has to wait to know that it is gone, and nobody who merely hangs is taken for dead.
+
+    Args:
+        store: The store.
+        clock: Gives the times of what is written.
+    """
+
+    def __init__(self, store: SqliteStore, clock: Clock) -> None:
+        self._store = store
+        self._file = store.file
+        self._clock = clock
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._engine = FileLock(self._beside("engine"))
+        self._own: FileLock | None = None
+        self._wanted = State.RUNNING
+        self._resigned = False
+        self._version = self._gone = -1
+        self._attempted_us = self._checked_us = self._trimmed_us = self._marked_us = 0
+
+    def after_fork_in_child(self) -> None:
+        """Be no node: the locks are the parent's."""
+        self._begin_anew()
+
+    def _beside(self, name: str) -> Path:
+        path = self._file.path
+        return path.with_name(f"{path.name}-{name}.lock")
+
+    @property
+    def takes(self) -> bool:
+        """Whether this process takes due jobs."""
+        return self._engine.held
+
+    # Coming and going
+
+    def join(self, app: str, executors: Collection[str]) -> bool:
+        """Become a node; return whether no other is there."""
+        self._resigned = False
+        names = json.dumps(sorted(executors))
+        with self._file.write() as tx:
+            alone = not self._others(tx)
+            if self._own is None:
+                values = (app, socket.gethostname(), os.getpid(), self._clock.now_us(), names)
+                tx.run(
+                    "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us,"
+                    " executors) values (?, ?, ?, '', 'alive', 0, ?, ?)",
+                    *values,
+                )
+                ((node,),) = tx.all("select max(id) from schedcore_nodes")
+                own = FileLock(self._beside(f"node-{node}"))
+                if not own.attempt():
+                    raise StoreError(str(own.path), "somebody else holds this lock")
+                self._own, self._store.node = own, node  # held before anybody can see the node
+            else:
+                node = self._store.node
+                tx.run(
+                    "update schedcore_nodes set state = 'alive', app = ? where id = ?", app, node
+                )
+            self._wanted = self._read_wanted(tx)
+        self._look_for_office()
+        return alone
+
+    def resign(self) -> None:
+        """Take no more due jobs, so that another node does."""
+        self._resigned = True
+        self._engine.release()
+
+    def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
+        """Let others take runs of this node that have not begun."""
+        handed = []
+        for run in runs:
+            # In this order, and the other way round where runs begin: one of the two sees it.
+            run._cancelled = True
+            if run._started_us is None:
+                handed.append(run)
+            else:
+                run._cancelled = False
+        with self._file.write() as tx:
+            self._store.claims.free(tx, [run._id for run in handed], now_us)
+        for run in handed:
+            run._job = None  # whoever has it in a queue does not begin it
+            if run._awaited is not None:
+                run._awaited.set()
+            self._store.claims.live.pop(run._id, None)
+        return handed
+
+    def leave(self) -> None:
+        """Be a node no more, or a leaving one until the last of its runs has ended."""
+        self.resign()
+        if self._own is None:
+            return
+        with self._file.write() as tx:
+            claims = self._store.claims.of_node(tx, self._store.node or 0)
+            state = "leaving" if claims else "left"
+            tx.run(
+                "update schedcore_nodes set state = ?, takes = 0 where id = ?",
+                state,
+                self._store.node,
+            )
+        if not claims:
+            self._own.release()
+            self._own = self._store.node = None
+
+    # Looking
+
+    def look(self) -> Seen:
+        """Find out what others did; take over from who is gone."""
+        version = self._file.others_version()
+        changed = version != self._version
+        self._version = version
+        took_over = self._look_for_office()
+        lost = self._look_for_the_dead(took_over)
+        dropped = self._read_own() if changed else ()
+        self._mark_begun()
+        return Seen(self._wanted, changed or took_over or bool(lost), dropped, lost)
+
+    def _look_for_office(self) -> bool:
+        """Take due jobs from now on if nobody does; return whether this begins now."""
+        now_us = passing_us()
+        if self._engine.held:
+            if not self._engine.still_held():
+                log.critical(
+                    "the lock %s was removed by somebody: this process takes no more jobs until it"
+                    " holds it again",
+                    self._engine.path,
+                )
+                self._engine.release()
+            return False
+        if self._resigned or self._own is None or now_us - self._attempted_us < ATTEMPT_US:
+            return False
+        self._attempted_us = now_us
+        if not self._engine.attempt():
+            return False
+        with self._file.write() as tx:
+            tx.run("update schedcore_nodes set takes = (id = ?)", self._store.node)
+        log.info("this process (%d) takes the due jobs of %s", os.getpid(), self._file.path)
+        return True
+
+    def _look_for_the_dead(self, at_once: bool) -> list[RunRecord]:
+        """Record the runs of processes that are gone, now and then."""
+        now_us = passing_us()
+        if not self._engine.held or not (at_once or now_us - self._checked_us >= CHECK_US):
+            return []
+        self._checked_us = now_us
+        lost: list[RunRecord] = []
+        with self._file.read() as tx:
+            others = self._others_listed(tx)
+        for node in others:
+            lock = FileLock(self._beside(f"node-{node}"))
+            if lock.attempt():
+                try:
+                    lost += reap(self._store, node, self._clock.now_us())
+                finally:
+                    lock.release()
+        if now_us - self._trimmed_us >= TRIM_US:
+            self._trimmed_us = now_us
+            trim(self._store, self._clock.now_us())
+        return lost
+
+    def _others_listed(self, tx: Transaction) -> list[int]:
+        rows = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")
+        return [row[0] for row in rows if row[0] != self._store.node]
+
+    def _others(self, tx: Transaction) -> bool:
+        """Return whether another node is alive, and not only listed as such."""
+        for node in self._others_listed(tx):
+            lock = FileLock(self._beside(f"node-{node}"))
+            if not lock.attempt():
+                return True
+            lock.release()
+        return False
+
+    def _read_own(self) -> list[End]:
+        """Read the state that is wanted, and which runs others have ended."""
+        if self._store.node is None:
+            return []
+        with self._file.read() as tx:
+            self._wanted = self._read_wanted(tx)
+            row = tx.one("select gone from schedcore_nodes where id = ?", self._store.node)
+            if row is None or row[0] == self._gone:
+                return []
+            dropped = dropped_runs(self._store, tx)
+        self._gone = row[0]
+        return dropped
+
+    def _mark_begun(self) -> None:
+        """Write which runs have begun, of those that last: what others show of them."""
+        now_us = passing_us()
+        if now_us - self._marked_us < CHECK_US:
+            return
+        self._marked_us = now_us
+        runs = self._store.claims.to_mark(self._clock.now_us() - SECOND)
+        if runs:
+            with self._file.write() as tx:
+                self._store.claims.mark_begun(tx, runs)
+
+    # Orders
+
+    def want(self, state: State) -> None:
+        """Have all nodes be in a state."""
+        with self._file.write() as tx:
+            tx.run(
+                "update schedcore_cluster set state = ?, since_us = ?",
+                state.name.lower(),
+                self._clock.now_us(),
+            )
+        self._wanted = state
+
+    def wanted(self) -> State:
+        """Return the state that all nodes are to be in."""
+        with self._file.read() as tx:
+            return self._read_wanted(tx)
+
+    def _read_wanted(self, tx: Transaction) -> State:
+        ((state,),) = tx.all("select state from schedcore_cluster")
+        return State[state.upper()]
+
+    def adopt(self, now_us: int) -> list[Run]:
+        """Take the runs that are due again and belong to nobody."""
+        return adopt(self._store, now_us) if self._engine.held else []
+
+    # Telling
+
+    def nodes(self) -> list[NodeInfo]:
+        """Return the nodes that are there or were lately, the latest first."""
+        with self._file.read() as tx:
+            rows = tx.all(f"select {_COLUMNS} from schedcore_nodes order by id desc limit 100")
+            counts: dict[int, int] = dict(
+                tx.all("select node, count(*) from schedcore_claims where node > 0 group by node")
+            )
+        return [
+            NodeInfo(
+                node,
+                host,
+                pid,
+                since_us,
+                state,
+                bool(takes) and state == "alive",
+                None,
+                counts.get(node, 0),
+                tuple(json.loads(executors)),
+                app,
+            )
+            for node, host, pid, since_us, state, takes, executors, app in rows
+        ]
+
+    def info(self) -> StoreInfo:
+        """Return what the store is, and how it does."""
+        reachable = False
+        with suppress(StoreError), self._file.read():
+            reachable = True
+        return StoreInfo(
+            "sqlite", reachable, self._file.schema or None, url=f"sqlite:///{self._file.path}"
+        )

@@ -1,0 +1,65 @@
+"""Stores by their URLs."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from schedcore.clock import Clock, SystemClock
+from schedcore.errors import InvalidOptionError
+from schedcore.stores.base import Store
+
+KINDS = (
+    "memory, sqlite:///relative/path.db, sqlite:////absolute/path.db,"
+    " or postgresql://user:password@host/database"
+)
+
+
+def open_store(url: str, clock: Clock | None = None) -> Store:
+    """Return the store under a URL; one on disk is opened at the first call.
+
+    Args:
+        url: ``"memory"``, ``"sqlite:///jobs.db"`` (in the working folder),
+            ``"sqlite:////var/lib/app/jobs.db"``, or ``"postgresql://user:password@host/database"``.
+        clock: Of the scheduler; the computer's unless given.
+
+    Raises:
+        InvalidOptionError: if it names no store.
+    """
+    clock = clock or SystemClock()
+    if not isinstance(url, str):
+        raise InvalidOptionError("store", url, f"a store, or a URL: {KINDS}")
+    scheme = url.partition(":")[0].lower()
+    if url in ("memory", "memory:", "memory://"):
+        from schedcore.stores.memory import MemoryStore
+
+        return MemoryStore(clock=clock)
+    if scheme == "sqlite":
+        from schedcore.stores.sqlite import SqliteStore
+
+        return SqliteStore(sqlite_path(url), clock=clock)
+    raise InvalidOptionError("store", without_password(url), KINDS)
+
+
+def sqlite_path(url: str) -> str:
+    """Return the path in a URL of SQLite, as SQLAlchemy writes them.
+
+    Raises:
+        InvalidOptionError: if there is none.
+    """
+    path = url.partition(":")[2]
+    if not path.startswith("///") or path in ("///", "///:memory:"):
+        raise InvalidOptionError(
+            "store", url, "sqlite:/// and the path of a file; 'memory' keeps nothing on disk"
+        )
+    if "?" in path:
+        raise InvalidOptionError("store", url, "no options after a path of SQLite")
+    return path[3:]
+
+
+def without_password(url: str) -> str:
+    """Return a URL that may be shown."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return url.partition(":")[0] + ":..."
+    return url.replace(f":{password}@", ":***@", 1) if password else url
