@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import End, mark_ended
 from schedcore.stores.database import Transaction
+from schedcore.stores.ends import End, mark_ended
 from schedcore.stores.sql_history import TRIM_AT_ONCE
 from schedcore.stores.sql_runs import ACTIVE, Claim
 

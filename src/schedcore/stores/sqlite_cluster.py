@@ -16,9 +16,9 @@ from schedcore.errors import StoreError
 from schedcore.health import State
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, RunRecord
-from schedcore.stores.base import End
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
+from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
 from schedcore.stores.sql_nodes import adopt, dropped_runs, reap, trim
 
