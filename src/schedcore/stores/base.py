@@ -249,8 +249,8 @@ class Store(Protocol):
     A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  Only the engine
     writes that it has begun (``run._started_us``).  The store writes on it, once the transaction is
     made: ``_waits``; ``_backlog`` on each of several due times that were let in together, or after
-    such; ``_hurry`` if others wait for its place; how it ended (:func:`schedcore.stores.ends.mark_ended`) or that it is
-    retried (:func:`mark_retried`); and ``_cancelled`` on what it evicts, or ends before it has
+    such; ``_hurry`` if others wait for its place; how it ended or that it is retried
+    (:mod:`~schedcore.stores.ends`); and ``_cancelled`` on what it evicts, or ends before it has
     begun.
     For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
     begin, so that one of the two sees it.
