@@ -67,7 +67,9 @@ class Runs:
         self.expect: Callable[[int], None] = lambda _due_us: None
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
-        self._writes_at_once = getattr(store, "cluster", None) is not None
+        cluster = getattr(store, "cluster", None)
+        self._writes_at_once = cluster is not None
+        self._may_begin: Callable[[], bool] | None = getattr(cluster, "may_begin", None)
         self._timers = Timers()
         self._begin_anew()
 
@@ -75,6 +77,7 @@ class Runs:
         self._ends: deque[End] = deque()
         self._outboxes: dict[str, Outbox] = {}
         self._waiting_for_idle: list[Waker] = []
+        self._kept: deque[Run] = deque()
         self._holding = self._closing = False
 
     def after_fork_in_child(self) -> None:
@@ -135,6 +138,9 @@ class Runs:
         """Report that *run* begins now; False: it was cancelled, and its function is not called."""
         job = run._job
         if job is None:
+            return False
+        if self._may_begin is not None and not self._may_begin():
+            self._kept.append(run)
             return False
         try:
             run._started_us = self._clock.now_us()
@@ -363,12 +369,20 @@ class Runs:
             self.expect(due_us)
 
     def dropped(self, ends: Sequence[End]) -> None:
-        """Give up runs that were ended in another process, which has announced that."""
+        """Give up runs that were ended in another process, which has announced that.
+
+        One that was taken for lost while it ran goes on: how it ends is noted.
+        """
         for end in ends:
             self._timers.drop(end.run)
-            if end.job is not None:
+            if end.job is not None and end.outcome is not Outcome.LOST:
                 self._abandon(end.run, end.job)
         self._wake_if_idle()
+
+    def begin_kept(self) -> None:
+        """Submit the runs again that might not begin while others took this process for dead."""
+        while self._kept:
+            self.submit((self._kept.popleft(),))
 
     def close(self) -> None:
         """Take nothing more: cancel the runs that wait behind others, and retry nothing.

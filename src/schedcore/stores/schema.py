@@ -186,18 +186,20 @@ def statements(words: Words, since: int = 0) -> list[str]:
     return [statement for statement in every if statement]
 
 
-def migrate(tx: Transaction, words: Words, store: str) -> int:
+def migrate(tx: Transaction, words: Words, store: str, there: bool = False) -> int:
     """Bring the tables to the present schema; return the one that is there.
 
     Args:
         tx: Nobody else migrates beside it; the table :data:`META` may not be there yet.
         words: Of the kind of database.
         store: What errors call it.
+        there: Whether that table is known to be there: a user who may not make it needs not to.
 
     Raises:
         StoreError: if the schema is newer, and not made to be shared with this version.
     """
-    tx.run(META)
+    if not there:
+        tx.run(META)
     meta: dict[str, str] = dict(tx.all("select name, value from schedcore_meta"))
     found, oldest_code = int(meta.get("schema", 0)), int(meta.get("oldest_code", 0))
     if found > SCHEMA and oldest_code > SCHEMA:
