@@ -31,7 +31,7 @@ STORES = {
     "sqlite": sqlite_store,
     "postgresql": postgres_store,
 }
-EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 20, "postgresql": 6}
+EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 20, "postgresql": 10}
 SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 
 
