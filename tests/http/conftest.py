@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -126,6 +127,13 @@ def mount(request: pytest.FixtureRequest, scheduler: Scheduler) -> Callable[...,
 def api(mount: Callable[..., Api]) -> Api:
     """A client of each mount in turn; requests may name ``math:sqrt``."""
     return mount()
+
+
+@pytest.fixture(autouse=True)
+def tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the apps that tests make in this process keep their jobs in memory."""
+    config = ImmutableDict(Flask.default_config, TESTING=True)
+    monkeypatch.setattr(Flask, "default_config", config)
 
 
 # Servers

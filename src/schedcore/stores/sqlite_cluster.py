@@ -114,6 +114,8 @@ class SqliteCluster:
         """Let others take runs of this node that have not begun."""
         handed = []
         for run in runs:
+            if self._store.claims.live.get(run._id) is not run:
+                continue  # another process has it
             # In this order, and the other way round where runs begin: one of the two sees it.
             run._cancelled = True
             if run._started_us is None:
@@ -291,9 +293,8 @@ class SqliteCluster:
 
     def info(self) -> StoreInfo:
         """Return what the store is, and how it does."""
-        reachable = False
-        with suppress(StoreError), self._file.read():
-            reachable = True
-        return StoreInfo(
-            "sqlite", reachable, self._file.schema or None, url=f"sqlite:///{self._file.path}"
-        )
+        mark = None
+        with suppress(StoreError), self._file.read() as tx:
+            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+        url = f"sqlite:///{self._file.path}"
+        return StoreInfo("sqlite", mark is not None, self._file.schema or None, url=url, id=mark)

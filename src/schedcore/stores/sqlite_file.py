@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,10 @@ class SqliteFile:
 
     def _check_place(self) -> None:
         """Make the file, for this user alone: it holds the arguments of jobs."""
+        if find_spec("filelock") is None:
+            raise StoreError(
+                str(self.path), "its locks need the package filelock: pip install filelock"
+            )
         found = file_system_of(self.path.parent)
         if found in _NETWORK:
             raise StoreError(
@@ -216,6 +221,10 @@ class SqliteFile:
         meta = dict(connection.execute("select name, value from schedcore_meta"))
         found = int(meta.get("schema", 0))
         check_schema(str(self.path), found, int(meta.get("oldest_code", 0)))
+        connection.execute(
+            "insert into schedcore_meta values ('id', ?) on conflict do nothing",
+            (os.urandom(12).hex(),),
+        )
         if found >= SCHEMA:
             return found
         for statement in statements(SQLITE, found):
