@@ -195,7 +195,8 @@ class Node:
             log.error(
                 "run %s of job %r is lost: %s", record.run_id, record.job_id, record.error_text
             )
-        if not self._leaving:
+        if not self._leaving and seen.wanted is not self._life.state:
+            log.info("the scheduler is %s, as the others on its store", seen.wanted.name.lower())
             self._reach(seen.wanted)
         if seen.changed and self._life.state is State.RUNNING:
             if self._cluster.takes:
@@ -207,7 +208,6 @@ class Node:
         state = self._life.state
         if state is wanted:
             return
-        log.info("the scheduler is %s, as the others on its store", wanted.name.lower())
         if wanted is State.STOPPED:
             self._life.end(Patience(0), self._cluster.resign)
         elif state is State.STOPPED:

@@ -57,6 +57,8 @@ class App:
     def __init__(self, scheduler: Scheduler, settings: Settings) -> None:
         self.settings = settings
         self.guard = Guard(settings, scheduler.clock)
+        self.get_ready: Callable[[], object] | None = None
+        """Called before each answer: a worker of a server may have to start its scheduler first."""
         self.service = Service(
             scheduler,
             settings,
@@ -90,6 +92,8 @@ class App:
 
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to a client's *request*."""
+        if (get_ready := self.get_ready) is not None:
+            get_ready()
         environ = request.environ
         request.came_by_own_socket = connection.is_own_socket(environ)
         connection.bound_patience(environ)

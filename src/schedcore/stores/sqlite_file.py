@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +178,6 @@ class SqliteFile:
 
     def _check_place(self) -> None:
         """Make the file, for this user alone: it holds the arguments of jobs."""
-        if find_spec("filelock") is None:
-            raise StoreError(
-                str(self.path), "its locks need the package filelock: pip install filelock"
-            )
         found = file_system_of(self.path.parent)
         if found in _NETWORK:
             raise StoreError(

@@ -23,6 +23,7 @@ _LOAD_WITHIN = 600.0
 _worker: Any | None = None
 """The worker that this process is, as a hook told."""
 _when_loaded: deque[Callable[[], object]] = deque()
+_loading = threading.Lock()
 
 
 def post_fork(_arbiter: object, worker: Any) -> None:
@@ -33,8 +34,9 @@ def post_fork(_arbiter: object, worker: Any) -> None:
 
 def post_worker_init(_worker: object) -> None:
     """Do what waits for the app to be loaded: a hook of gunicorn's, called before it serves."""
-    while _when_loaded:
-        _when_loaded.popleft()()
+    with _loading:  # a request waits here until another thread has done it
+        while _when_loaded:
+            _when_loaded.popleft()()
 
 
 def is_here() -> bool:
@@ -73,7 +75,8 @@ def has_loaded() -> bool:
 def call_when_loaded(callback: Callable[[], object]) -> None:
     """Call *callback* once this process is a worker that has loaded its app.
 
-    In the main thread before it serves, if gunicorn has our hooks, and else in another.
+    In the main thread before it serves, if gunicorn has our hooks, and else in another or at the
+    first request, whose thread calls :func:`post_worker_init`.
     """
     _when_loaded.append(callback)
     threading.Thread(target=_wait_for_load, name="schedhttp-loading", daemon=True).start()

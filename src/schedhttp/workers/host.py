@@ -91,19 +91,24 @@ class Host:
         self._reset()
         if begin is not None:
             self._in_master, self._begin = False, begin
-            gunicorn.call_when_loaded(partial(self._begin_in_worker, begin))
+            self._begin_when_loaded(begin)
 
     def _start_here(self, begin: Begin) -> None:
         if gunicorn.has_loaded():
             self._begin_in_worker(begin)
         elif gunicorn.is_here():
-            gunicorn.call_when_loaded(partial(self._begin_in_worker, begin))
+            self._begin_when_loaded(begin)
         else:
             try:
                 self._try_to_begin(begin)
             except BaseException:
                 self._begin = None
                 raise
+
+    def _begin_when_loaded(self, begin: Begin) -> None:
+        # A worker that is asked has loaded.
+        self._app.get_ready = partial(gunicorn.post_worker_init, None)
+        gunicorn.call_when_loaded(partial(self._begin_in_worker, begin))
 
     def _begin_in_worker(self, begin: Begin) -> None:
         """Begin, and again until the store is there; end with gunicorn's worker."""
@@ -118,6 +123,7 @@ class Host:
             self._in_thread(partial(self._begin_later, begin))
         except SchedError as error:
             log.error("the scheduler is not started: %s", error)
+        self._app.get_ready = None
 
     def _in_thread(self, target: Callable[[], object]) -> None:
         threading.Thread(target=target, name="schedhttp-host", daemon=True).start()
