@@ -195,6 +195,15 @@ class Run:
         return self._job
 
     @property
+    def fence(self) -> int:
+        """A number that grows with each run of its job, in whatever process of its store.
+
+        A resource that keeps the greatest one it has seen can refuse an older run: one of a process
+        that was taken for dead, say, and comes back.
+        """
+        return self._id
+
+    @property
     def due_us(self) -> int:
         """When it fell due, in microseconds since the Unix epoch."""
         return self._due_us

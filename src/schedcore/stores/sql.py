@@ -53,7 +53,9 @@ class SqlStore:
         self.keep = (keep or Retention()).checked()
         self.jobs = JobRows(database)
         self.history = HistoryRows()
-        self.claims = ClaimRows(database, self.history, self.jobs.job_of)
+        self.claims = ClaimRows(
+            database, self.history, self.jobs.job_of, self.jobs.definitions.known
+        )
         self._begin_anew()
         call_in_child(self)
 

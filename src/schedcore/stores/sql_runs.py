@@ -59,6 +59,7 @@ class ClaimRows:
         database: Gives their ids.
         history: Where they end.
         job_of: Returns the definition under a key, or None.
+        known: Returns some version of it that is in memory, or None.
 
     Attributes:
         live: The runs of this process that have not ended, by id.
@@ -70,10 +71,12 @@ class ClaimRows:
         database: Database,
         history: HistoryRows,
         job_of: Callable[[Transaction, int], Job | None],
+        known: Callable[[int], Job | None],
     ) -> None:
         self._database = database
         self._history = history
         self._job_of = job_of
+        self._known = known
         self.live: dict[int, Run] = {}
         self._marked: set[int] = set()
         self.node: int | None = None
@@ -127,9 +130,8 @@ class ClaimRows:
         """Return the run that a claim stands for: the one of this process, if there is one."""
         run = self.live.get(claim.run_id)
         if run is None:
-            run = Run(
-                claim.run_id, self._job_of(tx, claim.k) or removed_job(claim.job_id), claim.due_us
-            )
+            job = self._known(claim.k) or self._job_of(tx, claim.k) or removed_job(claim.job_id)
+            run = Run(claim.run_id, job, claim.due_us)
             run._started_us = claim.begun_us
         run._attempt, run._waits = claim.attempt, claim.state == WAITS
         if claim.error_type is not None:

@@ -102,6 +102,7 @@ class SqliteCluster:
                     "update schedcore_nodes set state = 'alive', app = ? where id = ?", app, node
                 )
             self._wanted = self._read_wanted(tx)
+        self._attempted_us = 0  # at once
         self._look_for_office()
         return alone
 
