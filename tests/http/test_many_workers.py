@@ -246,7 +246,7 @@ def outcomes(server, job_id):
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_server_that_is_started_again_goes_on(gunicorn, how):
-    """Jobs, their beat, their history, what is paused: killed with all processes, or told to end."""
+    """Jobs, their beat, their history, what is paused; killed at once, or told to end."""
     server = gunicorn(*THREADS, seconds=0.5)
     server.all_answer(4)
     posted = server.patiently("POST", "/scheduler/jobs", LATER).json
