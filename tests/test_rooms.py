@@ -24,9 +24,9 @@ def rooms():
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
-    *("base", "passing", "change_log", "open_runs", "memory", "cluster", "database", "schema"),
-    *("sql_history", "sql_jobs", "sql_runs", "sql", "file_lock", "sql_nodes", "sqlite_file"),
-    *("sqlite_cluster", "sqlite", "urls"),
+    *("ends", "base", "passing", "change_log", "open_runs", "memory_batch", "memory", "cluster"),
+    *("database", "schema", "sql_history", "sql_jobs", "sql_runs", "sql_settle", "sql"),
+    *("file_lock", "sql_nodes", "sqlite_file", "sqlite_cluster", "sqlite", "urls"),
 ]
 """The files of that folder, each of which imports only from those before it."""
 

@@ -26,7 +26,8 @@ from schedcore.events import (
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run
-from schedcore.stores.base import End, Entry, Passed, Settled
+from schedcore.stores.base import Entry, Passed, Settled
+from schedcore.stores.ends import End
 
 EVENT_OF = {
     Outcome.EXECUTED: EVENT_JOB_EXECUTED,

@@ -29,7 +29,7 @@ from schedcore import funcref
 from schedcore.admission import MOST_WAITING
 from schedcore.announce import Announcer
 from schedcore.changing import Changes, Check, set_back_entry
-from schedcore.clock import SECOND, Clock
+from schedcore.clock import SECOND, Clock, from_us
 from schedcore.errors import (
     JobLookupError,
     MaxInstancesError,
@@ -238,15 +238,14 @@ class Engine:
     ) -> tuple[tuple[int, ...], tuple[Passed, ...], int | None]:
         """Ask the misfire policy; return what runs, what does not, and the next fire time."""
         planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, at_us, judged_us)
-        passed = tuple(
-            Passed(outcome, backlog, now_us - backlog.first_us)
-            for outcome, backlog in (
-                (Outcome.MISSED, planned.missed),
-                (Outcome.COALESCED, planned.coalesced),
-            )
-            if backlog is not None
-        )
-        return planned.runs, passed, planned.next_us
+        passed: list[Passed] = []
+        if (missed := planned.missed) is not None:
+            reason = f"and misfire_grace_time is {job.misfire_grace_time:g} s"
+            passed.append(Passed(Outcome.MISSED, missed, now_us - missed.first_us, reason))
+        if (joined := planned.coalesced) is not None:
+            reason = f"that of {from_us(planned.runs[0]).isoformat()}"
+            passed.append(Passed(Outcome.COALESCED, joined, now_us - joined.first_us, reason))
+        return planned.runs, tuple(passed), planned.next_us
 
     def _log_broken(self, job: Job, known: str | None, error: BaseException) -> str:
         """Return why a job cannot be run, and log it unless that was *known* before."""

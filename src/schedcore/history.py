@@ -113,6 +113,14 @@ class History:
         before = _troubles(self._troubles.get(job_id, []) + records[: -self._per_job])
         return latest + before[: -missing - 1 : -1]
 
+    def find(self, run_id: int) -> RunRecord | None:
+        """Return the outcome of a run, if it is among the last ones of all jobs; else None."""
+        for each in reversed(self._all):
+            found = each.run_id if isinstance(each, RunRecord) else each.id
+            if found == run_id:
+                return each if isinstance(each, RunRecord) else record_of(each)
+        return None
+
     def counts(self, job_id: str | None = None) -> Counts:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         self._file()

@@ -68,6 +68,36 @@ class RunRecord(NamedTuple):
     error_text: str | None = None
     attempt: int = 1
     """Which attempt ended it, from 1."""
+    cause: str = "schedule"
+    """Why it was due: ``"schedule"``, or ``"manual"`` if somebody ran it."""
+    reason: str | None = None
+    """Facts about an outcome other than ``executed`` that the other fields do not tell."""
+    node: int | None = None
+    """The process that recorded it, on a store that processes share."""
+
+    def why(self) -> str:
+        """Return one sentence that says what became of it, and why."""
+        outcome, took = self.outcome, ""
+        if self.started_us is not None and self.ended_us is not None:
+            took = f"{(self.ended_us - self.started_us) / SECOND:.3f} s"
+        told = {
+            Outcome.EXECUTED: f"it took {took}",
+            Outcome.FAILED: f"{self.error_type}: {self.error_text}",
+            Outcome.MISSED: f"{self.lateness:.0f} s late",
+            Outcome.COALESCED: "another run of the same backlog ran for it",
+            Outcome.SKIPPED: "its job was running already",
+            Outcome.PAUSED: "its job was paused",
+            Outcome.SHED: "the queue of its executor was full",
+            Outcome.CANCELLED: f"after {took}" if took else "before it began",
+            Outcome.TIMED_OUT: f"after {took}",
+            Outcome.LOST: self.error_text or "its process ended",
+        }[outcome]
+        text = f"{outcome.value.replace('_', ' ')}: {told}"
+        if self.reason is not None:
+            text += f", {self.reason}"
+        if outcome is Outcome.FAILED and self.attempt > 1:
+            text += f" (attempt {self.attempt})"
+        return text
 
     def __repr__(self) -> str:
         parts = [f"<RunRecord of {self.job_id!r}: {self.outcome.value}"]
@@ -122,6 +152,7 @@ class Run:
         "_attempt",
         "_awaited",
         "_backlog",
+        "_by_hand",
         "_cancelled",
         "_due_us",
         "_ended_us",
@@ -167,6 +198,7 @@ class Run:
         self._hurry = (
             False  # a run waits for its place, or somebody for its end: record that at once
         )
+        self._by_hand = False  # somebody asked for it, besides the schedule
         self._awaited: Event | None = None
         self._timer: object = None
 
@@ -212,6 +244,11 @@ class Run:
     def scheduled_time(self) -> datetime:
         """When it fell due, in UTC."""
         return from_us(self._due_us)
+
+    @property
+    def cause(self) -> str:
+        """Why it is due: ``"schedule"``, or ``"manual"`` if somebody ran it."""
+        return "manual" if self._by_hand else "schedule"
 
     @property
     def attempt(self) -> int:
@@ -278,6 +315,7 @@ def record_of(run: Run) -> RunRecord:
         run._error_type,
         run._error_text,
         run._attempt,
+        "manual" if run._by_hand else "schedule",
     )
 
 

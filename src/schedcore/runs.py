@@ -16,7 +16,8 @@ from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import End, Store, end_of
+from schedcore.stores.base import Store
+from schedcore.stores.ends import End, end_of
 from schedcore.timers import Timers
 
 if TYPE_CHECKING:
@@ -319,6 +320,13 @@ class Runs:
         """Return the outcomes kept of one job, or of all, the latest first."""
         self.settle()
         return self._store.records(job_id, limit)
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        for run in self.open():
+            if run._id == run_id:
+                return run
+        return self._store.find(run_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

@@ -396,6 +396,13 @@ class Scheduler(JobMethods):
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
         return self._runs.open()
 
+    def get_run(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or the record of how it ended.
+
+        None: there is none with this id, or its record is not kept any more.
+        """
+        return self._runs.find(run_id)
+
     def cancel(self, run_id: int) -> None:
         """End a run early: it is recorded as cancelled and its place is free at once.
 

@@ -24,7 +24,8 @@ from schedcore.admission import admit
 from schedcore.job import Options
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
-from schedcore.stores.base import Change, Entry, Passed, Settlement, end_of
+from schedcore.stores.base import Change, Entry, Passed, Settlement
+from schedcore.stores.ends import end_of
 from tests.contract.conftest import SOAK, STORES, run_over_store
 from tests.stores.calls import job
 

@@ -9,7 +9,7 @@ import pytest
 
 from schedcore import Outcome
 from schedcore.run import RunRecord
-from schedcore.stores.base import End, end_of
+from schedcore.stores.ends import End, end_of
 from tests.stores.calls import (
     add,
     backlog,

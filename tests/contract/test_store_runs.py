@@ -71,7 +71,9 @@ def test_one_that_is_too_many_is_skipped(store):
     run, settled = two_rounds(store)
     assert settled.runs == settled.evicted == []
     assert settled.skipped == [(store.get("a").job, (15,))]
-    assert store.records("a") == [RunRecord(None, "a", Outcome.SKIPPED, 15)]
+    (record,) = store.records("a")
+    assert record._replace(reason=None) == RunRecord(None, "a", Outcome.SKIPPED, 15)
+    assert f"run {run.id} " in record.reason
     assert store.runs() == [run]
 
 
@@ -82,7 +84,7 @@ def test_several_that_find_no_room_are_skipped_together(store):
     assert settled.runs == []
     assert [tuple(times) for _, times in settled.skipped] == [(15, 20, 25)]
     record = RunRecord(None, "a", Outcome.SKIPPED, 15, late_us=12, occurrences=3)
-    assert store.records("a") == [record]
+    assert [each._replace(reason=None) for each in store.records("a")] == [record]
     assert store.counts("a") == {Outcome.SKIPPED: 3}
 
 
@@ -292,7 +294,9 @@ def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     before = store.runs()
     assert store.open(store.get("a").job, 20) is None
     assert store.runs() == before
-    assert store.records("a")[0] == RunRecord(None, "a", Outcome.SKIPPED, 20)
+    skipped = store.records("a")[0]
+    assert skipped._replace(reason=None) == RunRecord(None, "a", Outcome.SKIPPED, 20)
+    assert skipped.why().startswith("skipped: its job was running already, max_instances is 1 and")
 
 
 @pytest.fixture
@@ -342,3 +346,24 @@ def test_a_run_besides_the_schedule_of_no_job_is_said(store):
     with pytest.raises(JobLookupError, match="'a'"):
         store.open(job("a"), 3)
     assert store.counts(None) == {}
+
+
+def test_a_run_is_found_by_its_number_once_it_has_ended(store):
+    add(store, entry("a", 5))
+    (run,) = begun(*settle(store, 5, next_us=15).runs)
+    assert store.find(run.id) is None
+    end(store, run)
+    assert store.find(run.id) == store.records("a")[0]
+    assert store.find(run.id + 1) is None
+
+
+def test_a_record_tells_whether_somebody_asked_for_its_run(store):
+    add(store, entry("a", 5, max_instances=2))
+    runs = [*settle(store, 5, next_us=15).runs, store.open(store.get("a").job, 6)]
+    assert [run.cause for run in runs] == ["schedule", "manual"]
+    for run in begun(*runs):
+        end(store, run)
+    assert {record.run_id: record.cause for record in store.records("a")} == {
+        runs[0].id: "schedule",
+        runs[1].id: "manual",
+    }

@@ -10,7 +10,8 @@ from collections import deque
 from schedcore import DateTrigger
 from schedcore.job import Job, Options
 from schedcore.run import Outcome
-from schedcore.stores.base import Change, Entry, Settlement, end_of
+from schedcore.stores.base import Change, Entry, Settlement
+from schedcore.stores.ends import end_of
 
 TRIGGER = DateTrigger("2030-01-01", "UTC")
 

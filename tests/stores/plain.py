@@ -14,19 +14,9 @@ from collections import deque
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import (
-    Change,
-    Ended,
-    Entry,
-    Settled,
-    Settlement,
-    Slot,
-    Written,
-    end_of,
-    mark_ended,
-    mark_retried,
-)
-from schedcore.stores.passing import passed_records
+from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
+from schedcore.stores.ends import end_of, mark_ended, mark_retried
+from schedcore.stores.passing import passed_records, skipped_record
 from tests.stores.database import LOG, Session
 from tests.stores.tables import Definitions, HistoryTable
 
@@ -307,7 +297,7 @@ class PlainStore:
         if skipped:
             self._skip(job, times[starts : starts + skipped], now_us, settled)
 
-    def _open(self, row, job, due_us, backlog=False, waits=False):
+    def _open(self, row, job, due_us, backlog=False, waits=False, by_hand=False):
         run = Run(self._session.next("runs ever"), job, due_us)
         run._waits = waits
         claim = {
@@ -321,17 +311,15 @@ class PlainStore:
             "attempt": 1,
             "error": (None, None),
             "last": False,
+            "by_hand": by_hand,
         }
         self._session.put("runs", run.id, claim)
         return run
 
     def _skip(self, job, times, now_us, settled=None):
-        late_us = max(0, now_us - times[0])
-        self._history.add(
-            RunRecord(
-                None, job.id, Outcome.SKIPPED, times[0], late_us=late_us, occurrences=len(times)
-            )
-        )
+        claims = self._session.rows("runs", "job_id", job.id)
+        active = [self._run(claim) for claim in claims if not claim["waits"]]
+        self._history.add(skipped_record(job, times, now_us, active))
         if settled is not None:
             settled.skipped.append((job, times))
 
@@ -355,7 +343,8 @@ class PlainStore:
             if not admit(1, by_hand, active, begun, waiting, False).starts:
                 self._skip(job, (due_us,), due_us)
                 return None
-            run = self._open(row, job, due_us)
+            run = self._open(row, job, due_us, by_hand=True)
+        run._by_hand = True
         run._awaited, run._hurry = threading.Event(), True
         self._live[run.id] = run
         return run
@@ -491,6 +480,7 @@ class PlainStore:
                 end.error_type,
                 end.error_text,
                 claim["attempt"],
+                "manual" if claim["by_hand"] else "schedule",
             )
         )
 
@@ -512,6 +502,11 @@ class PlainStore:
     def records(self, job_id=None, limit=None):
         with self._session.transaction():
             return self._history.records(job_id)[:limit]
+
+    def find(self, run_id):
+        with self._session.transaction():
+            records = [r for r in self._history.records(None) if r.run_id == run_id]
+        return records[0] if records else None
 
     def counts(self, job_id=None):
         with self._session.transaction():

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from schedcore.errors import text_of
 from schedcore.job import Job
 from schedcore.planning import Backlog
-from schedcore.run import Outcome, Run, RunRecord, short_repr
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.ends import End
 
 
 class Entry(NamedTuple):
@@ -122,12 +122,20 @@ class Passed(NamedTuple):
     outcome: Outcome
     backlog: Backlog
     late_us: int
+    reason: str | None = None
+    """Why, beyond what the outcome says."""
 
     def record(self, job_id: str) -> RunRecord:
         """Return their record in the history."""
         first_us, occurrences = self.backlog
         return RunRecord(
-            None, job_id, self.outcome, first_us, late_us=self.late_us, occurrences=occurrences
+            None,
+            job_id,
+            self.outcome,
+            first_us,
+            late_us=self.late_us,
+            occurrences=occurrences,
+            reason=self.reason,
         )
 
 
@@ -166,54 +174,6 @@ class Settled(NamedTuple):
     """Runs that were cancelled in favour of others: they are to be abandoned."""
     removed: list[str]
     """Ids of jobs that had their last fire time."""
-
-
-class End(NamedTuple):
-    """How a run ended, as an executor or the engine reports it; text only but for the last two."""
-
-    run: Run
-    job: Job | None
-    """The definition that was run; None: it has ended before."""
-    outcome: Outcome
-    ended_us: int
-    result: str | None = None
-    error_type: str | None = None
-    error_text: str | None = None
-    value: Any = None
-    """What the function returned, for listeners."""
-    error: BaseException | None = None
-    """What the function raised, for listeners and the log."""
-
-
-def end_of(
-    run: Run,
-    outcome: Outcome,
-    ended_us: int,
-    value: object = None,
-    error: BaseException | None = None,
-) -> End:
-    """Return how *run* ended, with the texts that the history keeps of *value* and *error*."""
-    job = run._job
-    if error is not None:
-        name, text = type(error).__qualname__, text_of(error)
-        return End(run, job, outcome, ended_us, None, name, text, None, error)
-    return End(run, job, outcome, ended_us, short_repr(value), None, None, value, None)
-
-
-def mark_ended(end: End) -> None:
-    """Write on a run how it ended; from then on it keeps no arguments and no function alive."""
-    run = end[0]
-    run._outcome, run._ended_us = end[2], end[3]
-    run._result, run._error_type, run._error_text = end[4], end[5], end[6]
-    run._job = None
-
-
-def mark_retried(failed: End) -> None:
-    """Write on a run that failed that it waits for its next attempt."""
-    run = failed.run
-    run._attempt += 1
-    run._started_us = None
-    run._error_type, run._error_text = failed.error_type, failed.error_text
 
 
 class Ended(NamedTuple):
@@ -289,8 +249,8 @@ class Store(Protocol):
     A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  Only the engine
     writes that it has begun (``run._started_us``).  The store writes on it, once the transaction is
     made: ``_waits``; ``_backlog`` on each of several due times that were let in together, or after
-    such; ``_hurry`` if others wait for its place; how it ended (:func:`mark_ended`) or that it is
-    retried (:func:`mark_retried`); and ``_cancelled`` on what it evicts, or ends before it has
+    such; ``_hurry`` if others wait for its place; how it ended or that it is retried
+    (:mod:`~schedcore.stores.ends`); and ``_cancelled`` on what it evicts, or ends before it has
     begun.
     For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
     begin, so that one of the two sees it.
@@ -468,6 +428,10 @@ class Store(Protocol):
 
     def records(self, job_id: str | None, limit: int | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
+        ...
+
+    def find(self, run_id: int) -> RunRecord | None:
+        """Return how a run ended; None: it has not, or that is not kept."""
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from schedcore.health import State
 from schedcore.run import Run, RunRecord
-from schedcore.stores.base import End
+from schedcore.stores.ends import End
 
 
 class NodeInfo(NamedTuple):

@@ -7,7 +7,6 @@ from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from heapq import nsmallest
 from operator import itemgetter
-from types import TracebackType
 
 from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Clock, SystemClock
@@ -21,7 +20,6 @@ from schedcore.stores.base import (
     Change,
     Decision,
     Declared,
-    End,
     Ended,
     Entry,
     Otherwise,
@@ -29,9 +27,10 @@ from schedcore.stores.base import (
     Settlement,
     Slot,
     Written,
-    mark_retried,
 )
 from schedcore.stores.change_log import ChangeLog
+from schedcore.stores.ends import End, mark_retried
+from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
 
@@ -420,6 +419,11 @@ class MemoryStore:
         with self._lock:
             return self._history.records(job_id, limit)
 
+    def find(self, run_id: int) -> RunRecord | None:
+        """Return how a run ended; None: it has not, or that is not kept."""
+        with self._lock:
+            return self._history.find(run_id)
+
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self._lock:
@@ -427,36 +431,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
-
-
-class MemoryBatch:
-    """Jobs that were taken out of the due queue; see :class:`~schedcore.stores.base.Batch`."""
-
-    def __init__(self, store: MemoryStore, slots: list[Slot]) -> None:
-        self.slots = slots
-        self._store = store
-        # As they were when they were taken; none once the batch is settled or given back.
-        self.seqs: Sequence[int] = [slot.seq for slot in slots]
-
-    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write what was decided, all of it or nothing."""
-        return self._store._settle(self, decided, now_us)
-
-    def give_back(self) -> None:
-        """Give back what was not settled; what was is left as it is."""
-        if self.seqs:
-            self._store._give_back(self)
-
-    def __enter__(self) -> MemoryBatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()
 
 
 def _id_of(change: Change | Entry) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from schedcore.admission import MOST_WAITING, admit, room_for
 from schedcore.history import History
 from schedcore.job import Job
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
-from schedcore.stores.base import End, Settled, Slot, end_of, mark_ended
+from schedcore.stores.base import Settled, Slot
+from schedcore.stores.ends import End, end_of, mark_ended
+from schedcore.stores.passing import skipped_record
 
 
 class OpenRuns:
@@ -65,7 +67,7 @@ class OpenRuns:
             self._wait(slot, times[len(times) - waits :], backlog)
         if skipped:
             left_out = times[starts : starts + skipped]
-            self._history.add(_skipped(job, left_out, now_us))
+            self._history.add(skipped_record(job, left_out, now_us, slot.runs))
             settled.skipped.append((job, left_out))
 
     def open(self, slot: Slot, job: Job, due_us: int) -> Run | None:
@@ -73,11 +75,11 @@ class OpenRuns:
         by_hand = job.options._replace(overlap="skip")
         begun, waiting = _count_begun(slot.runs), len(slot.behind or ())
         if not admit(1, by_hand, len(slot.runs), begun, waiting, False).starts:
-            self._history.add(_skipped(job, (due_us,), due_us))
+            self._history.add(skipped_record(job, (due_us,), due_us, slot.runs))
             return None
         run = self._start(slot, due_us)
         run._job = job
-        run._awaited, run._hurry = threading.Event(), True
+        run._awaited, run._hurry, run._by_hand = threading.Event(), True, True
         return run
 
     def _start(self, slot: Slot, due_us: int, backlog: bool = False) -> Run:
@@ -170,8 +172,3 @@ def _count_begun(active: Sequence[Run]) -> int:
     if len(active) < MOST_WAITING:
         return 0
     return sum(run._started_us is not None for run in active)
-
-
-def _skipped(job: Job, due: Sequence[int], now_us: int) -> RunRecord:
-    late_us = max(0, now_us - due[0])
-    return RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due))

@@ -1,12 +1,14 @@
-"""The outcomes of fire times that a change of a job passes over."""
+"""The outcomes of fire times that do not run: passed over by a change, or without room."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from schedcore.clock import from_us
+from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import passed_over
-from schedcore.run import Outcome, RunRecord
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Entry, Passed
 
 log = GuardedLogger(__name__)
@@ -42,3 +44,36 @@ def _passed(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
         return ()
     outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
     return (Passed(outcome, backlog, now_us - first_us).record(old.job.id),)
+
+
+def skipped_record(
+    job: Job, due: Sequence[int], now_us: int, active: Iterable[Run] = ()
+) -> RunRecord:
+    """Return the record of due times of a job for which there was no room.
+
+    Args:
+        job: Which job.
+        due: The due times, the oldest first.
+        now_us: The present.
+        active: The runs that take up the room.
+    """
+    reason = None
+    oldest = min(active, key=lambda run: run.id, default=None)
+    if oldest is not None:
+        since_us = oldest.started_us
+        does = (
+            "waits for a worker"
+            if since_us is None
+            else f"has been under way since {from_us(since_us).isoformat()}"
+        )
+        reason = f"max_instances is {job.max_instances} and run {oldest.id} {does}"
+    late_us = max(0, now_us - due[0])
+    return RunRecord(
+        None,
+        job.id,
+        Outcome.SKIPPED,
+        due[0],
+        late_us=late_us,
+        occurrences=len(due),
+        reason=reason,
+    )

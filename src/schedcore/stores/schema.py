@@ -125,8 +125,9 @@ MIGRATIONS: Final = (
                 error_type text,
                 error_text text,
                 attempt {whole} not null,
+                cause text not null,
+                reason text,
                 node {whole},
-                note text,
                 recorded_us {whole} not null)""",
             "create index schedcore_ledger_job on schedcore_ledger (job_id, seq)",
             "create index schedcore_ledger_run on schedcore_ledger (run_id)"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
-from types import TracebackType
 
 from schedcore.atfork import call_in_child
+from schedcore.clock import from_us
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
@@ -15,22 +15,21 @@ from schedcore.stores.base import (
     Change,
     Decision,
     Declared,
-    End,
     Ended,
     Entry,
     Otherwise,
     Settled,
-    Settlement,
     Slot,
     Written,
-    mark_retried,
 )
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import Database, Transaction
-from schedcore.stores.passing import passed_records
+from schedcore.stores.ends import End, mark_retried
+from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_history import HistoryRows, Retention
 from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows
-from schedcore.stores.sql_runs import Claim, ClaimRows, Opening, skipped_record
+from schedcore.stores.sql_runs import Claim, ClaimRows, Opening
+from schedcore.stores.sql_settle import Settling, SqlBatch
 
 
 class SqlStore:
@@ -270,7 +269,7 @@ class SqlStore:
             found = tx.among("select k, seq from schedcore_due where k in ({})", keys)
             now_there: dict[int, int] = dict(found)
             claims = self.claims.of_jobs(tx, keys)
-            work = _Settling(self.database.mark(tx), now_us, settled)
+            work = Settling(self.database.mark(tx), now_us, settled)
             for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
                 if not now_there.get(row.k) == row.seq == self._taken.get(row.k):
                     continue  # changed, paused or removed meanwhile: that change counts
@@ -304,7 +303,8 @@ class SqlStore:
                 raise JobLookupError(job.id)
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
-                skipped = skipped_record(job, (due_us,), due_us)
+                active = [self.claims.run_of(tx, claim) for claim in claims]
+                skipped = skipped_record(job, (due_us,), due_us, active)
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
             (run,) = self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
@@ -319,6 +319,7 @@ class SqlStore:
             with self.database.write() as tx:
                 claims = self.claims.find(tx, [end.run._id for end in noted])
                 ended = [(claims.pop(e.run._id), e) for e in noted if e.run._id in claims]
+                self._note_late(tx, noted, ended)
                 records = self.claims.close_many(tx, ended)
                 if records:
                     last_us = max(end.ended_us for _, end in ended)
@@ -331,6 +332,19 @@ class SqlStore:
             for _ in noted:
                 ends.popleft()
         return Ended([end for _, end in ended], started, due_us)
+
+    def _note_late(
+        self, tx: Transaction, noted: Sequence[End], ended: Sequence[tuple[Claim, End]]
+    ) -> None:
+        """Write beside the outcomes of runs that were taken for lost how they ended after all."""
+        if len(ended) == len(noted):
+            return
+        in_time = {end.run._id for _, end in ended}
+        for end in noted:
+            if end.run._id not in in_time:
+                ended_at = from_us(end.ended_us).isoformat()
+                text = f"and ended after all as {end.outcome.value}, at {ended_at}"
+                self.history.note(tx, end.run._id, text)
 
     def _promote(self, tx: Transaction, keys: set[int]) -> list[Run]:
         """Start runs of these jobs that wait, as far as there is room."""
@@ -393,6 +407,11 @@ class SqlStore:
         with self.database.read() as tx:
             return self.history.records(tx, job_id, limit)
 
+    def find(self, run_id: int) -> RunRecord | None:
+        """Return how a run ended; None: it has not, or that is not kept."""
+        with self.database.read() as tx:
+            return self.history.find(tx, run_id)
+
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self.database.read() as tx:
@@ -401,113 +420,6 @@ class SqlStore:
     def close(self) -> None:
         """Close the database; the jobs stay."""
         self.database.close()
-
-
-class _Settling:
-    """What becomes of a batch, gathered so that each kind of statement is made once for all.
-
-    Args:
-        mark: That of the transaction.
-        now_us: The present.
-        settled: Takes what comes of it.
-
-    Attributes:
-        waiting: Runs that were put behind others of their jobs.
-    """
-
-    def __init__(self, mark: int, now_us: int, settled: Settled) -> None:
-        self.waiting: list[Run] = []
-        self._mark = mark
-        self._now_us = now_us
-        self._settled = settled
-        self._places: list[tuple[object, ...]] = []
-        self._removed: list[JobRow] = []
-        self._records: list[RunRecord] = []
-        self._plain: list[tuple[Opening, int]] = []
-
-    def add(
-        self,
-        store: SqlStore,
-        tx: Transaction,
-        slot: Slot,
-        row: JobRow,
-        decision: Decision,
-        claims: Sequence[Claim],
-    ) -> None:
-        """Take in what was decided about one job."""
-        if not isinstance(decision, Settlement):
-            decision = Settlement(slot, slot.job, decision, decision, (row.fire_us or 0,))
-        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
-        if job is not slot.job:  # its function was found
-            store.jobs.definitions.put(row.k, row.ver, job)
-        for one in passed:
-            self._records.append(one.record(job.id))
-            self._settled.passed.append((job, one))
-        if len(times) == 1 and not claims and row.judged_us is None:
-            self._plain.append((Opening(row.k, job), times[0]))
-        elif times:
-            opening = Opening(row.k, job, claims)
-            continues = row.judged_us is not None
-            self._records += store.claims.admit(
-                tx, opening, times, continues, self._settled, self.waiting, self._now_us
-            )
-        if due_us is None:
-            self._settled.removed.append(job.id)
-            self._removed.append(row)
-        else:
-            self._places.append((fire_us, due_us, judged_us, broken, self._mark, row.k))
-
-    def write(self, store: SqlStore, tx: Transaction) -> None:
-        """Write all of it."""
-        if self._plain:
-            ids = store.database.run_ids(tx, len(self._plain))
-            plain = [
-                (Run(run_id, opening.job, due_us), opening)
-                for run_id, (opening, due_us) in zip(ids, self._plain, strict=True)
-            ]
-            store.claims.insert(tx, plain)
-            self._settled.runs.extend(run for run, _ in plain)
-        store.jobs.move(tx, self._places)
-        if self._removed:
-            store.jobs.delete(tx, self._removed, self._mark, last=True)
-        store.history.add(tx, self._records, self._now_us, store.node)
-
-
-class SqlBatch:
-    """Jobs that were taken; see :class:`~schedcore.stores.base.Batch`.
-
-    Args:
-        store: Whose.
-        slots: The jobs.
-        rows: Their rows as they were read.
-    """
-
-    def __init__(self, store: SqlStore, slots: Sequence[Slot], rows: Sequence[JobRow] = ()) -> None:
-        self.slots = slots
-        self.rows = rows
-        self._store = store
-
-    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write what was decided, all of it or nothing."""
-        settled = self._store.settle(self, decided, now_us)
-        self.give_back()
-        return settled
-
-    def give_back(self) -> None:
-        """Give back what was not settled; what was is left as it is."""
-        rows, self.rows = self.rows, ()
-        self._store.give_back(rows)
-
-    def __enter__(self) -> SqlBatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()
 
 
 def _id_of(change: Change | Entry) -> str:

@@ -15,11 +15,11 @@ TRIM_AT_ONCE: Final = 1_000
 _DAY_US = 86_400 * 10**6
 _COLUMNS = (
     "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
-    " error_type, error_text, attempt"
+    " error_type, error_text, attempt, cause, reason"
 )
 _INSERT = (
     f"insert into schedcore_ledger ({_COLUMNS}, node, recorded_us)"
-    " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _COUNT = (
     "insert into schedcore_totals (job_id, outcome, n) values (?, ?, ?)"
@@ -68,11 +68,11 @@ class HistoryRows:
         # In one order: processes that wait for each other's rows would wait for ever.
         tx.many(_COUNT, [(*key, n) for key, n in sorted(counts.items())])
 
-    def note(self, tx: Transaction, run_id: int, note: str) -> None:
+    def note(self, tx: Transaction, run_id: int, reason: str) -> None:
         """Write beside the outcome of a run that was lost what became of it after all."""
         tx.run(
-            "update schedcore_ledger set note = ? where run_id = ? and outcome = ?",
-            note,
+            "update schedcore_ledger set reason = ? where run_id = ? and outcome = ?",
+            reason,
             run_id,
             Outcome.LOST.value,
         )
@@ -80,10 +80,16 @@ class HistoryRows:
     def records(self, tx: Transaction, job_id: str | None, limit: int | None) -> list[RunRecord]:
         """Return the outcomes of one job, or of all, the latest first."""
         where, params = ("", ()) if job_id is None else (" where job_id = ?", (job_id,))
-        sql = f"select {_COLUMNS} from schedcore_ledger{where} order by seq desc"
+        sql = f"select {_COLUMNS}, node from schedcore_ledger{where} order by seq desc"
         most = () if limit is None else (limit,)
         rows = tx.all(sql + (" limit ?" if most else ""), *params, *most)
         return [_record(row) for row in rows]
+
+    def find(self, tx: Transaction, run_id: int) -> RunRecord | None:
+        """Return the outcome of a run, or None."""
+        sql = f"select {_COLUMNS}, node from schedcore_ledger where run_id = ?"
+        row = tx.one(sql, run_id)
+        return None if row is None else _record(row)
 
     def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -114,9 +120,9 @@ class HistoryRows:
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:
-    run_id, job_id, outcome, *times, result, error_type, error_text, attempt = record
-    texts = (storable(result), error_type, storable(error_text))
-    return run_id, job_id, outcome.value, *times, *texts, attempt
+    run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
+    texts = (storable(result), kind, storable(text))
+    return run_id, job_id, outcome.value, *times, *texts, attempt, cause, reason
 
 
 def storable(text: str | None) -> str | None:

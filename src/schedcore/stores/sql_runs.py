@@ -8,8 +8,10 @@ from typing import Final, NamedTuple
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import End, Settled, end_of, mark_ended
+from schedcore.stores.base import Settled
 from schedcore.stores.database import Database, Transaction
+from schedcore.stores.ends import End, end_of, mark_ended
+from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_history import HistoryRows, storable
 from schedcore.stores.sql_jobs import removed_job
 
@@ -129,11 +131,12 @@ class ClaimRows:
     def run_of(self, tx: Transaction, claim: Claim) -> Run:
         """Return the run that a claim stands for: the one of this process, if there is one."""
         run = self.live.get(claim.run_id)
-        if run is None:
+        if run is None or (claim.node != self.node and claim.state != WAITS):  # it went elsewhere
             job = self._known(claim.k) or self._job_of(tx, claim.k) or removed_job(claim.job_id)
             run = Run(claim.run_id, job, claim.due_us)
             run._started_us = claim.begun_us
         run._attempt, run._waits = claim.attempt, claim.state == WAITS
+        run._by_hand = bool(claim.by_hand)
         if claim.error_type is not None:
             run._error_type, run._error_text = claim.error_type, claim.error_text
         return run
@@ -192,7 +195,8 @@ class ClaimRows:
         settled.runs.extend(started)
         if skipped:
             left_out = times[starts : starts + skipped]
-            records.append(skipped_record(job, left_out, now_us))
+            runs = [self.run_of(tx, claim) for claim in active]
+            records.append(skipped_record(job, left_out, now_us, runs))
             settled.skipped.append((job, left_out))
         return records
 
@@ -234,7 +238,7 @@ class ClaimRows:
         flags = int(backlog), int(by_hand), 0, None, None
         rows = []
         for run, (k, _, _) in runs:
-            run._waits, run._backlog = state == WAITS, backlog
+            run._waits, run._backlog, run._by_hand = state == WAITS, backlog, by_hand
             rows.append((run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags))
         tx.many(_INSERT, rows)
 
@@ -270,13 +274,20 @@ class ClaimRows:
             )
         )
 
-    def free(self, tx: Transaction, run_ids: Sequence[int], act_us: int) -> None:
-        """Let any process begin runs of this one, from *act_us* on."""
+    def free(
+        self,
+        tx: Transaction,
+        run_ids: Sequence[int],
+        node: int | None,
+        act_us: int,
+        attempts: int = 0,
+    ) -> None:
+        """Let any process begin runs of *node*, from *act_us* on; count *attempts* more."""
         sql = (
-            "update schedcore_claims set state = ?, node = null, act_us = ?"
-            " where run_id = ? and state <> ?"
+            "update schedcore_claims set state = ?, node = null, act_us = ?,"
+            " attempt = attempt + ?, begun_us = null where run_id = ? and node = ?"
         )
-        tx.many(sql, [(RETRIES, act_us, run_id, WAITS) for run_id in run_ids])
+        tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
@@ -390,10 +401,5 @@ def record_of(claim: Claim, end: End) -> RunRecord:
         error_type,
         error_text,
         claim.attempt,
+        "manual" if claim.by_hand else "schedule",
     )
-
-
-def skipped_record(job: Job, due: Sequence[int], now_us: int) -> RunRecord:
-    """Return the record of due times for which there was no room."""
-    late_us = max(0, now_us - due[0])
-    return RunRecord(None, job.id, Outcome.SKIPPED, due[0], late_us=late_us, occurrences=len(due))

@@ -16,9 +16,9 @@ from schedcore.errors import StoreError
 from schedcore.health import State
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, RunRecord
-from schedcore.stores.base import End
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
+from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
 from schedcore.stores.sql_nodes import adopt, dropped_runs, reap, trim
 
@@ -114,9 +114,12 @@ class SqliteCluster:
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
         """Let others take runs of this node that have not begun."""
         handed = []
+        with self._file.read() as tx:
+            claims = self._store.claims.find(tx, [run._id for run in runs])
         for run in runs:
-            if self._store.claims.live.get(run._id) is not run:
-                continue  # another process has it
+            claim = claims.get(run._id)
+            if claim is None or claim.node != self._store.node:
+                continue  # it has ended, waits behind another, or is another process's
             # In this order, and the other way round where runs begin: one of the two sees it.
             run._cancelled = True
             if run._started_us is None:
@@ -124,7 +127,8 @@ class SqliteCluster:
             else:
                 run._cancelled = False
         with self._file.write() as tx:
-            self._store.claims.free(tx, [run._id for run in handed], now_us)
+            ids = [run._id for run in handed]
+            self._store.claims.free(tx, ids, self._store.node, now_us)
         for run in handed:
             run._job = None  # whoever has it in a queue does not begin it
             if run._awaited is not None:

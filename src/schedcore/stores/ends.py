@@ -1,0 +1,57 @@
+"""How a run ended, on its way to the history."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from schedcore.errors import text_of
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, short_repr
+
+
+class End(NamedTuple):
+    """How a run ended, as an executor or the engine reports it; text only but for the last two."""
+
+    run: Run
+    job: Job | None
+    """The definition that was run; None: it has ended before."""
+    outcome: Outcome
+    ended_us: int
+    result: str | None = None
+    error_type: str | None = None
+    error_text: str | None = None
+    value: Any = None
+    """What the function returned, for listeners."""
+    error: BaseException | None = None
+    """What the function raised, for listeners and the log."""
+
+
+def end_of(
+    run: Run,
+    outcome: Outcome,
+    ended_us: int,
+    value: object = None,
+    error: BaseException | None = None,
+) -> End:
+    """Return how *run* ended, with the texts that the history keeps of *value* and *error*."""
+    job = run._job
+    if error is not None:
+        name, text = type(error).__qualname__, text_of(error)
+        return End(run, job, outcome, ended_us, None, name, text, None, error)
+    return End(run, job, outcome, ended_us, short_repr(value), None, None, value, None)
+
+
+def mark_ended(end: End) -> None:
+    """Write on a run how it ended; from then on it keeps no arguments and no function alive."""
+    run = end[0]
+    run._outcome, run._ended_us = end[2], end[3]
+    run._result, run._error_type, run._error_text = end[4], end[5], end[6]
+    run._job = None
+
+
+def mark_retried(failed: End) -> None:
+    """Write on a run that failed that it waits for its next attempt."""
+    run = failed.run
+    run._attempt += 1
+    run._started_us = None
+    run._error_type, run._error_text = failed.error_type, failed.error_text

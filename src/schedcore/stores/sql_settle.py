@@ -1,0 +1,123 @@
+"""A batch of due jobs in a store over SQL, and what is written when it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from schedcore.run import Run, RunRecord
+from schedcore.stores.base import Decision, Settled, Settlement, Slot
+from schedcore.stores.database import Transaction
+from schedcore.stores.sql_jobs import JobRow
+from schedcore.stores.sql_runs import Claim, Opening
+
+if TYPE_CHECKING:
+    from schedcore.stores.sql import SqlStore
+
+
+class Settling:
+    """What becomes of a batch, gathered so that each kind of statement is made once for all.
+
+    Args:
+        mark: That of the transaction.
+        now_us: The present.
+        settled: Takes what comes of it.
+
+    Attributes:
+        waiting: Runs that were put behind others of their jobs.
+    """
+
+    def __init__(self, mark: int, now_us: int, settled: Settled) -> None:
+        self.waiting: list[Run] = []
+        self._mark = mark
+        self._now_us = now_us
+        self._settled = settled
+        self._places: list[tuple[object, ...]] = []
+        self._removed: list[JobRow] = []
+        self._records: list[RunRecord] = []
+        self._plain: list[tuple[Opening, int]] = []
+
+    def add(
+        self,
+        store: SqlStore,
+        tx: Transaction,
+        slot: Slot,
+        row: JobRow,
+        decision: Decision,
+        claims: Sequence[Claim],
+    ) -> None:
+        """Take in what was decided about one job."""
+        if not isinstance(decision, Settlement):
+            decision = Settlement(slot, slot.job, decision, decision, (row.fire_us or 0,))
+        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
+        if job is not slot.job:  # its function was found
+            store.jobs.definitions.put(row.k, row.ver, job)
+        for one in passed:
+            self._records.append(one.record(job.id))
+            self._settled.passed.append((job, one))
+        if len(times) == 1 and not claims and row.judged_us is None:
+            self._plain.append((Opening(row.k, job), times[0]))
+        elif times:
+            opening = Opening(row.k, job, claims)
+            continues = row.judged_us is not None
+            self._records += store.claims.admit(
+                tx, opening, times, continues, self._settled, self.waiting, self._now_us
+            )
+        if due_us is None:
+            self._settled.removed.append(job.id)
+            self._removed.append(row)
+        else:
+            self._places.append((fire_us, due_us, judged_us, broken, self._mark, row.k))
+
+    def write(self, store: SqlStore, tx: Transaction) -> None:
+        """Write all of it."""
+        if self._plain:
+            ids = store.database.run_ids(tx, len(self._plain))
+            plain = [
+                (Run(run_id, opening.job, due_us), opening)
+                for run_id, (opening, due_us) in zip(ids, self._plain, strict=True)
+            ]
+            store.claims.insert(tx, plain)
+            self._settled.runs.extend(run for run, _ in plain)
+        store.jobs.move(tx, self._places)
+        if self._removed:
+            store.jobs.delete(tx, self._removed, self._mark, last=True)
+        store.history.add(tx, self._records, self._now_us, store.node)
+
+
+class SqlBatch:
+    """Jobs that were taken; see :class:`~schedcore.stores.base.Batch`.
+
+    Args:
+        store: Whose.
+        slots: The jobs.
+        rows: Their rows as they were read.
+    """
+
+    def __init__(self, store: SqlStore, slots: Sequence[Slot], rows: Sequence[JobRow] = ()) -> None:
+        self.slots = slots
+        self.rows = rows
+        self._store = store
+
+    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write what was decided, all of it or nothing."""
+        settled = self._store.settle(self, decided, now_us)
+        self.give_back()
+        return settled
+
+    def give_back(self) -> None:
+        """Give back what was not settled; what was is left as it is."""
+        rows, self.rows = self.rows, ()
+        self._store.give_back(rows)
+
+    def __enter__(self) -> SqlBatch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
