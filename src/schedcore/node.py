@@ -56,6 +56,7 @@ class Node:
         self._mutex = threading.RLock()
         self._waker = Waker()
         self._failing = 0
+        self._leaving = False
         self.joined = False
 
     def after_fork_in_child(self) -> None:
@@ -67,6 +68,12 @@ class Node:
         """Whether it runs, and another process takes the due jobs."""
         return self.joined and self._life.state is State.RUNNING and not self._cluster.takes
 
+    def catch_up(self) -> None:
+        """Follow at once what another process has ordered, so that two orders count in turn."""
+        with self._mutex:
+            if self.joined:
+                self._act_on(self._cluster.look())
+
     # Orders
 
     def start(self, state: State) -> None:
@@ -76,6 +83,7 @@ class Node:
             SchedulerAlreadyRunningError: if this process is started.
         """
         with self._mutex:
+            self.catch_up()
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
             self._join()
@@ -88,8 +96,14 @@ class Node:
             self._life.begin(state)
 
     def follow(self, autostart: bool) -> None:
-        """Join in the state in which the others are; alone, be started if *autostart* says so."""
+        """Join in the state in which the others are; alone, be started if *autostart* says so.
+
+        Raises:
+            SchedulerAlreadyRunningError: if this process is started.
+        """
         with self._mutex:
+            if self._life.state is not State.STOPPED:
+                raise SchedulerAlreadyRunningError
             alone = self._join()
             wanted = self._cluster.wanted()
             if alone and autostart != (wanted is not State.STOPPED):
@@ -104,6 +118,7 @@ class Node:
             SchedulerNotRunningError: if this process is not started.
         """
         with self._mutex:
+            self.catch_up()
             self._life.loop_or_error()
             self._cluster.want(state)
             (self._life.pause if state is State.PAUSED else self._life.resume)()
@@ -118,6 +133,7 @@ class Node:
             SchedulerNotRunningError: if this process is not started.
         """
         with self._mutex:
+            self.catch_up()
             self._life.loop_or_error()
             self._cluster.want(State.STOPPED)
         return self._life.end(patience, self._cluster.resign)
@@ -131,12 +147,15 @@ class Node:
         Raises:
             SchedulerNotRunningError: if this process is not started.
         """
+        with self._mutex:
+            self._leaving = True  # what others do is not followed any more
         try:
             if self._life.state is State.STOPPED and self.joined:
                 return []
             return self._life.end(patience, self._cluster.resign)
         finally:
             with self._mutex:
+                self._leaving = False
                 if self.joined:
                     self.joined = False
                     self._waker.wake()
@@ -176,7 +195,9 @@ class Node:
             log.error(
                 "run %s of job %r is lost: %s", record.run_id, record.job_id, record.error_text
             )
-        self._reach(seen.wanted)
+        if not self._leaving and seen.wanted is not self._life.state:
+            log.info("the scheduler is %s, as the others on its store", seen.wanted.name.lower())
+            self._reach(seen.wanted)
         if seen.changed and self._life.state is State.RUNNING:
             if self._cluster.takes:
                 self._engine.runs.promote()
@@ -187,7 +208,6 @@ class Node:
         state = self._life.state
         if state is wanted:
             return
-        log.info("the scheduler is %s, as the others on its store", wanted.name.lower())
         if wanted is State.STOPPED:
             self._life.end(Patience(0), self._cluster.resign)
         elif state is State.STOPPED:

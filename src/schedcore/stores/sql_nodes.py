@@ -14,6 +14,9 @@ from schedcore.stores.sql_runs import ACTIVE, Claim
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
 
+MOST_ATTEMPTS: Final = 3
+"""How often a run is begun in all if its process dies each time, unless ``retry`` says: it may be
+the run itself that kills the process."""
 KEEP_GONE_US: Final = 3600 * SECOND
 """How long removed ids and nodes that are gone are remembered."""
 
@@ -21,8 +24,8 @@ KEEP_GONE_US: Final = 3600 * SECOND
 def reap(store: SqlStore, node: int, now_us: int) -> list[RunRecord]:
     """Declare a node dead, in one transaction with what becomes of its runs.
 
-    What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"``; what
-    waits for a retry is left to any other.
+    What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
+    has attempts left; what waits for a retry is left to any other.
 
     Returns:
         The records of the runs that were lost.
@@ -32,8 +35,10 @@ def reap(store: SqlStore, node: int, now_us: int) -> list[RunRecord]:
         tx.run("update schedcore_nodes set state = 'dead', takes = 0 where id = ?", node)
         lost: list[RunRecord] = []
         for claim in store.claims.of_node(tx, node):
-            if claim.state != ACTIVE or _may_rerun(store, tx, claim):
-                store.claims.free(tx, (claim.run_id,), claim.act_us or now_us)
+            if claim.state != ACTIVE:
+                store.claims.free(tx, (claim.run_id,), node, claim.act_us or now_us)
+            elif _may_rerun(store, tx, claim):
+                store.claims.free(tx, (claim.run_id,), node, now_us, attempts=1)
             else:
                 text = f"its process ({pid} on {host}) ended while it waited there or was running"
                 lost.append(_lost(store, tx, claim, now_us, text))
@@ -43,7 +48,10 @@ def reap(store: SqlStore, node: int, now_us: int) -> list[RunRecord]:
 
 def _may_rerun(store: SqlStore, tx: Transaction, claim: Claim) -> bool:
     job = store.jobs.job_of(tx, claim.k)
-    return job is not None and not claim.final and job.options.on_lost == "rerun"
+    if job is None or claim.final or job.options.on_lost != "rerun":
+        return False
+    retry = job.options.retry
+    return claim.attempt < (MOST_ATTEMPTS if retry is None else 1 + retry.count)
 
 
 def _lost(store: SqlStore, tx: Transaction, claim: Claim, now_us: int, text: str) -> RunRecord:

@@ -131,7 +131,7 @@ class ClaimRows:
     def run_of(self, tx: Transaction, claim: Claim) -> Run:
         """Return the run that a claim stands for: the one of this process, if there is one."""
         run = self.live.get(claim.run_id)
-        if run is None:
+        if run is None or (claim.node != self.node and claim.state != WAITS):  # it went elsewhere
             job = self._known(claim.k) or self._job_of(tx, claim.k) or removed_job(claim.job_id)
             run = Run(claim.run_id, job, claim.due_us)
             run._started_us = claim.begun_us
@@ -274,13 +274,20 @@ class ClaimRows:
             )
         )
 
-    def free(self, tx: Transaction, run_ids: Sequence[int], act_us: int) -> None:
-        """Let any process begin runs of this one, from *act_us* on."""
+    def free(
+        self,
+        tx: Transaction,
+        run_ids: Sequence[int],
+        node: int | None,
+        act_us: int,
+        attempts: int = 0,
+    ) -> None:
+        """Let any process begin runs of *node*, from *act_us* on; count *attempts* more."""
         sql = (
-            "update schedcore_claims set state = ?, node = null, act_us = ?"
-            " where run_id = ? and state <> ?"
+            "update schedcore_claims set state = ?, node = null, act_us = ?,"
+            " attempt = attempt + ?, begun_us = null where run_id = ? and node = ?"
         )
-        tx.many(sql, [(RETRIES, act_us, run_id, WAITS) for run_id in run_ids])
+        tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""

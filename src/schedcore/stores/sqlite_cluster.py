@@ -114,7 +114,12 @@ class SqliteCluster:
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
         """Let others take runs of this node that have not begun."""
         handed = []
+        with self._file.read() as tx:
+            claims = self._store.claims.find(tx, [run._id for run in runs])
         for run in runs:
+            claim = claims.get(run._id)
+            if claim is None or claim.node != self._store.node:
+                continue  # it has ended, waits behind another, or is another process's
             # In this order, and the other way round where runs begin: one of the two sees it.
             run._cancelled = True
             if run._started_us is None:
@@ -122,7 +127,8 @@ class SqliteCluster:
             else:
                 run._cancelled = False
         with self._file.write() as tx:
-            self._store.claims.free(tx, [run._id for run in handed], now_us)
+            ids = [run._id for run in handed]
+            self._store.claims.free(tx, ids, self._store.node, now_us)
         for run in handed:
             run._job = None  # whoever has it in a queue does not begin it
             if run._awaited is not None:
@@ -292,9 +298,8 @@ class SqliteCluster:
 
     def info(self) -> StoreInfo:
         """Return what the store is, and how it does."""
-        reachable = False
-        with suppress(StoreError), self._file.read():
-            reachable = True
-        return StoreInfo(
-            "sqlite", reachable, self._file.schema or None, url=f"sqlite:///{self._file.path}"
-        )
+        mark = None
+        with suppress(StoreError), self._file.read() as tx:
+            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+        url = f"sqlite:///{self._file.path}"
+        return StoreInfo("sqlite", mark is not None, self._file.schema or None, url=url, id=mark)
