@@ -326,7 +326,7 @@ class SqlStore:
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
                 active = [self.claims.run_of(tx, claim) for claim in claims]
-                skipped = skipped_record(job, (due_us,), due_us, active)
+                skipped = skipped_record(job, (due_us,), due_us, active, "manual")
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
             (run,) = self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
