@@ -41,7 +41,7 @@ def imported(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield from (
                 [f"{node.module}.{name.name}" for name in node.names]
-                if node.module in ("schedcore", "schedcore.leader")
+                if node.module == "schedcore"
                 else [node.module]
             )
         elif isinstance(node, ast.Import):
@@ -51,9 +51,8 @@ def imported(path):
 
 
 def room_of(module):
-    """Return the room of a module; the files of the folder ``leader`` have one each."""
-    room, *rest = module.split(".")[:2]
-    return f"{room}.{rest[0]}" if room == "leader" and rest and rest[0] != "__init__" else room
+    """Return the room of a module."""
+    return module.partition(".")[0]
 
 
 CORE_FILES = sorted((SRC / "schedcore").rglob("*.py"))

@@ -53,7 +53,6 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from schedcore.leader.election import Election
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -88,7 +87,6 @@ __all__ = [
     "ConflictingIdError",
     "CronTrigger",
     "DateTrigger",
-    "Election",
     "Fire",
     "Forecast",
     "FuncRefError",
@@ -144,7 +142,6 @@ if not TYPE_CHECKING:
     __getattr__ = on_demand(
         __name__,
         {
-            "Election": "schedcore.leader.election",
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",

@@ -50,6 +50,8 @@ class StoreInfo(NamedTuple):
     """Whether it tells at once what others change; if not, it is asked now and then."""
     url: str | None = None
     """Where it is, without a password."""
+    id: str | None = None
+    """What tells it from every other store; None: not known, or of this process alone."""
 
 
 class Seen(NamedTuple):

@@ -366,9 +366,8 @@ class SqliteCluster:
 
     def info(self) -> StoreInfo:
         """Return what the store is, and how it does."""
-        reachable = False
-        with suppress(StoreError), self._file.read():
-            reachable = True
-        return StoreInfo(
-            "sqlite", reachable, self._file.schema or None, url=f"sqlite:///{self._file.path}"
-        )
+        mark = None
+        with suppress(StoreError), self._file.read() as tx:
+            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+        url = f"sqlite:///{self._file.path}"
+        return StoreInfo("sqlite", mark is not None, self._file.schema or None, url=url, id=mark)

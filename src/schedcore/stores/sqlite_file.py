@@ -232,6 +232,10 @@ class SqliteFile:
         meta = dict(connection.execute("select name, value from schedcore_meta"))
         found = int(meta.get("schema", 0))
         check_schema(str(self.path), found, int(meta.get("oldest_code", 0)))
+        connection.execute(
+            "insert into schedcore_meta values ('id', ?) on conflict do nothing",
+            (os.urandom(12).hex(),),
+        )
         if found >= SCHEMA:
             return found
         for statement in statements(SQLITE, found):
