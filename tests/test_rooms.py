@@ -25,7 +25,16 @@ CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
     *("ends", "base", "passing", "change_log", "open_runs", "memory_batch", "memory", "cluster"),
-    *("database", "schema", "sql_history", "sql_jobs", "sql_runs", "sql_settle", "sql"),
+    *(
+        "database",
+        "schema",
+        "sql_history",
+        "sql_jobs",
+        "sql_runs",
+        "sql_checks",
+        "sql_settle",
+        "sql",
+    ),
     *("file_lock", "sql_nodes", "sqlite_file", "sqlite_cluster", "sqlite", "urls"),
 ]
 """The files of that folder, each of which imports only from those before it."""
