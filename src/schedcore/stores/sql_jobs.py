@@ -90,7 +90,12 @@ class Definitions:
     """Definitions as text, and as jobs: the same object for as long as a job's does not change.
 
     Thread-safe.
+
+    Attributes:
+        resolves: Whether functions are looked for, which imports their modules.
     """
+
+    resolves = True
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,7 +126,7 @@ class Definitions:
         job = self.known(k, ver)
         if job is None:
             try:
-                job = job_from_dict(json.loads(text))
+                job = job_from_dict(json.loads(text), resolve=self.resolves)
             except Exception as error:  # noqa: BLE001 — a user's trigger may raise anything
                 job = _unreadable(job_id, error)
             self.put(k, ver, job)
