@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
 from schedcore.clock import from_us
@@ -27,9 +28,11 @@ from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_history import HistoryRows, Retention
-from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows
+from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows, conflicts_of, id_of
 from schedcore.stores.sql_runs import Claim, ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
+
+_NOBODY = DeclaredRow(None, None)
 
 
 class SqlStore:
@@ -84,9 +87,9 @@ class SqlStore:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
-        with self.database.write() as tx:
-            rows = self.jobs.find(tx, {_id_of(change) for change in changes})
-            conflicts = _conflicts(changes, rows)
+        with self._defining() as tx:
+            rows = self.jobs.find(tx, {id_of(change) for change in changes})
+            conflicts = conflicts_of(changes, rows)
             if conflicts:
                 return Written(conflicts)
             mark = self.database.mark(tx)
@@ -100,6 +103,17 @@ class SqlStore:
             self.jobs.insert(tx, added, mark)
         self.claims.ended(ended)
         return Written((), ended)
+
+    @contextmanager
+    def _defining(self) -> Iterator[Transaction]:
+        """Return a transaction that writes definitions; if it fails, none of them is known."""
+        try:
+            with self.database.write() as tx:
+                yield tx
+        except BaseException:
+            # Another process may write another definition under the same key and version.
+            self.jobs.definitions.forget()
+            raise
 
     def _text(self, change: Change | Entry) -> str | None:
         """Return the definition that a change brings, as text; None: it brings none."""
@@ -143,19 +157,25 @@ class SqlStore:
         texts = [self.jobs.definitions.encode(entry.job) for entry, _ in declared]
         ids = [entry.job.id for entry, _ in declared]
         ended: list[End] = []
-        with self.database.write() as tx:
+        with self._defining() as tx:
             rows, known = self.jobs.find(tx, ids), self.jobs.declared(tx, ids)
-            mark = self.database.mark(tx)
+            same = {
+                entry.job.id
+                for entry, fingerprint in declared
+                if known.get(entry.job.id, _NOBODY).fingerprint == fingerprint
+            }
+            taken = [job_id for job_id in ids if job_id in rows and job_id not in same]
+            refused = taken if otherwise == "refuse" else []
+            mark = 0 if refused else self.database.mark(tx)
             for (entry, fingerprint), text in zip(declared, texts, strict=True):
                 job_id, wanted = entry.job.id, DeclaredRow(app, fingerprint)
                 row, was = rows.get(job_id), known.get(job_id)
-                same = was is not None and was.fingerprint == fingerprint
-                if row is not None and same:  # it stays as it is
+                if refused:
+                    break
+                if row is not None and job_id in same:  # it stays as it is
                     if app is not None and was != wanted:
                         self.jobs.set_declared(tx, job_id, wanted)
                     continue
-                if row is not None and otherwise == "refuse":
-                    raise ConflictingIdError(job_id)
                 if row is None and app is not None and was == wanted:
                     continue  # it had its last fire time
                 if row is None:
@@ -171,6 +191,8 @@ class SqlStore:
                 self.jobs.set_declared(tx, job_id, wanted)
             found = self.jobs.find(tx, ids)
             there = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
+        if refused:
+            raise ConflictingIdError(refused[0])
         self.claims.ended(ended)
         return there
 
@@ -304,7 +326,7 @@ class SqlStore:
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
                 active = [self.claims.run_of(tx, claim) for claim in claims]
-                skipped = skipped_record(job, (due_us,), due_us, active)
+                skipped = skipped_record(job, (due_us,), due_us, active, "manual")
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
             (run,) = self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
@@ -420,23 +442,3 @@ class SqlStore:
     def close(self) -> None:
         """Close the database; the jobs stay."""
         self.database.close()
-
-
-def _id_of(change: Change | Entry) -> str:
-    return (change if isinstance(change, Entry) else change.old).job.id
-
-
-def _conflicts(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:
-    """Return the ids of the changes whose job is not as it was read, or has two of them."""
-    found, seen = [], set()
-    for change in changes:
-        job_id = _id_of(change)
-        row = rows.get(job_id)
-        if isinstance(change, Entry):
-            conflict = row is not None
-        else:
-            conflict = row is None or row.version != change.old.version
-        if conflict or job_id in seen:
-            found.append(job_id)
-        seen.add(job_id)
-    return found

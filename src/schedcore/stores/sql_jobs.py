@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
-from schedcore.stores.base import Entry
+from schedcore.stores.base import Change, Entry
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.triggers.base import Trigger
 
@@ -115,6 +115,11 @@ class Definitions:
             self._jobs[k] = ver, job
             while len(self._jobs) > MOST_CACHED:
                 del self._jobs[next(iter(self._jobs))]
+
+    def forget(self) -> None:
+        """Forget all definitions: they are read again."""
+        with self._lock:
+            self._jobs.clear()
 
     def known(self, k: int, ver: int | None = None) -> Job | None:
         """Return a definition that is in memory; any version of it unless one is named."""
@@ -332,3 +337,24 @@ def entry_of(row: JobRow, job: Job) -> Entry:
     """Return a job as a value to be read."""
     _, _, _, _, fire_us, due_us, judged_us, broken = row
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
+
+
+def id_of(change: Change | Entry) -> str:
+    """Return the id of the job that is changed or added."""
+    return (change if isinstance(change, Entry) else change.old).job.id
+
+
+def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:
+    """Return the ids of the changes whose job is not as it was read, or has two of them."""
+    found, seen = [], set()
+    for change in changes:
+        job_id = id_of(change)
+        row = rows.get(job_id)
+        if isinstance(change, Entry):
+            conflict = row is not None
+        else:
+            conflict = row is None or row.version != change.old.version
+        if conflict or job_id in seen:
+            found.append(job_id)
+        seen.add(job_id)
+    return found

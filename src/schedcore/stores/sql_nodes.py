@@ -31,7 +31,11 @@ def reap(store: SqlStore, node: int, now_us: int) -> list[RunRecord]:
         The records of the runs that were lost.
     """
     with store.database.write() as tx:
-        ((host, pid),) = tx.all("select host, pid from schedcore_nodes where id = ?", node)
+        there = "id = ? and state in ('alive', 'leaving')"
+        row = tx.one(f"select host, pid from schedcore_nodes where {there}", node)
+        if row is None:  # it has left meanwhile
+            return []
+        host, pid = row
         tx.run("update schedcore_nodes set state = 'dead', takes = 0 where id = ?", node)
         lost: list[RunRecord] = []
         for claim in store.claims.of_node(tx, node):
