@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
+import sys
+from pathlib import Path
 
 from schedcore.cli.base import (
     DONE,
@@ -17,9 +20,11 @@ from schedcore.cli.base import (
     store_url,
 )
 from schedcore.clock import SystemClock
+from schedcore.errors import InvalidOptionError
 from schedcore.transfer.apscheduler import read_jobs
 from schedcore.transfer.apscheduler_rows import TABLE, read_rows
 from schedcore.transfer.base import Reading
+from schedcore.transfer.crontab import read_crontab
 from schedcore.transfer.into import Comparison, add, compared
 from schedcore.transfer.job_lines import line_of
 
@@ -27,6 +32,7 @@ from schedcore.transfer.job_lines import line_of
 def add_commands(commands: Commands) -> None:
     """Add the commands of this group."""
     _add_apscheduler(commands)
+    _add_crontab(commands)
 
 
 def _add_shared(command: argparse.ArgumentParser) -> None:
@@ -55,6 +61,42 @@ def _import_apscheduler(parsed: argparse.Namespace) -> int:
     return _bring(read_jobs(read_rows(parsed.url, parsed.table), now_us), parsed, now_us)
 
 
+def _add_crontab(commands: Commands) -> None:
+    command = commands.add_parser(
+        "import-crontab",
+        allow_abbrev=False,
+        help="take over the lines of a crontab",
+        description="Make a job of each line of a crontab that has a command.  A second import adds"
+        " nothing twice.",
+        epilog="example: crontab -l | schedcore import-crontab - --into sqlite:///jobs.db",
+    )
+    command.add_argument("file", metavar="FILE", help="the crontab; - reads the input")
+    command.add_argument(
+        "--system", action="store_true", help="its lines name users, as those of /etc/crontab do"
+    )
+    command.add_argument(
+        "--user", metavar="NAME", help="with --system: whose lines to take (default: yours)"
+    )
+    command.add_argument("--tz", metavar="ZONE", help="time zone (default: the system's)")
+    _add_shared(command)
+    command.set_defaults(run=_import_crontab)
+
+
+def _import_crontab(parsed: argparse.Namespace) -> int:
+    if parsed.user and not parsed.system:
+        raise InvalidOptionError("--user", parsed.user, "--system beside it")
+    lines = sys.stdin if parsed.file == "-" else Path(parsed.file).read_text("utf-8").splitlines()
+    now_us = SystemClock().now_us()
+    reading = read_crontab(
+        lines,
+        now_us,
+        home=Path(f"~{parsed.user or ''}").expanduser(),
+        user=(parsed.user or getpass.getuser()) if parsed.system else None,
+        timezone=parsed.tz,
+    )
+    return _bring(reading, parsed, now_us)
+
+
 def _bring(reading: Reading, parsed: argparse.Namespace, now_us: int) -> int:
     """Put what was read into the store, or say what would be; return the exit status."""
     url = None
@@ -81,7 +123,12 @@ _OTHER = "a job with this id and another definition is there: it stays as it is"
 def _print(reading: Reading, found: Comparison, done: str) -> None:
     if found.new:
         print_table(
-            (entry.job.id, entry.job.func_ref or "", next_run(entry), str(entry.job.trigger))
+            (
+                entry.job.id,
+                entry.job.given_name or entry.job.func_ref or "",
+                next_run(entry),
+                str(entry.job.trigger),
+            )
             for entry in found.new
         )
     for taken in reading.taken:

@@ -75,6 +75,15 @@ class Cluster(Protocol):
         """Whether this node takes due jobs at present."""
         ...
 
+    @property
+    def sets_clock(self) -> bool:
+        """Whether jobs are to be moved when the clock of this process is set back.
+
+        In one process, or the others would move them again; in none where the store has a clock of
+        its own, by which all of them go.
+        """
+        ...
+
     def join(self, app: str, executors: Collection[str]) -> bool:
         """Become a node; return whether no other is there.
 

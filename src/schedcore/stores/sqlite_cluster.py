@@ -82,6 +82,11 @@ class SqliteCluster:
         """Whether this process takes due jobs."""
         return self._engine.held
 
+    @property
+    def sets_clock(self) -> bool:
+        """Whether this process moves jobs when the clock is set back: the one that takes them."""
+        return self.takes
+
     # Coming and going
 
     def join(self, app: str, executors: Collection[str]) -> bool:
