@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from typing import NamedTuple
 
 import pytest
 
 from schedcore.stores.sqlite import SqliteStore
-from tests.durable.processes import Process, until
+from tests.durable.processes import Process, environment, until
 
 
 class Start(NamedTuple):
@@ -26,6 +29,7 @@ class Shared:
         self.folder = folder
         self.path = folder / "jobs.db"
         self.processes = []
+        self.programs = []
         self.store = SqliteStore(self.path)
 
     def process(self, **given):
@@ -39,6 +43,16 @@ class Shared:
         for _ in range(len(lines) + 1):
             process.hear()
         return process
+
+    def program(self, text):
+        """Start a program of its own, in a file; it is given the URL of the store."""
+        path = self.folder / "program.py"
+        path.write_text(textwrap.dedent(text))
+        with open(self.folder / "log", "ab") as log:
+            command = [sys.executable, "-W", "error", str(path), f"sqlite:///{self.path}"]
+            program = subprocess.Popen(command, stderr=log, env=environment(self.folder))
+        self.programs.append(program)
+        return program
 
     def starts(self, job_id=None):
         """Return all starts that were written down, in their order."""
@@ -76,6 +90,9 @@ class Shared:
     def end(self):
         for process in self.processes:
             process.kill()
+        for program in self.programs:
+            program.kill()
+            program.wait()
         self.store.close()
 
 

@@ -26,6 +26,15 @@ def until(condition, what="it", timeout=SOON):
     return found
 
 
+def environment(folder):
+    """Return the variables of a process whose jobs are those of this folder."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT), str(folder))),
+        "SCHEDCORE_TEST_STARTS": str(folder / "starts"),
+    }
+
+
 class Told(Exception):
     """What a process raised: its type and its text."""
 
@@ -45,18 +54,13 @@ class Process:
     def __init__(self, folder, **given):
         self.folder = folder
         given = {"store": f"sqlite:///{folder / 'jobs.db'}", **given}
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT), str(folder))),
-            "SCHEDCORE_TEST_STARTS": str(folder / "starts"),
-        }
         with open(folder / "log", "ab") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "-W", "error", "-m", "tests.durable.served", json.dumps(given)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env=environment(folder),
                 text=True,
             )
         self.pid = self.popen.pid
@@ -88,7 +92,7 @@ class Process:
 
     @property
     def state(self):
-        return self("scheduler.state")
+        return self("scheduler.state.name")
 
     def signal(self, number):
         self.popen.send_signal(number)

@@ -6,7 +6,9 @@ One line for each start, added in one system call, which a ``kill -9`` cannot te
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
 from pathlib import Path
 
 from schedcore import current_run
@@ -59,3 +61,33 @@ def hold(path):
             return "cancelled"
         _pause.wait(0.01)
     return "released"
+
+
+def say(length=1):
+    """Return a text of some length."""
+    return "x" * length
+
+
+def die():
+    """Take the process along."""
+    note()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fork(scheduler, start=False):
+    """Fork, with the store open; the child adds a job, and another one once it is told to."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        if start:
+            scheduler.start()
+        else:
+            scheduler.add_job(note, "interval", seconds=3600, id="of the child")
+        end = time.monotonic() + 30
+        while not Path(STARTS).with_name("go on").exists() and time.monotonic() < end:
+            _pause.wait(0.01)
+        if not start:
+            scheduler.add_job(note, "interval", seconds=3600, id="of the child, later")
+    finally:
+        os._exit(0)

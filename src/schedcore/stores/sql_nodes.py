@@ -114,16 +114,19 @@ def trim(store: SqlStore, now_us: int) -> int:
     Returns:
         How many outcomes were cut.
     """
-    with store.database.read() as tx:
-        excess = store.history.excess(tx, store.keep, now_us)
-    cut = 0
-    for job_id, until in excess:
-        while True:
-            with store.database.write() as tx:
-                some = store.history.cut(tx, job_id, until)
-            cut += some
-            if some < TRIM_AT_ONCE:
-                break
+    history, cut = store.history, 0
+    for overall in (False, True):
+        with store.database.read() as tx:
+            if overall:
+                excess = history.excess_overall(tx, store.keep)
+            else:
+                excess = history.excess(tx, store.keep, now_us)
+        for beyond in excess:
+            some = TRIM_AT_ONCE
+            while some == TRIM_AT_ONCE:
+                with store.database.write() as tx:
+                    some = history.cut(tx, beyond)
+                cut += some
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
     return cut

@@ -20,6 +20,8 @@ from schedcore.stores.schema import META, MIGRATIONS, SCHEMA, SQLITE, statements
 
 OLDEST_SQLITE = (3, 24, 0)
 """The first SQLite with ``insert ... on conflict do update``."""
+MOUNTS = Path("/proc/self/mounts")
+"""What is mounted, on Linux."""
 PATIENCE = 5.0
 """Seconds that a transaction waits for those of other processes."""
 _NETWORK = frozenset(
@@ -311,7 +313,7 @@ def file_system_of(folder: Path) -> str:
     real = os.path.realpath(folder)
     best, kind = "", ""
     with suppress(OSError):
-        for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
+        for line in MOUNTS.read_text("utf-8", "replace").splitlines():
             point, found = line.split(" ")[1:3]
             point = point.replace("\\040", " ")
             inside = real == point or real.startswith(point.rstrip("/") + "/")
