@@ -50,6 +50,6 @@ bench: $(VENV)/.bench  ## run the benchmarks against the peers
 profile: $(VENV)/.bench  ## tell where one of them spends its time: SCENARIO="add 10,000"
 	$(BIN)/python -m benchmarks.profiling "$(SCENARIO)" $(ARGS)
 
-clean:  ## remove the virtual environment, caches and what the example jobs wrote
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist var
+clean:  ## remove the virtual environment, caches, and what the example server and its jobs wrote
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist var schedcore.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

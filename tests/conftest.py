@@ -10,6 +10,12 @@ from hypothesis import HealthCheck, settings
 # A shell's background job ignores SIGINT, and so would every server that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Programs that the tests start elsewhere are to find the same packages.
+_path = os.environ.get("PYTHONPATH", "")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    map(os.path.abspath, filter(None, _path.split(os.pathsep)))
+)
+
 pytest_plugins = ["schedcore.testing"]
 
 # Nothing is judged by how quick a busy machine is.

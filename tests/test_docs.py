@@ -144,6 +144,7 @@ class Terminal:
             where = ROOT
             stamps = [f"-o {sys.prefix}/.{stamp}" for stamp in ("server", "dev")]
             command = command.replace("make", f"make VENV={sys.prefix} {' '.join(stamps)}", 1)
+            command = f"SCHEDULER_STORE=sqlite:///{self.folder}/schedcore.db {command}"
         log = self.folder / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(

@@ -14,7 +14,8 @@ COSTLY = {
     "argparse", "asyncio", "croniter", "difflib", "hashlib", "inspect", "ipaddress",
     "json", "logging", "mmap", "pathlib", "random", "secrets", "shutil", "signal", "socket",
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
-    "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
+    "schedcore.declaring", "schedcore.jobdata", "schedcore.node", "schedcore.signals",
+    "schedcore.simulation", "schedcore.stores.sql", "schedcore.stores.urls", "sqlite3",
     "schedcore.tagged_data", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.factory", "schedcore.triggers.zones",
     "schedcore.typed_options",
@@ -23,7 +24,8 @@ COSTLY = {
 
 SELDOM_NEEDED = {
     "asyncio", "croniter", "hashlib", "json", "socket",
-    "schedcore.jobdata", "schedcore.leader", "schedcore.signals", "schedcore.simulation",
+    "schedcore.declaring", "schedcore.jobdata", "schedcore.node", "schedcore.signals",
+    "schedcore.simulation", "schedcore.stores.sql", "schedcore.stores.urls", "sqlite3",
     "schedcore.tagged_data",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.cronfields",

@@ -25,21 +25,10 @@ CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
     *("ends", "base", "passing", "change_log", "open_runs", "memory_batch", "memory", "cluster"),
-    *("database", "schema", "sql_history", "sql_jobs", "sql_runs", "sql_settle", "sql_ends", "sql"),
-    *(
-        "file_lock",
-        "sql_nodes",
-        "sqlite_file",
-        "sqlite_cluster",
-        "sqlite",
-        "process",
-        "postgres_sql",
-        "postgres_pool",
-        "postgres_keeper",
-        "postgres_cluster",
-        "postgres",
-        "urls",
-    ),
+    *("database", "schema", "sql_history", "sql_jobs", "sql_runs", "sql_checks", "sql_settle"),
+    *("sql_ends", "sql", "file_lock", "sql_nodes", "sqlite_file", "sqlite_cluster", "sqlite"),
+    *("process", "postgres_sql", "postgres_pool", "postgres_keeper", "postgres_cluster"),
+    *("postgres", "urls"),
 ]
 """The files of that folder, each of which imports only from those before it."""
 
@@ -54,7 +43,7 @@ def imported(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield from (
                 [f"{node.module}.{name.name}" for name in node.names]
-                if node.module in ("schedcore", "schedcore.leader")
+                if node.module == "schedcore"
                 else [node.module]
             )
         elif isinstance(node, ast.Import):
@@ -64,9 +53,8 @@ def imported(path):
 
 
 def room_of(module):
-    """Return the room of a module; the files of the folder ``leader`` have one each."""
-    room, *rest = module.split(".")[:2]
-    return f"{room}.{rest[0]}" if room == "leader" and rest and rest[0] != "__init__" else room
+    """Return the room of a module."""
+    return module.partition(".")[0]
 
 
 CORE_FILES = sorted((SRC / "schedcore").rglob("*.py"))

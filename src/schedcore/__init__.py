@@ -53,7 +53,6 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
-    from schedcore.leader.election import Election
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -88,7 +87,6 @@ __all__ = [
     "ConflictingIdError",
     "CronTrigger",
     "DateTrigger",
-    "Election",
     "Fire",
     "Forecast",
     "FuncRefError",
@@ -139,12 +137,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
-    # The election takes 15 ms (hashlib, json, tempfile), an interval 3 ms (zoneinfo), cron another
-    # 4 ms, and the others 0.2 to 0.7 ms each; all else together, 25 ms (python -X importtime).
+    # A store on disk takes 45 ms (sqlite3, json), an interval 3 ms (zoneinfo), cron another 4 ms,
+    # and the others 0.2 to 0.7 ms each; all else together, 25 ms (python -X importtime).
     __getattr__ = on_demand(
         __name__,
         {
-            "Election": "schedcore.leader.election",
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from weakref import WeakSet
 
 
@@ -30,6 +30,15 @@ class HasLock(Protocol):
 
     def data_lock(self) -> Lock:
         """Return that lock; no other of these may be taken while it is held."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """Something with a lock that has to do something before each fork as well."""
+
+    def before_fork(self) -> None:
+        """Give up what a child must not inherit; called with the lock held."""
         ...
 
 
@@ -77,6 +86,8 @@ def _before() -> None:
         lock = owner.data_lock()
         lock.acquire()
         _held.append(lock)
+        if isinstance(owner, Prepares):
+            owner.before_fork()
 
 
 def _after() -> None:

@@ -348,7 +348,7 @@ class Engine:
         Forward, there is nothing to do: the misfire policy decides about what is late now.
         Back, see :func:`~schedcore.planning.set_back`.
         """
-        if jump_us >= 0:
+        if jump_us >= 0 or (self._cluster is not None and not self._cluster.sets_clock):
             return
         for entry in self.store.entries():
             try:

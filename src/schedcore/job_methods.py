@@ -162,13 +162,18 @@ class JobMethods(OtherNames):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
         return [JobHandle(self, entry) for entry in self._store(entries, given, replace_existing)]
 
-    def add_entry(self, entry: Entry) -> JobHandle:
+    def add_entry(self, entry: Entry, replace: bool = False) -> JobHandle:
         """Add what :meth:`draft_job` returned.
 
+        Args:
+            entry: The job.
+            replace: Whether to replace the job with its id, if there is one.
+
         Raises:
-            ConflictingIdError: if its id is taken, also by the very same job.
+            ConflictingIdError: if its id is taken, also by the very same job, and *replace* is
+                false.
         """
-        self._engine.changes.add((entry,), replace=False)
+        self._engine.changes.add((entry,), replace)
         self._announce_added((entry,))
         return JobHandle(self, entry)
 

@@ -1,4 +1,4 @@
-"""Jobs as plain data, and back: the one codec of stores, hand-overs, import and export, and REST.
+"""Jobs as plain data, and back: the one codec of stores, import and export, and REST.
 
 Functions are references, triggers their plain-data form, and arguments tagged plain data
 (:mod:`schedcore.tagged_data`): nothing is a pickle, and what comes back is what was there.
@@ -60,7 +60,7 @@ def job_to_dict(job: Job, fields: Collection[str] = FIELDS) -> dict[str, Any]:
     return data | {name: options[name] for name in fields if name in options}
 
 
-def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
+def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC, *, resolve: bool = True) -> Job:
     """Return the job that *data* tells of: the inverse of :func:`job_to_dict`.
 
     Fields that may be left out: all but ``id``, ``func`` and ``trigger``.  The function is looked
@@ -70,6 +70,7 @@ def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
     Args:
         data: Plain data from somebody who may name any function.
         timezone: The zone of a trigger that names none.
+        resolve: Whether to look for the function: whoever only moves jobs imports nobody's modules.
 
     Raises:
         InvalidOptionError: naming the field or the path, the value, and what was expected.
@@ -78,8 +79,11 @@ def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
         if data.get(name) is None:
             raise InvalidOptionError(name, None, f"the {name} of a job in plain data")
     job_id = check_id(data["id"])
-    trigger = _read_trigger(data["trigger"], timezone, job_id)
-    return with_fields(Job(job_id, None, (), {}, trigger, Options()), data, timezone)
+    job = Job(job_id, None, (), {}, _read_trigger(data["trigger"], timezone, job_id), Options())
+    if not resolve:
+        job = job._replace(given_ref=_checked_ref(data["func"]))
+        data = {name: value for name, value in data.items() if name not in ("func", "trigger")}
+    return with_fields(job, data, timezone)
 
 
 def with_fields(job: Job, data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
@@ -155,10 +159,15 @@ _WRITERS: Final[Mapping[str, Callable[[Job], Any]]] = {
 }
 
 
-def _read_func(reference: object) -> dict[str, Any]:
+def _checked_ref(reference: object) -> str:
     if not isinstance(reference, str):
         raise FuncRefError("func", reference, 'a reference such as "package.module:name"')
     funcref.split(reference)
+    return reference
+
+
+def _read_func(reference: object) -> dict[str, Any]:
+    reference = _checked_ref(reference)
     try:
         return {"func": funcref.resolve(reference), "given_ref": reference}
     except FuncRefError:  # the engine tries again when the job is due, and logs it

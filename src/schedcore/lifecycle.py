@@ -212,7 +212,7 @@ class Lifecycle:
             loop.quiesce(patience.left())
             quiet()
             self._engine.runs.close()
-            with logging_the_wait(self._engine.runs.open, run_here(), self._clock, patience):
+            with logging_the_wait(self._engine.runs.here, run_here(), self._clock, patience):
                 self._shut_executors_down(patience)
         finally:
             self._engine.runs.cancel_waiting()
@@ -220,7 +220,7 @@ class Lifecycle:
             self._shutting_down = False
             self.ended.wake()
         self._emit(EVENT_SCHEDULER_SHUTDOWN)
-        return [run for run in self._engine.runs.open() if run is not run_here()]
+        return [run for run in self._engine.runs.here() if run is not run_here()]
 
     def _shut_executors_down(self, patience: Patience) -> None:
         for name, executor in self._executors.items():

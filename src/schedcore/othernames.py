@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-NO_DURABLE_STORE = (
-    "there is no durable store yet: jobs are kept in memory, so declare them in code or settings,"
-    " or add them again at each start"
+ONE_STORE = (
+    "a scheduler has one store, named by a URL: Scheduler(store='sqlite:///jobs.db'), or"
+    " 'postgresql://...'; see docs/stores.md"
 )
 _EXECUTORS = "executors are given to Scheduler(executors={'name': ...})"
 _KINDS = (
@@ -38,7 +38,7 @@ OF_PACKAGE: Mapping[str, str] = {
             "SQLAlchemyJobStore",
             "ZooKeeperJobStore",
         ),
-        NO_DURABLE_STORE,
+        ONE_STORE,
     ),
     "ThreadPoolExecutor": f"ThreadPool is what it is called here, and {_EXECUTORS}",
     "ProcessPoolExecutor": f"the one of concurrent.futures serves, and {_EXECUTORS}",
@@ -49,7 +49,7 @@ OF_PACKAGE: Mapping[str, str] = {
     "EVENT_SCHEDULER_START": "it is called EVENT_SCHEDULER_STARTED",
     **dict.fromkeys(
         ("EVENT_JOBSTORE_ADDED", "EVENT_JOBSTORE_REMOVED"),
-        f"there is no such event: {NO_DURABLE_STORE}",
+        f"there is no such event: {ONE_STORE}",
     ),
     **dict.fromkeys(
         ("EVENT_EXECUTOR_ADDED", "EVENT_EXECUTOR_REMOVED"),
@@ -60,8 +60,8 @@ OF_PACKAGE: Mapping[str, str] = {
 
 OF_SCHEDULER: Mapping[str, str] = {
     "configure": "all options are given to Scheduler(timezone=..., job_defaults=..., ...)",
-    "add_jobstore": NO_DURABLE_STORE,
-    "remove_jobstore": NO_DURABLE_STORE,
+    "add_jobstore": ONE_STORE,
+    "remove_jobstore": ONE_STORE,
     "add_executor": _EXECUTORS,
     "remove_executor": _EXECUTORS,
     "print_jobs": "print(*scheduler.get_jobs(), sep='\\n')",

@@ -17,6 +17,7 @@ from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
+from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
 from schedcore.timers import Timers
 
@@ -67,9 +68,8 @@ class Runs:
         self.expect: Callable[[int], None] = lambda _due_us: None
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
-        cluster = getattr(store, "cluster", None)
-        self._writes_at_once = cluster is not None
-        self._may_begin: Callable[[], bool] | None = getattr(cluster, "may_begin", None)
+        self._cluster: Cluster | None = getattr(store, "cluster", None)
+        self._writes_at_once = self._cluster is not None
         self._timers = Timers()
         self._begin_anew()
 
@@ -99,8 +99,7 @@ class Runs:
                 run._queued_us = queued_us
                 by_executor.setdefault(job[5][0], []).append(run)
         if self._closing:
-            for run in runs:
-                self.end_early(run, Outcome.CANCELLED)
+            self._give_up(runs)
             return
         # All are put before any is sent: an executor that blocks holds up its own runs alone.
         outboxes = [self._outbox(name) for name in by_executor]
@@ -139,7 +138,7 @@ class Runs:
         job = run._job
         if job is None:
             return False
-        if self._may_begin is not None and not self._may_begin():
+        if self._cluster is not None and not self._cluster.may_begin():
             self._kept.append(run)
             return False
         try:
@@ -184,7 +183,8 @@ class Runs:
             return now_us
         end = end_of(run, Outcome.FAILED, now_us, error=error)
         retry = end.job.options.retry if end.job is not None else None
-        if retry is None or run._cancelled or self._closing or not retry.wants(error, run._attempt):
+        over = self._closing and not self._writes_at_once
+        if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
             self._end_now(end)
         else:
             self._retry(end, retry.delay_us(run._attempt, self._random))
@@ -193,14 +193,18 @@ class Runs:
     def _retry(self, failed: End, delay_us: int) -> None:
         """Have a run that failed wait for its next attempt, or end it if none follows."""
         if self._store.retry(failed, failed.ended_us + delay_us):
-            self._set_timer(failed.run, delay_us)
+            if self._closing:
+                self._give_up((failed.run,))
+            else:
+                self._set_timer(failed.run, delay_us)
             self._announce.retried(failed)
         else:
             self._end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
-        self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), log=False)
+        if run._job is not None:  # else it has ended, or was handed back
+            self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), log=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
@@ -256,7 +260,7 @@ class Runs:
         self._wake_if_idle()
 
     def _wake_if_idle(self) -> None:
-        if self._waiting_for_idle and not self._store.runs():
+        if self._waiting_for_idle and not self._here(self._store.runs()):
             while self._waiting_for_idle:
                 self._waiting_for_idle.pop().wake()
 
@@ -275,7 +279,7 @@ class Runs:
         for run in self._timers.pop_due(passed_us):
             if run._started_us is not None:
                 self.end_early(run, Outcome.TIMED_OUT)
-            elif self._holding:
+            elif self._holding or self._closing:
                 self._timers.set(run, passed_us + SECOND)
             else:
                 retries.append(run)
@@ -321,6 +325,15 @@ class Runs:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
         self.settle()
         return self._store.runs()
+
+    def here(self) -> list[Run]:
+        """Return the open runs of this process: not those that others have, or that wait."""
+        return self._here(self.open())
+
+    def _here(self, runs: list[Run]) -> list[Run]:
+        if not self._writes_at_once:  # all are of this process
+            return runs
+        return [run for run in runs if run._queued_us is not None]
 
     def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
@@ -369,10 +382,7 @@ class Runs:
             self.expect(due_us)
 
     def dropped(self, ends: Sequence[End]) -> None:
-        """Give up runs that were ended in another process, which has announced that.
-
-        One that was taken for lost while it ran goes on: how it ends is noted.
-        """
+        """Give up runs that others ended and announced; those taken for lost go on, if they run."""
         for end in ends:
             self._timers.drop(end.run)
             if end.job is not None and end.outcome is not Outcome.LOST:
@@ -398,12 +408,14 @@ class Runs:
 
     def cancel_waiting(self) -> None:
         """Cancel every run that has not begun; on a store that others share, leave it to them."""
-        waiting = [run for run in self.open() if run._started_us is None]
-        cluster = getattr(self._store, "cluster", None)
-        if cluster is not None:
-            cluster.hand_back(waiting, self._now_us())
+        self._give_up([run for run in self.open() if run._started_us is None])
+
+    def _give_up(self, runs: Sequence[Run]) -> None:
+        """Cancel runs that have not begun; on a store that others share, leave them to others."""
+        if self._cluster is not None:
+            self._cluster.hand_back(runs, self._now_us())
             return
-        cancelled = sum(self.end_early(run, Outcome.CANCELLED, log=False) for run in waiting)
+        cancelled = sum(self.end_early(run, Outcome.CANCELLED, log=False) for run in runs)
         self._announce.many_cancelled(cancelled)
 
     def wait_until_idle(self, timeout: float | None) -> bool:
@@ -413,7 +425,7 @@ class Runs:
             waker = Waker()
             self._waiting_for_idle.append(waker)
             try:
-                if not self.open():
+                if not self.here():
                     return True
                 left = patience.left()
                 if not waker.sleep(-1 if left is None else left):

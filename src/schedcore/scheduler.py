@@ -87,9 +87,7 @@ class Scheduler(JobMethods):
         clock: Clock | None = None,
         random: RandomSource | None = None,
         history: History | None = None,
-        election: Any = None,
     ) -> None:
-        self.standing: Any = election and None
         from random import Random  # 1 ms, and not at the first fire
 
         # Each part is made of those before it: store, job factory, engine, then what starts it.
@@ -152,6 +150,18 @@ class Scheduler(JobMethods):
         if self._node is not None and self._node.stands_by:
             return State.STANDBY
         return self._life.state
+
+    def shared_state(self) -> State:
+        """Return what all processes on the store do: RUNNING, PAUSED or STOPPED.
+
+        Raises:
+            StoreError: if the store cannot be used.
+        """
+        if self._cluster is None or self._node is None:  # a store of one process alone
+            return self.state
+        if not self._node.joined and all(node.state != "alive" for node in self.nodes()):
+            return State.STOPPED
+        return self._cluster.wanted()
 
     @property
     def running(self) -> bool:
@@ -353,6 +363,8 @@ class Scheduler(JobMethods):
             SchedulerNotRunningError: if the scheduler is not started.
         """
         check_timeout(timeout)
+        if self._node is not None and self._life.state is State.STOPPED:
+            self._node.catch_up()  # another process may have started it just now
         self._life.loop_or_error()
         # Its worker may need what an interrupted call holds.
         if not wait or self._life.interrupts_itself():

@@ -51,12 +51,15 @@ def _serve(chosen: Settings, config: str | None) -> int:
     from schedhttp import build, checks
 
     build.set_up_logging(chosen)
+    checks.check_workers(chosen, chosen.workers, config)
     checks.check_app(chosen, config)
     try:
         checks.check_address(chosen.bind)
     except checks.AddressError as error:
         print(f"schedhttp: {error}", file=sys.stderr)
         return 1
+    # Last: what another server uses is not to be touched by one that cannot start.
+    checks.check_store(chosen, config)
     serve(chosen, config)
     return 0
 

@@ -33,8 +33,13 @@ _WHAT_LOOPBACK_MEANS = (
 
 
 def announce_starts(scheduler: Scheduler) -> None:
-    """Log a line whenever *scheduler* starts in this process, or takes over here."""
-    scheduler.add_listener(lambda _: log.info("%s", started(scheduler)), EVENT_SCHEDULER_STARTED)
+    """Log a line whenever *scheduler* starts to take due jobs in this process."""
+
+    def tell(_event: object) -> None:
+        if scheduler.state is not State.STANDBY:  # of many processes, the one that takes due jobs
+            log.info("%s", started(scheduler))
+
+    scheduler.add_listener(tell, EVENT_SCHEDULER_STARTED)
 
 
 def started(scheduler: Scheduler) -> str:
@@ -48,14 +53,23 @@ def started(scheduler: Scheduler) -> str:
     return f"the scheduler is {how}, with {many}; next: {next_ones or 'none'}"
 
 
+def kept(scheduler: Scheduler) -> str:
+    """Return a line that tells where the jobs are kept."""
+    store = scheduler.store_info()
+    if store.kind == "memory":
+        return "the jobs are kept in memory, until this process ends"
+    return f"the jobs are kept in {store.url or store.kind}"
+
+
 def announce_serving(app: App, addresses: Sequence[str]) -> None:
-    """Log where the API is served and described, and whether it is open, or closed by mistake.
+    """Log where the jobs are kept, and the API served; whether it is open, or closed by mistake.
 
     Args:
         app: The API.
         addresses: Where the server listens, as ``http://127.0.0.1:5000``; empty: not known.
     """
     settings = app.settings
+    log.info("%s", kept(app.service.scheduler))
     if not settings.api_enabled:
         return
     base = (addresses[0] if addresses else "") + quote(settings.api_prefix)

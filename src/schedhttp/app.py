@@ -15,11 +15,9 @@ from schedcore import JobLookupError, Scheduler
 from schedhttp import connection, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.conditions import missing
-from schedhttp.errors import Unavailable
 from schedhttp.job_json import JobJson, dumps
 from schedhttp.problems import problem
-from schedhttp.request import OWN_SOCKET, Incoming, check_query
-from schedhttp.routes import Route
+from schedhttp.request import Incoming, check_query
 from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.security.authentication import Guard, Role
 from schedhttp.security.cors import Cors
@@ -59,8 +57,8 @@ class App:
     def __init__(self, scheduler: Scheduler, settings: Settings) -> None:
         self.settings = settings
         self.guard = Guard(settings, scheduler.clock)
-        self.forward: Callable[[Incoming], Rendered] | None = None
-        """Answers in place of this process, where another one may hold the scheduler."""
+        self.get_ready: Callable[[], object] | None = None
+        """Called before each answer: a worker of a server may have to start its scheduler first."""
         self.service = Service(
             scheduler,
             settings,
@@ -94,9 +92,10 @@ class App:
 
     def answer(self, request: Incoming) -> Rendered:
         """Return the status, the headers and the body of the response to a client's *request*."""
+        if (get_ready := self.get_ready) is not None:
+            get_ready()
         environ = request.environ
-        if connection.is_own_socket(environ):
-            environ[OWN_SOCKET] = "1"
+        request.came_by_own_socket = connection.is_own_socket(environ)
         connection.bound_patience(environ)
         try:
             with self._waiting.place(request):
@@ -113,30 +112,15 @@ class App:
         return status, [*headers, *self._cors.headers(request)], body
 
     def _answer(self, request: Incoming) -> Rendered:
-        if self.forward is None:
-            return self.answer_here(request)
-        try:
-            return self.forward(request)
-        except BaseException as error:  # noqa: BLE001 — as below
-            return self._last_resort(error, None)
-
-    def answer_here(self, request: Incoming, unavailable: str | None = None) -> Rendered:
-        """Return the same, from the scheduler of this process.
-
-        Args:
-            request: What is asked for.
-            unavailable: Why this process cannot answer, for those who may know.
-        """
         endpoint = None
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
             if (anybodys := self.addresses.open_route(request)) is not None:
-                return rendered(self._open_reply(anybodys, request, unavailable))
+                check_query(request, anybodys.query)
+                return rendered(anybodys.view(self.service, request))
             role = self.guard.admit(request)
             request.may_change = role is Role.ALL
-            if unavailable is not None:
-                raise Unavailable(unavailable, {"Retry-After": "1"})
             if request.method == "OPTIONS":
                 methods = ", ".join(self.addresses.methods(request))
                 return rendered(Reply(None, 204, {"Allow": methods}))
@@ -164,13 +148,6 @@ class App:
         ):
             raise error
         return rendered(problem(error, self.settings.api_precise_errors, endpoint))
-
-    def _open_reply(self, route: Route, request: Incoming, unavailable: str | None) -> Reply:
-        """Return the response that anybody gets, at an endpoint that is open."""
-        check_query(request, route.query)
-        if unavailable is not None:
-            return Reply({"ok": False}, 503, {"Retry-After": "1"})
-        return route.view(self.service, request)
 
 
 def rendered(reply: Reply) -> Rendered:

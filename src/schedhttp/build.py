@@ -1,28 +1,27 @@
-"""Builds a scheduler, its executors, its jobs and its election from settings."""
+"""Builds a scheduler, its store, its executors and its jobs from settings."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from schedcore import (
     ConflictingIdError,
-    Election,
     InvalidOptionError,
     SchedError,
     Scheduler,
 )
 from schedcore.executors import make_executor
 from schedcore.executors.base import Executor
+from schedcore.job import MAX_ID_LENGTH
+from schedcore.stores import urls as stores
+from schedcore.stores.base import Store
 from schedhttp import codec
 from schedhttp.settings import ConfigError, Settings, variable
-from schedhttp.workers import gunicorn
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +35,15 @@ def set_up_logging(settings: Settings) -> None:
 
 def make_scheduler(
     settings: Settings,
-    election: Election | None = None,
     place_of: Callable[[str], str] = variable,
+    name: str = "schedhttp",
 ) -> Scheduler:
     """Return a scheduler as the settings describe it, with their jobs; it is not started.
 
     Args:
         settings: All of them.
-        election: Between the processes of the server.
         place_of: Returns the place of a setting, to be named in errors.
+        name: In whose name its jobs are declared, unless the settings tell.
 
     Raises:
         ConfigError: if a setting makes no sense.
@@ -53,16 +52,18 @@ def make_scheduler(
         if folder not in sys.path:
             sys.path.insert(0, folder)
     executors = make_executors(settings.executors, place_of("executors"))
+    store = open_store(settings, place_of("store"))
     try:
         scheduler = Scheduler(
             timezone=settings.timezone,
             job_defaults=settings.job_defaults,
             executors=executors,
-            election=election,
+            store=store,
+            name=settings.name or name,
         )
     except InvalidOptionError as error:
-        name = "executors" if error.option == "executors" else "job_defaults"
-        raise ConfigError(place_of(name), error) from error
+        known = error.option in ("executors", "name")
+        raise ConfigError(place_of(error.option if known else "job_defaults"), error) from error
     add_jobs(scheduler, settings.jobs, place_of("jobs"))
     return scheduler
 
@@ -112,34 +113,37 @@ def make_executors(
         raise ConfigError(place.removesuffix(": executors"), error) from error
 
 
-def make_election(settings: Settings, instance: str, *app: str, number: int = 1) -> Election | None:
-    """Return the election of a server; None, and a warning, if the package for it is missing.
+def open_store(settings: Settings, place: str = "SCHEDULER_STORE") -> Store:
+    """Return the store that the settings name, or that of the stand-alone server; opened.
 
     Args:
-        settings: They may name it.
-        instance: That of the server; see :class:`schedcore.Election`.
-        app: What else tells this app from others on this machine.
-        number: Which of the schedulers that one process has under this name: each of them elects
-            with those of the same number in the other processes.
+        settings: All of them.
+        place: That of the setting, to be named in errors.
+
+    Raises:
+        ConfigError: if there is no such store, or it cannot be used.
     """
-    if find_spec("filelock") is None:
-        log.warning(
-            "the package filelock is not installed (pip install filelock): each process"
-            " of this server runs every job, so start one process only"
-        )
-        return None
-    name = settings.election_name or ":".join(filter(None, ("schedhttp", os.getcwd(), *app)))
-    if number > 1:
-        name += f"#{number}"
-    return Election(name, instance=instance)
+    store = DEFAULT_STORE if settings.store is None else settings.store
+    try:
+        found: Store = stores.open_store(store) if isinstance(store, str) else store
+        found.changes(None)
+    except SchedError as error:
+        raise ConfigError(place, error) from error
+    return found
 
 
-def election_of(settings: Settings, config: str | None) -> Election | None:
-    """Return the election of a stand-alone server; see :func:`make_election`."""
-    # Servers of one folder that are configured differently are different; a reload changes neither.
-    own = sorted((k, v) for k, v in os.environ.items() if k.startswith("SCHEDULER_"))
-    # Hashed: the name is shown in logs, and there are passwords among them.
-    mark = hashlib.sha256(repr(own).encode(errors="surrogateescape")).hexdigest() if own else ""
-    return make_election(
-        settings, gunicorn.instance(), os.path.abspath(config) if config else "", mark[:16]
-    )
+def name_of(config: str | None) -> str:
+    """Return in whose name a stand-alone server declares its jobs, unless a setting tells.
+
+    Args:
+        config: The path of the file that its settings come from, if there is one.
+    """
+    return os.path.abspath(config)[-MAX_ID_LENGTH:] if config else "schedhttp"
+
+
+DEFAULT_STORE = "sqlite:///schedcore.db"
+"""Where the stand-alone server keeps its jobs: in its working folder."""
+ONE_PROCESS = (
+    "in memory each process has jobs of its own, and this server has {} processes: name a store"
+    " that they share, as in SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker"
+)

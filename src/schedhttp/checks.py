@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import NoReturn
 
 from schedcore import SchedError
 from schedcore.errors import text_of
-from schedhttp.settings import ConfigError, Settings
+from schedhttp import build
+from schedhttp.settings import ConfigError, Settings, place_of
 from schedhttp.workers.host import Hosted
 
 _MOST = 8_000
@@ -23,11 +25,22 @@ class AddressError(SchedError):
     """The server cannot listen at its address."""
 
 
+def check_workers(settings: Settings, workers: int, config: str | None) -> None:
+    """Refuse to have several processes on a store in memory.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    if workers > 1 and str(settings.store).partition(":")[0] == "memory":
+        place = place_of("store", config, os.environ)
+        raise ConfigError(place, build.ONE_PROCESS.format(workers))
+
+
 def check_app(settings: Settings, config: str | None) -> None:
     """Make the app and its scheduler once, in a process of its own, and throw them away.
 
     In this process nothing of the jobs is imported: gunicorn's workers are forked from it, and
-    after a reload they are to find the code as it is then.
+    after a reload they are to find the code as it is then.  Nor is anything written to the store.
 
     Args:
         settings: All of them.
@@ -36,10 +49,33 @@ def check_app(settings: Settings, config: str | None) -> None:
     Raises:
         ConfigError: naming what is wrong, and its place.
     """
+    in_memory = settings.changed({"store": "memory"})
+    _try_in_child(lambda: Hosted(in_memory, config), config)
+
+
+def check_store(settings: Settings, config: str | None) -> None:
+    """Open the store once, in a process of its own, and make its file if need be.
+
+    Raises:
+        ConfigError: if it cannot be used.
+    """
+    place = place_of("store", config, os.environ)
+    _try_in_child(lambda: build.open_store(settings, place), config)
+
+
+class _Told(ConfigError):
+    """What a child process found wrong; its text names the place."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("settings", text)
+        self.args = (text,)
+
+
+def _try_in_child(what: Callable[[], object], config: str | None) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _try_in_child(settings, config, writing)
+        _in_child(what, config, writing)
     os.close(writing)
     try:
         _, status = os.waitpid(child, 0)
@@ -53,22 +89,14 @@ def check_app(settings: Settings, config: str | None) -> None:
         raise _Told(told)
 
 
-class _Told(ConfigError):
-    """What a child process found wrong; its text names the place."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__("settings", text)
-        self.args = (text,)
-
-
-def _try_in_child(settings: Settings, config: str | None, writing: int) -> NoReturn:
+def _in_child(what: Callable[[], object], config: str | None, writing: int) -> NoReturn:
     status, text = 1, ""
     try:
         # What modules print as they are imported, they print in the worker as well.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        Hosted(settings, config)
+        what()
         status = 0
     except SchedError as error:
         text = str(error)

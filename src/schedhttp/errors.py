@@ -6,8 +6,7 @@
     ├── Forbidden                   403  not for this client, or not allowed by the settings
     ├── PreconditionFailed          412  the job is not what a condition says
     ├── TooManyFailures             429  too many wrong passwords
-    ├── RunFailed                   500  the job ran, and failed
-    └── Unavailable                 503  no process holds the scheduler just now
+    └── RunFailed                   500  the job ran, and failed
 
 Each text names the value, what was expected, and the way out.
 """
@@ -71,9 +70,3 @@ class RunFailed(Refusal):
     """The run that the client asked and waited for failed."""
 
     status = 500
-
-
-class Unavailable(Refusal):
-    """No process answers for the scheduler at the moment."""
-
-    status = 503

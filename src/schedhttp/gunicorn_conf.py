@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from schedcore import InvalidOptionError
 from schedhttp import checks, server
@@ -17,6 +18,7 @@ _config = os.environ.get(_settings.CONFIG)
 try:
     _chosen = _settings.load(None, os.environ)
     checks.check_app(_chosen, _config)
+    checks.check_store(_chosen, _config)
 except InvalidOptionError as error:
     print(f"schedhttp: {error}", file=sys.stderr)
     sys.exit(2)
@@ -24,6 +26,10 @@ except InvalidOptionError as error:
 globals().update(server.options(_chosen))
 
 
-def on_exit(_server: object) -> None:
-    """Leave nothing behind."""
-    server.sweep(_chosen, _config)
+def on_starting(arbiter: Any) -> None:
+    """Look at what gunicorn's own command line may have said: how many workers there are."""
+    try:
+        checks.check_workers(_chosen, arbiter.cfg.workers, _config)
+    except InvalidOptionError as error:
+        print(f"schedhttp: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -84,7 +84,7 @@ class JobJson:
 
     def after_fork_in_child(self) -> None:
         """Have other ETags for the list than the parent, whose versions may be equal by chance."""
-        self._mark = os.urandom(12).hex()
+        self._mark = ""
         self._list_etag: tuple[object, frozenset[str], str] = (None, frozenset(), "")
         self._list: tuple[object, frozenset[str], bytes] = (None, frozenset(), b"")
 
@@ -111,8 +111,9 @@ class JobJson:
     def list_etag(self) -> str | None:
         """Return what changes with anything that is shown of any job; None: it is not known.
 
-        Versions are those of one store in one process: another process has another ETag.
+        All processes on a store have the same; of one in memory, each has its own.
         """
+        self._mark = self._mark or self._scheduler.store_info().id or os.urandom(12).hex()
         version, running = self._scheduler.jobs_version(), self.running()
         if version is None:
             return None

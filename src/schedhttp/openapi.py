@@ -133,7 +133,7 @@ def _responses(route: Route, settings: Settings) -> Json:
     if "If-None-Match" in _conditions_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live"):
-        told = "It does not do its work, or no process holds it."
+        told = "It does not do its work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
@@ -197,7 +197,7 @@ _ERRORS: Final = {
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
-    503: "No process holds the scheduler at the moment.",
+    503: "The store cannot be used at the moment.",
 }
 _ERROR_HEADERS: Final = {
     401: ("WWW-Authenticate",),

@@ -22,6 +22,7 @@ from schedcore import (
     SchedError,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
+    StoreError,
 )
 from schedhttp.errors import Refusal
 from schedhttp.views.base import Reply
@@ -41,6 +42,8 @@ STATUSES: tuple[tuple[type[SchedError], int, int], ...] = (
 )
 # Shutting down what is not running is documented as 400, while for pause and resume it is 500.
 _NOT_RUNNING_AT_SHUTDOWN = 400
+_TRY_AGAIN = "1"
+"""Seconds after which a store that was away may be back."""
 
 
 def problem(error: BaseException, precise: bool, endpoint: str | None) -> Reply:
@@ -53,6 +56,9 @@ def problem(error: BaseException, precise: bool, endpoint: str | None) -> Reply:
         return _reply(error.status, str(error), type(error).__name__, error.headers)
     if isinstance(error, HTTPException) and error.code is not None:
         return _http_problem(error, error.code)
+    if isinstance(error, StoreError):  # where the store is on this computer, no client is told
+        text = f"the store cannot be used at the moment: {error.problem}"
+        return _reply(503, text, type(error).__name__, {"Retry-After": _TRY_AGAIN})
     for kind, documented, precisely in STATUSES:
         if isinstance(error, kind):
             status = precisely if precise else documented

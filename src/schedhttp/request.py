@@ -18,10 +18,6 @@ from schedcore import InvalidOptionError
 from schedcore.errors import did_you_mean
 from schedhttp.errors import BadRequest
 
-OWN_SOCKET = "schedhttp.own_socket"
-"""In the environ, whatever its value: see :attr:`Incoming.came_by_own_socket`."""
-NO_WAIT = "schedhttp.no_wait"
-"""In the environ, whatever its value: see :attr:`Incoming.may_wait`."""
 MAX_DEPTH = 64
 """How deeply a body may be nested; the deepest one that makes sense has 20 levels."""
 
@@ -35,20 +31,26 @@ class Incoming:
         whole: The same as Werkzeug's request, where a framework has made it already.
     """
 
-    __slots__ = ("_kept", "_whole", "environ", "may_change", "method", "most", "path")
+    __slots__ = (
+        *("_whole", "came_by_own_socket", "environ", "may_change", "may_wait", "method", "most"),
+        "path",
+    )
 
     def __init__(self, environ: dict[str, Any], most: int, whole: Request | None = None) -> None:
         self.environ = environ
         self.most = most
         self.may_change = False
         """Whether who sent it was found to have all rights."""
+        self.came_by_own_socket = False
+        """Whether it came over a Unix socket that only the user of this server can open."""
+        self.may_wait = True
+        """Whether a thread of the server is to spare that waits for a run."""
         self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
         raw: str = environ.get("PATH_INFO") or ""
         # PEP 3333: bytes in the guise of Latin-1.
         text = raw if raw.isascii() else raw.encode("latin-1").decode(errors="replace")
         self.path = "/" + text.lstrip("/")
         self._whole = whole
-        self._kept: bytes | None = None
 
     @property
     def whole(self) -> Request:
@@ -62,16 +64,6 @@ class Incoming:
         """Whether there is something behind a question mark."""
         return bool(self.environ.get("QUERY_STRING"))
 
-    @property
-    def came_by_own_socket(self) -> bool:
-        """Whether it came over a Unix socket that only the user of this server can open."""
-        return OWN_SOCKET in self.environ
-
-    @property
-    def may_wait(self) -> bool:
-        """Whether a thread of the server is to spare that waits for a run."""
-        return NO_WAIT not in self.environ
-
     def body(self) -> bytes:
         """Return the body.
 
@@ -79,18 +71,12 @@ class Incoming:
             RequestEntityTooLarge: if it is longer than allowed.
             ClientDisconnected: if the client sent less than it announced.
         """
-        if self._kept is not None:
-            return self._kept
         length = self._plain_length()
         if length is None:
             return self._body_of_whole()
         if length > self.most:
             raise self._too_long()
         return self._read(length)
-
-    def keep(self, body: bytes) -> None:
-        """Have :meth:`body` return *body* from now on: what was read is not there again."""
-        self._kept = body
 
     def _read(self, length: int) -> bytes:
         stream, parts, missing = self.environ["wsgi.input"], [], length

@@ -10,7 +10,19 @@ from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, ON_LOST, OVERLAPS, Op
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
-from schedhttp.shapes import HEALTH, HOLDER, INFO, RUN, Json, fields_schema, obj, optional, ref
+from schedhttp.shapes import (
+    HEALTH,
+    HOLDER,
+    INFO,
+    NODE,
+    RUN,
+    STORE,
+    Json,
+    fields_schema,
+    obj,
+    optional,
+    ref,
+)
 
 
 def described(schema: Json, description: str, *examples: object) -> Json:
@@ -93,6 +105,8 @@ def schemas() -> Json:
         ),
         "Info": INFO.schema(),
         "HolderInfo": HOLDER.schema(),
+        "StoreShown": STORE.schema(),
+        "NodeShown": NODE.schema(),
         "Previewed": obj(
             {"next_fire_times": times, "warnings": _TEXTS, "truncated": more},
             ["next_fire_times", "warnings"],

@@ -1,4 +1,4 @@
-"""gunicorn, set up to run one scheduler, in one of its worker processes."""
+"""gunicorn, set up to run a scheduler in its worker processes, on one store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError
 
 from schedcore import InvalidOptionError
-from schedhttp.build import election_of
 from schedhttp.settings import Settings
 from schedhttp.workers import gunicorn
 from schedhttp.workers.host import Hosted
@@ -38,7 +37,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 self.cfg.set(name, value)
         self.cfg.set("post_worker_init", self._begin)
         self.cfg.set("worker_exit", lambda _server, _worker: self._stop())
-        self.cfg.set("on_exit", lambda _server: sweep(self._settings, self._config))
 
     def load(self) -> Hosted:
         """Make the app and its scheduler: called in the worker, after the fork."""
@@ -56,13 +54,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _stop(self) -> None:
         if self._hosted is not None:
             self._hosted.stop()
-
-
-def sweep(settings: Settings, config: str | None) -> None:
-    """Remove what the last worker left for the next, when gunicorn ends: there is none."""
-    election = election_of(settings, config)
-    if election is not None:
-        election.sweep()
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from schedcore.errors import InvalidOptionError
+from schedcore.stores.urls import KINDS, without_password
 from schedcore.triggers.zones import zone_of
+
+log = logging.getLogger(__name__)
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -159,6 +163,59 @@ def zone(name: str, value: object) -> Any:
     except InvalidOptionError as error:
         raise InvalidOptionError(name, value, error.expected) from None
     return value
+
+
+def store(name: str, value: object) -> Any:
+    """Read where jobs are kept: the URL of a store, or a store.  None: where it is by default."""
+    if value is None or hasattr(value, "take"):
+        return value
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise InvalidOptionError(name, value, f"a store, or a URL: {KINDS}")
+
+
+def jobstores(name: str, value: object) -> Any:
+    """Read APScheduler's table of stores, where it names one database, as the URL of a store.
+
+    Its stores themselves are neither imported nor used.
+    """
+    if isinstance(value, str):
+        value = _json(name, value)
+    if not value:
+        return None
+    found = value.get("default") if isinstance(value, Mapping) and len(value) == 1 else None
+    url = _url_in(found)
+    if url is None:
+        raise InvalidOptionError(  # without the value: there may be a password in it
+            name, ..., f"one store, 'default', of a database with a url; here it is one of {KINDS}"
+        )
+    log.warning(
+        "%s is read as SCHEDULER_STORE = %r, its name here; what APScheduler has stored there is"
+        " left alone: `python -m schedcore import-apscheduler` takes its jobs over",
+        *(name, without_password(url)),
+    )
+    return url
+
+
+def _url_in(store: Any) -> str | None:
+    """Return the URL of one of APScheduler's stores, described or made; None: it has none."""
+    if isinstance(store, Mapping):
+        kind, url = store.get("type"), store.get("url")
+        return "memory" if kind == "memory" else _plain_url(url)
+    if type(store).__name__ == "MemoryJobStore":
+        return "memory"
+    url = getattr(getattr(store, "engine", None), "url", None)
+    # SQLAlchemy's text of a URL has stars in the place of the password.
+    render = getattr(url, "render_as_string", None)
+    return _plain_url(url if render is None else render(hide_password=False))
+
+
+def _plain_url(url: object) -> str | None:
+    """Return the URL of a database without the name of SQLAlchemy's driver: +psycopg2."""
+    text = "" if url is None else str(url)
+    if text in ("sqlite://", "sqlite:///:memory:"):
+        return "memory"
+    return re.sub(r"^(\w+)\+\w+:", r"\1:", text) or None
 
 
 def anything(name: str, value: object) -> Any:  # noqa: ARG001 — a reader takes a name

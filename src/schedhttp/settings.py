@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.errors import InvalidOptionError, did_you_mean
-from schedcore.othernames import NO_DURABLE_STORE
 from schedcore.typed_options import JobDefaults
 from schedhttp import setting_types as types
 
@@ -83,6 +82,18 @@ class Settings:
     executors: Mapping[str, Any] = _setting(
         {}, types.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
     )
+    store: Any = _setting(  # noqa: RUF009 — it is a field
+        None,
+        types.store,
+        "Where jobs are kept: `memory`, `sqlite:///jobs.db`, `postgresql://...`, or a store; by"
+        " default `schedcore.db`, in the server's working folder or a Flask app's instance folder.",
+    )
+    name: str = _setting(
+        "",
+        types.text,
+        "In whose name jobs are declared in a store that several programs share; by default the"
+        " path of the file with the settings, or the name of the Flask app.",
+    )
     timezone: str | None = _setting(
         None, types.zone, "Zone of triggers that name none; by default the computer's."
     )
@@ -140,15 +151,9 @@ class Settings:
     )
     bind: str = _setting("127.0.0.1:5000", types.bind, "Where the server listens.")
     workers: int = _setting(
-        1, types.positive, "Processes of the server that answer requests; one runs the scheduler."
+        1, types.positive, "Processes of the server: each answers requests, one takes due jobs."
     )
     threads: int = _setting(8, types.positive, "Threads that answer requests, in each of them.")
-    election_name: str = _setting(
-        "",
-        types.text,
-        "What the processes that share one scheduler call it; by default they are those of one app"
-        " in one folder.",
-    )
     python_path: tuple[str, ...] = _setting(
         (), types.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
@@ -172,8 +177,9 @@ class Settings:
         read: dict[str, Any] = {}
         for given, value in values.items():
             name = _name_of(given)
-            found = FIELDS[name].metadata["read"](given, value)
-            if _in_python(given) == name or name not in read:  # an older name counts less
+            reader = _OTHER_READERS.get(_in_python(given), FIELDS[name].metadata["read"])
+            found = reader(given, value)
+            if _in_python(given) == name or name not in read:  # another name counts less
                 read[name] = found
         return replace(self, **read)
 
@@ -266,9 +272,7 @@ def place_of(name: str, path: str | None, environment: Mapping[str, str]) -> str
 
 def _name_of(given: str) -> str:
     """Return what a setting is called in Python, and refuse unknown ones."""
-    name = _in_python(given)
-    if name == _OLD_API_ENABLED:
-        return "api_enabled"
+    name = OTHER_NAMES.get(_in_python(given), _in_python(given))
     if name not in FIELDS:
         hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
         if given.startswith(PREFIX):
@@ -289,10 +293,12 @@ class _Hidden:
 
 
 _HIDDEN = _Hidden()
-_OLD_API_ENABLED = "views_enabled"
-"""What Flask-APScheduler called ``api_enabled`` first, and still reads."""
+OTHER_NAMES = {"views_enabled": "api_enabled", "jobstores": "store"}
+"""Names in Flask-APScheduler: what it called ``api_enabled`` first, and its table of stores."""
+_OTHER_READERS = {"jobstores": types.jobstores}
 _OTHERS = {
-    "jobstores": f" ({NO_DURABLE_STORE})",
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
+    "election_name": " (processes share one store: store = 'sqlite:///...')",
 }
+"""What is no setting, and what there is in its place."""

@@ -25,10 +25,10 @@ from typing import (
 )
 
 from schedcore import Health, RunRecord, State
-from schedcore.clock import from_us
+from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
-    from schedcore import Holder
+    from schedcore import Holder, NodeInfo, StoreInfo
 
 Json = dict[str, Any]
 
@@ -199,6 +199,8 @@ def _writer_of(hint: Any) -> Callable[[Any], object] | None:
     inner = get_origin(kind := _without_none(hint)) or kind
     if inner in _SHAPES:
         return _SHAPES[inner].to_dict
+    if inner is tuple and (item := get_args(kind)[0]) in _SHAPES:
+        return lambda values: list(map(_SHAPES[item].to_dict, values))
     for base, writer in _WRITERS.items():
         if issubclass(inner, base):
             return writer
@@ -220,21 +222,74 @@ _SHAPES: Final[dict[type, Shape]] = {}
 
 
 class HolderInfo(NamedTuple):
-    """The process that runs the engine."""
+    """The process that takes due jobs."""
 
     pid: int
     host: str
     since: datetime
-    """When it began to."""
+    """Since when it is there."""
 
     @classmethod
     def of(cls, holder: Holder) -> HolderInfo:
-        """Return what the API shows of *holder*: its address and its secret are left out."""
+        """Return what the API shows of *holder*."""
         return cls(holder.pid, holder.host, from_us(holder.since_us))
 
 
+class StoreShown(NamedTuple):
+    """Where jobs are kept."""
+
+    kind: str
+    """`memory`, `sqlite`, `postgresql`, or the name of another class."""
+    reachable: bool
+    schema: int | None
+    """The version of its tables."""
+    clock_offset: float | None
+    """Seconds by which its clock is ahead of this computer's; null: it has none of its own."""
+    notifications: bool
+    """Whether it tells at once what other processes change; if not, they look now and then."""
+
+    @classmethod
+    def of(cls, store: StoreInfo) -> StoreShown:
+        """Return what the API shows of *store*: not where it is."""
+        return cls(
+            store.kind, store.reachable, store.schema, store.clock_offset, store.notifications
+        )
+
+
+class NodeShown(NamedTuple):
+    """A process that has joined the store."""
+
+    id: int
+    """Given by the store at each start, and never again."""
+    host: str
+    pid: int
+    since: datetime
+    """When it joined."""
+    state: str
+    """`alive`; `leaving`: runs of it go on; `left`; or `dead`."""
+    takes: bool
+    """Whether it takes due jobs."""
+    renewed: float | None
+    """Seconds since it said that it is alive; null: the operating system knows."""
+    runs: int
+    """How many open runs belong to it."""
+    executors: tuple[str, ...]
+    """The names of its executors."""
+    app: str
+    """In whose name it declares jobs."""
+
+    @classmethod
+    def of(cls, node: NodeInfo, now_us: int) -> NodeShown:
+        """Return what the API shows of *node*."""
+        renewed = None if node.renewed_us is None else max(0, now_us - node.renewed_us) / SECOND
+        return cls(
+            *(node.id, node.host, node.pid, from_us(node.since_us), node.state, node.takes),
+            *(renewed, node.runs, node.executors, node.app),
+        )
+
+
 class SchedulerInfo(NamedTuple):
-    """Where a scheduler is, and what it does."""
+    """Where a scheduler is, and what it does: in all processes on its store."""
 
     current_host: str
     """The name of the host that answers."""
@@ -244,10 +299,21 @@ class SchedulerInfo(NamedTuple):
     """Whether the scheduler is started."""
     state: State
     holder: HolderInfo | None
-    """The process that runs the engine, where several share one scheduler."""
+    """The process that takes due jobs; of several that do, the one that has for longest."""
+    store: StoreShown
+    nodes: tuple[NodeShown, ...]
+    """The processes that have joined the store, or were there lately; none, if it is not shared."""
 
 
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
+STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
+NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
 INFO: Final = Shape(SchedulerInfo)
-HEALTH: Final = Shape(Health, more={"runs": (int, "How many runs wait or are under way.")})
+HEALTH: Final = Shape(
+    Health,
+    more={
+        "runs": (int | None, "How many runs wait or are under way; null: not known."),
+        "reason": (str | None, "Why the store cannot be used; null: it can."),
+    },
+)
 RUN: Final = Shape(RunRecord, {"late_us": "lateness"}, frozenset({"run_id"}))

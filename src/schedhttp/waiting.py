@@ -6,15 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schedhttp.request import NO_WAIT, Incoming
+from schedhttp.request import Incoming
 from schedhttp.workers import gunicorn
 
 
 class Waiting:
     """Lets requests that run a job wait in half of the threads, and tells the others not to.
-
-    Counted in the process that the client met: that is whose thread waits, also where another
-    process runs the job.
 
     Args:
         threads: How many threads the server has, where it is not gunicorn, which tells itself.
@@ -38,7 +35,7 @@ class Waiting:
             has_place = self._count < self._most
             self._count += has_place
         if not has_place:
-            request.environ[NO_WAIT] = "1"
+            request.may_wait = False
         try:
             yield
         finally:

@@ -295,7 +295,9 @@ def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     assert store.open(store.get("a").job, 20) is None
     assert store.runs() == before
     skipped = store.records("a")[0]
-    assert skipped._replace(reason=None) == RunRecord(None, "a", Outcome.SKIPPED, 20)
+    assert skipped._replace(reason=None) == RunRecord(
+        None, "a", Outcome.SKIPPED, 20, cause="manual"
+    )
     assert skipped.why().startswith("skipped: its job was running already, max_instances is 1 and")
 
 

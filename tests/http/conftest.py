@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -128,6 +129,13 @@ def api(mount: Callable[..., Api]) -> Api:
     return mount()
 
 
+@pytest.fixture(autouse=True)
+def tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the apps that tests make in this process keep their jobs in memory."""
+    config = ImmutableDict(Flask.default_config, TESTING=True)
+    monkeypatch.setattr(Flask, "default_config", config)
+
+
 # Servers
 
 PATIENCE = 60.0
@@ -145,6 +153,12 @@ def beat(path):
 def hang(path):
     beat(path)
     time.sleep(60)
+
+def work(path):
+    """Take a second, and tell of the beginning and the end."""
+    beat(path)
+    time.sleep(1)
+    beat(path)
 '''
 # Tells which worker answered, which the API itself does not.
 FRONT = """
@@ -173,6 +187,7 @@ class Reply(NamedTuple):
     json: Any
     worker: int
     retry_after: str | None
+    etag: str | None
 
 
 class Served:
@@ -248,7 +263,21 @@ class Served:
             json.loads(data) if data else None,
             int(response.headers.get("X-Worker", 0)),
             response.headers.get("Retry-After"),
+            response.headers.get("ETag"),
         )
+
+    def all_answer(self, workers: int) -> list[dict[str, Any]]:
+        """Wait until so many workers are there, and serve; return them as nodes of the store.
+
+        One that is told to end while it boots may miss that.
+        """
+
+        def there() -> list[dict[str, Any]] | None:
+            nodes = self.patiently("GET", "/scheduler").json["nodes"]
+            alive = [node for node in nodes if node["state"] == "alive"]
+            return alive if len(alive) == workers else None
+
+        return self.until(there)
 
     def burst(self, method: str, path: str, body: object = None) -> list[Reply]:
         """Return the answers to requests at the same time, that more than one worker meets."""
@@ -275,8 +304,12 @@ class Served:
         return self.until(answer)
 
     def holder(self) -> int:
-        """Return the process that holds the engine."""
-        return self.patiently("GET", "/scheduler").json["holder"]["pid"]
+        """Return the process that takes due jobs."""
+
+        def holder() -> Any:
+            return (self.patiently("GET", "/scheduler").json["holder"] or {}).get("pid")
+
+        return self.until(holder)
 
     def new_beats(self, count: int) -> list[Beat]:
         """Wait until the job has run so many times more, and return all of them."""
@@ -285,8 +318,9 @@ class Served:
         return self.ran()
 
     def left(self) -> list[str]:
-        """Return the files that it has left beside its own folder, by the end of their names."""
-        return sorted(file.suffix for file in self.temporary.rglob("*") if not file.is_dir())
+        """Return the files of the store that it has left, and those for temporary use."""
+        files = [*self.folder.rglob("*.db*"), *self.temporary.rglob("*")]
+        return sorted(file.name for file in files if not file.is_dir())
 
     def gone(self) -> bool:
         """Tell whether no process of its group is left, but for those that ended."""

@@ -32,8 +32,8 @@ def var(tmp_path, monkeypatch):
 @pytest.fixture
 def call(var):
     """Call the API that `make serve` serves, but for gunicorn; the scheduler is paused."""
-    name = {"SCHEDULER_ELECTION_NAME": str(var)}  # no other test's
-    hosted = Hosted(load(str(EXAMPLES / "schedcore.toml"), name))
+    store = {"SCHEDULER_STORE": f"sqlite:///{var / 'schedcore.db'}"}
+    hosted = Hosted(load(str(EXAMPLES / "schedcore.toml"), store))
     hosted.scheduler.start(paused=True)
     client = Client(hosted.app)
 
@@ -43,7 +43,6 @@ def call(var):
 
     yield call
     hosted.scheduler.shutdown(timeout=10)
-    hosted.scheduler.standing.election.sweep()
 
 
 def test_the_references_lines_as_printed(call, var):

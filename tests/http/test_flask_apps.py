@@ -13,7 +13,6 @@ from werkzeug.test import Client
 
 from schedcore import (
     EVENT_JOB_EXECUTED,
-    Election,
     InvalidOptionError,
     Scheduler,
     SchedulerAlreadyRunningError,
@@ -67,9 +66,8 @@ def runs_on(*semaphores):
 
 
 @pytest.mark.parametrize("names", [("one", "two"), ("same", "same"), ("a", "b", "a")])
-@pytest.mark.parametrize("config", [{}, {"election_name": "shared"}])
-def test_each_of_the_extensions_in_a_process_runs_its_jobs(started, names, config):
-    made = [started(app_with(name, **config)) for name in names]
+def test_each_of_the_extensions_in_a_process_runs_its_jobs(started, names):
+    made = [started(app_with(name)) for name in names]
     assert [extension.state for extension, _ in made] == [State.RUNNING] * len(names)
     assert runs_on(*(ran for _, ran in made))
     made[0][0].shutdown()
@@ -107,24 +105,6 @@ def test_two_extensions_of_one_app_need_other_names_and_paths(started):
     second.init_app(app)
     assert ask(app).json["state"] == "running"
     assert ask(app, "/second").json["state"] == "stopped"
-
-
-def test_what_is_left_behind_is_nothing(started, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    for _ in range(3):
-        extension, _ran = started(app_with())
-        extension.shutdown()
-    assert list(tmp_path.rglob("*")) == []
-
-
-def test_what_a_given_scheduler_leaves_is_for_its_own_election(tmp_path):
-    """Another process, which stands by, goes on with the jobs."""
-    election = Election("shop", folder=tmp_path / "e")
-    extension = APScheduler(Scheduler(election=election), app_with())
-    extension.start()
-    extension.add_job("math", "math:sqrt", args=[4], trigger="interval", hours=1)
-    extension.shutdown()
-    assert [file.suffix for file in (tmp_path / "e").iterdir()] == [".estate"]
 
 
 # One after another

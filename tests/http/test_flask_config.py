@@ -148,9 +148,10 @@ def test_no_job_stores_are_none(none):
     made(SCHEDULER_JOBSTORES=none)
 
 
-def test_job_stores_are_refused_with_what_to_do_instead():
-    with pytest.raises(InvalidOptionError, match=r"no durable store yet.*at each start"):
-        made(SCHEDULER_JOBSTORES={"default": object()})
+def test_a_database_of_apscheduler_is_the_store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'jobs.db'}"
+    extension = made(SCHEDULER_JOBSTORES={"default": {"type": "sqlalchemy", "url": url}})
+    assert extension.scheduler.store_info().url == url
 
 
 @pytest.mark.parametrize("name", sorted(set(FIELDS) - {"allowed_hosts", "api_enabled"}))

@@ -1,4 +1,4 @@
-"""Many workers, one engine: real gunicorn, real signals, counted from what the jobs wrote."""
+"""Many workers on one store: real gunicorn, real signals, counted from what the jobs wrote."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from threading import Thread
 import pytest
 
 SYNC = ("--workers", "3")
-THREADS = ("--workers", "3", "--threads", "4")
+THREADS = ("--workers", "4", "--threads", "4")
 KINDS = [pytest.param(SYNC, id="sync"), pytest.param(THREADS, id="gthread")]
+KEPT = {"schedcore.db", "schedcore.db-wal", "schedcore.db-shm"}
 LATER = {"id": "j", "func": "chores:beat", "args": ["/dev/null"], "trigger": "cron", "year": 2999}
 
 
@@ -36,7 +37,7 @@ def check_the_beat(ran, seconds, lost=frozenset()):
 
 
 def lost_beats(server):
-    """Return when those beats were due that were under way in the holder that was killed last."""
+    """Return when those beats were due that were under way in a process that was killed."""
     lost = server.patiently("GET", "/scheduler/jobs/beat/runs?outcome=lost").json
     epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
     return {
@@ -45,40 +46,36 @@ def lost_beats(server):
     }
 
 
-@pytest.mark.parametrize("workers", KINDS)
-def test_a_job_runs_once_while_holders_are_killed_one_after_the_other(gunicorn, workers):
-    """kill -9, three times; from the beats of a second each."""
-    server = gunicorn(*workers)
-    killed, lost = [], set()
-    for _ in range(3):
-        server.new_beats(2)
-        lost |= lost_beats(server)  # the next kill takes the history along
-        killed.append(server.holder())
-        os.kill(killed[-1], signal.SIGKILL)
-    ran = server.new_beats(2)
-    check_the_beat(ran, 1.0, lost | lost_beats(server))
-    assert {beat.pid for beat in ran} == {*killed, ran[-1].pid}
-    assert len({*killed, ran[-1].pid}) == 4
-    server.stop()
-    assert server.left() == [".estate"]
-    assert "Traceback" not in server.log
+def kill_holder(server):
+    """Kill the process that takes due jobs; return it, once another one does."""
+    killed = server.holder()
+    os.kill(killed, signal.SIGKILL)
+    server.until(lambda: server.holder() != killed)
+    return killed
+
+
+# Every worker answers
 
 
 @pytest.mark.parametrize("workers", KINDS)
 def test_a_client_cannot_tell_which_worker_it_met(gunicorn, workers):
     """POST through one, GET through all: the same bytes, the same ETag."""
     server = gunicorn(*workers)
+    server.all_answer(int(workers[1]))
     posted = server.patiently("POST", "/scheduler/jobs", LATER)
     assert posted.status == 200
     answers = server.burst("GET", "/scheduler/jobs/j")
     assert [answer.status for answer in answers] == [200] * len(answers)
     assert {json.dumps(answer.json) for answer in answers} == {json.dumps(posted.json)}
+    assert server.patiently("DELETE", "/scheduler/jobs/beat").status == 204
+    assert len({answer.etag for answer in server.burst("GET", "/scheduler/jobs")}) == 1
     told = {answer.json["holder"]["pid"] for answer in server.burst("GET", "/scheduler")}
     assert told == {server.holder()}
 
 
 def test_every_endpoint_answers_at_every_worker(gunicorn):
     server = gunicorn(*THREADS)
+    server.all_answer(4)
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     expected = {
         ("GET", "/scheduler"): 200,
@@ -95,6 +92,7 @@ def test_every_endpoint_answers_at_every_worker(gunicorn):
         ("GET", "/scheduler/jobs/j/runs"): 200,
         ("GET", "/scheduler/runs"): 200,
         ("GET", "/scheduler/health"): 200,
+        ("GET", "/scheduler/live"): 200,
         ("GET", "/scheduler/openapi.json"): 200,
         ("OPTIONS", "/scheduler/jobs"): 204,
         ("GET", "/scheduler/jobs/%ff%00%2f%C3%A9"): 404,
@@ -106,10 +104,45 @@ def test_every_endpoint_answers_at_every_worker(gunicorn):
         assert {answer.status for answer in answers} == {status}, (method, path)
 
 
-def test_who_may_do_what_is_decided_as_if_the_holder_was_met(gunicorn):
-    """Loopback, proxies, Host, sizes; and wrong passwords are counted for all workers together."""
+def test_an_order_counts_at_once_whichever_worker_met_the_one_before(gunicorn):
+    """Each 204 means it: the next request may go to any worker."""
+    server = gunicorn(*THREADS)
+    server.all_answer(4)
+    assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
+    for _ in range(10):
+        for order, state in (
+            ("pause", "paused"),
+            ("resume", "running"),
+            ("shutdown", "stopped"),
+            ("start", "running"),
+        ):
+            assert server.call("POST", f"/scheduler/{order}").status == 204
+            shown = server.call("GET", "/scheduler").json
+            assert (shown["state"], shown["running"]) == (state, state != "stopped")
+        assert server.call("POST", "/scheduler/jobs/j/run").status == 200
+    runs = server.call("GET", "/scheduler/jobs/j/runs").json
+    assert [run["outcome"] for run in runs] == ["executed"] * 10
+
+
+def test_a_shutdown_waits_for_the_runs_of_all_workers(gunicorn):
+    """The one that takes due jobs is seldom the one that is asked."""
+    server = gunicorn(*THREADS, seconds=3600, SCHEDULER_SHUTDOWN_TIMEOUT="30")
+    server.all_answer(4)
+    for number in range(1, 5):
+        job = {"id": "w", "func": "chores:work", "args": [str(server.beats)], "trigger": "date"}
+        assert server.call("POST", "/scheduler/jobs", job).status == 200
+        server.until(lambda number=number: len(server.ran()) >= 2 * number - 1)
+        assert server.call("POST", "/scheduler/shutdown").status == 204
+        assert len(server.ran()) == 2 * number
+        assert server.call("POST", "/scheduler/start").status == 204
+    runs = server.call("GET", "/scheduler/jobs/w/runs").json
+    assert [run["outcome"] for run in runs] == ["executed"] * 4
+
+
+def test_who_may_do_what_is_decided_at_every_worker(gunicorn):
+    """Loopback, proxies, Host, sizes."""
     server = gunicorn(*THREADS, SCHEDULER_API_MAX_BODY="1000")
-    server.patiently("GET", "/scheduler")
+    server.all_answer(4)
     for _ in range(10):
         assert server.call("GET", "/scheduler", **{"X-Forwarded-For": "1.2.3.4"}).status == 403
         assert server.call("GET", "/scheduler", Host="evil.example").status == 403
@@ -118,14 +151,34 @@ def test_who_may_do_what_is_decided_as_if_the_holder_was_met(gunicorn):
         assert server.call("POST", "/scheduler/jobs", {"func": "os:system"}).status == 403
 
 
-def test_wrong_passwords_are_counted_for_all_workers_together(gunicorn):
-    server = gunicorn(*THREADS, SCHEDULER_API_TOKENS='{"ops": "a-token-of-sixteen"}')
-    server.until(lambda: server.new_beats(1))
+def test_wrong_passwords_are_counted_by_each_worker(gunicorn):
+    server = gunicorn(*SYNC, SCHEDULER_API_TOKENS='{"ops": "a-token-of-sixteen"}')
+    server.headers = right = {"Authorization": "Bearer a-token-of-sixteen"}
+    server.all_answer(3)
     wrong = {"Authorization": "Bearer wrong"}
-    answers = [server.call("GET", "/scheduler", **wrong).status for _ in range(30)]
-    assert answers == [401] * 10 + [429] * 20
-    right = {"Authorization": "Bearer a-token-of-sixteen"}
+    answers = [server.call("GET", "/scheduler", **wrong).status for _ in range(60)]
+    assert set(answers) == {401, 429}
+    assert answers.count(401) <= 30, "ten for each"
     assert server.call("GET", "/scheduler", **right).status == 200
+
+
+# Processes that end
+
+
+@pytest.mark.parametrize("workers", KINDS)
+def test_a_job_runs_once_while_holders_are_killed_one_after_the_other(gunicorn, workers):
+    """kill -9, three times; from the beats of a second each."""
+    server = gunicorn(*workers)
+    server.all_answer(int(workers[1]))
+    killed = []
+    for _ in range(3):
+        server.new_beats(2)
+        killed.append(kill_holder(server))
+    ran = server.new_beats(2)
+    check_the_beat(ran, 1.0, lost_beats(server))
+    assert {beat.pid for beat in ran} >= set(killed)
+    server.stop()
+    assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("workers", KINDS)
@@ -133,16 +186,17 @@ def test_with_preload_jobs_run_without_a_request(gunicorn, workers):
     server = gunicorn(*workers, "--preload", seconds=0.5)
     ran = server.new_beats(3)
     assert {beat.pid for beat in ran} == {server.holder()} != {server.process.pid}
-    os.kill(server.holder(), signal.SIGKILL)
+    kill_holder(server)
     check_the_beat(server.new_beats(3), 0.5, lost_beats(server))
+    server.all_answer(int(workers[1]))
     server.stop()
-    assert server.left() == [], "here the master tidies up"
+    assert set(server.left()) <= KEPT
     assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("workers", [("--workers", "1", "--threads", "2"), SYNC])
 def test_jobs_outlive_the_recycling_of_workers(gunicorn, workers):
-    """--max-requests: jobs added over HTTP are handed on, and the beat goes on."""
+    """--max-requests: jobs added over HTTP are there, and the beat goes on."""
     server = gunicorn(*workers, "--max-requests", "10", seconds=0.5)
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     assert server.patiently("POST", "/scheduler/jobs/j/pause").status == 200
@@ -159,98 +213,152 @@ def test_jobs_outlive_the_recycling_of_workers(gunicorn, workers):
 
 
 @pytest.mark.parametrize("workers", [("--workers", "1"), THREADS])
-def test_a_reload_hands_on_what_was_added_changed_and_removed(gunicorn, workers):
+def test_a_reload_keeps_what_was_added_changed_and_removed(gunicorn, workers):
     server = gunicorn(*workers, seconds=0.5)
-    before = server.holder()
+    before = {node["pid"] for node in server.all_answer(int(workers[1]))}
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     extra = LATER | {"id": "k", "kwargs": {}, "name": "K", "retry": 2, "misfire_grace_time": 5}
     kept = server.patiently("POST", "/scheduler/jobs", extra).json
     server.new_beats(1)
     server.process.send_signal(signal.SIGHUP)
-    server.until(lambda: server.holder() != before)
+    server.until(lambda: server.holder() not in before)
     assert server.patiently("GET", "/scheduler/jobs/j").status == 200
     assert server.patiently("GET", "/scheduler/jobs/k").json == kept
     check_the_beat(server.new_beats(2), 0.5)
-
-    assert server.patiently("DELETE", "/scheduler/jobs/beat").status == 204
-    before = server.holder()
-    server.process.send_signal(signal.SIGHUP)
-    server.until(lambda: server.holder() != before)
-    assert server.patiently("GET", "/scheduler/jobs/beat").status == 404, "declared, and removed"
 
 
 def test_a_paused_and_an_ended_scheduler_stay_so(gunicorn):
     """Another process does not go on with what a client has stopped, also after a kill."""
     server = gunicorn(*THREADS)
+    server.all_answer(4)
     for order, state in (("pause", "paused"), ("shutdown", "stopped")):
         assert server.patiently("POST", f"/scheduler/{order}").status == 204
-        before = server.holder()
+        before = server.all_answer(4)[0]["pid"]
         os.kill(before, signal.SIGKILL)
-        server.until(lambda before=before: server.holder() != before)
+        server.until(lambda before=before: before not in pids(server))
         assert server.patiently("GET", "/scheduler").json["state"] == state
     assert server.patiently("POST", "/scheduler/start").status == 204
     server.new_beats(1)
 
 
-def test_a_later_start_begins_afresh(gunicorn):
-    """After the end of the server, jobs that were added over HTTP do not come back."""
+def pids(server):
+    nodes = server.patiently("GET", "/scheduler").json["nodes"]
+    return {node["pid"] for node in nodes if node["state"] == "alive"}
+
+
+def outcomes(server, job_id):
+    """Return how the runs of a job ended, once there is one that did; the job may be gone."""
+
+    def found():
+        answer = server.patiently("GET", f"/scheduler/jobs/{job_id}/runs")
+        return [run["outcome"] for run in answer.json] if answer.status == 200 else []
+
+    return server.until(found)
+
+
+# The whole server ends
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_a_server_that_is_started_again_goes_on(gunicorn, how):
+    """Jobs, their beat, their history, what is paused; killed at once, or told to end."""
+    server = gunicorn(*THREADS, seconds=0.5)
+    server.all_answer(4)
+    posted = server.patiently("POST", "/scheduler/jobs", LATER).json
+    assert server.patiently("POST", "/scheduler/jobs", LATER | {"id": "k"}).status == 200
+    assert server.patiently("POST", "/scheduler/jobs/k/pause").status == 200
+    server.new_beats(2)
+    getattr(server, how)()
+    ran_before = len(server.ran())
+    server.begin()
+    server.all_answer(4)
+    server.new_beats(2)
+    assert server.patiently("GET", "/scheduler/jobs/j").json == posted
+    assert server.patiently("GET", "/scheduler/jobs/k").json["state"] == "paused"
+    history = server.patiently("GET", "/scheduler/jobs/beat/runs").json
+    assert len(history) >= ran_before, "what ran before is told of"
+    check_the_beat(server.ran(), 0.5, lost_beats(server))
+    server.stop()
+    assert set(server.left()) <= KEPT
+
+
+def test_a_pause_outlives_the_server(gunicorn):
     server = gunicorn(*THREADS)
-    assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
-    server.stop()
+    server.new_beats(1)
+    assert server.patiently("POST", "/scheduler/pause").status == 204
+    server.kill()
     server.begin()
-    assert server.patiently("GET", "/scheduler/jobs/j").status == 404
+    assert server.patiently("GET", "/scheduler").json["state"] == "paused"
+    assert server.patiently("POST", "/scheduler/resume").status == 204
     server.new_beats(1)
-
-
-def test_what_a_crash_leaves_does_not_hinder_the_next_start(gunicorn):
-    """All processes killed at once: a stale socket, a lock's file, and somebody's notes."""
-    server = gunicorn(*SYNC)
-    server.new_beats(1)
-    os.killpg(server.process.pid, signal.SIGKILL)
-    server.process.wait()
-    assert ".sock" in server.left()
-    server.until(server.gone)
-    server.begin()
-    server.new_beats(1)
-    assert server.left().count(".sock") == 1
-    server.stop()
-    assert server.left() == [".estate"]
 
 
 def test_what_ran_in_a_killed_process_is_recorded_as_lost(gunicorn):
     server = gunicorn(*THREADS, seconds=60)
+    server.all_answer(4)
     hang = {"id": "h", "func": "chores:hang", "args": [str(server.beats)], "trigger": "date"}
     assert server.patiently("POST", "/scheduler/jobs", hang).status == 200
     (run,) = server.until(server.ran)
     os.kill(run.pid, signal.SIGKILL)
-    server.until(lambda: server.holder() != run.pid)
-    (record,) = server.patiently("GET", "/scheduler/jobs/h/runs").json
-    assert record["outcome"] == "lost"
+    assert outcomes(server, "h") == ["lost"]
     assert len(server.ran()) == 1, "and not run again"
 
 
-def test_a_request_whose_holder_is_killed_is_not_carried_out_again(gunicorn):
-    """Wherever it was met: there it is answered with 503, or that worker is the one killed."""
+def test_a_request_whose_worker_is_killed_is_not_carried_out_again(gunicorn):
     server = gunicorn(*THREADS, seconds=60)
+    server.all_answer(4)
     hang = LATER | {"func": "chores:hang", "args": [str(server.beats)]}
     assert server.patiently("POST", "/scheduler/jobs", hang).status == 200
-    answers = []
 
     def run_somewhere() -> None:
         with suppress(OSError):
-            answers.append(server.call("POST", "/scheduler/jobs/j/run"))
+            server.call("POST", "/scheduler/jobs/j/run")
 
     thread = Thread(target=run_somewhere)
     thread.start()
     (run,) = server.until(server.ran)
     os.kill(run.pid, signal.SIGKILL)
     thread.join()
-    assert [(answer.status, answer.retry_after) for answer in answers] in ([], [(503, "1")])
-    server.until(lambda: server.holder() != run.pid)
+    assert outcomes(server, "j") == ["lost"]
     assert len(server.ran()) == 1
 
 
-def test_the_command_serves_with_many_workers_and_leaves_nothing(serve, tmp_path):
+def test_a_worker_that_is_told_to_end_answers_who_waits_for_a_run(gunicorn):
+    """The run is given up in time, so that the request is not cut off."""
+    server = gunicorn("--workers", "1", "--threads", "4", seconds=60)
+    hang = LATER | {"func": "chores:hang", "args": [str(server.beats)]}
+    assert server.patiently("POST", "/scheduler/jobs", hang).status == 200
+    answers = []
+    thread = Thread(target=lambda: answers.append(server.call("POST", "/scheduler/jobs/j/run")))
+    thread.start()
+    server.until(server.ran)
+    server.process.send_signal(signal.SIGTERM)
+    thread.join()
+    assert [(answer.status, answer.json["error_type"]) for answer in answers] == [
+        (500, "RunFailed")
+    ]
+    server.process.wait()
+
+
+# In memory
+
+
+@pytest.mark.parametrize("preload", [[], ["--preload"]])
+def test_several_workers_do_not_run_jobs_in_memory(gunicorn, preload):
+    server = gunicorn(*SYNC, *preload, SCHEDULER_STORE="memory")
+    server.until(
+        lambda: "SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker" in server.log
+    )
+    assert server.ran() == []
+
+
+def test_one_worker_does(gunicorn):
+    server = gunicorn("--workers", "1", SCHEDULER_STORE="memory")
+    server.new_beats(1)
+    assert server.left() == []
+
+
+def test_the_command_serves_with_many_workers_and_leaves_the_store_alone(serve, tmp_path):
     (tmp_path / "config.toml").write_text(
         f"""
         python_path = ["."]
@@ -267,9 +375,10 @@ def test_the_command_serves_with_many_workers_and_leaves_nothing(serve, tmp_path
         """
     )
     server = serve(sys.executable, "-m", "schedhttp", "--config", "config.toml")
+    server.all_answer(3)
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     check_the_beat(server.new_beats(2), 0.5)
     server.stop()
     assert server.process.returncode == 0
-    assert server.left() == []
+    assert set(server.left()) <= KEPT
     assert "Traceback" not in server.log

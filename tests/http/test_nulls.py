@@ -18,6 +18,7 @@ DEFAULTS = {
     "overlap": "queue",
     "timeout": 60,
     "retry": {"count": 2, "delay": 3},
+    "on_lost": "rerun",
 }
 OPTIONS = {
     "misfire_grace_time": 7,
@@ -26,6 +27,7 @@ OPTIONS = {
     "overlap": "cancel",
     "timeout": 90,
     "retry": 1,
+    "on_lost": "record",
     "executor": "coroutines",
 }
 CALL = {"name": "Named", "args": [[["k", 1]]], "kwargs": {"a": 2}}

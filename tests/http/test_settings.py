@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
 
 from schedcore import InvalidOptionError, Scheduler
-from schedhttp import build, create_app
+from schedhttp import create_app
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import FIELDS, Settings, load, variable
 
@@ -41,7 +42,8 @@ VALUES = {
     "bind": "0.0.0.0:80",
     "workers": 3,
     "threads": 2,
-    "election_name": "shop",
+    "store": "sqlite:///shop.db",
+    "name": "shop",
     "python_path": ["/x"],
     "log_level": "DEBUG",
 }
@@ -104,6 +106,65 @@ def test_the_older_name_of_api_enabled_counts_where_the_newer_is_not_given():
             assert Settings.of(**both).api_enabled is False
 
 
+class JobStore:
+    """As APScheduler's over SQLAlchemy: of both, the front imports neither."""
+
+    def __init__(self, url):
+        self.engine = SimpleNamespace(url=url)
+
+
+class Url:
+    """As SQLAlchemy's, whose text hides the password."""
+
+    def __str__(self):
+        return "postgresql+psycopg2://ann:***@db/shop"
+
+    def render_as_string(self, hide_password):
+        return str(self).replace("***", "***" if hide_password else "secret")
+
+
+MemoryJobStore = type("MemoryJobStore", (), {})
+
+
+@pytest.mark.parametrize(
+    ("stores", "url"),
+    [
+        ({"default": JobStore("sqlite:///jobs.db")}, "sqlite:///jobs.db"),
+        ({"default": JobStore(Url())}, "postgresql://ann:secret@db/shop"),
+        ({"default": {"type": "sqlalchemy", "url": "sqlite:////jobs.db"}}, "sqlite:////jobs.db"),
+        ('{"default": {"type": "sqlalchemy", "url": "sqlite:///jobs.db"}}', "sqlite:///jobs.db"),
+        ({"default": {"type": "memory"}}, "memory"),
+        ({"default": MemoryJobStore()}, "memory"),
+        ({"default": JobStore("sqlite://")}, "memory"),
+    ],
+)
+def test_apschedulers_table_of_one_database_is_read_as_a_store(caplog, stores, url):
+    assert Settings.of(SCHEDULER_JOBSTORES=stores).store == url
+    (record,) = caplog.records
+    assert "is read as SCHEDULER_STORE" in record.getMessage()
+    assert "secret" not in record.getMessage()
+    for both in (
+        {"jobstores": stores, "store": "memory"},
+        {"store": "memory", "jobstores": stores},
+    ):
+        assert Settings.of(**both).store == "memory"
+
+
+@pytest.mark.parametrize(
+    "stores",
+    [
+        {"default": object()},
+        {"default": {"type": "redis", "password": "secret"}},
+        {"other": JobStore("sqlite:///jobs.db")},
+        {"default": JobStore("sqlite:///jobs.db"), "other": JobStore("sqlite:///secret.db")},
+    ],
+)
+def test_other_tables_of_stores_are_refused(stores):
+    with pytest.raises(InvalidOptionError, match="one store, 'default', of a database") as found:
+        Settings.of(SCHEDULER_JOBSTORES=stores)
+    assert "secret" not in str(found.value)
+
+
 @pytest.mark.parametrize("text", ["a, b", '["a", "b"]', "a,b,"])
 def test_a_list_in_the_environment(text):
     assert load(None, {"SCHEDULER_ALLOWED_HOSTS": text}).allowed_hosts == ("a", "b")
@@ -139,7 +200,9 @@ def test_what_kubernetes_sets_beside_a_service_called_scheduler_is_left_alone():
             "SCHEDULER_API_PREFX=...: expected the name of a setting"
             " (did you mean 'SCHEDULER_API_PREFIX'?)",
         ),
-        ("SCHEDULER_JOBSTORES", "x", "there is no durable store yet"),
+        ("SCHEDULER_JOBSTORES", "x", "JSON"),
+        ("SCHEDULER_ELECTION_NAME", "x", "processes share one store"),
+        ("SCHEDULER_STORE", " ", "a store, or a URL: memory, sqlite:///"),
         ("SCHEDULER_API_ENABLED", "maybe", "SCHEDULER_API_ENABLED='maybe': expected true or false"),
         ("SCHEDULER_API_PREFIX", "scheduler", "a path such as"),
         ("SCHEDULER_API_PREFIX", "/a b", "a path such as"),
@@ -201,14 +264,3 @@ def test_every_setting_is_documented_as_it_is_defined(name):
     shown = json.dumps(list(default) if isinstance(default, tuple) else default)
     row = f"| `{variable(name)}` | `{name}` | `{shown}` | {FIELDS[name].metadata['doc']} |"
     assert row in (DOCS / "settings.md").read_text().splitlines()
-
-
-def test_servers_with_other_variables_elect_apart_and_their_names_show_no_secrets(monkeypatch):
-    monkeypatch.setenv("SCHEDULER_API_TOKENS", '{"robot": "a-token-of-enough-letters"}')
-    one = build.election_of(Settings.of(), None)
-    assert "letters" not in one.name
-    assert build.election_of(Settings.of(), None).name == one.name
-    monkeypatch.setenv("SCHEDULER_API_TOKENS", '{"robot": "another-one-of-more-letters"}')
-    assert build.election_of(Settings.of(), None).name != one.name
-    named = build.election_of(Settings.of(election_name="shop"), None)
-    assert named.name == "shop"

@@ -14,7 +14,15 @@ from schedcore import Health, Outcome, RunRecord, State
 from schedcore.job import Options
 from schedcore.retry import Retry
 from schedhttp import create_app
-from schedhttp.shapes import HEALTH, RUN, HolderInfo, SchedulerInfo, Shape
+from schedhttp.shapes import (
+    HEALTH,
+    RUN,
+    HolderInfo,
+    NodeShown,
+    SchedulerInfo,
+    Shape,
+    StoreShown,
+)
 
 
 class Colour(str, Enum):
@@ -92,7 +100,7 @@ def test_the_schema_has_the_types_and_the_docstrings():
 HEALTHY = Health(True, State.RUNNING, 0.0, 0.0, 0, 0, 0, 0, {"default": 1.5})
 SHOWN = {
     "a thing": (SHAPE, SHAPE.to_dict(THING, runs=0)),
-    "health": (HEALTH, HEALTH.to_dict(HEALTHY, runs=1)),
+    "health": (HEALTH, HEALTH.to_dict(HEALTHY, runs=1, reason=None)),
     "a missed run": (RUN, RUN.to_dict(RunRecord(None, "j", Outcome.MISSED, 0))),
 }
 
@@ -105,7 +113,10 @@ def test_what_is_shown_keeps_to_the_schema(case):
     assert list(shown) == list(schema["properties"])
 
 
-@pytest.mark.parametrize("kind", [Health, RunRecord, SchedulerInfo, HolderInfo, Options, Retry])
+@pytest.mark.parametrize(
+    "kind",
+    [Health, RunRecord, SchedulerInfo, HolderInfo, StoreShown, NodeShown, Options, Retry],
+)
 def test_each_field_of_a_value_class_is_described(kind, scheduler):
     """Also one that is added tomorrow: nobody has to write it down a second time."""
     name = {RunRecord: "Run", SchedulerInfo: "Info", Options: "Job"}.get(kind, kind.__name__)

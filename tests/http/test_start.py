@@ -143,6 +143,69 @@ def test_gunicorn_s_own_command_checks_the_same(command, tmp_path):
     assert (status, told.count("\n")) == (2, 1)
 
 
+# The store
+
+
+STORES = [
+    ("nowhere/s.db", "it cannot be written (No such file or directory): name a file in a folder"),
+    (
+        "text.db",
+        "it is no SQLite database, or a damaged one (file is not a database): name another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "message"), STORES, ids=["folder", "file"])
+def test_a_store_that_cannot_be_used_is_one_line_that_names_the_setting(
+    command, tmp_path, path, message
+):
+    (tmp_path / "text.db").write_text("something else, and long enough to be looked at" * 30)
+    (tmp_path / "s.toml").write_text(f'store = "sqlite:///{path}"\nbind = "127.0.0.1:0"')
+    status, told = command("--config", "s.toml")
+    assert told.startswith(f"schedhttp: s.toml: store: store {tmp_path / path}: {message}")
+    assert (status, told.count("\n")) == (2, 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_working_folder_that_cannot_be_written_is_told_with_the_setting(command, tmp_path):
+    tmp_path.chmod(0o500)
+    status, told = command(SCHEDULER_BIND="127.0.0.1:0")
+    tmp_path.chmod(0o700)
+    assert told.startswith("schedhttp: SCHEDULER_STORE: store ")
+    assert (status, told.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (("-m", "schedhttp"), ("--workers", "2")),
+        (
+            ("-m", "gunicorn", "-c", "python:schedhttp.gunicorn_conf"),
+            ("-w", "2", "schedhttp.wsgi:app"),
+        ),
+    ],
+    ids=["schedhttp", "gunicorn"],
+)
+def test_several_workers_with_jobs_in_memory_are_refused_with_the_way_out(
+    command, program, arguments
+):
+    status, told = command(
+        *arguments, program=program, SCHEDULER_STORE="memory", SCHEDULER_BIND="127.0.0.1:0"
+    )
+    assert "schedhttp: SCHEDULER_STORE: in memory each process has jobs of its own" in told
+    assert "SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker\n" in told
+    assert (status, "Traceback" in told) == (2, False)
+
+
+def test_a_server_that_cannot_start_leaves_the_store_of_another_alone(command, tmp_path):
+    """The jobs of its settings would take the place of those that are there."""
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert command("--config", "s.toml", "--port", str(port))[0] == 1
+    assert not (tmp_path / "schedcore.db").exists()
+
+
 # The address
 
 
@@ -253,14 +316,14 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
         f'python_path = ["."]\nbind = "127.0.0.1:0"\nworkers = 2\nthreads = 3\n{JOBS}'
     )
     server = serve(sys.executable, "-m", *program, SCHEDULER_CONFIG="s.toml")
+    server.all_answer(2)
     for order in ("pause", "resume", "shutdown", "start"):
         assert server.patiently("POST", f"/scheduler/{order}").status == 204
-    server.until(lambda: server.log.count("the scheduler is running") == 2)
     server.stop()
     assert server.process.returncode == 0
-    assert server.left() == []
     log = server.log
-    assert log.count(f"the scheduler is running, {STARTED}") == 2
+    assert f"the scheduler is running, {STARTED}" in log
+    assert log.count(f"the jobs are kept in sqlite:///{tmp_path}/schedcore.db\n") == 1
     base = f"http://127.0.0.1:{server.port}/scheduler"
     assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
     for what in ("paused", "resumed", "shut down", "started"):
@@ -289,6 +352,7 @@ def test_a_reload_finds_changed_code_although_it_was_imported_to_be_checked(serv
     (tmp_path / "s.toml").write_text(f'python_path = ["."]\nbind = "127.0.0.1:0"\n{JOBS}')
     server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
     before = server.holder()
+    server.all_answer(1)
     chores = tmp_path / "chores.py"
     chores.write_text(chores.read_text() + "\nprint('changed code', flush=True)\n")
     server.process.send_signal(signal.SIGHUP)

@@ -319,7 +319,8 @@ class PlainStore:
     def _skip(self, job, times, now_us, settled=None):
         claims = self._session.rows("runs", "job_id", job.id)
         active = [self._run(claim) for claim in claims if not claim["waits"]]
-        self._history.add(skipped_record(job, times, now_us, active))
+        cause = "manual" if settled is None else "schedule"
+        self._history.add(skipped_record(job, times, now_us, active, cause))
         if settled is not None:
             settled.skipped.append((job, times))
 

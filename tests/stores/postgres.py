@@ -93,6 +93,7 @@ class Server:
         """Stop it for good."""
         subprocess.run(
             [f"{self._programs}/pg_ctl", "stop", "-D", "data", "-m", "immediate"],
+            check=False,
             cwd=self.folder,
             user=self.user,
             stdout=subprocess.DEVNULL,

@@ -50,6 +50,8 @@ class StoreInfo(NamedTuple):
     """Whether it tells at once what others change; if not, it is asked now and then."""
     url: str | None = None
     """Where it is, without a password."""
+    id: str | None = None
+    """What tells it from every other store; None: not known, or of this process alone."""
 
 
 class Seen(NamedTuple):
@@ -74,6 +76,15 @@ class Cluster(Protocol):
     @property
     def takes(self) -> bool:
         """Whether this node takes due jobs at present."""
+        ...
+
+    @property
+    def sets_clock(self) -> bool:
+        """Whether jobs are to be moved when the clock of this process is set back.
+
+        In one process, or the others would move them again; in none where the store has a clock of
+        its own, by which all of them go.
+        """
         ...
 
     def join(self, app: str, executors: Collection[str]) -> bool:

@@ -75,7 +75,7 @@ class OpenRuns:
         by_hand = job.options._replace(overlap="skip")
         begun, waiting = _count_begun(slot.runs), len(slot.behind or ())
         if not admit(1, by_hand, len(slot.runs), begun, waiting, False).starts:
-            self._history.add(skipped_record(job, (due_us,), due_us, slot.runs))
+            self._history.add(skipped_record(job, (due_us,), due_us, slot.runs, "manual"))
             return None
         run = self._start(slot, due_us)
         run._job = job

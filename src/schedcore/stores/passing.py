@@ -47,7 +47,7 @@ def _passed(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
 
 
 def skipped_record(
-    job: Job, due: Sequence[int], now_us: int, active: Iterable[Run] = ()
+    job: Job, due: Sequence[int], now_us: int, active: Iterable[Run] = (), cause: str = "schedule"
 ) -> RunRecord:
     """Return the record of due times of a job for which there was no room.
 
@@ -56,6 +56,7 @@ def skipped_record(
         due: The due times, the oldest first.
         now_us: The present.
         active: The runs that take up the room.
+        cause: Why they were due.
     """
     reason = None
     oldest = min(active, key=lambda run: run.id, default=None)
@@ -75,5 +76,6 @@ def skipped_record(
         due[0],
         late_us=late_us,
         occurrences=len(due),
+        cause=cause,
         reason=reason,
     )

@@ -89,6 +89,15 @@ class PostgresCluster:
         return self._keeper is not None and not self._resigned and self.may_begin()
 
     @property
+    def sets_clock(self) -> bool:
+        """Whether this process moves jobs when its clock is set back: the first that takes them."""
+        with self._database.read() as tx:
+            first = tx.one(
+                "select min(id) from schedcore_nodes where state = 'alive' and takes = 1"
+            )
+        return self.takes and first == (self._store.node,)
+
+    @property
     def well_informed(self) -> bool:
         """Whether this process would know by now what others have changed."""
         keeper = self._keeper
@@ -358,17 +367,18 @@ class PostgresCluster:
     def info(self) -> StoreInfo:
         """Return what the store is, and how it does."""
         keeper = self._keeper
-        reachable = False
-        with suppress(StoreError), self._database.read():
-            reachable = True
+        mark = None
+        with suppress(StoreError), self._database.read() as tx:
+            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
         offset_us = None if keeper is None else keeper.offset_us
         return StoreInfo(
             "postgresql",
-            reachable,
+            mark is not None,
             self._database.schema or None,
             None if offset_us is None else offset_us / SECOND,
             keeper is not None and keeper.hears,
             self._database.shown,
+            mark,
         )
 
 

@@ -7,6 +7,7 @@ from one to the next in one transaction.
 
 from __future__ import annotations
 
+import os
 from typing import Final, NamedTuple
 
 from schedcore.errors import StoreError
@@ -208,6 +209,9 @@ def migrate(tx: Transaction, words: Words, store: str, there: bool = False) -> i
             f"its schema is {found}, and this version of schedcore knows {SCHEMA} at most: update"
             " schedcore here, or name another store",
         )
+    tx.run(
+        "insert into schedcore_meta values ('id', ?) on conflict do nothing", os.urandom(12).hex()
+    )
     if found >= SCHEMA:
         return found
     for statement in statements(words, found):

@@ -28,9 +28,11 @@ from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import HistoryRows, Retention
-from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows
+from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows, conflicts_of, id_of
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
+
+_NOBODY = DeclaredRow(None, None)
 
 
 class SqlStore:
@@ -86,8 +88,8 @@ class SqlStore:
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
         with self.database.write() as tx:
-            rows = self.jobs.hold(tx, {_id_of(change) for change in changes})
-            conflicts = _conflicts(changes, rows)
+            rows = self.jobs.hold(tx, {id_of(change) for change in changes})
+            conflicts = conflicts_of(changes, rows)
             if conflicts:
                 return Written(conflicts)
             mark = self.database.mark(tx)
@@ -154,18 +156,24 @@ class SqlStore:
         ended: list[End] = []
         with self.database.write() as tx:
             rows, known = self.jobs.hold(tx, ids), self.jobs.declared(tx, ids)
-            mark = self.database.mark(tx)
             records: list[RunRecord] = []
+            same = {
+                entry.job.id
+                for entry, fingerprint in declared
+                if known.get(entry.job.id, _NOBODY).fingerprint == fingerprint
+            }
+            taken = [job_id for job_id in ids if job_id in rows and job_id not in same]
+            refused = taken if otherwise == "refuse" else []
+            mark = 0 if refused else self.database.mark(tx)
             for (entry, fingerprint), text in zip(declared, texts, strict=True):
                 job_id, wanted = entry.job.id, DeclaredRow(app, fingerprint)
                 row, was = rows.get(job_id), known.get(job_id)
-                same = was is not None and was.fingerprint == fingerprint
-                if row is not None and same:  # it stays as it is
+                if refused:
+                    break
+                if row is not None and job_id in same:  # it stays as it is
                     if app is not None and was != wanted:
                         self.jobs.set_declared(tx, job_id, wanted)
                     continue
-                if row is not None and otherwise == "refuse":
-                    raise ConflictingIdError(job_id)
                 if row is None and app is not None and was == wanted:
                     continue  # it had its last fire time
                 if row is None:
@@ -179,9 +187,12 @@ class SqlStore:
                 change = Change(old, new, another, passed)
                 records += self._change(tx, change, row, text, mark, now_us, ended)
                 self.jobs.set_declared(tx, job_id, wanted)
-            self._record_change(tx, records, now_us)
+            if not refused:
+                self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
             there = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
+        if refused:
+            raise ConflictingIdError(refused[0])
         self.claims.ended(ended)
         return there
 
@@ -337,7 +348,7 @@ class SqlStore:
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
                 active = [self.claims.run_of(tx, claim) for claim in claims]
-                skipped = skipped_record(job, (due_us,), due_us, active)
+                skipped = skipped_record(job, (due_us,), due_us, active, "manual")
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
             opened += self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
@@ -397,23 +408,3 @@ class SqlStore:
     def close(self) -> None:
         """Close the database; the jobs stay."""
         self.database.close()
-
-
-def _id_of(change: Change | Entry) -> str:
-    return (change if isinstance(change, Entry) else change.old).job.id
-
-
-def _conflicts(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:
-    """Return the ids of the changes whose job is not as it was read, or has two of them."""
-    found, seen = [], set()
-    for change in changes:
-        job_id = _id_of(change)
-        row = rows.get(job_id)
-        if isinstance(change, Entry):
-            conflict = row is not None
-        else:
-            conflict = row is None or row.version != change.old.version
-        if conflict or job_id in seen:
-            found.append(job_id)
-        seen.add(job_id)
-    return found

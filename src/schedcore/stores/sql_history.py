@@ -52,6 +52,13 @@ class Retention(NamedTuple):
         return self
 
 
+class Excess(NamedTuple):
+    """Outcomes that are kept no longer: a condition, and its parameters."""
+
+    where: str
+    params: tuple[object, ...]
+
+
 class HistoryRows:
     """Reads and writes outcomes, within a transaction of the caller's.
 
@@ -110,26 +117,36 @@ class HistoryRows:
             counts[outcome] = counts.get(outcome, 0) + int(n)
         return counts
 
-    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[tuple[str, int]]:
-        """Return what is beyond *keep*: for each job, up to which row; "" stands for all jobs."""
-        found = []
-        old_us = now_us - keep.days * _DAY_US
-        ((by_age,),) = tx.all("select max(seq) from schedcore_ledger where recorded_us < ?", old_us)
-        ((last,),) = tx.all("select max(seq) from schedcore_ledger")
-        found.append((ALL, max(by_age or 0, (last or 0) - keep.overall)))
+    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
+        """Return what is too old, and what is beyond the last ones of jobs."""
+        # By age and not up to a row: while the clock was wrong, later rows may have been older.
+        found = [Excess("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
         many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 100"
-        for (job_id,) in tx.all(many, keep.per_job):
-            sql = "select seq from schedcore_ledger where job_id = ? order by seq desc"
-            row = tx.one(f"{sql} limit 1 offset ?", job_id, keep.per_job)
-            found.append((job_id, row[0] if row else 0))
+        for job in tx.all(many, keep.per_job):
+            found += self._beyond(tx, "job_id = ? and ", job, keep.per_job)
         return found
 
-    def cut(self, tx: Transaction, job_id: str, until: int) -> int:
-        """Cut outcomes up to a row, :data:`TRIM_AT_ONCE` at most; return how many."""
-        where, params = ("", ()) if job_id == ALL else ("job_id = ? and ", (job_id,))
-        rows = f"select seq from schedcore_ledger where {where}seq <= ? order by seq limit ?"
+    def excess_overall(self, tx: Transaction, keep: Retention) -> list[Excess]:
+        """Return what is beyond the last ones of all jobs, once those of each job were cut."""
+        ((first,),) = tx.all("select min(seq) from schedcore_ledger")
+        ((last,),) = tx.all("select max(seq) from schedcore_ledger")
+        if first is None or last - first < keep.overall:  # to count them takes longer
+            return []
+        return self._beyond(tx, "", (), keep.overall)
+
+    def _beyond(
+        self, tx: Transaction, where: str, params: tuple[object, ...], most: int
+    ) -> list[Excess]:
+        """Return what is beyond the last *most* of some outcomes."""
+        sql = f"select seq from schedcore_ledger where {where}seq > 0 order by seq desc"
+        row = tx.one(f"{sql} limit 1 offset ?", *params, most)
+        return [] if row is None else [Excess(f"{where}seq <= ?", (*params, row[0]))]
+
+    def cut(self, tx: Transaction, excess: Excess) -> int:
+        """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
+        rows = f"select seq from schedcore_ledger where {excess.where} order by seq limit ?"
         sql = f"delete from schedcore_ledger where seq in ({rows})"
-        return tx.run(sql, *params, until, TRIM_AT_ONCE)
+        return tx.run(sql, *excess.params, TRIM_AT_ONCE)
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
-from schedcore.stores.base import Entry
+from schedcore.stores.base import Change, Entry
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.triggers.base import Trigger
 
@@ -91,7 +91,12 @@ class Definitions:
     """Definitions as text, and as jobs: the same object for as long as a job's does not change.
 
     Thread-safe.
+
+    Attributes:
+        resolves: Whether functions are looked for, which imports their modules.
     """
+
+    resolves = True
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -128,7 +133,7 @@ class Definitions:
         job = self.known(k, ver)
         if job is None:
             try:
-                job = job_from_dict(json.loads(text))
+                job = job_from_dict(json.loads(text), resolve=self.resolves)
             except Exception as error:  # noqa: BLE001 — a user's trigger may raise anything
                 job = _unreadable(job_id, error)
             self.put(k, ver, job)
@@ -403,3 +408,24 @@ def entry_of(row: JobRow, job: Job) -> Entry:
     """Return a job as a value to be read."""
     _, _, _, _, fire_us, due_us, judged_us, broken = row
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
+
+
+def id_of(change: Change | Entry) -> str:
+    """Return the id of the job that is changed or added."""
+    return (change if isinstance(change, Entry) else change.old).job.id
+
+
+def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:
+    """Return the ids of the changes whose job is not as it was read, or has two of them."""
+    found, seen = [], set()
+    for change in changes:
+        job_id = id_of(change)
+        row = rows.get(job_id)
+        if isinstance(change, Entry):
+            conflict = row is not None
+        else:
+            conflict = row is None or row.version != change.old.version
+        if conflict or job_id in seen:
+            found.append(job_id)
+        seen.add(job_id)
+    return found

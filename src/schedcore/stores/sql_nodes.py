@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND
+from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
@@ -51,7 +52,11 @@ def reap(
             store.claims.of_node(tx, node)
         if not is_dead(tx, node):
             return []
-        ((host, pid),) = tx.all("select host, pid from schedcore_nodes where id = ?", node)
+        there = "id = ? and state in ('alive', 'leaving')"
+        row = tx.one(f"select host, pid from schedcore_nodes where {there}", node)
+        if row is None:  # it has left meanwhile
+            return []
+        host, pid = row
         tx.run("update schedcore_nodes set state = 'dead', takes = 0 where id = ?", node)
         lost: list[RunRecord] = []
         for claim in store.claims.of_node(tx, node):
@@ -132,19 +137,24 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
             if claim is None or claim.node != store.node:
                 continue  # it has ended, waits behind another, or is another process's
             # In this order, and the other way round where runs begin: one of the two sees it.
-            was_cancelled, run._cancelled = run._cancelled, True
-            tx.if_undone(partial(setattr, run, "_cancelled", was_cancelled))
-            if run._started_us is None:
-                handed.append(run)
-            else:
-                run._cancelled = was_cancelled
-        store.claims.free(tx, [run._id for run in handed], store.node, now_us)
+            tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
+            run._cancelled = True
+            if run._started_us is not None:
+                run._cancelled = False
+                continue
+            handed.append(run)
+            run._job = None  # whoever has it in a queue does not begin it
+            # What waits for its next attempt goes on waiting.
+            store.claims.free(tx, (run._id,), store.node, claim.act_us or now_us)
     for run in handed:
-        run._job = None  # whoever has it in a queue does not begin it
         if run._awaited is not None:
             run._awaited.set()
         store.claims.live.pop(run._id, None)
     return handed
+
+
+def _take_again(run: Run, job: Job | None, cancelled: bool) -> None:
+    run._job, run._cancelled = job, cancelled
 
 
 def nodes_listed(tx: Transaction, lease_us: int = 0) -> list[NodeInfo]:
@@ -208,16 +218,19 @@ def trim(store: SqlStore, now_us: int) -> int:
     Returns:
         How many outcomes were cut.
     """
-    with store.database.read() as tx:
-        excess = store.history.excess(tx, store.keep, now_us)
-    cut = 0
-    for job_id, until in excess:
-        while True:
-            with store.database.write() as tx:
-                some = store.history.cut(tx, job_id, until)
-            cut += some
-            if some < TRIM_AT_ONCE:
-                break
+    history, cut = store.history, 0
+    for overall in (False, True):
+        with store.database.read() as tx:
+            if overall:
+                excess = history.excess_overall(tx, store.keep)
+            else:
+                excess = history.excess(tx, store.keep, now_us)
+        for beyond in excess:
+            some = TRIM_AT_ONCE
+            while some == TRIM_AT_ONCE:
+                with store.database.write() as tx:
+                    some = history.cut(tx, beyond)
+                cut += some
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
     return cut

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 
 from schedcore.clock import Clock, SystemClock
+from schedcore.stores.base import Ended
+from schedcore.stores.ends import End
 from schedcore.stores.sql import SqlStore
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sqlite_cluster import SqliteCluster
@@ -31,7 +34,13 @@ class SqliteStore(SqlStore):
     ) -> None:
         self.file = SqliteFile(path, durable)
         super().__init__(self.file, keep)
-        self.cluster = SqliteCluster(self, clock or SystemClock())
+        self.cluster: SqliteCluster = SqliteCluster(self, clock or SystemClock())
+
+    def end(self, ends: deque[End], promote: bool) -> Ended:
+        """Move runs to the history, each once; see :meth:`~schedcore.stores.base.Store.end`."""
+        ended = super().end(ends, promote)
+        self.cluster.left()
+        return ended
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.file.path}>"

@@ -65,10 +65,14 @@ class SqliteCluster:
     def _begin_anew(self) -> None:
         self._engine = FileLock(self._beside("engine"))
         self._own: FileLock | None = None
+        self._as = "", "[]"
         self._wanted = State.RUNNING
-        self._resigned = False
-        self._version = self._gone = -1
-        self._attempted_us = self._checked_us = self._trimmed_us = self._marked_us = 0
+        self._resigned = self._leaving = False
+        self._version = 0, 0
+        self._gone = -1
+        self._attempted_us = self._checked_us = self._trimmed_us = self._marked_us = (
+            self._held_us
+        ) = 0
 
     def after_fork_in_child(self) -> None:
         """Be no node: the locks are the parent's."""
@@ -83,35 +87,54 @@ class SqliteCluster:
         """Whether this process takes due jobs."""
         return self._engine.held
 
+    @property
+    def sets_clock(self) -> bool:
+        """Whether this process moves jobs when the clock is set back: the one that takes them."""
+        return self.takes
+
     # Coming and going
 
     def join(self, app: str, executors: Collection[str]) -> bool:
         """Become a node; return whether no other is there."""
-        self._resigned = False
-        names = json.dumps(sorted(executors))
-        with self._file.write() as tx:
-            alone = not self._others(tx)
-            if self._own is None:
-                values = (app, socket.gethostname(), os.getpid(), self._clock.now_us(), names)
-                tx.run(
-                    "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us,"
-                    " executors) values (?, ?, ?, '', 'alive', 0, ?, ?)",
-                    *values,
-                )
-                ((node,),) = tx.all("select max(id) from schedcore_nodes")
-                own = FileLock(self._beside(f"node-{node}"))
-                if not own.attempt():
-                    raise StoreError(str(own.path), "somebody else holds this lock")
-                self._own, self._store.node = own, node  # held before anybody can see the node
-            else:
-                node = self._store.node
-                tx.run(
-                    "update schedcore_nodes set state = 'alive', app = ? where id = ?", app, node
-                )
-            self._wanted = self._read_wanted(tx)
+        self._resigned = self._leaving = False
+        self._as = app, json.dumps(sorted(executors))
+        own = self._own
+        try:
+            with self._file.write() as tx:
+                alone = not self._others(tx)
+                if own is None:
+                    node, own = self._new_node(tx)
+                else:
+                    node = self._store.node or 0
+                    sql = "update schedcore_nodes set state = 'alive', app = ?, executors = ?"
+                    tx.run(f"{sql} where id = ?", *self._as, node)
+                self._wanted = self._read_wanted(tx)
+        except BaseException:
+            if own is not None and self._own is None:
+                own.release()
+            raise
+        self._own, self._store.node = own, node
         self._attempted_us = 0  # at once
         self._look_for_office()
         return alone
+
+    def _new_node(self, tx: Transaction) -> tuple[int, FileLock]:
+        """Write a node of this process, and return it with its lock."""
+        app, executors = self._as
+        tx.run(
+            "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us, executors)"
+            " values (?, ?, ?, '', 'alive', 0, ?, ?)",
+            app,
+            socket.gethostname(),
+            os.getpid(),
+            self._clock.now_us(),
+            executors,
+        )
+        ((node,),) = tx.all("select max(id) from schedcore_nodes")
+        own = FileLock(self._beside(f"node-{node}"))
+        if not own.attempt():
+            raise StoreError(str(own.path), "somebody else holds this lock")
+        return node, own  # held before anybody can see the node
 
     def resign(self) -> None:
         """Take no more due jobs, so that another node does."""
@@ -120,7 +143,9 @@ class SqliteCluster:
 
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
         """Let others take runs of this node that have not begun."""
-        return hand_back(self._store, runs, now_us)
+        handed = hand_back(self._store, runs, now_us)
+        self.left()
+        return handed
 
     def leave(self) -> None:
         """Be a node no more, or a leaving one until the last of its runs has ended."""
@@ -135,9 +160,15 @@ class SqliteCluster:
                 state,
                 self._store.node,
             )
+        self._leaving = bool(claims)
         if not claims:
             self._own.release()
             self._own = self._store.node = None
+
+    def left(self) -> None:
+        """Be a node no more if this one is leaving, and its last run has ended."""
+        if self._leaving and not self._store.claims.live:
+            self.leave()
 
     # Looking
 
@@ -147,14 +178,36 @@ class SqliteCluster:
 
     def look(self, at_once: bool = False) -> Seen:  # noqa: ARG002 — it asks each time
         """Find out what others did; take over from who is gone."""
+        self._look_after_own_lock()
         version = self._file.others_version()
         changed = version != self._version
-        self._version = version
         took_over = self._look_for_office()
-        lost = self._look_for_the_dead(took_over)
+        found_dead, lost = self._look_for_the_dead(took_over)
         dropped = self._read_own() if changed else ()
         self._mark_begun()
-        return Seen(self._wanted, changed or took_over or bool(lost), dropped, lost)
+        self._version = version  # now, since what failed above has to be looked at again
+        return Seen(self._wanted, changed or took_over or found_dead, dropped, lost)
+
+    def _look_after_own_lock(self) -> None:
+        """Hold the lock of this node again, if somebody removed its file.
+
+        Others may have taken this process for dead meanwhile: then it becomes another node.
+        """
+        now_us, own, node = passing_us(), self._own, self._store.node
+        if own is None or now_us - self._held_us < CHECK_US:
+            return
+        self._held_us = now_us
+        if own.still_held():
+            return
+        log.critical("the lock %s was removed by somebody: this process takes another", own.path)
+        own.release()
+        with self._file.write() as tx:
+            row = tx.one("select state from schedcore_nodes where id = ?", node)
+            if row is not None and row[0] != "dead" and own.attempt():
+                return
+            node, own = self._new_node(tx)
+        self._own, self._store.node = own, node
+        self._version, self._gone = (0, 0), -1  # its runs were ended by others
 
     def _look_for_office(self) -> bool:
         """Take due jobs from now on if nobody does; return whether this begins now."""
@@ -173,23 +226,33 @@ class SqliteCluster:
         self._attempted_us = now_us
         if not self._engine.attempt():
             return False
-        with self._file.write() as tx:
-            tx.run("update schedcore_nodes set takes = (id = ?)", self._store.node)
+        try:
+            with self._file.write() as tx:
+                tx.run("update schedcore_nodes set takes = (id = ?)", self._store.node)
+        except BaseException:
+            self._engine.release()
+            raise
         log.info("this process (%d) takes the due jobs of %s", os.getpid(), self._file.path)
         return True
 
-    def _look_for_the_dead(self, at_once: bool) -> list[RunRecord]:
-        """Record the runs of processes that are gone, now and then."""
+    def _look_for_the_dead(self, at_once: bool) -> tuple[bool, list[RunRecord]]:
+        """Look for processes that are gone, now and then.
+
+        Returns:
+            Whether there was one, and the records of the runs that were lost.
+        """
         now_us = passing_us()
         if not self._engine.held or not (at_once or now_us - self._checked_us >= CHECK_US):
-            return []
+            return False, []
         self._checked_us = now_us
+        found = False
         lost: list[RunRecord] = []
         with self._file.read() as tx:
             others = self._others_listed(tx)
         for node in others:
             lock = FileLock(self._beside(f"node-{node}"))
             if lock.attempt():
+                found = True
                 try:
                     lost += reap(self._store, node, self._clock.now_us())
                 finally:
@@ -197,7 +260,7 @@ class SqliteCluster:
         if now_us - self._trimmed_us >= TRIM_US:
             self._trimmed_us = now_us
             trim(self._store, self._clock.now_us())
-        return lost
+        return found, lost
 
     def _others_listed(self, tx: Transaction) -> list[int]:
         rows = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")
@@ -270,9 +333,8 @@ class SqliteCluster:
 
     def info(self) -> StoreInfo:
         """Return what the store is, and how it does."""
-        reachable = False
-        with suppress(StoreError), self._file.read():
-            reachable = True
-        return StoreInfo(
-            "sqlite", reachable, self._file.schema or None, url=f"sqlite:///{self._file.path}"
-        )
+        mark = None
+        with suppress(StoreError), self._file.read() as tx:
+            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+        url = f"sqlite:///{self._file.path}"
+        return StoreInfo("sqlite", mark is not None, self._file.schema or None, url=url, id=mark)

@@ -20,14 +20,16 @@ from schedcore.stores.schema import SQLITE, migrate
 
 OLDEST_SQLITE = (3, 24, 0)
 """The first SQLite with ``insert ... on conflict do update``."""
+MOUNTS = Path("/proc/self/mounts")
+"""What is mounted, on Linux."""
 PATIENCE = 5.0
 """Seconds that a transaction waits for those of other processes."""
 _NETWORK = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "ceph")
 )
 _left_to_parents: list[sqlite3.Connection] = []
-"""Connections that a forked child inherited: closed here, they would break those of the parent
-(sqlite.org/howtocorrupt.html, 2.6)."""
+"""Connections that a forked child inherited all the same, from a fork within a transaction: closed
+here, they would break those of the parent (sqlite.org/howtocorrupt.html, 2.6)."""
 
 
 class SqliteFile:
@@ -57,6 +59,7 @@ class SqliteFile:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._within = False
+        self._opened = 0
 
     def __repr__(self) -> str:
         return f"<SqliteFile {self.path}>"
@@ -65,8 +68,17 @@ class SqliteFile:
         """Return the lock that each transaction holds."""
         return self._lock
 
+    def before_fork(self) -> None:
+        """Close the connection; both sides open one of their own at their next call.
+
+        A child that inherits it also inherits what SQLite believes about the locks of the process,
+        which are the parent's alone: others would then truncate the log under its hands.
+        """
+        if not self._within:
+            self.close()
+
     def after_fork_in_child(self) -> None:
-        """Leave the connection to the parent; the next call opens another."""
+        """Begin anew, and leave a connection that was within a transaction to the parent."""
         if self._connection is not None:
             _left_to_parents.append(self._connection)
         self._begin_anew()
@@ -146,11 +158,12 @@ class SqliteFile:
         ((version,),) = tx.all("select changes from schedcore_cluster")
         return version, since if isinstance(since, int) and since <= version else None
 
-    def others_version(self) -> int:
-        """Return a number that changes when another process has written."""
+    def others_version(self) -> tuple[int, int]:
+        """Return what changes when another process has written; it may change without that."""
         with self._lock, self._telling():
             connection = self._connection or self._open()
-            return int(connection.execute("pragma data_version").fetchone()[0])
+            (version,) = connection.execute("pragma data_version").fetchone()
+            return self._opened, version  # which counts for one connection only
 
     def close(self) -> None:
         """Close the connection; a later call opens another."""
@@ -176,6 +189,7 @@ class SqliteFile:
             connection.close()
             raise
         self._connection = connection
+        self._opened += 1
         return connection
 
     def _check_place(self) -> None:
@@ -187,15 +201,19 @@ class SqliteFile:
                 f"it is on a network file system ({found}), whose locks do not hold: name a file"
                 " on a disk of this machine, or a PostgreSQL server (postgresql://...)",
             )
+        # Never opened here once it is there: to close it would free the locks that other
+        # connections of this process hold on it (sqlite.org/howtocorrupt.html, 2.2).
+        new = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            os.close(os.open(self.path, new, 0o600))
+        except FileExistsError:
+            pass
         except OSError as error:
             raise StoreError(
                 str(self.path),
                 f"it cannot be written ({error.strerror}): name a file in a folder that this user"
                 " may write, as in sqlite:////var/lib/app/jobs.db",
             ) from error
-        os.close(file)
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         (mode,) = _patiently(connection, ("pragma journal_mode=wal",))
@@ -245,6 +263,8 @@ def _advice(error: sqlite3.Error) -> str:
         return f"another process has been writing to it for {PATIENCE:.0f} s ({text}); try again"
     if "readonly" in text:
         return f"it cannot be written ({text}): let this user write the file and its folder"
+    if "unable to open" in text:
+        return f"it cannot be opened ({text}): let this user read and write the file and its folder"
     if "full" in text:
         return f"its disk is full ({text}): make room, and it goes on by itself"
     if "not a database" in text or "malformed" in text:
@@ -259,7 +279,7 @@ def file_system_of(folder: Path) -> str:
     real = os.path.realpath(folder)
     best, kind = "", ""
     with suppress(OSError):
-        for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
+        for line in MOUNTS.read_text("utf-8", "replace").splitlines():
             point, found = line.split(" ")[1:3]
             point = point.replace("\\040", " ")
             inside = real == point or real.startswith(point.rstrip("/") + "/")

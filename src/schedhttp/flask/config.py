@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schedhttp.settings import FIELDS, PREFIX, Settings, variable
+from schedhttp.settings import FIELDS, OTHER_NAMES, PREFIX, Settings, variable
 
 log = logging.getLogger(__name__)
 
 _JOBS, _OLD_JOBS = variable("jobs"), "JOBS"
-_OLD_API_ENABLED = variable("views_enabled")
 _OURS_ALONE = ("API_", "AUTH")
 """What follows the prefix in settings of who may do what: here each name that is unknown is a
 mistake, since the API would be open to those whom it was meant to keep out."""
@@ -37,8 +36,6 @@ def read(config: Mapping[str, Any], base: Settings) -> Settings:
         for name, value in config.items()
         if name.startswith(PREFIX) and value is not None
     }
-    if not values.get(variable("jobstores"), True):
-        del values[variable("jobstores")]  # none were asked for
     foreign = sorted(filter(_is_foreign, values))
     if foreign:
         log.warning(
@@ -79,7 +76,7 @@ def _own_hosts(config: Mapping[str, Any]) -> list[str]:
 def _is_foreign(given: str) -> bool:
     """Return whether a name that begins with our prefix is none of ours, nor meant to be one."""
     name = given[len(PREFIX) :]
-    ours = {*FIELDS, "jobstores", "views_enabled"}
+    ours = {*FIELDS, *OTHER_NAMES}
     if name.lower() in ours or name.startswith(_OURS_ALONE):
         return False
     alike = {*ours, *(each.removeprefix("api_") for each in ours)}
@@ -95,7 +92,7 @@ class Watched:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
-        names = {*map(variable, FIELDS), _OLD_API_ENABLED, _OLD_JOBS}
+        names = {*map(variable, (*FIELDS, *OTHER_NAMES)), _OLD_JOBS}
         self._all = {name: _copied(config.get(name)) for name in sorted(names)}
         # Looked at for each request: 1 us.
         self._guarding = {

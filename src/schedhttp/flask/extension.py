@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
-from flask import Flask
-from flask import request as current_request
+from flask import Flask, has_request_context
 
 from schedcore import (
-    Election,
     JobLookupError,
     Scheduler,
     SchedulerAlreadyRunningError,
@@ -22,11 +19,10 @@ from schedcore import (
     State,
 )
 from schedhttp import announcing, build
-from schedhttp.app import App, Rendered
-from schedhttp.flask import cli, config, mount
+from schedhttp.app import App
+from schedhttp.flask import cli, config, mount, places
 from schedhttp.flask.app_context import in_app_context
 from schedhttp.flask.jobs import FlaskJobs
-from schedhttp.request import Incoming
 from schedhttp.settings import Settings, variable
 from schedhttp.workers import gunicorn, reloader
 from schedhttp.workers.host import Host
@@ -35,10 +31,8 @@ log = logging.getLogger(__package__)
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-_OF_THE_SCHEDULER = ("timezone", "job_defaults", "executors", "app_context")
+_OF_THE_SCHEDULER = ("timezone", "job_defaults", "executors", "app_context", "store", "name")
 """Settings that a scheduler is made with: one that is made already does not take them."""
-_made: Counter[object] = Counter()
-"""How many elections this process has made under each name."""
 
 
 class _Option(Generic[T]):
@@ -137,7 +131,7 @@ class FlaskScheduler(FlaskJobs):
         app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
         self._host = None
         if gunicorn.is_here():
-            self._host = Host(api, lambda environ: _answer(app, api, environ), True)
+            self._host = Host(api)
         if settings.api_enabled:
             mount.mount(app, api, self._watched)
 
@@ -178,19 +172,24 @@ class FlaskScheduler(FlaskJobs):
     def start(self, paused: bool = False) -> None:
         """Start the scheduler, if this host may run it.
 
-        Under gunicorn, the workers elect the one that runs it, once they have loaded the app.
+        Of several processes on one store each calls this, and one takes the due jobs.  What
+        somebody has paused or stopped for all of them stays so when another process is loaded; a
+        call from inside a request starts it for all.
+        Under gunicorn it takes effect once the worker has loaded the app.
         While Flask's command line loads the app for another command than ``run``, nothing starts.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
+            StoreError: if its store cannot be used.
             InvalidOptionError: if the app has a blueprint by now whose endpoints begin as the
-                API's.
+                API's, or there are several processes, and the jobs are in memory.
         """
         scheduler = self.scheduler
         self._check_what_came_later()
         self._not_started = False
+        begin = partial(_begin, scheduler, paused, is_order=has_request_context())
         if self._host is not None:
-            self._host.start(State.PAUSED if paused else State.RUNNING)
+            self._host.start(begin)
             return
         command = cli.loading_command()
         if command is not None:
@@ -205,13 +204,13 @@ class FlaskScheduler(FlaskJobs):
             self._not_started = True
             log.warning(announcing.NOT_ON_THIS_HOST, self.host_name)
             return
-        scheduler.start(paused=paused)
-        if scheduler.standing is not None:
-            reloader.call_in_parent(partial(self._leave, scheduler))
-            atexit.register(self._leave_for_good, scheduler)
+        begin()
+        reloader.call_in_parent(partial(self._leave, scheduler))
+        if scheduler.store_info().kind != "memory":
+            atexit.register(self._leave, scheduler)
 
     def shutdown(self, wait: bool = True) -> None:
-        """Shut the scheduler down.
+        """Shut the scheduler down in this process; others on its store go on.
 
         Raises:
             SchedulerNotRunningError: if it is not started; but not where :meth:`start` had to leave
@@ -221,31 +220,17 @@ class FlaskScheduler(FlaskJobs):
             self._host.stop()
         elif not self._not_started:
             self.scheduler.shutdown(wait=wait)
-            atexit.unregister(self._leave_for_good)
-            self._sweep(self.scheduler)
+            atexit.unregister(self._leave)
 
     def _in_use(self) -> bool:
         started = self._host is not None and self._host.started
         return started or self.state is not State.STOPPED
 
     def _leave(self, scheduler: Scheduler) -> None:
-        """Leave the scheduler to the process that a reloader starts."""
+        """Leave the scheduler to the process that a reloader starts, or to the next start."""
         with suppress(SchedulerNotRunningError):
             scheduler.shutdown(wait=False)
             self._not_started = True
-
-    def _leave_for_good(self, scheduler: Scheduler) -> None:
-        self._leave(scheduler)
-        self._sweep(scheduler)
-
-    def _sweep(self, scheduler: Scheduler) -> None:
-        """Remove what a scheduler left, unless the next child of a reloader goes on with it.
-
-        What one leaves that was given is for the other processes of its own election.
-        """
-        standing = scheduler.standing
-        if standing is not None and scheduler is not self._given and not reloader.is_child():
-            standing.election.sweep()
 
     def _check_what_came_later(self) -> None:
         """Say which settings came too late to be read, and refuse a blueprint in the API's way."""
@@ -259,7 +244,7 @@ class FlaskScheduler(FlaskJobs):
             mount.check_blueprints(self.app, self.endpoint_prefix)
 
     def pause(self) -> None:
-        """Start no more runs before :meth:`resume`."""
+        """Start no more runs before :meth:`resume`, in all processes on the store."""
         self.scheduler.pause()
 
     def resume(self) -> None:
@@ -290,11 +275,9 @@ class FlaskScheduler(FlaskJobs):
             timezone=settings.timezone,
             job_defaults=settings.job_defaults,
             executors=executors,
-            election=_election(settings, app),
+            store=build.open_store(places.with_store(settings, app, self)),
+            name=settings.name or app.import_name,
         )
-        if scheduler.standing is not None and not gunicorn.is_here():
-            # A reloader's child starts while its app is still loaded, and declares them again.
-            scheduler.standing.leaves_added = False
         self._furnish(scheduler)
         return scheduler
 
@@ -323,32 +306,11 @@ def _say_what_is_not_taken(settings: Settings) -> None:
         )
 
 
-def _election(settings: Settings, app: Flask) -> Election | None:
-    """Return the election between gunicorn's workers, or between a reloader's processes.
-
-    Each scheduler of this process takes part in one of its own: what two of them share would have
-    one of them wait for ever.
-    """
-    behind_gunicorn = gunicorn.is_here()
-    instance = gunicorn.instance() if behind_gunicorn else reloader.instance()
-    if not behind_gunicorn:
-        if not instance:  # where it is not known, there is none
-            return None
-        settings = Settings()
-    own = (app.import_name, app.root_path)
-    name = settings.election_name or own
-    _made[name] += 1
-    if behind_gunicorn and _made[name] > 1:
-        log.info(
-            "scheduler %d of %r in this process: make them in the same order in each worker, or"
-            " name each by SCHEDULER_ELECTION_NAME",
-            *(_made[name], settings.election_name or app.import_name),
-        )
-    parts = ("flask", *own) if behind_gunicorn else ("flask", instance, *own)
-    return build.make_election(settings, instance, *parts, number=_made[name])
-
-
-def _answer(app: Flask, api: App, environ: dict[str, Any]) -> Rendered:
-    """Answer what another worker met; there, the ``before_request`` functions were called."""
-    with app.request_context(environ):
-        return api.answer_here(Incoming(environ, api.settings.api_max_body, current_request))
+def _begin(scheduler: Scheduler, paused: bool, is_order: bool) -> None:
+    """Start a scheduler, in the state in which others on its store are unless this is an order."""
+    if is_order:
+        scheduler.start(paused)
+        return
+    scheduler.follow(autostart=not paused)
+    if paused and scheduler.state is State.STOPPED:
+        scheduler.start(paused=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
+from schedcore.declaring import SameIds
 from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
 from schedcore.othernames import OF_SCHEDULER, OtherNames
@@ -49,6 +50,7 @@ class FlaskJobs(OtherNames):
         self._scheduler = scheduler
         self._listeners: list[tuple[Listener, int]] = []
         self._declared: list[Callable[[Scheduler], object]] = []
+        self._same_ids = SameIds()
 
     @property
     def scheduler(self) -> Scheduler:
@@ -89,11 +91,18 @@ class FlaskJobs(OtherNames):
     def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
         """Decorate a function to add it as a job; also before ``init_app``.
 
-        The arguments are those of :meth:`Scheduler.scheduled_job`.
+        The arguments are those of :meth:`Scheduler.scheduled_job`.  Without an ``id``, each process
+        gives the job the same one, at each start.
         """
 
+        def add_to(scheduler: Scheduler, func: F) -> None:
+            job_id = kwargs.get("id")
+            if job_id is None:
+                job_id = self._same_ids.job_id(func, {"trigger": args, **kwargs})
+            scheduler.scheduled_job(*args, **{**kwargs, "id": job_id})(func)
+
         def decorate(func: F) -> F:
-            self._declare(lambda scheduler: scheduler.scheduled_job(*args, **kwargs)(func))
+            self._declare(lambda scheduler: add_to(scheduler, func))
             return func
 
         return decorate
@@ -230,6 +239,7 @@ class FlaskJobs(OtherNames):
 
     def _furnish(self, scheduler: Scheduler) -> None:
         """Give to a new scheduler what was declared so far."""
+        self._same_ids = SameIds()
         for callback, mask in self._listeners:
             scheduler.add_listener(callback, mask)
         for action in self._declared:

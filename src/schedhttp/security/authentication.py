@@ -135,7 +135,7 @@ class Guard:
             Unauthorized: if there is authentication, and its credentials do not hold.
             TooManyFailures: if too many credentials did not hold lately.
         """
-        self.check_sender(request)
+        self._check_sender(request)
         if not self.has_credentials:
             return Role.ALL
         given = _credentials(request)
@@ -144,8 +144,8 @@ class Guard:
             raise _unauthorized()
         return role
 
-    def check_sender(self, request: Incoming) -> None:
-        """Check what is to be seen of a sender at a glance: before anything is read or asked.
+    def _check_sender(self, request: Incoming) -> None:
+        """Check what is to be seen of a sender at a glance.
 
         Raises:
             Forbidden: as :meth:`admit` does.

@@ -32,7 +32,8 @@ def add_job(service: Service, request: Incoming) -> Reply:
     fields["func"] = service.allowed.find(fields["func"], service.scheduler.registered)
     given = wanted(service, fields, trigger)
     try:  # whether it is there is found out by adding it, in one step
-        return _shown(service, service.scheduler.add_job(**given, replace_existing=replace))
+        entry = service.scheduler.draft_job(**given)
+        return _shown(service, service.scheduler.add_entry(entry, replace))
     except ConflictingIdError as error:
         if not only_new:
             raise

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 
+from schedcore import Health, Scheduler, State, StoreError
+from schedcore.clock import Patience, Waker
 from schedhttp.errors import Forbidden
 from schedhttp.request import Incoming, read_flag, read_object
-from schedhttp.shapes import HEALTH, INFO, HolderInfo, SchedulerInfo
+from schedhttp.shapes import HEALTH, INFO, HolderInfo, NodeShown, SchedulerInfo, StoreShown
 from schedhttp.views.base import NOTHING, Reply, Service
 
 log = logging.getLogger(__package__)
 
 
 def get_scheduler_info(service: Service, request: Incoming) -> Reply:
-    """Tell where the scheduler is and may run, whether it does, and which process holds it."""
+    """Tell where the scheduler is and may run, and what the processes on its store do."""
     scheduler, settings = service.scheduler, service.settings
-    holder = scheduler.holder()
+    state, holder = scheduler.shared_state(), scheduler.holder()
+    now_us = scheduler.clock.now_us()
     info = SchedulerInfo(
         settings.current_host,
         settings.allowed_hosts,
-        scheduler.running,
-        scheduler.state,
+        state is not State.STOPPED and (scheduler.running or scheduler.state is State.STOPPED),
+        state,
         holder and HolderInfo.of(holder),
+        StoreShown.of(scheduler.store_info()),
+        tuple(NodeShown.of(node, now_us) for node in scheduler.nodes()),
     )
     return Reply(INFO.to_dict(info))
 
@@ -55,9 +60,24 @@ def resume_scheduler(service: Service, request: Incoming) -> Reply:
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
     wait = read_flag(read_object(request, required=False), "wait", True)
-    # Not left: another worker would go on with what the client wants to have ended.
-    service.scheduler.shutdown(wait, service.settings.shutdown_timeout, leave=False)
+    patience = Patience(service.settings.shutdown_timeout)
+    # Not left: another process would go on with what the client wants to have ended.
+    service.scheduler.shutdown(wait, patience.left(), leave=False)
+    if wait:
+        _wait_for_others(service.scheduler, patience)
     return _done(request, "shut down")
+
+
+def _wait_for_others(scheduler: Scheduler, patience: Patience) -> None:
+    """Wait for the runs that other processes have under way."""
+    pause = _FIRST_LOOK
+    while any(n.runs for n in scheduler.nodes() if n.state == "alive") and patience.left():
+        Waker().sleep(pause)
+        pause = min(pause * 2, _LAST_LOOK)
+
+
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+"""Seconds between two looks for runs of other processes, at first and in the end."""
 
 
 def _done(request: Incoming, what: str) -> Reply:
@@ -69,15 +89,27 @@ def _done(request: Incoming, what: str) -> Reply:
 
 def get_health(service: Service, request: Incoming) -> Reply:
     """Tell whether the scheduler does its work: 200 if so, else 503."""
-    health = service.scheduler.health()
-    body = HEALTH.to_dict(health, runs=len(service.scheduler.runs()))
-    return Reply(body, 200 if health.ok else 503)
+    health, runs, reason = _health(service.scheduler)
+    headers = {} if reason is None else {"Retry-After": "1"}
+    return Reply(
+        HEALTH.to_dict(health, runs=runs, reason=reason), 200 if health.ok else 503, headers
+    )
 
 
 def get_live(service: Service, request: Incoming) -> Reply:
     """Tell anybody whether the scheduler does its work, and nothing else: for probes."""
-    ok = service.scheduler.health().ok
+    ok = _health(service.scheduler)[0].ok
     return Reply({"ok": ok}, 200 if ok else 503)
+
+
+def _health(scheduler: Scheduler) -> tuple[Health, int | None, str | None]:
+    """Return how a scheduler does, how many runs are open, and why its store cannot be used."""
+    try:
+        return scheduler.health(), len(scheduler.runs()), None
+    except StoreError as error:
+        reason = error.problem
+    health = Health(False, scheduler.state, 0.0, 0.0, 0, 0, 0, 0)
+    return health, None, reason
 
 
 def get_openapi(service: Service, request: Incoming) -> Reply:

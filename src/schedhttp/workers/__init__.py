@@ -1,1 +1,1 @@
-"""One scheduler among several processes of a server: which process runs it, and who asks it."""
+"""A scheduler in the processes of a server: when it starts there, and when it ends."""

@@ -1,4 +1,4 @@
-"""gunicorn's master and its workers: which of them this process is, and how a worker ends.
+"""gunicorn's master and its workers: which of them this process is, and whether it has loaded.
 
 ``gunicorn_conf.py`` and ``python -m schedhttp`` give gunicorn the hooks below, which tell it.
 Started without them (``gunicorn app:app``), a worker is known by its signal handlers.
@@ -7,23 +7,23 @@ Nothing here imports gunicorn: where it is not running, there is neither.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from schedcore.clock import Patience, Waker
 
 _LOOK_EVERY = 0.02
-
+_LOAD_WITHIN = 600.0
+"""Seconds in which a worker has to have loaded its app."""
 
 _worker: Any | None = None
 """The worker that this process is, as a hook told."""
-_has_loaded = threading.Event()
+_when_loaded: deque[Callable[[], object]] = deque()
+_loading = threading.Lock()
 
 
 def post_fork(_arbiter: object, worker: Any) -> None:
@@ -33,8 +33,10 @@ def post_fork(_arbiter: object, worker: Any) -> None:
 
 
 def post_worker_init(_worker: object) -> None:
-    """Know that the app is loaded: a hook of gunicorn's."""
-    _has_loaded.set()
+    """Do what waits for the app to be loaded: a hook of gunicorn's, called before it serves."""
+    with _loading:  # a request waits here until another thread has done it
+        while _when_loaded:
+            _when_loaded.popleft()()
 
 
 def is_here() -> bool:
@@ -64,9 +66,39 @@ def in_master() -> bool:
     return is_here() and worker() is None
 
 
-def addresses(of: Any) -> list[str]:
-    """Return where a worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``."""
-    return [str(each) for each in getattr(of, "sockets", ())]
+def has_loaded() -> bool:
+    """Tell whether this process is a worker that has loaded its app, and serves."""
+    of = worker()
+    return of is not None and bool(getattr(of, "booted", True))
+
+
+def call_when_loaded(callback: Callable[[], object]) -> None:
+    """Call *callback* once this process is a worker that has loaded its app.
+
+    In the main thread before it serves, if gunicorn has our hooks, and else in another or at the
+    first request, whose thread calls :func:`post_worker_init`.
+    """
+    _when_loaded.append(callback)
+    threading.Thread(target=_wait_for_load, name="schedhttp-loading", daemon=True).start()
+
+
+def _wait_for_load() -> None:
+    patience = Patience(_LOAD_WITHIN)
+    while _when_loaded and patience.left():  # a child that becomes another program never loads
+        if has_loaded():
+            post_worker_init(None)
+        Waker().sleep(_LOOK_EVERY)
+
+
+def processes() -> int:
+    """Return how many processes of this server answer requests, as far as gunicorn tells."""
+    of = worker()
+    return 1 if of is None else int(of.cfg.workers)
+
+
+def addresses() -> list[str]:
+    """Return where this worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``."""
+    return [str(each) for each in getattr(worker(), "sockets", ())]
 
 
 def threads() -> int | None:
@@ -75,70 +107,3 @@ def threads() -> int | None:
     if of is None or not type(of).__module__.endswith((".sync", ".gthread")):
         return None
     return int(of.cfg.threads)
-
-
-def has_loaded(of: Any) -> bool:
-    """Tell whether a worker has loaded its app, and serves."""
-    return _has_loaded.is_set() if of is _worker else bool(getattr(of, "booted", True))
-
-
-def wait_until_loaded(seconds: float) -> bool:
-    """Wait until this process is a worker that has loaded its app; False: it did not."""
-    patience = Patience(seconds)
-    while patience.left():
-        found = worker()
-        if found is not None and has_loaded(found):
-            return True
-        _has_loaded.wait(_LOOK_EVERY)  # it may be set before the worker is known, or never
-    return False
-
-
-def only_wake(told: Waker) -> Callable[[], object]:
-    """Have the signals that end a worker do no more than wake *told*; return what TERM did.
-
-    gunicorn's own handlers take locks (of its queues, of its pool), and would block for ever if
-    the signal came while the main thread held one; now and then, on a busy machine, the worker had
-    to be killed.  Ctrl-C reaches the worker too, and so does the QUIT that gunicorn's master then
-    sends it: both end it as TERM does.
-
-    To be called in the main thread.
-    """
-    graceful = signal.getsignal(signal.SIGTERM)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, lambda _number, _frame: told.wake())
-
-    def end() -> object:
-        return graceful(signal.SIGTERM, None) if callable(graceful) else None
-
-    return end
-
-
-def end_gracefully(of: Any, graceful: Callable[[], object]) -> None:
-    """Do what TERM does to a worker, from another thread than the main one."""
-    graceful()
-    pipe = getattr(of, "PIPE", None)
-    if pipe and threading.current_thread() is not threading.main_thread():
-        # A sync worker sleeps in select(), and has looked at what was changed before it was.
-        with suppress(OSError):
-            os.write(pipe[1], b"1")
-
-
-def instance() -> str:
-    """Return what the workers of one gunicorn share over reloads, and a later start does not have.
-
-    The master's process and when it began; "" where neither gunicorn nor /proc is.
-    """
-    if not is_here():
-        return ""
-    return process_start(os.getpid() if in_master() else os.getppid())
-
-
-def process_start(pid: int) -> str:
-    """Return what tells a process from all others since the computer was started; "": not known."""
-    try:
-        told = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
-    # The name of the program, in brackets, may have spaces and brackets in it (proc(5)).
-    return f"{boot}-{pid}-{told.rpartition(')')[2].split()[19]}"

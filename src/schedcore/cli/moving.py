@@ -1,0 +1,130 @@
+"""Jobs as files of JSON lines: ``export`` and ``import``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from schedcore.cli.base import (
+    DONE,
+    PARTLY,
+    Commands,
+    counted,
+    entries_of,
+    next_run,
+    opened,
+    print_table,
+    store_url,
+)
+from schedcore.clock import SystemClock
+from schedcore.errors import InvalidOptionError
+from schedcore.transfer.into import add, compared, replace
+from schedcore.transfer.job_lines import BadLineError, line_of, read_lines
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``export`` and ``import``."""
+    command = commands.add_parser(
+        "export",
+        allow_abbrev=False,
+        help="write the jobs of a store as JSON lines",
+        description="Write the jobs of a store with their places, one a line, as JSON.",
+        epilog="example: export --from sqlite:///jobs.db jobs.jsonl",
+    )
+    command.add_argument("file", nargs="?", metavar="FILE", help="default: print them")
+    command.add_argument("--from", dest="store", metavar="STORE", help="URL of the store")
+    command.set_defaults(run=_export)
+    command = commands.add_parser(
+        "import",
+        allow_abbrev=False,
+        help="read jobs from JSON lines into a store",
+        description="Put jobs that export wrote into a store, with their places: all, or none.",
+        epilog="example: import --into postgresql://app@db/jobs jobs.jsonl",
+    )
+    command.add_argument("file", nargs="?", metavar="FILE", help="default: read the input")
+    command.add_argument("--into", metavar="STORE", help="URL of the store")
+    command.add_argument(
+        "--replace", action="store_true", help="replace jobs that have the same ids"
+    )
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.set_defaults(run=_import)
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    store = opened(store_url(parsed.store, "from"))
+    try:
+        entries = sorted(store.entries(), key=lambda entry: entry.job.id)
+    finally:
+        store.close()
+    lines, status = [], DONE
+    for entry in entries:
+        try:
+            lines.append(line_of(entry))
+        except InvalidOptionError as error:
+            print(f"left: {entry.job.id}: {error}", file=sys.stderr)
+            status = PARTLY
+    with _output(parsed.file) as file:
+        file.writelines(f"{line}\n" for line in lines)
+    if parsed.file:
+        print(f"{counted(len(lines), 'job')} written")
+    return status
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+    else:
+        with open(path, "w", encoding="utf-8") as file:
+            yield file
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    url = store_url(parsed.into, "into")
+    if parsed.file is None:
+        lines = read_lines(sys.stdin)
+    else:
+        with open(parsed.file, encoding="utf-8") as file:
+            lines = read_lines(file)
+    entries = list(lines.values())
+    found = compared(entries, entries_of(url))
+    if found.other and not parsed.replace:
+        number = next(number for number, entry in lines.items() if entry is found.other[0])
+        raise BadLineError(
+            number,
+            f"a job with the id {found.other[0].job.id!r} and another definition is there;"
+            " --replace replaces it",
+        )
+    if parsed.dry_run:
+        new, same = {id(entry) for entry in found.new}, {id(entry) for entry in found.same}
+        kept = "replace" if parsed.replace else "leave"
+        print_table(
+            (
+                "add" if id(entry) in new else kept if id(entry) in same else "replace",
+                entry.job.id,
+                entry.job.func_ref or "",
+                next_run(entry),
+            )
+            for entry in entries
+        )
+    elif entries:
+        store = opened(url, make=True)
+        try:
+            (replace if parsed.replace else add)(store, entries, SystemClock().now_us())
+        finally:
+            store.close()
+    _print_sums(parsed, len(found.new), len(found.same), len(found.other))
+    return DONE
+
+
+def _print_sums(parsed: argparse.Namespace, new: int, same: int, other: int) -> None:
+    would = "would be " if parsed.dry_run else ""
+    parts = [f"{counted(new, 'job')} {would}added"]
+    if parsed.replace and same + other:
+        parts.append(f"{same + other:,} {would}replaced")
+    elif same:
+        parts.append(f"{same:,} there already")
+    print("; ".join(parts))

@@ -1,0 +1,1 @@
+"""Jobs from elsewhere, and as files: read as values, then put into a store."""

@@ -1,0 +1,66 @@
+"""Jobs put into a store, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schedcore.errors import JobChangedError
+from schedcore.job import Job
+from schedcore.jobdata import fingerprint
+from schedcore.stores.base import Change, Declared, Entry, Store
+from schedcore.stores.passing import passed_records
+
+
+class Comparison(NamedTuple):
+    """Jobs to be put into a store, by what is there under their ids."""
+
+    new: list[Entry]
+    same: list[Entry]
+    """Those of which the same definition is there."""
+    other: list[Entry]
+    """Those of which another definition is there."""
+
+
+def compared(entries: Sequence[Entry], there: Sequence[Entry]) -> Comparison:
+    """Return *entries* by whether they are among those that are *there*."""
+    known = {entry.job.id: fingerprint_of(entry.job) for entry in there}
+    found = Comparison([], [], [])
+    for entry in entries:
+        there_now = known.get(entry.job.id)
+        same = there_now is not None and there_now == fingerprint_of(entry.job)
+        (found.new if there_now is None else found.same if same else found.other).append(entry)
+    return found
+
+
+def fingerprint_of(job: Job) -> str:
+    """Return the fingerprint with which code declares the same job, and so takes it over."""
+    return fingerprint(job, job.trigger.unbound())
+
+
+def add(store: Store, entries: Sequence[Entry], now_us: int) -> None:
+    """Add jobs, in one transaction; those of which the same definition is there stay as they are.
+
+    Raises:
+        ConflictingIdError: if an id is taken by another definition: nothing was written.
+    """
+    declared = [Declared(entry, fingerprint_of(entry.job)) for entry in entries]
+    store.declare(None, declared, now_us, "refuse")
+
+
+def replace(store: Store, entries: Sequence[Entry], now_us: int) -> None:
+    """Put jobs, with their places, where others with their ids may be, in one transaction.
+
+    Raises:
+        JobChangedError: if somebody else changes one of those meanwhile: nothing was written.
+    """
+    there = {entry.job.id: entry for entry in store.entries()}
+    changes: list[Change | Entry] = []
+    for entry in entries:
+        old = there.get(entry.job.id)
+        changes.append(
+            entry if old is None else Change(old, entry, True, passed_records(old, entry, now_us))
+        )
+    conflicts = store.write(changes, now_us).conflicts
+    if conflicts:
+        raise JobChangedError(conflicts[0], 1)

@@ -1,0 +1,68 @@
+"""A job store of APScheduler 3, from rows that it wrote once; the command, and what it printed."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from schedcore.__main__ import main
+
+ROWS = Path(__file__).parent / "apscheduler_rows.txt"
+TABLE = """
+create table {} (
+    id varchar(191) not null, next_run_time float, job_state blob not null, primary key (id)
+)
+"""
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        status = main([str(each) for each in arguments])
+        return Ran(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCHEDULER_STORE", raising=False)
+
+
+def stored_rows():
+    """Yield what stands in ``apscheduler_rows.txt``: ids, next run times, and pickles."""
+    text = "\n".join(
+        line for line in ROWS.read_text("ascii").splitlines() if not line.startswith("#")
+    )
+    for part in text.replace("\n  ", " ").splitlines():
+        job_id, at, *pieces = part.split(" ")
+        yield job_id, None if at == "null" else float(at), base64.b64decode("".join(pieces))
+
+
+@pytest.fixture
+def aps_store(tmp_path):
+    """Return a function that makes a job store of some rows (or of all), and returns its URL."""
+
+    def make(rows=None, table="apscheduler_jobs"):
+        path = tmp_path / "aps.sqlite"
+        path.unlink(missing_ok=True)
+        with sqlite3.connect(path) as database:
+            database.execute(TABLE.format(table))
+            database.executemany(
+                f"insert into {table} values (?, ?, ?)", stored_rows() if rows is None else rows
+            )
+        database.close()
+        return f"sqlite:///{path}"
+
+    return make

@@ -1,0 +1,102 @@
+"""What schedulers on one store order one another: each as in a process of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcore import (
+    ConflictingIdError,
+    Scheduler,
+    SchedulerAlreadyRunningError,
+    SchedulerNotRunningError,
+    State,
+)
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Make schedulers on the same file, which are shut down after the test."""
+    schedulers = []
+
+    def make():
+        scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}", name="app")
+        schedulers.append(scheduler)
+        return scheduler
+
+    yield make
+    for scheduler in schedulers:
+        if scheduler.state is not State.STOPPED:
+            scheduler.shutdown(timeout=10)
+
+
+def test_an_order_counts_although_another_process_gave_the_one_before_just_now(made):
+    one, two = made(), made()
+    one.start()
+    two.follow()
+    for _ in range(5):
+        one.pause()
+        two.resume()
+        one.shutdown(leave=False)
+        with pytest.raises(SchedulerNotRunningError):
+            two.pause()
+        two.start()
+        with pytest.raises(SchedulerAlreadyRunningError):
+            one.start()
+        one.run_job(two.add_job("math:sqrt", "cron", year=2999, args=[4], id="j").id, timeout=30)
+
+
+def test_who_follows_is_as_the_others_are(made):
+    one = made()
+    one.start(paused=True)
+    two = made()
+    two.follow()
+    assert two.state is State.PAUSED
+    one.shutdown(leave=False)
+    three = made()
+    three.follow()
+    assert three.state is State.STOPPED
+    assert {each.shared_state() for each in (one, two, three)} == {State.STOPPED}
+
+
+def test_who_follows_twice_is_told(made):
+    one = made()
+    one.follow()
+    with pytest.raises(SchedulerAlreadyRunningError):
+        one.follow()
+
+
+def test_who_has_not_joined_sees_what_the_others_do(made):
+    one, two = made(), made()
+    assert two.shared_state() is State.STOPPED, "nobody is there"
+    one.start()
+    assert two.shared_state() is State.RUNNING
+    one.shutdown()
+    assert two.shared_state() is State.STOPPED
+
+
+def test_who_leaves_does_not_start_again_while_its_runs_end(made):
+    """Its thread still looks at the store, where all are to be running."""
+    one, two = made(), made()
+    one.start()
+    two.follow()
+    for _ in range(20):
+        two.shutdown()
+        assert two.state is State.STOPPED
+        two.follow()
+
+
+def test_an_entry_is_added_once_unless_it_is_to_replace(made):
+    one = made()
+    one.start()
+    entry = one.draft_job("math:sqrt", "interval", hours=1, args=[4], id="j")
+    one.add_entry(entry)
+    with pytest.raises(ConflictingIdError):
+        one.add_entry(entry)
+    other = one.draft_job("math:sqrt", "interval", hours=2, args=[4], id="j")
+    assert one.add_entry(other, replace=True).trigger.to_dict()["hours"] == 2
+
+
+def test_all_see_the_same_store(made):
+    one, two = made(), made()
+    assert one.store_info().id == two.store_info().id is not None
+    assert Scheduler().store_info().id is None

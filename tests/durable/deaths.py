@@ -1,0 +1,215 @@
+"""Dies at each statement of what a store does, and leaves a file behind for each.
+
+    python -m tests.durable.deaths settle /tmp/folder
+
+Makes ``/tmp/folder/1.db``, ``2.db``...: in the n-th, the process was killed before the n-th
+statement of that call, which is after the one before it.  In the last one it came through, and was
+killed after the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+
+from schedcore import Outcome
+from schedcore.health import State
+from schedcore.job import Options
+from schedcore.planning import Backlog
+from schedcore.stores.base import Change, Declared, Entry, Passed, Settlement
+from schedcore.stores.ends import end_of
+from schedcore.stores.sql_history import Retention
+from schedcore.stores.sqlite import SqliteStore
+from tests.stores.calls import job
+
+PERIOD = 10
+"""From one due time to the next."""
+KEEP = Retention(days=10**6)
+"""Times here are small whole numbers: the year 1970."""
+FIRST = {name: 10 * (n + 1) for n, name in enumerate("abcdef")}
+"""The jobs, and their first due times; each scenario adds those that it needs."""
+OPTIONS = {
+    "a": Options(),
+    "b": Options(overlap="queue"),
+    "c": Options(overlap="cancel"),
+    "d": Options(coalesce=False),
+    "e": Options(on_lost="rerun"),
+    "f": Options(max_instances=2),
+}
+
+
+class Scene:
+    """A store with jobs whose runs wait, are under way and wait to be tried again."""
+
+    def __init__(self, path):
+        self.store = SqliteStore(path, durable=False, keep=KEEP)
+        self.store.cluster.join("app", ["default"])
+        for name, first_us in FIRST.items():
+            definition = job(name)._replace(options=OPTIONS[name])
+            self.store.write([Entry(definition, first_us, first_us)], 0)
+        self.step(60)
+        self.runs = {run.job_id: run for run in self.store.runs()}
+        for run in self.runs.values():
+            run._started_us = 60
+        self.step(70)
+
+    def step(self, now, last=False, missed=0):
+        """Take what is due, and settle it: one due time runs, *missed* ones do not."""
+        with self.store.take(now, 100) as batch:
+            return batch.settle([self.decide(slot, now, last, missed) for slot in batch.slots], now)
+
+    def decide(self, slot, now, last, missed):
+        if slot.behind is not None and not slot.job.coalesce:
+            return Settlement(slot, slot.job, slot.fire_us, slot.due_us, (), now)
+        first = slot.fire_us
+        passed = (Passed(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
+        first += missed * PERIOD
+        times = (first,) if slot.job.coalesce else (first, first + PERIOD, first + 2 * PERIOD)
+        next_us = None if last else times[-1] + PERIOD
+        return Settlement(slot, slot.job, next_us, next_us, times, passed=passed)
+
+    def end(self, *names):
+        """End the runs of these jobs."""
+        ends = [end_of(self.runs[name], Outcome.EXECUTED, 80) for name in names]
+        self.store.end(deque(ends), True)
+
+    def fail(self, name):
+        """Have the run of a job wait for its next attempt."""
+        self.store.retry(end_of(self.runs[name], Outcome.FAILED, 80, error=ValueError("no")), 90)
+
+    def change(self, *names, another=False, **parts):
+        old = [self.store.get(name) for name in names]
+        new = [None if parts.get("gone") else entry._replace(**parts) for entry in old]
+        changes = [Change(o, n, another) for o, n in zip(old, new, strict=True)]
+        assert not self.store.write(changes, 80).conflicts
+
+    def declare(self, app, *names, **options):
+        """Declare jobs in the places that they have, with these options."""
+        declared = []
+        for name in names:
+            entry = self.store.get(name)
+            changed = entry.job._replace(options=entry.job.options._replace(**options))
+            declared.append(Declared(entry._replace(job=changed), f"{name} {options}"))
+        self.store.declare(app, declared, 0)
+
+    def hand_back(self):
+        (again,) = [run for run in self.store.runs() if run.job_id == "e"][:1]
+        again._started_us = None
+        self.store.cluster.hand_back([again], 80)
+
+    def another(self):
+        """Leave runs to a process that is dead, and be another one."""
+        store = SqliteStore(self.store.file.path, durable=False, keep=KEEP)
+        self.store.cluster._own.release()
+        self.store.cluster._engine.release()
+        self.store = store
+
+    def adopt(self):
+        self.store.cluster.adopt(100)
+
+    def trim(self):
+        from schedcore.stores.sql_nodes import trim
+
+        self.store.keep = Retention(per_job=2)
+        trim(self.store, 10**6)
+
+
+def nothing(scene):
+    """Prepare nothing."""
+
+
+def declared(scene):
+    scene.declare("app", *FIRST)
+
+
+def ended(scene):
+    scene.end(*FIRST)
+    for now in range(80, 200, PERIOD):
+        scene.step(now)
+        scene.runs = {run.job_id: run for run in scene.store.runs()}
+        scene.end(*scene.runs)
+
+
+def cancelled(scene):
+    """Have another process end a run, of which this one tells as well."""
+    run = scene.runs["a"]
+    scene.store.end(deque([end_of(run, Outcome.LOST, 75)]), False)
+
+
+CALLS = {
+    "add": (nothing, lambda scene: scene.store.write([Entry(job("new"), 90, 90)], 80)),
+    "pause": (nothing, lambda scene: scene.change("b", "d", due_us=None)),
+    "move": (nothing, lambda scene: scene.change("b", "d", judged_us=None)),
+    "replace": (nothing, lambda scene: scene.change("b", "d", another=True)),
+    "remove": (nothing, lambda scene: scene.change("b", "d", gone=True)),
+    "declare": (nothing, lambda scene: scene.declare("app", "b", "d")),
+    "declare anew": (declared, lambda scene: scene.declare("app", "b", "d", max_instances=3)),
+    "retire": (declared, lambda scene: scene.store.retire("app", ["a"], 80)),
+    "settle": (nothing, lambda scene: scene.step(80)),
+    "settle with missed ones": (nothing, lambda scene: scene.step(80, missed=2)),
+    "settle the last ones": (nothing, lambda scene: scene.step(80, last=True)),
+    "run now": (nothing, lambda scene: scene.store.open(scene.store.get("f").job, 80)),
+    "end": (nothing, lambda scene: scene.end(*FIRST)),
+    "end late": (cancelled, lambda scene: scene.end("a", "b")),
+    "retry": (nothing, lambda scene: scene.fail("a")),
+    "try again": (
+        lambda scene: scene.fail("a"),
+        lambda scene: scene.store.try_again([scene.runs["a"]]),
+    ),
+    "hand back": (nothing, Scene.hand_back),
+    "leave": (nothing, lambda scene: scene.store.cluster.leave()),
+    "leave with nothing": (ended, lambda scene: scene.store.cluster.leave()),
+    "join and reap": (Scene.another, lambda scene: join_and_look(scene.store)),
+    "adopt": (Scene.hand_back, Scene.adopt),
+    "trim": (ended, Scene.trim),
+    "pause all": (nothing, lambda scene: scene.store.cluster.want(State.PAUSED)),
+}
+"""What is prepared for a call, and the call."""
+
+
+def join_and_look(store):
+    store.cluster.join("app", ["default"])
+    store.cluster.look()
+
+
+def die_at(path, n, prepare, call):
+    """Make a scene, and be killed before the n-th statement of the call, or after all of them."""
+    scene = Scene(path)
+    prepare(scene)
+    left = n
+
+    def count(_statement):
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with scene.store.file.read():  # it is open, then
+        scene.store.file._connection.set_trace_callback(count)
+    left = n  # without the commit of that
+    call(scene)
+    os._exit(0)
+
+
+def main(name, folder):
+    """Die at each statement in turn, in a child each."""
+    import filelock  # noqa: F401 — once, and not in each child
+
+    prepare, call = CALLS[name]
+    for n in range(1, 1000):
+        child = os.fork()
+        if not child:
+            try:
+                die_at(Path(folder) / f"{n}.db", n, prepare, call)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            sys.exit(os.WEXITSTATUS(status))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

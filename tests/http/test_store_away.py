@@ -1,0 +1,106 @@
+"""A store that cannot be used at the moment: 503 and when to try again; health tells why."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from schedcore import Scheduler, SqliteStore
+from schedcore.stores import sqlite_file
+from schedhttp.routes import ROUTES
+
+JOB = {"id": "j", "func": "math:sqrt", "args": [4], "trigger": "cron", "year": 2999}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return SqliteStore(tmp_path / "jobs.db")
+
+
+@pytest.fixture
+def scheduler(store):
+    scheduler = Scheduler(store=store)
+    scheduler.start()
+    yield scheduler
+    scheduler.shutdown(timeout=10)
+
+
+@pytest.fixture
+def away(store, tmp_path):
+    """Take the file away, as a disk that is unmounted does; it is put back after the test."""
+    moved = []
+
+    def take_away():
+        with store.file.data_lock():  # at once, for the threads that look at it
+            store.close()
+            for file in tmp_path.glob("jobs.db*"):
+                if file.suffix != ".lock":
+                    moved.append((file, file.rename(tmp_path / f"moved-{file.name}")))
+            (tmp_path / "jobs.db").mkdir()
+
+    yield take_away
+    with store.file.data_lock():
+        (tmp_path / "jobs.db").rmdir()
+        for file, elsewhere in moved:
+            elsewhere.rename(file)
+
+
+WITHOUT_STORE = {"get_health", "get_live", "get_openapi", "preview"}
+
+
+def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
+    assert api("POST", "/jobs", JOB).status == 200
+    away()
+    for route in ROUTES:
+        if route.name in WITHOUT_STORE:
+            continue
+        body = {"add_job": {**JOB, "id": "k"}, "update_job": {"name": "x"}}.get(route.name)
+        answer = api(route.method, route.path.replace("<job_id:job_id>", "j"), body)
+        assert (answer.status, answer.json["error_type"]) == (503, "StoreUnavailableError"), (
+            route.name
+        )
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json["error_message"].startswith("the store cannot be used at the moment: ")
+        assert "jobs.db:" not in answer.text, "where it is, is none of the client's business"
+
+
+def test_health_tells_why_and_a_probe_that_it_is_not_well(api, away):
+    assert api("GET", "/health").json["reason"] is None
+    away()
+    answer = api("GET", "/health")
+    assert (answer.status, answer.json["ok"], answer.json["runs"]) == (503, False, None)
+    assert "it cannot be opened" in answer.json["reason"]
+    answer = api("GET", "/live")
+    assert (answer.status, answer.json) == (503, {"ok": False})
+
+
+def test_what_needs_no_store_goes_on(api, away):
+    away()
+    job = {"trigger": "interval", "seconds": 5}
+    assert api("POST", "/preview?n=2", job).status == 200
+
+
+def test_while_another_process_writes_for_long_nothing_is_changed(api, store, monkeypatch):
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    other = sqlite3.connect(store.file.path, isolation_level=None)
+    other.execute("begin immediate")
+    answer = api("POST", "/jobs", JOB)
+    assert (answer.status, answer.json["error_type"]) == (503, "StoreUnavailableError")
+    assert api("GET", "/jobs").json == []
+    other.execute("rollback")
+    other.close()
+    assert api("POST", "/jobs", JOB).status == 200
+
+
+def test_the_store_and_its_processes_are_shown(api):
+    info = api("GET").json
+    assert info["store"].pop("schema") >= 1
+    assert info["store"] == {
+        "kind": "sqlite",
+        "reachable": True,
+        "clock_offset": None,
+        "notifications": False,
+    }
+    (node,) = info["nodes"]
+    assert (node["state"], node["takes"], node["pid"]) == ("alive", True, info["holder"]["pid"])
