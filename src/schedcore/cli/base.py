@@ -76,8 +76,8 @@ def entries_of(url: str) -> list[Entry]:
 
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows with their columns below each other; long cells are cut."""
-    cells = [[_cut(cell) for cell in row] for row in rows]
+    """Print rows with their columns below each other; long cells are cut, but for the last ones."""
+    cells = [[*map(_cut, row[:-1]), row[-1]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
