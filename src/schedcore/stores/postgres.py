@@ -164,7 +164,8 @@ class PostgresStore(SqlStore):
     def give_back(self, rows: Sequence[JobRow]) -> None:
         """Let jobs be taken again."""
         super().give_back(rows)
-        self._held = self._ahead = None
+        if rows:
+            self._held = self._ahead = None
 
     def let_go(self, job_ids: Collection[str] | None = None) -> None:
         """Unlock what this process has taken of these jobs (None: all), for others of its calls.
