@@ -81,12 +81,14 @@ def run_command(
                 start_new_session=True,
             )
         assert process.stdout is not None
-        with process.stdout:
-            _follow(process, process.stdout.fileno(), tail)
+        _follow(process, process.stdout.fileno(), tail)
     except BaseException:  # Ctrl-C, too
         if process is not None:
             _end(process)
         raise
+    finally:
+        if process is not None and process.stdout is not None:
+            process.stdout.close()
     output = tail.decode("utf-8", "replace").strip()[-MOST_OUTPUT:]
     if process.returncode:
         raise CommandFailedError(words, process.returncode, output)
