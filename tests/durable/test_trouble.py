@@ -168,6 +168,15 @@ def test_network_file_systems_are_refused(opened, path, tmp_path, monkeypatch):
 # Others in the way
 
 
+def test_a_second_store_on_the_file_takes_no_lock_away_from_the_first(opened, path):
+    """Closing any other handle of the file would: SQLite's locks belong to the whole process."""
+    add(opened(), entry("a"))
+    assert ids(opened().entries()) == ["a"]
+    program = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('vacuum'); c.close()"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert path.with_name("jobs.db-wal").exists(), "it was not the last one that had the file open"
+
+
 def test_who_is_locked_out_for_too_long_is_told_so_and_goes_on_afterwards(
     opened, path, monkeypatch
 ):

@@ -160,9 +160,13 @@ class SqliteFile:
 
     def others_version(self) -> tuple[int, int]:
         """Return what changes when another process has written; it may change without that."""
-        with self._lock, self._telling():
-            connection = self._connection or self._open()
-            (version,) = connection.execute("pragma data_version").fetchone()
+        with self._lock:
+            if self._connection is None:
+                with self._telling():
+                    self._open()
+            assert self._connection is not None
+            # Asked ten times a second by every process: it reads two words of shared memory.
+            (version,) = self._connection.execute("pragma data_version").fetchone()
             return self._opened, version  # which counts for one connection only
 
     def close(self) -> None:
