@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -73,6 +74,32 @@ def entries_of(url: str) -> list[Entry]:
         return store.entries()
     finally:
         store.close()
+
+
+def add_load(command: argparse.ArgumentParser) -> None:
+    """Add the option that makes triggers of the program's own known."""
+    command.add_argument(
+        "--load",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module first: one that registers triggers of your own",
+    )
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import modules that were named by ``--load``.
+
+    Raises:
+        InvalidOptionError: if one cannot be imported.
+    """
+    for name in modules:
+        try:
+            import_module(name)
+        except Exception as error:
+            raise InvalidOptionError(
+                "load", name, f"a module that can be imported: {type(error).__name__}: {error}"
+            ) from error
 
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:

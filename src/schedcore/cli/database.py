@@ -9,7 +9,17 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from schedcore.cli.base import DONE, PARTLY, Commands, counted, opened, print_table, store_url
+from schedcore.cli.base import (
+    DONE,
+    PARTLY,
+    Commands,
+    add_load,
+    counted,
+    load,
+    opened,
+    print_table,
+    store_url,
+)
 from schedcore.clock import UTC, SystemClock, from_us
 from schedcore.errors import InvalidOptionError, StoreError
 from schedcore.stores.schema import META, MIGRATIONS, POSTGRESQL, SCHEMA, SQLITE, statements
@@ -28,7 +38,7 @@ def add_commands(commands: Commands) -> None:
     ).add_subparsers(title="what to do", required=True, metavar="WHAT")
     status = _add(group, "status", _status, "print what a store holds, and how it does")
     status.add_argument("--json", action="store_true", help="print it as JSON")
-    _add(group, "check", _check, "look whether all that a store holds adds up")
+    add_load(_add(group, "check", _check, "look whether all that a store holds adds up"))
     _add(group, "upgrade", _upgrade, "bring the tables of a store to the present schema")
     _add(group, "sql", _sql, "print the statements that make the tables, for this kind of store")
     command = _add(group, "trim", _trim, "cut the history of a store")
@@ -133,6 +143,7 @@ def _shown(value: object) -> str:
 
 
 def _check(parsed: argparse.Namespace) -> int:
+    load(parsed.load)
     with closing(_opened(parsed)) as store:
         with store.database.read() as tx:
             found = broken_rules(tx)
