@@ -65,7 +65,7 @@ def run_command(
         CommandFailedError: if it ends with another status than 0.
         OSError: if it cannot be started.
     """
-    words = _checked(argv)
+    words, tail = _checked(argv), bytearray()
     with _as_file(input) as file:
         process = subprocess.Popen(
             words,
@@ -76,11 +76,10 @@ def run_command(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    tail = bytearray()
-    assert process.stdout is not None
-    with process.stdout:
         try:
-            _follow(process, process.stdout.fileno(), tail)
+            assert process.stdout is not None
+            with process.stdout:
+                _follow(process, process.stdout.fileno(), tail)
         except BaseException:  # Ctrl-C, too
             _end(process)
             raise
