@@ -48,6 +48,19 @@ class DeclaredRow(NamedTuple):
     fingerprint: str | None
 
 
+NOBODY: Final = DeclaredRow(None, None)
+"""Of a job that was not declared, or not heard of."""
+
+
+class NewJob(NamedTuple):
+    """A job to be added."""
+
+    entry: Entry
+    text: str
+    """Its definition."""
+    declared: DeclaredRow = NOBODY
+
+
 _PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
 _FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
 _INSERT_JOB = (
@@ -170,6 +183,10 @@ class JobRows:
         rows = tx.among(f"select {_PLACE} {_FROM} where j.id in ({{}})", job_ids)
         return {row[1]: JobRow._make(row) for row in rows}
 
+    def of(self, tx: Transaction, changes: Sequence[Change | Entry]) -> dict[str, JobRow]:
+        """Return those of the jobs that are there which *changes* are about."""
+        return self.find(tx, {_id_of(change) for change in changes})
+
     def get(self, tx: Transaction, job_id: str) -> JobRow | None:
         """Return one job, or None."""
         return self.find(tx, (job_id,)).get(job_id)
@@ -241,27 +258,21 @@ class JobRows:
 
     # Writing
 
-    def insert(
-        self,
-        tx: Transaction,
-        entries: Sequence[tuple[Entry, str]],
-        mark: int,
-        declared: DeclaredRow | None = None,
-    ) -> None:
-        """Add jobs, each with its definition as text."""
-        if not entries:
+    def insert(self, tx: Transaction, added: Sequence[NewJob], mark: int) -> None:
+        """Add jobs."""
+        if not added:
             return
-        keys = self._database.job_keys(tx, len(entries))
+        keys = self._database.job_keys(tx, len(added))
         jobs, places, ids = [], [], []
-        for k, (entry, text) in zip(keys, entries, strict=True):
+        for k, (entry, text, declared) in zip(keys, added, strict=True):
             job, fire_us, due_us, broken, judged_us, _ = entry
-            jobs.append((k, job.id, text, *(declared or (None, None))))
+            jobs.append((k, job.id, text, *declared))
             places.append((k, job.options.executor, fire_us, due_us, judged_us, broken, mark))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
         tx.many(_INSERT_DUE, places)
         tx.many("delete from schedcore_gone where id = ?", ids)
-        for k, (entry, _) in zip(keys, entries, strict=True):
+        for k, (entry, _, _) in zip(keys, added, strict=True):
             self.definitions.put(k, 1, entry.job)
 
     def update(
@@ -339,8 +350,7 @@ def entry_of(row: JobRow, job: Job) -> Entry:
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
 
 
-def id_of(change: Change | Entry) -> str:
-    """Return the id of the job that is changed or added."""
+def _id_of(change: Change | Entry) -> str:
     return (change if isinstance(change, Entry) else change.old).job.id
 
 
@@ -348,7 +358,7 @@ def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> 
     """Return the ids of the changes whose job is not as it was read, or has two of them."""
     found, seen = [], set()
     for change in changes:
-        job_id = id_of(change)
+        job_id = _id_of(change)
         row = rows.get(job_id)
         if isinstance(change, Entry):
             conflict = row is not None
