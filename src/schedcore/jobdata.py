@@ -1,4 +1,4 @@
-"""Jobs as plain data, and back: the one codec of stores, hand-overs, import and export, and REST.
+"""Jobs as plain data, and back: the one codec of stores, import and export, and REST.
 
 Functions are references, triggers their plain-data form, and arguments tagged plain data
 (:mod:`schedcore.tagged_data`): nothing is a pickle, and what comes back is what was there.

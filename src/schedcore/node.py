@@ -72,7 +72,7 @@ class Node:
         """Follow at once what another process has ordered, so that two orders count in turn."""
         with self._mutex:
             if self.joined:
-                self._act_on(self._cluster.look())
+                self._act_on(self._cluster.look(at_once=True))
 
     # Orders
 
@@ -168,6 +168,7 @@ class Node:
         if not self.joined:
             self.joined = True
             self._waker = waker = Waker()
+            self._cluster.woken = waker.wake
             threading.Thread(
                 target=self._live, args=(waker,), name="schedcore-node", daemon=True
             ).start()
@@ -176,7 +177,7 @@ class Node:
     # The thread
 
     def _live(self, waker: Waker) -> None:
-        while waker is self._waker:
+        while waker is self._waker and self.joined:
             try:
                 with self._mutex:
                     if waker is self._waker and self.joined:
@@ -186,8 +187,7 @@ class Node:
                 self._failing += 1
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
                     log.error("cannot see what others do on the store; trying on", error=error)
-            if waker.sleep(LOOK_EVERY):
-                return
+            waker.sleep(LOOK_EVERY)
 
     def _act_on(self, seen: Seen) -> None:
         self._engine.runs.dropped(seen.dropped)
@@ -195,6 +195,7 @@ class Node:
             log.error(
                 "run %s of job %r is lost: %s", record.run_id, record.job_id, record.error_text
             )
+        self._engine.runs.begin_kept()
         if not self._leaving and seen.wanted is not self._life.state:
             log.info("the scheduler is %s, as the others on its store", seen.wanted.name.lower())
             self._reach(seen.wanted)

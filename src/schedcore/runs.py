@@ -68,7 +68,8 @@ class Runs:
         self.expect: Callable[[int], None] = lambda _due_us: None
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
-        self._writes_at_once = getattr(store, "cluster", None) is not None
+        self._cluster: Cluster | None = getattr(store, "cluster", None)
+        self._writes_at_once = self._cluster is not None
         self._timers = Timers()
         self._begin_anew()
 
@@ -76,6 +77,7 @@ class Runs:
         self._ends: deque[End] = deque()
         self._outboxes: dict[str, Outbox] = {}
         self._waiting_for_idle: list[Waker] = []
+        self._kept: deque[Run] = deque()
         self._holding = self._closing = False
 
     def after_fork_in_child(self) -> None:
@@ -135,6 +137,9 @@ class Runs:
         """Report that *run* begins now; False: it was cancelled, and its function is not called."""
         job = run._job
         if job is None:
+            return False
+        if self._cluster is not None and not self._cluster.may_begin():
+            self._kept.append(run)
             return False
         try:
             run._started_us = self._clock.now_us()
@@ -377,12 +382,17 @@ class Runs:
             self.expect(due_us)
 
     def dropped(self, ends: Sequence[End]) -> None:
-        """Give up runs that were ended in another process, which has announced that."""
+        """Give up runs that others ended and announced; those taken for lost go on, if they run."""
         for end in ends:
             self._timers.drop(end.run)
-            if end.job is not None:
+            if end.job is not None and end.outcome is not Outcome.LOST:
                 self._abandon(end.run, end.job)
         self._wake_if_idle()
+
+    def begin_kept(self) -> None:
+        """Submit the runs again that might not begin while others took this process for dead."""
+        while self._kept:
+            self.submit((self._kept.popleft(),))
 
     def close(self) -> None:
         """Take nothing more: cancel the runs that wait behind others, and retry nothing.
@@ -402,9 +412,8 @@ class Runs:
 
     def _give_up(self, runs: Sequence[Run]) -> None:
         """Cancel runs that have not begun; on a store that others share, leave them to others."""
-        cluster: Cluster | None = getattr(self._store, "cluster", None)
-        if cluster is not None:
-            cluster.hand_back(runs, self._now_us())
+        if self._cluster is not None:
+            self._cluster.hand_back(runs, self._now_us())
             return
         cancelled = sum(self.end_early(run, Outcome.CANCELLED, log=False) for run in runs)
         self._announce.many_cancelled(cancelled)

@@ -152,14 +152,12 @@ class Scheduler(JobMethods):
         return self._life.state
 
     def shared_state(self) -> State:
-        """Return what the processes on the store do together: RUNNING, PAUSED or STOPPED.
-
-        Of a store of one process alone, :attr:`state`.
+        """Return what all processes on the store do: RUNNING, PAUSED or STOPPED.
 
         Raises:
             StoreError: if the store cannot be used.
         """
-        if self._cluster is None or self._node is None:
+        if self._cluster is None or self._node is None:  # a store of one process alone
             return self.state
         if not self._node.joined and all(node.state != "alive" for node in self.nodes()):
             return State.STOPPED

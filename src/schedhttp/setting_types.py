@@ -191,7 +191,7 @@ def jobstores(name: str, value: object) -> Any:
         )
     log.warning(
         "%s is read as SCHEDULER_STORE = %r, its name here; what APScheduler has stored there is"
-        " left alone, and not read",
+        " left alone: `python -m schedcore import-apscheduler` takes its jobs over",
         *(name, without_password(url)),
     )
     return url

@@ -107,8 +107,8 @@ def test_what_cannot_come_over_is_told_with_the_reason():
 def test_remarks_tell_what_nobody_asked_for():
     reading = read(now_us=1_900_000_000 * 10**6)
     assert [remark.split(",")[0] for remark in reading.remarks] == [
-        "misfire_grace_time=1 of 14 jobs",
-        "13 jobs fell due before now: each is run",
+        "misfire_grace_time=1 of 16 jobs",
+        "15 jobs fell due before now: each is run",
     ]
 
 
@@ -120,6 +120,17 @@ def test_a_next_run_that_is_no_fire_time_is_kept_and_told():
     assert taken.remarks == (
         "next run 2026-12-03T05:00:00+00:00 is kept, which is no time of its trigger"
         " (2026-12-15T04:30:00+00:00)",
+    )
+
+
+def test_what_fires_otherwise_than_there_is_told():
+    remarks = {taken.entry.job.id: taken.remarks for taken in read().taken if taken.remarks}
+    assert set(remarks) == {"moved", "calendar-of-both", "or-interval"}
+    assert remarks["calendar-of-both"][0].startswith("its months and its days are counted from its")
+    assert remarks["or-interval"] == (
+        "next run 2030-01-01T01:00:00+00:00 is kept, which is no time of its trigger"
+        " (2030-01-01T02:00:00+00:00)",
+        "an interval in a combination keeps its beat here, whatever else fires there",
     )
 
 
@@ -187,7 +198,7 @@ def test_a_pickle_cannot_change_what_reads_the_next_one():
     code = b"\x80\x04\x8c\x08datetime\x8c\x08datetime\x93N}\x8c\x01xK\x01s\x86b."
     reading = read([("evil", None, code), *stored_rows()])
     assert reading.left[0].reason == "it writes on datetime.datetime"
-    assert len(reading.taken) == 15
+    assert len(reading.taken) == 17
 
 
 @pytest.mark.parametrize(
@@ -214,10 +225,10 @@ def test_the_command_brings_jobs_into_a_store_once(run, aps_store, tmp_path):
     url = aps_store()
     first = run("import-apscheduler", url, "--into", "sqlite:///jobs.db")
     assert first.status == 1, "some were left"
-    assert first.out.splitlines()[-1] == "15 jobs added; 4 left, for the reasons above"
+    assert first.out.splitlines()[-1] == "17 jobs added; 4 left, for the reasons above"
     again = run("import-apscheduler", url, "--into", "sqlite:///jobs.db")
     assert again.out.splitlines()[-1] == (
-        "0 jobs added; 15 there already; 4 left, for the reasons above"
+        "0 jobs added; 17 there already; 4 left, for the reasons above"
     )
     store = SqliteStore(tmp_path / "jobs.db")
     there = {entry.job.id: entry for entry in store.entries()}
@@ -266,7 +277,7 @@ def test_a_dry_run_writes_nothing(run, aps_store, tmp_path):
 def test_json_tells_all(run, aps_store):
     ran = run("import-apscheduler", aps_store(), "--dry-run", "--json")
     told = json.loads(ran.out)
-    assert len(told["added"]) == 15
+    assert len(told["added"]) == 17
     assert {each["where"] for each in told["left"]} >= {"foreign-class", "own-trigger"}
     beat = next(job for job in told["added"] if job["id"] == "beat")
     assert beat["next_fire_time"] == "2030-01-01T11:00:00+00:00"

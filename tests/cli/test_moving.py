@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -224,6 +225,41 @@ def test_a_definition_that_cannot_be_read_is_left_and_told(run, tmp_path):
     assert ran.status == 1
     assert len(ran.out.splitlines()) == 5
     assert "left: plain: " in ran.err
+
+
+OWN = """
+from schedcore import Trigger, register_trigger
+
+@register_trigger
+class Fortnight(Trigger):
+    kind = "fortnight"
+    def next_us(self, after_us):
+        return after_us + 14 * 86_400 * 10**6
+    def to_dict(self):
+        return {"trigger": "fortnight"}
+    def __eq__(self, other):
+        return isinstance(other, Fortnight)
+    __hash__ = Trigger.__hash__
+"""
+
+
+def test_a_trigger_of_the_programs_own_is_known_once_its_module_is_loaded(run, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    data = {**json.loads(GOOD), "trigger": {"trigger": "fortnight"}}
+    (tmp_path / "jobs.jsonl").write_text(f"{json.dumps(data)}\n")
+    program = [sys.executable, "-m", "schedcore"]  # a process of its own: the name stays taken
+
+    def typed(*arguments):
+        return subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+
+    imported = ["import", "--into", "sqlite:///new.db", "jobs.jsonl"]
+    assert "trigger='fortnight': expected one of" in typed(*imported).stderr
+    assert typed(*imported, "--load", "own").stdout == "1 job added\n"
+    exported = typed("export", "--from", "sqlite:///new.db", "--load", "own")
+    assert json.loads(exported.stdout) == data
+    assert typed("export", "--from", "sqlite:///new.db").returncode == 1, "left, without it"
+    told = typed(*imported, "--load", "owm").stderr
+    assert told.startswith("schedcore: load='owm': expected a module that can be imported")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from schedcore import MemoryStore
 from schedcore.stores.sqlite import SqliteStore
 from tests.stores.plain import PlainStore
+from tests.stores.postgres import need_server, postgres_store
 
 
 def sqlite_store():
@@ -24,13 +25,20 @@ def sqlite_store():
     return store
 
 
-STORES = {"memory": MemoryStore, "plain": PlainStore, "sqlite": sqlite_store}
-EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 20}
+STORES = {
+    "memory": MemoryStore,
+    "plain": PlainStore,
+    "sqlite": sqlite_store,
+    "postgresql": postgres_store,
+}
+EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 20, "postgresql": 10}
 SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 
 
 def run_over_store(machine, kind):
     """Run a state machine of random calls over a store; 75 times as often with SCHEDCORE_SOAK=1."""
+    if kind == "postgresql":
+        need_server()
     over_store = type("Machine", (machine,), {"make_store": staticmethod(STORES[kind])})
     run_state_machine_as_test(
         over_store,

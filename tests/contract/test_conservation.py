@@ -58,7 +58,7 @@ class Conservation(RuleBasedStateMachine):
         self.serial = 0
         self.places: dict[int, tuple[int, int]] = {}
         self.versions: dict[str, list] = {}
-        self.list, self.version = [], -1
+        self.list, self.version = [], self.store.changes(None)[0]
         for job_id, one in zip(IDS, chosen, strict=True):
             self.add(job_id=job_id, options=one, ahead=0)
 

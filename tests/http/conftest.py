@@ -153,6 +153,12 @@ def beat(path):
 def hang(path):
     beat(path)
     time.sleep(60)
+
+def work(path):
+    """Take a second, and tell of the beginning and the end."""
+    beat(path)
+    time.sleep(1)
+    beat(path)
 '''
 # Tells which worker answered, which the API itself does not.
 FRONT = """

@@ -124,6 +124,21 @@ def test_an_order_counts_at_once_whichever_worker_met_the_one_before(gunicorn):
     assert [run["outcome"] for run in runs] == ["executed"] * 10
 
 
+def test_a_shutdown_waits_for_the_runs_of_all_workers(gunicorn):
+    """The one that takes due jobs is seldom the one that is asked."""
+    server = gunicorn(*THREADS, seconds=3600, SCHEDULER_SHUTDOWN_TIMEOUT="30")
+    server.all_answer(4)
+    for number in range(1, 5):
+        job = {"id": "w", "func": "chores:work", "args": [str(server.beats)], "trigger": "date"}
+        assert server.call("POST", "/scheduler/jobs", job).status == 200
+        server.until(lambda number=number: len(server.ran()) >= 2 * number - 1)
+        assert server.call("POST", "/scheduler/shutdown").status == 204
+        assert len(server.ran()) == 2 * number
+        assert server.call("POST", "/scheduler/start").status == 204
+    runs = server.call("GET", "/scheduler/jobs/w/runs").json
+    assert [run["outcome"] for run in runs] == ["executed"] * 4
+
+
 def test_who_may_do_what_is_decided_at_every_worker(gunicorn):
     """Loopback, proxies, Host, sizes."""
     server = gunicorn(*THREADS, SCHEDULER_API_MAX_BODY="1000")

@@ -156,7 +156,8 @@ def test_a_job_added_over_http_runs_and_the_server_leaves_nothing_behind(
             "next_run_time": "2020-01-01",  # at once, and once: nobody would read the pipe again
         },
     )
-    assert (status, job["state"]) == (200, "scheduled")
+    assert status == 200
+    assert job["state"] in ("scheduled", "running")
     ran_in = server.next_run()
     assert ran_in != server.process.pid, "in the worker, not in gunicorn's master"
     assert server.call("DELETE", "/scheduler/jobs/j")[0] == 204

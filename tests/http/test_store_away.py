@@ -57,7 +57,9 @@ def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
             continue
         body = {"add_job": {**JOB, "id": "k"}, "update_job": {"name": "x"}}.get(route.name)
         answer = api(route.method, route.path.replace("<job_id:job_id>", "j"), body)
-        assert (answer.status, answer.json["error_type"]) == (503, "StoreError"), route.name
+        assert (answer.status, answer.json["error_type"]) == (503, "StoreUnavailableError"), (
+            route.name
+        )
         assert answer.headers["Retry-After"] == "1"
         assert answer.json["error_message"].startswith("the store cannot be used at the moment: ")
         assert "jobs.db:" not in answer.text, "where it is, is none of the client's business"
@@ -68,7 +70,7 @@ def test_health_tells_why_and_a_probe_that_it_is_not_well(api, away):
     away()
     answer = api("GET", "/health")
     assert (answer.status, answer.json["ok"], answer.json["runs"]) == (503, False, None)
-    assert "it cannot be written" in answer.json["reason"]
+    assert "it cannot be opened" in answer.json["reason"]
     answer = api("GET", "/live")
     assert (answer.status, answer.json) == (503, {"ok": False})
 

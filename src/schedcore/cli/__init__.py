@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from schedcore.cli import bringing, moving, schedules
+from schedcore.cli import bringing, database, moving, schedules
 from schedcore.errors import SchedError
 
 
@@ -24,7 +24,7 @@ def run(arguments: Sequence[str] | None, version: str) -> int:
     parser = argparse.ArgumentParser(prog="schedcore", description="A job scheduler.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (schedules, bringing, moving):
+    for group in (schedules, bringing, moving, database):
         group.add_commands(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -75,9 +76,35 @@ def entries_of(url: str) -> list[Entry]:
         store.close()
 
 
+def add_load(command: argparse.ArgumentParser) -> None:
+    """Add the option that makes triggers of the program's own known."""
+    command.add_argument(
+        "--load",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module first: one that registers triggers of your own",
+    )
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import modules that were named by ``--load``.
+
+    Raises:
+        InvalidOptionError: if one cannot be imported.
+    """
+    for name in modules:
+        try:
+            import_module(name)
+        except Exception as error:
+            raise InvalidOptionError(
+                "load", name, f"a module that can be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
 def print_table(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows with their columns below each other; long cells are cut."""
-    cells = [[_cut(cell) for cell in row] for row in rows]
+    """Print rows with their columns below each other; long cells are cut, but for the last ones."""
+    cells = [[*map(_cut, row[:-1]), row[-1]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         print("  ".join(map(str.ljust, row, widths)).rstrip())

@@ -12,8 +12,10 @@ from schedcore.cli.base import (
     DONE,
     PARTLY,
     Commands,
+    add_load,
     counted,
     entries_of,
+    load,
     next_run,
     opened,
     print_table,
@@ -36,6 +38,7 @@ def add_commands(commands: Commands) -> None:
     )
     command.add_argument("file", nargs="?", metavar="FILE", help="default: print them")
     command.add_argument("--from", dest="store", metavar="STORE", help="URL of the store")
+    add_load(command)
     command.set_defaults(run=_export)
     command = commands.add_parser(
         "import",
@@ -50,10 +53,12 @@ def add_commands(commands: Commands) -> None:
         "--replace", action="store_true", help="replace jobs that have the same ids"
     )
     command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    add_load(command)
     command.set_defaults(run=_import)
 
 
 def _export(parsed: argparse.Namespace) -> int:
+    load(parsed.load)
     store = opened(store_url(parsed.store, "from"))
     try:
         entries = sorted(store.entries(), key=lambda entry: entry.job.id)
@@ -83,6 +88,7 @@ def _output(path: str | None) -> Iterator[TextIO]:
 
 
 def _import(parsed: argparse.Namespace) -> int:
+    load(parsed.load)
     url = store_url(parsed.into, "into")
     if parsed.file is None:
         lines = read_lines(sys.stdin)

@@ -6,7 +6,7 @@ all that nodes know of each other: a node that is to do something reads so in th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from schedcore.health import State
@@ -70,6 +70,9 @@ class Seen(NamedTuple):
 class Cluster(Protocol):
     """What a shared store has as ``cluster``.  Thread-safe."""
 
+    woken: Callable[[], object]
+    """Called when others have changed something, by a cluster that hears of it: to look then."""
+
     @property
     def takes(self) -> bool:
         """Whether this node takes due jobs at present."""
@@ -93,10 +96,18 @@ class Cluster(Protocol):
         """
         ...
 
-    def look(self) -> Seen:
+    def may_begin(self) -> bool:
+        """Return whether runs of this node may begin: not while others may take it for dead."""
+        ...
+
+    def look(self, at_once: bool = False) -> Seen:
         """Find out what others did; take over from who is gone.  To be called ten times a second.
 
         What this raises leaves the node as it is: it looks again.
+
+        Args:
+            at_once: Whether to ask for the state that is wanted now, and not to go by what was
+                seen a moment ago.
         """
         ...
 

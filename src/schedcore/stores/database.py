@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
+
+from schedcore.errors import StoreUnavailableError
 
 Row = tuple[Any, ...]
 CHUNK: Final = 500
 """Values in one list of a statement: SQLite before 3.32 takes 999 parameters at most."""
+
+
+class CommitInDoubtError(StoreUnavailableError):
+    """The connection was lost during a commit: whether it was made can only be looked up."""
 
 
 class Cursor(Protocol):
@@ -39,10 +45,31 @@ class Transaction:
 
     Args:
         cursor: Runs them.
+
+    Attributes:
+        for_update: What a query ends with that reads rows in order to write them, where a
+            transaction does not keep all others from writing.
+        skip_locked: The same for a query that leaves out what others are about to write.
     """
+
+    for_update = ""
+    skip_locked = ""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
+        self._undo: list[Callable[[], object]] = []
+
+    def tell(self) -> None:
+        """Have other processes look at once, when this is made; by default, they soon do."""
+
+    def if_undone(self, undo: Callable[[], object]) -> None:
+        """Have *undo* called if this is not made: it puts back what is kept in memory."""
+        self._undo.append(undo)
+
+    def undone(self) -> None:
+        """Put back what is kept in memory: called when this was not made."""
+        while self._undo:
+            self._undo.pop()()
 
     def spelled(self, sql: str) -> str:
         """Return a statement as the database spells it."""

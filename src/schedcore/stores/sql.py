@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
-from schedcore.clock import from_us
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
@@ -24,12 +23,21 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.cluster import Cluster
-from schedcore.stores.database import Database, Transaction
+from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
+from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import HistoryRows, Retention
-from schedcore.stores.sql_jobs import NOBODY, DeclaredRow, JobRow, JobRows, NewJob, conflicts_of
-from schedcore.stores.sql_runs import Claim, ClaimRows, Opening
+from schedcore.stores.sql_jobs import (
+    NOBODY,
+    DeclaredRow,
+    JobRow,
+    JobRows,
+    NewJob,
+    conflicts_of,
+    id_of,
+)
+from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
 
 
@@ -85,33 +93,24 @@ class SqlStore:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
-        with self._defining() as tx:
-            rows = self.jobs.of(tx, changes)
+        with self.database.write() as tx:
+            rows = self.jobs.hold(tx, {id_of(change) for change in changes})
             conflicts = conflicts_of(changes, rows)
             if conflicts:
                 return Written(conflicts)
             mark = self.database.mark(tx)
             added: list[NewJob] = []
+            records: list[RunRecord] = []
             for change, text in zip(changes, texts, strict=True):
                 if isinstance(change, Entry):
                     added.append(NewJob(change, text or ""))
                 else:
                     row = rows[change.old.job.id]
-                    self._change(tx, change, row, text, mark, now_us, ended)
+                    records += self._change(tx, change, row, text, mark, now_us, ended)
             self.jobs.insert(tx, added, mark)
+            self._record_change(tx, records, now_us)
         self.claims.ended(ended)
         return Written((), ended)
-
-    @contextmanager
-    def _defining(self) -> Iterator[Transaction]:
-        """Return a transaction that writes definitions; if it fails, none of them is known."""
-        try:
-            with self.database.write() as tx:
-                yield tx
-        except BaseException:
-            # Another process may write another definition under the same key and version.
-            self.jobs.definitions.forget()
-            raise
 
     def _text(self, change: Change | Entry) -> str | None:
         """Return the definition that a change brings, as text; None: it brings none."""
@@ -130,7 +129,8 @@ class SqlStore:
         mark: int,
         now_us: int,
         ended: list[End],
-    ) -> None:
+    ) -> list[RunRecord]:
+        """Make one change; return what is to be recorded, with that of others, at the end."""
         old, new, another, records = change
         written = list(records)
         if new is None or another:
@@ -142,7 +142,12 @@ class SqlStore:
             if new.due_us is None and old.due_us is not None:
                 written += self.claims.end_waiting(tx, row.k, Outcome.PAUSED, now_us, ended)
             self.jobs.update(tx, row, new, mark, text)
-        self.history.add(tx, written, now_us, self.node)
+        return written
+
+    def _record_change(self, tx: Transaction, records: list[RunRecord], now_us: int) -> None:
+        """Record what changes of jobs pass over, once in a transaction; others look at once."""
+        self.history.add(tx, records, now_us, self.node)
+        tx.tell()
 
     def declare(
         self,
@@ -155,8 +160,10 @@ class SqlStore:
         texts = [self.jobs.definitions.encode(entry.job) for entry, _ in declared]
         ids = [entry.job.id for entry, _ in declared]
         ended: list[End] = []
-        with self._defining() as tx:
-            rows, known = self.jobs.find(tx, ids), self.jobs.declared(tx, ids)
+        with self.database.write() as tx:
+            rows, known = self.jobs.hold(tx, ids), self.jobs.declared(tx, ids)
+            added: list[NewJob] = []
+            records: list[RunRecord] = []
             same = {
                 entry.job.id
                 for entry, fingerprint in declared
@@ -165,7 +172,6 @@ class SqlStore:
             taken = [job_id for job_id in ids if job_id in rows and job_id not in same]
             refused = taken if otherwise == "refuse" else []
             mark = 0 if refused else self.database.mark(tx)
-            added: list[NewJob] = []
             for (entry, fingerprint), text in zip(declared, texts, strict=True):
                 job_id, wanted = entry.job.id, DeclaredRow(app, fingerprint)
                 row, was = rows.get(job_id), known.get(job_id)
@@ -183,12 +189,14 @@ class SqlStore:
                 paused = was is not None and row.due_us is None and was.fingerprint
                 new = entry._replace(due_us=None) if paused else entry  # it stays so
                 (old,) = self.jobs.entries(tx, (row,))
-                records = passed_records(old, new, now_us)
+                passed = passed_records(old, new, now_us)
                 another = was is None or otherwise == "replace"
-                change = Change(old, new, another, records)
-                self._change(tx, change, row, text, mark, now_us, ended)
+                change = Change(old, new, another, passed)
+                records += self._change(tx, change, row, text, mark, now_us, ended)
                 self.jobs.set_declared(tx, job_id, wanted)
             self.jobs.insert(tx, added, mark)
+            if not refused:
+                self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
             there = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
         if refused:
@@ -202,12 +210,16 @@ class SqlStore:
         with self.database.write() as tx:
             gone = sorted(self.jobs.declared_by(tx, app) - set(declared))
             mark = self.database.mark(tx) if gone else 0
-            rows = self.jobs.find(tx, gone)
+            rows = self.jobs.hold(tx, gone)
+            records: list[RunRecord] = []
             for old in self.jobs.entries(tx, list(rows.values())):
                 reason = f"{app!r} does not declare it any more"
                 change = Change(old, old._replace(due_us=None, broken=reason))
-                self._change(tx, change, rows[old.job.id], None, mark, now_us, ended)
+                row = rows[old.job.id]
+                records += self._change(tx, change, row, None, mark, now_us, ended)
                 self.jobs.set_declared(tx, old.job.id, DeclaredRow(app, ""))
+            if gone:
+                self._record_change(tx, records, now_us)
         self.claims.ended(ended)
         return gone
 
@@ -284,19 +296,16 @@ class SqlStore:
         rows = batch.rows
         if not rows:  # given back meanwhile
             return settled
-        with self.database.write() as tx:
-            if not self._may_settle(tx):
+        work = Settling(now_us, settled)
+        with self.in_doubt(settled.runs), self._settling(batch) as (tx, now_there):
+            if not now_there:
                 return settled
-            keys = [row.k for row in rows]
-            found = tx.among("select k, seq from schedcore_due where k in ({})", keys)
-            now_there: dict[int, int] = dict(found)
-            claims = self.claims.of_jobs(tx, keys)
-            work = Settling(self.database.mark(tx), now_us, settled)
+            claims = self.claims.of_jobs(tx, now_there)
             for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
                 if not now_there.get(row.k) == row.seq == self._taken.get(row.k):
                     continue  # changed, paused or removed meanwhile: that change counts
                 work.add(self, tx, slot, row, decision, claims.get(row.k, ()))
-            work.write(self, tx)
+            work.write(self, tx, self.database.mark(tx))
         order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
         settled.runs.sort(key=lambda run: order[run._job_id])
         self.claims.opened(settled.runs)
@@ -304,10 +313,30 @@ class SqlStore:
         self.claims.ended(settled.evicted)
         return settled
 
-    def _may_settle(self, tx: Transaction) -> bool:
-        """Return whether anything may start: not once a pause for all has been written."""
+    @contextmanager
+    def _settling(self, batch: SqlBatch) -> Iterator[tuple[Transaction, dict[int, int]]]:
+        """Return a transaction, and the ``seq`` of the jobs that may be settled in it, by key."""
+        with self.database.write() as tx:
+            yield tx, self._now_there(tx, batch)
+
+    def _now_there(self, tx: Transaction, batch: SqlBatch) -> dict[int, int]:
         ((state,),) = tx.all("select state from schedcore_cluster")
-        return self.node is None or state == "running"
+        if self.node is not None and state != "running":
+            return {}  # a pause for all has been written
+        keys = [row.k for row in batch.rows]
+        found = tx.among(
+            f"select k, seq from schedcore_due where k in ({{}}){tx.skip_locked}", keys
+        )
+        return dict(found)
+
+    @contextmanager
+    def in_doubt(self, runs: list[Run]) -> Iterator[None]:
+        """Keep *runs* that a transaction opens or takes, if it cannot tell whether it was made."""
+        try:
+            yield
+        except CommitInDoubtError:
+            self.claims.doubtful += runs
+            raise
 
     def give_back(self, rows: Sequence[JobRow]) -> None:
         """Let jobs be taken again."""
@@ -319,8 +348,9 @@ class SqlStore:
 
     def open(self, job: Job, due_us: int) -> Run | None:
         """Open a run besides the schedule, or record that there is no room for it."""
-        with self.database.write() as tx:
-            row = self.jobs.get(tx, job.id)
+        opened: list[Run] = []
+        with self.in_doubt(opened), self.database.write() as tx:
+            row = self.jobs.hold(tx, (job.id,)).get(job.id)
             if row is None:
                 raise JobLookupError(job.id)
             claims = self.claims.of_job(tx, row.k)
@@ -329,72 +359,20 @@ class SqlStore:
                 skipped = skipped_record(job, (due_us,), due_us, active, "manual")
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
-            (run,) = self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
+            opened += self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
+        (run,) = opened
         run._awaited, run._hurry = threading.Event(), True
-        self.claims.opened((run,))
+        self.claims.opened(opened)
         return run
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""
         with self._ending:
-            noted = list(ends)
-            with self.database.write() as tx:
-                claims = self.claims.find(tx, [end.run._id for end in noted])
-                ended = [(claims.pop(e.run._id), e) for e in noted if e.run._id in claims]
-                self._note_late(tx, noted, ended)
-                records = self.claims.close_many(tx, ended)
-                if records:
-                    last_us = max(end.ended_us for _, end in ended)
-                    self.history.add(tx, records, last_us, self.node)
-                keys = {claim.k for claim, _ in ended}
-                started = self._promote(tx, keys) if promote and keys else []
-                due_us = self._released(tx, keys)
-            self.claims.ended([end for _, end in ended])
-            self.claims.opened(started)
-            for _ in noted:
-                ends.popleft()
-        return Ended([end for _, end in ended], started, due_us)
-
-    def _note_late(
-        self, tx: Transaction, noted: Sequence[End], ended: Sequence[tuple[Claim, End]]
-    ) -> None:
-        """Write beside the outcomes of runs that were taken for lost how they ended after all."""
-        if len(ended) == len(noted):
-            return
-        in_time = {end.run._id for _, end in ended}
-        for end in noted:
-            if end.run._id not in in_time:
-                ended_at = from_us(end.ended_us).isoformat()
-                text = f"and ended after all as {end.outcome.value}, at {ended_at}"
-                self.history.note(tx, end.run._id, text)
-
-    def _promote(self, tx: Transaction, keys: set[int]) -> list[Run]:
-        """Start runs of these jobs that wait, as far as there is room."""
-        started: list[Run] = []
-        for k in sorted(self.claims.waiting(tx) & keys):
-            runs = self.claims.start(tx, self.claims.startable(tx, k))
-            for run in runs:
-                run._hurry = True
-            started += runs
-        return started
-
-    def _released(self, tx: Transaction, keys: set[int]) -> int | None:
-        """Return when the first of these jobs is due of which the rest of a backlog is to come."""
-        held = "select k, due_us from schedcore_due where k in ({}) and judged_us is not null"
-        due = [(k, due_us) for k, due_us in tx.among(held, keys) if due_us is not None]
-        if not due:
-            return None
-        waiting = self.claims.waiting(tx)
-        return min((due_us for k, due_us in due if k not in waiting), default=None)
+            return end_runs(self, ends, promote)
 
     def promote(self) -> Ended:
         """Start the waiting runs for which there is room."""
-        with self.database.write() as tx:
-            keys = self.claims.waiting(tx)
-            started = self._promote(tx, keys)
-            due_us = self._released(tx, keys)
-        self.claims.opened(started)
-        return Ended([], started, due_us)
+        return promote_runs(self)
 
     def retry(self, failed: End, act_us: int) -> bool:
         """Have a run that failed wait for its next attempt; False: none follows."""
@@ -406,11 +384,7 @@ class SqlStore:
 
     def try_again(self, runs: Sequence[Run]) -> list[Run]:
         """Have this process begin the next attempt of runs; return those that are open still."""
-        with self.database.write() as tx:
-            claims = self.claims.find(tx, [run._id for run in runs])
-            started = self.claims.start(tx, [claims[r._id] for r in runs if r._id in claims])
-        self.claims.opened(started)
-        return started
+        return try_runs_again(self, runs)
 
     def runs(self) -> list[Run]:
         """Return the open runs, those of other processes too."""

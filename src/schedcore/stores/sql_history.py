@@ -27,6 +27,8 @@ _COUNT = (
 )
 ALL: Final = ""
 """In the totals: the id that stands for all jobs together; no job has it."""
+SHARES: Final = 64
+"""Rows of an outcome of all jobs together, where processes have one each."""
 
 
 class Retention(NamedTuple):
@@ -58,7 +60,14 @@ class Excess(NamedTuple):
 
 
 class HistoryRows:
-    """Reads and writes outcomes, within a transaction of the caller's."""
+    """Reads and writes outcomes, within a transaction of the caller's.
+
+    Attributes:
+        shares: Whether each process counts all jobs together in a row of its own, so that none
+            waits for another to write its outcomes.
+    """
+
+    shares = False
 
     def add(
         self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
@@ -68,10 +77,11 @@ class HistoryRows:
             return
         tx.many(_INSERT, [(*_values(record), node, now_us) for record in records])
         counts: Counter[tuple[str, str]] = Counter()
+        share = f"/{(node or 0) % SHARES}" if self.shares else ""
         for record in records:
             outcome = record.outcome.value
             counts[record.job_id, outcome] += record.occurrences
-            counts[ALL, outcome] += record.occurrences
+            counts[ALL, outcome + share] += record.occurrences
         # In one order: processes that wait for each other's rows would wait for ever.
         tx.many(_COUNT, [(*key, n) for key, n in sorted(counts.items())])
 
@@ -101,8 +111,11 @@ class HistoryRows:
     def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         key = ALL if job_id is None else job_id
-        rows = tx.all("select outcome, n from schedcore_totals where job_id = ?", key)
-        return {Outcome(outcome): int(n) for outcome, n in rows}
+        counts: dict[Outcome, int] = {}
+        for name, n in tx.all("select outcome, n from schedcore_totals where job_id = ?", key):
+            outcome = Outcome(name.partition("/")[0])
+            counts[outcome] = counts.get(outcome, 0) + int(n)
+        return counts
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
         """Return what is too old, and what is beyond the last ones of jobs."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from schedcore.errors import StoreError, text_of
@@ -129,10 +130,11 @@ class Definitions:
             while len(self._jobs) > MOST_CACHED:
                 del self._jobs[next(iter(self._jobs))]
 
-    def forget(self) -> None:
-        """Forget all definitions: they are read again."""
+    def drop(self, keys: Iterable[int]) -> None:
+        """Forget definitions that were not written after all."""
         with self._lock:
-            self._jobs.clear()
+            for k in keys:
+                self._jobs.pop(k, None)
 
     def known(self, k: int, ver: int | None = None) -> Job | None:
         """Return a definition that is in memory; any version of it unless one is named."""
@@ -183,13 +185,30 @@ class JobRows:
         rows = tx.among(f"select {_PLACE} {_FROM} where j.id in ({{}})", job_ids)
         return {row[1]: JobRow._make(row) for row in rows}
 
-    def of(self, tx: Transaction, changes: Sequence[Change | Entry]) -> dict[str, JobRow]:
-        """Return those of the jobs that are there which *changes* are about."""
-        return self.find(tx, {_id_of(change) for change in changes})
-
     def get(self, tx: Transaction, job_id: str) -> JobRow | None:
         """Return one job, or None."""
         return self.find(tx, (job_id,)).get(job_id)
+
+    def hold(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRow]:
+        """Return the jobs with these ids; up to the end of *tx* nobody else changes or starts them.
+
+        Whatever holds jobs and claims holds the jobs first, and each in order of their numbers: so
+        no two transactions wait for each other.
+        """
+        held: set[int] = set()
+        while True:
+            if tx.for_update:
+                sql = f"select d.k {_FROM} where j.id in ({{}}) order by d.k{tx.for_update} of d"
+                held.update(row[0] for row in tx.among(sql, job_ids))
+            rows = self.find(tx, job_ids)
+            if not tx.for_update or all(row.k in held for row in rows.values()):
+                return rows  # else one was added meanwhile
+
+    def hold_keys(self, tx: Transaction, keys: Iterable[int]) -> None:
+        """Keep others from changing or starting jobs up to the end of *tx*, as :meth:`hold`."""
+        if tx.for_update:
+            sql = f"select k from schedcore_due where k in ({{}}) order by k{tx.for_update}"
+            tx.among(sql, keys)
 
     def all(self, tx: Transaction) -> list[JobRow]:
         """Return all jobs, the earliest due first, paused ones last."""
@@ -201,15 +220,60 @@ class JobRows:
         sql = f"select {_PLACE} {_FROM} where j.id > ? order by j.id limit ?"
         return [JobRow._make(row) for row in tx.all(sql, after, limit)]
 
-    def due(self, tx: Transaction, now_us: int, limit: int, lock: str = "") -> list[JobRow]:
+    def due(self, tx: Transaction, now_us: int, limit: int) -> list[JobRow]:
         """Return jobs that are due, the earliest first, but for backlogs whose runs wait."""
-        sql = f"select {_PLACE} {_FROM} where d.due_us <= ? and {_NOT_HELD} order by d.due_us"
-        return [JobRow._make(row) for row in tx.all(f"{sql} limit ? {lock}", now_us, limit)]
+        sql = f"select {_PLACE} {_FROM} where d.due_us <= ? and {NOT_HELD} order by d.due_us"
+        return [JobRow._make(row) for row in tx.all(f"{sql} limit ?", now_us, limit)]
 
-    def first_due(self, tx: Transaction, taken: Mapping[int, int]) -> int | None:
-        """Return when the first job is due that is not *taken*: keys, and ``seq`` of each."""
-        where = f"where d.due_us is not null and {_NOT_HELD} order by d.due_us limit ?"
-        rows = tx.all(f"select d.k, d.seq, d.due_us from schedcore_due d {where}", len(taken) + 1)
+    def take_due(
+        self,
+        tx: Transaction,
+        now_us: int,
+        limit: int,
+        executors: Collection[str] | None,
+        only_if: str = "true",
+    ) -> list[JobRow]:
+        """Return jobs as :meth:`due`, but for those of other executors, and those others hold.
+
+        Up to the end of *tx*, nobody else changes or starts them.
+
+        Args:
+            tx: The transaction.
+            now_us: What is due then.
+            limit: How many at most.
+            executors: Of which executors; None: any.
+            only_if: A condition without which there are none.
+        """
+        mine = "true" if executors is None else "d.executor in ({})"
+        where = f"{mine} and d.due_us <= ? and {NOT_HELD} and {only_if}"
+        sql = f"select {_PLACE} {_FROM} where {where} order by d.due_us limit ?"
+        sql += tx.skip_locked.replace("update", "update of d")
+        if executors is None:
+            rows = tx.all(sql, now_us, limit)
+        else:
+            rows = tx.among(sql, executors, now_us, limit)
+        return [JobRow._make(row) for row in rows]
+
+    def first_due(
+        self,
+        tx: Transaction,
+        taken: Mapping[int, int],
+        executors: Collection[str] | None = None,
+    ) -> int | None:
+        """Return when the first job is due that is not *taken*: keys, and ``seq`` of each.
+
+        Args:
+            tx: The transaction.
+            taken: Which are taken.
+            executors: Of which executors, which are few; None: any.
+        """
+        mine = "true" if executors is None else "d.executor in ({})"
+        where = f"where {mine} and d.due_us is not null and {NOT_HELD} order by d.due_us limit ?"
+        sql = f"select d.k, d.seq, d.due_us from schedcore_due d {where}"
+        if executors is None:
+            rows = tx.all(sql, len(taken) + 1)
+        else:
+            rows = tx.among(sql, executors, len(taken) + 1)
         return next((due_us for k, seq, due_us in rows if taken.get(k) != seq), None)
 
     def jobs(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Job]:
@@ -272,6 +336,7 @@ class JobRows:
         tx.many(_INSERT_JOB, jobs)
         tx.many(_INSERT_DUE, places)
         tx.many("delete from schedcore_gone where id = ?", ids)
+        tx.if_undone(partial(self.definitions.drop, keys))
         for k, (entry, _, _) in zip(keys, added, strict=True):
             self.definitions.put(k, 1, entry.job)
 
@@ -285,14 +350,15 @@ class JobRows:
             sql = "update schedcore_jobs set definition = ?, ver = ? where k = ?"
             tx.run(sql, text, ver, row.k)
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
+            tx.if_undone(partial(self.definitions.drop, (row.k,)))
             self.definitions.put(row.k, ver, new.job)
         tx.run(_MOVE, new.fire_us, new.due_us, new.judged_us, new.broken, mark, row.k)
         place = (new.fire_us, new.due_us, new.judged_us, new.broken)
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)
 
-    def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:
-        """Give jobs new places: fire, due and judged times, why broken, the mark, and the key."""
-        tx.many(_MOVE, places)
+    def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]], mark: int) -> None:
+        """Give jobs new places: fire, due and judged times, why broken, and the key."""
+        tx.many(_MOVE, [(*place, mark, k) for *place, k in places])
 
     def delete(self, tx: Transaction, rows: Sequence[JobRow], mark: int, last: bool) -> None:
         """Remove jobs; the definition of one with open runs stays with those.
@@ -338,10 +404,11 @@ class JobRows:
         tx.run("update schedcore_jobs set app = ?, fingerprint = ? where id = ?", *declared, job_id)
 
 
-_NOT_HELD = (
+NOT_HELD: Final = (
     "(d.judged_us is null or not exists"
     " (select 1 from schedcore_claims c where c.k = d.k and c.state = 0))"
 )
+"""Of a job that is due: no rest of a backlog of it waits for its runs that wait."""
 
 
 def entry_of(row: JobRow, job: Job) -> Entry:
@@ -350,7 +417,8 @@ def entry_of(row: JobRow, job: Job) -> Entry:
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
 
 
-def _id_of(change: Change | Entry) -> str:
+def id_of(change: Change | Entry) -> str:
+    """Return the id of the job that is changed or added."""
     return (change if isinstance(change, Entry) else change.old).job.id
 
 
@@ -358,7 +426,7 @@ def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> 
     """Return the ids of the changes whose job is not as it was read, or has two of them."""
     found, seen = [], set()
     for change in changes:
-        job_id = _id_of(change)
+        job_id = id_of(change)
         row = rows.get(job_id)
         if isinstance(change, Entry):
             conflict = row is not None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND
+from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
 from schedcore.stores.sql_history import TRIM_AT_ONCE
@@ -21,16 +26,32 @@ KEEP_GONE_US: Final = 3600 * SECOND
 """How long removed ids and nodes that are gone are remembered."""
 
 
-def reap(store: SqlStore, node: int, now_us: int) -> list[RunRecord]:
+def reap(
+    store: SqlStore,
+    node: int,
+    now_us: int,
+    is_dead: Callable[[Transaction, int], bool] = lambda _tx, _node: True,
+) -> list[RunRecord]:
     """Declare a node dead, in one transaction with what becomes of its runs.
 
     What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
     has attempts left; what waits for a retry is left to any other.
 
+    Args:
+        store: Where.
+        node: Which node.
+        now_us: The present.
+        is_dead: Whether it is dead still, and nobody else is about to declare that; asked once
+            its runs are held, as by others who end them.
+
     Returns:
         The records of the runs that were lost.
     """
     with store.database.write() as tx:
+        if tx.for_update:
+            store.claims.of_node(tx, node)
+        if not is_dead(tx, node):
+            return []
         there = "id = ? and state in ('alive', 'leaving')"
         row = tx.one(f"select host, pid from schedcore_nodes where {there}", node)
         if row is None:  # it has left meanwhile
@@ -65,20 +86,103 @@ def _lost(store: SqlStore, tx: Transaction, claim: Claim, now_us: int, text: str
 
 
 def adopt(store: SqlStore, now_us: int) -> list[Run]:
-    """Take the runs that are due again and belong to nobody."""
+    """Take the runs that are due again, belong to nobody, and can be run here."""
+    found = _look_up_doubtful(store)
     with store.database.read() as tx:
         if not store.claims.orphans(tx, now_us):
-            return []
-    with store.database.write() as tx:
+            return found
+    adopted: list[Run] = []
+    with store.in_doubt(adopted), store.database.write() as tx:
         ((state,),) = tx.all("select state from schedcore_cluster")
         claims = store.claims.orphans(tx, now_us) if state == "running" else []
-        known = [c for c in claims if not c.final and store.jobs.job_of(tx, c.k) is not None]
+        known: list[Claim] = []
+        lost: list[RunRecord] = []
         text = "its job was removed or changed while it waited for another process"
-        lost = [_lost(store, tx, claim, now_us, text) for claim in claims if claim not in known]
+        for claim in claims:
+            job = store.jobs.job_of(tx, claim.k)
+            if claim.final or job is None:
+                lost.append(_lost(store, tx, claim, now_us, text))
+            elif store.claims.may_run(job):
+                known.append(claim)
+        adopted += store.claims.start(tx, known)
         store.history.add(tx, lost, now_us, store.node)
-        adopted = store.claims.start(tx, known)
     store.claims.opened(adopted)
-    return adopted
+    return found + adopted
+
+
+def _look_up_doubtful(store: SqlStore) -> list[Run]:
+    """Return the runs that are this process's after all: its commit was made, unheard."""
+    doubtful = store.claims.doubtful
+    if not doubtful:
+        return []
+    with store.database.read() as tx:
+        claims = store.claims.find(tx, [run._id for run in doubtful])
+    store.claims.doubtful = []
+    found = []
+    for run in doubtful:
+        claim = claims.get(run._id)
+        if claim is not None and (claim.state, claim.node) == (ACTIVE, store.node):
+            found.append(run)
+    store.claims.opened(found)
+    return found
+
+
+def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
+    """Let other processes take runs of this one that have not begun; return those."""
+    handed: list[Run] = []
+    with store.database.write() as tx:
+        claims = store.claims.find(tx, [run._id for run in runs])
+        for run in runs:
+            claim = claims.get(run._id)
+            if claim is None or claim.node != store.node:
+                continue  # it has ended, waits behind another, or is another process's
+            # In this order, and the other way round where runs begin: one of the two sees it.
+            tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
+            run._cancelled = True
+            if run._started_us is not None:
+                run._cancelled = False
+                continue
+            handed.append(run)
+            run._job = None  # whoever has it in a queue does not begin it
+            # What waits for its next attempt goes on waiting.
+            store.claims.free(tx, (run._id,), store.node, claim.act_us or now_us)
+    for run in handed:
+        if run._awaited is not None:
+            run._awaited.set()
+        store.claims.live.pop(run._id, None)
+    return handed
+
+
+def _take_again(run: Run, job: Job | None, cancelled: bool) -> None:
+    run._job, run._cancelled = job, cancelled
+
+
+def nodes_listed(tx: Transaction, lease_us: int = 0) -> list[NodeInfo]:
+    """Return the nodes that are there or were lately, the latest first.
+
+    Args:
+        tx: The transaction.
+        lease_us: How long after its last sign of life the lease of a node is over.
+    """
+    columns = "id, host, pid, since_us, state, takes, executors, app, lease_us"
+    rows = tx.all(f"select {columns} from schedcore_nodes order by id desc limit 100")
+    sql = "select node, count(*) from schedcore_claims where node > 0 group by node"
+    counts: dict[int, int] = dict(tx.all(sql))
+    return [
+        NodeInfo(
+            node,
+            host,
+            pid,
+            since_us,
+            state,
+            bool(takes) and state == "alive",
+            None if until_us is None else until_us - lease_us,
+            counts.get(node, 0),
+            tuple(json.loads(executors)),
+            app,
+        )
+        for node, host, pid, since_us, state, takes, executors, app, until_us in rows
+    ]
 
 
 def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:

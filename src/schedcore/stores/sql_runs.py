@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
@@ -66,6 +67,9 @@ class ClaimRows:
     Attributes:
         live: The runs of this process that have not ended, by id.
         node: This process, as the store knows it; None: it has not joined.
+        executors: The names of its executors; None: it has any that is asked for.
+        doubtful: Runs that it opened or took in a transaction of which it is not known whether it
+            was made.
     """
 
     def __init__(
@@ -82,13 +86,15 @@ class ClaimRows:
         self.live: dict[int, Run] = {}
         self._marked: set[int] = set()
         self.node: int | None = None
+        self.executors: Collection[str] | None = None
+        self.doubtful: list[Run] = []
 
     # Reading
 
     def of_jobs(self, tx: Transaction, keys: Iterable[int]) -> dict[int, list[Claim]]:
         """Return the open runs of jobs by key, in the order in which they were opened."""
         found: dict[int, list[Claim]] = {}
-        for row in tx.among(f"{_SELECT} where k in ({{}}) order by run_id", keys):
+        for row in tx.among(f"{_SELECT} where k in ({{}}) order by run_id{tx.for_update}", keys):
             found.setdefault(row[1], []).append(Claim._make(row))
         return found
 
@@ -98,7 +104,8 @@ class ClaimRows:
 
     def find(self, tx: Transaction, run_ids: Iterable[int]) -> dict[int, Claim]:
         """Return those of these runs that are open."""
-        rows = tx.among(f"{_SELECT} where run_id in ({{}})", run_ids)
+        sql = f"{_SELECT} where run_id in ({{}}) order by run_id{tx.for_update}"
+        rows = tx.among(sql, run_ids)
         return {row[0]: Claim._make(row) for row in rows}
 
     def all(self, tx: Transaction) -> list[Claim]:
@@ -107,7 +114,8 @@ class ClaimRows:
 
     def of_node(self, tx: Transaction, node: int) -> list[Claim]:
         """Return the runs that belong to a process."""
-        return [Claim._make(r) for r in tx.all(f"{_SELECT} where node = ? order by run_id", node)]
+        sql = f"{_SELECT} where node = ? order by run_id{tx.for_update}"
+        return [Claim._make(row) for row in tx.all(sql, node)]
 
     def waiting(self, tx: Transaction) -> set[int]:
         """Return the keys of the jobs of which runs wait behind others."""
@@ -117,6 +125,7 @@ class ClaimRows:
     def orphans(self, tx: Transaction, now_us: int) -> list[Claim]:
         """Return the retries that are due and belong to nobody."""
         sql = f"{_SELECT} where act_us <= ? and node is null and state = ? order by run_id"
+        sql += tx.skip_locked
         return [Claim._make(row) for row in tx.all(sql, now_us, RETRIES)]
 
     def first_orphan(self, tx: Transaction) -> int | None:
@@ -178,6 +187,7 @@ class ClaimRows:
         records: list[RunRecord] = []
         for claim in begun[:evicted]:
             run = self.run_of(tx, claim)
+            tx.if_undone(partial(setattr, run, "_cancelled", run._cancelled))
             run._cancelled = True
             end = end_of(run, Outcome.CANCELLED, now_us)
             records.append(self.close(tx, claim, end))
@@ -250,10 +260,14 @@ class ClaimRows:
         tx.many(sql, [(ACTIVE, self.node, claim.run_id) for claim in claims])
         return [self.run_of(tx, claim) for claim in claims]
 
+    def may_run(self, job: Job) -> bool:
+        """Return whether this process has the executor of a job."""
+        return self.executors is None or job.options.executor in self.executors
+
     def startable(self, tx: Transaction, k: int) -> list[Claim]:
         """Return the runs of a job that wait and for which there is room."""
         job = self._job_of(tx, k)
-        if job is None:
+        if job is None or not self.may_run(job):
             return []
         claims = self.of_job(tx, k)
         active = [claim for claim in claims if claim.state != WAITS]
@@ -265,12 +279,14 @@ class ClaimRows:
         return bool(
             tx.run(
                 "update schedcore_claims set state = ?, attempt = attempt + 1, act_us = ?,"
-                " begun_us = null, error_type = ?, error_text = ? where run_id = ? and final = 0",
+                " begun_us = null, error_type = ?, error_text = ? where run_id = ? and final = 0"
+                " and coalesce(node, 0) = ?",
                 RETRIES,
                 act_us,
                 failed.error_type,
                 storable(failed.error_text),
                 failed.run._id,
+                self.node or 0,  # not if it was taken for lost, and another has it now
             )
         )
 
@@ -288,6 +304,7 @@ class ClaimRows:
             " attempt = attempt + ?, begun_us = null where run_id = ? and node = ?"
         )
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
+        tx.tell()
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
@@ -323,6 +340,8 @@ class ClaimRows:
     def _tell_owner(self, tx: Transaction, claims: Sequence[Claim]) -> None:
         """Count what was taken from another process, which looks for it when that count grows."""
         others = {claim.node for claim in claims} - {self.node, None}
+        if others:
+            tx.tell()
         for node in sorted(others, key=str):
             tx.run("update schedcore_nodes set gone = gone + 1 where id = ?", node)
 
@@ -337,6 +356,7 @@ class ClaimRows:
             run = self.run_of(tx, claim)
             # In this order, and the other way round where runs begin: one of the two sees it.
             was_cancelled, run._cancelled = run._cancelled, True
+            tx.if_undone(partial(setattr, run, "_cancelled", was_cancelled))
             # Whether a run of another process has begun is for that process to know.
             mine = claim.run_id in self.live and claim.node == self.node
             elsewhere = claim.state == ACTIVE and not mine

@@ -20,7 +20,6 @@ class Settling:
     """What becomes of a batch, gathered so that each kind of statement is made once for all.
 
     Args:
-        mark: That of the transaction.
         now_us: The present.
         settled: Takes what comes of it.
 
@@ -28,9 +27,8 @@ class Settling:
         waiting: Runs that were put behind others of their jobs.
     """
 
-    def __init__(self, mark: int, now_us: int, settled: Settled) -> None:
+    def __init__(self, now_us: int, settled: Settled) -> None:
         self.waiting: list[Run] = []
-        self._mark = mark
         self._now_us = now_us
         self._settled = settled
         self._places: list[tuple[object, ...]] = []
@@ -68,10 +66,10 @@ class Settling:
             self._settled.removed.append(job.id)
             self._removed.append(row)
         else:
-            self._places.append((fire_us, due_us, judged_us, broken, self._mark, row.k))
+            self._places.append((fire_us, due_us, judged_us, broken, row.k))
 
-    def write(self, store: SqlStore, tx: Transaction) -> None:
-        """Write all of it."""
+    def write(self, store: SqlStore, tx: Transaction, mark: int) -> None:
+        """Write all of it; *mark* is that of the transaction."""
         if self._plain:
             ids = store.database.run_ids(tx, len(self._plain))
             plain = [
@@ -80,9 +78,9 @@ class Settling:
             ]
             store.claims.insert(tx, plain)
             self._settled.runs.extend(run for run, _ in plain)
-        store.jobs.move(tx, self._places)
+        store.jobs.move(tx, self._places, mark)
         if self._removed:
-            store.jobs.delete(tx, self._removed, self._mark, last=True)
+            store.jobs.delete(tx, self._removed, mark, last=True)
         store.history.add(tx, self._records, self._now_us, store.node)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +14,20 @@ from schedcore.atfork import call_in_child
 from schedcore.clock import SECOND, Clock, passing_us
 from schedcore.errors import StoreError
 from schedcore.health import State
-from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, RunRecord
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
-from schedcore.stores.sql_nodes import adopt, dropped_runs, reap, trim
-from schedcore.stores.sql_runs import Claim
+from schedcore.stores.sql_nodes import (
+    adopt,
+    dropped_runs,
+    hand_back,
+    nodes_listed,
+    reap,
+    trim,
+)
 
 if TYPE_CHECKING:
     from schedcore.stores.sqlite import SqliteStore
@@ -35,7 +40,6 @@ CHECK_US = SECOND
 """How often a process looks whether its locks are there, and others are gone."""
 TRIM_US = 60 * SECOND
 """How often it cuts the history."""
-_COLUMNS = "id, host, pid, since_us, state, takes, executors, app"
 
 
 class SqliteCluster:
@@ -54,6 +58,7 @@ class SqliteCluster:
         self._store = store
         self._file = store.file
         self._clock = clock
+        self.woken: Callable[[], object] = lambda: None
         self._begin_anew()
         call_in_child(self)
 
@@ -137,38 +142,9 @@ class SqliteCluster:
 
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
         """Let others take runs of this node that have not begun."""
-        handed: list[tuple[Run, Job | None]] = []
-        with self._file.read() as tx:
-            claims = self._store.claims.find(tx, [run._id for run in runs])
-        for run in runs:
-            claim = claims.get(run._id)
-            if claim is None or claim.node != self._store.node:
-                continue  # it has ended, waits behind another, or is another process's
-            # In this order, and the other way round where runs begin: one of the two sees it.
-            run._cancelled = True
-            if run._started_us is None:
-                handed.append((run, run._job))
-                run._job = None  # whoever has it in a queue does not begin it
-            else:
-                run._cancelled = False
-        try:
-            with self._file.write() as tx:
-                self._free(tx, [claims[run._id] for run, _ in handed], now_us)
-        except BaseException:
-            for run, job in handed:
-                run._job, run._cancelled = job, False
-            raise
-        for run, _ in handed:
-            if run._awaited is not None:
-                run._awaited.set()
-            self._store.claims.live.pop(run._id, None)
+        handed = hand_back(self._store, runs, now_us)
         self.left()
-        return [run for run, _ in handed]
-
-    def _free(self, tx: Transaction, claims: Sequence[Claim], now_us: int) -> None:
-        for claim in claims:  # what waits for its next attempt goes on waiting
-            act_us = claim.act_us or now_us
-            self._store.claims.free(tx, (claim.run_id,), self._store.node, act_us)
+        return handed
 
     def leave(self) -> None:
         """Be a node no more, or a leaving one until the last of its runs has ended."""
@@ -195,7 +171,11 @@ class SqliteCluster:
 
     # Looking
 
-    def look(self) -> Seen:
+    def may_begin(self) -> bool:
+        """Return that runs may begin: whoever holds its lock is not taken for dead."""
+        return True
+
+    def look(self, at_once: bool = False) -> Seen:  # noqa: ARG002 — it asks each time
         """Find out what others did; take over from who is gone."""
         now_us = passing_us()
         # Most looks find nothing, and are all that a process does which idles.
@@ -343,25 +323,7 @@ class SqliteCluster:
     def nodes(self) -> list[NodeInfo]:
         """Return the nodes that are there or were lately, the latest first."""
         with self._file.read() as tx:
-            rows = tx.all(f"select {_COLUMNS} from schedcore_nodes order by id desc limit 100")
-            counts: dict[int, int] = dict(
-                tx.all("select node, count(*) from schedcore_claims where node > 0 group by node")
-            )
-        return [
-            NodeInfo(
-                node,
-                host,
-                pid,
-                since_us,
-                state,
-                bool(takes) and state == "alive",
-                None,
-                counts.get(node, 0),
-                tuple(json.loads(executors)),
-                app,
-            )
-            for node, host, pid, since_us, state, takes, executors, app in rows
-        ]
+            return nodes_listed(tx)
 
     def info(self) -> StoreInfo:
         """Return what the store is, and how it does."""

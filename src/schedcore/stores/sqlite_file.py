@@ -16,7 +16,7 @@ from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Patience
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import Transaction
-from schedcore.stores.schema import META, MIGRATIONS, SCHEMA, SQLITE, statements
+from schedcore.stores.schema import SQLITE, migrate
 
 OLDEST_SQLITE = (3, 24, 0)
 """The first SQLite with ``insert ... on conflict do update``."""
@@ -111,13 +111,15 @@ class SqliteFile:
                 )
             connection = self._connection or self._open()
             self._within = True
+            tx = Transaction(connection.cursor())
             try:
                 _patiently(connection, begin)
-                yield Transaction(connection.cursor())
+                yield tx
                 connection.execute("commit")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("rollback")
+                tx.undone()
                 raise
             finally:
                 self._within = False
@@ -237,47 +239,11 @@ class SqliteFile:
         connection.execute("pragma cache_size=-16000")
         _patiently(connection, ("begin immediate",))
         try:
-            self.schema = self._migrate(connection)
+            self.schema = migrate(Transaction(connection.cursor()), SQLITE, str(self.path))
             connection.execute("commit")
         except BaseException:
             connection.execute("rollback")
             raise
-
-    def _migrate(self, connection: sqlite3.Connection) -> int:
-        """Bring the tables to the present schema; return the one that is there."""
-        connection.execute(META)
-        meta = dict(connection.execute("select name, value from schedcore_meta"))
-        found = int(meta.get("schema", 0))
-        check_schema(str(self.path), found, int(meta.get("oldest_code", 0)))
-        connection.execute(
-            "insert into schedcore_meta values ('id', ?) on conflict do nothing",
-            (os.urandom(12).hex(),),
-        )
-        if found >= SCHEMA:
-            return found
-        for statement in statements(SQLITE, found):
-            connection.execute(statement)
-        for name, value in (("schema", SCHEMA), ("oldest_code", MIGRATIONS[-1].oldest_code)):
-            connection.execute(
-                "insert into schedcore_meta values (?, ?)"
-                " on conflict (name) do update set value = excluded.value",
-                (name, str(value)),
-            )
-        return SCHEMA
-
-
-def check_schema(store: str, found: int, oldest_code: int) -> None:
-    """Refuse a schema that this code cannot work on.
-
-    Raises:
-        StoreError: if it is newer, and not made to be shared with this version.
-    """
-    if found > SCHEMA and oldest_code > SCHEMA:
-        raise StoreError(
-            store,
-            f"its schema is {found}, and this version of schedcore knows {SCHEMA} at most: update"
-            " schedcore here, or name another store",
-        )
 
 
 def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from schedcore.clock import Clock, SystemClock
-from schedcore.errors import InvalidOptionError
+from schedcore.errors import InvalidOptionError, StoreError
 from schedcore.stores.base import Store
 
 KINDS = (
@@ -37,7 +37,22 @@ def open_store(url: str, clock: Clock | None = None) -> Store:
         from schedcore.stores.sqlite import SqliteStore
 
         return SqliteStore(sqlite_path(url), clock=clock)
+    if scheme in ("postgresql", "postgres"):
+        return _postgres_store(url, clock)
     raise InvalidOptionError("store", without_password(url), KINDS)
+
+
+def _postgres_store(url: str, clock: Clock) -> Store:
+    try:
+        import psycopg_pool  # noqa: F401 — psycopg alone is not enough
+
+        from schedcore.stores.postgres import PostgresStore
+    except ImportError as error:
+        raise StoreError(
+            without_password(url),
+            f'PostgreSQL needs two packages: pip install "psycopg[binary,pool]" ({error})',
+        ) from error
+    return PostgresStore(url, clock=clock)
 
 
 def sqlite_path(url: str) -> str:

@@ -24,7 +24,8 @@ from schedcore.transfer.apscheduler_triggers import read_trigger
 from schedcore.transfer.base import Left, Reading, Taken
 from schedcore.transfer.inert import RefusedPickleError, load
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.combining import coming
+from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
+from schedcore.triggers.combining import AndTrigger, OrTrigger, coming
 from schedcore.triggers.date import DateTrigger
 from schedcore.triggers.interval import IntervalTrigger
 
@@ -80,7 +81,8 @@ def _job(row: JobRow, state: Mapping[str, Any]) -> Taken:
         func,
     )
     job_to_dict(job)  # what has no plain data is refused here, with its path
-    return Taken(make_entry(job, place.fire_us, place.due_us), place.remarks)
+    remarks = (*place.remarks, *_differences(place.trigger))
+    return Taken(make_entry(job, place.fire_us, place.due_us), remarks)
 
 
 class _Place(NamedTuple):
@@ -122,6 +124,22 @@ def _fire_time(trigger: Trigger, due_us: int) -> int | None:
     times = coming(trigger, due_us - jitter_us - _NEAR_US - 1, MOST_COMPARED).instants
     near = [fire_us for fire_us in times if fire_us <= due_us + _NEAR_US]
     return near[-1] if near else None
+
+
+def _differences(trigger: Trigger, within: bool = False) -> Iterable[str]:
+    """Yield what a trigger does otherwise than the same one of APScheduler."""
+    if isinstance(trigger, AndTrigger | OrTrigger):
+        told = [each for member in trigger.triggers for each in _differences(member, True)]
+        yield from dict.fromkeys(told)
+    elif isinstance(trigger, IntervalTrigger) and within:
+        yield "an interval in a combination keeps its beat here, whatever else fires there"
+    elif isinstance(trigger, CalendarIntervalTrigger):
+        units = trigger.options().keys()
+        if units & {"years", "months"} and units & {"weeks", "days"}:
+            yield (
+                "its months and its days are counted from its start here, and from the run before"
+                " in APScheduler: now and then that is another day"
+            )
 
 
 def _text(instant_us: int) -> str:

@@ -106,5 +106,7 @@ def _read_postgresql(url: str, query: str) -> list[JobRow]:
         with psycopg.connect(url, autocommit=False) as connection:
             connection.read_only = True
             return _rows(connection.execute(query))
+    except psycopg.errors.UndefinedTable:
+        raise StoreError(shown, "it has no such table: name it by --table") from None
     except psycopg.Error as error:
         raise StoreError(shown, f"it cannot be read: {' '.join(str(error).split())}") from error

@@ -32,7 +32,11 @@ def read_trigger(value: object) -> Trigger:
         InvalidTriggerError: if there is no such trigger here.
     """
     if isinstance(value, Inert):
-        return _read(value.path, value.fields, value.fields.get("jitter"))
+        trigger = _read(value.path, value.fields, value.fields.get("jitter"))
+        if isinstance(trigger, IntervalTrigger):
+            # Whether its start was given is not kept: it mostly is the moment of adding.
+            return trigger.keeps_beat_of(trigger)
+        return trigger
     raise RefusedPickleError(f"its trigger is a {type(value).__name__}, and none of APScheduler's")
 
 
@@ -57,15 +61,13 @@ def _interval(state: State, jitter: object) -> Trigger:
     interval: timedelta = state["interval"]
     unit, size = next(pair for pair in _UNITS if pair[1] == 1 or not interval % _seconds(pair[1]))
     seconds = interval / _seconds(size)
-    trigger = IntervalTrigger(
+    return IntervalTrigger(
         **{unit: int(seconds) if seconds.is_integer() else seconds},
         start_date=state["start_date"],
         end_date=state["end_date"],
         timezone=zone_from(state["timezone"]),
         jitter=jitter,
     )
-    # Whether its start was given is not kept: it mostly is the moment of adding.
-    return trigger.keeps_beat_of(trigger)
 
 
 def _seconds(seconds: int) -> timedelta:

@@ -18,11 +18,12 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
     """Tell where the scheduler is and may run, and what the processes on its store do."""
     scheduler, settings = service.scheduler, service.settings
     state, holder = scheduler.shared_state(), scheduler.holder()
+    here = scheduler.state  # before it is asked whether it runs: it may be starting
     now_us = scheduler.clock.now_us()
     info = SchedulerInfo(
         settings.current_host,
         settings.allowed_hosts,
-        state is not State.STOPPED and (scheduler.running or scheduler.state is State.STOPPED),
+        state is not State.STOPPED and (here is State.STOPPED or scheduler.running),
         state,
         holder and HolderInfo.of(holder),
         StoreShown.of(scheduler.store_info()),

@@ -90,6 +90,20 @@ def _wait_for_load() -> None:
         Waker().sleep(_LOOK_EVERY)
 
 
+def end_gently() -> None:
+    """Have Ctrl-C, and the QUIT that gunicorn's master then sends, end this worker as TERM does.
+
+    gunicorn's own handler of both takes a lock of its pool of threads: the second signal would wait
+    for ever inside the first, until the worker is killed.  Only the main thread can set handlers.
+    """
+    of = worker()
+    if of is None or threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == of.handle_quit:  # and not one of the app's own
+            signal.signal(number, of.handle_exit)
+
+
 def processes() -> int:
     """Return how many processes of this server answer requests, as far as gunicorn tells."""
     of = worker()

@@ -94,6 +94,7 @@ class Host:
             self._begin_when_loaded(begin)
 
     def _start_here(self, begin: Begin) -> None:
+        gunicorn.end_gently()
         if gunicorn.has_loaded():
             self._begin_in_worker(begin)
         elif gunicorn.is_here():
@@ -112,6 +113,7 @@ class Host:
 
     def _begin_in_worker(self, begin: Begin) -> None:
         """Begin, and again until the store is there; end with gunicorn's worker."""
+        gunicorn.end_gently()
         if not self._watches:
             self._watches = True
             self._in_thread(self._stop_with_worker)

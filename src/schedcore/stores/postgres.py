@@ -1,0 +1,354 @@
+"""The store in a PostgreSQL database."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeVar
+
+from schedcore.clock import SECOND, Clock, SystemClock
+from schedcore.job import Job
+from schedcore.run import Run, RunRecord
+from schedcore.stores.base import (
+    Change,
+    Declared,
+    Ended,
+    Entry,
+    Otherwise,
+    Settled,
+    Slot,
+    Written,
+)
+from schedcore.stores.database import Transaction
+from schedcore.stores.ends import End
+from schedcore.stores.postgres_cluster import PostgresCluster
+from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits, is_cut_off
+from schedcore.stores.postgres_sql import PostgresTransaction
+from schedcore.stores.sql import SqlStore
+from schedcore.stores.sql_history import Retention
+from schedcore.stores.sql_jobs import JobRow
+from schedcore.stores.sql_settle import SqlBatch
+
+T = TypeVar("T")
+
+AGAIN_US: Final = 20_000
+"""How long to leave alone what is due and held by others, before looking again."""
+MOST_COLLISIONS: Final = 10
+"""How often a call is made anew that another transaction was in the way of."""
+_RUNNING: Final = "(select state from schedcore_cluster) = 'running'"
+
+
+class _Ahead(NamedTuple):
+    """What is to come, as it was seen last; void once this process has written since."""
+
+    writes: int
+    executors: Collection[str] | None
+    due_us: int | None
+    again_us: int | None
+
+
+class PostgresStore(SqlStore):
+    """Keeps jobs, open runs and the history in a database, for the processes of all hosts.
+
+    All of them take due jobs: a row that one has locked is passed over by the others.
+
+    Args:
+        url: ``"postgresql://user:password@host/database"``, with libpq's options, and
+            ``?schema=name`` for the schema that the tables are in; made if it is not there.
+        keep: How much of the history.
+        clock: Gives the times of what happens between processes; the computer's unless given.
+        limits: How long the server waits.
+        lease: Seconds after which a process that gave no sign of life counts as dead.
+
+    Raises:
+        InvalidOptionError: if the URL makes no sense.
+    """
+
+    most_at_once = 1_000
+
+    def __init__(
+        self,
+        url: str,
+        keep: Retention | None = None,
+        clock: Clock | None = None,
+        limits: TimeLimits | None = None,
+        lease: float = 15.0,
+    ) -> None:
+        self.database: PostgresPool = PostgresPool(url, limits)
+        super().__init__(self.database, keep)
+        self.history.shares = True
+        self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock(), lease)
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._batches: set[PostgresBatch] = set()
+        self._ahead: _Ahead | None = None
+        self._held: tuple[int, int] | None = None  # what is due by then, others hold
+        self.adopted_us = 0
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self.database.shown}>"
+
+    # The schedule
+
+    def take(
+        self, now_us: int, limit: int, executors: Collection[str] | None = None
+    ) -> PostgresBatch:
+        """Take up to *limit* jobs that are due, the earliest first.
+
+        Their rows stay locked until they are settled or given back, so that no other process takes
+        them, and none plans in vain.
+        """
+        most = min(limit, self.most_at_once)
+        if not self.takes or self._nothing_until(now_us, executors):
+            return PostgresBatch(self, ())
+        writes = self.database.writes
+        tx = self.database.begin()
+        try:
+            with self.database.telling():
+                batch = self._taken_in(tx, now_us, most, executors)
+        except BaseException:
+            self.database.rollback(tx)
+            raise
+        self._held = (writes, now_us) if len(batch.rows) < most else None
+        if not batch.rows:
+            self.database.rollback(tx)
+        return batch
+
+    def _taken_in(
+        self,
+        tx: PostgresTransaction,
+        now_us: int,
+        most: int,
+        executors: Collection[str] | None,
+    ) -> PostgresBatch:
+        if not self.cluster.may_take(tx):
+            return PostgresBatch(self, ())
+        # A pause for all waits for this transaction, or is seen by the next statement.
+        only_if = "true" if self.node is None else _RUNNING
+        rows = self.jobs.take_due(tx, now_us, most, executors, only_if)
+        rows = [row for row in rows if self._taken.get(row.k) != row.seq]
+        if not rows:
+            return PostgresBatch(self, ())
+        entries = self.jobs.entries(tx, rows)
+        waiting = self.claims.waiting(tx)
+        slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
+        for slot, row in zip(slots, rows, strict=True):
+            slot.behind = deque() if row.k in waiting else None
+        batch = PostgresBatch(self, slots, rows, tx)
+        self._taken.update((row.k, row.seq) for row in rows)
+        self._batches.add(batch)
+        return batch
+
+    @contextmanager
+    def _settling(self, batch: SqlBatch) -> Iterator[tuple[Transaction, dict[int, int]]]:
+        """Return the transaction in which the jobs were taken; another one if that is over."""
+        assert isinstance(batch, PostgresBatch)
+        tx = batch.transaction()
+        if tx is None:
+            with self.database.write() as another:
+                there = self.cluster.may_take(another)
+                yield another, self._now_there(another, batch) if there else {}
+            return
+        try:
+            with self.database.telling():
+                yield tx, {row.k: row.seq for row in batch.rows}
+        except BaseException:
+            batch.loosen()
+            raise
+        batch.tx = None
+        self.database.commit(tx)
+
+    def give_back(self, rows: Sequence[JobRow]) -> None:
+        """Let jobs be taken again."""
+        super().give_back(rows)
+        self._held = self._ahead = None
+
+    def let_go(self, job_ids: Collection[str] | None = None) -> None:
+        """Unlock what this process has taken of these jobs (None: all), for others of its calls.
+
+        What is settled then is what nobody has changed meanwhile.
+        """
+        for batch in list(self._batches):
+            if job_ids is None or any(slot.job.id in job_ids for slot in batch.slots):
+                batch.loosen()
+
+    def next_due(self, executors: Collection[str] | None = None) -> int | None:
+        """Return when the first job is due that nobody has taken, or None."""
+        if not self.takes:
+            return None
+        ahead, writes = self._known(executors), self.database.writes
+        if ahead is None:
+            with self.database.read() as tx:
+                due_us = self.jobs.first_due(tx, self._taken, executors)
+                again_us = None if self.node is None else self.claims.first_orphan(tx)
+            ahead = self._ahead = _Ahead(writes, executors, due_us, again_us)
+        if self._held is not None and self._held[0] == writes:
+            # It was due, and this process did not get it: others have it, for some milliseconds.
+            held_us = self._held[1]
+            if ahead.due_us is not None and ahead.due_us <= held_us:
+                self._ahead = None
+                return held_us + AGAIN_US
+        again_us = ahead.again_us
+        if again_us is not None and again_us <= self.adopted_us:
+            again_us = self.adopted_us + SECOND  # it cannot be run here
+        return min((us for us in (ahead.due_us, again_us) if us is not None), default=None)
+
+    def _known(self, executors: Collection[str] | None) -> _Ahead | None:
+        """Return what is to come if that is known: a node is told when others change it."""
+        ahead = self._ahead
+        if ahead is None or self.node is None or not self.cluster.well_informed:
+            return None
+        if ahead.writes != self.database.writes or ahead.executors != executors:
+            return None
+        return ahead
+
+    def _nothing_until(self, now_us: int, executors: Collection[str] | None) -> bool:
+        ahead = self._known(executors)
+        return ahead is not None and (ahead.due_us is None or ahead.due_us > now_us)
+
+    def nothing_to_adopt(self, now_us: int) -> bool:
+        """Return whether it is known that no run is due again that belongs to nobody."""
+        ahead = self._ahead
+        if ahead is None or self._known(ahead.executors) is None:
+            return False
+        return ahead.again_us is None or ahead.again_us > max(now_us, self.adopted_us)
+
+    def is_news(self, due_us: int | None, again_us: int | None) -> bool:
+        """Return whether something else is to come than this process knows."""
+        ahead = self._ahead
+        return ahead is None or (ahead.due_us, ahead.again_us) != (due_us, again_us)
+
+    def forget_ahead(self) -> None:
+        """Look again what is to come: others have changed it."""
+        self._ahead = self._held = None
+
+    # Calls that another transaction may be in the way of
+
+    def _again(self, call: Callable[..., T], *args: Any) -> T:
+        for _ in range(MOST_COLLISIONS):
+            with suppress(Collision):
+                return call(*args)
+        return call(*args)
+
+    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        self.let_go({c.job.id if isinstance(c, Entry) else c.old.job.id for c in changes})
+        return self._again(super().write, changes, now_us)
+
+    def declare(
+        self,
+        app: str | None,
+        declared: Sequence[Declared],
+        now_us: int,
+        otherwise: Otherwise = "change",
+    ) -> list[Entry]:
+        """Reconcile jobs that *app* declares with what is stored under their ids."""
+        self.let_go({entry.job.id for entry, _ in declared})
+        return self._again(super().declare, app, declared, now_us, otherwise)
+
+    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+        """Park the jobs that *app* declared before and that are not among *declared* any more."""
+        self.let_go()
+        return self._again(super().retire, app, declared, now_us)
+
+    def open(self, job: Job, due_us: int) -> Run | None:
+        """Open a run besides the schedule, or record that there is no room for it."""
+        self.let_go((job.id,))
+        return self._again(super().open, job, due_us)
+
+    def end(self, ends: deque[End], promote: bool) -> Ended:
+        """Move runs to the history, each once, and start those that waited for their places."""
+        return self._again(super().end, ends, promote)
+
+    def promote(self) -> Ended:
+        """Start the waiting runs for which there is room."""
+        return self._again(super().promote)
+
+    def retry(self, failed: End, act_us: int) -> bool:
+        """Have a run that failed wait for its next attempt; False: none follows."""
+        return self._again(super().retry, failed, act_us)
+
+    def try_again(self, runs: Sequence[Run]) -> list[Run]:
+        """Have this process begin the next attempt of runs; return those that are open still."""
+        return self._again(super().try_again, runs)
+
+    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
+        """Add outcomes of occurrences that had no open run here."""
+        self._again(super().record, records, now_us)
+
+    def close(self) -> None:
+        """Give back what is taken, and close the connections; the jobs stay."""
+        for batch in list(self._batches):
+            batch.give_back()
+        self.cluster.close()
+        super().close()
+
+
+class PostgresBatch(SqlBatch):
+    """Jobs whose rows a transaction holds; see :class:`~schedcore.stores.base.Batch`.
+
+    Args:
+        store: Whose.
+        slots: The jobs.
+        rows: Their rows as they were read.
+        tx: The transaction; None: nothing was taken.
+    """
+
+    def __init__(
+        self,
+        store: PostgresStore,
+        slots: Sequence[Slot],
+        rows: Sequence[JobRow] = (),
+        tx: PostgresTransaction | None = None,
+    ) -> None:
+        super().__init__(store, slots, rows)
+        self.tx = tx
+        self._postgres = store
+        # Held while the transaction is used, which is not while triggers are asked.
+        self._using = threading.RLock()
+
+    def settle(self, decided: Sequence[Any], now_us: int) -> Settled:
+        """Write what was decided, all of it or nothing."""
+        if not self._postgres.cluster.may_begin():
+            return Settled([], [], [], [], [])
+        with self._using:
+            return super().settle(decided, now_us)
+
+    def transaction(self) -> PostgresTransaction | None:
+        """Return the transaction, if it holds the rows still.
+
+        The server ends one that has been idle for too long; then what was planned is not in vain:
+        what nobody has changed meanwhile is settled in another one.
+        """
+        if self.tx is not None and is_cut_off(self.tx.connection):
+            self.loosen()
+        return self.tx
+
+    def loosen(self) -> None:
+        """Unlock the rows; the jobs stay taken here."""
+        with self._using:
+            tx, self.tx = self.tx, None
+            if tx is not None:
+                self._postgres.database.rollback(tx)
+
+    def give_back(self) -> None:
+        """Give back what was not settled, also while another thread waits for an answer."""
+        if self._using.acquire(timeout=0):
+            try:
+                self.loosen()
+            finally:
+                self._using.release()
+        elif self.tx is not None:
+            _cut_off(self.tx.connection)
+        super().give_back()
+        self._postgres._batches.discard(self)
+
+
+def _cut_off(connection: Any) -> None:
+    """End a connection that another thread uses: the server rolls back, and that thread hears."""
+    with suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_UNIX, 0) as end:
+        end.shutdown(socket.SHUT_RDWR)

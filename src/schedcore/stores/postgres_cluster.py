@@ -1,0 +1,392 @@
+"""The processes on one PostgreSQL database: leases tell who is alive, and all take due jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from schedcore.atfork import call_in_child
+from schedcore.clock import SECOND, Clock, lasting_us, passing_us
+from schedcore.errors import StoreError, StoreUnavailableError
+from schedcore.health import State
+from schedcore.logs import GuardedLogger
+from schedcore.run import Run, RunRecord
+from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
+from schedcore.stores.database import Transaction
+from schedcore.stores.ends import End
+from schedcore.stores.postgres_keeper import CLOCK, Keeper, News
+from schedcore.stores.process import is_gone, this_process
+from schedcore.stores.sql_nodes import (
+    adopt,
+    dropped_runs,
+    hand_back,
+    nodes_listed,
+    reap,
+    trim,
+)
+from schedcore.stores.sql_runs import RETRIES
+
+if TYPE_CHECKING:
+    from schedcore.stores.postgres import PostgresStore
+
+log = GuardedLogger(__name__)
+
+MARK_US: Final = SECOND
+"""How often it is written which runs have begun."""
+TRIM_US: Final = 60 * SECOND
+"""How often one of the processes cuts the history."""
+FRESH_US: Final = 5 * SECOND
+"""For how long what was seen last is relied on."""
+_TRIMMING: Final = "select pg_try_advisory_xact_lock(hashtext('schedcore trims'))"
+
+
+class PostgresCluster:
+    """Follows :class:`~schedcore.stores.cluster.Cluster`.
+
+    A node renews its lease by the database's clock.  One whose lease is over begins nothing more
+    before it has another; whoever finds it so declares it dead, unless he was cut off himself.
+
+    Args:
+        store: The store.
+        clock: Gives the times of what is written.
+        lease: How many seconds a lease lasts.
+
+    Attributes:
+        woken: Called when others have changed something.
+    """
+
+    def __init__(self, store: PostgresStore, clock: Clock, lease: float) -> None:
+        self._store = store
+        self._database = store.database
+        self._clock = clock
+        self._lease_us = round(lease * SECOND)
+        self.woken: Callable[[], object] = lambda: None
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._keeper: Keeper | None = None
+        self._app = ""
+        self._executors: tuple[str, ...] = ()
+        self._wanted = State.RUNNING
+        self._resigned = False
+        self._gone = 0
+        self._marked_us = 0
+        self._trimmed_us = passing_us()
+
+    def after_fork_in_child(self) -> None:
+        """Be no node: the lease is the parent's."""
+        self._begin_anew()
+
+    @property
+    def takes(self) -> bool:
+        """Whether this process takes due jobs."""
+        return self._keeper is not None and not self._resigned and self.may_begin()
+
+    @property
+    def sets_clock(self) -> bool:
+        """Whether this process moves jobs when its clock is set back: the first that takes them."""
+        with self._database.read() as tx:
+            first = tx.one(
+                "select min(id) from schedcore_nodes where state = 'alive' and takes = 1"
+            )
+        return self.takes and first == (self._store.node,)
+
+    @property
+    def well_informed(self) -> bool:
+        """Whether this process would know by now what others have changed."""
+        keeper = self._keeper
+        return (
+            keeper is not None
+            and keeper.error is None
+            and lasting_us() - keeper.looked_us < FRESH_US
+        )
+
+    def may_begin(self) -> bool:
+        """Return whether a run may begin: not once others may take this process for dead."""
+        keeper = self._keeper
+        return keeper is None or lasting_us() < keeper.until_us
+
+    def may_take(self, tx: Transaction) -> bool:
+        """Return whether this node is alive, and takes jobs; so it stays up to the end of *tx*."""
+        if self._store.node is None:
+            return True
+        sql = "select state, takes from schedcore_nodes where id = ? for key share"
+        return tx.one(sql, self._store.node) == ("alive", 1)
+
+    # Coming and going
+
+    def join(self, app: str, executors: Collection[str]) -> bool:
+        """Become a node; return whether no other is there."""
+        self._resigned = False
+        self._app, self._executors = app, tuple(sorted(executors))
+        self._store.claims.executors = frozenset(executors)
+        return self._join()
+
+    def _join(self) -> bool:
+        asked_us = lasting_us()
+        with self._database.write() as tx:
+            ((state,),) = tx.all("select state from schedcore_cluster for share")
+            node = self._store.node
+            again = node is not None and tx.run(
+                "update schedcore_nodes set state = 'alive', takes = 1, app = ?, executors = ?"
+                " where id = ? and state in ('alive', 'leaving')",
+                self._app,
+                json.dumps(self._executors),
+                node,
+            )
+            if not again:
+                node = self._insert(tx)
+            alone = not self._others(tx, node or 0)
+            tx.tell()
+        self._wanted = State[state.upper()]
+        keeper = self._keeper
+        if keeper is not None and again:
+            keeper.leaving = False
+        else:
+            if keeper is not None:
+                keeper.stop()
+            self._gone = 0
+            self._store.node = node
+            self._keeper = Keeper(
+                self._database,
+                node or 0,
+                self._executors,
+                self._lease_us,
+                self._clock,
+                self._wake,
+            )
+            self._keeper.start(asked_us)
+        return alone
+
+    def _wake(self) -> None:
+        self.woken()
+
+    def _insert(self, tx: Transaction) -> int:
+        sql = (
+            "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us, executors,"
+            f" lease_us) values (?, ?, ?, ?, 'alive', 1, ?, ?, {CLOCK} + ?) returning id"
+        )
+        ((node,),) = tx.all(
+            sql,
+            self._app,
+            socket.gethostname(),
+            os.getpid(),
+            this_process(),
+            self._clock.now_us(),
+            json.dumps(self._executors),
+            self._lease_us,
+        )
+        return int(node)
+
+    def _others(self, tx: Transaction, node: int) -> bool:
+        """Return whether another node is alive, and not only listed as such."""
+        rows = tx.all(
+            "select boot from schedcore_nodes where state in ('alive', 'leaving') and id <> ?"
+            f" and lease_us > {CLOCK}",
+            node,
+        )
+        return any(not is_gone(boot) for (boot,) in rows)
+
+    def resign(self) -> None:
+        """Take no more due jobs, so that other nodes do."""
+        self._resigned = True
+
+    def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
+        """Let others take runs of this node that have not begun."""
+        return hand_back(self._store, runs, now_us)
+
+    def leave(self) -> None:
+        """Be a node no more, or a leaving one until the last of its runs has ended."""
+        self.resign()
+        keeper, node = self._keeper, self._store.node
+        if keeper is None or node is None:
+            return
+        try:
+            with self._database.write() as tx:
+                claims = self._store.claims.of_node(tx, node)
+                tx.run(
+                    "update schedcore_nodes set state = ?, takes = 0 where id = ?"
+                    " and state in ('alive', 'leaving')",
+                    "leaving" if claims else "left",
+                    node,
+                )
+                tx.tell()
+        except StoreError:
+            self.close()
+            raise
+        if claims:
+            keeper.leaving = True  # the lease is renewed until then
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Renew the lease no more."""
+        keeper, self._keeper, self._store.node = self._keeper, None, None
+        if keeper is not None:
+            keeper.stop()
+            keeper.join()
+
+    # Looking
+
+    def look(self, at_once: bool = False) -> Seen:
+        """Find out what others did; take over from who is gone."""
+        keeper = self._keeper
+        if keeper is None:
+            return Seen(self.wanted() if at_once else self._wanted)
+        if at_once:
+            self._wanted = self.wanted()
+        elif keeper.error is not None:
+            raise StoreUnavailableError(
+                self._database.shown, "the lease cannot be renewed"
+            ) from keeper.error
+        news = keeper.news()
+        if news is None:
+            return Seen(self._wanted)
+        if news.state not in ("alive", "leaving"):
+            return self._join_anew()
+        if not at_once:
+            self._wanted = State[news.wanted.upper()]
+        lost = self._look_for_the_dead(keeper, news)
+        dropped: Sequence[End] = ()
+        if news.gone != self._gone:
+            with self._database.read() as tx:
+                dropped = dropped_runs(self._store, tx)
+            self._gone = news.gone
+        changed = news.heard or news.waits or bool(lost)
+        if changed or self._store.is_news(news.due_us, news.again_us):
+            self._store.forget_ahead()
+            changed = True
+        self._keep_house()
+        return Seen(self._wanted, changed, dropped, lost)
+
+    def _join_anew(self) -> Seen:
+        """Join as another node, since this one was taken for dead; nothing of it begins any more.
+
+        What has begun goes on; how it ends is noted beside the outcome.
+        """
+        store = self._store
+        log.error(
+            "this process was cut off from %s for too long, and others have recorded its runs as"
+            " lost; it goes on as another node",
+            self._database.shown,
+        )
+        with self._database.read() as tx:
+            dropped = dropped_runs(store, tx)
+            claims = store.claims.find(tx, list(store.claims.live))
+        for claim in claims.values():
+            run = store.claims.live.get(claim.run_id)
+            if run is not None and claim.state == RETRIES and run._started_us is None:
+                run._job = None  # whoever has it in a queue does not begin it: others may
+                store.claims.live.pop(claim.run_id, None)
+        self._join()
+        store.forget_ahead()
+        return Seen(self._wanted, True, dropped)
+
+    def _look_for_the_dead(self, keeper: Keeper, news: News) -> list[RunRecord]:
+        """Record the runs of nodes that are gone.
+
+        By its lease alone, nobody is taken for dead before this node has renewed its own without a
+        hitch for as long as a lease lasts: after the database was away, all leases are over.
+        """
+        since_us = keeper.steady_us
+        steady = since_us is not None and lasting_us() - since_us >= self._lease_us
+        lost: list[RunRecord] = []
+        for other in news.others:
+            gone = is_gone(other.boot)
+            if gone or (other.over and steady):
+                is_dead = partial(_is_dead, gone=gone)
+                lost += reap(self._store, other.id, self._clock.now_us(), is_dead)
+        return lost
+
+    def _keep_house(self) -> None:
+        """Write which runs have begun, of those that last; cut the history; now and then."""
+        now_us = passing_us()
+        if now_us - self._marked_us >= MARK_US:
+            self._marked_us = now_us
+            runs = self._store.claims.to_mark(self._clock.now_us() - SECOND)
+            if runs:
+                with self._database.write() as tx:
+                    self._store.claims.mark_begun(tx, runs)
+        if now_us - self._trimmed_us >= TRIM_US:
+            self._trimmed_us = now_us
+            holds = self._database.begin()
+            try:
+                if holds.all(_TRIMMING) == [(True,)]:
+                    trim(self._store, self._clock.now_us())
+            finally:
+                self._database.rollback(holds)
+
+    # Orders
+
+    def want(self, state: State) -> None:
+        """Have all nodes be in a state."""
+        self._store.let_go()
+        with self._database.write() as tx:
+            tx.run(
+                "update schedcore_cluster set state = ?, since_us = ?",
+                state.name.lower(),
+                self._clock.now_us(),
+            )
+            tx.tell()
+        self._wanted = state
+        with self._database.read() as tx:
+            nodes = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")
+        for (node,) in nodes:
+            # A node holds its row while it takes jobs: once it is had, it has seen the new state.
+            with self._database.write() as tx:
+                tx.all("select 1 from schedcore_nodes where id = ? for update", node)
+
+    def wanted(self) -> State:
+        """Return the state that all nodes are to be in."""
+        with self._database.read() as tx:
+            ((state,),) = tx.all("select state from schedcore_cluster")
+        return State[state.upper()]
+
+    def adopt(self, now_us: int) -> list[Run]:
+        """Take the runs that are due again and belong to nobody."""
+        doubtful = self._store.claims.doubtful
+        if not self.takes or (not doubtful and self._store.nothing_to_adopt(now_us)):
+            return []
+        adopted = adopt(self._store, now_us)
+        self._store.adopted_us = now_us
+        return adopted
+
+    # Telling
+
+    def nodes(self) -> list[NodeInfo]:
+        """Return the nodes that are there or were lately, the latest first."""
+        with self._database.read() as tx:
+            return nodes_listed(tx, self._lease_us)
+
+    def info(self) -> StoreInfo:
+        """Return what the store is, and how it does."""
+        keeper = self._keeper
+        mark = None
+        with suppress(StoreError), self._database.read() as tx:
+            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+        offset_us = None if keeper is None else keeper.offset_us
+        return StoreInfo(
+            "postgresql",
+            mark is not None,
+            self._database.schema or None,
+            None if offset_us is None else offset_us / SECOND,
+            keeper is not None and keeper.hears,
+            self._database.shown,
+            mark,
+        )
+
+
+def _is_dead(tx: Transaction, node: int, gone: bool) -> bool:
+    """Return whether a node is dead still, and nobody else is about to declare that."""
+    over = "true" if gone else f"lease_us < {CLOCK}"
+    sql = (
+        "select 1 from schedcore_nodes where id = ? and state in ('alive', 'leaving')"
+        f" and {over}{tx.skip_locked}"
+    )
+    return tx.one(sql, node) is not None

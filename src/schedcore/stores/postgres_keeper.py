@@ -1,0 +1,298 @@
+"""The thread that keeps a node of a PostgreSQL store alive, and hears what others change."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from schedcore.clock import SECOND, Clock, lasting_us
+from schedcore.logs import GuardedLogger
+from schedcore.stores.database import Row
+from schedcore.stores.sql_jobs import NOT_HELD
+from schedcore.stores.sql_runs import RETRIES, WAITS
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from schedcore.stores.postgres_pool import PostgresPool
+
+log = GuardedLogger(__name__)
+
+POLL_US: Final = SECOND
+"""How often it looks if it hears nothing."""
+HEARING_POLL_US: Final = 3 * SECOND // 2
+"""How often it looks although it hears what others change."""
+RENEWALS: Final = 5
+"""How often a lease is renewed before it is over."""
+ECHO_US: Final = 10 * SECOND
+"""How often it makes sure that it hears."""
+DEAF_US: Final = 5 * SECOND
+"""An echo that takes longer does not come."""
+RETRY_S: Final = 0.5
+CLOCK: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+_SEEN: Final = (
+    f"(select state from schedcore_cluster), {CLOCK},"
+    " (select d.due_us from schedcore_due d where d.due_us is not null"
+    f" and d.executor = any(%s) and {NOT_HELD} order by d.due_us limit 1),"
+    " (select min(act_us) from schedcore_claims where act_us is not null and node is null"
+    f" and state = {RETRIES}),"
+    f" exists (select 1 from schedcore_claims where state = {WAITS}),"
+    f" (select json_agg(json_build_array(id, boot, lease_us < {CLOCK})) from schedcore_nodes"
+    " where state in ('alive', 'leaving') and id <> %s),"
+    " case when %s then pg_notify(%s, %s) end"
+)
+_POLL: Final = f"select state, gone, {_SEEN} from schedcore_nodes where id = %s"
+_RENEW: Final = (
+    f"update schedcore_nodes set lease_us = {CLOCK} + %s"
+    f" where id = %s and state in ('alive', 'leaving') returning state, gone, {_SEEN}"
+)
+_LEFT: Final = (
+    "update schedcore_nodes set state = 'left' where id = %s and not exists"
+    " (select 1 from schedcore_claims c where c.node = schedcore_nodes.id) returning id"
+)
+
+
+class Other(NamedTuple):
+    """Another node that is there, or seems to be."""
+
+    id: int
+    boot: str
+    over: bool
+    """Whether its lease is over."""
+
+
+class News(NamedTuple):
+    """What a look at the database found."""
+
+    state: str
+    """Of this node; ``"dead"``: others took it for that."""
+    gone: int
+    wanted: str
+    due_us: int | None
+    """When the first job is due that can be run here."""
+    again_us: int | None
+    """When the first run is due again that belongs to nobody."""
+    waits: bool
+    """Whether runs wait behind others."""
+    others: tuple[Other, ...]
+    heard: bool
+    """Whether others said that they changed something."""
+
+
+class Keeper:
+    """Renews the lease of a node, and looks what others do, on a connection of its own.
+
+    Apart from the threads that act on what it finds, so that none of them can cost the lease.
+
+    Args:
+        database: The database.
+        node: Which node.
+        executors: The names of its executors.
+        lease_us: How long a lease lasts.
+        clock: That of this machine, to be compared with the database's.
+        woken: Called when there is news.
+
+    Attributes:
+        until_us: When the lease is over, by :func:`~schedcore.clock.lasting_us`.
+        steady_us: Since when each renewal has been in time; None: the last one was not.
+        looked_us: When it looked last.
+        error: What it meets at present.
+        offset_us: How far the database's clock is ahead of this machine's.
+        hears: Whether it hears what others say.
+        leaving: Whether the node is to leave with its last run.
+    """
+
+    def __init__(
+        self,
+        database: PostgresPool,
+        node: int,
+        executors: Collection[str],
+        lease_us: int,
+        clock: Clock,
+        woken: Callable[[], object],
+    ) -> None:
+        self.node = node
+        self.until_us = self.looked_us = 0
+        self.steady_us: int | None = None
+        self.error: BaseException | None = None
+        self.offset_us: int | None = None
+        self.hears = self.leaving = False
+        self._database = database
+        self._executors = list(executors)
+        self._lease_us = lease_us
+        self._clock = clock
+        self._woken = woken
+        self._news: News | None = None
+        self._stopping = self._heard = False
+        self._renewed_us = self._asked_us = self._said_us = 0
+        self._asked = self._was_deaf = False
+        self._wake_end, self._woken_end = os.pipe()[::-1]
+        self._mutex = threading.Lock()
+        self._thread = threading.Thread(target=self._live, name="schedcore-keeper", daemon=True)
+
+    def start(self, asked_us: int) -> None:
+        """Begin with a lease that was asked for at *asked_us*."""
+        self._renewed_us, self.until_us = asked_us, asked_us + self._lease_us
+        self.looked_us = self.steady_us = asked_us
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; it ends by itself once the node has left."""
+        self._stopping = True
+        self.wake()
+
+    def join(self) -> None:
+        """Wait until the thread has ended."""
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(RETRY_S * 4)
+
+    def wake(self) -> None:
+        """Have it look at once."""
+        with self._mutex, suppress(OSError):
+            if self._wake_end >= 0:
+                os.write(self._wake_end, b"!")
+
+    def news(self) -> News | None:
+        """Return what was found since the last call; None: nothing new."""
+        news, self._news = self._news, None
+        return news
+
+    # The thread
+
+    def _live(self) -> None:
+        try:
+            while not self._stopping:
+                try:
+                    self._listen()
+                except BaseException as error:  # noqa: BLE001 — it tries again
+                    # Whoever was cut off himself declares nobody dead.
+                    self.steady_us, self.hears, self.error = None, False, error
+                    self._woken()
+                    if not self._stopping:
+                        self._sleep(None, RETRY_S)
+        finally:
+            with self._mutex:
+                os.close(self._wake_end)
+                os.close(self._woken_end)
+                self._wake_end = -1
+
+    def _listen(self) -> None:
+        """Look and listen on one connection, for as long as it lasts."""
+        with self._database.connect() as connection, self._database.telling():
+            connection.add_notify_handler(lambda note: self._hear(note.payload))
+            connection.execute(f'listen "{self._database.channel}"')
+            self._asked = False
+            self._asked_us = 0
+            self._heard = True  # whatever was said before
+            while not self._stopping:
+                self._look(connection)
+                if self.leaving and connection.execute(_LEFT, (self.node,)).fetchone():
+                    return self.stop()
+                self._wait(connection)
+        return None
+
+    def _wait(self, connection: psycopg.Connection[Row]) -> None:
+        """Wait until it is time to look again, or somebody says so."""
+        every_us = HEARING_POLL_US if self.hears else POLL_US
+        until_us = self.looked_us + min(every_us, self._lease_us // RENEWALS)
+        while (left_us := until_us - lasting_us()) > 0:
+            if self._sleep(connection.fileno(), left_us / SECOND):
+                return
+            connection.pgconn.consume_input()
+            while (note := connection.pgconn.notifies()) is not None:
+                self._hear(note.extra.decode())
+            if self._heard:
+                return
+
+    def _sleep(self, file: int | None, seconds: float) -> bool:
+        """Wait for something to read, or so long; return whether somebody woke this thread."""
+        files = [self._woken_end] if file is None else [self._woken_end, file]
+        if self._woken_end not in select.select(files, (), (), seconds)[0]:
+            return False
+        os.read(self._woken_end, 4096)
+        return True
+
+    def _hear(self, said: str) -> None:
+        if said == f"echo {self.node}":
+            self.hears, self._asked, self._was_deaf = True, False, False
+        elif not said.startswith("echo"):
+            self._heard = True
+
+    def _look(self, connection: psycopg.Connection[Row]) -> None:
+        """Look once; renew the lease if it is time."""
+        asked_us, heard = lasting_us(), self._heard
+        local_us = self._clock.now_us()
+        self._heard = False
+        asks = asked_us - self._asked_us >= ECHO_US
+        echo = (asks, self._database.channel, f"echo {self.node}")
+        seen = (self._executors, self.node, *echo)
+        renews = asked_us - self._renewed_us >= self._lease_us // RENEWALS
+        if renews:
+            found = connection.execute(_RENEW, (self._lease_us, self.node, *seen)).fetchone()
+        else:
+            found = connection.execute(_POLL, (*seen, self.node)).fetchone()
+        now_us = lasting_us()
+        if asks:
+            self._asked, self._asked_us = True, asked_us
+        elif self._asked and now_us - self._asked_us > DEAF_US:
+            self._be_deaf()
+        self._measure(found, local_us, now_us - asked_us)
+        self._be_steady(asked_us, now_us)
+        if found is not None and renews:
+            self._renewed_us, self.until_us = asked_us, asked_us + self._lease_us
+        self.looked_us, self.error = now_us, None
+        before = self._news  # of which nobody has heard yet
+        self._news = _news_of(found, heard or (before is not None and before.heard))
+        self._woken()
+
+    def _be_steady(self, asked_us: int, now_us: int) -> None:
+        """Note whether this look came in time, and its answer too."""
+        slow = max(now_us - asked_us, asked_us - self.looked_us) > self._lease_us // 2
+        if slow or self.steady_us is None:
+            self.steady_us = now_us
+
+    def _be_deaf(self) -> None:
+        """Go by what is looked up alone, since nothing is heard."""
+        self._asked, self.hears = False, False
+        if not self._was_deaf:
+            self._was_deaf = True
+            log.warning(
+                "the store %s does not tell what others change (is a pooler between?): it is asked"
+                " each second",
+                self._database.shown,
+            )
+
+    def _measure(self, found: Row | None, local_us: int, took_us: int) -> None:
+        """Compare the database's clock with that of this machine."""
+        if found is None:
+            return
+        offset_us = int(found[3]) - (local_us + took_us // 2)
+        far = abs(offset_us) > 2 * SECOND
+        if far and (self.offset_us is None or abs(self.offset_us) <= 2 * SECOND):
+            log.warning(
+                "the clock of %s is %+.1f s off that of this machine: jobs run by the latter",
+                self._database.shown,
+                offset_us / SECOND,
+            )
+        self.offset_us = offset_us
+
+
+def _news_of(found: Row | None, heard: bool) -> News:
+    if found is None:
+        return News("dead", 0, "stopped", None, None, False, (), heard)
+    state, gone, wanted, _, due_us, again_us, waits, others, _ = found
+    listed: list[Any] = others or []
+    return News(
+        state,
+        gone,
+        wanted,
+        due_us,
+        again_us,
+        waits,
+        tuple(Other(*other) for other in listed),
+        heard,
+    )

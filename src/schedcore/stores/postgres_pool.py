@@ -1,0 +1,407 @@
+"""One PostgreSQL database: a pool of connections with time-outs, safe over threads and forks."""
+
+from __future__ import annotations
+
+import re
+import select
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple
+
+import psycopg
+import psycopg_pool
+from psycopg import errors as told
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from schedcore.atfork import call_in_child
+from schedcore.errors import InvalidOptionError, StoreError, StoreUnavailableError
+from schedcore.stores.database import CommitInDoubtError, Row, Transaction
+from schedcore.stores.postgres_sql import PostgresTransaction
+from schedcore.stores.schema import POSTGRESQL, migrate
+
+OLDEST_SERVER: Final = 13
+"""The first PostgreSQL with ``pg_current_xact_id()``."""
+MOST_CONNECTIONS: Final = 10
+PATIENCE: Final = 5.0
+"""Seconds that a call waits for a connection."""
+_DEFAULTS: Final[dict[str, Any]] = {
+    "application_name": "schedcore",
+    "connect_timeout": 5,
+    # A server that is gone without a word is noticed within 10 to 25 s, and not hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_CHANGED: Final = "select coalesce(max(changed), 0) as last from"
+_VERSION: Final = (
+    f"select greatest((select last from ({_CHANGED} schedcore_due) d),"
+    f" (select last from ({_CHANGED} schedcore_gone) g),"
+    " (select coalesce(max(value::bigint), 0) from schedcore_meta"
+    " where name = 'changes_known_from')),"
+    " pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+)
+_LATE_CHANGES: Final = (
+    "select coalesce(sum(hashint8(changed # k)), 0) from"
+    " (select changed, k from schedcore_due where changed >= ? union all"
+    " select changed, hashtext(id) from schedcore_gone where changed >= ?) late"
+)
+_left_to_parents: list[object] = []
+"""Pools that a forked child inherited: closed here, they would end the sessions of the parent."""
+
+
+class TimeLimits(NamedTuple):
+    """How long the server waits, in seconds."""
+
+    idle: float = 5.0
+    """For the next statement of a transaction: then it frees what a stopped process holds."""
+    lock: float = 8.0
+    """For what another transaction holds: longer than *idle*, so that the other one gives way."""
+    statement: float = 30.0
+    """For the end of a statement."""
+
+
+class Collision(StoreUnavailableError):
+    """Another transaction was in the way at that moment; the call is made again at once."""
+
+
+class Version(NamedTuple):
+    """A version of the list of jobs.
+
+    Transactions are not made in the order of their numbers: one that began before the last change
+    that is seen may add an earlier one yet.
+    """
+
+    last: int
+    """The number of the last transaction that changed a job."""
+    settled: int
+    """All transactions with smaller numbers are over; more than *last* if that is all of them."""
+    late: int
+    """Tells apart what is seen of those that are not."""
+
+
+class PostgresPool:
+    """Follows :class:`~schedcore.stores.database.Database`.  Opened at the first call.
+
+    Args:
+        url: Of the database, as libpq takes it; ``schema=name`` among its options says where the
+            tables are.
+        limits: How long the server waits.
+
+    Attributes:
+        shown: The URL without its password.
+        writes: How many transactions of this process have written.
+    """
+
+    kind = "postgresql"
+
+    def __init__(self, url: str, limits: TimeLimits | None = None) -> None:
+        self.shown, self._conninfo, self._search_path = _parts(url)
+        self._limits = limits or TimeLimits()
+        self.schema = 0
+        self.channel = "schedcore"
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._opening = threading.Lock()
+        self._pool: psycopg_pool.ConnectionPool[psycopg.Connection[Row]] | None = None
+        self._here = threading.local()
+        self._away = False
+        self.writes = 0
+
+    def __repr__(self) -> str:
+        return f"<PostgresPool {self.shown}>"
+
+    def after_fork_in_child(self) -> None:
+        """Leave the connections to the parent; the next call opens others."""
+        if self._pool is not None:
+            _left_to_parents.append(self._pool)
+        self._begin_anew()
+
+    # Transactions
+
+    @contextmanager
+    def read(self) -> Iterator[PostgresTransaction]:
+        """Return a transaction that sees one moment, and writes nothing."""
+        with self._within("begin isolation level repeatable read read only", False) as tx:
+            yield tx
+
+    @contextmanager
+    def write(self) -> Iterator[PostgresTransaction]:
+        """Return a transaction; an error within it rolls it back."""
+        with self._within("begin", True) as tx:
+            yield tx
+
+    @contextmanager
+    def _within(self, begin: str, writes: bool) -> Iterator[PostgresTransaction]:
+        if getattr(self._here, "busy", False):
+            raise StoreUnavailableError(
+                self.shown,
+                "this call interrupts a transaction of its own thread, in a signal handler"
+                " or a finalizer: make it in another thread, or later",
+            )
+        self._here.busy = True
+        try:
+            tx = self.begin(begin, writes)
+            try:
+                with self.telling():
+                    yield tx
+            except BaseException:
+                self.rollback(tx)
+                raise
+            self.commit(tx)
+        finally:
+            self._here.busy = False
+
+    def begin(self, begin: str = "begin", writes: bool = True) -> PostgresTransaction:
+        """Begin a transaction, which is the caller's to end: :meth:`commit`, :meth:`rollback`."""
+        with self.telling():
+            connection = self._borrowed()
+            try:
+                connection.execute(begin)
+                return PostgresTransaction(connection, writes)
+            except BaseException:
+                self._give_back(connection)
+                raise
+
+    def commit(self, tx: PostgresTransaction) -> None:
+        """Make a transaction.
+
+        Raises:
+            CommitInDoubtError: if it is not known whether it was made.
+        """
+        try:
+            with self.telling():
+                if tx.tells:
+                    tx.all("select pg_notify(?, 'look')", self.channel)
+        except BaseException:
+            self.rollback(tx)
+            raise
+        try:
+            made = tx.connection.execute("commit").statusmessage
+        except psycopg.Error as error:
+            tx.undone()
+            raise CommitInDoubtError(self.shown, _advice(error)) from error
+        finally:
+            self._give_back(tx.connection)
+        if made != "COMMIT":
+            tx.undone()
+            raise StoreError(self.shown, f"a transaction ended with {made}: an error was passed by")
+        self.writes += bool(tx.for_update)
+
+    def rollback(self, tx: PostgresTransaction) -> None:
+        """Undo a transaction, also one whose connection is lost."""
+        with suppress(psycopg.Error):
+            if not tx.connection.closed:
+                tx.connection.execute("rollback")
+        self._give_back(tx.connection)
+        tx.undone()
+
+    def _borrowed(self) -> psycopg.Connection[Row]:
+        if self._away:
+            # The pool tries on in the background, and cannot say why: this says it at once.
+            self.connect().close()
+            self._away = False
+        pool = self._pool or self._open()
+        try:
+            return pool.getconn(timeout=PATIENCE)
+        except psycopg_pool.PoolTimeout as error:
+            self._away = True
+            raise StoreUnavailableError(
+                self.shown,
+                f"no connection within {PATIENCE:.0f} s: the server is away, or all"
+                f" {MOST_CONNECTIONS} connections of this process are in use; try again",
+            ) from error
+
+    def _give_back(self, connection: psycopg.Connection[Row]) -> None:
+        pool = self._pool
+        if pool is None:
+            connection.close()
+            return
+        with suppress(ValueError):  # of a pool that was closed meanwhile, which closed it
+            pool.putconn(connection)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Have what the driver raises tell which database it is, and what to do."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._told(error) from error
+
+    def _told(self, error: psycopg.Error) -> StoreError:
+        if isinstance(error, _COLLISIONS):
+            return Collision(self.shown, _advice(error))
+        if isinstance(error, _PASSING):
+            return StoreUnavailableError(self.shown, _advice(error))
+        return StoreError(self.shown, _advice(error))
+
+    # Numbers
+
+    def mark(self, tx: Transaction) -> int:
+        """Return the number of a transaction: of all on this server."""
+        assert isinstance(tx, PostgresTransaction)
+        if tx.mark is None:
+            ((tx.mark,),) = tx.all("select pg_current_xact_id()::text::bigint")
+        return tx.mark
+
+    def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
+        """Return ids for so many runs: each greater than those that this process got before."""
+        sql = "select nextval('schedcore_run_ids') from generate_series(1, ?)"
+        return [row[0] for row in tx.all(sql, count)]
+
+    def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
+        """Return keys for so many jobs, none of which was ever used."""
+        sql = (
+            "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k'))"
+            " from generate_series(1, ?)"
+        )
+        return [row[0] for row in tx.all(sql, count)]
+
+    def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
+        """Return the present version, and the mark above which rows may have changed."""
+        ((last, settled),) = tx.all(_VERSION)
+        if settled > last:
+            version = Version(last, last + 1, 0)
+        else:
+            ((late,),) = tx.all(_LATE_CHANGES, settled, settled)
+            version = Version(last, settled, int(late))
+        return version, since.settled - 1 if isinstance(since, Version) else None
+
+    def close(self) -> None:
+        """Close the connections; a later call opens others."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    # Opening
+
+    def connect(self) -> psycopg.Connection[Row]:
+        """Return a connection of its own, with the time limits of all."""
+        with self.telling():
+            connection: psycopg.Connection[Row] = psycopg.connect(self._conninfo, autocommit=True)
+            try:
+                self._configure(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _configure(self, connection: psycopg.Connection[Any]) -> None:
+        limits = self._limits
+        wanted = {
+            "idle_in_transaction_session_timeout": f"{limits.idle * 1000:.0f}",
+            "lock_timeout": f"{limits.lock * 1000:.0f}",
+            "statement_timeout": f"{limits.statement * 1000:.0f}",
+        }
+        if self._search_path:
+            wanted["search_path"] = self._search_path
+        names = ", ".join("set_config(%s, %s, false)" for _ in wanted)
+        connection.execute(f"select {names}", [part for pair in wanted.items() for part in pair])
+
+    def _open(self) -> psycopg_pool.ConnectionPool[psycopg.Connection[Row]]:
+        with self._opening:
+            if self._pool is None:
+                with self.connect() as connection:
+                    self._set_up(connection)
+                self._pool = psycopg_pool.ConnectionPool(
+                    self._conninfo,
+                    kwargs={"autocommit": True},
+                    min_size=0,
+                    max_size=MOST_CONNECTIONS,
+                    configure=self._configure,
+                    check=_check,
+                    reconnect_timeout=PATIENCE,
+                    num_workers=1,
+                    open=True,
+                )
+            return self._pool
+
+    def _set_up(self, connection: psycopg.Connection[Row]) -> None:
+        """Bring the tables to the present schema, one process after the other."""
+        version = connection.info.server_version // 10_000
+        if version < OLDEST_SERVER:
+            raise StoreError(
+                self.shown, f"the server is PostgreSQL {version}, and has to be {OLDEST_SERVER}"
+            )
+        tx = PostgresTransaction(connection, writes=True)
+        connection.execute("begin")
+        tx.all("select pg_advisory_xact_lock(hashtext('schedcore'))")
+        path = self._search_path
+        if path and not tx.all("select 1 from pg_namespace where nspname = ?", path):
+            tx.run(f"create schema {path}")
+        ((there, name),) = tx.all(
+            "select to_regclass('schedcore_meta') is not null, current_schema()"
+        )
+        self.schema = migrate(tx, POSTGRESQL, self.shown, there)
+        connection.execute("commit")
+        # One for each schema: the channels of a database are the same in all of them.
+        self.channel = f"schedcore_{name}"[:63]
+
+
+_COLLISIONS = (told.UniqueViolation, told.DeadlockDetected, told.SerializationFailure)
+_PASSING = (
+    psycopg.OperationalError,  # among others: time-outs, a full disk, a server that shuts down
+    psycopg.InterfaceError,  # the connection is closed
+    told.IdleInTransactionSessionTimeout,
+    told.ReadOnlySqlTransaction,  # a standby, until it takes over
+)
+
+
+def is_cut_off(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether the server has closed a connection that nobody uses, without asking it."""
+    if connection.closed:
+        return True
+    # Nothing is to come on an idle connection but its end.
+    return bool(select.select((connection.fileno(),), (), (), 0)[0])
+
+
+def _check(connection: psycopg.Connection[Any]) -> None:
+    if is_cut_off(connection):
+        connection.execute("select 1")  # raises, unless it was a notice that came
+
+
+def _parts(url: str) -> tuple[str, str, str | None]:
+    """Return a URL as it may be shown, as libpq takes it, and the schema that it names.
+
+    Raises:
+        InvalidOptionError: if it is no URL of PostgreSQL.
+    """
+    place, _, options = url.partition("?")
+    kept = [option for option in options.split("&") if option]
+    schemas = [option[7:] for option in kept if option.startswith("schema=")]
+    plain = "&".join(option for option in kept if not option.startswith("schema="))
+    try:
+        given = conninfo_to_dict(f"{place}?{plain}" if plain else place)
+    except psycopg.ProgrammingError:
+        raise InvalidOptionError(
+            "store", _without_password(place), "postgresql://user:password@host:port/database"
+        ) from None
+    shown = "&".join(option for option in kept if not option.startswith("password="))
+    shown = f"{_without_password(place)}?{shown}" if shown else _without_password(place)
+    schema = schemas[-1] if schemas else None
+    if schema is not None and not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}", schema):
+        raise InvalidOptionError(
+            "store", shown, "after ?schema= a name of small letters, digits and underscores"
+        )
+    return shown, make_conninfo("", **(_DEFAULTS | given)), schema
+
+
+def _without_password(place: str) -> str:
+    return re.sub(r"(://[^/@]*?):[^/]*@", r"\1:***@", place, count=1)
+
+
+def _advice(error: BaseException) -> str:
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    text = primary or " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, told.DiskFull):
+        return f"its disk is full ({text}): make room, and it goes on by itself"
+    if isinstance(error, told.LockNotAvailable):
+        return f"another process holds what this call needs ({text}); try again"
+    if isinstance(error, told.InsufficientPrivilege):
+        return f"this user may not ({text}): grant it, or name another user"
+    if isinstance(error, told.ReadOnlySqlTransaction):
+        return f"it cannot be written ({text}): is it a standby?"
+    return text

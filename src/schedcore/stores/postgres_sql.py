@@ -1,0 +1,122 @@
+"""How PostgreSQL spells the statements of the stores: parameters, lists, and many rows at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from schedcore.stores.database import Row, Transaction
+
+if TYPE_CHECKING:
+    import psycopg
+
+TEXTS: Final = frozenset(
+    (
+        *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
+        *("result", "error_type", "error_text", "cause", "reason"),
+    )
+)
+"""The columns of text of which many rows are written at once; all others are whole numbers."""
+_VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \(([^)]*)\)")
+_PARAMETER = re.compile(r"(?:(\w+) (?:=|<>|<=|>) )?\?")
+
+
+class PostgresTransaction(Transaction):
+    """Statements on one connection, from ``begin`` to ``commit``.
+
+    Args:
+        connection: In autocommit mode: what begins and ends here is said here.
+        writes: Whether it reads rows in order to write them.
+
+    Attributes:
+        mark: The number of the transaction, once it was asked for.
+        tells: Whether other processes are to look at once when this is made.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Row], writes: bool) -> None:
+        super().__init__(connection.cursor())
+        self.connection = connection
+        self.mark: int | None = None
+        self.tells = False
+        if writes:
+            self.for_update, self.skip_locked = " for update", " for update skip locked"
+
+    def tell(self) -> None:
+        """Have other processes look at once, when this is made."""
+        self.tells = True
+
+    def spelled(self, sql: str) -> str:
+        """Return a statement as PostgreSQL spells it."""
+        return _spelled(sql)
+
+    def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Write all of *rows* in one statement: the same one by one takes three times as long."""
+        if len(rows) == 1:
+            self._cursor.execute(_spelled(sql), rows[0])
+        elif rows:
+            text, are_texts = _at_once(sql)
+            columns = zip(*rows, strict=True)
+            given: list[Any] = [
+                list(column) if is_text else _numbers(column)
+                for column, is_text in zip(columns, are_texts, strict=True)
+            ]
+            self._cursor.execute(text, given)
+
+    def among(self, sql: str, values: Iterable[object], *params: object) -> list[Row]:
+        """Return the rows of a query with a list of *values* in the place of ``{}``."""
+        given = list(values)
+        if not given:
+            return []
+        if isinstance(given[0], int):
+            return self.all(_among(sql, "bigint"), _numbers(given), *params)
+        return self.all(_among(sql, "text"), given, *params)
+
+
+@lru_cache(500)
+def _spelled(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+@lru_cache(500)
+def _among(sql: str, kind: str) -> str:
+    return sql.replace("in ({})", f"= any(?::{kind}[])")
+
+
+def _numbers(values: Iterable[object]) -> str:
+    """Return whole numbers as PostgreSQL writes an array: a fifth of the time of the driver's."""
+    return "{" + ",".join("null" if value is None else str(value) for value in values) + "}"
+
+
+@lru_cache(100)
+def _at_once(sql: str) -> tuple[str, list[bool]]:
+    """Return a statement that does for the rows of arrays what *sql* does for one.
+
+    Returns:
+        The statement, and of each array whether it is of texts.
+    """
+    values = _VALUES.match(sql)
+    if values is not None:
+        # insert into t (a, b) values (?, 1) -> insert into t (a, b) select u.c1, 1 from ...
+        names = [name.strip() for name in values[2].split(",")]
+        given = [value.strip() for value in values[4].split(",")]
+        are_texts = [n in TEXTS for n, v in zip(names, given, strict=True) if v == "?"]
+        numbers = iter(range(1, len(given) + 1))
+        chosen = ", ".join(f"u.c{next(numbers)}" if v == "?" else v for v in given)
+        rest = sql[values.end() :]
+        head = f"{values[1]}{values[2]}{values[3]}"
+        return f"{head} select {chosen} from {_rows(are_texts)}{rest}", are_texts
+    # update t set a = ? where b = ? -> update t set a = u.c1 from ... where b = u.c2
+    are_texts = [match[1] in TEXTS for match in _PARAMETER.finditer(sql)]
+    head, where, condition = sql.partition(" where ")
+    joined = {"update": " from ", "delete": " using ", "insert": ", "}[sql[:6]]
+    numbers = iter(range(1, len(are_texts) + 1))
+    text = f"{head}{joined}{_rows(are_texts)}{where}{condition}"
+    return re.sub(r"\?", lambda _: f"u.c{next(numbers)}", text), are_texts
+
+
+def _rows(are_texts: Sequence[bool]) -> str:
+    arrays = ", ".join("%s::text[]" if is_text else "%s::bigint[]" for is_text in are_texts)
+    names = ", ".join(f"c{number}" for number in range(1, len(are_texts) + 1))
+    return f"unnest({arrays}) as u({names})"

@@ -1,0 +1,148 @@
+"""How runs end in a store over SQL, and how those go on that waited: for a place, or a retry."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from schedcore.clock import from_us
+from schedcore.job import Job
+from schedcore.run import Outcome, Run
+from schedcore.stores.base import Ended
+from schedcore.stores.database import Transaction
+from schedcore.stores.ends import End
+from schedcore.stores.sql_runs import RETRIES, Claim
+
+if TYPE_CHECKING:
+    from schedcore.stores.sql import SqlStore
+
+
+def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
+    """Move runs to the history, each once, and start those that waited for their places."""
+    noted = list(ends)
+    started: list[Run] = []
+    with store.in_doubt(started), store.database.write() as tx:
+        _hold_jobs(store, tx, noted)
+        claims = store.claims.find(tx, [end.run._id for end in noted])
+        ended = [
+            (claims.pop(end.run._id), end)
+            for end in noted
+            if end.run._id in claims and _may_end(store, claims[end.run._id], end)
+        ]
+        written = _look_for_late(store, tx, noted, ended)
+        records = store.claims.close_many(tx, ended)
+        keys = {claim.k for claim, _ in ended}
+        if may_promote and keys:
+            started += _promote(store, tx, keys)
+        due_us = _released(store, tx, keys)
+        if records:
+            last_us = max(end.ended_us for _, end in ended)
+            store.history.add(tx, records, last_us, store.node)
+    recorded = [end for _, end in ended] + written
+    store.claims.ended(recorded)
+    store.claims.opened(started)
+    for _ in noted:
+        ends.popleft()
+    return Ended(recorded, started, due_us)
+
+
+def _hold_jobs(store: SqlStore, tx: Transaction, noted: Sequence[End]) -> None:
+    """Hold the jobs of which other runs may wait: those start in this transaction, or wait on."""
+    if not tx.for_update:
+        return
+    ids = [end.run._id for end in noted if _may_wait(end.job)]
+    if ids:
+        sql = "select distinct k from schedcore_claims where run_id in ({})"
+        store.jobs.hold_keys(tx, [row[0] for row in tx.among(sql, ids)])
+
+
+def _may_wait(job: Job | None) -> bool:
+    """Return whether runs of a job may wait behind others.
+
+    It is the definition that was run, and may be outdated: what is missed so, a node that sees
+    runs waiting starts.
+    """
+    return job is None or job.overlap == "queue" or not job.coalesce
+
+
+def _may_end(store: SqlStore, claim: Claim, end: End) -> bool:
+    """Return whether an end counts: a run that another process has taken over is its to end."""
+    return claim.node in (None, store.node) or end.outcome is Outcome.CANCELLED
+
+
+def _look_for_late(
+    store: SqlStore, tx: Transaction, noted: Sequence[End], ended: Sequence[tuple[Claim, End]]
+) -> list[End]:
+    """Look what became of runs that are not open any more.
+
+    Beside the outcome of one that was taken for lost, it is written how it ended after all.
+
+    Returns:
+        The ends that are in the history already: the answer to an earlier call did not arrive.
+    """
+    if len(ended) == len(noted):
+        return []
+    in_time = {end.run._id for _, end in ended}
+    written = []
+    for end in noted:
+        run_id = end.run._id
+        if run_id in in_time:
+            continue
+        if run_id in store.claims.live and end.job is not None:
+            record = store.history.find(tx, run_id)
+            if record is not None and (record[2], record[5]) == (end.outcome, end.ended_us):
+                written.append(end)
+                continue
+        ended_at = from_us(end.ended_us).isoformat()
+        text = f"and ended after all as {end.outcome.value}, at {ended_at}"
+        store.history.note(tx, run_id, text)
+    return written
+
+
+def _promote(store: SqlStore, tx: Transaction, keys: set[int]) -> list[Run]:
+    """Start runs of these jobs that wait, as far as there is room."""
+    started: list[Run] = []
+    for k in sorted(store.claims.waiting(tx) & keys):
+        runs = store.claims.start(tx, store.claims.startable(tx, k))
+        for run in runs:
+            run._hurry = True
+        started += runs
+    return started
+
+
+def _released(store: SqlStore, tx: Transaction, keys: set[int]) -> int | None:
+    """Return when the first of these jobs is due of which the rest of a backlog is to come."""
+    held = "select k, due_us from schedcore_due where k in ({}) and judged_us is not null"
+    due = [(k, due_us) for k, due_us in tx.among(held, keys) if due_us is not None]
+    if not due:
+        return None
+    waiting = store.claims.waiting(tx)
+    return min((due_us for k, due_us in due if k not in waiting), default=None)
+
+
+def promote_runs(store: SqlStore) -> Ended:
+    """Start the waiting runs for which there is room."""
+    started: list[Run] = []
+    with store.in_doubt(started), store.database.write() as tx:
+        keys = store.claims.waiting(tx)
+        store.jobs.hold_keys(tx, keys)
+        started += _promote(store, tx, keys)
+        due_us = _released(store, tx, keys)
+    store.claims.opened(started)
+    return Ended([], started, due_us)
+
+
+def try_runs_again(store: SqlStore, runs: Sequence[Run]) -> list[Run]:
+    """Have this process begin the next attempt of runs; return those that are open still."""
+    started: list[Run] = []
+    with store.in_doubt(started), store.database.write() as tx:
+        claims = store.claims.find(tx, [run._id for run in runs])
+        waiting = [
+            claim
+            for claim in (claims.get(run._id) for run in runs)
+            if claim is not None and claim.state == RETRIES and claim.node in (None, store.node)
+        ]
+        started += store.claims.start(tx, waiting)
+    store.claims.opened(started)
+    return started

@@ -1,0 +1,132 @@
+"""A PostgreSQL server for the tests alone: in a folder of its own, gone with the tests.
+
+Where there is none, the tests that need it are skipped, or fail where that is asked for: with
+``CI=true`` or ``SCHEDCORE_REQUIRE_SERVERS=1``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import glob
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REQUIRED = bool(os.environ.get("SCHEDCORE_REQUIRE_SERVERS")) or os.environ.get("CI") == "true"
+_SETTINGS = """
+listen_addresses = ''
+fsync = off
+autovacuum = off
+max_connections = 200
+log_min_messages = fatal
+"""
+_numbers = itertools.count(1)
+
+
+def _programs():
+    """Return the folder of the newest server there is, or None."""
+    found = glob.glob("/usr/lib/postgresql/*/bin/initdb")
+    newest = max(found, key=lambda path: int(Path(path).parts[4]), default=shutil.which("initdb"))
+    return newest and str(Path(newest).parent)
+
+
+def missing():
+    """Return what the tests lack; "": nothing."""
+    if importlib.util.find_spec("psycopg_pool") is None:
+        return 'psycopg, which pip install "psycopg[binary,pool]" brings'
+    if _programs() is None:
+        return "a PostgreSQL server, which apt-get install postgresql brings"
+    return ""
+
+
+def need_server():
+    """Skip the test where there is no PostgreSQL; fail where there has to be one."""
+    lacks = missing()
+    if lacks and REQUIRED:
+        pytest.fail(f"this test needs {lacks}")
+    if lacks:
+        pytest.skip(f"this test needs {lacks}")
+
+
+class Server:
+    """A server in a temporary folder, reached by a socket there."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="pg")
+        self.user = _other_user()
+        self._programs = _programs()
+        if self.user is not None:
+            os.chown(self.folder, pwd.getpwnam(self.user).pw_uid, -1)
+        self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-N", "--locale=C.UTF-8")
+        settings = Path(self.folder, "data", "postgresql.conf")
+        settings.write_text(f"{settings.read_text()}{_SETTINGS}")
+        self.start()
+
+    def _run(self, program, *args):
+        # The environment of its user: PGHOST and the like are nothing to it.
+        clean = {name: v for name, v in os.environ.items() if not name.startswith("PG")}
+        subprocess.run(
+            [f"{self._programs}/{program}", *args],
+            cwd=self.folder,
+            user=self.user,
+            env=clean,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self):
+        options = f"-k {self.folder}"
+        self._run("pg_ctl", "start", "-w", "-D", "data", "-l", "log", "-o", options)
+
+    def stop(self, how="fast"):
+        self._run("pg_ctl", "stop", "-w", "-D", "data", "-m", how)
+
+    def end(self):
+        """Stop it for good."""
+        subprocess.run(
+            [f"{self._programs}/pg_ctl", "stop", "-D", "data", "-m", "immediate"],
+            check=False,
+            cwd=self.folder,
+            user=self.user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, schema=None):
+        """Return the URL of a schema of its own, or of this one."""
+        schema = f"t{next(_numbers)}" if schema is None else schema
+        return f"postgresql:///postgres?host={self.folder}&user=postgres&schema={schema}"
+
+
+def _other_user():
+    """Return who runs the server: it refuses to be run by root."""
+    if os.getuid() != 0:
+        return None
+    names = [entry.pw_name for entry in pwd.getpwall()]
+    return "postgres" if "postgres" in names else "nobody"
+
+
+@functools.cache
+def server():
+    """Start the server that all tests share, and return it."""
+    started = Server()
+    pid = os.getpid()
+    atexit.register(lambda: started.end() if os.getpid() == pid else None)
+    return started
+
+
+def postgres_store(**options):
+    """Return a store in a schema of its own."""
+    from schedcore.stores.postgres import PostgresStore
+
+    need_server()
+    return PostgresStore(server().url(), **options)
