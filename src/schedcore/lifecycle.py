@@ -92,10 +92,10 @@ class Lifecycle:
         loop, failures = self._loop, self._listeners.failures
         if loop is None:
             return Health(False, state, 0.0, 0.0, 0, 0, 0, failures)
-        waiting = self._engine.runs.waiting()
+        waiting, reachable = self._waiting()
         too_long = any(seconds > LONGEST_WAIT for seconds in waiting.values())
         return Health(
-            self.running and not loop.failing and not too_long,
+            self.running and reachable and not loop.failing and not too_long,
             state,
             loop.stalled_for,
             0.0 if loop.paused else self._behind(),
@@ -105,6 +105,14 @@ class Lifecycle:
             failures,
             waiting,
         )
+
+    def _waiting(self) -> tuple[dict[str, float], bool]:
+        """Return how long runs wait, and whether the store can tell."""
+        try:
+            return self._engine.runs.waiting(), True
+        except Exception as error:  # noqa: BLE001 — what is asked how it does has to answer
+            log.error("the store cannot tell which runs are open", error=error)
+            return {}, False
 
     def _behind(self) -> float:
         """Return the seconds by which the first due job is late; 0 if the store cannot tell."""

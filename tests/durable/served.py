@@ -35,8 +35,13 @@ class Given:
     def scheduler(self):
         store = self.store
         if self.keeps_all:
-            path = store.removeprefix("sqlite:///")
-            store = SqliteStore(path, keep=Retention(10**9, 365, 10**9))
+            keep = Retention(10**9, 365, 10**9)
+            if store.startswith("sqlite"):
+                store = SqliteStore(store.removeprefix("sqlite:///"), keep=keep)
+            else:
+                from schedcore.stores.postgres import PostgresStore
+
+                store = PostgresStore(store, keep=keep)
         return Scheduler(timezone="UTC", store=store, name=self.name, **self.options)
 
 

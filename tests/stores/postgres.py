@@ -124,9 +124,22 @@ def server():
     return started
 
 
-def postgres_store(**options):
-    """Return a store in a schema of its own."""
-    from schedcore.stores.postgres import PostgresStore
+HASTY = {"idle": 0.5, "lock": 2.0, "statement": 10.0}
+"""Time limits of the server for tests in which somebody stops for good."""
 
+
+def postgres_store(url=None, limits=None, **options):
+    """Return a store in a schema of its own, or under *url*."""
     need_server()
-    return PostgresStore(server().url(), **options)
+    from schedcore.stores.postgres import PostgresStore
+    from schedcore.stores.postgres_pool import TimeLimits
+
+    limits = TimeLimits(**limits) if limits else None
+    store = PostgresStore(url or server().url(), limits=limits, **options)
+    store.url = url or store.database.shown
+    return store
+
+
+def beside(store, **options):
+    """Return another store on the same tables: what another process has."""
+    return postgres_store(store.url, **options)

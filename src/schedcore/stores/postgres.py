@@ -57,11 +57,11 @@ class PostgresStore(SqlStore):
 
     Args:
         url: ``"postgresql://user:password@host/database"``, with libpq's options, and
-            ``?schema=name`` for the schema that the tables are in; made if it is not there.
+            ``?schema=name`` for the schema that the tables are in, made if it is not there, and
+            ``?lease=seconds`` after which a process that gave no sign of life counts as dead.
         keep: How much of the history.
         clock: Gives the times of what happens between processes; the computer's unless given.
         limits: How long the server waits.
-        lease: Seconds after which a process that gave no sign of life counts as dead.
 
     Raises:
         InvalidOptionError: if the URL makes no sense.
@@ -75,12 +75,11 @@ class PostgresStore(SqlStore):
         keep: Retention | None = None,
         clock: Clock | None = None,
         limits: TimeLimits | None = None,
-        lease: float = 15.0,
     ) -> None:
         self.database: PostgresPool = PostgresPool(url, limits)
         super().__init__(self.database, keep)
         self.history.shares = True
-        self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock(), lease)
+        self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock())
 
     def _begin_anew(self) -> None:
         super()._begin_anew()

@@ -54,17 +54,16 @@ class PostgresCluster:
     Args:
         store: The store.
         clock: Gives the times of what is written.
-        lease: How many seconds a lease lasts.
 
     Attributes:
         woken: Called when others have changed something.
     """
 
-    def __init__(self, store: PostgresStore, clock: Clock, lease: float) -> None:
+    def __init__(self, store: PostgresStore, clock: Clock) -> None:
         self._store = store
         self._database = store.database
         self._clock = clock
-        self._lease_us = round(lease * SECOND)
+        self._lease_us = round(store.database.lease * SECOND)
         self.woken: Callable[[], object] = lambda: None
         self._begin_anew()
         call_in_child(self)

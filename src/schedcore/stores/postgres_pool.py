@@ -23,6 +23,7 @@ from schedcore.stores.schema import POSTGRESQL, migrate
 OLDEST_SERVER: Final = 13
 """The first PostgreSQL with ``pg_current_xact_id()``."""
 MOST_CONNECTIONS: Final = 10
+LEASE: Final = 15.0
 PATIENCE: Final = 5.0
 """Seconds that a call waits for a connection."""
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -86,18 +87,21 @@ class PostgresPool:
 
     Args:
         url: Of the database, as libpq takes it; ``schema=name`` among its options says where the
-            tables are.
+            tables are, ``lease=seconds`` how long a process may be silent.
         limits: How long the server waits.
 
     Attributes:
         shown: The URL without its password.
+        lease: Seconds after which a process that gave no sign of life counts as dead.
         writes: How many transactions of this process have written.
     """
 
     kind = "postgresql"
 
     def __init__(self, url: str, limits: TimeLimits | None = None) -> None:
-        self.shown, self._conninfo, self._search_path = _parts(url)
+        self.shown, self._conninfo, own = _parts(url)
+        self._search_path = own.get("schema")
+        self.lease = float(own.get("lease", LEASE))
         self._limits = limits or TimeLimits()
         self.schema = 0
         self.channel = "schedcore"
@@ -363,30 +367,34 @@ def _check(connection: psycopg.Connection[Any]) -> None:
         connection.execute("select 1")  # raises, unless it was a notice that came
 
 
-def _parts(url: str) -> tuple[str, str, str | None]:
-    """Return a URL as it may be shown, as libpq takes it, and the schema that it names.
+def _parts(url: str) -> tuple[str, str, dict[str, str]]:
+    """Return a URL as it may be shown, as libpq takes it, and the options that are our own.
 
     Raises:
         InvalidOptionError: if it is no URL of PostgreSQL.
     """
     place, _, options = url.partition("?")
     kept = [option for option in options.split("&") if option]
-    schemas = [option[7:] for option in kept if option.startswith("schema=")]
-    plain = "&".join(option for option in kept if not option.startswith("schema="))
+    own = {name: value for name, _, value in (o.partition("=") for o in kept) if name in _OWN}
+    plain = "&".join(option for option in kept if option.partition("=")[0] not in _OWN)
+    shown = "&".join(option for option in kept if not option.startswith("password="))
+    shown = f"{_without_password(place)}?{shown}" if shown else _without_password(place)
     try:
         given = conninfo_to_dict(f"{place}?{plain}" if plain else place)
     except psycopg.ProgrammingError:
-        raise InvalidOptionError(
-            "store", _without_password(place), "postgresql://user:password@host:port/database"
-        ) from None
-    shown = "&".join(option for option in kept if not option.startswith("password="))
-    shown = f"{_without_password(place)}?{shown}" if shown else _without_password(place)
-    schema = schemas[-1] if schemas else None
-    if schema is not None and not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}", schema):
-        raise InvalidOptionError(
-            "store", shown, "after ?schema= a name of small letters, digits and underscores"
-        )
-    return shown, make_conninfo("", **(_DEFAULTS | given)), schema
+        expected = "postgresql://user:password@host:port/database"
+        raise InvalidOptionError("store", shown, expected) from None
+    for name, value in own.items():
+        pattern, expected = _OWN[name]
+        if not re.fullmatch(pattern, value):
+            raise InvalidOptionError("store", shown, f"after {name}= {expected}")
+    return shown, make_conninfo("", **(_DEFAULTS | given)), own
+
+
+_OWN: Final = {
+    "schema": (r"[a-z_][a-z0-9_]{0,50}", "a name of small letters, digits and underscores"),
+    "lease": (r"[1-9]\d{0,3}", "whole seconds, from 1 to 9999"),
+}
 
 
 def _without_password(place: str) -> str:

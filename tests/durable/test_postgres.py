@@ -1,0 +1,163 @@
+"""Processes of several hosts on one PostgreSQL database: shared work, leases, outages, freezes."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcore.stores.postgres import PostgresStore
+from tests.durable.conftest import Shared
+from tests.durable.conservation import check_due_times, check_starts, check_totals
+from tests.durable.processes import until
+from tests.durable.test_kill_storm import JOBS, PERIOD_S, SECONDS, Storm, first_times
+from tests.stores.postgres import Server, need_server, server
+
+LEASE = 1
+
+
+class SharedDatabase(Shared):
+    """A schema of its own, seen from outside, and the processes on it."""
+
+    def __init__(self, folder, url):
+        super().__init__(folder)
+        self.store.close()
+        self.url = f"{url}&lease={LEASE}"
+        self.store = PostgresStore(self.url)
+
+    def process(self, **given):
+        return super().process(store=self.url, **given)
+
+
+@pytest.fixture
+def shared(tmp_path):
+    need_server()
+    one = SharedDatabase(tmp_path, server().url())
+    yield one
+    one.end()
+
+
+def nodes_of(shared, process):
+    """Return the states of the nodes that a process was, the latest first."""
+    return [node.state for node in shared.store.cluster.nodes() if node.pid == process.pid]
+
+
+def test_processes_share_what_is_due_and_none_runs_twice(shared):
+    processes = [shared.started() for _ in range(2)]
+    add = "[scheduler.add_job(work.note, id=f'j{n}') and None for n in range(300)]"
+    processes[0](add)
+    starts = until(lambda: len(found := shared.starts()) >= 300 and found, "the last start")
+    until(lambda: not shared.store.runs(), "the last end")
+    check_starts(shared.store, starts)
+    assert len({start.job_id for start in starts}) == len(starts) == 300
+
+
+def test_what_a_killed_process_ran_is_lost_at_once_on_its_own_host(shared):
+    one, other = shared.started(), shared.started()
+    one("scheduler.add_job(work.hold, args=['never'], id='held') and None")
+    (start,) = shared.until_started("held")
+    victim = one if start.pid == one.pid else other
+    victim.kill()
+    shared.until_ended("held")
+    assert shared.outcomes("held") == ["lost"]
+    until(lambda: nodes_of(shared, victim) == ["dead"], "that it is found dead")
+
+
+def test_a_process_frozen_for_longer_than_its_lease_begins_nothing_and_goes_on(shared, tmp_path):
+    """What it ran is lost meanwhile, and how that ends after all is noted beside."""
+    gate = tmp_path / "gate"
+    one = shared.started(f"scheduler.add_job(work.hold, args=[{str(gate)!r}], id='held') and None")
+    shared.until_started("held")
+    other = shared.started()
+    one.freeze()
+    shared.until_ended("held")
+    assert nodes_of(shared, one) == ["dead"]
+    gate.touch()
+    one.thaw()
+    until(lambda: nodes_of(shared, one) == ["alive", "dead"], "that it joins again")
+    until(lambda: "after all" in (shared.store.records("held")[0].reason or ""), "the note")
+    assert shared.outcomes("held") == ["lost"]
+    assert [other.state, one.state] == ["RUNNING", "RUNNING"]
+    check_starts(shared.store, shared.starts())
+
+
+def test_a_pause_holds_for_all_once_it_is_made(shared):
+    one, other = shared.started(), shared.started()
+    one("scheduler.add_job(work.note, 'interval', seconds=0.02, id='often') and None")
+    shared.until_started("often", 5)
+    other("scheduler.pause()")
+    assert one("scheduler.shared_state().name") == "PAUSED"
+    open_ones = {run.id for run in shared.store.runs()}
+    ended = {record.run_id for record in shared.store.records("often")}
+    until(lambda: one.state == "PAUSED", "that the other is paused")
+    later = {run.id for run in shared.store.runs()}
+    later |= {record.run_id for record in shared.store.records("often")}
+    assert later <= open_ones | ended, "claimed after the pause"
+    one("scheduler.resume()")
+    shared.until_started("often", len(shared.starts()) + 3)
+
+
+def test_nobody_is_taken_for_dead_after_the_database_was_away(tmp_path):
+    """All leases are over when it is back: the processes renew them before they judge others."""
+    need_server()
+    own = Server()
+    shared = SharedDatabase(tmp_path, own.url("jobs"))
+    try:
+        processes = [shared.started() for _ in range(3)]
+        processes[0]("scheduler.add_job(work.note, 'interval', seconds=0.1, id='often') and None")
+        shared.until_started("often", 3)
+        own.stop("immediate")
+        assert processes[0]("scheduler.health().ok") is False
+        until(
+            lambda: all(p("scheduler._cluster.takes") is False for p in processes),
+            "that the leases are over",
+        )
+        own.start()
+        before = len(shared.starts())
+        shared.until_started("often", before + 5)
+        beats = [p("scheduler._cluster._keeper.until_us") for p in processes]
+        until(
+            lambda: all(
+                p("scheduler._cluster._keeper.until_us") > beat + 2_000_000 * LEASE
+                for p, beat in zip(processes, beats, strict=True)
+            ),
+            "two leases",
+        )
+        assert [n.state for n in shared.store.cluster.nodes()] == ["alive"] * 3
+        assert "lost" not in shared.outcomes("often")
+        processes[0]("scheduler.pause()")
+        until(lambda: not shared.store.runs(), "the last end")
+        check_starts(shared.store, shared.starts())
+        check_totals(shared.store)
+    finally:
+        shared.end()
+        own.end()
+
+
+@pytest.mark.timeout(SECONDS + 120)
+def test_no_run_is_doubled_or_lost_whatever_becomes_of_the_processes(shared, capsys):
+    storm = Storm(shared, 7)
+    storm.blow(SECONDS)
+    store = shared.store
+    survivor, *others = storm.processes
+    for process in others:
+        process.kill()
+    storm.hear(survivor)
+    dead = {process.pid for process in shared.processes} - {survivor.pid}
+    until(
+        lambda: not [n for n in store.cluster.nodes() if n.pid in dead and n.state == "alive"],
+        "that the dead are found dead",
+    )
+    before = {job_id: len(shared.starts(job_id)) for job_id in first_times(store)}
+    for job_id, n in before.items():
+        shared.until_started(job_id, n + 1)  # none is stuck
+    survivor("scheduler.pause()")
+    until(lambda: not [run for run in store.runs() if run.started_us is not None], "the last ends")
+    survivor("scheduler.shutdown()")
+    survivor.kill()
+    first = first_times(store)
+    assert len(first) == JOBS
+    starts = shared.starts()
+    with capsys.disabled():
+        print(f"\n{SECONDS} s: {dict(storm.done)}; {len(starts)} starts; {store.counts(None)}")
+    check_starts(store, starts)
+    check_due_times(store, first, round(PERIOD_S * 1e6))
+    check_totals(store)
