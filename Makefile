@@ -31,8 +31,8 @@ serve: $(VENV)/.server  ## run the engine and its REST API under gunicorn, with 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: $(VENV)/.dev  ## try the stores against their model, for some ten minutes
-	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract -k conservation $(ARGS)
+soak: $(VENV)/.dev  ## try the stores against their model, and kill processes, for a quarter of an hour
+	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract tests/durable -k "conservation or storm" $(ARGS)
 
 check: $(VENV)/.dev  ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .

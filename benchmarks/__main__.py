@@ -13,6 +13,7 @@ from benchmarks.measuring import Scenario, measure, scenarios_of
 TABLED = {
     "engine": "adding, changing, looking at and firing jobs",
     "steady": "thousands of runs a second, one after idling, and none due",
+    "durable": "jobs on disk, against APScheduler with SQLAlchemy, and bare transactions",
     "triggers": "next fire times, and making triggers",
     "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
     "imports": "what an import costs, against APScheduler and Flask-APScheduler",

@@ -18,7 +18,15 @@ from pathlib import Path
 
 from benchmarks.measuring import OURS, Measured, Row, Scenario
 
-LIBRARIES = ("schedcore", "APScheduler", "croniter", "cronsim", "Flask-APScheduler", "Werkzeug")
+LIBRARIES = (
+    "schedcore-engine",
+    "APScheduler",
+    "SQLAlchemy",
+    "croniter",
+    "cronsim",
+    "Flask-APScheduler",
+    "Werkzeug",
+)
 """Whose versions a result tells."""
 
 

@@ -62,7 +62,7 @@ def test_a_lock_that_somebody_removed_lets_another_take_over_and_nothing_runs_tw
     processes = [shared.started(add) for _ in range(2)]
     for _ in range(5):
         before = len(shared.until_started("tick"))
-        (shared.folder / "jobs.db-engine.lock").unlink()
+        (shared.folder / "jobs.db-engine.lock").unlink(missing_ok=True)
         shared.until_started("tick", before + 3)
     until(
         lambda: sorted(process.state for process in processes) == ["RUNNING", "STANDBY"],
@@ -343,9 +343,10 @@ def test_after_a_fork_parent_and_child_go_on_with_connections_of_their_own(share
     shared.store.close()  # neither may be taken for the last one that has the file open
     assert (shared.folder / "jobs.db-wal").exists()
     parent.kill()
+    assert len(shared.store.entries()) == 3
     shared.store.close()
-    work_goes_on = shared.folder / "go on"
-    work_goes_on.touch()
+    assert (shared.folder / "jobs.db-wal").exists()
+    (shared.folder / "go on").touch()
     until(lambda: "of the child, later" in {e.job.id for e in shared.store.entries()}, "more")
     assert {e.job.id for e in shared.store.entries()} == {
         "before",

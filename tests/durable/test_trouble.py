@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
@@ -168,6 +169,15 @@ def test_network_file_systems_are_refused(opened, path, tmp_path, monkeypatch):
 # Others in the way
 
 
+def test_a_second_store_on_the_file_takes_no_lock_away_from_the_first(opened, path):
+    """Closing any other handle of the file would: SQLite's locks belong to the whole process."""
+    add(opened(), entry("a"))
+    assert ids(opened().entries()) == ["a"]
+    program = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('vacuum'); c.close()"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert path.with_name("jobs.db-wal").exists(), "it was not the last one that had the file open"
+
+
 def test_who_is_locked_out_for_too_long_is_told_so_and_goes_on_afterwards(
     opened, path, monkeypatch
 ):
@@ -190,6 +200,33 @@ def test_who_is_locked_out_for_too_long_is_told_so_and_goes_on_afterwards(
     assert [node.id for node in store.cluster.nodes()] == [1]
     add(store, entry("b"))
     assert [run.job_id for run in settle(store, 5, next_us=15).runs] == ["a"]
+
+
+def test_many_threads_that_are_locked_out_do_not_wait_one_after_the_other(
+    opened, path, monkeypatch
+):
+    """Each waits for its turn no longer than for other processes."""
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.2)
+    store = opened()
+    add(store, entry("a", 5))
+    told = []
+
+    def write(n):
+        try:
+            store.write([entry(f"{n}")], 0)
+        except StoreUnavailableError as error:
+            told.append(str(error))
+
+    with raw(path) as other:
+        other.execute("begin immediate")
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        other.execute("commit")
+    assert len(told) == 20
+    assert any("other threads" in text for text in told)
 
 
 def test_a_scheduler_that_is_locked_out_loses_no_end_and_goes_on(path, running, monkeypatch):

@@ -28,11 +28,17 @@ from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import HistoryRows, Retention
-from schedcore.stores.sql_jobs import DeclaredRow, JobRow, JobRows, conflicts_of, id_of
+from schedcore.stores.sql_jobs import (
+    NOBODY,
+    DeclaredRow,
+    JobRow,
+    JobRows,
+    NewJob,
+    conflicts_of,
+    id_of,
+)
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
-
-_NOBODY = DeclaredRow(None, None)
 
 
 class SqlStore:
@@ -93,11 +99,11 @@ class SqlStore:
             if conflicts:
                 return Written(conflicts)
             mark = self.database.mark(tx)
-            added: list[tuple[Entry, str]] = []
+            added: list[NewJob] = []
             records: list[RunRecord] = []
             for change, text in zip(changes, texts, strict=True):
                 if isinstance(change, Entry):
-                    added.append((change, text or ""))
+                    added.append(NewJob(change, text or ""))
                 else:
                     row = rows[change.old.job.id]
                     records += self._change(tx, change, row, text, mark, now_us, ended)
@@ -131,7 +137,7 @@ class SqlStore:
             written += self.claims.end_waiting(tx, row.k, Outcome.CANCELLED, now_us, ended)
             self.jobs.delete(tx, (row,), mark, last=False)
             if new is not None:
-                self.jobs.insert(tx, [(new, text or "")], mark)
+                self.jobs.insert(tx, [NewJob(new, text or "")], mark)
         else:
             if new.due_us is None and old.due_us is not None:
                 written += self.claims.end_waiting(tx, row.k, Outcome.PAUSED, now_us, ended)
@@ -156,11 +162,12 @@ class SqlStore:
         ended: list[End] = []
         with self.database.write() as tx:
             rows, known = self.jobs.hold(tx, ids), self.jobs.declared(tx, ids)
+            added: list[NewJob] = []
             records: list[RunRecord] = []
             same = {
                 entry.job.id
                 for entry, fingerprint in declared
-                if known.get(entry.job.id, _NOBODY).fingerprint == fingerprint
+                if known.get(entry.job.id, NOBODY).fingerprint == fingerprint
             }
             taken = [job_id for job_id in ids if job_id in rows and job_id not in same]
             refused = taken if otherwise == "refuse" else []
@@ -177,7 +184,7 @@ class SqlStore:
                 if row is None and app is not None and was == wanted:
                     continue  # it had its last fire time
                 if row is None:
-                    self.jobs.insert(tx, [(entry, text)], mark, wanted)
+                    added.append(NewJob(entry, text, wanted))
                     continue
                 paused = was is not None and row.due_us is None and was.fingerprint
                 new = entry._replace(due_us=None) if paused else entry  # it stays so
@@ -187,6 +194,7 @@ class SqlStore:
                 change = Change(old, new, another, passed)
                 records += self._change(tx, change, row, text, mark, now_us, ended)
                 self.jobs.set_declared(tx, job_id, wanted)
+            self.jobs.insert(tx, added, mark)
             if not refused:
                 self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)

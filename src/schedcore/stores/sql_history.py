@@ -152,7 +152,8 @@ class HistoryRows:
 def _values(record: RunRecord) -> tuple[object, ...]:
     run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
     texts = (storable(result), kind, storable(text))
-    return run_id, job_id, outcome.value, *times, *texts, attempt, cause, reason
+    # Not .value, which is a property: each run passes here.
+    return run_id, job_id, outcome._value_, *times, *texts, attempt, cause, reason
 
 
 def storable(text: str | None) -> str | None:

@@ -49,6 +49,19 @@ class DeclaredRow(NamedTuple):
     fingerprint: str | None
 
 
+NOBODY: Final = DeclaredRow(None, None)
+"""Of a job that was not declared, or not heard of."""
+
+
+class NewJob(NamedTuple):
+    """A job to be added."""
+
+    entry: Entry
+    text: str
+    """Its definition."""
+    declared: DeclaredRow = NOBODY
+
+
 _PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
 _FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
 _INSERT_JOB = (
@@ -309,28 +322,22 @@ class JobRows:
 
     # Writing
 
-    def insert(
-        self,
-        tx: Transaction,
-        entries: Sequence[tuple[Entry, str]],
-        mark: int,
-        declared: DeclaredRow | None = None,
-    ) -> None:
-        """Add jobs, each with its definition as text."""
-        if not entries:
+    def insert(self, tx: Transaction, added: Sequence[NewJob], mark: int) -> None:
+        """Add jobs."""
+        if not added:
             return
-        keys = self._database.job_keys(tx, len(entries))
+        keys = self._database.job_keys(tx, len(added))
         jobs, places, ids = [], [], []
-        for k, (entry, text) in zip(keys, entries, strict=True):
+        for k, (entry, text, declared) in zip(keys, added, strict=True):
             job, fire_us, due_us, broken, judged_us, _ = entry
-            jobs.append((k, job.id, text, *(declared or (None, None))))
+            jobs.append((k, job.id, text, *declared))
             places.append((k, job.options.executor, fire_us, due_us, judged_us, broken, mark))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
         tx.many(_INSERT_DUE, places)
         tx.many("delete from schedcore_gone where id = ?", ids)
         tx.if_undone(partial(self.definitions.drop, keys))
-        for k, (entry, _) in zip(keys, entries, strict=True):
+        for k, (entry, _, _) in zip(keys, added, strict=True):
             self.definitions.put(k, 1, entry.job)
 
     def update(

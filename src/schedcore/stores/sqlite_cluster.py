@@ -37,7 +37,7 @@ log = GuardedLogger(__name__)
 ATTEMPT_US = SECOND // 4
 """How often one who stands by tries to take over."""
 CHECK_US = SECOND
-"""How often the process that takes due jobs looks whether others are gone."""
+"""How often a process looks whether its locks are there, and others are gone."""
 TRIM_US = 60 * SECOND
 """How often it cuts the history."""
 
@@ -70,9 +70,7 @@ class SqliteCluster:
         self._resigned = self._leaving = False
         self._version = 0, 0
         self._gone = -1
-        self._attempted_us = self._checked_us = self._trimmed_us = self._marked_us = (
-            self._held_us
-        ) = 0
+        self._attempted_us = self._checked_us = self._trimmed_us = 0
 
     def after_fork_in_child(self) -> None:
         """Be no node: the locks are the parent's."""
@@ -115,7 +113,8 @@ class SqliteCluster:
             raise
         self._own, self._store.node = own, node
         self._attempted_us = 0  # at once
-        self._look_for_office()
+        if not self._engine.held:
+            self._look_for_office(passing_us())
         return alone
 
     def _new_node(self, tx: Transaction) -> tuple[int, FileLock]:
@@ -178,26 +177,39 @@ class SqliteCluster:
 
     def look(self, at_once: bool = False) -> Seen:  # noqa: ARG002 — it asks each time
         """Find out what others did; take over from who is gone."""
-        self._look_after_own_lock()
+        now_us = passing_us()
+        # Most looks find nothing, and are all that a process does which idles.
+        check = now_us - self._checked_us >= CHECK_US
+        if check:
+            self._checked_us = now_us
+            self._look_after_locks()
         version = self._file.others_version()
         changed = version != self._version
-        took_over = self._look_for_office()
-        found_dead, lost = self._look_for_the_dead(took_over)
+        took_over = not self._engine.held and self._look_for_office(now_us)
+        found_dead = False
+        lost: list[RunRecord] = []
+        if (check or took_over) and self._engine.held:
+            found_dead, lost = self._look_for_the_dead(now_us)
         dropped = self._read_own() if changed else ()
-        self._mark_begun()
+        if check:
+            self._mark_begun()
         self._version = version  # now, since what failed above has to be looked at again
         return Seen(self._wanted, changed or took_over or found_dead, dropped, lost)
 
-    def _look_after_own_lock(self) -> None:
+    def _look_after_locks(self) -> None:
         """Hold the lock of this node again, if somebody removed its file.
 
         Others may have taken this process for dead meanwhile: then it becomes another node.
         """
-        now_us, own, node = passing_us(), self._own, self._store.node
-        if own is None or now_us - self._held_us < CHECK_US:
-            return
-        self._held_us = now_us
-        if own.still_held():
+        own, node = self._own, self._store.node
+        if self._engine.held and not self._engine.still_held():
+            log.critical(
+                "the lock %s was removed by somebody: this process takes no more jobs until it"
+                " holds it again",
+                self._engine.path,
+            )
+            self._engine.release()
+        if own is None or own.still_held():
             return
         log.critical("the lock %s was removed by somebody: this process takes another", own.path)
         own.release()
@@ -209,18 +221,8 @@ class SqliteCluster:
         self._own, self._store.node = own, node
         self._version, self._gone = (0, 0), -1  # its runs were ended by others
 
-    def _look_for_office(self) -> bool:
+    def _look_for_office(self, now_us: int) -> bool:
         """Take due jobs from now on if nobody does; return whether this begins now."""
-        now_us = passing_us()
-        if self._engine.held:
-            if not self._engine.still_held():
-                log.critical(
-                    "the lock %s was removed by somebody: this process takes no more jobs until it"
-                    " holds it again",
-                    self._engine.path,
-                )
-                self._engine.release()
-            return False
         if self._resigned or self._own is None or now_us - self._attempted_us < ATTEMPT_US:
             return False
         self._attempted_us = now_us
@@ -235,16 +237,12 @@ class SqliteCluster:
         log.info("this process (%d) takes the due jobs of %s", os.getpid(), self._file.path)
         return True
 
-    def _look_for_the_dead(self, at_once: bool) -> tuple[bool, list[RunRecord]]:
-        """Look for processes that are gone, now and then.
+    def _look_for_the_dead(self, now_us: int) -> tuple[bool, list[RunRecord]]:
+        """Look for processes that are gone; now and then, cut the history.
 
         Returns:
             Whether there was one, and the records of the runs that were lost.
         """
-        now_us = passing_us()
-        if not self._engine.held or not (at_once or now_us - self._checked_us >= CHECK_US):
-            return False, []
-        self._checked_us = now_us
         found = False
         lost: list[RunRecord] = []
         with self._file.read() as tx:
@@ -290,10 +288,6 @@ class SqliteCluster:
 
     def _mark_begun(self) -> None:
         """Write which runs have begun, of those that last: what others show of them."""
-        now_us = passing_us()
-        if now_us - self._marked_us < CHECK_US:
-            return
-        self._marked_us = now_us
         runs = self._store.claims.to_mark(self._clock.now_us() - SECOND)
         if runs:
             with self._file.write() as tx:

@@ -102,7 +102,7 @@ class SqliteFile:
 
     @contextmanager
     def _transaction(self, *begin: str) -> Iterator[Transaction]:
-        with self._lock, self._telling():
+        with self._turn(), self._telling():
             if self._within:
                 raise StoreUnavailableError(
                     str(self.path),
@@ -123,6 +123,17 @@ class SqliteFile:
                 raise
             finally:
                 self._within = False
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for other threads, but no longer than for other processes: each may have to."""
+        if not self._lock.acquire(timeout=PATIENCE):
+            text = f"other threads have been waiting for it, or using it, for {PATIENCE:.0f} s"
+            raise StoreUnavailableError(str(self.path), f"{text}; try again")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -160,9 +171,13 @@ class SqliteFile:
 
     def others_version(self) -> tuple[int, int]:
         """Return what changes when another process has written; it may change without that."""
-        with self._lock, self._telling():
-            connection = self._connection or self._open()
-            (version,) = connection.execute("pragma data_version").fetchone()
+        with self._lock:
+            if self._connection is None:
+                with self._telling():
+                    self._open()
+            assert self._connection is not None
+            # Asked ten times a second by every process: it reads two words of shared memory.
+            (version,) = self._connection.execute("pragma data_version").fetchone()
             return self._opened, version  # which counts for one connection only
 
     def close(self) -> None:
@@ -237,15 +252,15 @@ def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any
     SQLite's own wait sleeps for up to 100 ms between two looks, and a busy process starves the
     others; this one looks each 1 to 3 ms.
     """
-    patience = Patience(PATIENCE)
-    pause = threading.Event()
-    row = None
+    patience = pause = row = None
     for statement in statements:
         while True:
             try:
                 row = connection.execute(statement).fetchone()
                 break
             except sqlite3.OperationalError as error:
+                # Made now, since nearly every transaction finds nobody in its way.
+                patience, pause = patience or Patience(PATIENCE), pause or threading.Event()
                 if not _is_busy(error) or not patience.left():
                     raise
             pause.wait(random.uniform(0.001, 0.003))
