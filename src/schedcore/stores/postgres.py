@@ -50,6 +50,14 @@ class _Ahead(NamedTuple):
     again_us: int | None
 
 
+class _Held(NamedTuple):
+    """A look for what is due that did not find all of it; void like :class:`_Ahead`."""
+
+    writes: int
+    executors: Collection[str] | None
+    until_us: int
+
+
 class PostgresStore(SqlStore):
     """Keeps jobs, open runs and the history in a database, for the processes of all hosts.
 
@@ -85,7 +93,8 @@ class PostgresStore(SqlStore):
         super()._begin_anew()
         self._batches: set[PostgresBatch] = set()
         self._ahead: _Ahead | None = None
-        self._held: tuple[int, int] | None = None  # what is due by then, others hold
+        # What is due by a moment and was not to be had: others hold it.
+        self._held: _Held | None = None
         self.adopted_us = 0
 
     def __repr__(self) -> str:
@@ -112,7 +121,7 @@ class PostgresStore(SqlStore):
         except BaseException:
             self.database.rollback(tx)
             raise
-        self._held = (writes, now_us) if len(batch.rows) < most else None
+        self._held = _Held(writes, executors, now_us) if len(batch.rows) < most else None
         if not batch.rows:
             self.database.rollback(tx)
         return batch
@@ -186,12 +195,12 @@ class PostgresStore(SqlStore):
                 due_us = self.jobs.first_due(tx, self._taken, executors)
                 again_us = None if self.node is None else self.claims.first_orphan(tx)
             ahead = self._ahead = _Ahead(writes, executors, due_us, again_us)
-        if self._held is not None and self._held[0] == writes:
+        held = self._held
+        looked = held is not None and (held.writes, held.executors) == (writes, executors)
+        if looked and held and ahead.due_us is not None and ahead.due_us <= held.until_us:
             # It was due, and this process did not get it: others have it, for some milliseconds.
-            held_us = self._held[1]
-            if ahead.due_us is not None and ahead.due_us <= held_us:
-                self._ahead = None
-                return held_us + AGAIN_US
+            self._ahead = None
+            return held.until_us + AGAIN_US
         again_us = ahead.again_us
         if again_us is not None and again_us <= self.adopted_us:
             again_us = self.adopted_us + SECOND  # it cannot be run here

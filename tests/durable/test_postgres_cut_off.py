@@ -1,0 +1,165 @@
+"""A connection that is lost at any statement of any call leaves each due time in one place.
+
+Before a statement, so that it is not made; or after it, so that its answer is not heard.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from functools import partial
+
+import psycopg
+import pytest
+
+from schedcore import Outcome, StoreError
+from schedcore.stores.base import Entry
+from schedcore.stores.ends import end_of
+from schedcore.stores.postgres import PostgresStore
+from schedcore.stores.postgres_cluster import _is_dead
+from schedcore.stores.sql_nodes import reap
+from tests.contract.conftest import SOAK
+from tests.durable.conservation import check_due_times, check_totals
+from tests.durable.deaths import CALLS, FIRST, KEEP, OPTIONS, PERIOD, Scene
+from tests.stores.calls import job
+from tests.stores.postgres import need_server, server
+
+TABLES = "due, jobs, claims, ledger, totals, gone, nodes"
+MANY = {"add", "pause", "move", "remove", "declare", "declare anew", "retire", "pause all"}
+"""Calls that are like others, and are tried with SCHEDCORE_SOAK=1."""
+NAMES = [name for name in CALLS if name != "trim" and (SOAK or name not in MANY)]
+
+
+class OnServer(Scene):
+    """The same jobs and runs, in a database."""
+
+    def __init__(self, url):
+        self.url = url
+        self.store = PostgresStore(url, keep=KEEP)
+        tables = ", ".join(f"schedcore_{table}" for table in TABLES.split(", "))
+        with self.store.database.write() as tx:
+            tx.run(f"truncate {tables} cascade")
+            tx.run("update schedcore_cluster set state = 'running'")
+        self.store.cluster.join("app", ["default"])
+        self.first = self.store.node
+        for name, first_us in FIRST.items():
+            definition = job(name)._replace(options=OPTIONS[name])
+            self.store.write([Entry(definition, first_us, first_us)], 0)
+        self.step(60)
+        self.runs = {run.job_id: run for run in self.store.runs()}
+        for run in self.runs.values():
+            run._started_us = 60
+        self.step(70)
+
+    def another(self):
+        self.store.cluster._keeper.stop()  # it is cut off, and gives no sign of life
+        self.left_behind = self.store
+        self.store = PostgresStore(self.url, keep=KEEP)
+        self.store.cluster.join("another", ["default"])
+
+    def reap(self):
+        bury(self.store, self.first)
+
+    def end_all(self):
+        for store in (self.store, getattr(self, "left_behind", None)):
+            if store is not None:
+                store.close()
+
+
+def bury(store, node):
+    """Have the lease of a node be over, and declare it dead."""
+    with store.database.write() as tx:
+        tx.run("update schedcore_nodes set lease_us = 0 where id = ?", node)
+    return reap(store, node, 80, partial(_is_dead, gone=False))
+
+
+def call_of(name):
+    prepare, call = CALLS[name]
+    return (OnServer.another, OnServer.reap) if name == "join and reap" else (prepare, call)
+
+
+class CutOff:
+    """Ends the server's side of a connection at the n-th statement of this thread."""
+
+    def __init__(self, n, unheard):
+        self.left, self.unheard, self.thread = n, unheard, threading.get_ident()
+        self.execute = psycopg.Cursor.execute
+
+    def __call__(self, cursor, *args, **named):
+        if threading.get_ident() != self.thread:
+            return self.execute(cursor, *args, **named)
+        self.left -= 1
+        if self.left:
+            return self.execute(cursor, *args, **named)
+        if self.unheard:
+            self.execute(cursor, *args, **named)
+        cursor.connection.close()
+        raise psycopg.OperationalError("cut off by the test")
+
+
+@pytest.mark.parametrize("unheard", [False, True], ids=["before", "unheard"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lost_connection_leaves_each_due_time_in_one_place(name, unheard, monkeypatch):
+    need_server()
+    prepare, call = call_of(name)
+    url = server().url("cut_off")
+    for n in range(1, 200):
+        scene = OnServer(url)
+        try:
+            prepare(scene)
+            with monkeypatch.context() as patch:
+                cut = CutOff(n, unheard)
+                patch.setattr(
+                    psycopg.Cursor, "execute", lambda *args, _cut=cut, **named: _cut(*args, **named)
+                )
+                raised = False
+                try:
+                    call(scene)
+                except StoreError:
+                    raised = True
+            check_conserved(scene.store)
+            go_on(scene)
+            check_conserved(scene.store)
+        finally:
+            scene.end_all()
+        if cut.left > 0:
+            assert n > 3, "it has to begin, to do something, and to commit"
+            assert not raised
+            return
+    raise AssertionError("it does not come to an end")
+
+
+def check_conserved(store):
+    check_due_times(store, FIRST, PERIOD)
+    check_totals(store)
+
+
+def go_on(scene):
+    """Be the next process: take over, run whatever there is to run, and see that all of it ends."""
+    store = scene.store
+    for run in store.cluster.adopt(90):
+        run._started_us = None
+    following = PostgresStore(scene.url, keep=KEEP)
+    try:
+        following.cluster.join("next", ["default"])
+        for node in following.cluster.nodes():
+            if node.id != following.node and node.state in ("alive", "leaving"):
+                bury(following, node.id)
+        finish(following)
+    finally:
+        following.close()
+
+
+def finish(store):
+    with store.database.write() as tx:
+        tx.run("update schedcore_cluster set state = 'running'")
+    for now in (100, 110):
+        store.cluster.adopt(now)
+        store.promote()
+        with store.take(now, 100) as batch:
+            batch.settle([slot.fire_us + PERIOD for slot in batch.slots], now)
+        while runs := [run for run in store.runs() if not run._waits]:
+            for run in runs:
+                run._started_us = now
+            store.end(deque(end_of(run, Outcome.EXECUTED, now) for run in runs), promote=True)
+    assert store.runs() == []
