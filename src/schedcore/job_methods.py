@@ -25,12 +25,13 @@ from schedcore.events import (
 )
 from schedcore.handle import JobHandle
 from schedcore.job import UNSET, Unset
+from schedcore.job_arguments import as_given, options_given, paused, reference_of
 from schedcore.job_factory import JobFactory
 from schedcore.job_index import JobIndex
 from schedcore.logs import GuardedLogger
 from schedcore.othernames import OtherNames
 from schedcore.retry import Retry
-from schedcore.stores.base import Entry, make_entry
+from schedcore.stores.base import Entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 log = GuardedLogger(__name__)
 
-_NO_OPTIONS: Mapping[str, Any] = {}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -130,7 +130,7 @@ class JobMethods(OtherNames):
             InvalidOptionError: if an option makes no sense; InvalidTriggerError if it is one of
                 the trigger's, FuncRefError if it is the function.
         """
-        options = _given(
+        options = options_given(
             misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry, on_lost
         )
         entry = self._factory.new(
@@ -190,7 +190,7 @@ class JobMethods(OtherNames):
         if self._declarations is None:
             self._engine.changes.add(entries, replace)
         else:
-            triggers = [_as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
+            triggers = [as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
             entries = self._declarations.add(entries, triggers, replace)
         self._announce_added(entries)
         return entries
@@ -230,7 +230,7 @@ class JobMethods(OtherNames):
         Raises:
             InvalidOptionError: as :meth:`add_job` does.
         """
-        options = _given(
+        options = options_given(
             misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry, on_lost
         )
         return self._factory.new(
@@ -246,7 +246,7 @@ class JobMethods(OtherNames):
         """
 
         def decorate(func: F) -> F:
-            reference = _reference_of(func)
+            reference = reference_of(func)
             self.add_job(func, trigger, **options)
             self._registered[reference] = func
             return func
@@ -263,7 +263,7 @@ class JobMethods(OtherNames):
         Raises:
             InvalidOptionError: if no reference leads to *func*.
         """
-        self._registered[_reference_of(func)] = func
+        self._registered[reference_of(func)] = func
         return func
 
     @property
@@ -382,7 +382,7 @@ class JobMethods(OtherNames):
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        return JobHandle(self, self._change(job_id, checked(check, _paused)))
+        return JobHandle(self, self._change(job_id, checked(check, paused)))
 
     def resume_job(self, job_id: str, check: Check | None = None) -> JobHandle:
         """Schedule a paused job again, from now on; one that is not paused stays as it is.
@@ -437,67 +437,3 @@ class JobMethods(OtherNames):
     def _emit(self, code: int) -> None:
         if self._listeners.mask & code:
             self._listeners.emit(SchedulerEvent(code))
-
-
-def _reference_of(func: object) -> str:
-    """Return the reference that a function was defined under.
-
-    Raises:
-        InvalidOptionError: if it has no module or name.
-    """
-    reference = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    if not all(isinstance(part, str) for part in reference):
-        raise InvalidOptionError("func", func, "a function that has a module and a name")
-    return ":".join(map(str, reference))
-
-
-def _as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
-    """Return a job's trigger as it is the same at each start; None: its place was given."""
-    if given.get("next_run_time", UNSET) is not UNSET:
-        return None
-    if given.get("trigger") in (None, "date") and given.get("run_date") is None:
-        from schedcore.triggers.date import DateTrigger
-
-        return DateTrigger()  # once, as soon as possible
-    return entry.job.trigger.unbound()
-
-
-def _paused(entry: Entry) -> Entry:
-    return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
-
-
-def _given(
-    misfire_grace_time: object,
-    coalesce: object,
-    max_instances: object,
-    executor: object,
-    overlap: object,
-    timeout: object,
-    retry: object,
-    on_lost: object,
-) -> Mapping[str, Any]:
-    """Return those of a job's options that were given, by name."""
-    # Most jobs give none of them, and share the scheduler's defaults as they are.
-    if (
-        misfire_grace_time
-        is coalesce
-        is max_instances
-        is executor
-        is overlap
-        is timeout
-        is retry
-        is on_lost
-        is UNSET
-    ):
-        return _NO_OPTIONS
-    options = {
-        "misfire_grace_time": misfire_grace_time,
-        "coalesce": coalesce,
-        "max_instances": max_instances,
-        "executor": executor,
-        "overlap": overlap,
-        "timeout": timeout,
-        "retry": retry,
-        "on_lost": on_lost,
-    }
-    return {name: value for name, value in options.items() if value is not UNSET}

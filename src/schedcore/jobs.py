@@ -7,8 +7,9 @@ import selectors
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
 from schedcore.errors import InvalidOptionError, SchedError
@@ -66,28 +67,49 @@ def run_command(
         OSError: if it cannot be started.
     """
     words = _checked(argv)
-    with _as_file(input) as file:
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=None if env is None else {**os.environ, **env},
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
     tail = bytearray()
-    assert process.stdout is not None
-    with process.stdout:
-        try:
-            _follow(process, process.stdout.fileno(), tail)
-        except BaseException:  # Ctrl-C, too
+    process = None
+    try:
+        with _as_file(input) as file, _interrupted_later():
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=None if env is None else {**os.environ, **env},
+                stdin=file,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        assert process.stdout is not None
+        _follow(process, process.stdout.fileno(), tail)
+    except BaseException:  # Ctrl-C, too
+        if process is not None:
             _end(process)
-            raise
+        raise
+    finally:
+        if process is not None and process.stdout is not None:
+            process.stdout.close()
     output = tail.decode("utf-8", "replace").strip()[-MOST_OUTPUT:]
     if process.returncode:
         raise CommandFailedError(words, process.returncode, output)
     return output
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Have Ctrl-C wait until a program is started: before, nobody would know what to end."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _checked(argv: object) -> list[str]:

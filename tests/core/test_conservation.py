@@ -196,14 +196,15 @@ class Law(RuleBasedStateMachine):
     def each_due_time_is_in_one_place(self):
         if not hasattr(self, "job"):
             return
-        with self.scheduler._engine.store.data_lock():
-            open_runs = self.scheduler.runs()
+        store = self.scheduler._engine.store
+        with store.data_lock():  # from the store, which an end that is noted meanwhile leaves alone
+            open_runs = store.runs()
             for job_id in IDS:
-                ended = sum(self.scheduler.counts(job_id).values())
+                ended = sum(store.counts(job_id).values())
                 is_open = sum(run.job_id == job_id for run in open_runs)
                 assert self.were[job_id] + self.past(job_id) == (
                     ended + is_open + self.due_and_to_come(job_id)
-                ), (job_id, self.scheduler.counts(job_id), open_runs)
+                ), (job_id, store.counts(job_id), open_runs)
 
     def due_and_to_come(self, job_id):
         """Return how many due times have come and were not taken yet."""

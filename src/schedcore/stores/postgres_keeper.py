@@ -228,6 +228,8 @@ class Keeper:
         local_us = self._clock.now_us()
         self._heard = False
         asks = asked_us - self._asked_us >= ECHO_US
+        if asks:  # before the answer, which the echo may come with
+            self._asked, self._asked_us = True, asked_us
         echo = (asks, self._database.channel, f"echo {self.node}")
         seen = (self._executors, self.node, *echo)
         renews = asked_us - self._renewed_us >= self._lease_us // RENEWALS
@@ -236,9 +238,7 @@ class Keeper:
         else:
             found = connection.execute(_POLL, (*seen, self.node)).fetchone()
         now_us = lasting_us()
-        if asks:
-            self._asked, self._asked_us = True, asked_us
-        elif self._asked and now_us - self._asked_us > DEAF_US:
+        if self._asked and now_us - self._asked_us > DEAF_US:
             self._be_deaf()
         self._measure(found, local_us, now_us - asked_us)
         self._be_steady(asked_us, now_us)

@@ -111,8 +111,14 @@ def processes() -> int:
 
 
 def addresses() -> list[str]:
-    """Return where this worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``."""
-    return [str(each) for each in getattr(worker(), "sockets", ())]
+    """Return where this worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``.
+
+    Nowhere, if it is about to end and has closed its sockets.
+    """
+    try:
+        return [str(each) for each in getattr(worker(), "sockets", ())]
+    except OSError:
+        return []
 
 
 def threads() -> int | None:

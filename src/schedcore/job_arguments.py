@@ -1,0 +1,78 @@
+"""What callers give to the methods for jobs, made ready: options, references, triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schedcore.errors import InvalidOptionError
+from schedcore.job import UNSET
+from schedcore.stores.base import Entry, make_entry
+from schedcore.triggers.base import Trigger
+
+_NO_OPTIONS: Mapping[str, Any] = {}
+
+
+def reference_of(func: object) -> str:
+    """Return the reference that a function was defined under.
+
+    Raises:
+        InvalidOptionError: if it has no module or name.
+    """
+    reference = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    if not all(isinstance(part, str) for part in reference):
+        raise InvalidOptionError("func", func, "a function that has a module and a name")
+    return ":".join(map(str, reference))
+
+
+def as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
+    """Return a job's trigger as it is the same at each start; None: its place was given."""
+    if given.get("next_run_time", UNSET) is not UNSET:
+        return None
+    if given.get("trigger") in (None, "date") and given.get("run_date") is None:
+        from schedcore.triggers.date import DateTrigger
+
+        return DateTrigger()  # once, as soon as possible
+    return entry.job.trigger.unbound()
+
+
+def paused(entry: Entry) -> Entry:
+    """Return *entry* without a due time; it stays where it was in the schedule."""
+    return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
+
+
+def options_given(
+    misfire_grace_time: object,
+    coalesce: object,
+    max_instances: object,
+    executor: object,
+    overlap: object,
+    timeout: object,
+    retry: object,
+    on_lost: object,
+) -> Mapping[str, Any]:
+    """Return those of a job's options that were given, by name."""
+    # Most jobs give none of them, and share the scheduler's defaults as they are.
+    if (
+        misfire_grace_time
+        is coalesce
+        is max_instances
+        is executor
+        is overlap
+        is timeout
+        is retry
+        is on_lost
+        is UNSET
+    ):
+        return _NO_OPTIONS
+    options = {
+        "misfire_grace_time": misfire_grace_time,
+        "coalesce": coalesce,
+        "max_instances": max_instances,
+        "executor": executor,
+        "overlap": overlap,
+        "timeout": timeout,
+        "retry": retry,
+        "on_lost": on_lost,
+    }
+    return {name: value for name, value in options.items() if value is not UNSET}
