@@ -211,7 +211,7 @@ def fingerprint(job: Job, trigger: Trigger | None = None) -> str:
         job.args,
         dict(job.kwargs),
         job.given_name,
-        options_to_dict(job.options),
+        as_text(options_to_dict(job.options)),  # plain data already
     )
 
 
