@@ -50,7 +50,11 @@ import os, runpy, signal, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def end():
-    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    while True:
+        handler = signal.getsignal(signal.SIGINT)
+        starts_program = getattr(handler, "__module__", "") == "schedcore.jobs"
+        if handler is not signal.default_int_handler and not starts_program:
+            break
         threading.Event().wait(0.01)
     os.kill(os.getpid(), signal.SIGINT)
 

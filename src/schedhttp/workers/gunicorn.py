@@ -117,7 +117,7 @@ def addresses() -> list[str]:
     """
     try:
         return [str(each) for each in getattr(worker(), "sockets", ())]
-    except OSError:
+    except (OSError, AttributeError):  # gunicorn forgets a socket that it has closed
         return []
 
 
