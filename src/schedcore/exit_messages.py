@@ -135,11 +135,9 @@ def _remind() -> None:
 
 def _never_ran(scheduler: Startable) -> int:
     """Return how many jobs are to come, if it runs and no run of any has begun; else 0."""
+    if scheduler.state is not State.RUNNING:  # first: the store may be gone with a shutdown
+        return 0
     runs = scheduler.runs()
-    if (
-        scheduler.state is not State.RUNNING
-        or scheduler.counts()
-        or any(run.started_us is not None for run in runs)
-    ):
+    if scheduler.counts() or any(run.started_us is not None for run in runs):
         return 0
     return len(runs) + sum(entry.due_us is not None for entry in scheduler.entries())

@@ -24,7 +24,7 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.handle import JobHandle
-from schedcore.job import UNSET, Unset
+from schedcore.job import UNSET, Job, Unset
 from schedcore.job_arguments import as_given, options_given, paused, reference_of
 from schedcore.job_factory import JobFactory
 from schedcore.job_index import JobIndex
@@ -136,8 +136,13 @@ class JobMethods(OtherNames):
         entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
         )
-        given = {"trigger": trigger, "next_run_time": next_run_time, **trigger_args}
-        (entry,) = self._store((entry,), (given,), replace_existing)
+        if self._declarations is None:
+            self._engine.changes.add((entry,), replace_existing)
+        else:
+            given = {"trigger": trigger, "next_run_time": next_run_time, **trigger_args}
+            (entry,) = self._reconciled(self._declarations, (entry,), (given,), replace_existing)
+        self._added(entry.job)
+        self._expect(entry.due_us)
         return JobHandle(self, entry)
 
     def add_jobs(
@@ -160,7 +165,15 @@ class JobMethods(OtherNames):
         ids = [entry.job.id for entry in entries]
         if len(set(ids)) < len(ids):
             raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        return [JobHandle(self, entry) for entry in self._store(entries, given, replace_existing)]
+        stored: Sequence[Entry] = entries
+        if self._declarations is not None:
+            stored = self._reconciled(self._declarations, entries, given, replace_existing)
+        else:
+            self._engine.changes.add(entries, replace_existing)
+        for entry in stored:
+            self._added(entry.job)
+        self._expect(min((e.due_us for e in stored if e.due_us is not None), default=None))
+        return [JobHandle(self, entry) for entry in stored]
 
     def add_entry(self, entry: Entry, replace: bool = False) -> JobHandle:
         """Add what :meth:`draft_job` returned.
@@ -174,33 +187,9 @@ class JobMethods(OtherNames):
                 false.
         """
         self._engine.changes.add((entry,), replace)
-        self._announce_added((entry,))
+        self._added(entry.job)
+        self._expect(entry.due_us)
         return JobHandle(self, entry)
-
-    def _store(
-        self, entries: Sequence[Entry], given: Sequence[Mapping[str, Any]], replace: bool
-    ) -> Sequence[Entry]:
-        """Store new jobs, all or none; return them as they are in the store.
-
-        Args:
-            entries: The jobs.
-            given: The arguments of :meth:`add_job` that they were made of.
-            replace: Whether to replace jobs with the same ids.
-        """
-        if self._declarations is None:
-            self._engine.changes.add(entries, replace)
-        else:
-            triggers = [as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
-            entries = self._declarations.add(entries, triggers, replace)
-        self._announce_added(entries)
-        return entries
-
-    def _announce_added(self, entries: Sequence[Entry]) -> None:
-        """Emit the events of jobs that were added, and have the loop awake for them."""
-        if self._listeners.mask & EVENT_JOB_ADDED:
-            for entry in entries:
-                self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, entry.job))
-        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
 
     def draft_job(
         self,
@@ -426,6 +415,22 @@ class JobMethods(OtherNames):
             if not isinstance(option, str):
                 raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
         return self.draft_job(**given)
+
+    def _reconciled(
+        self,
+        declarations: Declarations,
+        entries: Sequence[Entry],
+        given: Sequence[Mapping[str, Any]],
+        replace: bool,
+    ) -> Sequence[Entry]:
+        """Store jobs, made of the arguments *given*, unless they are there; return what is."""
+        triggers = [as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
+        return declarations.add(entries, triggers, replace)
+
+    def _added(self, job: Job) -> None:
+        """Emit the event of a job that was added."""
+        if self._listeners.mask & EVENT_JOB_ADDED:
+            self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         new = self._engine.changes.change(job_id, change)

@@ -47,6 +47,10 @@ class Scene:
     def __init__(self, path):
         self.store = SqliteStore(path, durable=False, keep=KEEP)
         self.store.cluster.join("app", ["default"])
+        self.fill()
+
+    def fill(self):
+        """Add the jobs, and have their first runs be under way."""
         for name, first_us in FIRST.items():
             definition = job(name)._replace(options=OPTIONS[name])
             self.store.write([Entry(definition, first_us, first_us)], 0)
@@ -115,6 +119,20 @@ class Scene:
 
         self.store.keep = Retention(per_job=2)
         trim(self.store, 10**6)
+
+
+def work_off(store):
+    """Be the next process: run whatever there is to run, and see that all of it ends."""
+    for now in (100, 110):
+        store.cluster.adopt(now)
+        store.promote()
+        with store.take(now, 100) as batch:
+            batch.settle([slot.fire_us + PERIOD for slot in batch.slots], now)
+        while runs := [run for run in store.runs() if not run._waits]:
+            for run in runs:
+                run._started_us = now
+            store.end(deque(end_of(run, Outcome.EXECUTED, now) for run in runs), promote=True)
+    assert store.runs() == []
 
 
 def nothing(scene):

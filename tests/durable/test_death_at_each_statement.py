@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import deque
 
 import pytest
 
-from schedcore import Outcome
 from schedcore.health import State
-from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.conservation import check_due_times, check_totals
-from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD
+from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, work_off
 from tests.durable.processes import ROOT
 
 
@@ -58,13 +55,4 @@ def go_on(store):
     known = {run.id for run in store.runs()}
     assert not known & {record.run_id for record in seen.lost}
     cluster.want(State.RUNNING)
-    for now in (100, 110):
-        cluster.adopt(now)
-        store.promote()
-        with store.take(now, 100) as batch:
-            batch.settle([slot.fire_us + PERIOD for slot in batch.slots], now)
-        while runs := [run for run in store.runs() if not run._waits]:
-            for run in runs:
-                run._started_us = now
-            store.end(deque(end_of(run, Outcome.EXECUTED, now) for run in runs), promote=True)
-    assert store.runs() == []
+    work_off(store)

@@ -110,18 +110,21 @@ def test_no_run_is_doubled_or_lost_whatever_becomes_of_the_processes(shared, cap
     survivor("scheduler.shutdown()")
     survivor.kill()
 
+    check_promise(shared, f"{SECONDS} s, seed {seed}: {dict(storm.done)}", capsys)
+    assert not [run for run in store.runs() if run._started_us is not None]
+
+
+def check_promise(shared, told, capsys):
+    """Check starts, due times and totals after a storm, and tell how it was."""
+    store = shared.store
     first = first_times(store)
     assert len(first) == JOBS
     starts = shared.starts()
-    told = (
-        f"{SECONDS} s, seed {seed}: {dict(storm.done)}; {len(starts)} starts; {store.counts(None)}"
-    )
     with capsys.disabled():
-        print(f"\n{told}")
+        print(f"\n{told}; {len(starts)} starts; {store.counts(None)}")
     check_starts(store, starts)
     check_due_times(store, first, round(PERIOD_S * 1e6))
     check_totals(store)
-    assert not [run for run in store.runs() if run._started_us is not None]
 
 
 def first_times(store):

@@ -6,22 +6,18 @@ Before a statement, so that it is not made; or after it, so that its answer is n
 from __future__ import annotations
 
 import threading
-from collections import deque
 from functools import partial
 
 import psycopg
 import pytest
 
-from schedcore import Outcome, StoreError
-from schedcore.stores.base import Entry
-from schedcore.stores.ends import end_of
+from schedcore import StoreError
 from schedcore.stores.postgres import PostgresStore
 from schedcore.stores.postgres_cluster import _is_dead
 from schedcore.stores.sql_nodes import reap
 from tests.contract.conftest import SOAK
 from tests.durable.conservation import check_due_times, check_totals
-from tests.durable.deaths import CALLS, FIRST, KEEP, OPTIONS, PERIOD, Scene
-from tests.stores.calls import job
+from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, Scene, work_off
 from tests.stores.postgres import need_server, server
 
 TABLES = "due, jobs, claims, ledger, totals, gone, nodes"
@@ -42,14 +38,7 @@ class OnServer(Scene):
             tx.run("update schedcore_cluster set state = 'running'")
         self.store.cluster.join("app", ["default"])
         self.first = self.store.node
-        for name, first_us in FIRST.items():
-            definition = job(name)._replace(options=OPTIONS[name])
-            self.store.write([Entry(definition, first_us, first_us)], 0)
-        self.step(60)
-        self.runs = {run.job_id: run for run in self.store.runs()}
-        for run in self.runs.values():
-            run._started_us = 60
-        self.step(70)
+        self.fill()
 
     def another(self):
         self.store.cluster._keeper.stop()  # it is cut off, and gives no sign of life
@@ -153,13 +142,4 @@ def go_on(scene):
 def finish(store):
     with store.database.write() as tx:
         tx.run("update schedcore_cluster set state = 'running'")
-    for now in (100, 110):
-        store.cluster.adopt(now)
-        store.promote()
-        with store.take(now, 100) as batch:
-            batch.settle([slot.fire_us + PERIOD for slot in batch.slots], now)
-        while runs := [run for run in store.runs() if not run._waits]:
-            for run in runs:
-                run._started_us = now
-            store.end(deque(end_of(run, Outcome.EXECUTED, now) for run in runs), promote=True)
-    assert store.runs() == []
+    work_off(store)

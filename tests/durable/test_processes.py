@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schedcore.stores.sqlite import SqliteStore
 from tests.durable.processes import Told, until
 
 SOON_EACH = "trigger='interval', seconds=0.05"
@@ -368,3 +369,14 @@ def test_a_forked_child_of_a_started_scheduler_can_be_a_node_of_its_own(shared):
     before = len(shared.starts())
     shared.until_started("tick", before + 2)
     (shared.folder / "go on").touch()
+
+
+def test_a_store_that_is_closed_lets_go_of_its_locks(tmp_path):
+    one, other = (SqliteStore(tmp_path / "jobs.db") for _ in range(2))
+    one.cluster.join("app", ["default"])
+    assert one.cluster.takes
+    one.close()
+    other.cluster.join("app", ["default"])
+    assert other.cluster.takes
+    other.close()
+    assert not list(tmp_path.glob("*.lock"))

@@ -141,13 +141,7 @@ class PostgresStore(SqlStore):
         rows = [row for row in rows if self._taken.get(row.k) != row.seq]
         if not rows:
             return PostgresBatch(self, ())
-        entries = self.jobs.entries(tx, rows)
-        waiting = self.claims.waiting(tx)
-        slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
-        for slot, row in zip(slots, rows, strict=True):
-            slot.behind = deque() if row.k in waiting else None
-        batch = PostgresBatch(self, slots, rows, tx)
-        self._taken.update((row.k, row.seq) for row in rows)
+        batch = PostgresBatch(self, self.taken(tx, rows), rows, tx)
         self._batches.add(batch)
         return batch
 

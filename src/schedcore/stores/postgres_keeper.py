@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from schedcore.clock import SECOND, Clock, lasting_us
 from schedcore.logs import GuardedLogger
 from schedcore.stores.database import Row
+from schedcore.stores.postgres_pool import readable
 from schedcore.stores.sql_jobs import NOT_HELD
 from schedcore.stores.sql_runs import RETRIES, WAITS
 
@@ -211,7 +211,7 @@ class Keeper:
     def _sleep(self, file: int | None, seconds: float) -> bool:
         """Wait for something to read, or so long; return whether somebody woke this thread."""
         files = [self._woken_end] if file is None else [self._woken_end, file]
-        if self._woken_end not in select.select(files, (), (), seconds)[0]:
+        if self._woken_end not in readable(files, seconds):
             return False
         os.read(self._woken_end, 4096)
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import select
+import selectors
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -354,12 +354,27 @@ _PASSING = (
 )
 
 
+def readable(files: Sequence[int], seconds: float) -> list[int]:
+    """Wait so long until something can be read; return the files of which it can.
+
+    By poll(2) where there is one: select(2) takes no file of a number beyond 1023, which a server
+    with as many clients has.
+    """
+    with _Selector() as selector:
+        for file in files:
+            selector.register(file, selectors.EVENT_READ)
+        return [key.fd for key, _ in selector.select(seconds)]
+
+
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
 def is_cut_off(connection: psycopg.Connection[Any]) -> bool:
     """Return whether the server has closed a connection that nobody uses, without asking it."""
     if connection.closed:
         return True
     # Nothing is to come on an idle connection but its end.
-    return bool(select.select((connection.fileno(),), (), (), 0)[0])
+    return bool(readable((connection.fileno(),), 0))
 
 
 def _check(connection: psycopg.Connection[Any]) -> None:

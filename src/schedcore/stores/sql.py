@@ -268,13 +268,17 @@ class SqlStore:
             rows = self.jobs.due(tx, now_us, most)
             rows = [row for row in rows if self._taken.get(row.k) != row.seq]
             rows = rows[: min(limit, self.most_at_once)]
-            entries = self.jobs.entries(tx, rows)
-            waiting = self.claims.waiting(tx) if rows else set()
+            return SqlBatch(self, self.taken(tx, rows), rows)
+
+    def taken(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Slot]:
+        """Note that jobs are taken, and return them as a batch has them."""
+        entries = self.jobs.entries(tx, rows)
+        waiting = self.claims.waiting(tx) if rows else set()
         slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
         for slot, row in zip(slots, rows, strict=True):
             slot.behind = deque() if row.k in waiting else None
         self._taken.update((row.k, row.seq) for row in rows)
-        return SqlBatch(self, slots, rows)
+        return slots
 
     @property
     def takes(self) -> bool:

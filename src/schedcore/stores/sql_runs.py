@@ -326,9 +326,7 @@ class ClaimRows:
 
     def close(self, tx: Transaction, claim: Claim, end: End) -> RunRecord:
         """End a run; return its record, which is the caller's to write."""
-        tx.run("delete from schedcore_claims where run_id = ?", claim.run_id)
-        self._tell_owner(tx, (claim,))
-        return record_of(claim, end)
+        return self.close_many(tx, ((claim, end),))[0]
 
     def close_many(self, tx: Transaction, ended: Sequence[tuple[Claim, End]]) -> list[RunRecord]:
         """End runs; return their records, which are the caller's to write."""

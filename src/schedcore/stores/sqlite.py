@@ -42,5 +42,10 @@ class SqliteStore(SqlStore):
         self.cluster.left()
         return ended
 
+    def close(self) -> None:
+        """Close the file, and let go of its locks; the jobs stay."""
+        self.cluster.close()
+        super().close()
+
     def __repr__(self) -> str:
         return f"<SqliteStore {self.file.path}>"

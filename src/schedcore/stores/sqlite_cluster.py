@@ -169,6 +169,13 @@ class SqliteCluster:
         if self._leaving and not self._store.claims.live:
             self.leave()
 
+    def close(self) -> None:
+        """Let go of the locks, as a process that ends does."""
+        self.resign()
+        if self._own is not None:
+            self._own.release()
+            self._own = self._store.node = None
+
     # Looking
 
     def may_begin(self) -> bool:
