@@ -104,14 +104,33 @@ def load(modules: Iterable[str]) -> None:
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:
     """Print rows with their columns below each other; long cells are cut, but for the last ones."""
-    cells = [[*map(_cut, row[:-1]), row[-1]] for row in rows]
+    cells = [[*map(_cut, row[:-1]), harmless(row[-1])] for row in rows]
+    if not cells:
+        return
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
+def harmless(text: str, kept: str = "") -> str:
+    """Return *text* with all that a terminal may obey, or hide, as it is written in Python.
+
+    Names of jobs and what they print come from anybody: ``\\x1b[2J`` clears a screen.
+
+    Args:
+        text: Any text.
+        kept: What stays as it is, such as ``"\\n"``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def _cut(text: str) -> str:
-    text = " ".join(text.split())
+    text = harmless(" ".join(text.split()))
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from schedcore.cli.base import Commands
 from schedcore.clock import SystemClock, from_us
@@ -58,7 +58,7 @@ def _next(parsed: argparse.Namespace) -> int:
             options[name.removeprefix("option_")] = value
     if not options:
         raise InvalidOptionError("schedule", "", "crontab text, or options such as --hour 9")
-    trigger = make_trigger(kind or _guess(options), options, zone.tz, parsed.job_id)
+    trigger = make_trigger(kind or guess_kind(options), options, zone.tz, parsed.job_id)
     now_us = SystemClock().now_us()
     after_us = now_us if parsed.after is None else moment_us("after", parsed.after, zone)
     _print(trigger.bound_to(after_us), parsed.n, after_us)
@@ -74,8 +74,8 @@ def _read_schedule(words: Sequence[str]) -> tuple[str | None, dict[str, object]]
     return kind, {"crontab": " ".join(rest)} if rest else {}
 
 
-def _guess(options: dict[str, object]) -> str:
-    """Return the kind that has these options; cron if several have."""
+def guess_kind(options: Iterable[str]) -> str:
+    """Return the kind of trigger that has options of these names; cron if several have."""
     for kind in ("cron", "interval", "date", "calendarinterval"):
         if option_names(kind).issuperset(options):
             return kind
