@@ -26,7 +26,7 @@ from benchmarks.subjects import THREADS, nothing
 
 BARE = "bare transactions"
 """The same rows written with the database's driver alone: what the disk and SQLite take."""
-P99, PROCESSOR = "p99", "processor"
+P99, PROCESSOR, OUTCOME = "p99", "processor", "outcome"
 DUE, WRITES, ADDED = 2_000, 100, 1_000
 THEIRS_DUE = 300
 """How many jobs the peer is given, which takes 5 ms for each."""
@@ -303,7 +303,48 @@ def idle(seconds: float) -> Figures:
     return {COST: watch.processor}
 
 
+# Size
+
+
+STORED = 10_000
+
+
+def size_of_file(path: str) -> int:
+    """Return the bytes of a file, with all in it that was written and no gaps."""
+    connection = sqlite3.connect(path)
+    connection.execute("pragma wal_checkpoint(truncate)")
+    connection.execute("vacuum")
+    connection.close()
+    return os.path.getsize(path)
+
+
+def sizes(make: Callable[[], Any], size: Callable[[], int]) -> Figures:
+    """Store jobs, then run each once: the bytes that a job takes, and an outcome."""
+    scheduler = make()
+    scheduler.start(paused=True)
+    empty = size()
+    now = datetime.now(timezone.utc)
+    scheduler.add_jobs({**job, "func": call, "next_run_time": now} for job in many(STORED))
+    with_jobs = size()
+    scheduler.resume()
+    while sum(scheduler.counts().values()) < STORED:
+        time.sleep(0.01)
+    scheduler.pause()
+    with_outcomes = size()
+    scheduler.shutdown()
+    return {COST: (with_jobs - empty) / STORED, OUTCOME: (with_outcomes - with_jobs) / STORED}
+
+
+def sizes_in_sqlite() -> Figures:
+    """Return them for a file."""
+    path = a_path()
+    return sizes(partial(ours, path), partial(size_of_file, path))
+
+
 # The table
+
+
+SIZES = (Row(label="a job", unit="B"), Row(OUTCOME, "an outcome", unit="B"))
 
 
 def scenarios(full: bool) -> list[Scenario]:
@@ -348,6 +389,7 @@ def scenarios(full: bool) -> list[Scenario]:
             (Row(label="processor", at_most=0.001 * seconds),),
             rounds,
         ),
+        Scenario("SQLite, bytes", {OURS: sizes_in_sqlite}, SIZES, 1),
     ]
 
 

@@ -19,11 +19,13 @@ from benchmarks.durable import (
     BARE,
     DUE,
     PROCESSOR,
+    SIZES,
     add_each,
     add_in_bulk,
     many,
     ours_due,
     row,
+    sizes,
     theirs,
     theirs_due,
 )
@@ -89,6 +91,28 @@ def bare_each() -> Figures:
         for number in range(100):
             connection.execute(_INSERT, row(number))
     return {COST: watch.seconds / 100}
+
+
+def sizes_in_postgres() -> Figures:
+    """Return the bytes that a job takes, and an outcome."""
+    url = server().url()
+    watching = psycopg.connect(f"host={server().folder} user=postgres", autocommit=True)
+
+    def size() -> int:
+        tables = watching.execute(
+            "select oid::regclass::text from pg_class where relkind = 'r'"
+            " and relnamespace = %s::regnamespace",
+            (url.rpartition("schema=")[2],),
+        ).fetchall()
+        for (table,) in tables:
+            watching.execute(f"vacuum full {table}")  # type: ignore[arg-type]
+        found = [
+            watching.execute("select pg_total_relation_size(%s::regclass)", one).fetchone()
+            for one in tables
+        ]
+        return sum(int(one[0]) for one in found if one is not None)
+
+    return sizes(partial(ours, url), size)
 
 
 # Several nodes
@@ -201,6 +225,7 @@ def scenarios(full: bool) -> list[Scenario]:
             (Row(label="transactions", unit="", at_most=30), Row(PROCESSOR, "processor")),
             1,
         ),
+        Scenario("PostgreSQL, bytes", {OURS: sizes_in_postgres}, SIZES, 1),
     ]
 
 
