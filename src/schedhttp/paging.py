@@ -253,7 +253,7 @@ def _links(request: Incoming, total: int, begin: int, limit: int, name: Name) ->
     }
     others = {k: v for k, v in request.whole.args.to_dict(flat=False).items() if k not in _PARTS}
     return [
-        f'<?{urlencode({**others, "limit": limit, **(name(at) if at else {})}, doseq=True)}>;'
+        f"<?{urlencode({**others, 'limit': limit, **(name(at) if at else {})}, doseq=True)}>;"
         f' rel="{word}"'
         for word, at in neighbours.items()
         if at is not None
