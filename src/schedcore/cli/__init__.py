@@ -14,7 +14,16 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from schedcore.cli import bringing, database, moving, schedules, server_jobs, server_runs
+from schedcore.cli import (
+    applying,
+    bringing,
+    database,
+    moving,
+    schedules,
+    server_jobs,
+    server_runs,
+    top,
+)
 from schedcore.cli.client import Unreachable
 from schedcore.cli.showing import print_error
 from schedcore.errors import SchedError
@@ -37,7 +46,7 @@ def run(arguments: Sequence[str] | None, version: str) -> int:
     parser = argparse.ArgumentParser(prog="schedcore", description="A job scheduler.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (server_runs, server_jobs, schedules, bringing, moving, database):
+    for group in (server_runs, server_jobs, top, applying, schedules, bringing, moving, database):
         group.add_commands(commands)
     parsed = parser.parse_args(arguments)
     try:

@@ -36,7 +36,7 @@ class Step(NamedTuple):
     """``add``, ``change``, ``remove``, ``keep``; or ``refused``, and why is in *told*."""
     id: str
     told: str = ""
-    body: Job = {}
+    body: Job | None = None
     etag: str = ""
     """Of the job as it was looked at, if it was there."""
 
@@ -68,7 +68,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _wanted(job: Job) -> dict[str, Any]:
-    """Return a job of a file with its kind of trigger, as :mod:`schedcore.cli.schedules` guesses."""
+    """Return a job of a file with its kind of trigger, guessed if it is not named."""
     if "trigger" in job:
         return dict(job)
     return {**job, "trigger": guess_kind(job.keys() - JOB_FIELDS - _PLACE)}
@@ -215,7 +215,9 @@ def _changes(body: Job, planned: Job) -> Job:
     if "trigger" not in body:
         return body
     options = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
-    trigger = {k: v for k, v in planned.items() if k in options and k not in _OF_MAKING - body.keys()}
+    trigger = {
+        k: v for k, v in planned.items() if k in options and k not in _OF_MAKING - body.keys()
+    }
     own = {k: v for k, v in body.items() if k in JOB_FIELDS}
     return {**own, "trigger": {"type": planned["trigger"], **trigger}}
 
@@ -231,7 +233,7 @@ def _carry_out(api: Api, steps: Sequence[Step]) -> dict[str, str]:
                 else:
                     method = "PATCH" if step.do == "change" else "DELETE"
                     headers = {"If-Match": step.etag}
-                    api(method, "jobs", step.id, body=step.body or None, headers=headers)
+                    api(method, "jobs", step.id, body=step.body, headers=headers)
             except Refused as error:
                 failed[step.id] = str(error)
                 print_error(f"{step.id}: {error}")

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from schedcore.cli.base import DONE, Commands, counted, harmless
 from schedcore.cli.client import Api
@@ -104,14 +104,15 @@ def _jobs(api: Api, parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json(jobs)
     else:
-        show(_TITLES, rows_of(jobs, now()))
+        show(JOB_TITLES, job_rows(jobs, now()))
     return DONE
 
 
-_TITLES = ("id", "state", "next run", "schedule", "function")
+JOB_TITLES: Final = ("id", "state", "next run", "schedule", "function")
+"""Of the columns of a table of jobs."""
 
 
-def rows_of(jobs: Iterable[Mapping[str, Any]], at: datetime) -> Iterable[Sequence[str]]:
+def job_rows(jobs: Iterable[Mapping[str, Any]], at: datetime) -> Iterable[Sequence[str]]:
     """Return the rows of a table of jobs."""
     for job in jobs:
         yield (
@@ -155,7 +156,7 @@ def _tell(parsed: argparse.Namespace, jobs: Sequence[Mapping[str, Any]]) -> None
     if parsed.json:
         print_json(jobs)
     elif jobs:
-        show(_TITLES, rows_of(jobs, now()))
+        show(JOB_TITLES, job_rows(jobs, now()))
 
 
 def _add(api: Api, parsed: argparse.Namespace) -> int:
