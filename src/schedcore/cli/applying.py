@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -155,30 +156,41 @@ def _etag(api: Api, job: Job) -> str:
 def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
     job_id = wanted["id"]
     try:
-        planned = _preview(api, wanted)["job"]
+        told = _preview(api, wanted)
     except Refused as error:
         return Step("refused", job_id, str(error))
+    planned = told["job"]
     if there is None:
-        return Step("add", job_id, schedule(planned), wanted)
+        return _first_step(wanted, planned, told["next_fire_times"])
     others = [tag for tag in there["tags"] if tag.startswith(_MARK) and tag != mark]
     if others:
         return Step("refused", job_id, f"it is of another file: it has the tag {others[0]!r}")
     if not differences(planned, there, wanted):
         return Step("keep", job_id)
     answer = api("GET", "jobs", job_id)  # as it is now, with what tells that it stayed so
-    body = differences(planned, answer.json, wanted)
-    told = "; ".join(
-        f"{name}: {_short(answer.json.get(name))} -> {_short(planned.get(name))}" for name in body
-    )
-    return Step("change", job_id, told, _changes(body, planned), answer.headers.get("ETag", "*"))
+    found = differences(planned, answer.json, wanted)
+    shown = "; ".join(f"{name}: {_short(was)} -> {_short(to)}" for name, (was, to) in found.items())
+    body = _changes({name: to for name, (_, to) in found.items()}, planned)
+    return Step("change", job_id, shown, body, answer.headers.get("ETag", "*"))
+
+
+def _first_step(wanted: Job, planned: Job, times: Sequence[str]) -> Step:
+    """Return what becomes of a job that is not there: a date is run once, and not at each apply."""
+    job_id = wanted["id"]
+    if planned["trigger"] == "date":
+        if "run_date" not in _flat(wanted):
+            return Step("refused", job_id, "a date needs its run_date here")
+        if times and datetime.fromisoformat(times[0]) <= now():
+            return Step("keep", job_id)
+    return Step("add", job_id, schedule(planned), wanted)
 
 
 def _short(value: object) -> str:
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def differences(planned: Job, there: Job, wanted: Job) -> dict[str, Any]:
-    """Return what of a job is to be changed: the new values, or None for the default.
+def differences(planned: Job, there: Job, wanted: Job) -> dict[str, tuple[Any, Any]]:
+    """Return what of a job is to be changed: what it is, and what it is to be; None: the default.
 
     Args:
         planned: The job that would be made now, as the server shows it.
@@ -188,7 +200,7 @@ def differences(planned: Job, there: Job, wanted: Job) -> dict[str, Any]:
     planned, there = _comparable(planned, wanted), _comparable(there, wanted)
     names = planned.keys() | (there.keys() & (JOB_FIELDS | _options_of(there)))
     return {
-        name: planned.get(name)
+        name: (there.get(name), planned.get(name))
         for name in {**planned, **there}
         if name in names - _PLACE and planned.get(name) != there.get(name)
     }
@@ -201,13 +213,18 @@ def _options_of(job: Job) -> frozenset[str]:
 
 def _comparable(shown: Job, given: Job) -> dict[str, Any]:
     """Return a job or trigger without those moments that nobody has given."""
-    nested = given.get("trigger")
-    given = {**given, **nested} if isinstance(nested, dict) else given
+    given = _flat(given)
     kept = {k: v for k, v in shown.items() if k not in _OF_MAKING or k in given}
     members, asked = shown.get("triggers"), given.get("triggers")
     if isinstance(members, list) and isinstance(asked, list) and len(members) == len(asked):
         kept["triggers"] = list(map(_comparable, members, asked))
     return kept
+
+
+def _flat(job: Job) -> Job:
+    """Return a job, or a trigger, with the options of its trigger beside the others."""
+    nested = job.get("trigger")
+    return {**job, **nested} if isinstance(nested, dict) else job
 
 
 def _changes(body: Job, planned: Job) -> Job:

@@ -21,7 +21,8 @@ def read_jobs(path: str) -> list[dict[str, Any]]:
         InvalidOptionError: if it is none, or two jobs have the same id.
     """
     if path.endswith(".toml"):
-        found: Any = read_toml(Path(path))
+        # TOML has dates of its own, which JSON writes as text.
+        found: Any = json.loads(json.dumps(read_toml(Path(path)), default=str))
     else:
         text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
         found = _read_json(text, path)

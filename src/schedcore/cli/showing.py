@@ -81,8 +81,14 @@ def schedule(job: Mapping[str, Any]) -> str:
     kind = str(job.get("trigger"))
     left_out = {"timezone", *(["start_date"] if kind == "interval" else [])}
     options = option_names(kind) - left_out if kind in KINDS else ()
-    words = [f"{k}={v}" for k, v in job.items() if k in options and v is not None]
+    words = [f"{k}={_value(v)}" for k, v in job.items() if k in options and v is not None]
     return " ".join([kind, *words])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+        return f"[{', '.join(map(schedule, value))}]"
+    return str(value)
 
 
 def print_json(value: object) -> None:

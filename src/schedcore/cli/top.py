@@ -71,10 +71,11 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
         try:
             found = list(tables(look(api), now()))
         except Unreachable as error:  # it may come back
-            return Text(str(error), "bold red")
-        return Group(
-            *(part for title, *rest in found for part in (Text(title), table_of(*rest), ""))
-        )
+            return Text(harmless(str(error)), "bold red")
+        parts: list[RenderableType] = []
+        for title, columns, rows in found:
+            parts += Text(harmless(title)), table_of(columns, rows), ""
+        return Group(*parts)
 
     with Live(drawn(), console=console, screen=True, auto_refresh=False) as live:
         while not Waker().sleep(parsed.n):
