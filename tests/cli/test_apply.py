@@ -187,3 +187,16 @@ def test_a_name_that_can_be_no_tag(run, tmp_path, name):
 def test_the_input_has_no_name():
     assert "--as=''" in typed("apply", "-", stdin="[]").stderr
     assert typed("apply", "-", "--as", "x", stdin="[]").returncode == 0
+
+
+def test_the_jobs_of_a_server_go_to_another_one(run, server, tmp_path):
+    run("add", "a", "func=tasks:ok", 'args=["x"]', "hours=1", "timeout=5", 'tags=["t"]')
+    run("add", "b", "func=tasks:ok", "hour=3", "max_instances=2")
+    assert run("export", "--from", server, "jobs.jsonl").out == "2 jobs written\n"
+    before = jobs(run)
+    run("rm", "a", "b")
+    assert run("add", "--file", "jobs.jsonl").status == 0
+    moving = {"next_run_time"}
+    assert [{k: v for k, v in job.items() if k not in moving} for job in jobs(run).values()] == [
+        {k: v for k, v in job.items() if k not in moving} for job in before.values()
+    ]
