@@ -12,22 +12,24 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
-from schedcore.cli import (
-    applying,
-    bringing,
-    database,
-    moving,
-    schedules,
-    server_jobs,
-    server_runs,
-    top,
-)
 from schedcore.cli.client import Unreachable
 from schedcore.cli.showing import print_error
 from schedcore.errors import SchedError
 
+GROUPS: Final = {
+    "server_runs": ("ps", "runs", "run", "cancel", "logs"),
+    "server_jobs": ("jobs", "job", "pause", "resume", "rm", "add", "edit"),
+    "top": ("top",),
+    "applying": ("check", "apply"),
+    "schedules": ("next",),
+    "bringing": ("import-apscheduler", "import-crontab"),
+    "moving": ("export", "import"),
+    "database": ("db",),
+}
+"""The commands of each file: the others are not imported, which would take longer than most do."""
 _REFUSED: Final = 2
 _UNREACHABLE: Final = 3
 _INTERRUPTED: Final = 130  # as shells have it: 128, and the number of the signal
@@ -46,9 +48,11 @@ def run(arguments: Sequence[str] | None, version: str) -> int:
     parser = argparse.ArgumentParser(prog="schedcore", description="A job scheduler.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (server_runs, server_jobs, top, applying, schedules, bringing, moving, database):
-        group.add_commands(commands)
-    parsed = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    named = [group for group, names in GROUPS.items() if words and words[0] in names]
+    for group in named or GROUPS:  # all of them, where they are to be listed
+        import_module(f"{__name__}.{group}").add_commands(commands)
+    parsed = parser.parse_args(words)
     try:
         status = int(parsed.run(parsed))
         sys.stdout.flush()

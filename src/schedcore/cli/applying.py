@@ -12,8 +12,7 @@ from typing import Any, Final, NamedTuple
 from schedcore.cli.base import DONE, PARTLY, Commands
 from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
-from schedcore.cli.job_files import read_jobs
-from schedcore.cli.schedules import guess_kind
+from schedcore.cli.job_files import guess_kind, read_jobs
 from schedcore.cli.several import REFUSED, add_yes, confirm
 from schedcore.cli.showing import moment, now, print_error, print_json, progress, schedule, show
 from schedcore.errors import InvalidOptionError

@@ -35,12 +35,12 @@ class Refused(SchedError):
 
     Args:
         status: The status of its answer.
-        kind: Its ``error_type``.
         text: Its ``error_message``.
+        details: All that the answer says.
     """
 
-    def __init__(self, status: int, kind: str, text: str) -> None:
-        self.status, self.kind = status, kind
+    def __init__(self, status: int, text: str, details: Mapping[str, Any]) -> None:
+        self.status, self.details = status, details
         super().__init__(text)
 
 
@@ -265,7 +265,7 @@ class Api:
             return Unreachable(f"{self.place.url}: {text}")
         if answer.status == 401:
             text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER give them"
-        return Refused(answer.status, str(told.get("error_type", "")), text)
+        return Refused(answer.status, text, told)
 
 
 _PAGE: Final = 1000

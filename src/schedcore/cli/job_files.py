@@ -1,14 +1,16 @@
-"""Files that say which jobs there are to be: TOML as in a server's settings, or JSON."""
+"""Jobs as they are written: in files, TOML as in a server's settings or JSON, and in commands."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from schedcore.cli.connecting import read_toml
 from schedcore.errors import InvalidOptionError
+from schedcore.triggers.factory import option_names
 
 
 def read_jobs(path: str) -> list[dict[str, Any]]:
@@ -50,3 +52,11 @@ def _read_json(text: str, path: str) -> Any:
             return [json.loads(line) for line in lines]
         except ValueError:
             raise InvalidOptionError("file", path, f"JSON: {error}") from None
+
+
+def guess_kind(options: Iterable[str]) -> str:
+    """Return the kind of trigger that has options of these names; cron if several have."""
+    for kind in ("cron", "interval", "date", "calendarinterval"):
+        if option_names(kind).issuperset(options):
+            return kind
+    return "cron"

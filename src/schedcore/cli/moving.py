@@ -15,15 +15,12 @@ from schedcore.cli.base import (
     Commands,
     add_load,
     counted,
-    entries_of,
     harmless,
     load,
-    next_run,
-    opened,
     print_table,
-    store_url,
 )
 from schedcore.cli.connecting import connected
+from schedcore.cli.stores import entries_of, next_run, opened, store_url
 from schedcore.clock import SystemClock
 from schedcore.errors import InvalidOptionError
 from schedcore.transfer.into import add, compared, replace

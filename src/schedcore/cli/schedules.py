@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from schedcore.cli.base import Commands
+from schedcore.cli.job_files import guess_kind
 from schedcore.clock import SystemClock, from_us
 from schedcore.errors import InvalidOptionError
 from schedcore.triggers import Trigger, make_trigger, option_names
@@ -72,14 +73,6 @@ def _read_schedule(words: Sequence[str]) -> tuple[str | None, dict[str, object]]
     if rest and all("=" in word for word in rest) and split_zone(rest[0])[0] is None:
         return kind, {name: value for name, _, value in (word.partition("=") for word in rest)}
     return kind, {"crontab": " ".join(rest)} if rest else {}
-
-
-def guess_kind(options: Iterable[str]) -> str:
-    """Return the kind of trigger that has options of these names; cron if several have."""
-    for kind in ("cron", "interval", "date", "calendarinterval"):
-        if option_names(kind).issuperset(options):
-            return kind
-    return "cron"
 
 
 def _print(trigger: Trigger, n: int, after_us: int) -> None:

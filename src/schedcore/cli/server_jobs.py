@@ -6,15 +6,15 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from schedcore.cli.base import DONE, Commands, counted, harmless
 from schedcore.cli.client import Api
 from schedcore.cli.connecting import add_command
-from schedcore.cli.job_files import read_jobs
-from schedcore.cli.schedules import guess_kind
+from schedcore.cli.job_files import guess_kind, read_jobs
 from schedcore.cli.server_runs import run_rows
-from schedcore.cli.several import each
+from schedcore.cli.several import add_filter, each, has_filter, together
 from schedcore.cli.showing import moment, now, print_json, schedule, show
 from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS
@@ -33,15 +33,18 @@ def add_commands(commands: Commands) -> None:
     )
     command = add_command(commands, "job", _job, "show a job, and what became of it", "job report")
     command.add_argument("id", metavar="ID")
-    for name, told in _CHANGES.items():
-        command = add_command(commands, name, _change_state, told, f"{name} report")
-        command.add_argument("ids", nargs="+", metavar="ID")
-        command.set_defaults(what=name)
+    for name, (told, _) in _TOGETHER.items():
+        example = f"{name} report; {name} --tag nightly"
+        add_filter(add_command(commands, name, partial(_together, name), told, example))
     _add_writers(commands)
-    command = add_command(
-        commands, "rm", _remove, "remove jobs; runs that have begun go on", "rm report"
-    )
-    command.add_argument("ids", nargs="+", metavar="ID")
+
+
+_TOGETHER: Final = {
+    "pause": ("stop scheduling jobs; runs that have begun go on", "paused"),
+    "resume": ("schedule paused jobs again", "resumed"),
+    "rm": ("remove jobs; runs that have begun go on", "removed"),
+}
+"""Commands, what each does, and what a job is then."""
 
 
 def _add_writers(commands: Commands) -> None:
@@ -72,12 +75,6 @@ def _add_writers(commands: Commands) -> None:
     command.add_argument(
         "--if-match", metavar="ETAG", help="only if it is as it was shown with this (job --json)"
     )
-
-
-_CHANGES: Mapping[str, str] = {
-    "pause": "stop scheduling jobs; runs that have begun go on",
-    "resume": "schedule paused jobs again",
-}
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
@@ -144,21 +141,6 @@ def _job(api: Api, parsed: argparse.Namespace) -> int:
     return DONE
 
 
-def _change_state(api: Api, parsed: argparse.Namespace) -> int:
-    jobs, status = each(
-        parsed.ids, lambda job_id: api("POST", "jobs", job_id, parsed.what, body={}).json
-    )
-    _tell(parsed, jobs)
-    return status
-
-
-def _tell(parsed: argparse.Namespace, jobs: Sequence[Mapping[str, Any]]) -> None:
-    if parsed.json:
-        print_json(jobs)
-    elif jobs:
-        show(JOB_TITLES, job_rows(jobs, now()))
-
-
 def _add(api: Api, parsed: argparse.Namespace) -> int:
     if (parsed.file is None) == (parsed.id is None):
         raise InvalidOptionError("ID", parsed.id, "an id, or --file; and not both")
@@ -173,7 +155,10 @@ def _add(api: Api, parsed: argparse.Namespace) -> int:
         found = [{**job, "replace_existing": True} for job in found]
     by_id = {str(job.get("id")): job for job in found}
     jobs, status = each(by_id, lambda job_id: api("POST", "jobs", body=by_id[job_id]).json)
-    _tell(parsed, jobs)
+    if parsed.json:
+        print_json(jobs)
+    elif jobs:
+        show(JOB_TITLES, job_rows(jobs, now()))
     return status
 
 
@@ -203,14 +188,19 @@ def _value(name: str, job: Mapping[str, Any], at: datetime) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _remove(api: Api, parsed: argparse.Namespace) -> int:
-    def remove(job_id: str) -> str:
-        api("DELETE", "jobs", job_id)
+def _together(name: str, api: Api, parsed: argparse.Namespace) -> int:
+    method, ending = ("DELETE", ()) if name == "rm" else ("POST", (name,))
+
+    def change(job_id: str) -> str:
+        api(method, "jobs", job_id, *ending)
         return job_id
 
-    ids, status = each(parsed.ids, remove)
+    if has_filter(parsed):
+        ids, status = together(api, parsed, name, method, "jobs", *ending)["ids"], DONE
+    else:
+        ids, status = each(parsed.ids, change)
     if parsed.json:
         print_json(ids)
     else:
-        print(f"{counted(len(ids), 'job')} removed")
+        print(f"{counted(len(ids), 'job')} {_TOGETHER[name][1]}")
     return status

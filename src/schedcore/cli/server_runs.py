@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 from schedcore.cli.base import DONE, PARTLY, Commands, harmless
 from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
-from schedcore.cli.several import each
+from schedcore.cli.several import REFUSED, add_filter, each, has_filter, together
 from schedcore.cli.showing import lasted, moment, now, print_error, print_json, show
 from schedcore.clock import Waker
 from schedcore.errors import InvalidOptionError
@@ -37,9 +37,9 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--until", metavar="TIME", help="only those that were due before")
     command.add_argument("--limit", type=int, default=_MOST_RUNS, metavar="N", help="default: 20")
     command = add_command(
-        commands, "run", _run, "run a job now", "run report --wait --args '[\"2026-11\"]'"
+        commands, "run", _run, "run jobs now", "run report --wait --args '[\"2026-11\"]'"
     )
-    command.add_argument("id", metavar="ID")
+    add_filter(command)
     command.add_argument(
         "--wait", action="store_true", help="until it has ended: status 1 if not well"
     )
@@ -129,30 +129,48 @@ def _runs(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def _run(api: Api, parsed: argparse.Namespace) -> int:
+    started, status = _start(api, parsed)
+    if not (parsed.wait or parsed.json):
+        for run_id, job_id in started:
+            print(harmless(f"run {run_id} of {job_id} has been started"))
+        return status
+    try:
+        runs = [_ended(api, i) if parsed.wait else api("GET", "runs", i).json for i, _ in started]
+    except KeyboardInterrupt:
+        ids = " ".join(run_id for run_id, _ in started)
+        print_error(f"what runs goes on; to end it: schedcore cancel {ids}")
+        raise
+    if parsed.json:
+        print_json(runs)
+    else:
+        show(*run_rows(runs, now()))
+    if parsed.wait and any(run["outcome"] != "executed" for run in runs):
+        return max(status, PARTLY)
+    return status
+
+
+def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]], int]:
+    """Start runs; return the id and the job of each, and the exit status."""
     body: dict[str, Any] = {"wait": False}
     for name, kind, told in (("args", list, "a JSON array"), ("kwargs", dict, "a JSON object")):
         if (text := getattr(parsed, name)) is not None:
             body[name] = _read_json(f"--{name}", text, kind, told)
-    # If the answer is lost, asking again starts no second run.
-    key = {"Idempotency-Key": uuid.uuid4().hex}
-    answer = api("POST", "jobs", parsed.id, "run", body=body, headers=key)
-    run_id = answer.headers["X-Run-Id"]
-    if not parsed.wait:
-        if parsed.json:
-            print_json(api("GET", "runs", run_id).json)
-        else:
-            print(f"run {run_id} of {harmless(parsed.id)} has been started")
-        return DONE
-    try:
-        run = _ended(api, run_id)
-    except KeyboardInterrupt:
-        print_error(f"run {run_id} goes on; to end it: schedcore cancel {run_id}")
-        raise
-    if parsed.json:
-        print_json(run)
-    else:
-        show(*run_rows([run], now()))
-    return DONE if run["outcome"] == "executed" else PARTLY
+
+    def start(job_id: str) -> tuple[str, str]:
+        # If the answer is lost, asking again starts no second run.
+        key = {"Idempotency-Key": os.urandom(16).hex()}
+        answer = api("POST", "jobs", job_id, "run", body=body, headers=key)
+        return answer.headers["X-Run-Id"], job_id
+
+    if not has_filter(parsed):
+        return each(parsed.ids, start)
+    if len(body) > 1:
+        raise InvalidOptionError("--args", parsed.args, "ids: each job has arguments of its own")
+    answer = together(api, parsed, "run", "POST", "jobs", "run")
+    for job_id, reason in answer["refused"].items():
+        print_error(f"{job_id}: {reason}")
+    started = [(run_id, job_id) for job_id, run_id in answer["runs"].items()]
+    return started, DONE if not answer["refused"] else PARTLY if started else REFUSED
 
 
 def _read_json(option: str, text: str, kind: type, told: str) -> Any:
