@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
 from schedcore.job import Job
+from schedcore.output import Kept
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.ends import End
@@ -436,6 +437,14 @@ class Store(Protocol):
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed, as far as that is written; nothing, if it is not kept.
+
+        A store keeps what ``run._output`` holds with the end of a run, and takes it from the run.
+        While a run goes on, others see what it has printed about a second later.
+        """
         ...
 
     def close(self) -> None:

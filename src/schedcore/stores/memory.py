@@ -14,6 +14,7 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
@@ -428,6 +429,13 @@ class MemoryStore:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self._lock:
             return self._history.counts(job_id)
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed."""
+        with self._lock:
+            run = self._open.by_id.get(run_id)
+            output = self._open.outputs.get(run_id) if run is None else printed(run)
+        return Kept() if output is None else output.kept()
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

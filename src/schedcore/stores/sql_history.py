@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schedcore.errors import whole
+from schedcore.output import storable
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
 
@@ -151,16 +152,9 @@ class HistoryRows:
 
 def _values(record: RunRecord) -> tuple[object, ...]:
     run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
-    texts = (storable(result), kind, storable(text))
+    texts = (result and storable(result), kind, text and storable(text))
     # Not .value, which is a property: each run passes here.
     return run_id, job_id, outcome._value_, *times, *texts, attempt, cause, reason
-
-
-def storable(text: str | None) -> str | None:
-    """Return text as databases take it: no lone surrogates, and no character 0."""
-    if text is None or (text.isascii() and "\x00" not in text):
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
 def _record(row: tuple[object, ...]) -> RunRecord:

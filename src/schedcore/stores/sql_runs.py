@@ -8,12 +8,13 @@ from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
+from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
-from schedcore.stores.sql_history import HistoryRows, storable
+from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
 
 WAITS: Final = 0
@@ -284,7 +285,7 @@ class ClaimRows:
                 RETRIES,
                 act_us,
                 failed.error_type,
-                storable(failed.error_text),
+                storable(failed.error_text or ""),
                 failed.run._id,
                 self.node or 0,  # not if it was taken for lost, and another has it now
             )
