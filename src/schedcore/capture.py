@@ -16,16 +16,26 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, Final
 
 from schedcore.atfork import Lock, hold_while_forking
-from schedcore.output import Capture, between_attempts, keep
+from schedcore.output import Capture, Elsewhere, Kept, between_attempts, keep
 from schedcore.run import Run, run_here
 
 _STREAMS: Final = ("stdout", "stderr")
 _PIECE: Final = 64 * 1024
 _format: Final = logging.Formatter("%(levelname)s %(name)s: %(message)s").format
+
+
+_elsewhere: ContextVar[Elsewhere] = ContextVar("schedcore_elsewhere")
+
+
+def _here() -> Run | Elsewhere | None:
+    run = run_here()
+    return _elsewhere.get(None) if run is None else run
 
 
 class Stream:
@@ -41,7 +51,7 @@ class Stream:
 
     def write(self, text: str) -> int:
         """Write text."""
-        run = run_here()
+        run = _here()
         # Not what handlers of logging write: the record is kept already.
         if (
             run is not None
@@ -76,7 +86,7 @@ class _Bytes:
 
     def write(self, data: Any) -> int:
         """Write bytes."""
-        run = run_here()
+        run = _here()
         if run is not None and self._above.active:
             keep_bytes(run, data)
         return self._stream.write(data)  # type: ignore[no-any-return]
@@ -90,7 +100,7 @@ class _Bytes:
         return getattr(self._stream, name)
 
 
-def keep_bytes(run: Run, data: Any) -> None:
+def keep_bytes(run: Run | Elsewhere, data: Any) -> None:
     """Keep bytes that a run printed; those that are no UTF-8, as escapes."""
     try:
         view = memoryview(data).cast("B")
@@ -111,7 +121,7 @@ class _Records:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._make(*args, **kwargs)
-        run = run_here()
+        run = _here()
         if run is not None and run._output is not None and self.active:
             keep(run, _told(record))
         return record
@@ -125,6 +135,28 @@ def _told(record: logging.LogRecord) -> str:
     # Kept on the record, it would be in the way of a handler that formats errors otherwise.
     record.exc_text = None
     return f"{text}\n"
+
+
+def call_elsewhere(function: Callable[[], Any]) -> tuple[Any, Kept]:
+    """Call a function in another process; return what it returned, and what it printed.
+
+    On what it raises, that is :data:`PRINTED`.
+    """
+    _places.install(_elsewhere)
+    here = Elsewhere()
+    token = _elsewhere.set(here)
+    try:
+        return function(), here._output.kept()
+    except BaseException as error:
+        with suppress(Exception):  # of a class that takes no attributes
+            setattr(error, PRINTED, here._output.kept())
+        raise
+    finally:
+        _elsewhere.reset(token)
+
+
+PRINTED: Final = "schedcore_printed"
+"""The attribute of an error with what was printed before it was raised in another process."""
 
 
 class StreamCapture(Capture):

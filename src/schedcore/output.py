@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schedcore.atfork import Lock, hold_while_forking
 from schedcore.errors import InvalidOptionError, RunLookupError
@@ -67,13 +67,21 @@ class Capture:
         self.redact = redact
 
 
+class Elsewhere:
+    """Stands in for a run whose function is called in another process."""
+
+    __slots__ = ("_output",)
+
+    def __init__(self) -> None:
+        self._output: Any = Printed()
+
+
 class Printed:
     """What one run has printed up to now.  Only :func:`keep` adds to it.
 
     Attributes:
         total: How many characters that were.
         saved: How many of them its store has written.
-        earlier: Whether the store was asked what attempts in other processes printed.
     """
 
     __slots__ = (
@@ -82,7 +90,6 @@ class Printed:
         "_redact",
         "_tail",
         "_tail_size",
-        "earlier",
         "saved",
         "total",
     )
@@ -93,7 +100,6 @@ class Printed:
         self._tail: list[str] = []
         self._head_size = self._tail_size = 0
         self.total = self.saved = 0
-        self.earlier = False
 
     @property
     def size(self) -> int:
@@ -129,11 +135,12 @@ class Printed:
             kept = self.kept()
             self._head, self._tail = [], []
             self._head_size = self._tail_size = self.total = 0
-            self._add_kept(before)
+            self.add_kept(before)
             self._add(line)
-            self._add_kept(kept)
+            self.add_kept(kept)
 
-    def _add_kept(self, kept: Kept) -> None:
+    def add_kept(self, kept: Kept) -> None:
+        """Add what is kept of something else that was printed."""
         self._add(kept.head)
         self.total += kept.total - len(kept.head) - len(kept.tail)
         self._add(kept.tail)
@@ -173,7 +180,7 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
     return kept.since(after, ended=run.outcome is not None)
 
 
-def keep(run: Run, text: str) -> None:
+def keep(run: Run | Elsewhere, text: str | Kept) -> None:
     """Add to what a run has printed, unless it has ended or captures nothing."""
     with _lock:
         output = run._output
@@ -181,7 +188,10 @@ def keep(run: Run, text: str) -> None:
             return
         if type(output) is not Printed:
             output = run._output = Printed(output.redact)
-        output.add(text)
+        if isinstance(text, Kept):
+            output.add_kept(text)
+        else:
+            output.add(text)
 
 
 def printed(run: Run) -> Printed | None:

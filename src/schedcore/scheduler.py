@@ -17,7 +17,7 @@ from schedcore import triggers
 from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
-from schedcore.errors import InvalidOptionError, SchedulerNotRunningError, check_timeout
+from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
     EVENT_ALL,
     Listener,

@@ -7,16 +7,19 @@ transaction.  It is slow and plain on purpose: what it can follow, a store over 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 from collections import deque
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
+from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
+from schedcore.stores.places import Place, read_place
 from tests.stores.database import LOG, Session
 from tests.stores.tables import Definitions, HistoryTable
 
@@ -487,8 +490,10 @@ class PlainStore:
 
     def _mark(self, ends):
         """Write on the runs that ended how they did, now that it is recorded."""
+        self._save_outputs([end.run for end in ends])
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self._live.pop(end.run.id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
@@ -503,6 +508,43 @@ class PlainStore:
     def records(self, job_id=None, limit=None):
         with self._session.transaction():
             return self._history.records(job_id)[:limit]
+
+    def ended_after(self, place, limit):
+        since = None if place is None else read_place(place)
+        with self._session.transaction():
+            records = self._history.records(None)[::-1]
+        if since is None or not self._knows(since, records):
+            return str(Place(self._name, 0, len(records))), []
+        records = records[since.seq : since.seq + limit]
+        return str(since._replace(seq=since.seq + len(records))), records
+
+    def keeps_after(self, place):
+        with self._session.transaction():
+            return self._knows(read_place(place), self._history.records(None))
+
+    @property
+    def _name(self):
+        return hashlib.sha1(self.database.encode()).hexdigest()[:8]
+
+    def _knows(self, place, records):
+        return place[:2] == (self._name, 0) and place.seq <= len(records)
+
+    def output(self, run_id):
+        run = self._live.get(run_id)
+        if run is not None:
+            self._save_outputs([run])
+        with self._session.transaction():
+            row = self._session.row("outputs", run_id)
+        return Kept() if row is None else Kept(*row["kept"])
+
+    def _save_outputs(self, runs):
+        """Write what runs have printed; this store has nobody who does so each second."""
+        with self._session.transaction():
+            for run in runs:
+                if (output := printed(run)) is not None:
+                    self._session.put(
+                        "outputs", run.id, {"id": run.id, "kept": tuple(output.kept())}
+                    )
 
     def find(self, run_id):
         with self._session.transaction():

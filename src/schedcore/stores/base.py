@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
 from schedcore.job import Job
-from schedcore.output import Kept
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.ends import End
+from schedcore.stores.outcomes import Outcomes
 
 
 class Entry(NamedTuple):
@@ -238,7 +238,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Protocol):
+class Store(Outcomes, Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -419,32 +419,6 @@ class Store(Protocol):
 
     def runs(self) -> list[Run]:
         """Return the open runs, in the order in which they were opened."""
-        ...
-
-    # The history
-
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        ...
-
-    def records(self, job_id: str | None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
-        ...
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        ...
-
-    def counts(self, job_id: str | None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        ...
-
-    def output(self, run_id: int) -> Kept:
-        """Return what a run has printed, as far as that is written; nothing, if it is not kept.
-
-        A store keeps what ``run._output`` holds with the end of a run, and takes it from the run.
-        While a run goes on, others see what it has printed about a second later.
-        """
         ...
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class OpenRuns:
         self._on_followed = followed
         self._on_gone = gone
         self.by_id: dict[int, Run] = {}
-        self.outputs = Outputs()
+        self.outputs = Outputs(self.by_id)
 
     def admit(
         self, slot: Slot, times: Sequence[int], continues: bool, settled: Settled, now_us: int

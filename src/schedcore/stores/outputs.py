@@ -1,8 +1,9 @@
-"""What runs printed that have ended, in the memory store."""
+"""What runs have printed, in the memory store."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from schedcore.output import printed
@@ -18,14 +19,20 @@ OVERALL: Final = 16 * 1024 * 1024
 
 
 class Outputs:
-    """Keeps the last outputs of each job.  Not thread-safe: its owner holds a lock.
+    """Keeps the last outputs of each job, beside those of open runs.
+
+    Not thread-safe: its owner holds a lock.
 
     Args:
+        open_runs: The open runs, by id.
         per_job: How many of one job.
         overall: How many characters of all jobs together.
     """
 
-    def __init__(self, per_job: int = PER_JOB, overall: int = OVERALL) -> None:
+    def __init__(
+        self, open_runs: Mapping[int, Run], per_job: int = PER_JOB, overall: int = OVERALL
+    ) -> None:
+        self._open_runs = open_runs
         self._per_job = per_job
         self._overall = overall
         self._size = 0
@@ -57,4 +64,5 @@ class Outputs:
 
     def get(self, run_id: int) -> Printed | None:
         """Return what a run printed; None: nothing, or it is not kept."""
-        return self._by_run.get(run_id, ("", 0, None))[2]
+        run = self._open_runs.get(run_id)
+        return self._by_run.get(run_id, ("", 0, None))[2] if run is None else printed(run)

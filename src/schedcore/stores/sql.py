@@ -27,7 +27,7 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import HistoryRows, Retention
+from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_jobs import (
     NOBODY,
     DeclaredRow,
@@ -37,11 +37,12 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
 
 
-class SqlStore:
+class SqlStore(SqlOutcomes):
     """Keeps jobs, open runs and the history in a database that processes share.
 
     Follows :class:`~schedcore.stores.base.Store`.
@@ -57,10 +58,9 @@ class SqlStore:
     """The processes on the store."""
 
     def __init__(self, database: Database, keep: Retention | None = None) -> None:
-        self.database = database
+        super().__init__(database)
         self.keep = (keep or Retention()).checked()
         self.jobs = JobRows(database)
-        self.history = HistoryRows()
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
@@ -314,6 +314,7 @@ class SqlStore:
         settled.runs.sort(key=lambda run: order[run._job_id])
         self.claims.opened(settled.runs)
         self.claims.opened(work.waiting, waits=True)
+        self.outputs.save(end.run for end in settled.evicted)
         self.claims.ended(settled.evicted)
         return settled
 
@@ -380,9 +381,11 @@ class SqlStore:
 
     def retry(self, failed: End, act_us: int) -> bool:
         """Have a run that failed wait for its next attempt; False: none follows."""
+        outputs = self.outputs.unsaved((failed.run,))
         with self.database.write() as tx:
             if not self.claims.wait_for_retry(tx, failed, act_us):
                 return False
+            self.outputs.write(tx, outputs)
         mark_retried(failed)
         return True
 
@@ -395,27 +398,10 @@ class SqlStore:
         with self.database.read() as tx:
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
 
-    # The history
-
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""
         with self.database.write() as tx:
             self.history.add(tx, records, now_us, self.node)
-
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
-        with self.database.read() as tx:
-            return self.history.records(tx, job_id, limit)
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        with self.database.read() as tx:
-            return self.history.find(tx, run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        with self.database.read() as tx:
-            return self.history.counts(tx, job_id)
 
     def close(self) -> None:
         """Close the database; the jobs stay."""

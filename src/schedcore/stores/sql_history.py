@@ -10,6 +10,8 @@ from schedcore.errors import whole
 from schedcore.output import storable
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
+from schedcore.stores.places import Place
+from schedcore.stores.sql_order import CommitOrder
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
@@ -41,6 +43,10 @@ class Retention(NamedTuple):
     """How old an outcome may be."""
     overall: int = 1_000_000
     """The last outcomes of all jobs."""
+    outputs_per_job: int = 100
+    """Of the last runs of each job that printed something, what that was."""
+    outputs: int = 10_000
+    """The same of all jobs: 64 KiB each at most, of letters that take one byte."""
 
     def checked(self) -> Retention:
         """Return it.
@@ -63,12 +69,19 @@ class Excess(NamedTuple):
 class HistoryRows:
     """Reads and writes outcomes, within a transaction of the caller's.
 
+    Args:
+        kind: Of the database.
+
     Attributes:
         shares: Whether each process counts all jobs together in a row of its own, so that none
             waits for another to write its outcomes.
+        order: The order in which outcomes were committed.
     """
 
     shares = False
+
+    def __init__(self, kind: str) -> None:
+        self.order = CommitOrder("schedcore_ledger", kind)
 
     def add(
         self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
@@ -102,6 +115,13 @@ class HistoryRows:
         most = () if limit is None else (limit,)
         rows = tx.all(sql + (" limit ?" if most else ""), *params, *most)
         return [_record(row) for row in rows]
+
+    def after(
+        self, tx: Transaction, place: Place, limit: int
+    ) -> list[tuple[tuple[int, int], RunRecord]]:
+        """Return the outcomes that were committed after a place, with their numbers."""
+        rows = self.order.after(tx, f"{_COLUMNS}, node", place, limit)
+        return [((row[0], row[1]), _record(row[2:])) for row in rows]
 
     def find(self, tx: Transaction, run_id: int) -> RunRecord | None:
         """Return the outcome of a run, or None."""
@@ -145,9 +165,7 @@ class HistoryRows:
 
     def cut(self, tx: Transaction, excess: Excess) -> int:
         """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
-        rows = f"select seq from schedcore_ledger where {excess.where} order by seq limit ?"
-        sql = f"delete from schedcore_ledger where seq in ({rows})"
-        return tx.run(sql, *excess.params, TRIM_AT_ONCE)
+        return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

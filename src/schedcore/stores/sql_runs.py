@@ -307,6 +307,10 @@ class ClaimRows:
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
         tx.tell()
 
+    def at_work(self) -> list[Run]:
+        """Return the runs of this process."""
+        return list(self.live.values())
+
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
         return [
@@ -386,6 +390,7 @@ class ClaimRows:
         """Write on runs that they ended."""
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self.live.pop(end.run._id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
