@@ -19,6 +19,7 @@ from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.ends import End
+from schedcore.totals import Totals
 
 
 class Entry(NamedTuple):
@@ -436,6 +437,10 @@ class Store(Protocol):
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
         ...
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
+from schedcore.totals import Totals
 
 
 class MemoryStore:
@@ -428,6 +429,11 @@ class MemoryStore:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self._lock:
             return self._history.counts(job_id)
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
+        with self._lock:
+            return self._history.totals(job_ids)
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

@@ -86,7 +86,7 @@ class PostgresStore(SqlStore):
     ) -> None:
         self.database: PostgresPool = PostgresPool(url, limits)
         super().__init__(self.database, keep)
-        self.history.shares = True
+        self.history.totals.shares = True
         self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock())
 
     def _begin_anew(self) -> None:

@@ -39,6 +39,7 @@ from schedcore.stores.sql_jobs import (
 )
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
+from schedcore.totals import Totals
 
 
 class SqlStore:
@@ -415,7 +416,12 @@ class SqlStore:
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self.database.read() as tx:
-            return self.history.counts(tx, job_id)
+            return self.history.totals.counts(tx, job_id)
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
+        with self.database.read() as tx:
+            return self.history.totals.of(tx, job_ids)
 
     def close(self) -> None:
         """Close the database; the jobs stay."""
