@@ -29,6 +29,7 @@ class History:
 
     Attributes:
         removed: The removed jobs whose outcomes are kept, in the order of their removal.
+        cut: How many of the outcomes of all jobs are not kept any more: the first ones.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
@@ -44,6 +45,7 @@ class History:
         # or the list is cut: a run pays for one append (0.5 us less), and a burst makes no lists.
         self._all: list[Run | RunRecord] = []
         self._filed = 0
+        self.cut = 0
         # Lists that are cut now and then: a deque takes 624 bytes before its first record.
         self._jobs: dict[str, list[Run | RunRecord]] = {}
         self._troubles: dict[str, list[Run | RunRecord]] = {}
@@ -62,6 +64,7 @@ class History:
             cut = max(0, self._filed - self._overall)
             del records[:cut]
             self._filed -= cut
+            self.cut += cut
 
     def _file(self) -> None:
         """Count the latest records, file them by job, and forget those of jobs gone for long."""
@@ -114,6 +117,19 @@ class History:
             return latest
         before = _troubles(self._troubles.get(job_id, []) + records[: -self._per_job])
         return latest + before[: -missing - 1 : -1]
+
+    @property
+    def end(self) -> int:
+        """How many outcomes there were."""
+        return self.cut + len(self._all)
+
+    def after(self, number: int, limit: int) -> list[RunRecord]:
+        """Return outcomes in their order, after the first *number*: :attr:`cut` or more."""
+        first = number - self.cut
+        return [
+            record if isinstance(record, RunRecord) else record_of(record)
+            for record in self._all[first : first + limit]
+        ]
 
     def find(self, run_id: int) -> RunRecord | None:
         """Return the outcome of a run, if it is among the last ones of all jobs; else None."""

@@ -7,7 +7,7 @@ does not begin anew with a process; what is said of the loop is that of the proc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -62,12 +62,12 @@ class SchedulerCollector:
             Prometheus memory.  All others are in the metrics without a job's id.
 
     Raises:
-        InvalidOptionError: if *most_jobs* is not a whole number of 0 or more.
+        InvalidOptionError: if *most_jobs* is not a whole number of 1 or more.
     """
 
     def __init__(self, scheduler: Scheduler, most_jobs: int = MOST_JOBS) -> None:
         self._scheduler = scheduler
-        self._most_jobs = whole("most_jobs", most_jobs, 0)
+        self._most_jobs = whole("most_jobs", most_jobs)
 
     def describe(self) -> list[Metric]:
         """Return nothing: so a registry does not ask the store when this is registered."""
@@ -94,7 +94,9 @@ class SchedulerCollector:
         entries = scheduler.entries()
         known = sorted((each for each in entries if _is_label(each.job.id)), key=_id_of)
         labelled = known[: self._most_jobs]
-        totals = scheduler.totals([entry.job.id for entry in labelled])
+        runs = scheduler._runs
+        runs.settle()
+        totals = runs._store.totals([entry.job.id for entry in labelled])
         return Known(entries, scheduler.runs(), scheduler.nodes(), labelled, totals)
 
 
@@ -128,20 +130,21 @@ def _of_all(known: Known) -> Iterator[Metric]:
 
 def _of_jobs(known: Known) -> Iterator[Metric]:
     """Return what is said of each job that has series of its own."""
-    labels = ["job_id"]
     runs = CounterMetricFamily(
-        "schedcore_job_runs", "Occurrences of a job, by how they ended.", labels=[*labels, "outcome"]
+        "schedcore_job_runs",
+        "Occurrences of a job, by how they ended.",
+        labels=["job_id", "outcome"],
     )
     took = CounterMetricFamily(
-        "schedcore_job_run_seconds", "How long the runs of a job took together.", labels=labels
+        "schedcore_job_run_seconds", "How long the runs of a job took together.", labels=["job_id"]
     )
     due = GaugeMetricFamily(
-        "schedcore_job_next_due_timestamp_seconds", "When a job is due next.", labels=labels
+        "schedcore_job_next_due_timestamp_seconds", "When a job is due next.", labels=["job_id"]
     )
     success = GaugeMetricFamily(
         "schedcore_job_last_success_timestamp_seconds",
         "When a run of a job was executed last.",
-        labels=labels,
+        labels=["job_id"],
     )
     for entry in known.labelled:
         label = [entry.job.id]
@@ -179,7 +182,7 @@ def _gauge(name: str, told: str, value: float) -> Metric:
     return GaugeMetricFamily(f"schedcore_{name}", told, value=value)
 
 
-def _gauges(name: str, told: str, label: str, values: dict[str, float]) -> Metric:
+def _gauges(name: str, told: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"schedcore_{name}", told, labels=[label])
     for value, number in values.items():
         family.add_metric([value], number)

@@ -112,14 +112,19 @@ def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run 
     """Add what ended of one job to its totals; return what of it is no plain success."""
     executed = Outcome.EXECUTED
     # In memory each run passes here, and nearly all are successes.
-    good = [each for each in ended if type(each) is Run and each._outcome is executed]
+    good = [
+        each
+        for each in ended
+        if type(each) is Run and each._outcome is executed and each._started_us is not None
+    ]
     if good:
-        took = sum([run._ended_us - run._started_us for run in good])  # type: ignore[operator]
+        spans: list[int] = [run._ended_us - run._started_us for run in good]  # type: ignore[operator]
         last: int = good[-1]._ended_us  # type: ignore[assignment]
-        totals[executed] = totals.get(executed, Total()).plus(len(good), max(0, took), last)
+        totals[executed] = totals.get(executed, Total()).plus(len(good), max(0, sum(spans)), last)
         if len(good) == len(ended):
             return []
-    others = [each for each in ended if type(each) is not Run or each._outcome is not executed]
+    counted = set(map(id, good))
+    others = [each for each in ended if id(each) not in counted]
     for each in others:
         record = record_of(each) if isinstance(each, Run) else each
         outcome = record.outcome

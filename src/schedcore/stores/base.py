@@ -19,7 +19,7 @@ from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.ends import End
-from schedcore.totals import Totals
+from schedcore.stores.outcomes import Outcomes
 
 
 class Entry(NamedTuple):
@@ -238,7 +238,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Protocol):
+class Store(Outcomes, Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -419,28 +419,6 @@ class Store(Protocol):
 
     def runs(self) -> list[Run]:
         """Return the open runs, in the order in which they were opened."""
-        ...
-
-    # The history
-
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        ...
-
-    def records(self, job_id: str | None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
-        ...
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        ...
-
-    def counts(self, job_id: str | None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        ...
-
-    def totals(self, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences ever, and of those of some jobs."""
         ...
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from heapq import nsmallest
@@ -14,7 +13,7 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
     Change,
@@ -31,12 +30,12 @@ from schedcore.stores.base import (
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
+from schedcore.stores.memory_outcomes import MemoryOutcomes
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
-from schedcore.totals import Totals
 
 
-class MemoryStore:
+class MemoryStore(MemoryOutcomes):
     """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
 
     Args:
@@ -45,13 +44,11 @@ class MemoryStore:
     """
 
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
-        # Re-entrant: a finalizer or a signal handler may come in here.
-        self._lock = threading.RLock()
+        super().__init__(history or History())
         self._slots: dict[str, Slot] = {}
         self._queue: DueQueue[Slot] = DueQueue()
         # Of each declared job, who declared it and its fingerprint; "" once it is parked.
         self._declared: dict[str, tuple[str | None, str]] = {}
-        self._history = history or History()
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
@@ -65,6 +62,7 @@ class MemoryStore:
     def after_fork_in_child(self) -> None:
         """Forget the open runs, and take back what a step had taken: they are the parent's."""
         self._ids.draw_anew()
+        self._draw_mark()
         self._open.by_id.clear()
         for slot in self._slots.values():
             slot.runs, slot.behind = (), None
@@ -406,34 +404,6 @@ class MemoryStore:
         """Return the open runs."""
         with self._lock:
             return list(self._open.by_id.values())
-
-    # The history
-
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        with self._lock:
-            for record in records:
-                self._history.add(record)
-
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
-        with self._lock:
-            return self._history.records(job_id, limit)
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        with self._lock:
-            return self._history.find(run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        with self._lock:
-            return self._history.counts(job_id)
-
-    def totals(self, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences ever, and of those of some jobs."""
-        with self._lock:
-            return self._history.totals(job_ids)
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

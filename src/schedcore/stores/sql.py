@@ -27,7 +27,7 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import HistoryRows, Retention
+from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_jobs import (
     NOBODY,
     DeclaredRow,
@@ -37,12 +37,12 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
-from schedcore.totals import Totals
 
 
-class SqlStore:
+class SqlStore(SqlOutcomes):
     """Keeps jobs, open runs and the history in a database that processes share.
 
     Follows :class:`~schedcore.stores.base.Store`.
@@ -58,10 +58,9 @@ class SqlStore:
     """The processes on the store."""
 
     def __init__(self, database: Database, keep: Retention | None = None) -> None:
-        self.database = database
+        super().__init__(database)
         self.keep = (keep or Retention()).checked()
         self.jobs = JobRows(database)
-        self.history = HistoryRows()
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
@@ -396,32 +395,10 @@ class SqlStore:
         with self.database.read() as tx:
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
 
-    # The history
-
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""
         with self.database.write() as tx:
             self.history.add(tx, records, now_us, self.node)
-
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
-        with self.database.read() as tx:
-            return self.history.records(tx, job_id, limit)
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        with self.database.read() as tx:
-            return self.history.find(tx, run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        with self.database.read() as tx:
-            return self.history.totals.counts(tx, job_id)
-
-    def totals(self, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences ever, and of those of some jobs."""
-        with self.database.read() as tx:
-            return self.history.totals.of(tx, job_ids)
 
     def close(self) -> None:
         """Close the database; the jobs stay."""

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from schedcore.errors import whole
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
+from schedcore.stores.places import Place
+from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
@@ -54,12 +56,17 @@ class Excess(NamedTuple):
 class HistoryRows:
     """Reads and writes outcomes, within a transaction of the caller's.
 
+    Args:
+        kind: Of the database.
+
     Attributes:
         totals: Counts them.
+        order: The order in which outcomes were committed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
         self.totals = TotalRows()
+        self.order = CommitOrder("schedcore_ledger", kind)
 
     def add(
         self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
@@ -86,6 +93,13 @@ class HistoryRows:
         most = () if limit is None else (limit,)
         rows = tx.all(sql + (" limit ?" if most else ""), *params, *most)
         return [_record(row) for row in rows]
+
+    def after(
+        self, tx: Transaction, place: Place, limit: int
+    ) -> list[tuple[tuple[int, int], RunRecord]]:
+        """Return the outcomes that were committed after a place, with their numbers."""
+        rows = self.order.after(tx, f"{_COLUMNS}, node", place, limit)
+        return [((row[0], row[1]), _record(row[2:])) for row in rows]
 
     def find(self, tx: Transaction, run_id: int) -> RunRecord | None:
         """Return the outcome of a run, or None."""
@@ -120,9 +134,7 @@ class HistoryRows:
 
     def cut(self, tx: Transaction, excess: Excess) -> int:
         """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
-        rows = f"select seq from schedcore_ledger where {excess.where} order by seq limit ?"
-        sql = f"delete from schedcore_ledger where seq in ({rows})"
-        return tx.run(sql, *excess.params, TRIM_AT_ONCE)
+        return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

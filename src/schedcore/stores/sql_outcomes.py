@@ -1,0 +1,61 @@
+"""What a store over SQL tells of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from schedcore.run import Outcome, RunRecord
+from schedcore.stores.database import Database
+from schedcore.stores.places import Place, read_place
+from schedcore.stores.sql_history import HistoryRows
+from schedcore.stores.sql_order import knows
+from schedcore.totals import Totals
+
+
+class SqlOutcomes:
+    """Follows :class:`~schedcore.stores.outcomes.Outcomes`.
+
+    Args:
+        database: Where.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.history = HistoryRows(database.kind)
+
+    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
+        """Return the outcomes kept of one job, or of all, the latest first."""
+        with self.database.read() as tx:
+            return self.history.records(tx, job_id, limit)
+
+    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+        """Return outcomes in the order in which they were committed, each once."""
+        since = None if place is None else read_place(place)
+        with self.database.read() as tx:
+            end = self.history.order.end(tx)
+            if since is None or not knows(end, since):
+                return str(end), []
+            rows = self.history.after(tx, since, limit)
+        last = Place(since.mark, *rows[-1][0]) if rows else since
+        return str(last), [record for _, record in rows]
+
+    def keeps_after(self, place: str) -> bool:
+        """Return whether all that came after a place is, or was until now, to be had."""
+        since = read_place(place)
+        with self.database.read() as tx:
+            return knows(self.history.order.end(tx), since) and self.history.order.keeps(tx, since)
+
+    def find(self, run_id: int) -> RunRecord | None:
+        """Return how a run ended; None: it has not, or that is not kept."""
+        with self.database.read() as tx:
+            return self.history.find(tx, run_id)
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        with self.database.read() as tx:
+            return self.history.totals.counts(tx, job_id)
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
+        with self.database.read() as tx:
+            return self.history.totals.of(tx, job_ids)
