@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from math import inf
 from typing import Final, NamedTuple
 
 from prometheus_client.core import (
@@ -92,8 +93,7 @@ class SchedulerCollector:
     def _ask_store(self) -> Known:
         scheduler = self._scheduler
         entries = scheduler.entries()
-        known = sorted((each for each in entries if _is_label(each.job.id)), key=_id_of)
-        labelled = known[: self._most_jobs]
+        labelled = sorted(entries, key=_id_of)[: self._most_jobs]
         runs = scheduler._runs
         runs.settle()
         totals = runs._store.totals([entry.job.id for entry in labelled])
@@ -190,8 +190,10 @@ def _gauges(name: str, told: str, label: str, values: Mapping[str, float]) -> Me
 
 
 def _histogram(name: str, told: str, spans: Histogram) -> Metric:
-    names = [*(f"{bound:g}" for bound in BOUNDS[:-1]), "+Inf"]
-    buckets = list(zip(names, map(float, accumulate(spans.counts)), strict=True))
+    buckets = [
+        ("+Inf" if bound == inf else str(bound), float(count))
+        for bound, count in zip(BOUNDS, accumulate(spans.counts), strict=True)
+    ]
     return HistogramMetricFamily(
         f"schedcore_{name}", told, buckets=buckets, sum_value=spans.sum_us / SECOND
     )
@@ -207,8 +209,3 @@ def _state_of(entry: Entry, begun: set[str]) -> str:
 
 def _id_of(entry: Entry) -> str:
     return entry.job.id
-
-
-def _is_label(job_id: str) -> bool:
-    """Return whether an id can be written as UTF-8: half a surrogate pair cannot."""
-    return job_id.isascii() or "�" in job_id.encode("utf-8", "replace").decode()
