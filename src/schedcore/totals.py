@@ -102,10 +102,9 @@ def took_us(record: RunRecord) -> int | None:
     return max(0, record.ended_us - record.started_us)  # the clock may have been set back
 
 
-def total_of(record: RunRecord) -> Total:
-    """Return one record as a total."""
-    at_us = record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
-    return Total(record.occurrences, took_us(record) or 0, at_us)
+def recorded_us(record: RunRecord) -> int:
+    """Return when a record was made: as a run ended, or as it was decided that none begins."""
+    return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
 
 
 def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run | RunRecord]:
@@ -127,8 +126,10 @@ def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run 
     others = [each for each in ended if id(each) not in counted]
     for each in others:
         record = record_of(each) if isinstance(each, Run) else each
-        outcome = record.outcome
-        totals[outcome] = totals.get(outcome, Total()).plus(*total_of(record))
+        before = totals.get(record.outcome, Total())
+        totals[record.outcome] = before.plus(
+            record.occurrences, took_us(record) or 0, recorded_us(record)
+        )
     return others
 
 

@@ -161,6 +161,7 @@ MIGRATIONS: Final = (
                 outcome text not null,
                 n {whole} not null,
                 took_us {whole} not null,
+                late_us {whole} not null,
                 last_us {whole} not null,
                 primary key (job_id, outcome))""",
             # Ids of removed jobs for a while, so that others can tell what changed; and of declared

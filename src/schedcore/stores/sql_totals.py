@@ -1,29 +1,33 @@
-"""The totals in a store over SQL, which never forget: outcomes by job, and spans of time.
+"""The totals in a store over SQL, which never forget: by job and outcome, and spans of time.
 
-Rows under the id ``''`` count all jobs together.  There an outcome may be that of some processes
-(``executed/3``), and others count spans of time up to a bound in seconds: ``took 0.5``, ``late 1``.
+The rows under the id ``''`` count all jobs together, and there are more of them for each outcome:
+``executed 0.5 0.001`` are runs that took up to 0.5 s and began up to 1 ms late, and ``executed 0.5
+-`` those of a later attempt.  So a run adds to two rows, as it would without spans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
-from schedcore.totals import Histogram, JobTotals, Total, Totals, bound_of, took_us, total_of
+from schedcore.totals import Histogram, JobTotals, Total, Totals, bound_of, recorded_us, took_us
 
 _COUNT = (
-    "insert into schedcore_totals (job_id, outcome, n, took_us, last_us) values (?, ?, ?, ?, ?)"
-    " on conflict (job_id, outcome) do update set n = schedcore_totals.n + excluded.n,"
-    " took_us = schedcore_totals.took_us + excluded.took_us, last_us = excluded.last_us"
+    "insert into schedcore_totals (job_id, outcome, n, took_us, late_us, last_us)"
+    " values (?, ?, ?, ?, ?, ?) on conflict (job_id, outcome) do update set"
+    " n = schedcore_totals.n + excluded.n, took_us = schedcore_totals.took_us + excluded.took_us,"
+    " late_us = schedcore_totals.late_us + excluded.late_us, last_us = excluded.last_us"
 )
-_COLUMNS = "select job_id, outcome, n, took_us, last_us from schedcore_totals"
+_OVERALL = "select outcome, n, took_us, late_us from schedcore_totals where job_id = ?"
+_BY_JOB = "select job_id, outcome, n, took_us, last_us from schedcore_totals where job_id in ({})"
 ALL: Final = ""
 """The id that stands for all jobs together; no job has it."""
 SHARES: Final = 64
-"""Rows of all jobs together, for each outcome, where processes have one each."""
-_TOOK, _LATE = "took", "late"
+"""Rows in place of one of all jobs together, where processes have one each."""
+_NONE: Final = "-"
 
 
 class TotalRows:
@@ -39,25 +43,20 @@ class TotalRows:
     def add(self, tx: Transaction, records: Sequence[RunRecord], node: int | None) -> None:
         """Count the occurrences of records, and how long the runs took."""
         share = f"/{(node or 0) % SHARES}" if self.shares else ""
-        sums: dict[tuple[str, str], Total] = {}
-
-        def add(job_id: str, what: str, total: Total) -> None:
-            key = job_id, what
-            found = sums.get(key)
-            sums[key] = total if found is None else found.plus(*total)
-
+        sums: dict[tuple[str, str], tuple[int, int, int, int]] = {}
         for record in records:
-            total, outcome = total_of(record), record.outcome._value_
-            add(record.job_id, outcome, total)
-            add(ALL, outcome + share, total)
-            span_us = took_us(record)
-            if span_us is not None:
-                add(ALL, f"{_TOOK} {bound_of(span_us):g}{share}", total)
-                if record.attempt == 1:
-                    late = Total(1, record.late_us, total.last_us)
-                    add(ALL, f"{_LATE} {bound_of(record.late_us):g}{share}", late)
+            outcome, took = record.outcome._value_, took_us(record)
+            late = 0 if took is None or record.attempt > 1 else record.late_us
+            counted = record.occurrences, took or 0, late, recorded_us(record)
+            everywhere = outcome
+            if took is not None:
+                bound = bound_of(late) if record.attempt == 1 else None
+                everywhere = _name(outcome, bound_of(took), bound)
+            for key in ((record.job_id, outcome), (ALL, everywhere + share)):
+                before = sums.get(key)
+                sums[key] = counted if before is None else _both(before, counted)
         # In one order: processes that wait for each other's rows would wait for ever.
-        tx.many(_COUNT, [(*key, *total) for key, total in sorted(sums.items())])
+        tx.many(_COUNT, [(*key, *sums[key]) for key in sorted(sums)])
 
     def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -69,18 +68,29 @@ class TotalRows:
     def of(self, tx: Transaction, job_ids: Collection[str]) -> Totals:
         """Return what became of all occurrences, and of those of some jobs."""
         overall: dict[Outcome, int] = {}
-        spans = {_TOOK: Histogram(), _LATE: Histogram()}
-        for _, name, count, sum_us, _ in tx.all(f"{_COLUMNS} where job_id = ?", ALL):
-            what, _, bound = name.partition("/")[0].partition(" ")
-            if what in spans:
-                spans[what].put(float(bound), int(count), int(sum_us))
-            else:
-                outcome = Outcome(what)
-                overall[outcome] = overall.get(outcome, 0) + int(count)
-        return Totals(overall, self._by_job(tx, job_ids), spans[_TOOK], spans[_LATE])
+        took, late = Histogram(), Histogram()
+        for name, *sums in tx.all(_OVERALL, ALL):
+            n, took_sum, late_sum = map(int, sums)
+            what, *bounds = name.partition("/")[0].split(" ")
+            outcome = Outcome(what)
+            overall[outcome] = overall.get(outcome, 0) + n
+            if bounds:
+                took.put(float(bounds[0]), n, took_sum)
+                if bounds[1] != _NONE:
+                    late.put(float(bounds[1]), n, late_sum)
+        return Totals(overall, self._by_job(tx, job_ids), took, late)
 
     def _by_job(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobTotals]:
         jobs: dict[str, JobTotals] = {}
-        for job_id, outcome, *total in tx.among(f"{_COLUMNS} where job_id in ({{}})", job_ids):
+        for job_id, outcome, *total in tx.among(_BY_JOB, job_ids):
             jobs.setdefault(job_id, {})[Outcome(outcome)] = Total(*map(int, total))
         return jobs
+
+
+def _both(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, int, int, int]:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], other[3]
+
+
+@lru_cache(maxsize=1_000)
+def _name(outcome: str, took: float, late: float | None) -> str:
+    return f"{outcome} {took:g} {_NONE if late is None else f'{late:g}'}"
