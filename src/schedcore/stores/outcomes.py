@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from schedcore.output import Kept
 from schedcore.run import Outcome, RunRecord
+from schedcore.totals import Totals
 
 
 class Outcomes(Protocol):
@@ -53,4 +55,16 @@ class Outcomes(Protocol):
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
+        ...
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed, as far as that is written; nothing, if it is not kept.
+
+        A store writes what ``run._output`` holds with the end of a run, and takes it from the run;
+        one that processes share, each second as well.
+        """
         ...

@@ -1,16 +1,17 @@
-"""The history in a store over SQL: the ledger of outcomes, and the totals that never forget."""
+"""The history in a store over SQL: the ledger of outcomes."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schedcore.errors import whole
+from schedcore.output import storable
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
 from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
@@ -23,14 +24,6 @@ _INSERT = (
     f"insert into schedcore_ledger ({_COLUMNS}, node, recorded_us)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_COUNT = (
-    "insert into schedcore_totals (job_id, outcome, n) values (?, ?, ?)"
-    " on conflict (job_id, outcome) do update set n = schedcore_totals.n + excluded.n"
-)
-ALL: Final = ""
-"""In the totals: the id that stands for all jobs together; no job has it."""
-SHARES: Final = 64
-"""Rows of an outcome of all jobs together, where processes have one each."""
 
 
 class Retention(NamedTuple):
@@ -42,6 +35,10 @@ class Retention(NamedTuple):
     """How old an outcome may be."""
     overall: int = 1_000_000
     """The last outcomes of all jobs."""
+    outputs_per_job: int = 100
+    """Of the last runs of each job that printed something, what that was."""
+    outputs: int = 10_000
+    """The same of all jobs: 64 KiB each at most, of letters that take one byte."""
 
     def checked(self) -> Retention:
         """Return it.
@@ -68,14 +65,12 @@ class HistoryRows:
         kind: Of the database.
 
     Attributes:
-        shares: Whether each process counts all jobs together in a row of its own, so that none
-            waits for another to write its outcomes.
+        totals: Counts them.
         order: The order in which outcomes were committed.
     """
 
-    shares = False
-
     def __init__(self, kind: str) -> None:
+        self.totals = TotalRows()
         self.order = CommitOrder("schedcore_ledger", kind)
 
     def add(
@@ -85,14 +80,7 @@ class HistoryRows:
         if not records:
             return
         tx.many(_INSERT, [(*_values(record), node, now_us) for record in records])
-        counts: Counter[tuple[str, str]] = Counter()
-        share = f"/{(node or 0) % SHARES}" if self.shares else ""
-        for record in records:
-            outcome = record.outcome.value
-            counts[record.job_id, outcome] += record.occurrences
-            counts[ALL, outcome + share] += record.occurrences
-        # In one order: processes that wait for each other's rows would wait for ever.
-        tx.many(_COUNT, [(*key, n) for key, n in sorted(counts.items())])
+        self.totals.add(tx, records, node)
 
     def note(self, tx: Transaction, run_id: int, reason: str) -> None:
         """Write beside the outcome of a run that was lost what became of it after all."""
@@ -123,15 +111,6 @@ class HistoryRows:
         sql = f"select {_COLUMNS}, node from schedcore_ledger where run_id = ?"
         row = tx.one(sql, run_id)
         return None if row is None else _record(row)
-
-    def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        key = ALL if job_id is None else job_id
-        counts: dict[Outcome, int] = {}
-        for name, n in tx.all("select outcome, n from schedcore_totals where job_id = ?", key):
-            outcome = Outcome(name.partition("/")[0])
-            counts[outcome] = counts.get(outcome, 0) + int(n)
-        return counts
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
         """Return what is too old, and what is beyond the last ones of jobs."""
@@ -165,16 +144,9 @@ class HistoryRows:
 
 def _values(record: RunRecord) -> tuple[object, ...]:
     run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
-    texts = (storable(result), kind, storable(text))
+    texts = (result and storable(result), kind, text and storable(text))
     # Not .value, which is a property: each run passes here.
     return run_id, job_id, outcome._value_, *times, *texts, attempt, cause, reason
-
-
-def storable(text: str | None) -> str | None:
-    """Return text as databases take it: no lone surrogates, and no character 0."""
-    if text is None or (text.isascii() and "\x00" not in text):
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
 def _record(row: tuple[object, ...]) -> RunRecord:

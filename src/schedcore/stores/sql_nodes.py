@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND
+from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
@@ -30,17 +32,19 @@ def reap(
     store: SqlStore,
     node: int,
     now_us: int,
+    unbegun: Collection[int],
     is_dead: Callable[[Transaction, int], bool] = lambda _tx, _node: True,
 ) -> list[RunRecord]:
     """Declare a node dead, in one transaction with what becomes of its runs.
 
     What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
-    has attempts left; what waits for a retry is left to any other.
+    has attempts left; what waits for a retry is left to any other, and so is what never began.
 
     Args:
         store: Where.
         node: Which node.
         now_us: The present.
+        unbegun: Runs that it had and did not begin.
         is_dead: Whether it is dead still, and nobody else is about to declare that; asked once
             its runs are held, as by others who end them.
 
@@ -62,6 +66,8 @@ def reap(
         for claim in store.claims.of_node(tx, node):
             if claim.state != ACTIVE:
                 store.claims.free(tx, (claim.run_id,), node, claim.act_us or now_us)
+            elif claim.begun_us is None and claim.run_id in unbegun:
+                store.claims.free(tx, (claim.run_id,), node, now_us)
             elif _may_rerun(store, tx, claim):
                 store.claims.free(tx, (claim.run_id,), node, now_us, attempts=1)
             else:
@@ -195,6 +201,8 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
         if claim is not None and (claim.node == store.node or claim.node is None):
             continue
         store.claims.live.pop(run_id, None)
+        if claim is not None:
+            run._output = None  # what follows is the other process's
         if claim is None and run._job is not None:
             end = End(run, run._job, _outcome(tx, run_id), run._due_us)
             run._cancelled = True
@@ -203,6 +211,14 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
                 run._awaited.set()
             dropped.append(end)
     return dropped
+
+
+def save_last_outputs(store: SqlStore, dropped: Sequence[End]) -> None:
+    """Write what runs printed before others ended them."""
+    with suppress(StoreError):  # the runs are to be given up all the same
+        store.outputs.save(end.run for end in dropped)
+    for end in dropped:
+        end.run._output = None
 
 
 def _outcome(tx: Transaction, run_id: int) -> Outcome:
@@ -229,11 +245,23 @@ def trim(store: SqlStore, now_us: int) -> int:
             some = TRIM_AT_ONCE
             while some == TRIM_AT_ONCE:
                 with store.database.write() as tx:
+                    store.outputs.cut_with(tx, beyond)
                     some = history.cut(tx, beyond)
                 cut += some
+    _trim_outputs(store)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
     return cut
+
+
+def _trim_outputs(store: SqlStore) -> None:
+    with store.database.read() as tx:
+        excess = store.outputs.excess(tx, store.keep)
+    for beyond in excess:
+        some = TRIM_AT_ONCE
+        while some == TRIM_AT_ONCE:
+            with store.database.write() as tx:
+                some = store.outputs.cut(tx, beyond)
 
 
 def _forget_gone(tx: Transaction, now_us: int) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
+from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
-from schedcore.stores.sql_history import HistoryRows, storable
+from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
+from schedcore.stores.unbegun import Unbegun, unbegun_at
 
 WAITS: Final = 0
 """Behind other runs of its job; it belongs to no process yet."""
@@ -70,6 +73,7 @@ class ClaimRows:
         executors: The names of its executors; None: it has any that is asked for.
         doubtful: Runs that it opened or took in a transaction of which it is not known whether it
             was made.
+        unbegun: Tells whoever takes over from this process which of its runs it has not begun.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class ClaimRows:
         self.node: int | None = None
         self.executors: Collection[str] | None = None
         self.doubtful: list[Run] = []
+        self.unbegun: Unbegun | None = None
 
     # Reading
 
@@ -284,7 +289,7 @@ class ClaimRows:
                 RETRIES,
                 act_us,
                 failed.error_type,
-                storable(failed.error_text),
+                storable(failed.error_text or ""),
                 failed.run._id,
                 self.node or 0,  # not if it was taken for lost, and another has it now
             )
@@ -305,6 +310,10 @@ class ClaimRows:
         )
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
         tx.tell()
+
+    def at_work(self) -> list[Run]:
+        """Return the runs of this process."""
+        return list(self.live.values())
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
@@ -377,14 +386,29 @@ class ClaimRows:
 
     def opened(self, runs: Iterable[Run], waits: bool = False) -> None:
         """Keep runs that this process opened or took."""
+        unbegun = None if waits else self.unbegun
         for run in runs:
             run._waits = waits
             self.live[run._id] = run
+            if unbegun is not None:
+                unbegun.hold(run._id)
+
+    def begins(self, run: Run) -> None:
+        """Note that a run of this process begins."""
+        if self.unbegun is not None:
+            self.unbegun.begins(run._id)
+
+    def tell_unbegun(self, path: Path | None) -> None:
+        """Tell in a file from now on which runs have not begun; None: this process has none."""
+        if self.unbegun is not None:
+            self.unbegun.remove()
+        self.unbegun = None if path is None else unbegun_at(path)
 
     def ended(self, ends: Sequence[End]) -> None:
         """Write on runs that they ended."""
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self.live.pop(end.run._id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
