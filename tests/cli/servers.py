@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -68,6 +69,43 @@ def real_server(folder: Path, *arguments: str, **environment: str) -> Iterator[s
         process.wait(timeout=60)
         reader.join()
         process.stderr.close()
+
+
+PROGRAM = [sys.executable, "-m", "schedcore"]
+
+
+def on_a_terminal(
+    *arguments: str, answer: str = "", until: str | None = None, **environment: str
+) -> tuple[int, str]:
+    """Run a command on a terminal; return its exit status, and what it has written there.
+
+    Args:
+        arguments: Of the command.
+        answer: What is typed.
+        until: Once this has been written, it is interrupted.
+        environment: More of it.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", **environment},
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    written = b""
+    try:
+        while part := os.read(ours, 65_536):
+            written += part
+            if until is not None and until.encode() in written:
+                process.send_signal(signal.SIGINT)
+                until = None
+    except OSError:  # nobody has the other end any more
+        pass
+    os.close(ours)
+    return process.wait(timeout=60), written.decode()
 
 
 class Asked(NamedTuple):

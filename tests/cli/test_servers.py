@@ -6,13 +6,10 @@ import base64
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
-from tests.cli.servers import Fake, real_server
-
-PROGRAM = [sys.executable, "-m", "schedcore"]
+from tests.cli.servers import PROGRAM, Fake, real_server
 
 
 @pytest.fixture

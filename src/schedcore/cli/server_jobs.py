@@ -27,6 +27,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this group."""
     command = add_command(commands, "jobs", _jobs, "list the jobs", "jobs --state paused")
     command.add_argument("--q", metavar="TEXT", help="only with this in id, name or function")
+    command.add_argument("--tag", action="append", help="only with this tag; several: with all")
     command.add_argument("--state", choices=_STATES, help="only those that are so")
     command.add_argument(
         "--sort", metavar="FIELD", help="next_run_time, id or name; -id: backwards"
@@ -96,7 +97,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def _jobs(api: Api, parsed: argparse.Namespace) -> int:
-    asked = {name: getattr(parsed, name) for name in ("q", "state", "sort")}
+    asked = {name: getattr(parsed, name) for name in ("q", "tag", "state", "sort")}
     jobs = api("GET", "jobs", query=asked).json
     if parsed.json:
         print_json(jobs)

@@ -22,6 +22,7 @@ Run = Mapping[str, Any]
 _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
 """Seconds between two looks at a run, at first and in the end."""
 _MOST_RUNS: Final = 20
+_MOST_OPEN: Final = 10_000
 
 
 def add_commands(commands: Commands) -> None:
@@ -31,7 +32,9 @@ def add_commands(commands: Commands) -> None:
         commands, "runs", _runs, "list runs, the latest first", "runs --job report --outcome failed"
     )
     command.add_argument("--job", metavar="ID", help="only of this job")
-    command.add_argument("--outcome", metavar="OUTCOME", help="only those that ended so: failed")
+    command.add_argument(
+        "--outcome", metavar="OUTCOME", help="only those that ended so: failed,lost"
+    )
     command.add_argument("--state", choices=("waiting", "running", "ended"))
     command.add_argument("--since", metavar="TIME", help="only those that were due then or later")
     command.add_argument("--until", metavar="TIME", help="only those that were due before")
@@ -94,11 +97,8 @@ def _ps(api: Api, parsed: argparse.Namespace) -> int:
 
 def under_way(api: Api) -> list[Run]:
     """Return the runs that are under way, and then those that wait."""
-    return [
-        run
-        for state in ("running", "waiting")
-        for run in api.items("runs", query={"state": state}, most=1000)
-    ]
+    runs = api.items("runs", query={"state": "open"}, most=_MOST_OPEN)
+    return sorted(runs, key=lambda run: str(run["state"]))  # "running" comes before "waiting"
 
 
 def ps_rows(runs: Iterable[Run], at: datetime) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -89,17 +89,8 @@ def look(api: Api) -> View:
         api("GET", "health", also=503).json,
         under_way(api),
         api("GET", "jobs", query={"state": "scheduled", "limit": _ROWS}).json,
-        _went_wrong(api),
+        api("GET", "runs", query={"outcome": ",".join(_WRONG), "limit": _ROWS}).json,
     )
-
-
-def _went_wrong(api: Api) -> list[Any]:
-    found = [
-        run
-        for outcome in _WRONG
-        for run in api("GET", "runs", query={"outcome": outcome, "limit": _ROWS}).json
-    ]
-    return sorted(found, key=lambda run: str(run["scheduled"]), reverse=True)[:_ROWS]
 
 
 def tables(view: View, at: datetime) -> Iterator[Table]:
