@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from schedcore.announce import Announcer
 from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, passing_us
-from schedcore.errors import RunLookupError, is_interrupt
+from schedcore.errors import RunEndedError, RunLookupError, is_interrupt
 from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
@@ -314,12 +315,15 @@ class Runs:
         """Cancel a run, whether it waits or is active.
 
         Raises:
-            RunLookupError: if no run with this id is open.
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
         """
-        for run in self.open():
-            if run._id == run_id and self.end_early(run, Outcome.CANCELLED):
-                return
-        raise RunLookupError(run_id)
+        found = self.find(run_id)
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
+            return
+        if found is None:
+            raise RunLookupError(run_id)
+        raise RunEndedError(run_id)
 
     def open(self) -> list[Run]:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
@@ -335,16 +339,19 @@ class Runs:
             return runs
         return [run for run in runs if run._queued_us is not None]
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def records(self, query: RunQuery) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
         self.settle()
-        return self._store.records(job_id, limit)
+        return self._store.records(query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        self.settle()
+        return self._store.kept(query, most)
 
     def find(self, run_id: int) -> Run | RunRecord | None:
         """Return a run that is open, or how it ended; None: it is not known, or not any more."""
-        for run in self.open():
-            if run._id == run_id:
-                return run
+        self.settle()
         return self._store.find(run_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.ends import End
 
 
@@ -422,16 +423,19 @@ class Store(Protocol):
 
     # The history
 
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
+    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
         ...
 
-    def records(self, job_id: str | None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most.
+
+        To count a million takes longer than anybody wants to wait for a part of a list.
+        """
         ...
 
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:

@@ -15,6 +15,7 @@ from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
     Change,
@@ -408,21 +409,20 @@ class MemoryStore:
 
     # The history
 
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
+    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
         with self._lock:
-            for record in records:
-                self._history.add(record)
+            return self._history.records(query)
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
         with self._lock:
-            return self._history.records(job_id, limit)
+            return self._history.kept(query, most)
 
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
         with self._lock:
-            return self._history.find(run_id)
+            return self._open.by_id.get(run_id) or self._history.find(run_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

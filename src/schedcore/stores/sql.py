@@ -11,6 +11,7 @@ from schedcore.atfork import call_in_child
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -27,7 +28,7 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import HistoryRows, Retention
+from schedcore.stores.sql_history import MOST_ID, HistoryRows, Retention
 from schedcore.stores.sql_jobs import (
     NOBODY,
     DeclaredRow,
@@ -397,20 +398,23 @@ class SqlStore:
 
     # The history
 
-    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        with self.database.write() as tx:
-            self.history.add(tx, records, now_us, self.node)
-
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
         with self.database.read() as tx:
-            return self.history.records(tx, job_id, limit)
+            return self.history.records(tx, query)
 
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
         with self.database.read() as tx:
-            return self.history.find(tx, run_id)
+            return self.history.kept(tx, query, most)
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        if run_id > MOST_ID:
+            return None
+        with self.database.read() as tx:
+            claim = self.claims.find(tx, (run_id,)).get(run_id)
+            return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
