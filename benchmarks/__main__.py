@@ -14,6 +14,7 @@ TABLED = {
     "engine": "adding, changing, looking at and firing jobs",
     "steady": "thousands of runs a second, one after idling, and none due",
     "durable": "jobs on disk, against APScheduler with SQLAlchemy, and bare transactions",
+    "postgres": "jobs in PostgreSQL, and several nodes on it (it starts a server of its own)",
     "triggers": "next fire times, and making triggers",
     "http": "the REST API, against Flask-APScheduler, and under gunicorn against a constant",
     "imports": "what an import costs, against APScheduler and Flask-APScheduler",

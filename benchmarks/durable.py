@@ -26,7 +26,7 @@ from benchmarks.subjects import THREADS, nothing
 
 BARE = "bare transactions"
 """The same rows written with the database's driver alone: what the disk and SQLite take."""
-P99, PROCESSOR = "p99", "processor"
+P99, PROCESSOR, OUTCOME = "p99", "processor", "outcome"
 DUE, WRITES, ADDED = 2_000, 100, 1_000
 THEIRS_DUE = 300
 """How many jobs the peer is given, which takes 5 ms for each."""
@@ -44,8 +44,8 @@ def ours(path: str | None = None) -> Any:
     return Scheduler(timezone="UTC", store=f"sqlite:///{path or a_path()}")
 
 
-def theirs() -> Any:
-    """Return the peer's on a file, told to drop nothing."""
+def theirs(url: str | None = None) -> Any:
+    """Return the peer's on a file, or another database, told to drop nothing."""
     from apscheduler.executors.pool import ThreadPoolExecutor as TheirPool
     from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -53,7 +53,7 @@ def theirs() -> Any:
     return BackgroundScheduler(
         timezone=timezone.utc,
         executors={"default": TheirPool(THREADS)},
-        jobstores={"default": SQLAlchemyJobStore(url=f"sqlite:///{a_path()}")},
+        jobstores={"default": SQLAlchemyJobStore(url=url or f"sqlite:///{a_path()}")},
         job_defaults={"misfire_grace_time": None, "coalesce": True},
     )
 
@@ -89,9 +89,9 @@ def wait_for_calls(count: int) -> None:
         _called.acquire()
 
 
-def ours_due() -> Figures:
+def ours_due(make: Callable[[], Any]) -> Figures:
     """Run jobs that are all due, until the last one's outcome is on disk."""
-    scheduler = ours()
+    scheduler = make()
     scheduler.start(paused=True)
     now = datetime.now(timezone.utc)
     scheduler.add_jobs(
@@ -107,9 +107,9 @@ def ours_due() -> Figures:
     return {COST: watch.seconds / DUE, PROCESSOR: watch.processor / DUE}
 
 
-def theirs_due() -> Figures:
+def theirs_due(make: Callable[[], Any]) -> Figures:
     """The same; it keeps no outcomes, and writes only when each is due next."""
-    scheduler = theirs()
+    scheduler = make()
     scheduler.start(paused=True)
     now = datetime.now(timezone.utc)
     for _ in range(THEIRS_DUE):
@@ -150,7 +150,7 @@ def add_in_bulk(make: Callable[[], Any], count: int) -> Figures:
     scheduler.start(paused=True)
     jobs = many(count)
     with Stopwatch() as watch:
-        if make is ours:
+        if hasattr(scheduler, "add_jobs"):
             scheduler.add_jobs(jobs)
         else:
             for job in jobs:
@@ -303,7 +303,48 @@ def idle(seconds: float) -> Figures:
     return {COST: watch.processor}
 
 
+# Size
+
+
+STORED = 10_000
+
+
+def size_of_file(path: str) -> int:
+    """Return the bytes of a file, with all in it that was written and no gaps."""
+    connection = sqlite3.connect(path)
+    connection.execute("pragma wal_checkpoint(truncate)")
+    connection.execute("vacuum")
+    connection.close()
+    return os.path.getsize(path)
+
+
+def sizes(make: Callable[[], Any], size: Callable[[], int]) -> Figures:
+    """Store jobs, then run each once: the bytes that a job takes, and an outcome."""
+    scheduler = make()
+    scheduler.start(paused=True)
+    empty = size()
+    now = datetime.now(timezone.utc)
+    scheduler.add_jobs({**job, "func": call, "next_run_time": now} for job in many(STORED))
+    with_jobs = size()
+    scheduler.resume()
+    while sum(scheduler.counts().values()) < STORED:
+        time.sleep(0.01)
+    scheduler.pause()
+    with_outcomes = size()
+    scheduler.shutdown()
+    return {COST: (with_jobs - empty) / STORED, OUTCOME: (with_outcomes - with_jobs) / STORED}
+
+
+def sizes_in_sqlite() -> Figures:
+    """Return them for a file."""
+    path = a_path()
+    return sizes(partial(ours, path), partial(size_of_file, path))
+
+
 # The table
+
+
+SIZES = (Row(label="a job", unit="B"), Row(OUTCOME, "an outcome", unit="B"))
 
 
 def scenarios(full: bool) -> list[Scenario]:
@@ -314,7 +355,11 @@ def scenarios(full: bool) -> list[Scenario]:
     return [
         Scenario(
             "SQLite, 2,000 due at once",
-            {OURS: ours_due, APSCHEDULER: theirs_due, BARE: bare_due},
+            {
+                OURS: partial(ours_due, ours),
+                APSCHEDULER: partial(theirs_due, theirs),
+                BARE: bare_due,
+            },
             (
                 Row(times_peer=200),
                 Row(label="one transaction", peer=BARE, times_peer=1 / 8),
@@ -344,6 +389,7 @@ def scenarios(full: bool) -> list[Scenario]:
             (Row(label="processor", at_most=0.001 * seconds),),
             rounds,
         ),
+        Scenario("SQLite, bytes", {OURS: sizes_in_sqlite}, SIZES, 1),
     ]
 
 

@@ -73,9 +73,7 @@ class RunEndedError(RunLookupError):
     """The run has ended: there is nothing to cancel."""
 
     def __init__(self, run_id: object) -> None:
-        super(RunLookupError, self).__init__(
-            f"run {short(run_id)} has ended; get_run() tells how"
-        )
+        super(RunLookupError, self).__init__(f"run {short(run_id)} has ended; get_run() tells how")
         self.run_id = run_id
 
 

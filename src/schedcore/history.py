@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from schedcore.errors import whole
 from schedcore.run import Outcome, Run, RunRecord, record_of
-from schedcore.run_query import RunQuery, due_us_of
+from schedcore.run_query import EVERYTHING, RunQuery, due_us_of
 
 Counts = dict[Outcome, int]
 
@@ -30,6 +30,7 @@ class History:
 
     Attributes:
         removed: The removed jobs whose outcomes are kept, in the order of their removal.
+        cut: How many of the outcomes of all jobs are not kept any more: the first ones.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
@@ -45,6 +46,7 @@ class History:
         # or the list is cut: a run pays for one append (0.5 us less), and a burst makes no lists.
         self._all: list[Run | RunRecord] = []
         self._filed = 0
+        self.cut = 0
         # Lists that are cut now and then: a deque takes 624 bytes before its first record.
         self._jobs: dict[str, list[Run | RunRecord]] = {}
         self._troubles: dict[str, list[Run | RunRecord]] = {}
@@ -62,6 +64,7 @@ class History:
             cut = max(0, self._filed - self._overall)
             del records[:cut]
             self._filed -= cut
+            self.cut += cut
 
     def _file(self) -> None:
         """Count the latest records, file them by job, and forget those of jobs gone for long."""
@@ -94,7 +97,7 @@ class History:
             self._troubles[job_id] = troubles
         del records[: -self._per_job]
 
-    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the outcomes kept that *query* asks for."""
         kept = self._kept(query)
         if query.before is not None:
@@ -125,6 +128,19 @@ class History:
             return latest
         before = _troubles(self._troubles.get(job_id, []) + records[: -self._per_job])
         return latest + before[: -missing - 1 : -1]
+
+    @property
+    def end(self) -> int:
+        """How many outcomes there were."""
+        return self.cut + len(self._all)
+
+    def after(self, number: int, limit: int) -> list[RunRecord]:
+        """Return outcomes in their order, after the first *number*: :attr:`cut` or more."""
+        first = number - self.cut
+        return [
+            record if isinstance(record, RunRecord) else record_of(record)
+            for record in self._all[first : first + limit]
+        ]
 
     def find(self, run_id: int) -> RunRecord | None:
         """Return the outcome of a run, if it is kept; else None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schedcore.run import Outcome, Run, RunRecord
 
@@ -49,3 +49,7 @@ class RunQuery(NamedTuple):
 def due_us_of(record: Run | RunRecord) -> int:
     """Return when what is recorded was due."""
     return record.scheduled_us if isinstance(record, RunRecord) else record.due_us
+
+
+EVERYTHING: Final = RunQuery()
+"""All outcomes that are kept."""

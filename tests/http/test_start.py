@@ -454,8 +454,11 @@ def test_the_server_tells_both_of_a_readable_file_and_of_the_rule(serve, tmp_pat
     file.chmod(0o644)
     server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml", "--workers", "2")
     server.until(lambda: "chmod 600" in server.log)
+    token = {"Authorization": f"Bearer {'x' * 16}"}
+    server.until(lambda: len(server.call("GET", "/scheduler", **token).json["nodes"]) == 2)
+    told = server.log  # not once it ends: the worker that is left alone for a moment tells it, too
     server.stop()
-    assert server.log.count("chmod 600") == 1
+    assert told.count("chmod 600") == 1
 
 
 def test_a_level_of_the_log_is_one_that_gunicorn_has_as_well():

@@ -7,6 +7,7 @@ transaction.  It is slow and plain on purpose: what it can follow, a store over 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 from collections import deque
@@ -14,9 +15,11 @@ from collections import deque
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import EVERYTHING
 from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
+from schedcore.stores.places import Place, read_place
 from tests.stores.database import LOG, Session
 from tests.stores.tables import Definitions, HistoryTable
 
@@ -481,7 +484,7 @@ class PlainStore:
                 end.error_type,
                 end.error_text,
                 claim["attempt"],
-                "manual" if claim["by_hand"] else "schedule",
+                "manual" if claim["by_hand"] else "backfill" if claim["backlog"] else "schedule",
             )
         )
 
@@ -500,12 +503,38 @@ class PlainStore:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id=None, limit=None):
+    def records(self, query=EVERYTHING):
         with self._session.transaction():
-            return self._history.records(job_id)[:limit]
+            return self._history.asked(query)
+
+    def kept(self, query, most):
+        return len(self.records(query._replace(before=None, offset=0, limit=most)))
+
+    def ended_after(self, place, limit):
+        since = None if place is None else read_place(place)
+        with self._session.transaction():
+            records = self._history.records(None)[::-1]
+        if since is None or not self._knows(since, records):
+            return str(Place(self._name, 0, len(records))), []
+        records = records[since.seq : since.seq + limit]
+        return str(since._replace(seq=since.seq + len(records))), records
+
+    def keeps_after(self, place):
+        with self._session.transaction():
+            return self._knows(read_place(place), self._history.records(None))
+
+    @property
+    def _name(self):
+        return hashlib.sha1(self.database.encode()).hexdigest()[:8]
+
+    def _knows(self, place, records):
+        return place[:2] == (self._name, 0) and place.seq <= len(records)
 
     def find(self, run_id):
         with self._session.transaction():
+            claim = self._session.row("runs", run_id)
+            if claim is not None:
+                return self._run(claim)
             records = [r for r in self._history.records(None) if r.run_id == run_id]
         return records[0] if records else None
 

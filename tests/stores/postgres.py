@@ -57,9 +57,13 @@ def need_server():
 
 
 class Server:
-    """A server in a temporary folder, reached by a socket there."""
+    """A server in a temporary folder, reached by a socket there.
 
-    def __init__(self):
+    Args:
+        more: Lines for its configuration.
+    """
+
+    def __init__(self, more=""):
         self.folder = tempfile.mkdtemp(prefix="pg")
         self.user = _other_user()
         self._programs = _programs()
@@ -67,7 +71,7 @@ class Server:
             os.chown(self.folder, pwd.getpwnam(self.user).pw_uid, -1)
         self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-N", "--locale=C.UTF-8")
         settings = Path(self.folder, "data", "postgresql.conf")
-        settings.write_text(f"{settings.read_text()}{_SETTINGS}")
+        settings.write_text(f"{settings.read_text()}{_SETTINGS}{more}")
         self.start()
 
     def _run(self, program, *args):

@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple, Protocol
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores.ends import End
+from schedcore.stores.outcomes import Outcomes
 
 
 class Entry(NamedTuple):
@@ -238,7 +238,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Protocol):
+class Store(Outcomes, Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -419,27 +419,6 @@ class Store(Protocol):
 
     def runs(self) -> list[Run]:
         """Return the open runs, in the order in which they were opened."""
-        ...
-
-    # The history
-
-    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
-        ...
-
-    def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most.
-
-        To count a million takes longer than anybody wants to wait for a part of a list.
-        """
-        ...
-
-    def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
-        ...
-
-    def counts(self, job_id: str | None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         ...
 
     def close(self) -> None:

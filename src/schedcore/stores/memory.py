@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from heapq import nsmallest
@@ -15,7 +14,6 @@ from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
     Change,
@@ -32,11 +30,12 @@ from schedcore.stores.base import (
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
+from schedcore.stores.memory_outcomes import MemoryOutcomes
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
 
 
-class MemoryStore:
+class MemoryStore(MemoryOutcomes):
     """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
 
     Args:
@@ -45,13 +44,11 @@ class MemoryStore:
     """
 
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
-        # Re-entrant: a finalizer or a signal handler may come in here.
-        self._lock = threading.RLock()
+        super().__init__(history or History())
         self._slots: dict[str, Slot] = {}
         self._queue: DueQueue[Slot] = DueQueue()
         # Of each declared job, who declared it and its fingerprint; "" once it is parked.
         self._declared: dict[str, tuple[str | None, str]] = {}
-        self._history = history or History()
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
@@ -65,6 +62,7 @@ class MemoryStore:
     def after_fork_in_child(self) -> None:
         """Forget the open runs, and take back what a step had taken: they are the parent's."""
         self._ids.draw_anew()
+        self._draw_mark()
         self._open.by_id.clear()
         for slot in self._slots.values():
             slot.runs, slot.behind = (), None
@@ -407,27 +405,10 @@ class MemoryStore:
         with self._lock:
             return list(self._open.by_id.values())
 
-    # The history
-
-    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
-        with self._lock:
-            return self._history.records(query)
-
-    def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
-        with self._lock:
-            return self._history.kept(query, most)
-
     def find(self, run_id: int) -> Run | RunRecord | None:
         """Return a run that is open, or how it ended; None: it is not known, or not any more."""
         with self._lock:
             return self._open.by_id.get(run_id) or self._history.find(run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        with self._lock:
-            return self._history.counts(job_id)
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

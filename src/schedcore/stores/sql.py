@@ -11,7 +11,6 @@ from schedcore.atfork import call_in_child
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -28,7 +27,7 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import MOST_ID, HistoryRows, Retention
+from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import (
     NOBODY,
     DeclaredRow,
@@ -38,11 +37,12 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
 
 
-class SqlStore:
+class SqlStore(SqlOutcomes):
     """Keeps jobs, open runs and the history in a database that processes share.
 
     Follows :class:`~schedcore.stores.base.Store`.
@@ -58,10 +58,9 @@ class SqlStore:
     """The processes on the store."""
 
     def __init__(self, database: Database, keep: Retention | None = None) -> None:
-        self.database = database
+        super().__init__(database)
         self.keep = (keep or Retention()).checked()
         self.jobs = JobRows(database)
-        self.history = HistoryRows()
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
@@ -396,18 +395,6 @@ class SqlStore:
         with self.database.read() as tx:
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
 
-    # The history
-
-    def records(self, query: RunQuery = RunQuery()) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
-        with self.database.read() as tx:
-            return self.history.records(tx, query)
-
-    def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
-        with self.database.read() as tx:
-            return self.history.kept(tx, query, most)
-
     def find(self, run_id: int) -> Run | RunRecord | None:
         """Return a run that is open, or how it ended; None: it is not known, or not any more."""
         if run_id > MOST_ID:
@@ -416,10 +403,10 @@ class SqlStore:
             claim = self.claims.find(tx, (run_id,)).get(run_id)
             return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
 
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        with self.database.read() as tx:
-            return self.history.counts(tx, job_id)
+    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
+        """Add outcomes of occurrences that had no open run here."""
+        with self.database.write() as tx:
+            self.history.add(tx, records, now_us, self.node)
 
     def close(self) -> None:
         """Close the database; the jobs stay."""

@@ -11,6 +11,8 @@ from schedcore.history import TROUBLES
 from schedcore.run import Outcome, RunRecord
 from schedcore.run_query import RunQuery
 from schedcore.stores.database import Transaction
+from schedcore.stores.places import Place
+from schedcore.stores.sql_order import CommitOrder
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
@@ -71,12 +73,19 @@ class Condition(NamedTuple):
 class HistoryRows:
     """Reads and writes outcomes, within a transaction of the caller's.
 
+    Args:
+        kind: Of the database.
+
     Attributes:
         shares: Whether each process counts all jobs together in a row of its own, so that none
             waits for another to write its outcomes.
+        order: The order in which outcomes were committed.
     """
 
     shares = False
+
+    def __init__(self, kind: str) -> None:
+        self.order = CommitOrder("schedcore_ledger", kind)
 
     def add(
         self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
@@ -84,7 +93,7 @@ class HistoryRows:
         """Add outcomes, and count their occurrences."""
         if not records:
             return
-        tx.many(_INSERT, [(*_values(record), node, now_us) for record in records])
+        tx.many(_INSERT, [(*_values(record), record.node or node, now_us) for record in records])
         counts: Counter[tuple[str, str]] = Counter()
         share = f"/{(node or 0) % SHARES}" if self.shares else ""
         for record in records:
@@ -150,6 +159,13 @@ class HistoryRows:
         )
         return int(count)
 
+    def after(
+        self, tx: Transaction, place: Place, limit: int
+    ) -> list[tuple[tuple[int, int], RunRecord]]:
+        """Return the outcomes that were committed after a place, with their numbers."""
+        rows = self.order.after(tx, f"{_COLUMNS}, node", place, limit)
+        return [((row[0], row[1]), _record(row[2:])) for row in rows]
+
     def find(self, tx: Transaction, run_id: int) -> RunRecord | None:
         """Return the outcome of a run, or None."""
         sql = f"select {_COLUMNS}, node from schedcore_ledger where run_id = ?"
@@ -169,11 +185,16 @@ class HistoryRows:
         """Return what is too old, and what is beyond the last ones of jobs."""
         # By age and not up to a row: while the clock was wrong, later rows may have been older.
         found = [Condition("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
-        many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 100"
-        # Its last troubles are kept besides: a job that has these and no more is not cut again.
-        for job in tx.all(many, keep.per_job + TROUBLES):
+        # Those with the most first: some have no more than their last troubles besides.
+        many = (
+            "select job_id from schedcore_ledger group by job_id having count(*) > ?"
+            " order by count(*) desc limit 100"
+        )
+        for job in tx.all(many, keep.per_job):
             for beyond in self._beyond(tx, "job_id = ? and ", job, keep.per_job):
-                found.append(_but_for_troubles(beyond, job))
+                cut = _but_for_troubles(beyond, job)
+                if tx.one(f"select 1 from schedcore_ledger where {cut.where} limit 1", *cut.params):
+                    found.append(cut)
         return found
 
     def excess_overall(self, tx: Transaction, keep: Retention) -> list[Condition]:
@@ -194,9 +215,7 @@ class HistoryRows:
 
     def cut(self, tx: Transaction, excess: Condition) -> int:
         """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
-        rows = f"select seq from schedcore_ledger where {excess.where} order by seq limit ?"
-        sql = f"delete from schedcore_ledger where seq in ({rows})"
-        return tx.run(sql, *excess.params, TRIM_AT_ONCE)
+        return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
 
 def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:

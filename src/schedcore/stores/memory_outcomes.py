@@ -1,0 +1,71 @@
+"""What the store in memory tells of the history."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+
+from schedcore.history import History
+from schedcore.run import Outcome, RunRecord
+from schedcore.run_query import EVERYTHING, RunQuery
+from schedcore.stores.places import MARK, Place, read_place
+
+
+class MemoryOutcomes:
+    """Follows :class:`~schedcore.stores.outcomes.Outcomes`.
+
+    Args:
+        history: The history, which this store owns from now on.
+    """
+
+    def __init__(self, history: History) -> None:
+        # Re-entrant: a finalizer or a signal handler may come in here.
+        self._lock = threading.RLock()
+        self._history = history
+        self._draw_mark()
+
+    def _draw_mark(self) -> None:
+        """Tell places in this store from those in all others; a forked child is another one."""
+        self._mark = os.urandom(MARK // 2).hex()
+
+    def record(self, records: Sequence[RunRecord]) -> None:
+        """Add outcomes of occurrences that had no open run here."""
+        with self._lock:
+            for record in records:
+                self._history.add(record)
+
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
+        with self._lock:
+            return self._history.records(query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        with self._lock:
+            return self._history.kept(query, most)
+
+    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+        """Return outcomes in the order in which they were recorded, each once."""
+        since = None if place is None else read_place(place)
+        with self._lock:
+            end = self._history.end
+            if since is None or not self._knows(since):
+                return str(Place(self._mark, 0, end)), []
+            first = max(since.seq, self._history.cut)
+            records = self._history.after(first, limit)
+        return str(Place(self._mark, 0, first + len(records))), records
+
+    def keeps_after(self, place: str) -> bool:
+        """Return whether all that came after a place is, or was until now, to be had."""
+        since = read_place(place)
+        with self._lock:
+            return self._knows(since) and since.seq >= self._history.cut
+
+    def _knows(self, place: Place) -> bool:
+        return place.mark == self._mark and place.tx == 0 and place.seq <= self._history.end
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        with self._lock:
+            return self._history.counts(job_id)

@@ -1,0 +1,64 @@
+"""The contract of a store's history: outcomes, each kept once, and counts of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import EVERYTHING, RunQuery
+
+
+class Outcomes(Protocol):
+    """The part of a :class:`~schedcore.stores.base.Store` that tells what has ended."""
+
+    def record(self, records: Sequence[RunRecord]) -> None:
+        """Add outcomes of occurrences that had no open run here."""
+        ...
+
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
+        ...
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most.
+
+        To count a million takes longer than anybody wants to wait for a part of a list.
+        """
+        ...
+
+    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+        """Return outcomes in the order in which they were committed, each once.
+
+        What others are writing at this moment comes later, never ahead of the place returned.
+
+        Args:
+            place: Only those after it; None, or a place of a store that this one is not (any more):
+                none at all.
+            limit: How many at most.
+
+        Returns:
+            The place to go on from, and the outcomes.  Its text is opaque, and can be kept.
+
+        Raises:
+            InvalidOptionError: if *place* is the text of no place.
+        """
+        ...
+
+    def keeps_after(self, place: str) -> bool:
+        """Return whether :meth:`ended_after` gives, or gave until now, all that came after a place.
+
+        False: some was cut since, and is not given; or it is a place of another store.
+
+        Raises:
+            InvalidOptionError: if *place* is the text of no place.
+        """
+        ...
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        ...
+
+    def counts(self, job_id: str | None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...

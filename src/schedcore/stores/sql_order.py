@@ -1,0 +1,92 @@
+"""Rows of a table in the order in which their transactions were committed, for who goes on there.
+
+SQLite lets one transaction write after the other, so the numbers of rows are in that order.  In
+PostgreSQL a row with a lower number may be committed later: there rows are in the order of their
+transactions, and are given once no transaction is under way that may come before them.  So a long
+one elsewhere on the server delays them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schedcore.stores.database import Row, Transaction
+from schedcore.stores.places import MARK, Place
+
+_SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+class CommitOrder:
+    """Reads a table whose rows are numbered by ``seq``, and in PostgreSQL have their ``tx``.
+
+    Args:
+        table: Its name.
+        kind: Of the database.
+    """
+
+    def __init__(self, table: str, kind: str) -> None:
+        self._table = table
+        self._by_tx = kind == "postgresql"
+        self._cut = f"{table} cut"
+
+    def end(self, tx: Transaction) -> Place:
+        """Return the place behind all that is there."""
+        if self._by_tx:
+            ((mark, settled),) = tx.all(f"select value, {_SETTLED} from schedcore_meta{_ID}")
+            return Place(mark[:MARK], settled, 0)
+        last = "coalesce((select seq from sqlite_sequence where name = ?), 0)"
+        ((mark, seq),) = tx.all(f"select value, {last} from schedcore_meta{_ID}", self._table)
+        return Place(mark[:MARK], 0, seq)
+
+    def after(self, tx: Transaction, columns: str, place: Place, limit: int) -> list[Row]:
+        """Return rows after a place that :meth:`end` knows: their ``tx``, ``seq`` and *columns*."""
+        if self._by_tx:
+            return tx.all(
+                f"select tx, seq, {columns} from {self._table} where (tx, seq) > (?, ?)"
+                f" and tx < {_SETTLED} order by tx, seq limit ?",
+                place.tx,
+                place.seq,
+                limit,
+            )
+        sql = f"select 0, seq, {columns} from {self._table} where seq > ? order by seq limit ?"
+        return tx.all(sql, place.seq, limit)
+
+    def keeps(self, tx: Transaction, place: Place) -> bool:
+        """Return whether nothing was cut after a place."""
+        row = tx.one("select value from schedcore_meta where name = ?", self._cut)
+        return row is None or (place.tx, place.seq) >= _numbers(row[0])
+
+    def cut(self, tx: Transaction, where: str, params: Sequence[object], most: int) -> int:
+        """Delete the first *most* rows of a condition, and note up to where; return how many."""
+        number = "tx" if self._by_tx else "0"
+        sql = f"select {number}, seq from {self._table} where {where} order by seq limit ?"
+        rows = tx.all(sql, *params, most)
+        if rows:
+            tx.many(f"delete from {self._table} where seq = ?", [(seq,) for _, seq in rows])
+            before = tx.one("select value from schedcore_meta where name = ?", self._cut)
+            newest = max(row[0] for row in rows), rows[-1][1]
+            if before is not None:
+                newest = max(newest, _numbers(before[0]))
+            tx.run(
+                "insert into schedcore_meta values (?, ?)"
+                " on conflict (name) do update set value = excluded.value",
+                self._cut,
+                f"{newest[0]}.{newest[1]}",
+            )
+        return len(rows)
+
+
+_ID = " where name = 'id'"
+
+
+def knows(end: Place, place: Place) -> bool:
+    """Return whether a place is one of the store that has this end.
+
+    After an older copy of a database was put in its place, some are not.
+    """
+    return place.mark == end.mark and place[1:] <= end[1:]
+
+
+def _numbers(text: str) -> tuple[int, int]:
+    tx, _, seq = text.partition(".")
+    return int(tx), int(seq)

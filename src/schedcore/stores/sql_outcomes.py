@@ -1,0 +1,54 @@
+"""What a store over SQL tells of the history."""
+
+from __future__ import annotations
+
+from schedcore.run import Outcome, RunRecord
+from schedcore.run_query import EVERYTHING, RunQuery
+from schedcore.stores.database import Database
+from schedcore.stores.places import Place, read_place
+from schedcore.stores.sql_history import HistoryRows
+from schedcore.stores.sql_order import knows
+
+
+class SqlOutcomes:
+    """Follows :class:`~schedcore.stores.outcomes.Outcomes`.
+
+    Args:
+        database: Where.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.history = HistoryRows(database.kind)
+
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
+        with self.database.read() as tx:
+            return self.history.records(tx, query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        with self.database.read() as tx:
+            return self.history.kept(tx, query, most)
+
+    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+        """Return outcomes in the order in which they were committed, each once."""
+        since = None if place is None else read_place(place)
+        with self.database.read() as tx:
+            end = self.history.order.end(tx)
+            if since is None or not knows(end, since):
+                return str(end), []
+            rows = self.history.after(tx, since, limit)
+        last = Place(since.mark, *rows[-1][0]) if rows else since
+        return str(last), [record for _, record in rows]
+
+    def keeps_after(self, place: str) -> bool:
+        """Return whether all that came after a place is, or was until now, to be had."""
+        since = read_place(place)
+        with self.database.read() as tx:
+            return knows(self.history.order.end(tx), since) and self.history.order.keeps(tx, since)
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        with self.database.read() as tx:
+            return self.history.counts(tx, job_id)
