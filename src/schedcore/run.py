@@ -168,6 +168,29 @@ class Run:
         return self._outcome
 
     @property
+    def error_type(self) -> str | None:
+        """What its last attempt raised, if it failed; None: it did not."""
+        return self._error_type
+
+    @property
+    def error_text(self) -> str | None:
+        """The text of that."""
+        return self._error_text
+
+    def why(self) -> str:
+        """Return one sentence that says what it does, or what became of it, and why."""
+        if (record := self.record) is not None:
+            return record.why()
+        if self._started_us is not None:
+            return f"running: since {from_us(self._started_us).isoformat()}"
+        if self._waits:
+            return "waiting: other runs of its job have not ended"
+        if self._error_type is not None:
+            error = f"{self._error_type}: {self._error_text}"
+            return f"waiting: attempt {self._attempt} follows, after {error}"
+        return "waiting: no worker of its executor has begun it"
+
+    @property
     def lateness(self) -> float:
         """Seconds from the due time to the call of the function; 0 while it waits."""
         return 0.0 if self._started_us is None else (self._started_us - self._due_us) / SECOND
@@ -213,6 +236,8 @@ def record_of(run: Run) -> RunRecord:
         run._error_text,
         run._attempt,
         run.cause,
+        None,
+        run.node,
     )
 
 

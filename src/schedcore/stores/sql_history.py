@@ -153,7 +153,7 @@ class HistoryRows:
         """Return how many outcomes *query* asks for in all its parts; *most* at most."""
         asked = _asked(query)
         ((count,),) = tx.all(
-            f"select count(*) from (select 1 from schedcore_ledger{_where(asked)} limit ?) some",
+            f"select count(*) from (select 1 from schedcore_ledger{_where(asked)} limit ?) found",
             *(value for each in asked for value in each.params),
             most,
         )
