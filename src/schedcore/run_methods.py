@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schedcore.node import Node
     from schedcore.typed_calls import TypedJobMethods as JobMethods
 else:
-    from schedcore.job_methods import JobMethods
+    from schedcore.many_jobs import ManyJobs as JobMethods
 
 
 class RunMethods(JobMethods):
@@ -114,15 +114,15 @@ class RunMethods(JobMethods):
             limit,
             offset,
         )
-        return self._runs.records(query)
+        return self.records(query)
 
     def records(self, query: RunQuery) -> list[RunRecord]:
         """Return the recorded outcomes that *query* asks for: :meth:`history` in microseconds."""
-        return self._runs.records(query)
+        return self._runs.settled().records(query)
 
     def kept(self, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* asks for, wherever it begins; *most* at most."""
-        return self._runs.kept(query, most)
+        return self._runs.settled().kept(query, most)
 
     def _moment_us(self, option: str, value: date | str | None) -> int | None:
         if value is None:
@@ -131,7 +131,7 @@ class RunMethods(JobMethods):
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        return self._runs.counts(job_id)
+        return self._runs.settled().counts(job_id)
 
     def runs(self) -> list[Run]:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
@@ -142,7 +142,7 @@ class RunMethods(JobMethods):
 
         None: there is none with this id, or its record is not kept any more.
         """
-        return self._runs.find(run_id)
+        return self._runs.settled().find(run_id)
 
     def cancel(self, run_id: int) -> None:
         """End a run early: it is recorded as cancelled and its place is free at once.

@@ -15,8 +15,7 @@ from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
-from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import RunQuery
+from schedcore.run import Outcome, Run
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
@@ -139,7 +138,7 @@ class Runs:
         job = run._job
         if job is None:
             return False
-        if self._cluster is not None and not self._cluster.may_begin():
+        if self._cluster is not None and not self._cluster.begin(run):
             self._kept.append(run)
             return False
         try:
@@ -318,7 +317,7 @@ class Runs:
             RunEndedError: if it has ended.
             RunLookupError: if no run with this id is known.
         """
-        found = self.find(run_id)
+        found = self.settled().find(run_id)
         if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
             return
         if found is None:
@@ -339,25 +338,10 @@ class Runs:
             return runs
         return [run for run in runs if run._queued_us is not None]
 
-    def records(self, query: RunQuery) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
+    def settled(self) -> Store:
+        """Return the store, with all the ends recorded that were noted: to read its history."""
         self.settle()
-        return self._store.records(query)
-
-    def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
-        self.settle()
-        return self._store.kept(query, most)
-
-    def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
-        self.settle()
-        return self._store.find(run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        self.settle()
-        return self._store.counts(job_id)
+        return self._store
 
     def waiting(self) -> dict[str, float]:
         """Return for how many seconds the oldest run waits for a worker, by executor."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from schedcore import __version__
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
 from schedhttp.views.runs import MOST_FIRE_TIMES
@@ -136,7 +136,7 @@ def _responses(route: Route, settings: Settings) -> Json:
         responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
     if "If-None-Match" in _conditions_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
-    if route.gives in ("Health", "Live"):
+    if route.gives in ("Health", "Live", "Ready"):
         told = "It does not do its work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
@@ -166,7 +166,7 @@ def _shown(route: Route, description: str) -> Json:
     headers = _SHOWN_HEADERS.get(route.gives, ())
     return {
         "description": description,
-        "content": _json(ref(route.gives)),
+        "content": {route.media: {"schema": ref(route.gives)}},
         **_with_headers(*headers),
     }
 
@@ -180,6 +180,8 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
         statuses.add(404)
     if route.name == "cancel_run":
         statuses.add(409)
+    if route.name == "get_metrics":
+        statuses.add(501)
     if route.method in ("POST", "PATCH"):
         statuses |= {413}
     if route.name == "add_job":
@@ -203,6 +205,7 @@ _ERRORS: Final = {
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
+    501: "A package is missing that this needs.",
     503: "The store cannot be used at the moment.",
 }
 _ERROR_HEADERS: Final = {
@@ -249,6 +252,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
     "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
+    "tag": (
+        {"type": "array", "items": TAG},
+        "Only jobs that have this tag; given several times, all of them.",
+    ),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",

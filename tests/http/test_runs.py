@@ -1,4 +1,4 @@
-"""Runs over HTTP: from due to done, listed in parts, cancelled, counted; over each kind of store."""
+"""Runs over HTTP: from due to done, listed in parts, cancelled, counted; over each store."""
 
 from __future__ import annotations
 

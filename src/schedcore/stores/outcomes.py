@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import EVERYTHING, RunQuery
+from schedcore.totals import Totals
 
 
 class Outcomes(Protocol):
@@ -61,4 +62,8 @@ class Outcomes(Protocol):
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
         ...
