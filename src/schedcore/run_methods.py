@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
+import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.changing import Check
 from schedcore.clock import Patience
@@ -13,6 +14,7 @@ from schedcore.errors import InvalidOptionError, check_timeout, did_you_mean
 from schedcore.health import State
 from schedcore.lifecycle import Lifecycle
 from schedcore.nested import NestedWaits
+from schedcore.output import output_of
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import RunQuery
 from schedcore.runs import Runs
@@ -143,6 +145,22 @@ class RunMethods(JobMethods):
         None: there is none with this id, or its record is not kept any more.
         """
         return self._runs.settled().find(run_id)
+
+    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
+        """Return what a run has printed and logged, and the tracebacks of what it raised.
+
+        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
+        without ``capture_output`` keeps nothing.
+
+        Args:
+            run_id: Which run; it may wait, be under way, or have ended.
+            after: How many characters the caller has: ``next`` of the output that was got before.
+
+        Raises:
+            RunLookupError: if no run with this id is known, or kept any more.
+            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
+        """
+        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
 
     def cancel(self, run_id: int) -> None:
         """End a run early: it is recorded as cancelled and its place is free at once.

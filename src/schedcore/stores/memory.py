@@ -13,6 +13,7 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.output import Kept
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
@@ -409,6 +410,12 @@ class MemoryStore(MemoryOutcomes):
         """Return a run that is open, or how it ended; None: it is not known, or not any more."""
         with self._lock:
             return self._open.by_id.get(run_id) or self._history.find(run_id)
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed."""
+        with self._lock:
+            output = self._open.outputs.get(run_id)
+        return Kept() if output is None else output.kept()
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

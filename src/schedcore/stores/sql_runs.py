@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
+from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
-from schedcore.stores.sql_history import HistoryRows, storable
+from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
 from schedcore.stores.unbegun import Unbegun, unbegun_at
 
@@ -290,7 +291,7 @@ class ClaimRows:
                 RETRIES,
                 act_us,
                 failed.error_type,
-                storable(failed.error_text),
+                storable(failed.error_text or ""),
                 failed.run._id,
                 self.node or 0,  # not if it was taken for lost, and another has it now
             )
@@ -311,6 +312,10 @@ class ClaimRows:
         )
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
         tx.tell()
+
+    def at_work(self) -> list[Run]:
+        """Return the runs of this process."""
+        return list(self.live.values())
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
@@ -405,6 +410,7 @@ class ClaimRows:
         """Write on runs that they ended."""
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self.live.pop(end.run._id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
@@ -427,18 +433,8 @@ def record_of(claim: Claim, end: End) -> RunRecord:
         started_us = claim.begun_us
     late_us = (ended_us if started_us is None else started_us) - claim.due_us
     return RunRecord(
-        claim.run_id,
-        claim.job_id,
-        outcome,
-        claim.due_us,
-        started_us,
-        ended_us,
-        max(0, late_us),
-        1,
-        result,
-        error_type,
-        error_text,
-        claim.attempt,
+        *(claim.run_id, claim.job_id, outcome, claim.due_us, started_us, ended_us),
+        *(max(0, late_us), 1, result, error_type, error_text, claim.attempt),
         "manual" if claim.by_hand else "backfill" if claim.backlog else "schedule",
         None,
         claim.node,
