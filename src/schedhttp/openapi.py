@@ -74,7 +74,7 @@ def _operation(route: Route, settings: Settings) -> Json:
         operation["security"] = [{}]
     if route.takes is not None:
         content: Json = {"schema": ref(route.takes)}
-        if route.takes == "NewJob":
+        if route.takes == "NewJobs":
             content["examples"] = {name: {"value": job} for name, job in NEW_JOBS.items()}
         operation["requestBody"] = {
             "required": route.takes in _NEEDED,
@@ -83,7 +83,7 @@ def _operation(route: Route, settings: Settings) -> Json:
     return operation
 
 
-_NEEDED: Final = ("NewJob", "JobChanges", "Preview")
+_NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
@@ -152,6 +152,7 @@ _DONE: Final = {
 }
 _SHOWN_HEADERS: Final = {
     "Job": ("ETag",),
+    "AddedJobs": ("ETag",),
     "Jobs": ("ETag", "X-Total-Count", "Link"),
     "Runs": ("X-Total-Count", "Link"),
 }
@@ -178,6 +179,8 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
         statuses |= {413}
     if route.name == "add_job":
         statuses |= {409, 412}
+    if "confirm" in route.query:
+        statuses |= {404, 409}
     if route.name in _ON_ONE_JOB:
         statuses |= {409, 412}
     if settings.api_precise_errors and route.method in ("POST", "PATCH"):
@@ -191,7 +194,8 @@ _ERRORS: Final = {
     403: "Not for this client, or not allowed by the settings.",
     404: "There is no such job.",
     405: "This address is not for this method.",
-    409: "There is such a job already, or it conflicts with what others do.",
+    409: "There is such a job already, or it conflicts with what others do; or many jobs are"
+    " meant, and not confirmed.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
@@ -246,6 +250,9 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         {"type": "array", "items": TAG},
         "Only jobs that have this tag; given several times, all of them.",
     ),
+    "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
+    "all": ({"type": "string", "enum": ["true"]}, "All jobs, in place of q, tag and id."),
+    "confirm": (COUNT, "How many jobs are meant; 409 and nothing is done if there are others."),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",
