@@ -132,12 +132,16 @@ def _responses(route: Route, settings: Settings) -> Json:
         responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
     if "If-None-Match" in _conditions_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
-    if route.gives in ("Health", "Live"):
+    if route.gives in ("Health", "Live", "Ready"):
         told = "It does not do its work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
+    if "confirm" in route.query:
+        told = "Many jobs are meant, and not confirmed, or others changed them."
+        content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
+        responses["409"] = {"description": told, "content": content}
     for status in sorted(_error_statuses(route, settings)):
         error = {"description": _ERRORS[status], "content": _json(ref("Error"))}
         headers = _ERROR_HEADERS.get(status, ())
@@ -163,7 +167,7 @@ def _shown(route: Route, description: str) -> Json:
     headers = _SHOWN_HEADERS.get(route.gives, ())
     return {
         "description": description,
-        "content": _json(ref(route.gives)),
+        "content": {route.media: {"schema": ref(route.gives)}},
         **_with_headers(*headers),
     }
 
@@ -175,12 +179,14 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     statuses = {400, 401, 403, 405, 429, 500, 503}
     if "job_id" in route.path:
         statuses.add(404)
+    if route.name == "get_metrics":
+        statuses.add(501)
     if route.method in ("POST", "PATCH"):
         statuses |= {413}
     if route.name == "add_job":
         statuses |= {409, 412}
     if "confirm" in route.query:
-        statuses |= {404, 409}
+        statuses.add(404)
     if route.name in _ON_ONE_JOB:
         statuses |= {409, 412}
     if settings.api_precise_errors and route.method in ("POST", "PATCH"):
@@ -194,13 +200,13 @@ _ERRORS: Final = {
     403: "Not for this client, or not allowed by the settings.",
     404: "There is no such job.",
     405: "This address is not for this method.",
-    409: "There is such a job already, or it conflicts with what others do; or many jobs are"
-    " meant, and not confirmed.",
+    409: "There is such a job already, or it conflicts with what others do.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
+    501: "A package is missing that this needs.",
     503: "The store cannot be used at the moment.",
 }
 _ERROR_HEADERS: Final = {

@@ -98,11 +98,19 @@ _KINDS_TOLD: Final = {
 }
 
 
+_ERROR: Final[Json] = {
+    "error_message": described(TEXT, "The value, what was expected, and the way out."),
+    "error_type": described(TEXT, "Tells errors of one status apart."),
+}
 _IDS: Final[Json] = {"type": "array", "items": JOB_ID}
 _TEXT_BY_ID: Final[Json] = {"type": "object", "additionalProperties": TEXT}
 _DONE: Final[Json] = {
     "count": described(COUNT, "How many jobs it was done to."),
     "ids": described(_IDS, "Which ones."),
+}
+_MEANT: Final[Json] = {
+    "count": described(COUNT, "How many jobs are meant."),
+    "ids": described(_IDS, "The first of them."),
 }
 _BEGUN: Final[Json] = {
     "runs": described(_TEXT_BY_ID, "The ids of their runs, by those of the jobs."),
@@ -117,15 +125,8 @@ def schemas() -> Json:
     return {
         **_trigger_schemas(),
         **_job_schemas(),
-        "Error": obj(
-            {
-                "error_message": described(TEXT, "The value, what was expected, and the way out."),
-                "error_type": described(TEXT, "Tells errors of one status apart."),
-                "count": described(COUNT, "Of NotConfirmed: how many jobs are meant."),
-                "ids": described(_IDS, "Of NotConfirmed: the first of them."),
-            },
-            ["error_message", "error_type"],
-        ),
+        "Error": obj(_ERROR, [*_ERROR]),
+        "NotConfirmed": obj({**_ERROR, **_MEANT}, [*_ERROR, *_MEANT]),
         "Done": obj(_DONE, [*_DONE]),
         "Begun": obj({**_DONE, **_BEGUN}, [*_DONE, *_BEGUN]),
         "Info": INFO.schema(),
@@ -146,6 +147,8 @@ def schemas() -> Json:
         "Runs": {"type": "array", "items": ref("Run")},
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
+        "Ready": obj({"ready": FLAG}, ["ready"]),
+        "Metrics": described(TEXT, "Prometheus' text format, version 0.0.4."),
         "OpenApi": {"type": "object"},
     }
 
