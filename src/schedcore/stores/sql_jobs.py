@@ -372,11 +372,14 @@ class JobRows:
         app, fingerprint = ("app", "fingerprint") if last else ("null", "null")
         keys = [(row.k,) for row in rows]
         tx.many(
-            "insert into schedcore_gone (id, changed, app, fingerprint)"
-            f" select id, ?, {app}, {fingerprint} from schedcore_jobs where k = ?"
+            "insert into schedcore_gone (id, changed, app, fingerprint, notices)"
+            f" select id, ?, {app}, {fingerprint}, cast(? as text) from schedcore_jobs where k = ?"
             " on conflict (id) do update set changed = excluded.changed, app = excluded.app,"
-            " fingerprint = excluded.fingerprint",
-            [(mark, row.k) for row in rows],
+            " fingerprint = excluded.fingerprint, notices = excluded.notices",
+            [
+                (mark, wanted_to(Wanted.of(job.options)), row.k)
+                for row, job in zip(rows, self.jobs(tx, rows), strict=True)
+            ],
         )
         tx.many("delete from schedcore_due where k = ?", keys)
         open_runs = "exists (select 1 from schedcore_claims c where c.k = schedcore_jobs.k)"
