@@ -41,6 +41,7 @@ class Storm:
         self.random = random.Random(seed)
         self.done = Counter()
         self.frozen = {}
+        self.unheard = set()
         self.processes = [self.new() for _ in range(PROCESSES)]
         for process in self.processes:
             self.hear(process)
@@ -49,11 +50,15 @@ class Storm:
         process = self.shared.process(keeps_all=True)
         # Nobody waits for the answers: it may be killed before it gives them.
         process.tell(*DECLARE, "scheduler.follow()")
+        self.unheard.add(process)
         return process
 
     def hear(self, process):
-        for _ in range(len(DECLARE) + 1):
-            process.hear()
+        """Hear its first answers, unless they were heard: the first processes may survive."""
+        if process in self.unheard:
+            self.unheard.remove(process)
+            for _ in range(len(DECLARE) + 1):
+                process.hear()
 
     def blow(self, seconds):
         end = time.monotonic() + seconds
