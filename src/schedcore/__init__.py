@@ -53,6 +53,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.notice import ChannelState, Notice
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -83,6 +84,7 @@ __all__ = [
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
     "CalendarIntervalTrigger",
+    "ChannelState",
     "Clock",
     "ConflictingIdError",
     "CronTrigger",
@@ -109,6 +111,7 @@ __all__ = [
     "MaxInstancesError",
     "MemoryStore",
     "NodeInfo",
+    "Notice",
     "OrTrigger",
     "Outcome",
     "Retention",
@@ -143,6 +146,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

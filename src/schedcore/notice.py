@@ -7,11 +7,11 @@ fails each second is told once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from schedcore.clock import SECOND, from_us
+from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.job import Options
 from schedcore.run import Outcome, RunRecord
 
@@ -43,6 +43,31 @@ class Wanted(NamedTuple):
         return self.on_run if kind in ("started", "ended") else getattr(self, f"on_{kind}")
 
 
+NOTHING: Final = Wanted()
+"""What a job wants to be told that names no channel."""
+
+
+def check_channels(wanted: Wanted, had: Wanted, known: Collection[str]) -> None:
+    """Check that there are the channels that a job names, but for those it had before.
+
+    Raises:
+        InvalidOptionError: naming those that there are.
+    """
+    if wanted == had:
+        return
+    for option, names, before in zip(Wanted._fields, wanted, had, strict=True):
+        for name in names:
+            if name not in known and name not in before:
+                listed = ", ".join(sorted(known))
+                raise InvalidOptionError(
+                    option,
+                    name,
+                    f"one of the channels {listed}{did_you_mean(name, known)}"
+                    if known
+                    else "no channel, since this scheduler has none: Scheduler(notices=...)",
+                )
+
+
 class News(NamedTuple):
     """What was told of a job, and how it did since."""
 
@@ -64,7 +89,7 @@ class Told(NamedTuple):
     """Something to tell of a job."""
 
     kind: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     """How many failures in a row, or occurrences that were missed, it is about."""
     since_us: int | None = None
     """When the first of those failures was."""
@@ -164,57 +189,6 @@ def time_of(record: RunRecord) -> int:
     return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
 
 
-# As text
-
-
-def to_text(notice: Notice) -> str:
-    """Return a notice as text, which :func:`from_text` makes an equal one of."""
-    data = notice._asdict()
-    if notice.record is not None:
-        data["record"] = notice.record._asdict()
-    return json.dumps(data, separators=(",", ":"))
-
-
-def from_text(text: str) -> Notice:
-    """Return the notice that a text tells of; fields that only another version has are left out."""
-    data = json.loads(text)
-    if data["record"] is not None:
-        data["record"] = RunRecord(
-            **{
-                name: Outcome(value) if name == "outcome" else value
-                for name, value in data["record"].items()
-                if name in RunRecord._fields
-            }
-        )
-    return Notice(**{name: value for name, value in data.items() if name in Notice._fields})
-
-
-def to_json(notice: Notice) -> dict[str, Any]:
-    """Return a notice as it is shown to programs that are told of it."""
-    record = notice.record
-    return {
-        "id": notice.id,
-        "kind": notice.kind,
-        "text": notice.text,
-        "job_id": notice.job_id,
-        "time": _iso(notice.time_us),
-        "run_id": None if notice.run_id is None else str(notice.run_id),
-        "outcome": None if record is None else record.outcome.value,
-        "scheduled": None if record is None else _iso(record.scheduled_us),
-        "started": None if record is None else _iso(record.started_us),
-        "ended": None if record is None else _iso(record.ended_us),
-        "error_type": None if record is None else record.error_type,
-        "error_text": None if record is None else record.error_text,
-        "count": notice.count,
-        "since": _iso(notice.since_us),
-        "output": notice.output,
-    }
-
-
-def _iso(instant_us: int | None) -> str | None:
-    return None if instant_us is None else from_us(instant_us).isoformat()
-
-
 # Where notices wait
 
 
@@ -227,7 +201,7 @@ class Letter(NamedTuple):
     made_us: int
     """Since when it waits."""
     text: str
-    """What :func:`to_text` made of it."""
+    """The notice, as :func:`schedcore.notice_data.to_text` writes it."""
 
 
 class ChannelState(NamedTuple):

@@ -17,7 +17,7 @@ from schedcore import triggers
 from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
-from schedcore.errors import InvalidOptionError, SchedulerNotRunningError, check_timeout
+from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
     EVENT_ALL,
     Listener,
@@ -28,11 +28,12 @@ from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
-from schedcore.job import MAX_ID_LENGTH, Options, build_options
+from schedcore.job import Options, build_options
 from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
+from schedcore.parts import check_app_name, notifier_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
@@ -58,7 +59,8 @@ class Scheduler(JobMethods):
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
-            ``retry``, ``on_lost``, ``tags``.
+            ``retry``, ``on_lost``, ``tags``, ``on_failure``, ``on_recovery``,
+            ``on_missed``, ``on_run``.
         executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
             tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
@@ -71,6 +73,10 @@ class Scheduler(JobMethods):
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
         history: The history of outcomes, with its bounds, of the store in memory.
+        notices: Channels by name, through which it is told how jobs do: functions of one
+            :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
+            docs/notices.md).  Jobs name them in ``on_failure`` and the like.
+        remind_every: Seconds after which it is told again that a job fails.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -87,6 +93,8 @@ class Scheduler(JobMethods):
         clock: Clock | None = None,
         random: RandomSource | None = None,
         history: History | None = None,
+        notices: Mapping[str, Any] | None = None,
+        remind_every: float = 3600.0,
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -95,12 +103,14 @@ class Scheduler(JobMethods):
         clock = clock or SystemClock()
         random = random or Random()
         listeners = Listeners()
-        kept = _store_of(store, history, clock)
+        kept = store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
-        factory.check_executor(defaults.executor)
         engine = Engine(kept, self._executors, listeners, clock, random)
+        self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
+        factory.channels = () if self._notifier is None else self._notifier.channels
+        factory.check_options(defaults)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
@@ -114,6 +124,7 @@ class Scheduler(JobMethods):
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
+        self._life.notifier = self._notifier
         self._runs.expect = self._expect = self._life.expect
         self._cluster = cluster
         self._node: Node | None = None
@@ -292,6 +303,16 @@ class Scheduler(JobMethods):
         kind = "memory" if isinstance(store, MemoryStore) else type(store).__name__
         return StoreInfo(kind, reachable=True)
 
+    def notice_channels(self) -> list[schedcore.ChannelState]:
+        """Return how the channels do that notices go through: how many wait, and why.
+
+        On a store that processes share, those of all of them.
+
+        Raises:
+            StoreError: if the store cannot be used.
+        """
+        return [] if self._notifier is None else self._notifier.states()
+
     def run_forever(self, timeout: float | None = 30.0, until_idle: bool = False) -> list[Run]:
         """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
 
@@ -423,27 +444,3 @@ class Scheduler(JobMethods):
     def remove_listener(self, callback: Listener) -> None:
         """Stop calling *callback*."""
         self._listeners.remove(callback)
-
-
-def _store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
-    if store is None:
-        return MemoryStore(history, clock)
-    if isinstance(store, str):
-        from schedcore.stores.urls import open_store  # sqlite3: 20 ms
-
-        return open_store(store, clock)
-    return store
-
-
-def check_app_name(name: str | None) -> str:
-    """Return the name of a program: as given, or that of its main script.
-
-    Raises:
-        InvalidOptionError: if it is no text of 1 to 255 characters.
-    """
-    if name is None:
-        main = sys.modules.get("__main__")
-        return os.path.basename(getattr(main, "__file__", None) or "") or "main"
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
-        raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
-    return name

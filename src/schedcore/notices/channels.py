@@ -17,7 +17,8 @@ from schedcore import funcref
 from schedcore.callables import makes_coroutine, makes_generator
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.errors import InvalidOptionError, did_you_mean
-from schedcore.notice import Notice, to_json
+from schedcore.notice import Notice
+from schedcore.notice_data import to_json
 from schedcore.notices.base import Channel, RefusedError
 from schedcore.notices.requests import check_url, send
 
@@ -193,7 +194,9 @@ def _check_headers(headers: object) -> dict[str, str]:
         for name, value in headers.items()
     ):
         return dict(headers)
-    raise InvalidOptionError("headers", "...", "a table of names of headers to printable ASCII texts")
+    raise InvalidOptionError(
+        "headers", "...", "a table of names of headers to printable ASCII texts"
+    )
 
 
 def _check_timeout(timeout: object) -> float:

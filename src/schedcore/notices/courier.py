@@ -10,7 +10,8 @@ from typing import Final
 from schedcore.clock import SECOND, Clock, Patience, Waker
 from schedcore.errors import text_of
 from schedcore.logs import GuardedLogger
-from schedcore.notice import Letter, NoticeStore, from_text
+from schedcore.notice import Letter, NoticeStore
+from schedcore.notice_data import from_text
 from schedcore.notices.base import Channel, RefusedError
 
 _LONGEST_PAUSE: Final = 300.0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from schedcore.atfork import call_in_child
 from schedcore.clock import SECOND, Clock, Patience, Waker, passing_us
-from schedcore.job import Job
+from schedcore.engine import Engine
+from schedcore.job import Job, Options
 from schedcore.logs import GuardedLogger
 from schedcore.notice import (
     LONGEST_OUTPUT,
+    NOTHING,
     ChannelState,
     News,
     Notice,
@@ -23,11 +25,12 @@ from schedcore.notice import (
     is_run,
     judge,
     time_of,
-    to_text,
 )
+from schedcore.notice_data import to_text
 from schedcore.notices.base import Channel
 from schedcore.notices.courier import Courier
 from schedcore.run import Run, RunRecord
+from schedcore.stores.memory_notices import MemoryNotices
 
 log = GuardedLogger(__name__)
 
@@ -40,12 +43,14 @@ LAST_WAIT: Final = 5.0
 KEEP_US: Final = 30 * SECOND
 """How often it is written how far outcomes were judged, while nothing is told of them."""
 _MOST_STARTS: Final = 10_000
-_MOST_GONE: Final = 1_000
 _JUDGE: Final = ""
 
-EndedAfter = Callable[[Any, int], tuple[Any, Sequence[RunRecord]]]
-"""Given a place among the outcomes and a limit, returns those that follow, and the place of the
-last; without a place, the present end."""
+
+class OutcomesRead(NamedTuple):
+    """How outcomes are read, as of a :class:`~schedcore.stores.outcomes.Outcomes`."""
+
+    ended_after: Callable[[str | None, int], tuple[str, Sequence[RunRecord]]]
+    keeps_after: Callable[[str], bool]
 
 
 class Notifier:
@@ -57,12 +62,13 @@ class Notifier:
     Args:
         channels: By name.
         store: Where notices wait until they are told.
-        ended_after: Reads outcomes.
+        outcomes: Reads them.
         defaults: The channels of jobs of which nothing is known any more.
         again: Seconds after which a failure that lasts is told again.
         clock: Gives the present.
 
     Attributes:
+        channels: The names of the channels.
         output_of: Returns what a run printed, given its id.
     """
 
@@ -70,15 +76,15 @@ class Notifier:
         self,
         channels: Mapping[str, Channel],
         store: NoticeStore,
-        ended_after: EndedAfter,
+        outcomes: OutcomesRead,
         defaults: Wanted,
         again: float,
         clock: Clock,
     ) -> None:
-        self._channels, self._store, self._ended_after = channels, store, ended_after
+        self._channels, self._store, self._outcomes = channels, store, outcomes
         self._defaults, self._again_us, self._clock = defaults, round(again * SECOND), clock
+        self.channels: Collection[str] = channels.keys()
         self.output_of: Callable[[int], str] = lambda _run_id: ""
-        self._gone: OrderedDict[str, Wanted] = OrderedDict()
         self._begin_anew()
         call_in_child(self)
 
@@ -108,7 +114,7 @@ class Notifier:
         self._begin_anew()
         if self._store.place() is None:
             # Now, and not in the thread: what ends from here on is told.
-            place, _ = self._ended_after(None, 0)
+            place, _ = self._outcomes.ended_after(None, 0)
             self._store.advance(None, place, {}, (), self._clock.now_us())
         self._couriers = {
             name: Courier(name, channel, self._store, self._clock, log)
@@ -139,15 +145,6 @@ class Notifier:
         """Tell later that a run has begun, if it is open then still.  Called in its thread."""
         notice = Notice("started", run._job_id, run._started_us or 0, run._id, None)
         self._starts.append((run, notice, job.options.on_run))
-
-    def removed(self, job: Job) -> None:
-        """Keep what a job that was removed wants to be told: its last run may not have ended."""
-        wanted = Wanted.of(job.options)
-        if any(wanted):
-            self._gone[job.id] = wanted
-            self._gone.move_to_end(job.id)
-            if len(self._gone) > _MOST_GONE:
-                self._gone.popitem(last=False)
 
     def states(self) -> list[ChannelState]:
         """Return how the channels do: those of this process, and others on its store.
@@ -180,14 +177,24 @@ class Notifier:
         self._tell_starts()
         if _JUDGE in held:
             if not self._judging:
-                self._place = self._kept = self._store.place()
-                self._kept_us = passing_us()
-                self._judging = True
+                self._go_on_from(self._store.place())
             while self._judge_some():
-                pass
+                self._check_whole()
         else:
             self._judging = False
         self._hand_out([name for name in self._channels if name in held])
+
+    def _go_on_from(self, place: str | None) -> None:
+        """Judge what comes after a place; others have judged what came before."""
+        self._place = self._kept = place
+        self._kept_us = passing_us()
+        self._check_whole()
+        self._judging = True
+
+    def _check_whole(self) -> None:
+        """Log if outcomes were cut before they were judged."""
+        if self._place is not None and not self._outcomes.keeps_after(self._place):
+            log.error("outcomes are not kept any more of which nothing was told: there were many")
 
     def _tell_starts(self) -> None:
         """Tell of runs that have begun, and not ended since: those are told when they end."""
@@ -202,7 +209,7 @@ class Notifier:
 
     def _judge_some(self) -> bool:
         """Judge the next outcomes; return whether there may be more."""
-        place, records = self._ended_after(self._place, AT_ONCE)
+        place, records = self._outcomes.ended_after(self._place, AT_ONCE)
         news: dict[str, News] = {}
         letters: list[tuple[str, str]] = []
         if records:
@@ -211,7 +218,7 @@ class Notifier:
             before = dict(self._store.news(job_ids))
             now = dict(before)
             for record in records:
-                if wanted[record.job_id] is not _NOTHING:
+                if wanted[record.job_id] != NOTHING:
                     letters += self._letters_of(record, wanted[record.job_id], now)
             news = {job_id: each for job_id, each in now.items() if before.get(job_id) != each}
         due = passing_us() - self._kept_us >= KEEP_US and place != self._kept
@@ -225,13 +232,9 @@ class Notifier:
         return len(records) >= AT_ONCE
 
     def _wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
-        """Return the channels of jobs: as they are, or were when they were removed."""
+        """Return the channels of jobs; the defaults, where nothing is known of one any more."""
         known = self._store.wanted(job_ids)
-        found = {
-            job_id: known.get(job_id) or self._gone.get(job_id, self._defaults)
-            for job_id in job_ids
-        }
-        return {job_id: each if any(each) else _NOTHING for job_id, each in found.items()}
+        return {job_id: known.get(job_id, self._defaults) for job_id in job_ids}
 
     def _letters_of(
         self, record: RunRecord, wanted: Wanted, news: dict[str, News]
@@ -270,8 +273,36 @@ class Notifier:
                 self._couriers[name].give([each for each in letters if each.channel == name])
 
 
+def notifier_for(
+    engine: Engine,
+    channels: Mapping[str, Channel],
+    defaults: Options,
+    again: float,
+    clock: Clock,
+) -> Notifier:
+    """Return what tells of the outcomes of an engine's runs.
+
+    Args:
+        engine: Whose.
+        channels: By name.
+        defaults: The options of jobs that do not give them.
+        again: Seconds after which a failure that lasts is told again.
+        clock: Gives the present.
+    """
+    store = engine.store
+
+    def ended_after(place: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
+        engine.runs.settle()
+        return store.ended_after(place, limit)
+
+    waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
+    outcomes = OutcomesRead(ended_after, store.keeps_after)
+    notifier = Notifier(channels, waiting, outcomes, Wanted.of(defaults), again, clock)
+    engine.announce.on_begun = notifier.begun
+    return notifier
+
+
 _NO_NEWS: Final = News()
-_NOTHING: Final = Wanted()
 
 
 def _notice_of(event: Told, record: RunRecord, output: str) -> Notice:

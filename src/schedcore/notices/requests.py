@@ -135,7 +135,7 @@ def _opener(note: Callable[[HTTPConnection], object]) -> OpenerDirector:
 class _AsItIs(HTTPErrorProcessor):
     """Returns each response, whatever its status: nothing is followed."""
 
-    def http_response(self, _request: Request, response: Any) -> Any:
+    def http_response(self, request: Request, response: Any) -> Any:  # noqa: ARG002
         return response
 
     https_response = http_response

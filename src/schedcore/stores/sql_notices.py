@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND, passing_us
 from schedcore.logs import GuardedLogger
 from schedcore.notice import MOST_WAITING, ChannelState, Letter, News, Wanted
+from schedcore.notice_data import wanted_from
 from schedcore.stores.database import Transaction
 
 if TYPE_CHECKING:
@@ -180,20 +180,10 @@ class SqlNotices:
         """Return how all channels do that were ever used here."""
         with self._store.database.read() as tx:
             sql = "select name, problem from schedcore_channels where name <> ?"
-            problems = dict(tx.all(sql, _JUDGE))
+            problems: dict[str, str | None] = dict(tx.all(sql, _JUDGE))
             sql = "select channel, count(*), min(made_us) from schedcore_notices group by channel"
             waiting = {name: (count, first_us) for name, count, first_us in tx.all(sql)}
         return [
             ChannelState(name, *waiting.get(name, (0, None)), problems.get(name))
             for name in sorted(problems.keys() | waiting.keys())
         ]
-
-
-def wanted_from(text: str) -> Wanted:
-    """Return the channels that a removed job named, as :func:`wanted_to` wrote them."""
-    return Wanted(*map(tuple, json.loads(text)))
-
-
-def wanted_to(wanted: Wanted) -> str | None:
-    """Return the channels that a job names, as text; None: it names none."""
-    return json.dumps(wanted, separators=(",", ":")) if any(wanted) else None

@@ -8,7 +8,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from schedcore.atfork import Lock, hold_while_forking
 from schedcore.errors import JobLookupError
-from schedcore.notice import MOST_NEWS, MOST_WAITING, ChannelState, Letter, News, Wanted
+from schedcore.job import Job
+from schedcore.notice import (
+    MOST_NEWS,
+    MOST_WAITING,
+    NOTHING,
+    ChannelState,
+    Letter,
+    News,
+    Wanted,
+)
 from schedcore.stores.base import Entry
 
 
@@ -21,6 +30,7 @@ class MemoryNotices:
 
     def __init__(self, get: Callable[[str], Entry]) -> None:
         self._get = get
+        self._gone: dict[str, Wanted] = {}
         self._lock = threading.RLock()
         self._place: str | None = None
         self._news: OrderedDict[str, News] = OrderedDict()
@@ -42,14 +52,28 @@ class MemoryNotices:
         return self._place
 
     def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
-        """Return the channels that these jobs name, of those that are there."""
+        """Return the channels that these jobs name, also of those that were removed lately."""
         found = {}
         for job_id in job_ids:
             try:
                 found[job_id] = Wanted.of(self._get(job_id).job.options)
             except JobLookupError:
-                continue
+                gone = self._gone.get(job_id)
+                if gone is not None:
+                    found[job_id] = gone
         return found
+
+    def job_removed(self, job: Job) -> None:
+        """Note that a job was removed: its last run may not have ended, and is told as it says.
+
+        Called with the lock of the jobs held: no other may be taken then.
+        """
+        wanted = Wanted.of(job.options)
+        if wanted != NOTHING:
+            self._gone.pop(job.id, None)
+            self._gone[job.id] = wanted
+            if len(self._gone) > MOST_NEWS:
+                del self._gone[next(iter(self._gone))]
 
     def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
         """Return the news of these jobs, of those that have any."""
