@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from schedcore.clock import SECOND, Clock, Patience, Waker
@@ -32,7 +32,6 @@ class Courier:
         store: Where they wait.
         clock: Tells how old they are.
         log: Logger of what is given up.
-        pause: Returns the seconds between two attempts.
     """
 
     def __init__(
@@ -42,10 +41,9 @@ class Courier:
         store: NoticeStore,
         clock: Clock,
         log: GuardedLogger,
-        pause: Callable[[int], float] = pause_after,
     ) -> None:
         self._name, self._channel, self._store = name, channel, store
-        self._clock, self._log, self._pause = clock, log, pause
+        self._clock, self._log = clock, log
         self._letters: deque[Letter] = deque()
         self._told: list[int] = []
         self._attempts = 0
@@ -73,14 +71,15 @@ class Courier:
             self._thread.start()
         self._waker.wake()
 
-    def stop(self) -> None:
-        """End after the notice that is being sent; what is left waits in the store."""
+    def finish(self, patience: Patience) -> None:
+        """Wait until all is sent, unless the channel is in trouble, and end."""
+        if not self._idle.wait(0 if self._problem is not None else patience.left()):
+            self._log.warning(
+                "notices wait for channel %r: the next start tells them, if the store is on disk",
+                self._name,
+            )
         self._stopping = True
         self._waker.wake()
-
-    def finish(self, patience: Patience) -> bool:
-        """Wait until all is sent; return whether it is."""
-        return self._idle.wait(patience.left())
 
     def _live(self) -> None:
         while not self._stopping:
@@ -123,7 +122,7 @@ class Courier:
         known = isinstance(error, RefusedError | OSError)
         problem = text_of(error) if known else f"{type(error).__name__}: {text_of(error)}"
         waited = (self._clock.now_us() - letter.made_us) / SECOND
-        pause = self._pause(self._attempts)
+        pause = pause_after(self._attempts)
         trace = None if known else error
         if isinstance(error, RefusedError) or waited + pause > self._channel.patience:
             self._log.error(

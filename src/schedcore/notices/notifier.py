@@ -137,9 +137,7 @@ class Notifier:
         if threading.current_thread() is not thread:
             thread.join(wait.left())
         for courier in self._couriers.values():
-            if not courier.finish(wait):
-                log.warning("stopped while notices wait for %s", courier)
-            courier.stop()
+            courier.finish(wait)
 
     def begun(self, run: Run, job: Job) -> None:
         """Tell later that a run has begun, if it is open then still.  Called in its thread."""

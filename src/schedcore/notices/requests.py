@@ -64,6 +64,7 @@ def send(
         OSError: after any other status, or without one.
     """
     made: list[HTTPConnection] = []
+    status, place = 0, None
     late = threading.Event()
 
     def cut() -> None:
@@ -83,12 +84,13 @@ def send(
         with _opener(made.append).open(request, timeout=timeout) as response:
             status, place = response.status, response.headers.get("Location")
     except (OSError, HTTPException) as error:
-        if late.is_set():
-            raise TimeoutError(f"no answer within {timeout:g} s") from None
         reason = getattr(error, "reason", error)
-        raise OSError(f"{type(reason).__name__}: {reason}") from None
+        if not (late.is_set() or isinstance(reason, TimeoutError)):
+            raise OSError(f"{type(reason).__name__}: {reason}") from None
     finally:
         timer.cancel()
+    if late.is_set() or not status:  # late also where what had come looks like an answer
+        raise TimeoutError(f"no answer within {timeout:g} s")
     _check_status(status, place)
 
 

@@ -302,6 +302,7 @@ class MemoryStore(MemoryOutcomes):
                     if decision is None:
                         slot.seq = 0
                         del self._slots[slot.job[0]]
+                        self.notices.job_removed(slot.job)
                         settled.removed.append(slot.job[0])
                         continue
                 elif not self._settle_one(slot, decision, settled, now_us):

@@ -12,7 +12,6 @@ from schedcore.job import Job
 from schedcore.notice import (
     MOST_NEWS,
     MOST_WAITING,
-    NOTHING,
     ChannelState,
     Letter,
     News,
@@ -68,10 +67,9 @@ class MemoryNotices:
 
         Called with the lock of the jobs held: no other may be taken then.
         """
-        wanted = Wanted.of(job.options)
-        if wanted != NOTHING:
+        if any(job[5][9:13]):  # not Wanted.of(): each job that runs once comes by
             self._gone.pop(job.id, None)
-            self._gone[job.id] = wanted
+            self._gone[job.id] = Wanted.of(job.options)
             if len(self._gone) > MOST_NEWS:
                 del self._gone[next(iter(self._gone))]
 

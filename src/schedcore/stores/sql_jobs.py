@@ -374,15 +374,15 @@ class JobRows:
         app, fingerprint = ("app", "fingerprint") if last else ("null", "null")
         keys = [(row.k,) for row in rows]
         tx.many(
-            "insert into schedcore_gone (id, changed, app, fingerprint, notices)"
-            f" select id, ?, {app}, {fingerprint}, cast(? as text) from schedcore_jobs where k = ?"
+            "insert into schedcore_gone (id, changed, app, fingerprint)"
+            f" select id, ?, {app}, {fingerprint} from schedcore_jobs where k = ?"
             " on conflict (id) do update set changed = excluded.changed, app = excluded.app,"
-            " fingerprint = excluded.fingerprint, notices = excluded.notices",
-            [
-                (mark, wanted_to(Wanted.of(job.options)), row.k)
-                for row, job in zip(rows, self.jobs(tx, rows), strict=True)
-            ],
+            " fingerprint = excluded.fingerprint, notices = null",
+            [(mark, row.k) for row in rows],
         )
+        # The last run of one may not have ended, and is told as the job said.
+        told = [(wanted_to(Wanted.of(job.options)), job.id) for job in self.jobs(tx, rows)]
+        tx.many("update schedcore_gone set notices = ? where id = ?", [t for t in told if t[0]])
         tx.many("delete from schedcore_due where k = ?", keys)
         open_runs = "exists (select 1 from schedcore_claims c where c.k = schedcore_jobs.k)"
         tx.many(f"update schedcore_jobs set id = null where k = ? and {open_runs}", keys)

@@ -137,7 +137,8 @@ class SqlNotices:
     def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
         """Have notices wait that runs have started: of those that are open still."""
         with self._store.database.write() as tx:
-            tx.many(_ADD_START, [(name, now_us, text, run_id) for run_id, name, text in letters])
+            for run_id, name, text in letters:
+                tx.run(_ADD_START, name, now_us, text, run_id)
             self._drop(tx, {channel for _, channel, _ in letters})
 
     def _drop(self, tx: Transaction, channels: Collection[str]) -> None:
