@@ -154,11 +154,15 @@ MIGRATIONS: Final = (
             "create index schedcore_ledger_run on schedcore_ledger (run_id)"
             " where run_id is not null",
             "create index schedcore_ledger_at on schedcore_ledger (recorded_us)",
-            # How many occurrences ended how, ever; of all jobs together under the id ''.
+            # How many occurrences ended how, ever; of all jobs together under the id '', where
+            # the lengths and delays of runs are counted as well (sql_totals.py).
             """create table schedcore_totals (
                 job_id text not null,
                 outcome text not null,
                 n {whole} not null,
+                took_us {whole} not null,
+                late_us {whole} not null,
+                last_us {whole} not null,
                 primary key (job_id, outcome))""",
             # Ids of removed jobs for a while, so that others can tell what changed; and of declared
             # jobs that had their last fire time, for good, so that no restart runs them again.
