@@ -291,7 +291,7 @@ _OPTION_BOUNDS: Final[dict[str, Json]] = {
     "overlap": {"enum": list(OVERLAPS)},
     "on_lost": {"enum": list(ON_LOST)},
     "tags": {"items": TAG, "maxItems": MOST_TAGS},
-    **dict.fromkeys(CHANNEL_OPTIONS, {"maxItems": MOST_CHANNELS}),
+    **{name: {"maxItems": MOST_CHANNELS} for name in CHANNEL_OPTIONS},
     "timeout": _SECONDS,
 }
 

@@ -90,7 +90,12 @@ FIELDS = [
 
 @pytest.fixture
 def scheduler():
-    scheduler = Scheduler(clock=ManualClock(START), timezone="Europe/Berlin", job_defaults=DEFAULTS)
+    scheduler = Scheduler(
+        clock=ManualClock(START),
+        timezone="Europe/Berlin",
+        job_defaults=DEFAULTS,
+        notices={"a": print, "b": print},
+    )
     scheduler.start(paused=True)
     yield scheduler
     scheduler.shutdown()
