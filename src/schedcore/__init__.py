@@ -54,6 +54,7 @@ from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
     from schedcore.notice import ChannelState, Notice
+    from schedcore.output import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -114,6 +115,7 @@ __all__ = [
     "Notice",
     "OrTrigger",
     "Outcome",
+    "Output",
     "Retention",
     "Retry",
     "Run",
@@ -147,6 +149,7 @@ if not TYPE_CHECKING:
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
             **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
+            "Output": "schedcore.output",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

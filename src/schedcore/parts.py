@@ -16,6 +16,7 @@ from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
+    from schedcore.capture import StreamCapture
     from schedcore.notices.notifier import Notifier
 
 
@@ -51,6 +52,21 @@ def notifier_of(
     from schedcore.notices.notifier import notifier_for
 
     return notifier_for(engine, make_channels(notices), defaults, remind_every, clock)
+
+
+def capture_of(capture_output: bool) -> StreamCapture | None:
+    """Return what keeps the output of runs, or None.
+
+    Raises:
+        InvalidOptionError: if it is neither true nor false.
+    """
+    if not isinstance(capture_output, bool):
+        raise InvalidOptionError("capture_output", capture_output, "True or False")
+    if not capture_output:
+        return None
+    from schedcore.capture import StreamCapture  # logging: 6 ms
+
+    return StreamCapture()
 
 
 def check_app_name(name: str | None) -> str:

@@ -33,7 +33,8 @@ from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
-from schedcore.parts import check_app_name, notifier_of, store_of
+from schedcore.output import output_of
+from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
@@ -77,6 +78,8 @@ class Scheduler(JobMethods):
             :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
             docs/notices.md).  Jobs name them in ``on_failure`` and the like.
         remind_every: Seconds after which it is told again that a job fails.
+        capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
+            scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -95,6 +98,7 @@ class Scheduler(JobMethods):
         history: History | None = None,
         notices: Mapping[str, Any] | None = None,
         remind_every: float = 3600.0,
+        capture_output: bool = False,
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -111,6 +115,7 @@ class Scheduler(JobMethods):
         self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
         factory.channels = () if self._notifier is None else self._notifier.channels
         factory.check_options(defaults)
+        engine.runs.capture = capture_of(capture_output)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
@@ -421,6 +426,22 @@ class Scheduler(JobMethods):
         None: there is none with this id, or its record is not kept any more.
         """
         return self._runs.find(run_id)
+
+    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
+        """Return what a run has printed and logged, and the tracebacks of what it raised.
+
+        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
+        without ``capture_output`` keeps nothing.
+
+        Args:
+            run_id: Which run; it may wait, be under way, or have ended.
+            after: How many characters the caller has: ``next`` of the output that was got before.
+
+        Raises:
+            RunLookupError: if no run with this id is known, or kept any more.
+            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
+        """
+        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
 
     def cancel(self, run_id: int) -> None:
         """End a run early: it is recorded as cancelled and its place is free at once.

@@ -29,6 +29,7 @@ from schedcore.notice import (
 from schedcore.notice_data import to_text
 from schedcore.notices.base import Channel
 from schedcore.notices.courier import Courier
+from schedcore.output import Kept
 from schedcore.run import Run, RunRecord
 from schedcore.stores.memory_notices import MemoryNotices
 
@@ -51,6 +52,8 @@ class OutcomesRead(NamedTuple):
 
     ended_after: Callable[[str | None, int], tuple[str, Sequence[RunRecord]]]
     keeps_after: Callable[[str], bool]
+    output: Callable[[int], Kept]
+    """Returns what a run printed."""
 
 
 class Notifier:
@@ -69,7 +72,6 @@ class Notifier:
 
     Attributes:
         channels: The names of the channels.
-        output_of: Returns what a run printed, given its id.
     """
 
     def __init__(
@@ -84,7 +86,6 @@ class Notifier:
         self._channels, self._store, self._outcomes = channels, store, outcomes
         self._defaults, self._again_us, self._clock = defaults, round(again * SECOND), clock
         self.channels: Collection[str] = channels.keys()
-        self.output_of: Callable[[int], str] = lambda _run_id: ""
         self._begin_anew()
         call_in_child(self)
 
@@ -257,7 +258,7 @@ class Notifier:
         if record.run_id is None:
             return ""
         try:
-            return self.output_of(record.run_id)[-LONGEST_OUTPUT:]
+            return self._outcomes.output(record.run_id).since(0, ended=True).text[-LONGEST_OUTPUT:]
         except Exception as error:  # noqa: BLE001 — a notice without it is better than none
             log.error("the output of run %d cannot be read", record.run_id, error=error)
             return ""
@@ -294,7 +295,7 @@ def notifier_for(
         return store.ended_after(place, limit)
 
     waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
-    outcomes = OutcomesRead(ended_after, store.keeps_after)
+    outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)
     notifier = Notifier(channels, waiting, outcomes, Wanted.of(defaults), again, clock)
     engine.announce.on_begun = notifier.begun
     return notifier
