@@ -66,12 +66,19 @@ def test_jobs_of_a_file_and_of_the_input(run, tmp_path):
         '[[jobs]]\nid = "b"\nfunc = "tasks:nope"\ntrigger = "interval"\nhours = 1\n'
     )
     ran = run("add", "--file", "jobs.toml", "--json")
-    assert ran.status == 1, "the second one names no function"
-    assert [job["id"] for job in json.loads(ran.out)] == ["a"]
+    assert (ran.status, ran.out) == (2, ""), "all or none"
+    assert "tasks:nope" in ran.err
+    path = tmp_path / "jobs.toml"
+    path.write_text(path.read_text().replace("nope", "fail"))
+    assert [job["id"] for job in json.loads(run("add", "--file", "jobs.toml", "--json").out)] == [
+        "a",
+        "b",
+    ]
     lines = '{"id": "c", "func": "tasks:ok"}\n\n{"id": "d", "func": "tasks:ok"}\n'
     assert typed("add", "--file", "-", stdin=lines).returncode == 0
-    assert run("add", "--file", "jobs.toml", "--replace").status == 1
-    assert run("rm", "a").status == 0
+    assert run("add", "--file", "jobs.toml").status == 2
+    assert run("add", "--file", "jobs.toml", "--replace").status == 0
+    assert run("rm", "a", "b").status == 0
 
 
 @pytest.mark.parametrize(

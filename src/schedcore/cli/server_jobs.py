@@ -53,7 +53,7 @@ def _add_writers(commands: Commands) -> None:
         commands,
         "add",
         _add,
-        "add a job, or those of a file",
+        "add a job, or all those of a file or none",
         "add report func=app:report hour=6 minute=30; add --file jobs.toml",
     )
     command.add_argument("id", nargs="?", metavar="ID")
@@ -154,13 +154,12 @@ def _add(api: Api, parsed: argparse.Namespace) -> int:
         found = [job]
     if parsed.replace:
         found = [{**job, "replace_existing": True} for job in found]
-    by_id = {str(job.get("id")): job for job in found}
-    jobs, status = each(by_id, lambda job_id: api("POST", "jobs", body=by_id[job_id]).json)
+    jobs = api("POST", "jobs", body=found).json  # all or none
     if parsed.json:
         print_json(jobs)
-    elif jobs:
+    else:
         show(JOB_TITLES, job_rows(jobs, now()))
-    return status
+    return DONE
 
 
 def _edit(api: Api, parsed: argparse.Namespace) -> int:
