@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from schedcore.clock import Clock
 from schedcore.errors import InvalidOptionError
 from schedcore.history import History
 from schedcore.job import MAX_ID_LENGTH
+from schedcore.output import Redact
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 
@@ -28,7 +30,20 @@ def store_of(store: Store | str | None, history: History | None, clock: Clock) -
     return store
 
 
-def capture_of(capture_output: bool) -> StreamCapture | None:
+def redact_of(patterns: Sequence[str]) -> Redact | None:
+    """Return what hides in a text what *patterns* match; None: there are none.
+
+    Raises:
+        InvalidOptionError: if one is no pattern, or may take for ever.
+    """
+    if isinstance(patterns, tuple) and not patterns:
+        return None
+    from schedcore.redacting import redactor
+
+    return redactor(patterns)
+
+
+def capture_of(capture_output: bool, redact: Redact | None) -> StreamCapture | None:
     """Return what keeps the output of runs, or None.
 
     Raises:
@@ -40,7 +55,7 @@ def capture_of(capture_output: bool) -> StreamCapture | None:
         return None
     from schedcore.capture import StreamCapture  # logging: 6 ms
 
-    return StreamCapture()
+    return StreamCapture(redact)
 
 
 def check_app_name(name: str | None) -> str:

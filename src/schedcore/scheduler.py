@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
 from schedcore.output import output_of
-from schedcore.parts import capture_of, check_app_name, store_of
+from schedcore.parts import capture_of, check_app_name, redact_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
@@ -75,6 +75,11 @@ class Scheduler(JobMethods):
         history: The history of outcomes, with its bounds, of the store in memory.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
+        redact: Regular expressions of what is hidden in output: secrets.  Of one with groups, these
+            alone: ``r"password=(\\S+)"``.
+
+    Attributes:
+        redact: Hides in a text what these match; None: nothing.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -92,6 +97,7 @@ class Scheduler(JobMethods):
         random: RandomSource | None = None,
         history: History | None = None,
         capture_output: bool = False,
+        redact: Sequence[str] = (),
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -106,7 +112,8 @@ class Scheduler(JobMethods):
         factory = JobFactory(zone, self._executors, defaults, clock, random)
         factory.check_executor(defaults.executor)
         engine = Engine(kept, self._executors, listeners, clock, random)
-        engine.runs.capture = capture_of(capture_output)
+        self.redact = redact_of(redact)
+        engine.runs.capture = capture_of(capture_output, self.redact)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
