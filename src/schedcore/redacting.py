@@ -24,7 +24,7 @@ is bounded so.  Longer lines are looked through in pieces, which end before a bl
 _PIECES = re.compile(rf"[^\n]{{1,{PIECE}}}(?=\s|\Z)|[^\n]{{1,{PIECE}}}|\n+")
 
 
-def redactor(patterns: object) -> Redact | None:
+def redactor(patterns: object, option: str = "redact") -> Redact | None:
     """Return what hides in a text what *patterns* match; None: there are none.
 
     Where a pattern has groups, they are hidden, and what is around them stays: so
@@ -32,13 +32,14 @@ def redactor(patterns: object) -> Redact | None:
 
     Args:
         patterns: Regular expressions, each looked for within lines.
+        option: What errors call them.
 
     Raises:
         InvalidOptionError: if one is none, or may take for ever.
     """
     if isinstance(patterns, str) or not isinstance(patterns, Sequence) or len(patterns) > MOST:
-        raise InvalidOptionError("redact", patterns, f"a list of {MOST} patterns at most")
-    compiled = [_compiled(f"redact[{n}]", pattern) for n, pattern in enumerate(patterns)]
+        raise InvalidOptionError(option, patterns, f"a list of {MOST} patterns at most")
+    compiled = [_compiled(f"{option}[{n}]", pattern) for n, pattern in enumerate(patterns)]
     if not compiled:
         return None
 
@@ -54,7 +55,7 @@ def redactor(patterns: object) -> Redact | None:
 def in_data(redact: Redact, value: Any, name: str = "") -> Any:
     """Return plain data without secrets: texts and numbers, each looked at as ``name=value``."""
     if isinstance(value, dict):
-        return {key: in_data(redact, each, key) for key, each in value.items()}
+        return {key: in_data(redact, each, str(key)) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [in_data(redact, each, name) for each in value]
     if value is None or isinstance(value, bool):

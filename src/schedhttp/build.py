@@ -60,6 +60,8 @@ def make_scheduler(
             executors=executors,
             store=store,
             name=settings.name or name,
+            capture_output=settings.capture_output,
+            redact=settings.redact,
         )
     except InvalidOptionError as error:
         known = error.option in ("executors", "name")

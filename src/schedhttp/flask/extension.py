@@ -31,7 +31,10 @@ log = logging.getLogger(__package__)
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-_OF_THE_SCHEDULER = ("timezone", "job_defaults", "executors", "app_context", "store", "name")
+_OF_THE_SCHEDULER = (
+    *("timezone", "job_defaults", "executors", "app_context", "store", "name"),
+    *("capture_output", "redact"),
+)
 """Settings that a scheduler is made with: one that is made already does not take them."""
 
 
@@ -277,6 +280,8 @@ class FlaskScheduler(FlaskJobs):
             executors=executors,
             store=build.open_store(places.with_store(settings, app, self)),
             name=settings.name or app.import_name,
+            capture_output=settings.capture_output,
+            redact=settings.redact,
         )
         self._furnish(scheduler)
         return scheduler
