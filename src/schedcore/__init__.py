@@ -54,6 +54,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.notice import ChannelState, Notice
     from schedcore.output import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
@@ -85,6 +86,7 @@ __all__ = [
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
     "CalendarIntervalTrigger",
+    "ChannelState",
     "Clock",
     "ConflictingIdError",
     "CronTrigger",
@@ -111,6 +113,7 @@ __all__ = [
     "MaxInstancesError",
     "MemoryStore",
     "NodeInfo",
+    "Notice",
     "OrTrigger",
     "Outcome",
     "Output",
@@ -147,6 +150,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
             "Output": "schedcore.output",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
