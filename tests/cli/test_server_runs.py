@@ -184,7 +184,7 @@ def test_a_view_for_a_pipe_is_one_look(run, held):
 def test_a_list_is_read_in_as_many_parts_as_it_takes(run, monkeypatch):
     record = {
         "run_id": "1", "job_id": "j", "outcome": "executed", "scheduled": None, "started": None,
-        "ended": None, "result": None, "error_type": None, "error_text": None,
+        "ended": None, "why": None, "state": "ended",
     }  # fmt: skip
     fake = Fake()
     try:

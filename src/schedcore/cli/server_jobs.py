@@ -130,6 +130,8 @@ def _job(api: Api, parsed: argparse.Namespace) -> int:
     job, at = answer.json, now()
     width = max(map(len, job))
     for name, value in job.items():
+        if value is None or value in ([], {}):
+            continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if name == "next_run_time":
             text = moment(value, at)

@@ -65,7 +65,7 @@ def run_rows(
         (
             str(run["run_id"] or "-"),
             str(run["job_id"]),
-            str(run["outcome"] or run.get("state")),
+            str(run["outcome"] or run["state"]),
             moment(run["scheduled"], at),
             lasted(run["started"], run["ended"], at),
             _why(run),
@@ -79,11 +79,7 @@ def run_rows(
 
 def _why(run: Run) -> str:
     """Return what there is to say of a run, in one line."""
-    if run.get("why"):
-        return str(run["why"])
-    if run["error_type"]:
-        return f"{run['error_type']}: {run['error_text']}"
-    return str(run["result"] or "")
+    return str(run["why"] or "").removeprefix(f"{run['outcome'] or run['state']}: ")
 
 
 def _ps(api: Api, parsed: argparse.Namespace) -> int:
@@ -239,7 +235,7 @@ def _run_of(api: Api, given: str) -> Run:
                 raise
     api("GET", "jobs", given)
     for state in ("running", "ended", "waiting"):
-        for run in api.items("runs", query={"job": given, "state": state}, most=20):
-            if run["run_id"]:
+        for run in api("GET", "runs", query={"job": given, "state": state}).json:
+            if run["run_id"]:  # occurrences that were no runs have printed nothing
                 return dict(run)
     raise InvalidOptionError("RUN|JOB", given, "a run, or a job that has run")

@@ -74,7 +74,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
             return Text(harmless(str(error)), "bold red")
         parts: list[RenderableType] = []
         for title, columns, rows in found:
-            parts += Text(harmless(title)), table_of(columns, rows), ""
+            parts += [Text(harmless(title)), *([table_of(columns, rows)] if columns else []), ""]
         return Group(*parts)
 
     with Live(drawn(), console=console, screen=True, auto_refresh=False) as live:
