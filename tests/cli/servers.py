@@ -115,6 +115,8 @@ class Asked(NamedTuple):
     path: str
     headers: dict[str, str]
     body: str
+    port: int
+    """Of the client: of the same one, it is the same connection."""
 
 
 class Fake:
@@ -122,7 +124,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self.answer: Callable[[Asked], tuple[int, Any]] = lambda asked: (200, [])
+        self.answer: Callable[[Asked], tuple[int, Any] | None] = lambda asked: (200, [])
         self.headers: dict[str, str] = {}
         self.hangs_up = False
         """Whether it closes each connection after an answer, and tells nobody."""
@@ -134,9 +136,15 @@ class Fake:
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length).decode()
-                asked = Asked(self.command, self.path, dict(self.headers), body)
+                asked = Asked(
+                    self.command, self.path, dict(self.headers), body, self.client_address[1]
+                )
                 fake.asked.append(asked)
-                status, answer = fake.answer(asked)
+                told = fake.answer(asked)
+                if told is None:  # it hangs up
+                    self.close_connection = True
+                    return
+                status, answer = told
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
