@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from schedcore.job import Job
 from schedcore.planning import Backlog
@@ -197,6 +197,16 @@ class Written(NamedTuple):
     """Of runs that had not begun, and ended with the change."""
 
 
+KEYS_KEPT_US: Final = 86_400 * 10**6
+"""For how long a store knows the run that was opened for a key, if not too many came since."""
+
+
+class Earlier(NamedTuple):
+    """A run that was opened for the same key before."""
+
+    run_id: int
+
+
 class Batch(Protocol):
     """Jobs that were taken: nobody else has them until they are settled or given back.
 
@@ -368,7 +378,9 @@ class Store(Outcomes, Protocol):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(
+        self, job: Job, due_us: int, own_call: bool = False, key: str | None = None
+    ) -> Run | Earlier | None:
         """Open a run of a job besides its schedule, or record it as skipped for want of room.
 
         Somebody may wait for the run that is returned.
@@ -376,6 +388,10 @@ class Store(Outcomes, Protocol):
         Args:
             job: The stored definition, with its function resolved.
             due_us: When it falls due: now.
+            own_call: Whether the arguments in *job* are those of this run, and not of the stored
+                job: wherever the run goes on, they go with it.
+            key: Tells who asks again: for the same key of the same job, within
+                :data:`KEYS_KEPT_US`, no second run is opened.  None: every time is a new one.
 
         Raises:
             JobLookupError: if the job was removed.

@@ -20,6 +20,7 @@ from schedcore.stores.base import (
     Change,
     Decision,
     Declared,
+    Earlier,
     Ended,
     Entry,
     Otherwise,
@@ -67,6 +68,7 @@ class MemoryStore(MemoryOutcomes):
         self._ids.draw_anew()
         self._draw_mark()
         self._open.by_id.clear()
+        self._open.keys.clear()
         for slot in self._slots.values():
             slot.runs, slot.behind = (), None
             if slot.due_us is not None and slot.queued_us is None:
@@ -352,13 +354,19 @@ class MemoryStore(MemoryOutcomes):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(
+        self,
+        job: Job,
+        due_us: int,
+        own_call: bool = False,  # noqa: ARG002 — a run keeps its job, and goes nowhere
+        key: str | None = None,
+    ) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         with self._lock:
             slot = self._slots.get(job.id)
             if slot is None:
                 raise JobLookupError(job.id)
-            return self._open.open(slot, job, due_us)
+            return self._open.open(slot, job, due_us, key)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

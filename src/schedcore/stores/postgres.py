@@ -15,6 +15,7 @@ from schedcore.run import Run, RunRecord
 from schedcore.stores.base import (
     Change,
     Declared,
+    Earlier,
     Ended,
     Entry,
     Otherwise,
@@ -258,10 +259,12 @@ class PostgresStore(SqlStore):
         self.let_go()
         return self._again(super().retire, app, declared, now_us)
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(
+        self, job: Job, due_us: int, own_call: bool = False, key: str | None = None
+    ) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         self.let_go((job.id,))
-        return self._again(super().open, job, due_us)
+        return self._again(super().open, job, due_us, own_call, key)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

@@ -18,6 +18,7 @@ from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.health import State
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, RunRecord
+from schedcore.stores.claims import RETRIES
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
@@ -32,7 +33,6 @@ from schedcore.stores.sql_nodes import (
     save_last_outputs,
     trim,
 )
-from schedcore.stores.sql_runs import RETRIES
 from schedcore.stores.unbegun import left_by
 
 if TYPE_CHECKING:

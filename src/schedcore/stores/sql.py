@@ -15,6 +15,7 @@ from schedcore.stores.base import (
     Change,
     Decision,
     Declared,
+    Earlier,
     Ended,
     Entry,
     Otherwise,
@@ -22,6 +23,7 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
+from schedcore.stores.claims import Opening
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
@@ -34,12 +36,14 @@ from schedcore.stores.sql_jobs import (
     JobRow,
     JobRows,
     NewJob,
+    call_text,
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_outcomes import SqlOutcomes
-from schedcore.stores.sql_runs import ClaimRows, Opening
+from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
 
 
@@ -354,20 +358,27 @@ class SqlStore(SqlOutcomes):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(
+        self, job: Job, due_us: int, own_call: bool = False, key: str | None = None
+    ) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         opened: list[Run] = []
+        call = call_text(job) if own_call else None
         with self.in_doubt(opened), self.database.write() as tx:
             row = self.jobs.hold(tx, (job.id,)).get(job.id)
             if row is None:
                 raise JobLookupError(job.id)
+            if (run_id := find_key(tx, row.k, key, due_us)) is not None:
+                return Earlier(run_id)
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
                 active = [self.claims.run_of(tx, claim) for claim in claims]
                 skipped = skipped_record(job, (due_us,), due_us, active, "manual")
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
-            opened += self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
+            opening = Opening(row.k, job, call=call)
+            opened += self.claims.open(tx, opening, (due_us,), by_hand=True)
+            note_key(tx, row.k, key, opened[0]._id, due_us)
         (run,) = opened
         run._awaited, run._hurry = threading.Event(), True
         self.claims.opened(opened)

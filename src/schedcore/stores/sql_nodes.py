@@ -12,11 +12,12 @@ from schedcore.clock import SECOND
 from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.claims import ACTIVE, Claim
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
 from schedcore.stores.sql_history import TRIM_AT_ONCE
-from schedcore.stores.sql_runs import ACTIVE, Claim
+from schedcore.stores.sql_keys import trim_keys
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
@@ -251,6 +252,7 @@ def trim(store: SqlStore, now_us: int) -> int:
     _trim_outputs(store)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
+        trim_keys(tx, now_us)
     return cut
 
 
