@@ -97,7 +97,7 @@ class RunMethods(JobMethods):
         return run
 
     def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
-        """Wait for a run that another process has begun for the same key; return it as it is then."""
+        """Wait for a run that another process has begun; return it as it is in the end."""
         pause = _FIRST_LOOK
         while run.outcome is None:
             left = patience.left()

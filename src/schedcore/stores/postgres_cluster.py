@@ -30,7 +30,7 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
-    save_last_outputs,
+    tell_of_dropped,
     trim,
 )
 from schedcore.stores.unbegun import left_by
@@ -271,7 +271,7 @@ class PostgresCluster:
         if news.gone != self._gone:
             with self._database.read() as tx:
                 dropped = dropped_runs(self._store, tx)
-            save_last_outputs(self._store, dropped)
+            tell_of_dropped(self._store, dropped)
             self._gone = news.gone
         changed = news.heard or news.waits or bool(lost)
         if changed or self._store.is_news(news.due_us, news.again_us):
@@ -294,7 +294,7 @@ class PostgresCluster:
         with self._database.read() as tx:
             dropped = dropped_runs(store, tx)
             claims = store.claims.find(tx, list(store.claims.live))
-        save_last_outputs(store, dropped)
+        tell_of_dropped(store, dropped)
         for claim in claims.values():
             run = store.claims.live.get(claim.run_id)
             if run is not None and claim.state == RETRIES and run._started_us is None:

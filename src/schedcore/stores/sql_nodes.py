@@ -214,10 +214,14 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
     return dropped
 
 
-def save_last_outputs(store: SqlStore, dropped: Sequence[End]) -> None:
-    """Write what runs printed before others ended them."""
+def tell_of_dropped(store: SqlStore, dropped: Sequence[End]) -> None:
+    """Write when runs began that others have ended, and what they printed: they did not know."""
+    begun = [end.run for end in dropped if end.run._started_us is not None]
     with suppress(StoreError):  # the runs are to be given up all the same
         store.outputs.save(end.run for end in dropped)
+        if begun:
+            with store.database.write() as tx:
+                store.history.note_begun(tx, begun)
     for end in dropped:
         end.run._output = None
 
