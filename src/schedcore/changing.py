@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from schedcore.announce import Announcer
+from schedcore.auditing import Auditor, told
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
-from schedcore.logs import GuardedLogger
 from schedcore.planning import Place, set_back
 from schedcore.run import RunRecord
 from schedcore.runs import Runs
@@ -32,17 +32,17 @@ class Changes:
         runs: The open runs, some of which end with a change.
         announce: Logs and emits what happens.
         clock: Gives the moment of a change.
-        log: Logger of what fails.
+        audit: Tells who makes a change.
     """
 
     def __init__(
-        self, store: Store, runs: Runs, announce: Announcer, clock: Clock, log: GuardedLogger
+        self, store: Store, runs: Runs, announce: Announcer, clock: Clock, audit: Auditor
     ) -> None:
         self._store = store
         self._runs = runs
         self._announce = announce
         self._clock = clock
-        self._log = log
+        self._audit = audit
 
     def add(self, entries: Sequence[Entry], replace: bool) -> None:
         """Store new jobs, all or none.
@@ -82,8 +82,8 @@ class Changes:
             job_id: Which job.
             changed: Returns the changed entry, or the same one.  Called again if somebody else
                 changes the job meanwhile.
-            counted: Whether the history records the fire times that have come and that the change
-                takes out of the schedule.
+            counted: Whether somebody orders it: the audit keeps it, and the history records the
+                fire times that have come and that the change takes out of the schedule.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -104,7 +104,7 @@ class Changes:
                     now_us = self._clock.now_us()
                     records = passed_records(old, new, now_us) if counted else ()
                 change = Change(old, new, False, records)
-                if not self.write((change,), now_us).conflicts:
+                if not self.write((change,), now_us, counted).conflicts:
                     was, now = old.job.options, new.job.options
                     if now is not was and now.max_instances > was.max_instances:
                         self._runs.promote()
@@ -142,11 +142,21 @@ class Changes:
                 for job_id in moved_on:
                     del changes[job_id]
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
-        """Make all of *changes* or none, and announce the runs that ended with them."""
-        written = self._store.write(changes, now_us)
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, ordered: bool = True
+    ) -> Written:
+        """Make all of *changes* or none, and announce the runs that ended with them.
+
+        Args:
+            changes: The changes.
+            now_us: The present.
+            ordered: Whether somebody ordered them: the audit keeps those.
+        """
+        notes = self._audit.of(changes) if ordered else ()
+        written = self._store.write(changes, now_us, notes)
         if written.conflicts:
             return written
+        told(notes)
         if written.ended:
             self._runs.recorded(written.ended)
         return written

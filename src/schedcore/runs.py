@@ -310,15 +310,15 @@ class Runs:
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
             self._log.error("executor %r failed to give up a run", name, error=error)
 
-    def cancel(self, run_id: int) -> None:
-        """Cancel a run, whether it waits or is active.
+    def cancel(self, run_id: int) -> Run:
+        """Cancel a run, whether it waits or is active; return it.
 
         Raises:
             RunLookupError: if no run with this id is open.
         """
         for run in self.open():
             if run._id == run_id and self.end_early(run, Outcome.CANCELLED):
-                return
+                return run
         raise RunLookupError(run_id)
 
     def open(self) -> list[Run]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
+from schedcore.change_methods import ChangeMethods
 from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
@@ -26,6 +27,7 @@ from schedcore.events import (
 from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
+from schedcore.feed import Feed
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
 from schedcore.job import MAX_ID_LENGTH, Options, build_options
@@ -48,7 +50,7 @@ else:
 log = GuardedLogger(__name__)
 
 
-class Scheduler(JobMethods):
+class Scheduler(JobMethods, ChangeMethods):
     """Runs Python callables at dates, at intervals and on cron schedules.
 
     Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
@@ -111,6 +113,7 @@ class Scheduler(JobMethods):
             declarations = Declarations(kept, app, clock)
         super().__init__(zone, clock, engine, factory, listeners, declarations)
         self._runs = engine.runs
+        self._feed = Feed(kept, self._runs.settle)
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
@@ -188,6 +191,7 @@ class Scheduler(JobMethods):
             self._life.begin(state)
         else:
             self._node.start(state)
+        self._engine.audit.note("started")
 
     def follow(self, autostart: bool = True) -> None:
         """Join the other processes on the store, in the state that they are in.
@@ -218,6 +222,7 @@ class Scheduler(JobMethods):
             self._life.pause()
         else:
             self._node.command(State.PAUSED)
+        self._engine.audit.note("paused")
 
     def resume(self) -> None:
         """Go on after :meth:`pause`; what fell due meanwhile is late, and run or missed as such.
@@ -229,6 +234,7 @@ class Scheduler(JobMethods):
             self._life.resume()
         else:
             self._node.command(State.RUNNING)
+        self._engine.audit.note("resumed")
 
     def wakeup(self) -> None:
         """Have the loop look for due jobs now, for instance after a test moved the clock."""
@@ -258,9 +264,12 @@ class Scheduler(JobMethods):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
-        if self._node is None:
-            return self._life.end(patience)
-        return self._node.leave(patience) if leave else self._node.stop_all(patience)
+        self._feed.interrupt()
+        if self._node is not None and leave:
+            return self._node.leave(patience)
+        left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)
+        self._engine.audit.note("stopped")
+        return left
 
     def holder(self) -> schedcore.Holder | None:
         """Return which process takes the due jobs; None: none is known to.
@@ -410,7 +419,8 @@ class Scheduler(JobMethods):
         Raises:
             RunLookupError: if no run with this id is open.
         """
-        self._runs.cancel(run_id)
+        run = self._runs.cancel(run_id)
+        self._engine.audit.note("cancelled", run.job_id, run_id)
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call *callback* with each event whose code is in *mask*, in the thread it happens in.

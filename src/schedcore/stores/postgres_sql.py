@@ -16,6 +16,7 @@ TEXTS: Final = frozenset(
     (
         *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
         *("result", "error_type", "error_text", "cause", "reason"),
+        *("who", "address", "verb", "before_text", "after_text"),
     )
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""

@@ -14,7 +14,7 @@ from schedcore.stores.sql_order import CommitOrder
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
-_DAY_US = 86_400 * 10**6
+DAY_US: Final = 86_400 * 10**6
 _COLUMNS = (
     "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
     " error_type, error_text, attempt, cause, reason"
@@ -42,6 +42,10 @@ class Retention(NamedTuple):
     """How old an outcome may be."""
     overall: int = 1_000_000
     """The last outcomes of all jobs."""
+    audit_days: int = 90
+    """How old a change may be of which the audit tells."""
+    audit: int = 100_000
+    """The last changes."""
 
     def checked(self) -> Retention:
         """Return it.
@@ -136,7 +140,7 @@ class HistoryRows:
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
         """Return what is too old, and what is beyond the last ones of jobs."""
         # By age and not up to a row: while the clock was wrong, later rows may have been older.
-        found = [Excess("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
+        found = [Excess("recorded_us < ?", (now_us - keep.days * DAY_US,))]
         many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 100"
         for job in tx.all(many, keep.per_job):
             found += self._beyond(tx, "job_id = ? and ", job, keep.per_job)
@@ -157,10 +161,6 @@ class HistoryRows:
         sql = f"select seq from schedcore_ledger where {where}seq > 0 order by seq desc"
         row = tx.one(f"{sql} limit 1 offset ?", *params, most)
         return [] if row is None else [Excess(f"{where}seq <= ?", (*params, row[0]))]
-
-    def cut(self, tx: Transaction, excess: Excess) -> int:
-        """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
-        return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

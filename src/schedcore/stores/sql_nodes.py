@@ -13,7 +13,8 @@ from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
-from schedcore.stores.sql_history import TRIM_AT_ONCE
+from schedcore.stores.sql_history import TRIM_AT_ONCE, Excess
+from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_runs import ACTIVE, Claim
 
 if TYPE_CHECKING:
@@ -219,20 +220,29 @@ def trim(store: SqlStore, now_us: int) -> int:
         How many outcomes were cut.
     """
     history, cut = store.history, 0
+    with store.database.read() as tx:
+        outdated = store.changed.excess(tx, store.keep, now_us)
+    for beyond in outdated:
+        _cut(store, store.changed.order, beyond)
     for overall in (False, True):
         with store.database.read() as tx:
             if overall:
                 excess = history.excess_overall(tx, store.keep)
             else:
                 excess = history.excess(tx, store.keep, now_us)
-        for beyond in excess:
-            some = TRIM_AT_ONCE
-            while some == TRIM_AT_ONCE:
-                with store.database.write() as tx:
-                    some = history.cut(tx, beyond)
-                cut += some
+        cut += sum(_cut(store, history.order, beyond) for beyond in excess)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
+    return cut
+
+
+def _cut(store: SqlStore, order: CommitOrder, beyond: Excess) -> int:
+    """Cut rows, a thousand in a transaction; return how many."""
+    cut, some = 0, TRIM_AT_ONCE
+    while some == TRIM_AT_ONCE:
+        with store.database.write() as tx:
+            some = order.cut(tx, *beyond, TRIM_AT_ONCE)
+        cut += some
     return cut
 
 

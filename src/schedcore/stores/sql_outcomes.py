@@ -6,7 +6,6 @@ from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Database
 from schedcore.stores.places import Place, read_place
 from schedcore.stores.sql_history import HistoryRows
-from schedcore.stores.sql_order import knows
 
 
 class SqlOutcomes:
@@ -30,7 +29,7 @@ class SqlOutcomes:
         since = None if place is None else read_place(place)
         with self.database.read() as tx:
             end = self.history.order.end(tx)
-            if since is None or not knows(end, since):
+            if since is None or not end.knows(since):
                 return str(end), []
             rows = self.history.after(tx, since, limit)
         last = Place(since.mark, *rows[-1][0]) if rows else since
@@ -40,7 +39,8 @@ class SqlOutcomes:
         """Return whether all that came after a place is, or was until now, to be had."""
         since = read_place(place)
         with self.database.read() as tx:
-            return knows(self.history.order.end(tx), since) and self.history.order.keeps(tx, since)
+            order = self.history.order
+            return order.end(tx).knows(since) and order.keeps(tx, since)
 
     def find(self, run_id: int) -> RunRecord | None:
         """Return how a run ended; None: it has not, or that is not kept."""
