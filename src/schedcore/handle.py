@@ -143,6 +143,11 @@ class JobHandle:
         return self.definition.on_lost
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which jobs are found and treated together: each once, and sorted."""
+        return self.definition.tags
+
+    @property
     def next_run_time(self) -> datetime | None:
         """When the job is next due, in the trigger's zone; None: paused, or removed."""
         entry = self.entry

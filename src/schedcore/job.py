@@ -7,7 +7,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from schedcore import funcref
-from schedcore.callables import check_call, is_really, makes_coroutine
+from schedcore.callables import check_call, is_really
 from schedcore.clock import SECOND
 from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.retry import Retry, retry_of
@@ -16,6 +16,8 @@ from schedcore.triggers.base import Trigger
 DEFAULT_EXECUTOR: Final = "default"
 COROUTINE_EXECUTOR: Final = "coroutines"
 MAX_ID_LENGTH: Final = 255
+MOST_TAGS: Final = 32
+LONGEST_TAG: Final = 64
 
 
 class Unset:
@@ -50,6 +52,8 @@ class Options(NamedTuple):
     """When a run that failed is tried again; None: never."""
     on_lost: str = "record"
     """What happens to a run whose process died: see :data:`ON_LOST`."""
+    tags: tuple[str, ...] = ()
+    """Words by which jobs are found and treated together: each once, and sorted."""
 
 
 OVERLAPS: Final = ("skip", "queue", "cancel")
@@ -137,6 +141,11 @@ class Job(NamedTuple):
         """What happens to a run whose process died: see :data:`ON_LOST`."""
         return self.options.on_lost
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which jobs are found and treated together: each once, and sorted."""
+        return self.options.tags
+
 
 _NO_KWARGS: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -166,7 +175,7 @@ def define(
     arguments = () if args is None else check_args(args)
     keywords = _NO_KWARGS if kwargs is None else check_kwargs(kwargs)
     if check_call(call, arguments, keywords):
-        _load_event_loop()
+        load_event_loop()
         options = coroutine_options
     # Not Job(...): that takes 0.1 us longer, and each job added makes one.
     return tuple.__new__(
@@ -287,6 +296,27 @@ def _check_on_lost(value: object) -> str:
     return value
 
 
+def check_tag(tag: object, option: str = "tag") -> str:
+    """Return *tag* if it is a word that people can read, and tell from others."""
+    if (
+        not isinstance(tag, str)
+        or not 0 < len(tag) <= LONGEST_TAG
+        or not tag.isprintable()  # no control characters, nor what turns text around
+        or tag != tag.strip()
+    ):
+        raise InvalidOptionError(
+            option, tag, f"text of 1 to {LONGEST_TAG} printable characters, no blank at its ends"
+        )
+    return tag
+
+
+def _check_tags(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple | set | frozenset) or len(value) > MOST_TAGS:
+        raise InvalidOptionError("tags", value, f"a list of up to {MOST_TAGS} texts")
+    # Sorted: a set has another order in each process, and equal jobs are to look equal.
+    return tuple(sorted({check_tag(tag, "tags") for tag in value}))
+
+
 def _check_coalesce(value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidOptionError("coalesce", value, "True or False")
@@ -308,9 +338,12 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "timeout": _check_timeout,
     "retry": retry_of,
     "on_lost": _check_on_lost,
+    "tags": _check_tags,
 }
 
-DEFAULTED: Final = frozenset({"executor", "coalesce", "max_instances", "overlap", "on_lost"})
+DEFAULTED: Final = frozenset(
+    {"executor", "coalesce", "max_instances", "overlap", "on_lost", "tags"}
+)
 """The options for which None means the default; for the others it has a meaning of its own."""
 
 OPTION_NAMES: Final = frozenset(_CHECKS)
@@ -353,55 +386,7 @@ def unknown_option(
     )
 
 
-CHANGEABLE: Final = frozenset({"func", "args", "kwargs", "name", "trigger"}) | OPTION_NAMES
-"""What a change may name, besides ``next_run_time``, which is not part of the definition."""
-
-
-def changed(job: Job, changes: Mapping[str, Any], defaults_of: Callable[[bool], Options]) -> Job:
-    """Return *job* with *changes* made, checked as a whole.
-
-    Args:
-        job: Stays as it is.
-        changes: New values by name: those of :data:`CHANGEABLE`, the trigger as a Trigger.
-        defaults_of: Given whether the function gives a coroutine, returns its default options.
-
-    Raises:
-        InvalidOptionError: naming what was not accepted; ``id`` among them, which never changes.
-    """
-    parts: list[Any] = list(job)
-    options: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name in _PARTS:
-            place, check = _PARTS[name]
-            parts[place] = check(value)
-        elif name in OPTION_NAMES:
-            options[name] = value
-        elif name == "func":
-            parts[_FUNC], parts[_GIVEN_REF] = resolve_func(value)
-        else:
-            known = CHANGEABLE | {"next_run_time"}
-            raise InvalidOptionError(
-                name,
-                value,
-                "one of what can be changed: "
-                + ", ".join(sorted(known))
-                + did_you_mean(str(name), known),
-            )
-    func = parts[_FUNC]
-    if options:
-        defaults = defaults_of(func is not None and makes_coroutine(func))
-        parts[_OPTIONS] = build_options(job.options, options, defaults)
-    made: Job = tuple.__new__(Job, parts)  # job._replace() takes three times as long
-    if (
-        made.func is not None
-        and not changes.keys().isdisjoint(("func", "args", "kwargs"))
-        and check_call(made.func, made.args, made.kwargs)
-    ):
-        _load_event_loop()
-    return made
-
-
-def _load_event_loop() -> None:
+def load_event_loop() -> None:
     """Import what a coroutine runs on: 28 ms, here and not in the thread of its first run."""
     import asyncio  # noqa: F401
 
@@ -418,18 +403,3 @@ def check_name(name: object) -> str | None:
             " it is the function's name",
         )
     return _encodable("name", name)
-
-
-def _check_trigger(trigger: object) -> Trigger:
-    if not isinstance(trigger, Trigger):
-        raise InvalidOptionError("trigger", trigger, "a trigger")
-    return trigger
-
-
-_FUNC, _OPTIONS, _GIVEN_REF = map(Job._fields.index, ("func", "options", "given_ref"))
-_PARTS: Final[Mapping[str, tuple[int, Callable[[Any], Any]]]] = {
-    "args": (Job._fields.index("args"), check_args),
-    "kwargs": (Job._fields.index("kwargs"), check_kwargs),
-    "name": (Job._fields.index("given_name"), check_name),
-    "trigger": (Job._fields.index("trigger"), _check_trigger),
-}

@@ -50,6 +50,7 @@ def options_given(
     timeout: object,
     retry: object,
     on_lost: object,
+    tags: object,
 ) -> Mapping[str, Any]:
     """Return those of a job's options that were given, by name."""
     # Most jobs give none of them, and share the scheduler's defaults as they are.
@@ -62,6 +63,7 @@ def options_given(
         is timeout
         is retry
         is on_lost
+        is tags
         is UNSET
     ):
         return _NO_OPTIONS
@@ -74,5 +76,6 @@ def options_given(
         "timeout": timeout,
         "retry": retry,
         "on_lost": on_lost,
+        "tags": tags,
     }
     return {name: value for name, value in options.items() if value is not UNSET}

@@ -22,11 +22,11 @@ from schedcore.job import (
     Options,
     Unset,
     build_options,
-    changed,
     check_id,
     define,
     unknown_option,
 )
+from schedcore.job_changes import changed
 from schedcore.planning import due_time
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger

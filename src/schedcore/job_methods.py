@@ -5,7 +5,6 @@ Each builds what it needs (:mod:`~schedcore.job_factory`), and has the engine st
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +13,7 @@ from schedcore import triggers
 from schedcore.changing import Check, checked
 from schedcore.clock import Clock
 from schedcore.engine import Engine
-from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
+from schedcore.errors import JobLookupError
 from schedcore.events import (
     EVENT_ALL_JOBS_REMOVED,
     EVENT_JOB_ADDED,
@@ -94,6 +93,7 @@ class JobMethods(OtherNames):
         timeout: float | Unset | None = UNSET,
         retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
         on_lost: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -123,6 +123,7 @@ class JobMethods(OtherNames):
                 a number of times; None: never.
             on_lost: What happens to a run whose process dies, with a store on disk: ``"record"``
                 it as lost, or ``"rerun"`` it in another process, though it may have done its work.
+            tags: Up to 32 words by which jobs are found and treated together.
             trigger_args: Options of the trigger, if it is given by name.
 
         Raises:
@@ -131,7 +132,15 @@ class JobMethods(OtherNames):
                 the trigger's, FuncRefError if it is the function.
         """
         options = options_given(
-            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry, on_lost
+            misfire_grace_time,
+            coalesce,
+            max_instances,
+            executor,
+            overlap,
+            timeout,
+            retry,
+            on_lost,
+            tags,
         )
         entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -144,36 +153,6 @@ class JobMethods(OtherNames):
         self._added(entry.job)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
-
-    def add_jobs(
-        self, jobs: Iterable[Mapping[str, Any]], replace_existing: bool = False
-    ) -> list[JobHandle]:
-        """Add many jobs: all of them or, after an error, none.
-
-        Args:
-            jobs: For each, the arguments of :meth:`add_job` by name, as in
-                ``{"func": report, "trigger": "cron", "hour": 6, "id": "report"}``.
-            replace_existing: Whether to replace jobs that have these ids.
-
-        Raises:
-            ConflictingIdError: if there is a job with one of the ids and *replace_existing* is
-                false, or two of *jobs* have the same.
-            InvalidOptionError: as :meth:`add_job` does.
-        """
-        given = list(jobs)
-        entries = [self._drafted(job) for job in given]
-        ids = [entry.job.id for entry in entries]
-        if len(set(ids)) < len(ids):
-            raise ConflictingIdError(max(ids, key=Counter(ids).__getitem__))
-        stored: Sequence[Entry] = entries
-        if self._declarations is not None:
-            stored = self._reconciled(self._declarations, entries, given, replace_existing)
-        else:
-            self._engine.changes.add(entries, replace_existing)
-        for entry in stored:
-            self._added(entry.job)
-        self._expect(min((e.due_us for e in stored if e.due_us is not None), default=None))
-        return [JobHandle(self, entry) for entry in stored]
 
     def add_entry(self, entry: Entry, replace: bool = False) -> JobHandle:
         """Add what :meth:`draft_job` returned.
@@ -210,6 +189,7 @@ class JobMethods(OtherNames):
         timeout: float | Unset | None = UNSET,
         retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
         on_lost: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
         **trigger_args: Any,
     ) -> Entry:
         """Return what :meth:`add_job` would store, checked whole; nothing is stored.
@@ -220,7 +200,15 @@ class JobMethods(OtherNames):
             InvalidOptionError: as :meth:`add_job` does.
         """
         options = options_given(
-            misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry, on_lost
+            misfire_grace_time,
+            coalesce,
+            max_instances,
+            executor,
+            overlap,
+            timeout,
+            retry,
+            on_lost,
+            tags,
         )
         return self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -304,12 +292,12 @@ class JobMethods(OtherNames):
             job_id: Which job; its id cannot be changed.
             changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
                 ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``,
-                ``overlap``, ``timeout``, ``retry``, ``on_lost``, ``trigger`` (a trigger or its
-                plain-data form) and ``next_run_time``.  A new trigger counts from now.  A paused
-                job stays paused: a ``next_run_time`` that is yet to come when it is resumed is its
-                first run then.
+                ``overlap``, ``timeout``, ``retry``, ``on_lost``, ``tags``, ``trigger`` (a
+                trigger or its plain-data form) and ``next_run_time``.  A new trigger counts from
+                now.  A paused job stays paused: a ``next_run_time`` that is yet to come when it is
+                resumed is its first run then.
                 None is the default for ``name``, ``executor``, ``coalesce``, ``max_instances``,
-                ``overlap`` and ``on_lost``.
+                ``overlap``, ``on_lost`` and ``tags``.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -406,15 +394,6 @@ class JobMethods(OtherNames):
         self._emit(EVENT_ALL_JOBS_REMOVED)
 
     # Inside
-
-    def _drafted(self, given: Mapping[str, Any]) -> Entry:
-        """Return the entry that arguments of :meth:`add_job` by name describe."""
-        if "func" not in given:
-            raise InvalidOptionError("jobs", given, 'a "func" in each job')
-        for option in given:
-            if not isinstance(option, str):
-                raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
-        return self.draft_job(**given)
 
     def _reconciled(
         self,

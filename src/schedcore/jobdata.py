@@ -132,7 +132,7 @@ def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
 
 def options_to_dict(options: Options) -> dict[str, Any]:
     """Return how a job is run, as plain data."""
-    data = options._asdict()
+    data = options._asdict() | {"tags": list(options.tags)}
     if options.retry is not None:
         data["retry"] = options.retry._asdict() | {"on": list(options.retry.on)}
     return data

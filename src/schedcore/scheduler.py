@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from schedcore.node import Node
     from schedcore.typed_calls import TypedJobMethods as JobMethods
 else:
-    from schedcore.job_methods import JobMethods
+    from schedcore.many_jobs import ManyJobs as JobMethods
 
 log = GuardedLogger(__name__)
 
@@ -60,7 +60,7 @@ class Scheduler(JobMethods, ChangeMethods):
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
-            ``retry``, ``on_lost``.
+            ``retry``, ``on_lost``, ``tags``.
         executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
             tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a

@@ -1,6 +1,6 @@
 """How a scheduler is called, for type checkers: each trigger with its own options.
 
-There is no such module at run time: ``Scheduler`` is derived from :class:`JobMethods` itself.
+There is no such module at run time: ``Scheduler`` is derived from :class:`ManyJobs` itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,13 +10,13 @@ from typing_extensions import Unpack
 
 from schedcore import typed_options as t
 from schedcore.handle import JobHandle
-from schedcore.job_methods import JobMethods
+from schedcore.many_jobs import ManyJobs
 from schedcore.stores.base import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # No overrides in the strict sense: of all text, these take the names of triggers alone.
-class TypedJobMethods(JobMethods):
+class TypedJobMethods(ManyJobs):
     # fmt: off
     @overload  # type: ignore[override]
     def add_job(self, func: t.Func, trigger: Literal["date"] | None = None,

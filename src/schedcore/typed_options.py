@@ -5,7 +5,7 @@ An option that may be left out is so in every set; None is the same as leaving a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import date, tzinfo
 from typing import Any, Literal, TypedDict
 
@@ -46,6 +46,7 @@ class JobDefaults(TypedDict, total=False):
     timeout: float | None
     retry: Retry | RetryFields | int | None
     on_lost: Literal["record", "rerun"]
+    tags: Sequence[str] | Set[str]
 
 
 class JobOptions(JobDefaults, total=False):

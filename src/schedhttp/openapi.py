@@ -8,7 +8,7 @@ from urllib.parse import quote
 from schedcore import __version__
 from schedhttp import paging
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
 from schedhttp.views.runs import MOST_FIRE_TIMES
@@ -242,6 +242,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     ),
     "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
+    "tag": (
+        {"type": "array", "items": TAG},
+        "Only jobs that have this tag; given several times, all of them.",
+    ),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from schedcore import Outcome, RunRecord, jobdata
-from schedcore.errors import did_you_mean
-from schedcore.job import JOB_FIELDS
+from schedcore.errors import InvalidOptionError, did_you_mean
+from schedcore.job import JOB_FIELDS, check_tag
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
@@ -25,7 +25,7 @@ from schedhttp.request import Incoming, read_count
 
 MOST: Final = 100_000
 STATES: Final = ("scheduled", "paused", "running", "broken")
-JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "sort", "fields")
+JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "tag", "sort", "fields")
 RUN_PARAMETERS: Final = ("limit", "offset", "before", "outcome")
 _PARTS: Final = frozenset({"limit", "offset", "after", "before"})
 _RUNS: Final = 100
@@ -53,7 +53,7 @@ class Page(NamedTuple):
 
 
 def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
-    """Return the jobs that ``state``, ``q`` and ``sort`` ask for.
+    """Return the jobs that ``state``, ``q``, ``tag`` and ``sort`` ask for.
 
     Raises:
         BadRequest: if one of them makes no sense.
@@ -62,13 +62,35 @@ def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming)
     if (state := request.whole.args.get("state")) is not None:
         check_known("state", state, STATES)
         found = [e for e in found if codec.state_of(e, e.job.id in running) == state]
-    if text := request.whole.args.get("q", "").casefold():
-        found = [entry for entry in found if _mentions(entry, text)]
+    found = matching(found, request)
     if (sort := _sort(request)) is not None:
         key = sort.removeprefix("-")
         check_known("sort", key, _SORTS)
         found = sorted(found, key=_SORTS[key], reverse=sort.startswith("-"))
     return list(found)
+
+
+def matching(entries: Iterable[Entry], request: Incoming) -> Iterable[Entry]:
+    """Return the jobs that ``q`` and ``tag`` ask for: those that have the text, and all the tags.
+
+    Raises:
+        BadRequest: if something is no tag.
+    """
+    args = request.whole.args
+    if text := args.get("q", "").casefold():
+        entries = [entry for entry in entries if _mentions(entry, text)]
+    if tags := frozenset(args.getlist("tag")):
+        for tag in tags:
+            _check_tag(tag)
+        entries = [entry for entry in entries if tags.issubset(entry.job.options.tags)]
+    return entries
+
+
+def _check_tag(tag: str) -> None:
+    try:
+        check_tag(tag)
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
 
 
 def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
@@ -229,9 +251,10 @@ def _links(request: Incoming, total: int, begin: int, limit: int, name: Name) ->
         "next": begin + limit if begin + limit < total else None,
         "last": last,
     }
-    others = {k: v for k, v in request.whole.args.items() if k not in _PARTS}
+    others = {k: v for k, v in request.whole.args.to_dict(flat=False).items() if k not in _PARTS}
     return [
-        f'<?{urlencode({**others, "limit": limit, **(name(at) if at else {})})}>; rel="{word}"'
+        f"<?{urlencode({**others, 'limit': limit, **(name(at) if at else {})}, doseq=True)}>;"
+        f' rel="{word}"'
         for word, at in neighbours.items()
         if at is not None
     ]

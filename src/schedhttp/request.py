@@ -18,6 +18,8 @@ from schedcore import InvalidOptionError
 from schedcore.errors import did_you_mean
 from schedhttp.errors import BadRequest
 
+SEVERAL = frozenset({"tag"})
+"""Parameters that may stand in a query several times."""
 MAX_DEPTH = 64
 """How deeply a body may be nested; the deepest one that makes sense has 20 levels."""
 
@@ -190,6 +192,8 @@ def read_count(request: Incoming, name: str, default: int | None, most: int) -> 
 def check_query(request: Incoming, known: Collection[str]) -> None:
     """Refuse parameters that are not known, or given twice: readers differ in which counts.
 
+    Those in :data:`SEVERAL` may be given many times.
+
     Raises:
         BadRequest: naming the first one.
     """
@@ -200,7 +204,7 @@ def check_query(request: Incoming, known: Collection[str]) -> None:
             hint = did_you_mean(name, known)
             listed = ", ".join(sorted(known)) or "none"
             raise BadRequest(f"{name[:80]}=: expected one of the parameters {listed}{hint}")
-        if len(values) > 1:
+        if len(values) > 1 and name not in SEVERAL:
             raise BadRequest(f"{name}= stands {len(values)} times in the query: expected it once")
 
 

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from schedcore import Outcome
-from schedcore.job import DEFAULT_EXECUTOR, MAX_ID_LENGTH, ON_LOST, OVERLAPS, Options
+from schedcore.job import (
+    DEFAULT_EXECUTOR,
+    LONGEST_TAG,
+    MAX_ID_LENGTH,
+    MOST_TAGS,
+    ON_LOST,
+    OVERLAPS,
+    Options,
+)
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
@@ -36,6 +44,7 @@ FLAG: Final[Json] = {"type": "boolean"}
 COUNT: Final[Json] = {"type": "integer", "minimum": 0}
 TIME: Final[Json] = {"type": "string", "format": "date-time"}
 JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
+TAG: Final[Json] = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
 OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
 _TEXTS: Final[Json] = {"type": "array", "items": TEXT}
 _MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
@@ -277,6 +286,7 @@ _OPTION_BOUNDS: Final[dict[str, Json]] = {
     "max_instances": {"minimum": 1},
     "overlap": {"enum": list(OVERLAPS)},
     "on_lost": {"enum": list(ON_LOST)},
+    "tags": {"items": TAG, "maxItems": MOST_TAGS},
     "timeout": _SECONDS,
 }
 
@@ -324,6 +334,7 @@ _SHOWN: Final[Json] = {
     "timeout": None,
     "retry": None,
     "on_lost": "record",
+    "tags": [],
     "next_run_time": "2030-11-23T21:42:59+00:00",
     "state": "scheduled",
 }

@@ -64,6 +64,7 @@ options = st.builds(
     timeout=st.none() | st.integers(1, 100),
     retry=st.none() | st.just(Retry(3, delay=2.5)),
     on_lost=st.sampled_from(["record", "rerun"]),
+    tags=st.sampled_from([(), ("billing", "nightly")]),
 )
 jobs = st.builds(
     Job,

@@ -50,6 +50,15 @@ def test_a_job_that_runs_once_is_gone_then(inline):
     assert inline.scheduler.history("job")[0].result == "'job'"
 
 
+def test_tags_are_kept_and_changed(inline):
+    inline.add(every=10, tags={"nightly", "billing"})
+    job = inline.scheduler.get_job("job")
+    assert job.tags == ("billing", "nightly")
+    job.modify(tags=["weekly"])
+    inline.step(10)
+    assert inline.scheduler.get_job("job").tags == ("weekly",)
+
+
 def test_an_interval_goes_on(inline):
     inline.add(every=10, args=["tick"])
     assert [inline.step(10) for _ in range(3)] == [20, 30, 40]

@@ -10,6 +10,7 @@ import pytest
 
 from schedcore import InvalidTriggerError, Retry, Scheduler, job
 from schedcore import typed_options as typed
+from schedcore.job_changes import CHANGEABLE
 from schedcore.triggers import option_names
 
 NAMES = {
@@ -48,7 +49,7 @@ def test_jobs_have_the_options_they_take():
     assert keys("JobDefaults") == job.OPTION_NAMES
     assert keys("JobOptions") == OPTIONS
     assert keys("CallOptions") == CALL
-    assert keys("JobChanges") | {"trigger"} == job.CHANGEABLE | {"next_run_time"}
+    assert keys("JobChanges") | {"trigger"} == CHANGEABLE | {"next_run_time"}
     assert keys("RetryFields") == set(Retry._fields)
 
 

@@ -19,6 +19,7 @@ DEFAULTS = {
     "timeout": 60,
     "retry": {"count": 2, "delay": 3},
     "on_lost": "rerun",
+    "tags": ["nightly"],
 }
 OPTIONS = {
     "misfire_grace_time": 7,
@@ -28,6 +29,7 @@ OPTIONS = {
     "timeout": 90,
     "retry": 1,
     "on_lost": "record",
+    "tags": ["billing"],
     "executor": "coroutines",
 }
 CALL = {"name": "Named", "args": [[["k", 1]]], "kwargs": {"a": 2}}

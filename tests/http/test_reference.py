@@ -74,6 +74,7 @@ def test_an_interval_job_as_documented(api):
         "timeout": None,
         "retry": None,
         "on_lost": "record",
+        "tags": [],
         "next_run_time": "2026-01-05T13:00:30+01:00",
         "state": "scheduled",
     }

@@ -9,7 +9,8 @@ import pytest
 
 from schedcore import InvalidOptionError, InvalidTriggerError, ManualClock, Scheduler
 from schedcore.clock import SECOND
-from schedcore.job import CHANGEABLE, OPTION_NAMES
+from schedcore.job import OPTION_NAMES
+from schedcore.job_changes import CHANGEABLE
 from schedcore.triggers import (
     Trigger,
     factory,
