@@ -6,7 +6,6 @@ from datetime import datetime
 
 from schedcore.audit import AuditRecord
 from schedcore.clock import to_us
-from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError, check_timeout, whole
 from schedcore.feed import MOST_AT_ONCE, ChangeList, Feed
 
@@ -17,7 +16,6 @@ MOST_RECORDS = 1_000
 class ChangeMethods:
     """A part of :class:`~schedcore.Scheduler`."""
 
-    _engine: Engine
     _feed: Feed
 
     def changes(
@@ -72,4 +70,4 @@ class ChangeMethods:
         if since is not None and since.tzinfo is None:
             raise InvalidOptionError("since", since, "a datetime with a zone")
         since_us = None if since is None else to_us(since)
-        return self._engine.store.audit(job_id, since_us, before, limit)
+        return self._feed.audit(job_id, since_us, before, limit)

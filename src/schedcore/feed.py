@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from schedcore.atfork import call_in_child
 from schedcore.audit import AuditRecord
-from schedcore.clock import Patience, from_us, passing_us
-from schedcore.errors import ChangesLostError, InvalidOptionError
+from schedcore.clock import Patience, from_us
+from schedcore.errors import ChangesLostError
 from schedcore.logs import GuardedLogger
 from schedcore.run import RunRecord
 from schedcore.stores.base import Store
@@ -93,6 +93,12 @@ class Feed:
             since = place
             if not records:
                 self._wait(looks, interrupts, left)
+
+    def audit(
+        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
+    ) -> list[AuditRecord]:
+        """Return who changed what; see :meth:`Scheduler.audit`."""
+        return self._store.audit(job_id, since_us, before, limit)
 
     def interrupt(self) -> None:
         """Let nobody wait any longer: the scheduler ends here."""

@@ -30,9 +30,7 @@ class GuardedLogger:
         self._silent = silent
         self.failures = 0
 
-    def info(
-        self, text: str, *args: object, fields: Mapping[str, object] | None = None
-    ) -> None:
+    def info(self, text: str, *args: object, fields: Mapping[str, object] | None = None) -> None:
         """Say what is going on; *fields* are put on the record besides."""
         self._say(_INFO, text, args, fields=fields)
 

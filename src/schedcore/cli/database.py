@@ -46,6 +46,8 @@ def add_commands(commands: Commands) -> None:
         "per_job": "outcomes to keep of each job",
         "days": "days to keep an outcome",
         "overall": "outcomes to keep of all jobs together",
+        "audit_days": "days to keep what the audit tells of a change",
+        "audit": "changes of which the audit is to tell",
     }
     for name, value in Retention()._asdict().items():
         command.add_argument(
@@ -178,7 +180,7 @@ def _sql(parsed: argparse.Namespace) -> int:
 
 
 def _trim(parsed: argparse.Namespace) -> int:
-    keep = Retention(parsed.per_job, parsed.days, parsed.overall).checked()
+    keep = Retention(**{name: getattr(parsed, name) for name in Retention._fields}).checked()
     with closing(_opened(parsed)) as store:
         store.keep = keep
         cut = trim(store, SystemClock().now_us())

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 from schedcore.errors import InvalidOptionError
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 MARK: Final = 8
 """Characters by which a place tells its store from others."""
@@ -76,9 +77,9 @@ def read_places(text: str) -> Places:
 def in_order(
     places: Places,
     outcomes: Sequence[tuple[tuple[int, int], T]],
-    changes: Sequence[tuple[tuple[int, int], tuple[int, int], T]],
+    changes: Sequence[tuple[tuple[int, int], tuple[int, int], U]],
     limit: int,
-) -> tuple[Places, list[T]]:
+) -> tuple[Places, list[T | U]]:
     """Return the first *limit* of outcomes and changes in one order, and the place behind them.
 
     Args:
@@ -87,19 +88,20 @@ def in_order(
         changes: Each with those of the outcome that came last before it, and its own.
         limit: How many are returned; of each kind, no more were left out before its last one.
     """
-    found: list[T] = []
+    found: list[T | U] = []
     last, made = places
     ended, done = 0, 0
     while len(found) < limit and (ended < len(outcomes) or done < len(changes)):
         if done == len(changes) or (
             ended < len(outcomes) and outcomes[ended][0] <= changes[done][0]
         ):
-            numbers, record = outcomes[ended]
+            numbers, outcome = outcomes[ended]
             last = Place(last.mark, *numbers)
             ended += 1
+            found.append(outcome)
         else:
-            _, numbers, record = changes[done]
+            _, numbers, change = changes[done]
             made = Place(made.mark, *numbers)
             done += 1
-        found.append(record)
+            found.append(change)
     return Places(last, made), found

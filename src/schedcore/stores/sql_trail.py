@@ -15,7 +15,9 @@ from schedcore.stores.trail import Happened
 
 _COLUMNS: Final = "at_us, who, address, verb, job_id, run_id, before_text, after_text"
 _MARKS: Final = ", ".join("?" * (_COLUMNS.count(",") + 1))
-_LAST_OUTCOME: Final = "coalesce((select seq from sqlite_sequence where name = 'schedcore_ledger'), 0)"
+_LAST_OUTCOME: Final = (
+    "coalesce((select seq from sqlite_sequence where name = 'schedcore_ledger'), 0)"
+)
 
 
 class AuditRows:
@@ -32,7 +34,9 @@ class AuditRows:
         self.order = CommitOrder("schedcore_audit", kind)
         # Where numbers are in the order of commits, that of the last outcome tells what was before.
         ledger = _LAST_OUTCOME if kind == "sqlite" else "0"
-        self._insert = f"insert into schedcore_audit ({_COLUMNS}, ledger) values ({_MARKS}, {ledger})"
+        self._insert = (
+            f"insert into schedcore_audit ({_COLUMNS}, ledger) values ({_MARKS}, {ledger})"
+        )
 
     def add(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:
         """Add what was changed."""
