@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
 
 from schedcore.errors import whole
 from schedcore.run import Outcome, Run, RunRecord, record_of
+from schedcore.totals import Histogram, JobTotals, Totals, add_totals, measure
 
 Counts = dict[Outcome, int]
 
@@ -49,7 +50,8 @@ class History:
         self._jobs: dict[str, list[Run | RunRecord]] = {}
         self._troubles: dict[str, list[Run | RunRecord]] = {}
         self._counts: Counts = {}
-        self._cut_of_job: dict[str, Counts] = {}
+        self._cut_of_job: dict[str, JobTotals] = {}
+        self._took, self._late = Histogram(), Histogram()
         # Its first is found at once, also after many first ones were taken out of it.
         self.removed: OrderedDict[str, None] = OrderedDict()
 
@@ -70,9 +72,10 @@ class History:
         latest = self._all[self._filed : end]
         self._filed = end
         _count(latest, self._counts)
+        measure(latest, self._took, self._late)
         jobs, most = self._jobs, 2 * self._per_job
         for record in latest:
-            job_id = record.job_id
+            job_id = record._job_id if type(record) is Run else record.job_id
             of_job = jobs.get(job_id)
             if of_job is None:
                 jobs[job_id] = [record]
@@ -89,10 +92,9 @@ class History:
     def _cut(self, job_id: str, records: list[Run | RunRecord]) -> None:
         """Cut the records of one job down to its last ones, and its last troubles before them."""
         cut = records[: -self._per_job]
-        _count(cut, self._cut_of_job.setdefault(job_id, {}))
-        troubles = _troubles(self._troubles.get(job_id, []) + cut)
-        if troubles:
-            self._troubles[job_id] = troubles
+        others = add_totals(cut, self._cut_of_job.setdefault(job_id, {}))
+        if others:
+            self._troubles[job_id] = _troubles(self._troubles.get(job_id, []) + others)
         del records[: -self._per_job]
 
     def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
@@ -142,7 +144,18 @@ class History:
         self._file()
         if job_id is None:
             return dict(self._counts)
-        return _count(self._jobs.get(job_id, ()), dict(self._cut_of_job.get(job_id, {})))
+        return {outcome: total.n for outcome, total in self._totals(job_id).items()}
+
+    def totals(self, job_ids: Iterable[str]) -> Totals:
+        """Return what became of all occurrences, and of those of some jobs."""
+        self._file()
+        jobs = {job_id: of_job for job_id in job_ids if (of_job := self._totals(job_id))}
+        return Totals(dict(self._counts), jobs, self._took.copy(), self._late.copy())
+
+    def _totals(self, job_id: str) -> JobTotals:
+        totals = dict(self._cut_of_job.get(job_id, {}))
+        add_totals(self._jobs.get(job_id, []), totals)
+        return totals
 
     def job_removed(self, job_id: str) -> None:
         """Note that a job was removed: its outcomes stay until enough others are removed too."""
@@ -162,10 +175,12 @@ def _troubles(records: Iterable[Run | RunRecord]) -> list[Run | RunRecord]:
     return [record for record in records if record.outcome is not Outcome.EXECUTED][-TROUBLES:]
 
 
-def _count(records: Iterable[Run | RunRecord], counts: Counts) -> Counts:
-    """Add the occurrences of *records* to *counts*, and return it."""
-    for record in records:
-        outcome = record.outcome
+def _count(records: Sequence[Run | RunRecord], counts: Counts) -> None:
+    """Add the occurrences of *records* to *counts*."""
+    runs = Counter([each._outcome for each in records if type(each) is Run])
+    for outcome, count in runs.items():
         assert outcome is not None
-        counts[outcome] = counts.get(outcome, 0) + record.occurrences
-    return counts
+        counts[outcome] = counts.get(outcome, 0) + count
+    for each in records if runs.total() < len(records) else ():
+        if isinstance(each, RunRecord):
+            counts[each.outcome] = counts.get(each.outcome, 0) + each.occurrences

@@ -138,7 +138,7 @@ class Runs:
         job = run._job
         if job is None:
             return False
-        if self._cluster is not None and not self._cluster.may_begin():
+        if self._cluster is not None and not self._cluster.begin(run):
             self._kept.append(run)
             return False
         try:

@@ -161,7 +161,9 @@ def rendered(reply: Reply) -> Rendered:
     if reply.body is None:
         return reply.status, headers, b""
     body = reply.body if isinstance(reply.body, bytes) else dumps(reply.body)
-    headers += (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    if "Content-Type" not in fields:
+        headers.append(("Content-Type", "application/json"))
+    headers.append(("Content-Length", str(len(body))))
     return reply.status, headers, body
 
 

@@ -6,7 +6,8 @@
     ├── Forbidden                   403  not for this client, or not allowed by the settings
     ├── PreconditionFailed          412  the job is not what a condition says
     ├── TooManyFailures             429  too many wrong passwords
-    └── RunFailed                   500  the job ran, and failed
+    ├── RunFailed                   500  the job ran, and failed
+    └── NotInstalled                501  a package is missing that this needs
 
 Each text names the value, what was expected, and the way out.
 """
@@ -70,3 +71,9 @@ class RunFailed(Refusal):
     """The run that the client asked and waited for failed."""
 
     status = 500
+
+
+class NotInstalled(Refusal):
+    """A package is missing that the endpoint needs; the text says how to get it."""
+
+    status = 501

@@ -132,7 +132,7 @@ def _responses(route: Route, settings: Settings) -> Json:
         responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
     if "If-None-Match" in _conditions_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
-    if route.gives in ("Health", "Live"):
+    if route.gives in ("Health", "Live", "Ready"):
         told = "It does not do its work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
@@ -162,7 +162,7 @@ def _shown(route: Route, description: str) -> Json:
     headers = _SHOWN_HEADERS.get(route.gives, ())
     return {
         "description": description,
-        "content": _json(ref(route.gives)),
+        "content": {route.media: {"schema": ref(route.gives)}},
         **_with_headers(*headers),
     }
 
@@ -174,6 +174,8 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     statuses = {400, 401, 403, 405, 429, 500, 503}
     if "job_id" in route.path:
         statuses.add(404)
+    if route.name == "get_metrics":
+        statuses.add(501)
     if route.method in ("POST", "PATCH"):
         statuses |= {413}
     if route.name == "add_job":
@@ -197,6 +199,7 @@ _ERRORS: Final = {
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
+    501: "A package is missing that this needs.",
     503: "The store cannot be used at the moment.",
 }
 _ERROR_HEADERS: Final = {

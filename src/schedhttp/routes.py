@@ -8,7 +8,7 @@ from typing import NamedTuple
 from werkzeug.routing import BaseConverter, Map, Rule
 
 from schedhttp import paging
-from schedhttp.views import jobs, runs, scheduler
+from schedhttp.views import jobs, metrics, runs, scheduler
 from schedhttp.views.base import Reply
 
 
@@ -31,6 +31,8 @@ class Route(NamedTuple):
     """The parameters it knows."""
     open: bool = False
     """Whether anybody may use it, from anywhere and without credentials; one that only looks."""
+    media: str = "application/json"
+    """The content type of what it answers."""
 
 
 _JOB = "/jobs/<job_id:job_id>"
@@ -67,6 +69,17 @@ ROUTES: tuple[Route, ...] = (
     Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
     Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
     Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),
+    Route("get_ready", "GET", "/ready", scheduler.get_ready, False, gives="Ready", open=True),
+    Route(
+        "get_metrics",
+        "GET",
+        "/metrics",
+        metrics.get_metrics,
+        False,
+        None,
+        "Metrics",
+        media="text/plain",
+    ),
     Route("get_openapi", "GET", "/openapi.json", scheduler.get_openapi, False, gives="OpenApi"),
 )
 BY_NAME = {route.name: route for route in ROUTES}

@@ -130,6 +130,8 @@ def schemas() -> Json:
         "Runs": {"type": "array", "items": ref("Run")},
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
+        "Ready": obj({"ready": FLAG}, ["ready"]),
+        "Metrics": described(TEXT, "Prometheus' text format, version 0.0.4."),
         "OpenApi": {"type": "object"},
     }
 

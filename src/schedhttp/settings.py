@@ -144,6 +144,11 @@ class Settings:
     api_run_timeout: float = _setting(
         30.0, types.seconds, "Seconds that a request waits for a run at most."
     )
+    metrics_jobs: int = _setting(
+        1_000,
+        types.positive,
+        "Jobs that have metrics of their own, the first ones by id; others are counted together.",
+    )
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(

@@ -13,6 +13,7 @@ from tests.durable.conftest import Shared
 from tests.durable.conservation import check_starts, check_totals
 from tests.durable.processes import until
 from tests.durable.test_kill_storm import SECONDS, Storm, check_promise, first_times
+from tests.durable.test_processes import fill_and_kill
 from tests.stores.postgres import Server, need_server, server
 
 LEASE = 1
@@ -52,6 +53,16 @@ def test_processes_share_what_is_due_and_none_runs_twice(shared):
     until(lambda: not shared.store.runs(), "the last end")
     check_starts(shared.store, starts)
     assert len({start.job_id for start in starts}) == len(starts) == 300
+
+
+def test_what_has_not_begun_is_run_by_another_process_if_its_own_is_killed(shared):
+    released = shared.folder / "released"
+    begun, waiting = fill_and_kill(shared, released)
+    released.touch()
+    shared.started()
+    assert [shared.until_ended(job) for job in begun] == [["lost"]] * 10
+    assert [shared.until_ended(job) for job in waiting] == [["executed"]] * 5
+    assert sorted(start.job_id for start in shared.starts()) == sorted(begun | waiting)
 
 
 @pytest.fixture

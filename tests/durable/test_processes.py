@@ -275,6 +275,36 @@ def test_retries_survive_their_process(shared, released):
         assert len(shared.starts("fails")) > before
 
 
+def fill_and_kill(shared, released):
+    """Kill a process in which ten runs are under way, and five wait for a thread; tell which."""
+    jobs = [f"job-{n}" for n in range(15)]
+    first = shared.started(*(hold(released, job) for job in jobs))
+    for job in jobs:
+        first(f"scheduler.run_job({job!r}, wait=False)")
+    begun = until(lambda: len(starts := shared.starts()) == 10 and {s.job_id for s in starts})
+    first.kill()
+    return begun, set(jobs) - begun
+
+
+def test_what_has_not_begun_is_run_by_another_process_if_its_own_is_killed(shared, released):
+    begun, waiting = fill_and_kill(shared, released)
+    released.touch()
+    shared.started(*(hold(released, job) for job in sorted(begun | waiting)))
+    assert [shared.until_ended(job) for job in begun] == [["lost"]] * 10
+    assert [shared.until_ended(job) for job in waiting] == [["executed"]] * 5
+    assert sorted(start.job_id for start in shared.starts()) == sorted(begun | waiting)
+    told = shared.folder / "jobs.db-node-1.unbegun"
+    until(lambda: not told.exists(), "the removal of what the first one told")
+
+
+def test_what_has_not_begun_is_lost_if_it_cannot_be_told_from_the_rest(shared, released):
+    begun, waiting = fill_and_kill(shared, released)
+    (told,) = shared.folder.glob("*.unbegun")
+    told.write_bytes(b"another boot 1 2".ljust(256, b"\0") + told.read_bytes()[256:])
+    shared.started(*(hold(released, job) for job in sorted(begun | waiting)))
+    assert {shared.until_ended(job)[0] for job in waiting} == {"lost"}
+
+
 def test_a_run_is_lost_with_its_process_or_begun_again_as_its_job_says(shared, released):
     add = [
         hold(released, "once"),

@@ -65,7 +65,7 @@ class Api:
             **options,
         )
         text = answer.get_data(as_text=True)
-        if method == "HEAD" or not text:
+        if method == "HEAD" or not text or answer.mimetype == "text/plain":
             return Answer(answer.status_code, None, answer.headers, text)
         assert answer.content_type == "application/json", text
         return Answer(answer.status_code, json.loads(text), answer.headers, text)
@@ -188,6 +188,7 @@ class Reply(NamedTuple):
     worker: int
     retry_after: str | None
     etag: str | None
+    text: str
 
 
 class Served:
@@ -258,12 +259,14 @@ class Served:
             data = response.read()
         finally:
             connection.close()
+        kind = response.headers.get_content_type()
         return Reply(
             response.status,
-            json.loads(data) if data else None,
+            json.loads(data) if kind == "application/json" and data else None,
             int(response.headers.get("X-Worker", 0)),
             response.headers.get("Retry-After"),
             response.headers.get("ETag"),
+            data.decode(),
         )
 
     def all_answer(self, workers: int) -> list[dict[str, Any]]:

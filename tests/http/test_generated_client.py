@@ -149,7 +149,15 @@ def test_every_operation_is_generated_and_its_answer_is_parsed(generated):
     assert "Warning" not in generated.said, generated.said
     for route in ROUTES:
         generated.operation(route.name)
-    for name in ("get_scheduler_info", "get_health", "get_live", "get_runs", "get_jobs"):
+    for name in (
+        "get_scheduler_info",
+        "get_health",
+        "get_live",
+        "get_ready",
+        "get_metrics",
+        "get_runs",
+        "get_jobs",
+    ):
         parsed, status = generated(name)
         assert status == 200
         assert parsed is not None

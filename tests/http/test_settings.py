@@ -37,6 +37,7 @@ VALUES = {
     "api_shortest_interval": 0.5,
     "api_max_body": 1000,
     "api_run_timeout": 1.5,
+    "metrics_jobs": 5,
     "autostart": False,
     "shutdown_timeout": 2.5,
     "bind": "0.0.0.0:80",

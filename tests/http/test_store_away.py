@@ -46,7 +46,7 @@ def away(store, tmp_path):
             elsewhere.rename(file)
 
 
-WITHOUT_STORE = {"get_health", "get_live", "get_openapi", "preview"}
+WITHOUT_STORE = {"get_health", "get_live", "get_ready", "get_metrics", "get_openapi", "preview"}
 
 
 def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
@@ -73,6 +73,10 @@ def test_health_tells_why_and_a_probe_that_it_is_not_well(api, away):
     assert "it cannot be opened" in answer.json["reason"]
     answer = api("GET", "/live")
     assert (answer.status, answer.json) == (503, {"ok": False})
+    answer = api("GET", "/ready")
+    assert (answer.status, answer.json) == (503, {"ready": False})
+    assert answer.headers["Retry-After"] == "1"
+    assert "\nschedcore_store_reachable 0.0\n" in api("GET", "/metrics").text
 
 
 def test_what_needs_no_store_goes_on(api, away):

@@ -577,6 +577,10 @@ class PlainStore:
         with self._session.transaction():
             return self._history.counts(job_id)
 
+    def totals(self, job_ids):
+        with self._session.transaction():
+            return self._history.totals(job_ids)
+
 
 class PlainBatch:
     """Jobs whose rows say that they are taken; see :class:`~schedcore.stores.base.Batch`."""

@@ -12,6 +12,7 @@ from schedcore.audit import AuditRecord
 from schedcore.errors import FuncRefError
 from schedcore.job import Job
 from schedcore.run import Outcome, RunRecord
+from schedcore.totals import Histogram, Totals, add_totals, measure
 
 
 class Definitions:
@@ -85,6 +86,14 @@ class HistoryTable:
     def counts(self, job_id):
         counts = self._session.all("counts")
         return {Outcome(outcome): count for (of, outcome), count in counts if of == job_id}
+
+    def totals(self, job_ids):
+        jobs, took, late = {}, Histogram(), Histogram()
+        for record in reversed(self.records(None)):
+            if record.job_id in job_ids:
+                add_totals([record], jobs.setdefault(record.job_id, {}))
+            measure([record], took, late)
+        return Totals(self.counts(None), jobs, took, late)
 
 
 class AuditTable:

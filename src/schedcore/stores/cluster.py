@@ -96,8 +96,8 @@ class Cluster(Protocol):
         """
         ...
 
-    def may_begin(self) -> bool:
-        """Return whether runs of this node may begin: not while others may take it for dead."""
+    def begin(self, run: Run) -> bool:
+        """Note that a run begins; False: it may not, while others may take this node for dead."""
         ...
 
     def look(self, at_once: bool = False) -> Seen:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from schedcore.history import History
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.places import MARK, Place, read_place
+from schedcore.totals import Totals
 
 
 class MemoryOutcomes:
@@ -69,3 +70,8 @@ class MemoryOutcomes:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self._lock:
             return self._history.counts(job_id)
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
+        with self._lock:
+            return self._history.totals(job_ids)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from schedcore.run import Outcome, RunRecord
+from schedcore.totals import Totals
 
 
 class Outcomes(Protocol):
@@ -53,4 +54,8 @@ class Outcomes(Protocol):
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
         ...

@@ -87,7 +87,7 @@ class PostgresStore(SqlStore):
     ) -> None:
         self.database: PostgresPool = PostgresPool(url, limits)
         super().__init__(self.database, keep)
-        self.history.shares = True
+        self.history.totals.shares = True
         self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock())
 
     def _begin_anew(self) -> None:
@@ -326,7 +326,7 @@ class PostgresBatch(SqlBatch):
 
     def settle(self, decided: Sequence[Any], now_us: int) -> Settled:
         """Write what was decided, all of it or nothing."""
-        if not self._postgres.cluster.may_begin():
+        if not self._postgres.cluster.holds_lease:
             return Settled([], [], [], [], [])
         with self._using:
             return super().settle(decided, now_us)

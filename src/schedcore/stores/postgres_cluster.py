@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from schedcore.atfork import call_in_child
@@ -30,6 +32,7 @@ from schedcore.stores.sql_nodes import (
     trim,
 )
 from schedcore.stores.sql_runs import RETRIES
+from schedcore.stores.unbegun import left_by
 
 if TYPE_CHECKING:
     from schedcore.stores.postgres import PostgresStore
@@ -85,7 +88,7 @@ class PostgresCluster:
     @property
     def takes(self) -> bool:
         """Whether this process takes due jobs."""
-        return self._keeper is not None and not self._resigned and self.may_begin()
+        return self._keeper is not None and not self._resigned and self.holds_lease
 
     @property
     def sets_clock(self) -> bool:
@@ -106,8 +109,16 @@ class PostgresCluster:
             and lasting_us() - keeper.looked_us < FRESH_US
         )
 
-    def may_begin(self) -> bool:
-        """Return whether a run may begin: not once others may take this process for dead."""
+    def begin(self, run: Run) -> bool:
+        """Note that a run begins; False: it may not, while others may take this node for dead."""
+        if not self.holds_lease:
+            return False
+        self._store.claims.begins(run)
+        return True
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this process has its lease still, or needs none: it is no node."""
         keeper = self._keeper
         return keeper is None or lasting_us() < keeper.until_us
 
@@ -142,6 +153,7 @@ class PostgresCluster:
             if not again:
                 node = self._insert(tx)
             alone = not self._others(tx, node or 0)
+            mark = _mark(tx)
             tx.tell()
         self._wanted = State[state.upper()]
         keeper = self._keeper
@@ -152,6 +164,7 @@ class PostgresCluster:
                 keeper.stop()
             self._gone = 0
             self._store.node = node
+            self._store.claims.tell_unbegun(_unbegun(mark, node))
             self._keeper = Keeper(
                 self._database,
                 node or 0,
@@ -227,6 +240,7 @@ class PostgresCluster:
     def close(self) -> None:
         """Renew the lease no more."""
         keeper, self._keeper, self._store.node = self._keeper, None, None
+        self._store.claims.tell_unbegun(None)
         if keeper is not None:
             keeper.stop()
             keeper.join()
@@ -299,8 +313,13 @@ class PostgresCluster:
         for other in news.others:
             gone = is_gone(other.boot)
             if gone or (other.over and steady):
+                with self._database.read() as tx:
+                    left = _unbegun(_mark(tx), other.id)
                 is_dead = partial(_is_dead, gone=gone)
-                lost += reap(self._store, other.id, self._clock.now_us(), is_dead)
+                now_us, unbegun = self._clock.now_us(), left_by(left)
+                lost += reap(self._store, other.id, now_us, unbegun, is_dead)
+                with suppress(OSError):  # it is that of another machine, or another user's
+                    left.unlink(missing_ok=True)
         return lost
 
     def _keep_house(self) -> None:
@@ -368,7 +387,7 @@ class PostgresCluster:
         keeper = self._keeper
         mark = None
         with suppress(StoreError), self._database.read() as tx:
-            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+            mark = _mark(tx)
         offset_us = None if keeper is None else keeper.offset_us
         return StoreInfo(
             "postgresql",
@@ -379,6 +398,17 @@ class PostgresCluster:
             self._database.shown,
             mark,
         )
+
+
+def _mark(tx: Transaction) -> str:
+    """Return the text that tells a store from all others."""
+    ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+    return str(mark)
+
+
+def _unbegun(mark: str, node: int | None) -> Path:
+    """Return where a node of this machine tells which of its runs have not begun."""
+    return Path(tempfile.gettempdir(), f"schedcore-{mark}-{node}.unbegun")
 
 
 def _is_dead(tx: Transaction, node: int, gone: bool) -> bool:

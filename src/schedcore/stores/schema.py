@@ -157,11 +157,15 @@ MIGRATIONS: Final = (
             "create index schedcore_ledger_run on schedcore_ledger (run_id)"
             " where run_id is not null",
             "create index schedcore_ledger_at on schedcore_ledger (recorded_us)",
-            # How many occurrences ended how, ever; of all jobs together under the id ''.
+            # How many occurrences ended how, ever; of all jobs together under the id '', where
+            # the lengths and delays of runs are counted as well (sql_totals.py).
             """create table schedcore_totals (
                 job_id text not null,
                 outcome text not null,
                 n {whole} not null,
+                took_us {whole} not null,
+                late_us {whole} not null,
+                last_us {whole} not null,
                 primary key (job_id, outcome))""",
             # The audit: who changed what.  Each change with the last outcome that came before it.
             """create table schedcore_audit (

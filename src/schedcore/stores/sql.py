@@ -77,6 +77,7 @@ class SqlStore(SqlTrail):
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent: its runs, and what it has taken."""
         self.claims.live.clear()
+        self.claims.unbegun = None
         self.node = None
         self._begin_anew()
 

@@ -1,8 +1,7 @@
-"""The history in a store over SQL: the ledger of outcomes, and the totals that never forget."""
+"""The history in a store over SQL: the ledger of outcomes."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -11,6 +10,7 @@ from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
 from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
@@ -23,14 +23,6 @@ _INSERT = (
     f"insert into schedcore_ledger ({_COLUMNS}, node, recorded_us)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_COUNT = (
-    "insert into schedcore_totals (job_id, outcome, n) values (?, ?, ?)"
-    " on conflict (job_id, outcome) do update set n = schedcore_totals.n + excluded.n"
-)
-ALL: Final = ""
-"""In the totals: the id that stands for all jobs together; no job has it."""
-SHARES: Final = 64
-"""Rows of an outcome of all jobs together, where processes have one each."""
 
 
 class Retention(NamedTuple):
@@ -72,14 +64,12 @@ class HistoryRows:
         kind: Of the database.
 
     Attributes:
-        shares: Whether each process counts all jobs together in a row of its own, so that none
-            waits for another to write its outcomes.
+        totals: Counts them.
         order: The order in which outcomes were committed.
     """
 
-    shares = False
-
     def __init__(self, kind: str) -> None:
+        self.totals = TotalRows()
         self.order = CommitOrder("schedcore_ledger", kind)
 
     def add(
@@ -89,14 +79,7 @@ class HistoryRows:
         if not records:
             return
         tx.many(_INSERT, [(*_values(record), node, now_us) for record in records])
-        counts: Counter[tuple[str, str]] = Counter()
-        share = f"/{(node or 0) % SHARES}" if self.shares else ""
-        for record in records:
-            outcome = record.outcome.value
-            counts[record.job_id, outcome] += record.occurrences
-            counts[ALL, outcome + share] += record.occurrences
-        # In one order: processes that wait for each other's rows would wait for ever.
-        tx.many(_COUNT, [(*key, n) for key, n in sorted(counts.items())])
+        self.totals.add(tx, records, node)
 
     def note(self, tx: Transaction, run_id: int, reason: str) -> None:
         """Write beside the outcome of a run that was lost what became of it after all."""
@@ -127,15 +110,6 @@ class HistoryRows:
         sql = f"select {_COLUMNS}, node from schedcore_ledger where run_id = ?"
         row = tx.one(sql, run_id)
         return None if row is None else _record(row)
-
-    def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        key = ALL if job_id is None else job_id
-        counts: dict[Outcome, int] = {}
-        for name, n in tx.all("select outcome, n from schedcore_totals where job_id = ?", key):
-            outcome = Outcome(name.partition("/")[0])
-            counts[outcome] = counts.get(outcome, 0) + int(n)
-        return counts
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
         """Return what is too old, and what is beyond the last ones of jobs."""

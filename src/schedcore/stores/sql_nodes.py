@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -31,17 +31,19 @@ def reap(
     store: SqlStore,
     node: int,
     now_us: int,
+    unbegun: Collection[int],
     is_dead: Callable[[Transaction, int], bool] = lambda _tx, _node: True,
 ) -> list[RunRecord]:
     """Declare a node dead, in one transaction with what becomes of its runs.
 
     What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
-    has attempts left; what waits for a retry is left to any other.
+    has attempts left; what waits for a retry is left to any other, and so is what never began.
 
     Args:
         store: Where.
         node: Which node.
         now_us: The present.
+        unbegun: Runs that it had and did not begin.
         is_dead: Whether it is dead still, and nobody else is about to declare that; asked once
             its runs are held, as by others who end them.
 
@@ -63,6 +65,8 @@ def reap(
         for claim in store.claims.of_node(tx, node):
             if claim.state != ACTIVE:
                 store.claims.free(tx, (claim.run_id,), node, claim.act_us or now_us)
+            elif claim.begun_us is None and claim.run_id in unbegun:
+                store.claims.free(tx, (claim.run_id,), node, now_us)
             elif _may_rerun(store, tx, claim):
                 store.claims.free(tx, (claim.run_id,), node, now_us, attempts=1)
             else:

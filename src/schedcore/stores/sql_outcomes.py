@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Database
 from schedcore.stores.places import Place, read_place
 from schedcore.stores.sql_history import HistoryRows
+from schedcore.totals import Totals
 
 
 class SqlOutcomes:
@@ -50,4 +53,9 @@ class SqlOutcomes:
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         with self.database.read() as tx:
-            return self.history.counts(tx, job_id)
+            return self.history.totals.counts(tx, job_id)
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return what became of all occurrences ever, and of those of some jobs."""
+        with self.database.read() as tx:
+            return self.history.totals.of(tx, job_ids)

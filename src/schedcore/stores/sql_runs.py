@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
@@ -15,6 +16,7 @@ from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_history import HistoryRows, storable
 from schedcore.stores.sql_jobs import removed_job
+from schedcore.stores.unbegun import Unbegun, unbegun_at
 
 WAITS: Final = 0
 """Behind other runs of its job; it belongs to no process yet."""
@@ -70,6 +72,7 @@ class ClaimRows:
         executors: The names of its executors; None: it has any that is asked for.
         doubtful: Runs that it opened or took in a transaction of which it is not known whether it
             was made.
+        unbegun: Tells whoever takes over from this process which of its runs it has not begun.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class ClaimRows:
         self.node: int | None = None
         self.executors: Collection[str] | None = None
         self.doubtful: list[Run] = []
+        self.unbegun: Unbegun | None = None
 
     # Reading
 
@@ -377,9 +381,23 @@ class ClaimRows:
 
     def opened(self, runs: Iterable[Run], waits: bool = False) -> None:
         """Keep runs that this process opened or took."""
+        unbegun = None if waits else self.unbegun
         for run in runs:
             run._waits = waits
             self.live[run._id] = run
+            if unbegun is not None:
+                unbegun.hold(run._id)
+
+    def begins(self, run: Run) -> None:
+        """Note that a run of this process begins."""
+        if self.unbegun is not None:
+            self.unbegun.begins(run._id)
+
+    def tell_unbegun(self, path: Path | None) -> None:
+        """Tell in a file from now on which runs have not begun; None: this process has none."""
+        if self.unbegun is not None:
+            self.unbegun.remove()
+        self.unbegun = None if path is None else unbegun_at(path)
 
     def ended(self, ends: Sequence[End]) -> None:
         """Write on runs that they ended."""

@@ -28,6 +28,7 @@ from schedcore.stores.sql_nodes import (
     reap,
     trim,
 )
+from schedcore.stores.unbegun import left_by
 
 if TYPE_CHECKING:
     from schedcore.stores.sqlite import SqliteStore
@@ -76,9 +77,12 @@ class SqliteCluster:
         """Be no node: the locks are the parent's."""
         self._begin_anew()
 
-    def _beside(self, name: str) -> Path:
+    def _beside(self, name: str, kind: str = "lock") -> Path:
         path = self._file.path
-        return path.with_name(f"{path.name}-{name}.lock")
+        return path.with_name(f"{path.name}-{name}.{kind}")
+
+    def _unbegun(self, node: int | None) -> Path:
+        return self._beside(f"node-{node}", "unbegun")
 
     @property
     def takes(self) -> bool:
@@ -111,6 +115,8 @@ class SqliteCluster:
             if own is not None and self._own is None:
                 own.release()
             raise
+        if own is not self._own:
+            self._store.claims.tell_unbegun(self._unbegun(node))
         self._own, self._store.node = own, node
         self._attempted_us = 0  # at once
         if not self._engine.held:
@@ -161,8 +167,13 @@ class SqliteCluster:
             )
         self._leaving = bool(claims)
         if not claims:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._store.claims.tell_unbegun(None)
+        if self._own is not None:
             self._own.release()
-            self._own = self._store.node = None
+        self._own = self._store.node = None
 
     def left(self) -> None:
         """Be a node no more if this one is leaving, and its last run has ended."""
@@ -172,14 +183,13 @@ class SqliteCluster:
     def close(self) -> None:
         """Let go of the locks, as a process that ends does."""
         self.resign()
-        if self._own is not None:
-            self._own.release()
-            self._own = self._store.node = None
+        self._let_go()
 
     # Looking
 
-    def may_begin(self) -> bool:
-        """Return that runs may begin: whoever holds its lock is not taken for dead."""
+    def begin(self, run: Run) -> bool:
+        """Note that a run begins: it may, since whoever holds its lock is not taken for dead."""
+        self._store.claims.begins(run)
         return True
 
     def look(self, at_once: bool = False) -> Seen:  # noqa: ARG002 — it asks each time
@@ -225,6 +235,7 @@ class SqliteCluster:
             if row is not None and row[0] != "dead" and own.attempt():
                 return
             node, own = self._new_node(tx)
+        self._store.claims.tell_unbegun(self._unbegun(node))
         self._own, self._store.node = own, node
         self._version, self._gone = (0, 0), -1  # its runs were ended by others
 
@@ -258,10 +269,12 @@ class SqliteCluster:
             lock = FileLock(self._beside(f"node-{node}"))
             if lock.attempt():
                 found = True
+                left = self._unbegun(node)
                 try:
-                    lost += reap(self._store, node, self._clock.now_us())
+                    lost += reap(self._store, node, self._clock.now_us(), left_by(left))
                 finally:
                     lock.release()
+                left.unlink(missing_ok=True)
         if now_us - self._trimmed_us >= TRIM_US:
             self._trimmed_us = now_us
             trim(self._store, self._clock.now_us())

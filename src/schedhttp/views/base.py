@@ -28,7 +28,8 @@ class Reply(NamedTuple):
     """What a view answers."""
 
     body: object = None
-    """To be turned into JSON; bytes are JSON already, and None is no body: 204, 304."""
+    """To be turned into JSON; bytes are that already, or what the header Content-Type says; None is
+    no body: 204, 304."""
     status: int = 200
     headers: Mapping[str, str | tuple[str, ...]] = {}
     """Several values are several lines."""

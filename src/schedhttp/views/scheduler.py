@@ -103,6 +103,27 @@ def get_live(service: Service, request: Incoming) -> Reply:
     return Reply({"ok": ok}, 200 if ok else 503)
 
 
+def get_ready(service: Service, request: Incoming) -> Reply:
+    """Tell anybody whether to send requests here, and nothing else: for probes."""
+    ready = _is_ready(service.scheduler)
+    headers = {} if ready else {"Retry-After": "1"}
+    return Reply({"ready": ready}, 200 if ready else 503, headers)
+
+
+def _is_ready(scheduler: Scheduler) -> bool:
+    """Return whether it does what all processes on its store are to do, in time."""
+    try:
+        health, wanted = scheduler.health(), scheduler.shared_state()
+    except StoreError:
+        return False
+    here = State.RUNNING if health.state is State.STANDBY else health.state
+    return health.ok and here is wanted and health.behind < MOST_BEHIND
+
+
+MOST_BEHIND = 10.0
+"""Seconds by which due jobs may be late before a process is not ready for more."""
+
+
 def _health(scheduler: Scheduler) -> tuple[Health, int | None, str | None]:
     """Return how a scheduler does, how many runs are open, and why its store cannot be used."""
     try:

@@ -1,0 +1,211 @@
+"""What Prometheus reads of a scheduler: a collector for a registry of prometheus-client.
+
+What the store knows (outcomes, jobs, open runs, nodes) is the same whichever process answers, and
+does not begin anew with a process; what is said of the loop is that of the process that answers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from math import inf
+from typing import Final, NamedTuple
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+import schedcore
+from schedcore.clock import SECOND
+from schedcore.errors import whole
+from schedcore.health import Health, State
+from schedcore.logs import GuardedLogger
+from schedcore.run import Outcome, Run
+from schedcore.scheduler import Scheduler
+from schedcore.stores.base import Entry
+from schedcore.stores.cluster import NodeInfo
+from schedcore.totals import BOUNDS, Histogram, Total, Totals
+
+MOST_JOBS: Final = 1_000
+"""Jobs that have series of their own, unless told otherwise: they have four to six each."""
+_STATES: Final = ("scheduled", "running", "paused", "broken")
+
+log = GuardedLogger(__name__)
+
+
+class Known(NamedTuple):
+    """What the store tells: read whole before anything of it is said."""
+
+    entries: list[Entry]
+    runs: list[Run]
+    nodes: list[NodeInfo]
+    labelled: list[Entry]
+    """The jobs that have series of their own."""
+    totals: Totals
+
+
+class SchedulerCollector:
+    """Collects the metrics of one scheduler.
+
+    A program registers it in a registry of prometheus-client, which serves it::
+
+        from prometheus_client import REGISTRY
+        REGISTRY.register(SchedulerCollector(scheduler))
+
+    Args:
+        scheduler: Whose metrics.
+        most_jobs: How many jobs have series of their own, the first ones by id: each series costs
+            Prometheus memory.  All others are in the metrics without a job's id.
+
+    Raises:
+        InvalidOptionError: if *most_jobs* is not a whole number of 1 or more.
+    """
+
+    def __init__(self, scheduler: Scheduler, most_jobs: int = MOST_JOBS) -> None:
+        self._scheduler = scheduler
+        self._most_jobs = whole("most_jobs", most_jobs)
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: so a registry does not ask the store when this is registered."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Return all metrics; without a store that can be reached, those of this process alone."""
+        try:
+            known = self._ask_store()
+        except Exception as error:  # noqa: BLE001 — that it cannot be reached is a metric as well
+            log.error("the store cannot be read for metrics", error=error)
+            known = None
+        yield InfoMetricFamily(
+            "schedcore", "The version of schedcore.", {"version": schedcore.__version__}
+        )
+        yield _gauge("store_reachable", "Whether the store can be used.", known is not None)
+        if known is not None:
+            yield from _of_all(known)
+            yield from _of_jobs(known)
+        yield from _of_process(self._scheduler.health())
+
+    def _ask_store(self) -> Known:
+        scheduler = self._scheduler
+        entries = scheduler.entries()
+        labelled = sorted(entries, key=_id_of)[: self._most_jobs]
+        runs = scheduler._runs
+        runs.settle()
+        totals = runs._store.totals([entry.job.id for entry in labelled])
+        return Known(entries, scheduler.runs(), scheduler.nodes(), labelled, totals)
+
+
+def _of_all(known: Known) -> Iterator[Metric]:
+    """Return what is said of all jobs together."""
+    totals = known.totals
+    runs = CounterMetricFamily(
+        "schedcore_runs", "Occurrences of all jobs, by how they ended.", labels=["outcome"]
+    )
+    for outcome in Outcome:
+        runs.add_metric([outcome.value], totals.overall.get(outcome, 0))
+    yield runs
+    yield _histogram("run_duration_seconds", "How long runs took.", totals.took)
+    told = "How long after its due time the first attempt of a run began."
+    yield _histogram("run_lateness_seconds", told, totals.late)
+    begun = {run.job_id for run in known.runs if run.started_us is not None}
+    states = Counter(_state_of(entry, begun) for entry in known.entries)
+    yield _gauges("jobs", "Jobs by state.", "state", {name: states[name] for name in _STATES})
+    running = sum(run.started_us is not None for run in known.runs)
+    by_state = {"running": running, "waiting": len(known.runs) - running}
+    yield _gauges("open_runs", "Runs that have not ended.", "state", by_state)
+    due = [entry.due_us for entry in known.entries if entry.due_us is not None]
+    if due:
+        told = "When the first job is due."
+        yield _gauge("next_due_timestamp_seconds", told, min(due) / SECOND)
+    if known.nodes:
+        alive = Counter(node.takes for node in known.nodes if node.state == "alive")
+        told = "Processes on the store that are alive, by whether they take due jobs."
+        yield _gauges("nodes", told, "takes", {"yes": alive[True], "no": alive[False]})
+
+
+def _of_jobs(known: Known) -> Iterator[Metric]:
+    """Return what is said of each job that has series of its own."""
+    runs = CounterMetricFamily(
+        "schedcore_job_runs",
+        "Occurrences of a job, by how they ended.",
+        labels=["job_id", "outcome"],
+    )
+    took = CounterMetricFamily(
+        "schedcore_job_run_seconds", "How long the runs of a job took together.", labels=["job_id"]
+    )
+    due = GaugeMetricFamily(
+        "schedcore_job_next_due_timestamp_seconds", "When a job is due next.", labels=["job_id"]
+    )
+    success = GaugeMetricFamily(
+        "schedcore_job_last_success_timestamp_seconds",
+        "When a run of a job was executed last.",
+        labels=["job_id"],
+    )
+    for entry in known.labelled:
+        label = [entry.job.id]
+        totals = known.totals.jobs.get(entry.job.id, {})
+        for outcome, total in totals.items():
+            runs.add_metric([*label, outcome.value], total.n)
+        took.add_metric(label, sum(total.took_us for total in totals.values()) / SECOND)
+        if entry.due_us is not None:
+            due.add_metric(label, entry.due_us / SECOND)
+        if (last := totals.get(Outcome.EXECUTED, Total())).n:
+            success.add_metric(label, last.last_us / SECOND)
+    yield from (runs, took, due, success)
+
+
+def _of_process(health: Health) -> Iterator[Metric]:
+    """Return what is said of the process that answers."""
+    states = {state.name.lower(): float(state is health.state) for state in State}
+    yield _gauges("state", "What the scheduler of this process does: 1.", "state", states)
+    yield _gauge("healthy", "Whether the scheduler of this process does its work.", health.ok)
+    told = "By how long the first job that is due, and was not taken yet, is late."
+    yield _gauge("loop_behind_seconds", told, health.behind)
+    told = "For how long a step of the loop has been held up."
+    yield _gauge("loop_stalled_seconds", told, health.stalled_for)
+    told = "For how long the oldest run waits for a worker."
+    yield _gauges("longest_wait_seconds", told, "executor", dict(health.waiting))
+    for name, told, count in (
+        ("loop_failures", "Steps of the loop that raised.", health.loop_failures),
+        ("loop_restarts", "Times that the loop's thread was replaced.", health.loop_restarts),
+        ("listener_failures", "Times that a listener raised.", health.listener_failures),
+    ):
+        yield CounterMetricFamily(f"schedcore_{name}", told, value=count)
+
+
+def _gauge(name: str, told: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"schedcore_{name}", told, value=value)
+
+
+def _gauges(name: str, told: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"schedcore_{name}", told, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _histogram(name: str, told: str, spans: Histogram) -> Metric:
+    buckets = [
+        ("+Inf" if bound == inf else str(bound), float(count))
+        for bound, count in zip(BOUNDS, accumulate(spans.counts), strict=True)
+    ]
+    return HistogramMetricFamily(
+        f"schedcore_{name}", told, buckets=buckets, sum_value=spans.sum_us / SECOND
+    )
+
+
+def _state_of(entry: Entry, begun: set[str]) -> str:
+    if entry.broken is not None:
+        return "broken"
+    if entry.job.id in begun:
+        return "running"
+    return "paused" if entry.due_us is None else "scheduled"
+
+
+def _id_of(entry: Entry) -> str:
+    return entry.job.id

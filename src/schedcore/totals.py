@@ -1,0 +1,151 @@
+"""Totals: what became of all occurrences ever, how long runs took, and how late they began."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from schedcore.clock import SECOND
+from schedcore.run import Outcome, Run, RunRecord, record_of
+
+BOUNDS: Final = (
+    *(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0),
+    *(60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, inf),
+)
+"""Seconds: each span of time is counted with the first one that it does not exceed."""
+_BOUNDS_US: Final = tuple(bound * SECOND for bound in BOUNDS)
+_FIRST_US: Final = _BOUNDS_US[0]
+
+
+class Total(NamedTuple):
+    """How often a job ended in one outcome."""
+
+    n: int = 0
+    """Of how many occurrences."""
+    took_us: int = 0
+    """How long its runs that ended so took together."""
+    last_us: int = 0
+    """When that was recorded the last time."""
+
+    def plus(self, n: int, took_us: int, last_us: int) -> Total:
+        """Return it with what was recorded after it."""
+        # Not the greatest last_us: after a clock was wrong, that may be in the future for years.
+        return Total(self.n + n, self.took_us + took_us, last_us)
+
+
+JobTotals = dict[Outcome, Total]
+
+
+class Histogram:
+    """Spans of time, counted in the places of :data:`BOUNDS`.
+
+    Attributes:
+        counts: How many there are in each place.
+        sum_us: All spans together, in microseconds.
+    """
+
+    __slots__ = ("counts", "sum_us")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(BOUNDS)
+        self.sum_us = 0
+
+    def add(self, spans_us: Sequence[int]) -> None:
+        """Count spans, given in microseconds."""
+        if not spans_us:
+            return
+        if min(spans_us) < 0:  # the clock was set back
+            spans_us = [max(0, span) for span in spans_us]
+        self.sum_us += sum(spans_us)
+        # In memory each run passes here, and nearly all are brief and on time.
+        longer = [span for span in spans_us if span > _FIRST_US]
+        self.counts[0] += len(spans_us) - len(longer)
+        for span in longer:
+            self.counts[bisect_left(_BOUNDS_US, span)] += 1
+
+    def put(self, bound: float, count: int, sum_us: int) -> None:
+        """Add what was counted up to a bound, which another version may have had."""
+        self.counts[bisect_left(BOUNDS, bound)] += count
+        self.sum_us += sum_us
+
+    def copy(self) -> Histogram:
+        """Return another one that is equal, and changes no more."""
+        copied = Histogram()
+        copied.counts, copied.sum_us = self.counts.copy(), self.sum_us
+        return copied
+
+
+class Totals(NamedTuple):
+    """What became of all occurrences ever, also of those whose records are not kept any more."""
+
+    overall: Mapping[Outcome, int]
+    """How many occurrences of all jobs ended so."""
+    jobs: Mapping[str, JobTotals]
+    """The same by job, for those that were asked for and have ended occurrences."""
+    took: Histogram
+    """How long runs took: all that began, and whose end is known."""
+    late: Histogram
+    """How long after its due time the first attempt of each of these began."""
+
+
+def bound_of(span_us: int) -> float:
+    """Return with which of :data:`BOUNDS` a span is counted."""
+    return BOUNDS[bisect_left(_BOUNDS_US, span_us)]
+
+
+def took_us(record: RunRecord) -> int | None:
+    """Return how long a run took; None: it did not begin, or nobody knows when it ended."""
+    if record.started_us is None or record.ended_us is None or record.outcome is Outcome.LOST:
+        return None
+    return max(0, record.ended_us - record.started_us)  # the clock may have been set back
+
+
+def recorded_us(record: RunRecord) -> int:
+    """Return when a record was made: as a run ended, or as it was decided that none begins."""
+    return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
+
+
+def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run | RunRecord]:
+    """Add what ended of one job to its totals; return what of it is no plain success."""
+    executed = Outcome.EXECUTED
+    # In memory each run passes here, and nearly all are successes.
+    good = [
+        each
+        for each in ended
+        if type(each) is Run and each._outcome is executed and each._started_us is not None
+    ]
+    if good:
+        spans: list[int] = [run._ended_us - run._started_us for run in good]  # type: ignore[operator]
+        last: int = good[-1]._ended_us  # type: ignore[assignment]
+        totals[executed] = totals.get(executed, Total()).plus(len(good), max(0, sum(spans)), last)
+        if len(good) == len(ended):
+            return []
+    counted = set(map(id, good))
+    others = [each for each in ended if id(each) not in counted]
+    for each in others:
+        record = record_of(each) if isinstance(each, Run) else each
+        before = totals.get(record.outcome, Total())
+        totals[record.outcome] = before.plus(
+            record.occurrences, took_us(record) or 0, recorded_us(record)
+        )
+    return others
+
+
+def measure(ended: Sequence[Run | RunRecord], took: Histogram, late: Histogram) -> None:
+    """Count how long runs took, and how late they began."""
+    lost = Outcome.LOST
+    runs = [
+        each
+        for each in ended
+        if type(each) is Run and each._started_us is not None and each._outcome is not lost
+    ]
+    # Not took_us() of records: all in memory passes here, and that takes five times as long.
+    took.add([run._ended_us - run._started_us for run in runs])  # type: ignore[operator]
+    late.add([run._started_us - run._due_us for run in runs if run._attempt == 1])  # type: ignore[operator]
+    for each in ended if len(runs) < len(ended) else ():
+        if isinstance(each, RunRecord) and (span_us := took_us(each)) is not None:
+            took.add((span_us,))
+            if each.attempt == 1:
+                late.add((each.late_us,))
