@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -84,7 +83,7 @@ class AuditRecord(NamedTuple):
     @property
     def before(self) -> Mapping[str, Any] | None:
         """What the change took away: the fields that differ, or all of a job that is gone."""
-        return None if self.before_text is None else json.loads(self.before_text)
+        return _read(self.before_text)
 
     @property
     def after(self) -> Mapping[str, Any] | None:
@@ -92,7 +91,7 @@ class AuditRecord(NamedTuple):
 
         None for a job that the program itself adds: its code has it.
         """
-        return None if self.after_text is None else json.loads(self.after_text)
+        return _read(self.after_text)
 
     def told(self) -> str:
         """Return one sentence that says who did what."""
@@ -103,6 +102,15 @@ class AuditRecord(NamedTuple):
             what += f" of job {self.job_id!r}"
         where = "" if self.address is None else f" at {self.address}"
         return f"{what} was {self.verb} by {self.who}{where}"
+
+
+def _read(text: str | None) -> Mapping[str, Any] | None:
+    if text is None:
+        return None
+    import json  # 5 ms, and most programs never ask
+
+    read: dict[str, Any] = json.loads(text)
+    return read
 
 
 class AuditTrail:

@@ -26,10 +26,7 @@ class Trail(Outcomes, Protocol):
     """The part of a :class:`~schedcore.stores.base.Store` that tells what has happened."""
 
     def note(self, records: Sequence[AuditRecord]) -> None:
-        """Add to the audit what was changed otherwise than by :meth:`Store.write` and the like.
-
-        The store gives them their numbers.
-        """
+        """Add to the audit what other calls do not take along; the store gives the numbers."""
         ...
 
     def audit(
