@@ -48,6 +48,8 @@ def add_commands(commands: Commands) -> None:
         "overall": "outcomes to keep of all jobs together",
         "audit_days": "days to keep what the audit tells of a change",
         "audit": "changes of which the audit is to tell",
+        "outputs_per_job": "outputs of runs to keep of each job",
+        "outputs": "outputs of runs to keep of all jobs together",
     }
     for name, value in Retention()._asdict().items():
         command.add_argument(
@@ -180,7 +182,7 @@ def _sql(parsed: argparse.Namespace) -> int:
 
 
 def _trim(parsed: argparse.Namespace) -> int:
-    keep = Retention(**{name: getattr(parsed, name) for name in Retention._fields}).checked()
+    keep = Retention(*(getattr(parsed, name) for name in Retention._fields)).checked()
     with closing(_opened(parsed)) as store:
         store.keep = keep
         cut = trim(store, SystemClock().now_us())

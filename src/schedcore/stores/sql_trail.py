@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from schedcore.audit import AuditRecord
+from schedcore.output import storable
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.places import Place, Places, in_order, read_places
-from schedcore.stores.sql_history import DAY_US, Excess, Retention, storable
+from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Excess, Retention
 from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.trail import Happened
@@ -72,6 +73,10 @@ class AuditRows:
         beyond = tx.one(sql, keep.audit)
         return found if beyond is None else [*found, Excess("seq <= ?", beyond)]
 
+    def cut(self, tx: Transaction, excess: Excess) -> int:
+        """Cut changes, :data:`TRIM_AT_ONCE` at most; return how many."""
+        return self.order.cut(tx, *excess, TRIM_AT_ONCE)
+
 
 class SqlTrail(SqlOutcomes):
     """Follows :class:`~schedcore.stores.trail.Trail`.
@@ -113,4 +118,4 @@ class SqlTrail(SqlOutcomes):
 
 def _values(record: AuditRecord) -> tuple[object, ...]:
     _, at_us, who, address, *rest = record
-    return at_us, storable(who), storable(address), *rest
+    return at_us, storable(who), address and storable(address), *rest
