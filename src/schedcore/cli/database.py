@@ -9,17 +9,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from schedcore.cli.base import (
-    DONE,
-    PARTLY,
-    Commands,
-    add_load,
-    counted,
-    load,
-    opened,
-    print_table,
-    store_url,
-)
+from schedcore.cli.base import DONE, PARTLY, Commands, add_load, counted, load, print_table
+from schedcore.cli.stores import opened, store_url
 from schedcore.clock import UTC, SystemClock, from_us
 from schedcore.errors import InvalidOptionError, StoreError
 from schedcore.stores.schema import META, MIGRATIONS, POSTGRESQL, SCHEMA, SQLITE, statements
