@@ -39,6 +39,7 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
 from schedcore.stores.sql_trail import SqlTrail
@@ -66,6 +67,7 @@ class SqlStore(SqlTrail):
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
+        self.notices = SqlNotices(self)
         self._begin_anew()
         call_in_child(self)
 
