@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 
 from schedcore.audit import AuditRecord
-from schedcore.clock import to_us
 from schedcore.errors import InvalidOptionError, check_timeout, whole
 from schedcore.feed import MOST_AT_ONCE, ChangeList, Feed
+from schedcore.run_methods import RunMethods
 
 MOST_RECORDS = 1_000
 """Records of the audit that are given at once, at most."""
 
 
-class ChangeMethods:
-    """A part of :class:`~schedcore.Scheduler`."""
+class ChangeMethods(RunMethods):
+    """What happens to the jobs and runs of a scheduler, and by whom.
+
+    :class:`~schedcore.Scheduler` is one, and makes the feed.
+    """
 
     _feed: Feed
 
@@ -48,7 +51,7 @@ class ChangeMethods:
     def audit(
         self,
         job_id: str | None = None,
-        since: datetime | None = None,
+        since: date | str | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> list[AuditRecord]:
@@ -56,7 +59,7 @@ class ChangeMethods:
 
         Args:
             job_id: Of one job; None: of all, and of the scheduler.
-            since: What was changed since then: an aware datetime; None: all that is kept.
+            since: Changed then or later; without a zone, in that of the scheduler.
             before: Only records with a lower ``id``: what comes behind an earlier part.
             limit: How many at most.
 
@@ -67,7 +70,4 @@ class ChangeMethods:
             raise InvalidOptionError("limit", limit, f"{MOST_RECORDS} at most")
         if before is not None:
             whole("before", before)
-        if since is not None and since.tzinfo is None:
-            raise InvalidOptionError("since", since, "a datetime with a zone")
-        since_us = None if since is None else to_us(since)
-        return self._feed.audit(job_id, since_us, before, limit)
+        return self._feed.audit(job_id, self._moment_us("since", since), before, limit)

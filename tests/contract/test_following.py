@@ -168,8 +168,8 @@ def test_parts_of_the_audit(stepped):
     assert [r.job_id for r in scheduler.audit(before=ids[0], limit=1)] == ["j1"]
     assert [r.job_id for r in scheduler.audit(since=stepped.at(2))] == ["j2", "j1"]
     assert [r.job_id for r in scheduler.audit("j0")] == ["j0"]
-    naive = stepped.at(0).replace(tzinfo=None)
-    for bad in ({"limit": 0}, {"limit": 1_001}, {"before": "5"}, {"since": naive}):
+    assert scheduler.audit(since=stepped.at(2).replace(tzinfo=None)) == scheduler.audit(limit=2)
+    for bad in ({"limit": 0}, {"limit": 1_001}, {"before": "5"}, {"since": "x"}):
         with pytest.raises(InvalidOptionError, match=next(iter(bad))):
             scheduler.audit(**bad)
 

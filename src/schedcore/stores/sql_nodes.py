@@ -15,7 +15,7 @@ from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
-from schedcore.stores.sql_history import TRIM_AT_ONCE, Excess
+from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition
 from schedcore.stores.sql_runs import ACTIVE, Claim
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def trim(store: SqlStore, now_us: int) -> int:
     return cut
 
 
-def _cut(store: SqlStore, cut: Callable[[Transaction, Excess], int], beyond: Excess) -> int:
+def _cut(store: SqlStore, cut: Callable[[Transaction, Condition], int], beyond: Condition) -> int:
     """Cut rows, as many as *cut* does in one transaction; return how many."""
     count, some = 0, TRIM_AT_ONCE
     while some == TRIM_AT_ONCE:
@@ -265,7 +265,7 @@ def _cut(store: SqlStore, cut: Callable[[Transaction, Excess], int], beyond: Exc
     return count
 
 
-def _cut_outcomes(store: SqlStore, tx: Transaction, beyond: Excess) -> int:
+def _cut_outcomes(store: SqlStore, tx: Transaction, beyond: Condition) -> int:
     store.outputs.cut_with(tx, beyond)
     return store.history.cut(tx, beyond)
 

@@ -9,7 +9,7 @@ from schedcore.audit import AuditRecord
 from schedcore.output import storable
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.places import Place, Places, in_order, read_places
-from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Excess, Retention
+from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention
 from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.trail import Happened
@@ -66,14 +66,14 @@ class AuditRows:
         rows = self.order.after(tx, f"ledger, {_COLUMNS}", place, limit)
         return [((row[0], row[2]), (row[0], row[1]), AuditRecord(row[1], *row[3:])) for row in rows]
 
-    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
+    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
         """Return what is too old, and what is beyond the last ones."""
-        found = [Excess("at_us < ?", (now_us - keep.audit_days * DAY_US,))]
+        found = [Condition("at_us < ?", (now_us - keep.audit_days * DAY_US,))]
         sql = "select seq from schedcore_audit order by seq desc limit 1 offset ?"
         beyond = tx.one(sql, keep.audit)
-        return found if beyond is None else [*found, Excess("seq <= ?", beyond)]
+        return found if beyond is None else [*found, Condition("seq <= ?", beyond)]
 
-    def cut(self, tx: Transaction, excess: Excess) -> int:
+    def cut(self, tx: Transaction, excess: Condition) -> int:
         """Cut changes, :data:`TRIM_AT_ONCE` at most; return how many."""
         return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
