@@ -113,7 +113,7 @@ def test_each_attempt_is_a_span(traced):
     assert {told["outcome"] for told in found} == {"failed"}
 
 
-def test_a_run_that_takes_too_long_ends_its_span_then(traced, gate):
+def test_a_run_that_takes_too_long_ends_its_span_then(traced, gate, caplog):
     traced.add_job(gate, "interval", hours=1, id="j", timeout=0.01)
     traced.run_job("j", wait=False)
     ((span, told),) = ENDED.take(1)
@@ -123,6 +123,7 @@ def test_a_run_that_takes_too_long_ends_its_span_then(traced, gate):
     run(traced, int, replace_existing=True)
     ((_, told),) = ENDED.take(1)
     assert told["outcome"] == "executed", "the end of the first function is no other span"
+    assert "detach" not in caplog.text
 
 
 def test_a_cancelled_run_ends_its_span(traced, gate):
@@ -141,9 +142,12 @@ def test_a_run_in_another_process_is_a_span_and_current_nowhere_here(traced):
     traced.add_listener(
         lambda _event: contexts.append(trace.get_current_span()), EVENT_JOB_SUBMITTED
     )
-    ran = run(traced, int, executor="pool")
-    assert ENDED.take(1)[0][1]["run_id"] == str(ran.id)
-    assert contexts == [trace.INVALID_SPAN]
+    with TRACER.start_as_current_span("caller") as caller:
+        ran = run(traced, int, executor="pool")
+    assert contexts == [caller]
+    found = {span.name: (span, told) for span, told in ENDED.take(2)}
+    span, told = found["run j"]
+    assert (told["run_id"], span.parent) == (str(ran.id), None)
 
 
 class BrokenTracer:
