@@ -58,12 +58,18 @@ class JobLookupError(SchedError, LookupError):
 
 
 class RunLookupError(SchedError, LookupError):
-    """No run with this id is open."""
+    """No run with this id is open, or known at all.
 
-    def __init__(self, run_id: object) -> None:
-        super().__init__(
-            f"no run with id {short(run_id)} is waiting or under way; it may have ended"
+    Args:
+        run_id: Which id.
+        ended: Whether one that has ended would do.
+    """
+
+    def __init__(self, run_id: object, ended: bool = False) -> None:
+        told = (
+            "is known, or kept any more" if ended else "is waiting or under way; it may have ended"
         )
+        super().__init__(f"no run with id {short(run_id)} {told}")
         self.run_id = run_id
 
 

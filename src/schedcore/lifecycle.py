@@ -156,10 +156,14 @@ class Lifecycle:
         self.ended.sleep(0)  # forget an earlier end
         # Before the loop starts: a job added at the same moment must find it.
         self._loop = loop
+        capture = self._engine.runs.capture
         try:
+            if capture is not None:
+                capture.start()
             loop.start()
         except BaseException:
             self._loop = None
+            self._stop_capture()
             raise
         return self._loop is loop
 
@@ -225,10 +229,15 @@ class Lifecycle:
         finally:
             self._engine.runs.cancel_waiting()
             loop.stop(patience.left())
+            self._stop_capture()
             self._shutting_down = False
             self.ended.wake()
         self._emit(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._engine.runs.here() if run is not run_here()]
+
+    def _stop_capture(self) -> None:
+        if self._engine.runs.capture is not None:
+            self._engine.runs.capture.stop()
 
     def _shut_executors_down(self, patience: Patience) -> None:
         for name, executor in self._executors.items():

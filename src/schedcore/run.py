@@ -164,6 +164,7 @@ class Run:
         "_job",
         "_job_id",
         "_outcome",
+        "_output",
         "_queued_us",
         "_reporter",
         "_result",
@@ -201,6 +202,7 @@ class Run:
         self._by_hand = False  # somebody asked for it, besides the schedule
         self._awaited: Event | None = None
         self._timer: object = None
+        self._output: Any = None  # what it prints, where that is kept (output.py); None: it is not
 
     def __repr__(self) -> str:
         return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled_time.isoformat()}>"
@@ -407,9 +409,13 @@ async def call_async(run: Run) -> Any:
     job = run._job
     assert job is not None
     func: Callable[..., Any] = job.func  # type: ignore[assignment]  # the engine resolved it
-    _current.set(run)  # the context is the task's own and ends with it
-    value = func(*job.args, **job.kwargs)
-    return await value if isinstance(value, Awaitable) else _no_generator(value)
+    token = _current.set(run)
+    try:
+        value = func(*job.args, **job.kwargs)
+        return await value if isinstance(value, Awaitable) else _no_generator(value)
+    finally:
+        with suppress(ValueError):  # a coroutine that is closed from elsewhere
+            _current.reset(token)
 
 
 def short_repr(value: object) -> str | None:

@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schedcore.announce import Announcer
-from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, passing_us
+from schedcore.clock import SECOND, Clock, SystemClock, passing_us
 from schedcore.errors import RunLookupError, is_interrupt
 from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from schedcore.executors.base import Executor, Reporter
+from schedcore.idle import IdleWaits
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
@@ -24,6 +25,7 @@ from schedcore.timers import Timers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schedcore.capture import StreamCapture
     from schedcore.retry import RandomSource
 
 
@@ -49,6 +51,7 @@ class Runs:
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
         reporter: To whom executors report: this, or what stands before it.
+        capture: Keeps what runs print; None: nobody does.
     """
 
     def __init__(
@@ -73,12 +76,13 @@ class Runs:
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self._writes_at_once = self._cluster is not None
         self._timers = Timers()
+        self.capture: StreamCapture | None = None
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._ends: deque[End] = deque()
         self._outboxes: dict[str, Outbox] = {}
-        self._waiting_for_idle: list[Waker] = []
+        self._idle = IdleWaits()
         self._kept: deque[Run] = deque()
         self._holding = self._closing = False
 
@@ -147,6 +151,8 @@ class Runs:
             run._started_us = self._clock.now_us()
         except BaseException:  # noqa: BLE001 — logged by the other way
             run._started_us = self._now_us()
+        if self.capture is not None and run._output is None:  # else an earlier attempt printed
+            run._output = self.capture
         timeout = job[5][5]
         if timeout is not None:
             self._set_timer(run, round(timeout * SECOND))
@@ -176,13 +182,15 @@ class Runs:
             if (
                 run._hurry
                 or len(ends) >= MOST_ENDS
-                or self._waiting_for_idle
+                or self._idle.wakers
                 or self._announce.wants(EVENT_JOB_EXECUTED)
             ):
                 self.settle()
             elif self._writes_at_once:
                 self.expect(now_us)
             return now_us
+        if self.capture is not None:
+            self.capture.failed(run, error)
         end = end_of(run, Outcome.FAILED, now_us, error=error)
         retry = end.job.options.retry if end.job is not None else None
         over = self._closing and not self._writes_at_once
@@ -195,6 +203,8 @@ class Runs:
     def _retry(self, failed: End, delay_us: int) -> None:
         """Have a run that failed wait for its next attempt, or end it if none follows."""
         if self._store.retry(failed, failed.ended_us + delay_us):
+            if self.capture is not None:
+                self.capture.tried_again(failed.run)
             if self._closing:
                 self._give_up((failed.run,))
             else:
@@ -262,9 +272,8 @@ class Runs:
         self._wake_if_idle()
 
     def _wake_if_idle(self) -> None:
-        if self._waiting_for_idle and not self._here(self._store.runs()):
-            while self._waiting_for_idle:
-                self._waiting_for_idle.pop().wake()
+        if self._idle.wakers and not self._here(self._store.runs()):
+            self._idle.wake()
 
     # Retries, time-outs, cancelling
 
@@ -422,19 +431,7 @@ class Runs:
 
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Block until no run is open, or *timeout* seconds are over; return whether none is."""
-        patience = Patience(timeout)
-        while True:
-            waker = Waker()
-            self._waiting_for_idle.append(waker)
-            try:
-                if not self.here():
-                    return True
-                left = patience.left()
-                if not waker.sleep(-1 if left is None else left):
-                    return False
-            finally:  # while somebody waits, each end is recorded at once
-                if waker in self._waiting_for_idle:
-                    self._waiting_for_idle.remove(waker)
+        return self._idle.wait(lambda: not self.here(), timeout)
 
     def _passed_us(self) -> int:
         """Return microseconds that passed; real ones if the scheduler's clock fails."""

@@ -17,7 +17,7 @@ from schedcore import triggers
 from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
-from schedcore.errors import InvalidOptionError, SchedulerNotRunningError, check_timeout
+from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
     EVENT_ALL,
     Listener,
@@ -28,11 +28,13 @@ from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
-from schedcore.job import MAX_ID_LENGTH, Options, build_options
+from schedcore.job import Options, build_options
 from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
+from schedcore.output import output_of
+from schedcore.parts import capture_of, check_app_name, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
@@ -71,6 +73,8 @@ class Scheduler(JobMethods):
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
         history: The history of outcomes, with its bounds, of the store in memory.
+        capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
+            scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -87,6 +91,7 @@ class Scheduler(JobMethods):
         clock: Clock | None = None,
         random: RandomSource | None = None,
         history: History | None = None,
+        capture_output: bool = False,
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -95,12 +100,13 @@ class Scheduler(JobMethods):
         clock = clock or SystemClock()
         random = random or Random()
         listeners = Listeners()
-        kept = _store_of(store, history, clock)
+        kept = store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
         factory.check_executor(defaults.executor)
         engine = Engine(kept, self._executors, listeners, clock, random)
+        engine.runs.capture = capture_of(capture_output)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
@@ -401,6 +407,22 @@ class Scheduler(JobMethods):
         """
         return self._runs.find(run_id)
 
+    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
+        """Return what a run has printed and logged, and the tracebacks of what it raised.
+
+        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
+        without ``capture_output`` keeps nothing.
+
+        Args:
+            run_id: Which run; it may wait, be under way, or have ended.
+            after: How many characters the caller has: ``next`` of the output that was got before.
+
+        Raises:
+            RunLookupError: if no run with this id is known, or kept any more.
+            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
+        """
+        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
+
     def cancel(self, run_id: int) -> None:
         """End a run early: it is recorded as cancelled and its place is free at once.
 
@@ -423,27 +445,3 @@ class Scheduler(JobMethods):
     def remove_listener(self, callback: Listener) -> None:
         """Stop calling *callback*."""
         self._listeners.remove(callback)
-
-
-def _store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
-    if store is None:
-        return MemoryStore(history, clock)
-    if isinstance(store, str):
-        from schedcore.stores.urls import open_store  # sqlite3: 20 ms
-
-        return open_store(store, clock)
-    return store
-
-
-def check_app_name(name: str | None) -> str:
-    """Return the name of a program: as given, or that of its main script.
-
-    Raises:
-        InvalidOptionError: if it is no text of 1 to 255 characters.
-    """
-    if name is None:
-        main = sys.modules.get("__main__")
-        return os.path.basename(getattr(main, "__file__", None) or "") or "main"
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
-        raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
-    return name

@@ -117,7 +117,12 @@ def schemas() -> Json:
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
         "Previewed": obj(
-            {"next_fire_times": times, "warnings": _TEXTS, "truncated": more},
+            {
+                "next_fire_times": times,
+                "warnings": _TEXTS,
+                "job": described(ref("Job"), "As it would be shown, if `func` was given."),
+                "truncated": more,
+            },
             ["next_fire_times", "warnings"],
         ),
         "Next": obj(

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcore import AndTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger, SqliteStore
-from schedcore.cli.base import opened
+from schedcore.cli.stores import opened
 from schedcore.job import Job, Options
 from schedcore.retry import Retry
 from schedcore.stores.base import make_entry

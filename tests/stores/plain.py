@@ -14,6 +14,7 @@ from collections import deque
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
+from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
@@ -489,8 +490,10 @@ class PlainStore:
 
     def _mark(self, ends):
         """Write on the runs that ended how they did, now that it is recorded."""
+        self._save_outputs([end.run for end in ends])
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self._live.pop(end.run.id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
@@ -525,6 +528,23 @@ class PlainStore:
 
     def _knows(self, place, records):
         return place[:2] == (self._name, 0) and place.seq <= len(records)
+
+    def output(self, run_id):
+        run = self._live.get(run_id)
+        if run is not None:
+            self._save_outputs([run])
+        with self._session.transaction():
+            row = self._session.row("outputs", run_id)
+        return Kept() if row is None else Kept(*row["kept"])
+
+    def _save_outputs(self, runs):
+        """Write what runs have printed; this store has nobody who does so each second."""
+        with self._session.transaction():
+            for run in runs:
+                if (output := printed(run)) is not None:
+                    self._session.put(
+                        "outputs", run.id, {"id": run.id, "kept": tuple(output.kept())}
+                    )
 
     def find(self, run_id):
         with self._session.transaction():

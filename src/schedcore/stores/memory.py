@@ -13,6 +13,7 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.output import Kept
 from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
@@ -404,6 +405,12 @@ class MemoryStore(MemoryOutcomes):
         """Return the open runs."""
         with self._lock:
             return list(self._open.by_id.values())
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed."""
+        with self._lock:
+            output = self._open.outputs.get(run_id)
+        return Kept() if output is None else output.kept()
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from schedcore.output import Kept
 from schedcore.run import Outcome, RunRecord
 from schedcore.totals import Totals
 
@@ -58,4 +59,12 @@ class Outcomes(Protocol):
 
     def totals(self, job_ids: Collection[str]) -> Totals:
         """Return what became of all occurrences ever, and of those of some jobs."""
+        ...
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed, as far as that is written; nothing, if it is not kept.
+
+        A store writes what ``run._output`` holds with the end of a run, and takes it from the run;
+        one that processes share, each second as well.
+        """
         ...

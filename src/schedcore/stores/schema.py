@@ -154,6 +154,14 @@ MIGRATIONS: Final = (
             "create index schedcore_ledger_run on schedcore_ledger (run_id)"
             " where run_id is not null",
             "create index schedcore_ledger_at on schedcore_ledger (recorded_us)",
+            # What runs printed: its first characters, its last ones, and how many there were.
+            """create table schedcore_output (
+                run_id {whole} primary key,
+                job_id text not null,
+                total {whole} not null,
+                head text not null,
+                tail text not null)""",
+            "create index schedcore_output_job on schedcore_output (job_id, run_id)",
             # How many occurrences ended how, ever; of all jobs together under the id '', where
             # the lengths and delays of runs are counted as well (sql_totals.py).
             """create table schedcore_totals (

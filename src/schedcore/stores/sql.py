@@ -315,6 +315,7 @@ class SqlStore(SqlOutcomes):
         settled.runs.sort(key=lambda run: order[run._job_id])
         self.claims.opened(settled.runs)
         self.claims.opened(work.waiting, waits=True)
+        self.outputs.save(end.run for end in settled.evicted)
         self.claims.ended(settled.evicted)
         return settled
 
@@ -381,9 +382,11 @@ class SqlStore(SqlOutcomes):
 
     def retry(self, failed: End, act_us: int) -> bool:
         """Have a run that failed wait for its next attempt; False: none follows."""
+        outputs = self.outputs.unsaved((failed.run,))
         with self.database.write() as tx:
             if not self.claims.wait_for_retry(tx, failed, act_us):
                 return False
+            self.outputs.write(tx, outputs)
         mark_retried(failed)
         return True
 

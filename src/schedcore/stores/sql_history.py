@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schedcore.errors import whole
+from schedcore.output import storable
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
@@ -34,6 +35,10 @@ class Retention(NamedTuple):
     """How old an outcome may be."""
     overall: int = 1_000_000
     """The last outcomes of all jobs."""
+    outputs_per_job: int = 100
+    """Of the last runs of each job that printed something, what that was."""
+    outputs: int = 10_000
+    """The same of all jobs: 64 KiB each at most, of letters that take one byte."""
 
     def checked(self) -> Retention:
         """Return it.
@@ -139,16 +144,9 @@ class HistoryRows:
 
 def _values(record: RunRecord) -> tuple[object, ...]:
     run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
-    texts = (storable(result), kind, storable(text))
+    texts = (result and storable(result), kind, text and storable(text))
     # Not .value, which is a property: each run passes here.
     return run_id, job_id, outcome._value_, *times, *texts, attempt, cause, reason
-
-
-def storable(text: str | None) -> str | None:
-    """Return text as databases take it: no lone surrogates, and no character 0."""
-    if text is None or (text.isascii() and "\x00" not in text):
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
 def _record(row: tuple[object, ...]) -> RunRecord:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from schedcore.output import Kept
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Database
 from schedcore.stores.places import Place, read_place
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_order import knows
+from schedcore.stores.sql_output import OutputRows
 from schedcore.totals import Totals
 
 
@@ -22,6 +24,7 @@ class SqlOutcomes:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.history = HistoryRows(database.kind)
+        self.outputs = OutputRows(database)
 
     def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
         """Return the outcomes kept of one job, or of all, the latest first."""
@@ -59,3 +62,8 @@ class SqlOutcomes:
         """Return what became of all occurrences ever, and of those of some jobs."""
         with self.database.read() as tx:
             return self.history.totals.of(tx, job_ids)
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed, as far as that is written."""
+        with self.database.read() as tx:
+            return self.outputs.read(tx, run_id)

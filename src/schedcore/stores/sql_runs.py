@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
+from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
-from schedcore.stores.sql_history import HistoryRows, storable
+from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
 from schedcore.stores.unbegun import Unbegun, unbegun_at
 
@@ -288,7 +289,7 @@ class ClaimRows:
                 RETRIES,
                 act_us,
                 failed.error_type,
-                storable(failed.error_text),
+                storable(failed.error_text or ""),
                 failed.run._id,
                 self.node or 0,  # not if it was taken for lost, and another has it now
             )
@@ -309,6 +310,10 @@ class ClaimRows:
         )
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
         tx.tell()
+
+    def at_work(self) -> list[Run]:
+        """Return the runs of this process."""
+        return list(self.live.values())
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
@@ -403,6 +408,7 @@ class ClaimRows:
         """Write on runs that they ended."""
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self.live.pop(end.run._id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()

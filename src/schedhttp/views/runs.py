@@ -28,7 +28,7 @@ def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def preview(service: Service, request: Incoming) -> Reply:
-    """Tell what a job would do: its coming fire times, and what may surprise about them.
+    """Tell what a job would be, its coming fire times, and what may surprise about them.
 
     Nothing is stored, and `func` may be left out.  For who may only read nothing is imported, so
     that neither the function nor its arguments are looked at.
@@ -47,7 +47,12 @@ def preview(service: Service, request: Incoming) -> Reply:
         fields["func"] = _anything
     entry = scheduler.draft_job(**wanted(service, fields, trigger))
     warnings = lint.warnings_of(entry.job.trigger, scheduler.clock.now_us())
-    return Reply({**fire_times(entry, n), "warnings": warnings})
+    told = {**fire_times(entry, n), "warnings": warnings}
+    if "func" in body:
+        if fields["func"] is _anything:
+            entry = entry._replace(job=entry.job._replace(func=None, given_ref=body["func"]))
+        told["job"] = codec.job_to_dict(entry, running=False)
+    return Reply(told)
 
 
 def get_runs(service: Service, request: Incoming) -> Reply:
