@@ -74,7 +74,7 @@ def _operation(route: Route, settings: Settings) -> Json:
         operation["security"] = [{}]
     if route.takes is not None:
         content: Json = {"schema": ref(route.takes)}
-        if route.takes == "NewJob":
+        if route.takes == "NewJobs":
             content["examples"] = {name: {"value": job} for name, job in NEW_JOBS.items()}
         operation["requestBody"] = {
             "required": route.takes in _NEEDED,
@@ -83,7 +83,7 @@ def _operation(route: Route, settings: Settings) -> Json:
     return operation
 
 
-_NEEDED: Final = ("NewJob", "JobChanges", "Preview")
+_NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
@@ -138,6 +138,10 @@ def _responses(route: Route, settings: Settings) -> Json:
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
+    if "confirm" in route.query:
+        told = "Many jobs are meant, and not confirmed, or others changed them."
+        content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
+        responses["409"] = {"description": told, "content": content}
     for status in sorted(_error_statuses(route, settings)):
         error = {"description": _ERRORS[status], "content": _json(ref("Error"))}
         headers = _ERROR_HEADERS.get(status, ())
@@ -152,6 +156,7 @@ _DONE: Final = {
 }
 _SHOWN_HEADERS: Final = {
     "Job": ("ETag",),
+    "AddedJobs": ("ETag",),
     "Jobs": ("ETag", "X-Total-Count", "Link"),
     "Runs": ("X-Total-Count", "Link"),
 }
@@ -180,6 +185,8 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
         statuses |= {413}
     if route.name == "add_job":
         statuses |= {409, 412}
+    if "confirm" in route.query:
+        statuses.add(404)
     if route.name in _ON_ONE_JOB:
         statuses |= {409, 412}
     if settings.api_precise_errors and route.method in ("POST", "PATCH"):
@@ -249,6 +256,9 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         {"type": "array", "items": TAG},
         "Only jobs that have this tag; given several times, all of them.",
     ),
+    "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
+    "all": ({"type": "string", "enum": ["true"]}, "All jobs, in place of q, tag and id."),
+    "confirm": (COUNT, "How many jobs are meant; 409 and nothing is done if there are others."),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",

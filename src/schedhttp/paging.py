@@ -14,18 +14,18 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from schedcore import Outcome, RunRecord, jobdata
-from schedcore.errors import InvalidOptionError, did_you_mean
-from schedcore.job import JOB_FIELDS, check_tag
+from schedcore.errors import did_you_mean
+from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
-from schedhttp import codec
+from schedhttp import choosing, codec
 from schedhttp.errors import BadRequest
 from schedhttp.request import Incoming, read_count
 
 MOST: Final = 100_000
 STATES: Final = ("scheduled", "paused", "running", "broken")
-JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "tag", "sort", "fields")
+JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "tag", "id", "sort", "fields")
 RUN_PARAMETERS: Final = ("limit", "offset", "before", "outcome")
 _PARTS: Final = frozenset({"limit", "offset", "after", "before"})
 _RUNS: Final = 100
@@ -62,35 +62,13 @@ def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming)
     if (state := request.whole.args.get("state")) is not None:
         check_known("state", state, STATES)
         found = [e for e in found if codec.state_of(e, e.job.id in running) == state]
-    found = matching(found, request)
+    if (is_meant := choosing.filter_of(request)) is not None:
+        found = filter(is_meant, found)
     if (sort := _sort(request)) is not None:
         key = sort.removeprefix("-")
         check_known("sort", key, _SORTS)
         found = sorted(found, key=_SORTS[key], reverse=sort.startswith("-"))
     return list(found)
-
-
-def matching(entries: Iterable[Entry], request: Incoming) -> Iterable[Entry]:
-    """Return the jobs that ``q`` and ``tag`` ask for: those that have the text, and all the tags.
-
-    Raises:
-        BadRequest: if something is no tag.
-    """
-    args = request.whole.args
-    if text := args.get("q", "").casefold():
-        entries = [entry for entry in entries if _mentions(entry, text)]
-    if tags := frozenset(args.getlist("tag")):
-        for tag in tags:
-            _check_tag(tag)
-        entries = [entry for entry in entries if tags.issubset(entry.job.options.tags)]
-    return entries
-
-
-def _check_tag(tag: str) -> None:
-    try:
-        check_tag(tag)
-    except InvalidOptionError as error:
-        raise BadRequest(str(error)) from None
 
 
 def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
@@ -150,11 +128,6 @@ def _known_fields() -> frozenset[str]:
 
 def _has_own_options(entry: Entry) -> bool:
     return not isinstance(entry.job.trigger, ValueTrigger)
-
-
-def _mentions(entry: Entry, text: str) -> bool:
-    job = entry.job
-    return any(text in part.casefold() for part in (job.id, job.name, job.func_ref or ""))
 
 
 # Runs

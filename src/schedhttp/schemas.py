@@ -98,6 +98,26 @@ _KINDS_TOLD: Final = {
 }
 
 
+_ERROR: Final[Json] = {
+    "error_message": described(TEXT, "The value, what was expected, and the way out."),
+    "error_type": described(TEXT, "Tells errors of one status apart."),
+}
+_IDS: Final[Json] = {"type": "array", "items": JOB_ID}
+_TEXT_BY_ID: Final[Json] = {"type": "object", "additionalProperties": TEXT}
+_DONE: Final[Json] = {
+    "count": described(COUNT, "How many jobs it was done to."),
+    "ids": described(_IDS, "Which ones."),
+}
+_MEANT: Final[Json] = {
+    "count": described(COUNT, "How many jobs are meant."),
+    "ids": described(_IDS, "The first of them."),
+}
+_BEGUN: Final[Json] = {
+    "runs": described(_TEXT_BY_ID, "The ids of their runs, by those of the jobs."),
+    "refused": described(_TEXT_BY_ID, "Why other jobs could not be run, by their ids."),
+}
+
+
 def schemas() -> Json:
     """Return all schemas by name."""
     times = {"type": "array", "items": TIME}
@@ -105,13 +125,10 @@ def schemas() -> Json:
     return {
         **_trigger_schemas(),
         **_job_schemas(),
-        "Error": obj(
-            {
-                "error_message": described(TEXT, "The value, what was expected, and the way out."),
-                "error_type": described(TEXT, "Tells errors of one status apart."),
-            },
-            ["error_message", "error_type"],
-        ),
+        "Error": obj(_ERROR, [*_ERROR]),
+        "NotConfirmed": obj({**_ERROR, **_MEANT}, [*_ERROR, *_MEANT]),
+        "Done": obj(_DONE, [*_DONE]),
+        "Begun": obj({**_DONE, **_BEGUN}, [*_DONE, *_BEGUN]),
         "Info": INFO.schema(),
         "HolderInfo": HOLDER.schema(),
         "StoreShown": STORE.schema(),
@@ -261,6 +278,8 @@ def _job_schemas() -> Json:
         "Job": obj(_shown(), always, examples=[_SHOWN]),
         "ListedJob": obj(_shown(), description="A job; with ?fields=, those fields alone."),
         "Jobs": {"type": "array", "items": ref("ListedJob")},
+        "NewJobs": {"anyOf": [ref("NewJob"), {"type": "array", "items": ref("NewJob")}]},
+        "AddedJobs": {"anyOf": [ref("Job"), {"type": "array", "items": ref("Job")}]},
         "NewJob": obj(new, ["func"], closed=True, examples=list(NEW_JOBS.values())),
         "JobChanges": obj(_written(), closed=True, examples=[{"seconds": 60}]),
         "Preview": obj(new, closed=True, examples=[{"trigger": "cron", "hour": 2}]),
