@@ -145,5 +145,5 @@ def test_a_setting_has_runs_traced(monkeypatch, asked):
 def test_without_the_package_for_spans_nothing_starts(monkeypatch):
     monkeypatch.delitem(sys.modules, "schedcore.tracing", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with pytest.raises(ConfigError, match="SCHEDULER_TRACING: .*pip install opentelemetry-api"):
+    with pytest.raises(ConfigError, match=r"SCHEDULER_TRACING: .*pip install opentelemetry-api"):
         build.make_scheduler(Settings.of(tracing=True, store="memory"))
