@@ -53,6 +53,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.notice import ChannelState, Notice
     from schedcore.output import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
@@ -84,6 +85,7 @@ __all__ = [
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
     "CalendarIntervalTrigger",
+    "ChannelState",
     "Clock",
     "ConflictingIdError",
     "CronTrigger",
@@ -110,6 +112,7 @@ __all__ = [
     "MaxInstancesError",
     "MemoryStore",
     "NodeInfo",
+    "Notice",
     "OrTrigger",
     "Outcome",
     "Output",
@@ -145,6 +148,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
             "Output": "schedcore.output",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from schedcore.atfork import call_in_child, held_here
 from schedcore.clock import SECOND, Clock, Patience, Waker
@@ -26,6 +27,9 @@ from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.run import Run, run_here
 
+if TYPE_CHECKING:
+    from schedcore.notices.notifier import Notifier
+
 log = GuardedLogger(__name__)
 
 
@@ -40,6 +44,7 @@ class Lifecycle:
 
     Attributes:
         ended: Woken by each shutdown.
+        notifier: Tells of outcomes while the loop is started; None: nobody does.
         since_us: When the loop was started last, in microseconds since the Unix epoch.
     """
 
@@ -51,6 +56,7 @@ class Lifecycle:
         self._listeners = listeners
         self._clock = clock
         self.since_us = 0
+        self.notifier: Notifier | None = None
         self._left_behind = False
         self._begin_anew()
         call_in_child(self)
@@ -158,6 +164,8 @@ class Lifecycle:
         self._loop = loop
         capture = self._engine.runs.capture
         try:
+            if self.notifier is not None:
+                self.notifier.start()
             if capture is not None:
                 capture.start()
             loop.start()
@@ -229,6 +237,8 @@ class Lifecycle:
         finally:
             self._engine.runs.cancel_waiting()
             loop.stop(patience.left())
+            if self.notifier is not None:
+                self.notifier.stop(patience)
             self._stop_capture()
             self._shutting_down = False
             self.ended.wake()

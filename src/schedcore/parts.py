@@ -1,20 +1,23 @@
-"""The parts of a scheduler that its arguments name: a store by its URL, capturing as yes or no."""
+"""The parts of a scheduler that its arguments name or describe."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import Clock
+from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError
 from schedcore.history import History
-from schedcore.job import MAX_ID_LENGTH
+from schedcore.job import MAX_ID_LENGTH, Options
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from schedcore.capture import StreamCapture
+    from schedcore.notices.notifier import Notifier
 
 
 def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
@@ -26,6 +29,29 @@ def store_of(store: Store | str | None, history: History | None, clock: Clock) -
 
         return open_store(store, clock)
     return store
+
+
+def notifier_of(
+    notices: Mapping[str, Any] | None,
+    remind_every: float,
+    engine: Engine,
+    defaults: Options,
+    clock: Clock,
+) -> Notifier | None:
+    """Return what tells of outcomes through the channels that are given or described, or None.
+
+    Raises:
+        InvalidOptionError: naming the channel, and what of it makes no sense.
+    """
+    if isinstance(remind_every, bool) or not 1 <= remind_every <= 30 * 86_400:
+        raise InvalidOptionError("remind_every", remind_every, "seconds, from 1 to 30 days'")
+    if not notices:
+        return None
+    # http.client and ssl: 40 ms
+    from schedcore.notices.channels import make_channels
+    from schedcore.notices.notifier import notifier_for
+
+    return notifier_for(engine, make_channels(notices), defaults, remind_every, clock)
 
 
 def capture_of(capture_output: bool) -> StreamCapture | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,6 @@ from schedcore.stores.ends import End, end_of
 from schedcore.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from schedcore.capture import StreamCapture
     from schedcore.retry import RandomSource
 
@@ -151,9 +149,11 @@ class Runs:
             run._started_us = self._clock.now_us()
         except BaseException:  # noqa: BLE001 — logged by the other way
             run._started_us = self._now_us()
+        timeout, on_run = job[5][5], job[5][12]
+        if on_run:
+            self._announce.on_begun(run, job)
         if self.capture is not None and run._output is None:  # else an earlier attempt printed
             run._output = self.capture
-        timeout = job[5][5]
         if timeout is not None:
             self._set_timer(run, round(timeout * SECOND))
         # Read after _started_us was written: whoever cancels a run does it the other way round.

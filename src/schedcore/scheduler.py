@@ -34,7 +34,7 @@ from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
 from schedcore.output import output_of
-from schedcore.parts import capture_of, check_app_name, store_of
+from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Store
@@ -60,7 +60,8 @@ class Scheduler(JobMethods):
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
-            ``retry``, ``on_lost``, ``tags``.
+            ``retry``, ``on_lost``, ``tags``, ``on_failure``, ``on_recovery``,
+            ``on_missed``, ``on_run``.
         executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
             tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
@@ -73,6 +74,10 @@ class Scheduler(JobMethods):
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
         history: The history of outcomes, with its bounds, of the store in memory.
+        notices: Channels by name, through which it is told how jobs do: functions of one
+            :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
+            docs/notices.md).  Jobs name them in ``on_failure`` and the like.
+        remind_every: Seconds after which it is told again that a job fails.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
 
@@ -91,6 +96,8 @@ class Scheduler(JobMethods):
         clock: Clock | None = None,
         random: RandomSource | None = None,
         history: History | None = None,
+        notices: Mapping[str, Any] | None = None,
+        remind_every: float = 3600.0,
         capture_output: bool = False,
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
@@ -104,8 +111,10 @@ class Scheduler(JobMethods):
         self._executors = with_defaults({} if executors is None else executors)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
-        factory.check_executor(defaults.executor)
         engine = Engine(kept, self._executors, listeners, clock, random)
+        self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
+        factory.channels = () if self._notifier is None else self._notifier.channels
+        factory.check_options(defaults)
         engine.runs.capture = capture_of(capture_output)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
@@ -120,6 +129,7 @@ class Scheduler(JobMethods):
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
+        self._life.notifier = self._notifier
         self._runs.expect = self._expect = self._life.expect
         self._cluster = cluster
         self._node: Node | None = None
@@ -297,6 +307,16 @@ class Scheduler(JobMethods):
         store = self._engine.store
         kind = "memory" if isinstance(store, MemoryStore) else type(store).__name__
         return StoreInfo(kind, reachable=True)
+
+    def notice_channels(self) -> list[schedcore.ChannelState]:
+        """Return how the channels do that notices go through: how many wait, and why.
+
+        On a store that processes share, those of all of them.
+
+        Raises:
+            StoreError: if the store cannot be used.
+        """
+        return [] if self._notifier is None else self._notifier.states()
 
     def run_forever(self, timeout: float | None = 30.0, until_idle: bool = False) -> list[Run]:
         """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.

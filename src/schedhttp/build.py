@@ -60,10 +60,13 @@ def make_scheduler(
             executors=executors,
             store=store,
             name=settings.name or name,
+            notices=settings.notices,
+            remind_every=settings.remind_every,
         )
     except InvalidOptionError as error:
-        known = error.option in ("executors", "name")
-        raise ConfigError(place_of(error.option if known else "job_defaults"), error) from error
+        setting = error.option.partition("[")[0]
+        known = setting in ("executors", "name", "notices", "remind_every")
+        raise ConfigError(place_of(setting if known else "job_defaults"), error) from error
     trace(scheduler, settings, place_of("tracing"))
     add_jobs(scheduler, settings.jobs, place_of("jobs"))
     return scheduler

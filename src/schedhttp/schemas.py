@@ -7,9 +7,11 @@ from typing import Final
 
 from schedcore import Outcome
 from schedcore.job import (
+    CHANNEL_OPTIONS,
     DEFAULT_EXECUTOR,
     LONGEST_TAG,
     MAX_ID_LENGTH,
+    MOST_CHANNELS,
     MOST_TAGS,
     ON_LOST,
     OVERLAPS,
@@ -313,6 +315,7 @@ _OPTION_BOUNDS: Final[dict[str, Json]] = {
     "overlap": {"enum": list(OVERLAPS)},
     "on_lost": {"enum": list(ON_LOST)},
     "tags": {"items": TAG, "maxItems": MOST_TAGS},
+    **{name: {"maxItems": MOST_CHANNELS} for name in CHANNEL_OPTIONS},
     "timeout": _SECONDS,
 }
 
@@ -361,6 +364,10 @@ _SHOWN: Final[Json] = {
     "retry": None,
     "on_lost": "record",
     "tags": [],
+    "on_failure": [],
+    "on_recovery": [],
+    "on_missed": [],
+    "on_run": [],
     "next_run_time": "2030-11-23T21:42:59+00:00",
     "state": "scheduled",
 }

@@ -65,6 +65,8 @@ options = st.builds(
     retry=st.none() | st.just(Retry(3, delay=2.5)),
     on_lost=st.sampled_from(["record", "rerun"]),
     tags=st.sampled_from([(), ("billing", "nightly")]),
+    on_failure=st.sampled_from([(), ("mail", "ops")]),
+    on_run=st.sampled_from([(), ("ops",)]),
 )
 jobs = st.builds(
     Job,

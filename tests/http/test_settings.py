@@ -23,6 +23,8 @@ VALUES = {
     "jobs": [{"id": "j", "func": "math:sqrt", "args": [4], "trigger": "interval", "seconds": 5}],
     "job_defaults": {"max_instances": 3},
     "executors": {"default": {"type": "threadpool", "max_workers": 2}},
+    "notices": {"ops": {"type": "webhook", "url": "https://ops.example/"}},
+    "remind_every": 60,
     "timezone": "Europe/Berlin",
     "app_context": True,
     "api_allowed_funcs": ["tasks:*"],

@@ -31,6 +31,7 @@ from schedcore.stores.base import (
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
+from schedcore.stores.memory_notices import MemoryNotices
 from schedcore.stores.memory_outcomes import MemoryOutcomes
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
@@ -53,6 +54,7 @@ class MemoryStore(MemoryOutcomes):
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
+        self.notices = MemoryNotices(self.get)
         hold_while_forking(self)
         call_in_child(self)
 
@@ -214,6 +216,7 @@ class MemoryStore(MemoryOutcomes):
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
         self._log.note(job_id)
+        self.notices.job_removed(slot.job)
         slot.seq = 0  # whoever has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
@@ -300,6 +303,7 @@ class MemoryStore(MemoryOutcomes):
                     if decision is None:
                         slot.seq = 0
                         del self._slots[slot.job[0]]
+                        self.notices.job_removed(slot.job)
                         settled.removed.append(slot.job[0])
                         continue
                 elif not self._settle_one(slot, decision, settled, now_us):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TEXTS: Final = frozenset(
     (
         *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
+        *("name", "channel", "body", "notices"),
         *("result", "error_type", "error_text", "cause", "reason", "head", "tail"),
     )
 )

@@ -178,8 +178,32 @@ MIGRATIONS: Final = (
                 id text primary key,
                 changed {mark} not null,
                 app text,
-                fingerprint text)""",
+                fingerprint text,
+                notices text)""",
             "create index schedcore_gone_changed on schedcore_gone (changed)",
+            # What is told of outcomes, and through which channel: notices that wait, what was told
+            # of each job, and which node does what.  Outcomes were read up to a place, which is in
+            # the row of the channel ''.
+            """create table schedcore_notices (
+                seq {serial},
+                channel text not null,
+                made_us {whole} not null,
+                body text not null)""",
+            "create index schedcore_notices_channel on schedcore_notices (channel, seq)",
+            """create table schedcore_news (
+                job_id text primary key,
+                failures {whole} not null,
+                since_us {whole},
+                failure_told_us {whole},
+                failing {whole} not null,
+                missed {whole} not null,
+                missed_told_us {whole},
+                changed_us {whole} not null)""",
+            """create table schedcore_channels (
+                name text primary key,
+                node {whole},
+                place text,
+                problem text)""",
         ),
     ),
 )

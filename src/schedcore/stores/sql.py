@@ -37,6 +37,7 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
@@ -64,6 +65,7 @@ class SqlStore(SqlOutcomes):
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
+        self.notices = SqlNotices(self)
         self._begin_anew()
         call_in_child(self)
 
