@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from schedcore.announce import Announcer
 from schedcore.clock import SECOND, Clock, SystemClock, passing_us
-from schedcore.errors import RunLookupError, is_interrupt
+from schedcore.errors import RunEndedError, RunLookupError, is_interrupt
 from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from schedcore.executors.base import Executor, Reporter
 from schedcore.idle import IdleWaits
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
@@ -325,12 +325,15 @@ class Runs:
         """Cancel a run, whether it waits or is active.
 
         Raises:
-            RunLookupError: if no run with this id is open.
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
         """
-        for run in self.open():
-            if run._id == run_id and self.end_early(run, Outcome.CANCELLED):
-                return
-        raise RunLookupError(run_id)
+        found = self.settled().find(run_id)
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
+            return
+        if found is None:
+            raise RunLookupError(run_id)
+        raise RunEndedError(run_id)
 
     def open(self) -> list[Run]:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
@@ -346,22 +349,10 @@ class Runs:
             return runs
         return [run for run in runs if run._queued_us is not None]
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def settled(self) -> Store:
+        """Return the store, with all the ends recorded that were noted: to read its history."""
         self.settle()
-        return self._store.records(job_id, limit)
-
-    def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
-        for run in self.open():
-            if run._id == run_id:
-                return run
-        return self._store.find(run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        self.settle()
-        return self._store.counts(job_id)
+        return self._store
 
     def waiting(self) -> dict[str, float]:
         """Return for how many seconds the oldest run waits for a worker, by executor."""
