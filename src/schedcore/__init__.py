@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from schedcore.audit import AuditRecord, acting
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
+    ChangesLostError,
     ConflictingIdError,
     FuncRefError,
     InvalidOptionError,
@@ -11,6 +13,7 @@ from schedcore.errors import (
     JobChangedError,
     JobLookupError,
     MaxInstancesError,
+    RunEndedError,
     RunLookupError,
     SchedError,
     SchedulerAlreadyRunningError,
@@ -40,6 +43,7 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
+from schedcore.feed import ChangeEvent, ChangeList
 from schedcore.handle import JobHandle
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
@@ -53,6 +57,8 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.notice import ChannelState, Notice
+    from schedcore.output import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -82,7 +88,12 @@ __all__ = [
     "EVENT_SCHEDULER_SHUTDOWN",
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
+    "AuditRecord",
     "CalendarIntervalTrigger",
+    "ChangeEvent",
+    "ChangeList",
+    "ChangesLostError",
+    "ChannelState",
     "Clock",
     "ConflictingIdError",
     "CronTrigger",
@@ -109,11 +120,14 @@ __all__ = [
     "MaxInstancesError",
     "MemoryStore",
     "NodeInfo",
+    "Notice",
     "OrTrigger",
     "Outcome",
+    "Output",
     "Retention",
     "Retry",
     "Run",
+    "RunEndedError",
     "RunLookupError",
     "RunRecord",
     "SchedError",
@@ -129,6 +143,7 @@ __all__ = [
     "SystemClock",
     "ThreadPool",
     "Trigger",
+    "acting",
     "current_run",
     "forecast",
     "register_trigger",
@@ -143,6 +158,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
+            "Output": "schedcore.output",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

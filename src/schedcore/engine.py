@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from schedcore import funcref
 from schedcore.admission import MOST_WAITING
 from schedcore.announce import Announcer
+from schedcore.auditing import Auditor, told
 from schedcore.changing import Changes, Check, set_back_entry
 from schedcore.clock import SECOND, Clock, from_us
 from schedcore.errors import (
@@ -124,7 +125,8 @@ class Engine:
         self._log = log or GuardedLogger(__name__)
         self.announce = Announcer(listeners, self._log, clock.monotonic_us, store.get)
         self.runs = Runs(store, executors, self.announce, clock, random, self._log)
-        self.changes = Changes(store, self.runs, self.announce, clock, self._log)
+        self.audit = Auditor(store, clock)
+        self.changes = Changes(store, self.runs, self.announce, clock, self.audit)
         self._claims: list[_Claim] = []
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         shares = self._cluster is not None and self._cluster.shares_due
@@ -316,7 +318,7 @@ class Engine:
             return
         reason = self._log_broken(job, entry.broken, TimeoutError("its trigger does not answer"))
         parked = entry._replace(broken=reason, due_us=now_us + RETRY_HUNG_US)
-        self.changes.write((Change(entry, parked),), now_us)
+        self.changes.write((Change(entry, parked),), now_us, ordered=False)
 
     # Besides the schedule
 
@@ -333,13 +335,15 @@ class Engine:
             check(entry)
         job = self.ready(entry.job)
         now_us = self._clock.now_us()
-        run = self.store.open(job, now_us)
+        note = self.audit.of_order("run", job_id)
+        run = self.store.open(job, now_us, note)
         if run is None:
             self.announce.skipped(job, (now_us,))
             active = sum(run._job_id == job_id for run in self.store.runs())
             bound = MOST_WAITING if active < job.max_instances else None
             raise MaxInstancesError(job_id, job.max_instances, bound)
         self.runs.submit((run,))
+        told((note._replace(run_id=run._id),))
         return run
 
     def ready(self, job: Job) -> Job:

@@ -15,11 +15,12 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
+from schedcore.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.ends import End
-from schedcore.stores.outcomes import Outcomes
+from schedcore.stores.trail import Trail
 
 
 class Entry(NamedTuple):
@@ -241,7 +242,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Outcomes, Protocol):
+class Store(Trail, Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -262,13 +263,20 @@ class Store(Outcomes, Protocol):
 
     # Jobs
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
         """Make all of *changes*, or none: compare-and-set; an entry alone is a job to be added.
 
         A change that removes a job, pauses it, or puts another in its place ends those of its runs
         that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
         run all the same); one that waits for its next attempt, as failed, with the error of the
         last one.  Those that have begun go on, and are not tried again (:meth:`retry`).
+
+        Args:
+            changes: The changes.
+            now_us: The present.
+            notes: What the audit is to keep of them, if they are made.
         """
         ...
 
@@ -278,6 +286,7 @@ class Store(Outcomes, Protocol):
         declared: Sequence[Declared],
         now_us: int,
         otherwise: Otherwise = "change",
+        by: Actor | None = None,
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids.
 
@@ -292,6 +301,7 @@ class Store(Outcomes, Protocol):
             declared: Some of its jobs, no id twice.
             now_us: The present.
             otherwise: What comes of a job that has the same id and another definition.
+            by: Whose changes the audit is to keep these as; None: it keeps none.
 
         Returns:
             The jobs that are there now, in the order of *declared*.
@@ -302,7 +312,9 @@ class Store(Outcomes, Protocol):
         """
         ...
 
-    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
         """Park what *app* declared before and does not declare any more.
 
         Those jobs are paused, with the reason in ``broken``; declared again, they go on.
@@ -311,6 +323,7 @@ class Store(Outcomes, Protocol):
             app: Who declares.
             declared: The ids of all its jobs.
             now_us: The present.
+            by: As for :meth:`declare`.
 
         Returns:
             The ids of the jobs that were parked.
@@ -372,7 +385,7 @@ class Store(Outcomes, Protocol):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
         """Open a run of a job besides its schedule, or record it as skipped for want of room.
 
         Somebody may wait for the run that is returned.
@@ -380,6 +393,7 @@ class Store(Outcomes, Protocol):
         Args:
             job: The stored definition, with its function resolved.
             due_us: When it falls due: now.
+            note: What the audit is to keep of it, with the run's id put in.
 
         Raises:
             JobLookupError: if the job was removed.

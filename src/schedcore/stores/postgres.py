@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
+from schedcore.audit import Actor, AuditRecord
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.job import Job
 from schedcore.run import Run, RunRecord
@@ -241,10 +242,12 @@ class PostgresStore(SqlStore):
                 return call(*args)
         return call(*args)
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         self.let_go({c.job.id if isinstance(c, Entry) else c.old.job.id for c in changes})
-        return self._again(super().write, changes, now_us)
+        return self._again(super().write, changes, now_us, notes)
 
     def declare(
         self,
@@ -252,20 +255,23 @@ class PostgresStore(SqlStore):
         declared: Sequence[Declared],
         now_us: int,
         otherwise: Otherwise = "change",
+        by: Actor | None = None,
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         self.let_go({entry.job.id for entry, _ in declared})
-        return self._again(super().declare, app, declared, now_us, otherwise)
+        return self._again(super().declare, app, declared, now_us, otherwise, by)
 
-    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
         """Park the jobs that *app* declared before and that are not among *declared* any more."""
         self.let_go()
-        return self._again(super().retire, app, declared, now_us)
+        return self._again(super().retire, app, declared, now_us, by)
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         self.let_go((job.id,))
-        return self._again(super().open, job, due_us)
+        return self._again(super().open, job, due_us, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""
@@ -286,6 +292,10 @@ class PostgresStore(SqlStore):
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""
         self._again(super().record, records, now_us)
+
+    def note(self, records: Sequence[AuditRecord]) -> None:
+        """Add to the audit what was changed."""
+        self._again(super().note, records)
 
     def close(self) -> None:
         """Give back what is taken, and close the connections; the jobs stay."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND
+from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
-from schedcore.stores.sql_history import TRIM_AT_ONCE
+from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition
 from schedcore.stores.sql_runs import ACTIVE, Claim
 
 if TYPE_CHECKING:
@@ -199,6 +201,8 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
         if claim is not None and (claim.node == store.node or claim.node is None):
             continue
         store.claims.live.pop(run_id, None)
+        if claim is not None:
+            run._output = None  # what follows is the other process's
         if claim is None and run._job is not None:
             end = End(run, run._job, _outcome(tx, run_id), run._due_us)
             run._cancelled = True
@@ -207,6 +211,14 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
                 run._awaited.set()
             dropped.append(end)
     return dropped
+
+
+def save_last_outputs(store: SqlStore, dropped: Sequence[End]) -> None:
+    """Write what runs printed before others ended them."""
+    with suppress(StoreError):  # the runs are to be given up all the same
+        store.outputs.save(end.run for end in dropped)
+    for end in dropped:
+        end.run._output = None
 
 
 def _outcome(tx: Transaction, run_id: int) -> Outcome:
@@ -230,14 +242,32 @@ def trim(store: SqlStore, now_us: int) -> int:
             else:
                 excess = history.excess(tx, store.keep, now_us)
         for beyond in excess:
-            some = TRIM_AT_ONCE
-            while some == TRIM_AT_ONCE:
-                with store.database.write() as tx:
-                    some = history.cut(tx, beyond)
-                cut += some
+            cut += _cut(store, partial(_cut_outcomes, store), beyond)
+    with store.database.read() as tx:
+        outputs = store.outputs.excess(tx, store.keep)
+        changes = store.changed.excess(tx, store.keep, now_us)
+    for beyond in outputs:
+        _cut(store, store.outputs.cut, beyond)
+    for beyond in changes:
+        _cut(store, store.changed.cut, beyond)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
     return cut
+
+
+def _cut(store: SqlStore, cut: Callable[[Transaction, Condition], int], beyond: Condition) -> int:
+    """Cut rows, as many as *cut* does in one transaction; return how many."""
+    count, some = 0, TRIM_AT_ONCE
+    while some == TRIM_AT_ONCE:
+        with store.database.write() as tx:
+            some = cut(tx, beyond)
+        count += some
+    return count
+
+
+def _cut_outcomes(store: SqlStore, tx: Transaction, beyond: Condition) -> int:
+    store.outputs.cut_with(tx, beyond)
+    return store.history.cut(tx, beyond)
 
 
 def _forget_gone(tx: Transaction, now_us: int) -> None:
