@@ -112,7 +112,8 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
     headers |= page.headers
     if fields is None:
         return Reply(service.job_json.some(list(page.items), running), headers=headers)
-    narrowed = [codec.fields_to_dict(e, e.job.id in running, fields) for e in page.items]
+    hide = service.job_json.hide
+    narrowed = [codec.fields_to_dict(e, e.job.id in running, fields, hide) for e in page.items]
     return Reply(narrowed, headers=headers)
 
 
@@ -143,7 +144,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     def changes(entry: Entry) -> Mapping[str, Any]:
         if check is not None:
             check(entry)
-        fields, trigger = codec.read_changes(body, entry)
+        fields, trigger = codec.read_changes(body, entry, service.job_json.hide)
         bounds.check_fields(fields)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)

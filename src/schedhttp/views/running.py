@@ -11,6 +11,7 @@ from schedcore import InvalidOptionError, Outcome, Run, RunRecord
 from schedcore.changing import Check
 from schedcore.errors import did_you_mean
 from schedcore.job import MAX_ID_LENGTH
+from schedcore.output import Redact
 from schedcore.stores.base import Entry
 from schedhttp.conditions import check_of
 from schedhttp.errors import BadRequest, RunFailed
@@ -46,7 +47,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     )
     headers = _headers(service, request, run)
     if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
-        raise RunFailed(_failure(run.record), headers)
+        raise RunFailed(_failure(run.record, scheduler.redact), headers)
     if asked and not wait:
         headers["Preference-Applied"] = "respond-async"
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
@@ -116,7 +117,9 @@ def _headers(service: Service, request: Incoming, run: Run) -> dict[str, str | t
     }
 
 
-def _failure(record: RunRecord) -> str:
+def _failure(record: RunRecord, redact: Redact | None) -> str:
     if record.outcome is Outcome.FAILED:
-        return f"job {record.job_id!r} raised {record.error_type}: {record.error_text}"
+        text = record.error_text or ""
+        shown = text if redact is None else redact(text)
+        return f"job {record.job_id!r} raised {record.error_type}: {shown}"
     return f"the run of job {record.job_id!r} did not take place: {record.outcome.value}"
