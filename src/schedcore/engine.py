@@ -49,11 +49,11 @@ from schedcore.planning import due_time, following, plan
 from schedcore.rooms import Rooms
 from schedcore.run import Outcome, Run, ended_run
 from schedcore.runs import Runs
+from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
     Batch,
     Change,
     Decision,
-    Earlier,
     Executors,
     Passed,
     Settled,
@@ -355,7 +355,7 @@ class Engine:
             job = changed(job, call, lambda _gives_coroutine: job.options)
         now_us = self._clock.now_us()
         note = self.audit.of_order("run", job_id)
-        run = self.store.open(job, now_us, note, bool(call), key)
+        run = self.store.open(job, now_us, Asked(bool(call), key, note))
         if isinstance(run, Earlier):
             return self._earlier(job, run.run_id)
         if run is None:

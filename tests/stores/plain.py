@@ -19,10 +19,9 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import EVERYTHING
+from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
 from schedcore.stores.base import (
-    KEYS_KEPT_US,
     Change,
-    Earlier,
     Ended,
     Entry,
     Settled,
@@ -361,7 +360,8 @@ class PlainStore:
 
     # Runs
 
-    def open(self, job, due_us, note=None, own_call=False, key=None):
+    def open(self, job, due_us, asked=PLAINLY):
+        own_call, key, note = asked
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:

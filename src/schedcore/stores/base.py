@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from schedcore.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.ends import End
 from schedcore.stores.trail import Trail
 
@@ -199,16 +200,6 @@ class Written(NamedTuple):
     """Ids of jobs that are not as they were read, or are there already; empty: it was made."""
     ended: Sequence[End] = ()
     """Of runs that had not begun, and ended with the change."""
-
-
-KEYS_KEPT_US: Final = 86_400 * 10**6
-"""For how long a store knows the run that was opened for a key, if not too many came since."""
-
-
-class Earlier(NamedTuple):
-    """A run that was opened for the same key before."""
-
-    run_id: int
 
 
 class Batch(Protocol):
@@ -395,14 +386,7 @@ class Store(Trail, Protocol):
 
     # Runs
 
-    def open(
-        self,
-        job: Job,
-        due_us: int,
-        note: AuditRecord | None = None,
-        own_call: bool = False,
-        key: str | None = None,
-    ) -> Run | Earlier | None:
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run of a job besides its schedule, or record it as skipped for want of room.
 
         Somebody may wait for the run that is returned.
@@ -410,11 +394,7 @@ class Store(Trail, Protocol):
         Args:
             job: The stored definition, with its function resolved.
             due_us: When it falls due: now.
-            note: What the audit is to keep of it, with the run's id put in.
-            own_call: Whether the arguments in *job* are those of this run, and not of the stored
-                job: wherever the run goes on, they go with it.
-            key: Tells who asks again: for the same key of the same job, within
-                :data:`KEYS_KEPT_US`, no second run is opened.  None: every time is a new one.
+            asked: With what besides.
 
         Raises:
             JobLookupError: if the job was removed.

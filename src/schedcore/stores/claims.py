@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schedcore.job import Job
+from schedcore.jobdata import job_to_dict, with_fields
 from schedcore.run import RunRecord
 from schedcore.stores.ends import End
+from schedcore.stores.sql_jobs import unreadable
 
 WAITS: Final = 0
 """Behind other runs of its job; it belongs to no process yet."""
@@ -73,3 +76,22 @@ def record_of(claim: Claim, end: End) -> RunRecord:
         None,
         claim.node,
     )
+
+
+def call_text(job: Job) -> str:
+    """Return the arguments of a run as text.
+
+    Raises:
+        InvalidOptionError: if something in them cannot be kept as plain data, with its path.
+    """
+    return json.dumps(job_to_dict(job, ("args", "kwargs")), separators=(",", ":"))
+
+
+def with_call(job: Job, text: str | None) -> Job:
+    """Return *job* with the arguments of one run, of their text; None: with its own."""
+    if text is None:
+        return job
+    try:
+        return with_fields(job, json.loads(text))
+    except Exception as error:  # noqa: BLE001 — another version may have written it
+        return unreadable(job.id, error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from schedcore.stores.base import KEYS_KEPT_US, Earlier, Slot
+from schedcore.stores.asked import KEYS_KEPT_US, Earlier
+from schedcore.stores.base import Slot
 
 MOST_KEYS: Final = 10_000
 """The oldest are forgotten first."""

@@ -12,7 +12,8 @@ from schedcore.job import Job
 from schedcore.output import Printed
 from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
-from schedcore.stores.base import Earlier, Settled, Slot
+from schedcore.stores.asked import Earlier
+from schedcore.stores.base import Settled, Slot
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.keys import Keys
 from schedcore.stores.outputs import Outputs

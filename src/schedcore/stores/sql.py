@@ -12,11 +12,11 @@ from schedcore.audit import Actor, AuditRecord
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
     Decision,
     Declared,
-    Earlier,
     Ended,
     Entry,
     Otherwise,
@@ -25,7 +25,7 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.changed import record_of_change
-from schedcore.stores.claims import Opening
+from schedcore.stores.claims import Opening, call_text
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
@@ -38,7 +38,6 @@ from schedcore.stores.sql_jobs import (
     JobRow,
     JobRows,
     NewJob,
-    call_text,
     conflicts_of,
     id_of,
 )
@@ -379,22 +378,15 @@ class SqlStore(SqlTrail):
 
     # Runs
 
-    def open(
-        self,
-        job: Job,
-        due_us: int,
-        note: AuditRecord | None = None,
-        own_call: bool = False,
-        key: str | None = None,
-    ) -> Run | Earlier | None:
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         opened: list[Run] = []
-        call = call_text(job) if own_call else None
+        call = call_text(job) if asked.own_call else None
         with self.in_doubt(opened), self.database.write() as tx:
             row = self.jobs.hold(tx, (job.id,)).get(job.id)
             if row is None:
                 raise JobLookupError(job.id)
-            if (run_id := find_key(tx, row.k, key, due_us)) is not None:
+            if (run_id := find_key(tx, row.k, asked.key, due_us)) is not None:
                 return Earlier(run_id)
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
@@ -404,9 +396,9 @@ class SqlStore(SqlTrail):
                 return None
             opening = Opening(row.k, job, call=call)
             opened += self.claims.open(tx, opening, (due_us,), by_hand=True)
-            note_key(tx, row.k, key, opened[0]._id, due_us)
-            if note is not None:
-                self.changed.add(tx, (note._replace(run_id=opened[0]._id),))
+            note_key(tx, row.k, asked.key, opened[0]._id, due_us)
+            if asked.note is not None:
+                self.changed.add(tx, (asked.note._replace(run_id=opened[0]._id),))
         (run,) = opened
         run._awaited, run._hurry = threading.Event(), True
         self.claims.opened(opened)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
-from schedcore.jobdata import job_from_dict, job_to_dict, with_fields
+from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notice import Wanted
 from schedcore.notice_data import wanted_to
 from schedcore.stores.base import Change, Entry, Executors
@@ -150,33 +150,15 @@ class Definitions:
             try:
                 job = job_from_dict(json.loads(text), resolve=self.resolves)
             except Exception as error:  # noqa: BLE001 — a user's trigger may raise anything
-                job = _unreadable(job_id, error)
+                job = unreadable(job_id, error)
             self.put(k, ver, job)
         return job
 
 
-def _unreadable(job_id: str, error: Exception) -> Job:
+def unreadable(job_id: str, error: Exception) -> Job:
+    """Return what stands for a job whose text cannot be read."""
     reason = f"the stored definition cannot be read: {type(error).__name__}: {text_of(error)}"
     return Job(job_id, _cannot_run, (), {}, UnreadableTrigger(reason), Options(), job_id)
-
-
-def call_text(job: Job) -> str:
-    """Return the arguments of a run as text.
-
-    Raises:
-        InvalidOptionError: if something in them cannot be kept as plain data, with its path.
-    """
-    return json.dumps(job_to_dict(job, ("args", "kwargs")), separators=(",", ":"))
-
-
-def with_call(job: Job, text: str | None) -> Job:
-    """Return *job* with the arguments of one run, of their text; None: with its own."""
-    if text is None:
-        return job
-    try:
-        return with_fields(job, json.loads(text))
-    except Exception as error:  # noqa: BLE001 — another version may have written it
-        return _unreadable(job.id, error)
 
 
 def removed_job(job_id: str) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from schedcore.stores.base import KEYS_KEPT_US
+from schedcore.stores.asked import KEYS_KEPT_US
 from schedcore.stores.database import Transaction
 
 MOST_KEYS: Final = 100_000

@@ -11,12 +11,12 @@ from schedcore.job import Job
 from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
-from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of
+from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of, with_call
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_history import HistoryRows
-from schedcore.stores.sql_jobs import removed_job, with_call
+from schedcore.stores.sql_jobs import removed_job
 from schedcore.stores.unbegun import Unbegun, unbegun_at
 
 _COLUMNS = ", ".join(Claim._fields)
