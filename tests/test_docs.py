@@ -109,7 +109,7 @@ class Terminal:
                 (folder / block.file).write_text(block.text)
         tools = folder / "bin"
         tools.mkdir()
-        for name in ("python", "gunicorn", "flask", "pytest"):
+        for name in ("python", "gunicorn", "flask", "pytest", "schedcore"):
             module = "" if name == "python" else f"-m {name}"
             (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
             (tools / name).chmod(0o755)
@@ -123,6 +123,7 @@ class Terminal:
             "EXAMPLES_VAR": str(folder / "var"),
             # Two test runs on one machine do not share the docs' port.
             "SCHEDULER_BIND": f"127.0.0.1:{self.port}",
+            "SCHEDCORE_URL": f"http://127.0.0.1:{self.port}/scheduler",
             "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{self.port}",
         }
 
@@ -261,7 +262,9 @@ def plain(text: str) -> str:
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", "MOMENT", text.strip())
     text = re.sub(r'("(?:current_)?host":)"[^"]*"', r"\1HOST", text)
     text = re.sub(r'("(?:pid|run_id|lateness)":)("[^"]*"|[\d.e-]+)', r"\1NUMBER", text)
-    return re.sub(r"\d+\.\d ms", "DURATION", text)
+    text = re.sub(r"\d+\.\d ms", "DURATION", text)
+    text = re.sub(r"([\d-]{10} )?\d\d:\d\d:\d\d \((now|in [^)]*|[^)]* ago)\)", "WHEN", text)
+    return re.sub(r" {2,}", "  ", text)  # columns are as wide as what differs each time
 
 
 def pattern_of(expected: str) -> str:

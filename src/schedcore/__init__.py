@@ -11,6 +11,7 @@ from schedcore.errors import (
     JobChangedError,
     JobLookupError,
     MaxInstancesError,
+    RunEndedError,
     RunLookupError,
     SchedError,
     SchedulerAlreadyRunningError,
@@ -53,6 +54,8 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.notice import ChannelState, Notice
+    from schedcore.output import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -83,6 +86,7 @@ __all__ = [
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
     "CalendarIntervalTrigger",
+    "ChannelState",
     "Clock",
     "ConflictingIdError",
     "CronTrigger",
@@ -109,11 +113,14 @@ __all__ = [
     "MaxInstancesError",
     "MemoryStore",
     "NodeInfo",
+    "Notice",
     "OrTrigger",
     "Outcome",
+    "Output",
     "Retention",
     "Retry",
     "Run",
+    "RunEndedError",
     "RunLookupError",
     "RunRecord",
     "SchedError",
@@ -143,6 +150,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
+            "Output": "schedcore.output",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

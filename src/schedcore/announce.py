@@ -60,6 +60,7 @@ class Announcer:
 
     Attributes:
         on_removed: Called with the id of each job that is removed.
+        on_begun: Called with each run that begins and whose job wants each told, and the job.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Announcer:
         self._passed_us = passed_us
         self._find = find
         self.on_removed: Callable[[str], None] = lambda _job_id: None
+        self.on_begun: Callable[[Run, Job], None] = lambda _run, _job: None
         # By job and kind of news: when it was logged last, and how often it was not since then.
         self._logged: dict[tuple[str, str], tuple[int, int]] = {}
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from schedcore.announce import Announcer
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
 from schedcore.logs import GuardedLogger
 from schedcore.planning import Place, set_back
-from schedcore.run import RunRecord
 from schedcore.runs import Runs
 from schedcore.stores.base import Change, Entry, Store, Written, make_entry
 from schedcore.stores.passing import passed_records
 
 ATTEMPTS = 20
 """How often a change is made anew because somebody else changed the job meanwhile."""
+MOST_ROUNDS = 1_000
+"""How often changes are written again because some of many jobs moved on meanwhile."""
 
 Check = Callable[[Entry], object]
 """Called with a job as it is just before it is changed; if it raises, the job stays as it is."""
@@ -89,29 +91,51 @@ class Changes:
             JobLookupError: if there is no job with this id.
             JobChangedError: if somebody else changed it each time.
         """
-        for _ in range(ATTEMPTS):
-            read = old = self._store.get(job_id)
-            made = changed(read)
-            if made is read:
-                return made
-            new: Entry | None = made
-            while new is not None:
-                now_us = 0
-                records: Sequence[RunRecord] = ()
-                if (
-                    new.fire_us != old.fire_us or new.due_us is None
-                ):  # else all stay in the schedule
-                    now_us = self._clock.now_us()
-                    records = passed_records(old, new, now_us) if counted else ()
-                change = Change(old, new, False, records)
-                if not self.write((change,), now_us).conflicts:
-                    was, now = old.job.options, new.job.options
-                    if now is not was and now.max_instances > was.max_instances:
-                        self._runs.promote()
-                    return new
-                old = self._store.get(job_id)
-                new = rebased(made, read, old)
-        raise JobChangedError(job_id, ATTEMPTS)
+        (change,) = self.change_all((self._store.get(job_id),), changed, counted)
+        assert change.new is not None
+        return change.new
+
+    def change_all(
+        self,
+        entries: Iterable[Entry],
+        changed: Callable[[Entry], Entry | None],
+        counted: bool = True,
+    ) -> list[Change]:
+        """Change or remove many jobs: all of them or, after an error, none.
+
+        Args:
+            entries: The jobs as they were read, each once.
+            changed: As for :meth:`change`; None removes a job.
+            counted: As for :meth:`change`.
+
+        Returns:
+            What was done, in the order of *entries*; where nothing was, the new entry is the old.
+
+        Raises:
+            JobLookupError: if there is one no more.
+            JobChangedError: if others changed them each time.
+        """
+        drafts = {read.job.id: _Draft.of(read, changed) for read in entries}
+        patience = ATTEMPTS
+        for _ in range(MOST_ROUNDS):
+            now_us = self._clock.now_us()
+            changes = [draft.change(now_us, counted) for draft in drafts.values()]
+            to_write = [change for change in changes if change.new is not change.old]
+            conflicts = self.write(to_write, now_us).conflicts if to_write else ()
+            if not conflicts:
+                if any(map(_makes_room, to_write)):
+                    self._runs.promote()
+                return changes
+            was_changed = False
+            for job_id in conflicts:
+                now, draft = self._store.get(job_id), drafts[job_id]
+                rebased = draft.rebased(now)
+                was_changed |= rebased is None and draft.made is not None
+                drafts[job_id] = rebased or _Draft.of(now, changed)
+            patience -= was_changed
+            if not patience:
+                break
+        raise JobChangedError(conflicts[0], ATTEMPTS)
 
     def remove(self, job_id: str, check: Check | None = None) -> None:
         """Remove a job, in the very state that *check* saw; its runs that wait are cancelled.
@@ -119,15 +143,21 @@ class Changes:
         Raises:
             JobLookupError: if there is no job with this id.
         """
-        while True:
-            old = self._store.get(job_id)
+        self.remove_each((self._store.get(job_id),), check)
+
+    def remove_each(self, entries: Iterable[Entry], check: Check | None = None) -> None:
+        """Remove many jobs, all of them or, after an error, none.
+
+        Raises:
+            JobLookupError: if there is one no more.
+        """
+
+        def removed(entry: Entry) -> None:
             if check is not None:
-                check(old)
-            now_us = self._clock.now_us()
-            change = Change(old, None, False, passed_records(old, None, now_us))
-            if not self.write((change,), now_us).conflicts:
-                break
-        self._announce.removed(old.job)
+                check(entry)
+
+        for change in self.change_all(entries, removed):
+            self._announce.removed(change.old.job)
 
     def remove_all(self) -> None:
         """Remove every job."""
@@ -157,6 +187,41 @@ class Changes:
             return self._store.get(job_id)
         except JobLookupError:
             return None
+
+
+class _Draft(NamedTuple):
+    """A change of one job that is not made yet."""
+
+    read: Entry
+    """What it was made of."""
+    made: Entry | None
+    now: Entry
+    """The job as it is now: it may have moved on."""
+    new: Entry | None
+    """The change, made to that; None: it is removed."""
+
+    @classmethod
+    def of(cls, read: Entry, changed: Callable[[Entry], Entry | None]) -> _Draft:
+        made = changed(read)
+        return cls(read, made, read, made)
+
+    def change(self, now_us: int, counted: bool) -> Change:
+        """Return what the store is to write."""
+        old, new = self.now, self.new
+        if new is not None and new.fire_us == old.fire_us and new.due_us is not None:
+            counted = False  # all stay in the schedule
+        records = passed_records(old, new, now_us) if counted and new is not old else ()
+        return Change(old, new, False, records)
+
+    def rebased(self, now: Entry) -> _Draft | None:
+        """Return the same change of the job as it is *now*; None: it has to be made anew."""
+        new = None if self.made is None else rebased(self.made, self.read, now)
+        return None if new is None else self._replace(now=now, new=new)
+
+
+def _makes_room(change: Change) -> bool:
+    old, new = change.old.job.options, None if change.new is None else change.new.job.options
+    return new is not None and new is not old and new.max_instances > old.max_instances
 
 
 def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:

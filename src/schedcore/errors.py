@@ -5,6 +5,7 @@
     ├── JobChangedError
     ├── JobLookupError                 also LookupError
     ├── RunLookupError                 also LookupError
+    │   └── RunEndedError
     ├── InvalidOptionError             also ValueError
     │   ├── InvalidTriggerError
     │   └── FuncRefError
@@ -58,12 +59,21 @@ class JobLookupError(SchedError, LookupError):
 
 
 class RunLookupError(SchedError, LookupError):
-    """No run with this id is open."""
+    """No run with this id is known."""
 
     def __init__(self, run_id: object) -> None:
         super().__init__(
-            f"no run with id {short(run_id)} is waiting or under way; it may have ended"
+            f"no run with id {short(run_id)} is waiting or under way, and none that has ended is"
+            " kept; runs() and history() list those there are"
         )
+        self.run_id = run_id
+
+
+class RunEndedError(RunLookupError):
+    """The run has ended: there is nothing to cancel."""
+
+    def __init__(self, run_id: object) -> None:
+        super(RunLookupError, self).__init__(f"run {short(run_id)} has ended; get_run() tells how")
         self.run_id = run_id
 
 

@@ -148,6 +148,26 @@ class JobHandle:
         return self.definition.tags
 
     @property
+    def on_failure(self) -> tuple[str, ...]:
+        """The channels through which it is told that the job fails."""
+        return self.definition.options.on_failure
+
+    @property
+    def on_recovery(self) -> tuple[str, ...]:
+        """The channels through which it is told that it succeeded again."""
+        return self.definition.options.on_recovery
+
+    @property
+    def on_missed(self) -> tuple[str, ...]:
+        """The channels through which it is told that runs were missed or skipped."""
+        return self.definition.options.on_missed
+
+    @property
+    def on_run(self) -> tuple[str, ...]:
+        """The channels through which each run is told."""
+        return self.definition.options.on_run
+
+    @property
     def next_run_time(self) -> datetime | None:
         """When the job is next due, in the trigger's zone; None: paused, or removed."""
         entry = self.entry

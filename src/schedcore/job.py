@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import FunctionType, MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,9 @@ COROUTINE_EXECUTOR: Final = "coroutines"
 MAX_ID_LENGTH: Final = 255
 MOST_TAGS: Final = 32
 LONGEST_TAG: Final = 64
+MOST_CHANNELS: Final = 16
+CHANNEL_OPTIONS: Final = ("on_failure", "on_recovery", "on_missed", "on_run")
+"""The options that name channels: who is told of what."""
 
 
 class Unset:
@@ -54,6 +58,14 @@ class Options(NamedTuple):
     """What happens to a run whose process died: see :data:`ON_LOST`."""
     tags: tuple[str, ...] = ()
     """Words by which jobs are found and treated together: each once, and sorted."""
+    on_failure: tuple[str, ...] = ()
+    """The channels through which it is told that the job fails."""
+    on_recovery: tuple[str, ...] = ()
+    """The channels through which it is told that it succeeded again."""
+    on_missed: tuple[str, ...] = ()
+    """The channels through which it is told that runs were missed or skipped."""
+    on_run: tuple[str, ...] = ()
+    """The channels through which each run is told: its start, and how it ended."""
 
 
 OVERLAPS: Final = ("skip", "queue", "cancel")
@@ -329,6 +341,17 @@ def _check_max_instances(value: object) -> int:
     return value
 
 
+def _check_channels(option: str, value: object) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if (
+        not isinstance(names, list | tuple | set | frozenset)
+        or len(names) > MOST_CHANNELS
+        or not all(isinstance(name, str) and name for name in names)
+    ):
+        raise InvalidOptionError(option, value, f"names of up to {MOST_CHANNELS} channels")
+    return tuple(sorted({*names}))
+
+
 _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "executor": _check_executor,
     "misfire_grace_time": _check_grace,
@@ -339,10 +362,11 @@ _CHECKS: Final[Mapping[str, Callable[[object], Any]]] = {
     "retry": retry_of,
     "on_lost": _check_on_lost,
     "tags": _check_tags,
+    **{name: partial(_check_channels, name) for name in CHANNEL_OPTIONS},
 }
 
 DEFAULTED: Final = frozenset(
-    {"executor", "coalesce", "max_instances", "overlap", "on_lost", "tags"}
+    {"executor", "coalesce", "max_instances", "overlap", "on_lost", "tags", *CHANNEL_OPTIONS}
 )
 """The options for which None means the default; for the others it has a meaning of its own."""
 

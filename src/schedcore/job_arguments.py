@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from schedcore.errors import InvalidOptionError
-from schedcore.job import UNSET
+from schedcore.job import CHANNEL_OPTIONS, UNSET
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
@@ -41,41 +41,23 @@ def paused(entry: Entry) -> Entry:
     return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
 
 
-def options_given(
-    misfire_grace_time: object,
-    coalesce: object,
-    max_instances: object,
-    executor: object,
-    overlap: object,
-    timeout: object,
-    retry: object,
-    on_lost: object,
-    tags: object,
-) -> Mapping[str, Any]:
-    """Return those of a job's options that were given, by name."""
-    # Most jobs give none of them, and share the scheduler's defaults as they are.
-    if (
-        misfire_grace_time
-        is coalesce
-        is max_instances
-        is executor
-        is overlap
-        is timeout
-        is retry
-        is on_lost
-        is tags
-        is UNSET
-    ):
-        return _NO_OPTIONS
-    options = {
-        "misfire_grace_time": misfire_grace_time,
-        "coalesce": coalesce,
-        "max_instances": max_instances,
-        "executor": executor,
-        "overlap": overlap,
-        "timeout": timeout,
-        "retry": retry,
-        "on_lost": on_lost,
-        "tags": tags,
-    }
-    return {name: value for name, value in options.items() if value is not UNSET}
+def options_given(*values: object) -> Mapping[str, Any]:
+    """Return those of a job's options that were given, by name.
+
+    Args:
+        values: Of all of them, in the order in which ``add_job`` has them; UNSET: not given.
+    """
+    for value in values:
+        if value is not UNSET:
+            return {
+                name: given
+                for name, given in zip(_OPTIONS, values, strict=True)
+                if given is not UNSET
+            }
+    return _NO_OPTIONS  # most jobs, which share the scheduler's defaults as they are
+
+
+_OPTIONS = (
+    *("misfire_grace_time", "coalesce", "max_instances", "executor", "overlap", "timeout"),
+    *("retry", "on_lost", "tags", *CHANNEL_OPTIONS),
+)

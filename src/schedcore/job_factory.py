@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from schedcore.job import (
     unknown_option,
 )
 from schedcore.job_changes import changed
+from schedcore.notice import NOTHING, Wanted, check_channels
 from schedcore.planning import due_time
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
@@ -52,6 +53,7 @@ class JobFactory:
 
     Attributes:
         make_id: Asked for the ids of jobs that are given none; None: any does.
+        channels: The names of the channels that jobs may name.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class JobFactory:
         self._coroutine_defaults = defaults._replace(executor=COROUTINE_EXECUTOR)
         self._clock = clock
         self._random = random
+        self.channels: Collection[str] = ()
         self.after_fork_in_child()
         call_in_child(self)
 
@@ -112,7 +115,7 @@ class JobFactory:
         if options:
             job = job._replace(options=build_options(job.options, options))
         if job.options is not self._defaults:  # checked when the scheduler was made
-            self.check_executor(job.options.executor)
+            self.check_options(job.options)
         self._check_runnable(job)
         return self._place(job, first, now_us)
 
@@ -135,7 +138,7 @@ class JobFactory:
             wanted.pop("trigger", None)
         job = changed(old, wanted, self.defaults_of) if wanted else old  # moved: the very same
         if job.options is not old.options:
-            self.check_executor(job.options.executor)
+            self.check_options(job.options, Wanted.of(old.options))
         if job is not old:
             self._check_runnable(job)
         if entry.due_us is None:  # paused, and only resume_job() ends that
@@ -173,9 +176,18 @@ class JobFactory:
         """Return the options of jobs that do not give them."""
         return self._coroutine_defaults if coroutine else self._defaults
 
-    def check_executor(self, name: str) -> None:
-        """Raise InvalidOptionError if there is no executor called *name*."""
-        check_executor(self._executors, name)
+    def check_options(self, options: Options, had: Wanted = NOTHING) -> None:
+        """Check that there are the executor and the channels that options name.
+
+        Args:
+            options: Those of a job, or the defaults.
+            had: The channels that the job named before: those may be another program's.
+
+        Raises:
+            InvalidOptionError: if there is no such one.
+        """
+        check_executor(self._executors, options.executor)
+        check_channels(Wanted.of(options), had, self.channels)
 
     def _check_runnable(self, job: Job) -> None:
         """Raise InvalidOptionError if the executor of *job* can never execute it.

@@ -94,6 +94,10 @@ class JobMethods(OtherNames):
         retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
         on_lost: str | Unset = UNSET,
         tags: Iterable[str] | Unset = UNSET,
+        on_failure: str | Iterable[str] | Unset = UNSET,
+        on_recovery: str | Iterable[str] | Unset = UNSET,
+        on_missed: str | Iterable[str] | Unset = UNSET,
+        on_run: str | Iterable[str] | Unset = UNSET,
         **trigger_args: Any,
     ) -> JobHandle:
         """Add a job.
@@ -124,6 +128,11 @@ class JobMethods(OtherNames):
             on_lost: What happens to a run whose process dies, with a store on disk: ``"record"``
                 it as lost, or ``"rerun"`` it in another process, though it may have done its work.
             tags: Up to 32 words by which jobs are found and treated together.
+            on_failure: The channels of ``Scheduler(notices=...)`` through which it is told that
+                the job fails: once, and again each hour.
+            on_recovery: Those through which it is told that it succeeded again after that.
+            on_missed: Those through which it is told that runs were missed or skipped.
+            on_run: Those through which each run is told: its start, and how it ended.
             trigger_args: Options of the trigger, if it is given by name.
 
         Raises:
@@ -132,15 +141,8 @@ class JobMethods(OtherNames):
                 the trigger's, FuncRefError if it is the function.
         """
         options = options_given(
-            misfire_grace_time,
-            coalesce,
-            max_instances,
-            executor,
-            overlap,
-            timeout,
-            retry,
-            on_lost,
-            tags,
+            *(misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry),
+            *(on_lost, tags, on_failure, on_recovery, on_missed, on_run),
         )
         entry = self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -190,6 +192,10 @@ class JobMethods(OtherNames):
         retry: Retry | Mapping[str, Any] | int | Unset | None = UNSET,
         on_lost: str | Unset = UNSET,
         tags: Iterable[str] | Unset = UNSET,
+        on_failure: str | Iterable[str] | Unset = UNSET,
+        on_recovery: str | Iterable[str] | Unset = UNSET,
+        on_missed: str | Iterable[str] | Unset = UNSET,
+        on_run: str | Iterable[str] | Unset = UNSET,
         **trigger_args: Any,
     ) -> Entry:
         """Return what :meth:`add_job` would store, checked whole; nothing is stored.
@@ -200,15 +206,8 @@ class JobMethods(OtherNames):
             InvalidOptionError: as :meth:`add_job` does.
         """
         options = options_given(
-            misfire_grace_time,
-            coalesce,
-            max_instances,
-            executor,
-            overlap,
-            timeout,
-            retry,
-            on_lost,
-            tags,
+            *(misfire_grace_time, coalesce, max_instances, executor, overlap, timeout, retry),
+            *(on_lost, tags, on_failure, on_recovery, on_missed, on_run),
         )
         return self._factory.new(
             func, trigger, trigger_args, id, next_run_time, options, args, kwargs, name
@@ -292,12 +291,12 @@ class JobMethods(OtherNames):
             job_id: Which job; its id cannot be changed.
             changes: Options of :meth:`add_job`: ``func``, ``args``, ``kwargs``, ``name``,
                 ``misfire_grace_time``, ``coalesce``, ``max_instances``, ``executor``,
-                ``overlap``, ``timeout``, ``retry``, ``on_lost``, ``tags``, ``trigger`` (a
-                trigger or its plain-data form) and ``next_run_time``.  A new trigger counts from
-                now.  A paused job stays paused: a ``next_run_time`` that is yet to come when it is
-                resumed is its first run then.
-                None is the default for ``name``, ``executor``, ``coalesce``, ``max_instances``,
-                ``overlap``, ``on_lost`` and ``tags``.
+                ``overlap``, ``timeout``, ``retry``, ``on_lost``, ``tags``, ``on_failure``,
+                ``on_recovery``, ``on_missed``, ``on_run``, ``trigger`` (a trigger or its
+                plain-data form) and ``next_run_time``.  A new trigger counts from now.  A paused
+                job stays paused: a ``next_run_time`` that is yet to come when it is resumed is its
+                first run then.
+                None is the default, but for ``misfire_grace_time``, ``timeout`` and ``retry``.
 
         Raises:
             JobLookupError: if there is no job with this id.

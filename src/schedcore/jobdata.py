@@ -20,6 +20,7 @@ from schedcore import funcref
 from schedcore.clock import UTC
 from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.job import (
+    CHANNEL_OPTIONS,
     OPTION_NAMES,
     Job,
     Options,
@@ -132,7 +133,9 @@ def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
 
 def options_to_dict(options: Options) -> dict[str, Any]:
     """Return how a job is run, as plain data."""
-    data = options._asdict() | {"tags": list(options.tags)}
+    data = options._asdict()
+    for name in ("tags", *CHANNEL_OPTIONS):
+        data[name] = list(data[name])
     if options.retry is not None:
         data["retry"] = options.retry._asdict() | {"on": list(options.retry.on)}
     return data

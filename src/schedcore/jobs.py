@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import selectors
 import signal
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, Final
 
 from schedcore.errors import InvalidOptionError, SchedError
+from schedcore.output import keep
 from schedcore.run import run_here
 
 MOST_OUTPUT: Final = 1_000
@@ -138,6 +140,17 @@ def _as_file(text: str | None) -> IO[bytes]:
 def _follow(process: subprocess.Popen[bytes], output: int, tail: bytearray) -> None:
     """Keep the end of what a program prints, until it has ended or its run is cancelled."""
     run = run_here()
+    decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+
+    def read() -> bool:
+        chunk = _read(output)
+        if chunk:
+            tail.extend(chunk)
+            del tail[: -4 * MOST_OUTPUT]  # a character has 4 bytes at most
+            if run is not None:
+                keep(run, decode(chunk))
+        return bool(chunk)
+
     os.set_blocking(output, False)
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
@@ -149,20 +162,17 @@ def _follow(process: subprocess.Popen[bytes], output: int, tail: bytearray) -> N
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(LOOK)
             elif selector.select(LOOK):
-                reading = _read(output, tail)
-    while reading and _read(output, tail):
+                reading = read()
+    while reading and read():
         continue
 
 
-def _read(output: int, tail: bytearray) -> bool:
-    """Read what there is; return whether there may be more."""
+def _read(output: int) -> bytes:
+    """Read what there is; nothing, if there is no more."""
     try:
-        chunk = os.read(output, 65_536)
+        return os.read(output, 65_536)
     except BlockingIOError:  # something in the background holds the other end
-        return False
-    tail += chunk
-    del tail[: -4 * MOST_OUTPUT]  # a character has 4 bytes at most
-    return bool(chunk)
+        return b""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from schedcore.atfork import call_in_child, held_here
 from schedcore.clock import SECOND, Clock, Patience, Waker
@@ -26,6 +27,9 @@ from schedcore.logs import GuardedLogger
 from schedcore.loop import Loop
 from schedcore.run import Run, run_here
 
+if TYPE_CHECKING:
+    from schedcore.notices.notifier import Notifier
+
 log = GuardedLogger(__name__)
 
 
@@ -40,6 +44,7 @@ class Lifecycle:
 
     Attributes:
         ended: Woken by each shutdown.
+        notifier: Tells of outcomes while the loop is started; None: nobody does.
         since_us: When the loop was started last, in microseconds since the Unix epoch.
     """
 
@@ -51,6 +56,7 @@ class Lifecycle:
         self._listeners = listeners
         self._clock = clock
         self.since_us = 0
+        self.notifier: Notifier | None = None
         self._left_behind = False
         self._begin_anew()
         call_in_child(self)
@@ -156,10 +162,16 @@ class Lifecycle:
         self.ended.sleep(0)  # forget an earlier end
         # Before the loop starts: a job added at the same moment must find it.
         self._loop = loop
+        capture = self._engine.runs.capture
         try:
+            if self.notifier is not None:
+                self.notifier.start()
+            if capture is not None:
+                capture.start()
             loop.start()
         except BaseException:
             self._loop = None
+            self._stop_capture()
             raise
         return self._loop is loop
 
@@ -225,10 +237,17 @@ class Lifecycle:
         finally:
             self._engine.runs.cancel_waiting()
             loop.stop(patience.left())
+            if self.notifier is not None:
+                self.notifier.stop(patience)
+            self._stop_capture()
             self._shutting_down = False
             self.ended.wake()
         self._emit(EVENT_SCHEDULER_SHUTDOWN)
         return [run for run in self._engine.runs.here() if run is not run_here()]
+
+    def _stop_capture(self) -> None:
+        if self._engine.runs.capture is not None:
+            self._engine.runs.capture.stop()
 
     def _shut_executors_down(self, patience: Patience) -> None:
         for name, executor in self._executors.items():

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schedcore.announce import Announcer
-from schedcore.clock import SECOND, Clock, Patience, SystemClock, Waker, passing_us
-from schedcore.errors import RunLookupError, is_interrupt
+from schedcore.clock import SECOND, Clock, SystemClock, passing_us
+from schedcore.errors import RunEndedError, RunLookupError, is_interrupt
 from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
-from schedcore.executors.base import Executor
+from schedcore.executors.base import Executor, Reporter
+from schedcore.idle import IdleWaits
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
 from schedcore.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from schedcore.capture import StreamCapture
     from schedcore.retry import RandomSource
 
 
@@ -48,6 +48,8 @@ class Runs:
 
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
+        reporter: To whom executors report: this, or what stands before it.
+        capture: Keeps what runs print; None: nobody does.
     """
 
     def __init__(
@@ -66,17 +68,19 @@ class Runs:
         self._random = random
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
+        self.reporter: Reporter = self
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self._writes_at_once = self._cluster is not None
         self._timers = Timers()
+        self.capture: StreamCapture | None = None
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._ends: deque[End] = deque()
         self._outboxes: dict[str, Outbox] = {}
-        self._waiting_for_idle: list[Waker] = []
+        self._idle = IdleWaits()
         self._kept: deque[Run] = deque()
         self._holding = self._closing = False
 
@@ -121,7 +125,7 @@ class Runs:
         if self._announce.wants(EVENT_JOB_SUBMITTED):
             handed = [(run, run._job) for run in runs if run._job is not None]
         try:
-            self._executors[name].submit(runs, self)
+            self._executors[name].submit(runs, self.reporter)
         except BaseException as error:
             now_us = self._now_us()
             for run in runs:
@@ -145,7 +149,11 @@ class Runs:
             run._started_us = self._clock.now_us()
         except BaseException:  # noqa: BLE001 — logged by the other way
             run._started_us = self._now_us()
-        timeout = job[5][5]
+        timeout, on_run = job[5][5], job[5][12]
+        if on_run:
+            self._announce.on_begun(run, job)
+        if self.capture is not None and run._output is None:  # else an earlier attempt printed
+            run._output = self.capture
         if timeout is not None:
             self._set_timer(run, round(timeout * SECOND))
         # Read after _started_us was written: whoever cancels a run does it the other way round.
@@ -174,13 +182,15 @@ class Runs:
             if (
                 run._hurry
                 or len(ends) >= MOST_ENDS
-                or self._waiting_for_idle
+                or self._idle.wakers
                 or self._announce.wants(EVENT_JOB_EXECUTED)
             ):
                 self.settle()
             elif self._writes_at_once:
                 self.expect(now_us)
             return now_us
+        if self.capture is not None:
+            self.capture.failed(run, error)
         end = end_of(run, Outcome.FAILED, now_us, error=error)
         retry = end.job.options.retry if end.job is not None else None
         over = self._closing and not self._writes_at_once
@@ -193,6 +203,8 @@ class Runs:
     def _retry(self, failed: End, delay_us: int) -> None:
         """Have a run that failed wait for its next attempt, or end it if none follows."""
         if self._store.retry(failed, failed.ended_us + delay_us):
+            if self.capture is not None:
+                self.capture.tried_again(failed.run)
             if self._closing:
                 self._give_up((failed.run,))
             else:
@@ -260,9 +272,8 @@ class Runs:
         self._wake_if_idle()
 
     def _wake_if_idle(self) -> None:
-        if self._waiting_for_idle and not self._here(self._store.runs()):
-            while self._waiting_for_idle:
-                self._waiting_for_idle.pop().wake()
+        if self._idle.wakers and not self._here(self._store.runs()):
+            self._idle.wake()
 
     # Retries, time-outs, cancelling
 
@@ -314,12 +325,15 @@ class Runs:
         """Cancel a run, whether it waits or is active.
 
         Raises:
-            RunLookupError: if no run with this id is open.
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
         """
-        for run in self.open():
-            if run._id == run_id and self.end_early(run, Outcome.CANCELLED):
-                return
-        raise RunLookupError(run_id)
+        found = self.settled().find(run_id)
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
+            return
+        if found is None:
+            raise RunLookupError(run_id)
+        raise RunEndedError(run_id)
 
     def open(self) -> list[Run]:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
@@ -335,22 +349,10 @@ class Runs:
             return runs
         return [run for run in runs if run._queued_us is not None]
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def settled(self) -> Store:
+        """Return the store, with all the ends recorded that were noted: to read its history."""
         self.settle()
-        return self._store.records(job_id, limit)
-
-    def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
-        for run in self.open():
-            if run._id == run_id:
-                return run
-        return self._store.find(run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        self.settle()
-        return self._store.counts(job_id)
+        return self._store
 
     def waiting(self) -> dict[str, float]:
         """Return for how many seconds the oldest run waits for a worker, by executor."""
@@ -420,19 +422,7 @@ class Runs:
 
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Block until no run is open, or *timeout* seconds are over; return whether none is."""
-        patience = Patience(timeout)
-        while True:
-            waker = Waker()
-            self._waiting_for_idle.append(waker)
-            try:
-                if not self.here():
-                    return True
-                left = patience.left()
-                if not waker.sleep(-1 if left is None else left):
-                    return False
-            finally:  # while somebody waits, each end is recorded at once
-                if waker in self._waiting_for_idle:
-                    self._waiting_for_idle.remove(waker)
+        return self._idle.wait(lambda: not self.here(), timeout)
 
     def _passed_us(self) -> int:
         """Return microseconds that passed; real ones if the scheduler's clock fails."""

@@ -1,7 +1,8 @@
 """The public face: builds the parts of a scheduler and joins them.
 
-The methods for jobs (``add_job``...) are those of the base class in :mod:`~schedcore.job_methods`;
-start, pause and shutdown go to :mod:`~schedcore.lifecycle`, and all else to the engine.
+The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
+:mod:`~schedcore.job_methods` and :mod:`~schedcore.run_methods`; start, pause and shutdown go to
+:mod:`~schedcore.lifecycle`, and all else to the engine.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
-from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
-from schedcore.errors import InvalidOptionError, SchedulerNotRunningError, check_timeout
+from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
     EVENT_ALL,
     Listener,
@@ -28,27 +28,26 @@ from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
-from schedcore.job import MAX_ID_LENGTH, Options, build_options
+from schedcore.job import Options, build_options
 from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
+from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
 from schedcore.retry import RandomSource
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Run
+from schedcore.run_methods import RunMethods
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from schedcore.node import Node
-    from schedcore.typed_calls import TypedJobMethods as JobMethods
-else:
-    from schedcore.many_jobs import ManyJobs as JobMethods
 
 log = GuardedLogger(__name__)
 
 
-class Scheduler(JobMethods):
+class Scheduler(RunMethods):
     """Runs Python callables at dates, at intervals and on cron schedules.
 
     Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
@@ -58,7 +57,8 @@ class Scheduler(JobMethods):
             Left out, the computer's own.
         job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
-            ``retry``, ``on_lost``, ``tags``.
+            ``retry``, ``on_lost``, ``tags``, ``on_failure``, ``on_recovery``,
+            ``on_missed``, ``on_run``.
         executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
             tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
@@ -71,6 +71,12 @@ class Scheduler(JobMethods):
         clock: Where the time comes from; the computer's clock unless given.
         random: Source of jitter; give a seeded one for runs that repeat exactly.
         history: The history of outcomes, with its bounds, of the store in memory.
+        notices: Channels by name, through which it is told how jobs do: functions of one
+            :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
+            docs/notices.md).  Jobs name them in ``on_failure`` and the like.
+        remind_every: Seconds after which it is told again that a job fails.
+        capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
+            scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -87,6 +93,9 @@ class Scheduler(JobMethods):
         clock: Clock | None = None,
         random: RandomSource | None = None,
         history: History | None = None,
+        notices: Mapping[str, Any] | None = None,
+        remind_every: float = 3600.0,
+        capture_output: bool = False,
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -95,12 +104,15 @@ class Scheduler(JobMethods):
         clock = clock or SystemClock()
         random = random or Random()
         listeners = Listeners()
-        kept = _store_of(store, history, clock)
+        kept = store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
-        factory.check_executor(defaults.executor)
         engine = Engine(kept, self._executors, listeners, clock, random)
+        self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
+        factory.channels = () if self._notifier is None else self._notifier.channels
+        factory.check_options(defaults)
+        engine.runs.capture = capture_of(capture_output)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
@@ -114,6 +126,7 @@ class Scheduler(JobMethods):
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
+        self._life.notifier = self._notifier
         self._runs.expect = self._expect = self._life.expect
         self._cluster = cluster
         self._node: Node | None = None
@@ -292,6 +305,16 @@ class Scheduler(JobMethods):
         kind = "memory" if isinstance(store, MemoryStore) else type(store).__name__
         return StoreInfo(kind, reachable=True)
 
+    def notice_channels(self) -> list[schedcore.ChannelState]:
+        """Return how the channels do that notices go through: how many wait, and why.
+
+        On a store that processes share, those of all of them.
+
+        Raises:
+            StoreError: if the store cannot be used.
+        """
+        return [] if self._notifier is None else self._notifier.states()
+
     def run_forever(self, timeout: float | None = 30.0, until_idle: bool = False) -> list[Run]:
         """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
 
@@ -333,84 +356,7 @@ class Scheduler(JobMethods):
         """Have :meth:`run_forever` look whether all is over.  A listener."""
         self._life.ended.wake()
 
-    # Runs
-
-    def run_job(
-        self,
-        job_id: str,
-        wait: bool = True,
-        timeout: float | None = None,
-        check: Check | None = None,
-    ) -> Run:
-        """Run a job now, besides its schedule and also while it is paused.
-
-        Args:
-            job_id: Which job.
-            wait: Whether to wait until it has ended.  A run may wait for another one, unless it
-                keeps the last worker that could run that: in a coroutine, for another coroutine.
-            timeout: How many seconds to wait at most; None: until it has ended.
-            check: Given the job as it is at that moment, which is the one that runs; what it
-                raises keeps it from running.
-
-        Returns:
-            The run; its ``record`` tells how it ended, and is None if it has not.
-
-        Raises:
-            JobLookupError: if there is no job with this id.
-            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
-                of the executor that has to run the job.
-            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
-            SchedulerNotRunningError: if the scheduler is not started.
-        """
-        check_timeout(timeout)
-        if self._node is not None and self._life.state is State.STOPPED:
-            self._node.catch_up()  # another process may have started it just now
-        self._life.loop_or_error()
-        # Its worker may need what an interrupted call holds.
-        if not wait or self._life.interrupts_itself():
-            return self._engine.run_now(job_id, check)
-        patience = Patience(timeout)
-        with self._nested.waiting(check, for_ever=timeout is None) as check_both:
-            run = self._engine.run_now(job_id, check_both)
-            run.wait(patience.left())
-        return run
-
-    # What happened
-
-    def history(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the recorded outcomes of one job, or of all, the latest first.
-
-        Args:
-            job_id: Of which job; None: of all.
-            limit: How many at most; None: as many as the store keeps.
-        """
-        return self._runs.records(job_id, limit)
-
-    def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        return self._runs.counts(job_id)
-
-    def runs(self) -> list[Run]:
-        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
-        return self._runs.open()
-
-    def get_run(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or the record of how it ended.
-
-        None: there is none with this id, or its record is not kept any more.
-        """
-        return self._runs.find(run_id)
-
-    def cancel(self, run_id: int) -> None:
-        """End a run early: it is recorded as cancelled and its place is free at once.
-
-        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
-        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
-
-        Raises:
-            RunLookupError: if no run with this id is open.
-        """
-        self._runs.cancel(run_id)
+    # Listeners
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call *callback* with each event whose code is in *mask*, in the thread it happens in.
@@ -423,27 +369,3 @@ class Scheduler(JobMethods):
     def remove_listener(self, callback: Listener) -> None:
         """Stop calling *callback*."""
         self._listeners.remove(callback)
-
-
-def _store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
-    if store is None:
-        return MemoryStore(history, clock)
-    if isinstance(store, str):
-        from schedcore.stores.urls import open_store  # sqlite3: 20 ms
-
-        return open_store(store, clock)
-    return store
-
-
-def check_app_name(name: str | None) -> str:
-    """Return the name of a program: as given, or that of its main script.
-
-    Raises:
-        InvalidOptionError: if it is no text of 1 to 255 characters.
-    """
-    if name is None:
-        main = sys.modules.get("__main__")
-        return os.path.basename(getattr(main, "__file__", None) or "") or "main"
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
-        raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
-    return name

@@ -47,6 +47,10 @@ class JobDefaults(TypedDict, total=False):
     retry: Retry | RetryFields | int | None
     on_lost: Literal["record", "rerun"]
     tags: Sequence[str] | Set[str]
+    on_failure: str | Sequence[str] | Set[str]
+    on_recovery: str | Sequence[str] | Set[str]
+    on_missed: str | Sequence[str] | Set[str]
+    on_run: str | Sequence[str] | Set[str]
 
 
 class JobOptions(JobDefaults, total=False):

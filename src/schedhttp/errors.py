@@ -4,6 +4,7 @@
     ├── BadRequest                  400  the request cannot be read
     ├── Unauthorized                401  who it comes from is not known
     ├── Forbidden                   403  not for this client, or not allowed by the settings
+    ├── NotConfirmed                409  many jobs are meant, and not that many were confirmed
     ├── PreconditionFailed          412  the job is not what a condition says
     ├── TooManyFailures             429  too many wrong passwords
     ├── RunFailed                   500  the job ran, and failed
@@ -26,15 +27,20 @@ class Refusal(SchedError):
     Args:
         message: The text in the response.
         headers: What the response needs besides; several values are several lines.
+        details: What stands in the body beside the text and the type.
     """
 
     status: ClassVar[int] = 500
 
     def __init__(
-        self, message: str, headers: Mapping[str, str | tuple[str, ...]] | None = None
+        self,
+        message: str,
+        headers: Mapping[str, str | tuple[str, ...]] | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.headers = dict(headers or {})
+        self.details = dict(details or {})
 
 
 class BadRequest(Refusal):
@@ -53,6 +59,12 @@ class Forbidden(Refusal):
     """The request is understood, and not allowed; the text says which setting allows it."""
 
     status = 403
+
+
+class NotConfirmed(Refusal):
+    """Many jobs are meant, and ``confirm`` does not say how many."""
+
+    status = 409
 
 
 class PreconditionFailed(Refusal):

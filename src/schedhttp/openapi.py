@@ -6,9 +6,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedhttp import paging
+from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
 from schedhttp.views.runs import MOST_FIRE_TIMES
@@ -33,7 +33,7 @@ def document(settings: Settings, root: str = "") -> Json:
     paths: dict[str, Json] = {}
     for route in ROUTES:
         path = (quote(settings.api_prefix) + route.path) or "/"
-        path = path.replace("<job_id:job_id>", "{job_id}")
+        path = path.replace("<job_id:job_id>", "{job_id}").replace("<run_id>", "{run_id}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, settings)
     return {
         "openapi": "3.1.0",
@@ -74,7 +74,7 @@ def _operation(route: Route, settings: Settings) -> Json:
         operation["security"] = [{}]
     if route.takes is not None:
         content: Json = {"schema": ref(route.takes)}
-        if route.takes == "NewJob":
+        if route.takes == "NewJobs":
             content["examples"] = {name: {"value": job} for name, job in NEW_JOBS.items()}
         operation["requestBody"] = {
             "required": route.takes in _NEEDED,
@@ -83,11 +83,11 @@ def _operation(route: Route, settings: Settings) -> Json:
     return operation
 
 
-_NEEDED: Final = ("NewJob", "JobChanges", "Preview")
+_NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
-    if route.gives in ("Runs", "Next", "Previewed"):
+    if route.gives in ("Run", "Runs", "Counts", "Next", "Previewed"):
         return "runs"
     return "jobs" if "/jobs" in route.path else "scheduler"
 
@@ -97,7 +97,11 @@ def _parameters(route: Route) -> list[Json]:
     if "job_id" in route.path:
         told = "Encoded as one part of a path: a slash in it is %2F."
         parameters.append(_parameter("job_id", "path", JOB_ID, told) | {"required": True})
-    parameters += [_parameter(name, "query", *_QUERY[name]) for name in route.query]
+    if "<run_id>" in route.path:
+        told = "As the lists of runs have it."
+        parameters.append(_parameter("run_id", "path", _RUN_ID, told) | {"required": True})
+    known = _QUERY | _QUERY_OF_RUNS if route.gives == "Runs" else _QUERY
+    parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
         _parameter(name, "header", TEXT, told)
         for name, told in _CONDITIONS.items()
@@ -138,6 +142,10 @@ def _responses(route: Route, settings: Settings) -> Json:
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
+    if "confirm" in route.query:
+        told = "Many jobs are meant, and not confirmed, or others changed them."
+        content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
+        responses["409"] = {"description": told, "content": content}
     for status in sorted(_error_statuses(route, settings)):
         error = {"description": _ERRORS[status], "content": _json(ref("Error"))}
         headers = _ERROR_HEADERS.get(status, ())
@@ -152,6 +160,7 @@ _DONE: Final = {
 }
 _SHOWN_HEADERS: Final = {
     "Job": ("ETag",),
+    "AddedJobs": ("ETag",),
     "Jobs": ("ETag", "X-Total-Count", "Link"),
     "Runs": ("X-Total-Count", "Link"),
 }
@@ -172,14 +181,18 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     if route.open:
         return {400, 405}
     statuses = {400, 401, 403, 405, 429, 500, 503}
-    if "job_id" in route.path:
+    if "_id>" in route.path or "job" in route.query:
         statuses.add(404)
+    if route.name == "cancel_run":
+        statuses.add(409)
     if route.name == "get_metrics":
         statuses.add(501)
     if route.method in ("POST", "PATCH"):
         statuses |= {413}
     if route.name == "add_job":
         statuses |= {409, 412}
+    if "confirm" in route.query:
+        statuses.add(404)
     if route.name in _ON_ONE_JOB:
         statuses |= {409, 412}
     if settings.api_precise_errors and route.method in ("POST", "PATCH"):
@@ -191,9 +204,9 @@ _ERRORS: Final = {
     400: "The request cannot be read, or the scheduler is (not) running already.",
     401: "Credentials are needed.",
     403: "Not for this client, or not allowed by the settings.",
-    404: "There is no such job.",
+    404: "There is no such job, or no such run.",
     405: "This address is not for this method.",
-    409: "There is such a job already, or it conflicts with what others do.",
+    409: "There is such a job already, it conflicts with what others do, or the run has ended.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
@@ -210,10 +223,14 @@ _ERROR_HEADERS: Final = {
 }
 _HEADERS: Final[Json] = {
     "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
-    "X-Total-Count": {"schema": COUNT, "description": "How many there are, whatever the limit."},
+    "X-Total-Count": {
+        "schema": COUNT,
+        "description": "How many there are, whatever the limit; left out beyond 10,000 runs.",
+    },
     "Link": {
         "schema": TEXT,
-        "description": "Where the first, prev, next and last part is (RFC 8288).",
+        "description": "Where the first, prev, next and last part is (RFC 8288); of runs, the first"
+        " and the next.",
     },
     "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
     "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
@@ -234,25 +251,40 @@ def _counted(most: int, **more: Any) -> Json:
     return {"type": "integer", "minimum": 0, "maximum": most, **more}
 
 
+_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
     "limit": (_counted(paging.MOST), "How many there are in this part."),
     "offset": (_counted(paging.MOST, default=0), "How many to pass over."),
     "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
-    "before": (
-        {"type": "string", "pattern": "^[0-9]{1,20}$"},
-        "The run_id behind which the part begins, in a list that has the latest first.",
-    ),
     "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
     "tag": (
         {"type": "array", "items": TAG},
         "Only jobs that have this tag; given several times, all of them.",
     ),
+    "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
+    "all": ({"type": "string", "enum": ["true"]}, "All jobs, in place of q, tag and id."),
+    "confirm": (COUNT, "How many jobs are meant; 409 and nothing is done if there are others."),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
     "fields": (TEXT, "Only these fields of each job, with commas between."),
-    "outcome": (OUTCOME, "Only runs with this outcome."),
+    "job": (JOB_ID, "Only of this job."),
+}
+_OUTCOMES: Final = "|".join(OUTCOME["enum"])
+_QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
+    "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
+    "before": (_RUN_ID, "The run_id behind which the part begins: the latest comes first."),
+    "state": (
+        {"type": "string", "enum": list(run_pages.STATES), "default": "ended"},
+        "Only runs in this state; open is waiting or running.",
+    ),
+    "outcome": (
+        {"type": "string", "pattern": f"^({_OUTCOMES})(,({_OUTCOMES}))*$"},
+        "Only runs with this outcome, or with one of several with commas between.",
+    ),
+    "since": (TEXT, f"Only what was due then or later: {MOMENT}; then in the order of due times."),
+    "until": (TEXT, f"Only what was due before then: {MOMENT}; then in the order of due times."),
 }

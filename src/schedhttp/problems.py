@@ -18,6 +18,7 @@ from schedcore import (
     JobChangedError,
     JobLookupError,
     MaxInstancesError,
+    RunEndedError,
     RunLookupError,
     SchedError,
     SchedulerAlreadyRunningError,
@@ -34,6 +35,7 @@ STATUSES: tuple[tuple[type[SchedError], int, int], ...] = (
     (ConflictingIdError, 409, 409),
     (JobChangedError, 409, 409),
     (JobLookupError, 404, 404),
+    (RunEndedError, 409, 409),
     (RunLookupError, 404, 404),
     (SchedulerAlreadyRunningError, 400, 409),
     (SchedulerNotRunningError, 500, 409),
@@ -53,7 +55,8 @@ def problem(error: BaseException, precise: bool, endpoint: str | None) -> Reply:
     its text may hold what is none of the client's business.
     """
     if isinstance(error, Refusal):
-        return _reply(error.status, str(error), type(error).__name__, error.headers)
+        name = type(error).__name__
+        return _reply(error.status, str(error), name, error.headers, error.details)
     if isinstance(error, HTTPException) and error.code is not None:
         return _http_problem(error, error.code)
     if isinstance(error, StoreError):  # where the store is on this computer, no client is told
@@ -84,5 +87,7 @@ def _reply(
     message: str,
     error_type: str,
     headers: Mapping[str, str | tuple[str, ...]] | None = None,
+    details: Mapping[str, object] | None = None,
 ) -> Reply:
-    return Reply({"error_message": message, "error_type": error_type}, status, headers or {})
+    body = {"error_message": message, "error_type": error_type, **(details or {})}
+    return Reply(body, status, headers or {})

@@ -18,7 +18,7 @@ from schedcore import InvalidOptionError
 from schedcore.errors import did_you_mean
 from schedhttp.errors import BadRequest
 
-SEVERAL = frozenset({"tag"})
+SEVERAL = frozenset({"id", "tag"})
 """Parameters that may stand in a query several times."""
 MAX_DEPTH = 64
 """How deeply a body may be nested; the deepest one that makes sense has 20 levels."""
@@ -133,6 +133,52 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
         BadRequest: if there is something else in it.
         RequestEntityTooLarge: if it is longer than allowed.
     """
+    body = _read_body(request)
+    if body is None:
+        if required:
+            raise BadRequest("the body is empty: expected a JSON object")
+        return {}
+    if not isinstance(body, dict):
+        raise BadRequest(f"the body is a JSON {_name_of(body)}: expected a JSON object")
+    return body
+
+
+def read_object_or_array(request: Incoming, most: int) -> dict[str, Any] | list[dict[str, Any]]:
+    """Return the JSON object in the body, or the array of up to *most* of them.
+
+    Raises:
+        BadRequest: if there is something else in it, naming the place in the array.
+        RequestEntityTooLarge: if it is longer than allowed.
+    """
+    body = _read_body(request)
+    if body is None:
+        raise BadRequest("the body is empty: expected a JSON object, or an array of them")
+    if isinstance(body, dict):
+        return body
+    if not isinstance(body, list):
+        raise BadRequest(
+            f"the body is a JSON {_name_of(body)}: expected a JSON object, or an array of them"
+        )
+    if len(body) > most:
+        raise BadRequest(f"an array of {len(body)}: expected {most:,} at most")
+    for place, each in enumerate(body):
+        if not isinstance(each, dict):
+            raise BadRequest(f"[{place}] is a JSON {_name_of(each)}: expected a JSON object")
+    return body
+
+
+def read_nothing(request: Incoming, instead: str) -> None:
+    """Refuse a body that says something, where nobody would look at it.
+
+    Raises:
+        InvalidOptionError: naming what stands in it, and what is meant to be used *instead*.
+    """
+    for name, value in read_object(request, required=False).items():
+        raise InvalidOptionError(name, value, f"nothing in the body: {instead}")
+
+
+def _read_body(request: Incoming) -> object:
+    """Return what JSON the body is; None: it is empty."""
     data = request.body()
     if not data and _was_there(request):
         raise BadRequest(
@@ -140,19 +186,15 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
             " that it is taken for none"
         )
     if not data or data.isspace():
-        if required:
-            raise BadRequest("the body is empty: expected a JSON object")
-        return {}
+        return None
     try:
-        body = _decode(data.decode("utf-8"))
+        body: object = _decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8: expected a JSON object in UTF-8") from None
     except RecursionError:
         raise BadRequest(_TOO_DEEP) from None
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise BadRequest(f"the body is a JSON {_name_of(body)}: expected a JSON object")
     # Each level takes a bracket to open: few of them, as nearly always, need no walk (2 us).
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(body, MAX_DEPTH):
         raise BadRequest(_TOO_DEEP)

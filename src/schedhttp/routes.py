@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from schedhttp import paging
-from schedhttp.views import jobs, metrics, runs, scheduler
+from schedhttp import paging, run_pages
+from schedhttp.views import bulk, jobs, metrics, runs, scheduler
 from schedhttp.views.base import Reply
 
 
@@ -37,6 +37,8 @@ class Route(NamedTuple):
 
 _JOB = "/jobs/<job_id:job_id>"
 
+_BULK: Final[Mapping[str, Any]] = {"gives": "Done", "query": bulk.PARAMETERS}
+
 ROUTES: tuple[Route, ...] = (
     Route("get_scheduler_info", "GET", "", scheduler.get_scheduler_info, False, gives="Info"),
     Route("start_scheduler", "POST", "/start", scheduler.start_scheduler, gives=None),
@@ -45,7 +47,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "shutdown_scheduler", "POST", "/shutdown", scheduler.shutdown_scheduler, True, "Wait", None
     ),
-    Route("add_job", "POST", "/jobs", jobs.add_job, True, "NewJob"),
+    Route("add_job", "POST", "/jobs", jobs.add_job, True, "NewJobs", "AddedJobs"),
     Route("get_jobs", "GET", "/jobs", jobs.get_jobs, False, None, "Jobs", paging.JOB_PARAMETERS),
     Route("get_job", "GET", _JOB, jobs.get_job, False),
     Route("delete_job", "DELETE", _JOB, jobs.delete_job, gives=None),
@@ -54,6 +56,10 @@ ROUTES: tuple[Route, ...] = (
     Route("resume_job", "POST", _JOB + "/resume", jobs.resume_job),
     Route("run_job", "POST", _JOB + "/run", jobs.run_job, True, "Wait"),
     # What Flask-APScheduler does not have
+    Route("delete_jobs", "DELETE", "/jobs", bulk.delete_jobs, **_BULK),
+    Route("pause_jobs", "POST", "/jobs/pause", bulk.pause_jobs, **_BULK),
+    Route("resume_jobs", "POST", "/jobs/resume", bulk.resume_jobs, **_BULK),
+    Route("run_jobs", "POST", "/jobs/run", bulk.run_jobs, gives="Begun", query=bulk.PARAMETERS),
     Route("get_next", "GET", _JOB + "/next", runs.get_next, False, None, "Next", ("n",)),
     Route(
         "get_job_runs",
@@ -63,9 +69,21 @@ ROUTES: tuple[Route, ...] = (
         False,
         None,
         "Runs",
-        paging.RUN_PARAMETERS,
+        run_pages.PARAMETERS,
     ),
-    Route("get_runs", "GET", "/runs", runs.get_runs, False, None, "Runs", paging.RUN_PARAMETERS),
+    Route(
+        "get_runs",
+        "GET",
+        "/runs",
+        runs.get_runs,
+        False,
+        None,
+        "Runs",
+        ("job", *run_pages.PARAMETERS),
+    ),
+    Route("get_run", "GET", "/runs/<run_id>", runs.get_run, False, gives="Run"),
+    Route("cancel_run", "POST", "/runs/<run_id>/cancel", runs.cancel_run, gives="Run"),
+    Route("get_counts", "GET", "/counts", runs.get_counts, False, gives="Counts", query=("job",)),
     Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
     Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
     Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),

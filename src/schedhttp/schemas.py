@@ -7,9 +7,11 @@ from typing import Final
 
 from schedcore import Outcome
 from schedcore.job import (
+    CHANNEL_OPTIONS,
     DEFAULT_EXECUTOR,
     LONGEST_TAG,
     MAX_ID_LENGTH,
+    MOST_CHANNELS,
     MOST_TAGS,
     ON_LOST,
     OVERLAPS,
@@ -47,12 +49,12 @@ JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LEN
 TAG: Final[Json] = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
 OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
 _TEXTS: Final[Json] = {"type": "array", "items": TEXT}
-_MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
+MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
 _UNIT: Final[Json] = {"type": ["number", "string"]}
 _FIELD: Final[Json] = {"type": ["integer", "string"]}
 
 _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
-    "run_date": described(TEXT, f"When to run: {_MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
+    "run_date": described(TEXT, f"When to run: {MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
     "years": described(_UNIT, "Units of calendar time between two fire times."),
     "months": described(_UNIT, "See years."),
     "weeks": described(_UNIT, "Units of the span between two fire times, which add up.", 1),
@@ -71,8 +73,8 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
     "crontab": described(
         TEXT, "Five fields as in crontab(5), in place of the fields by name.", "0 9 * * mon-fri"
     ),
-    "start_date": described(TEXT, f"The first moment at which it may fire: {_MOMENT}."),
-    "end_date": described(TEXT, f"The last moment at which it may fire: {_MOMENT}."),
+    "start_date": described(TEXT, f"The first moment at which it may fire: {MOMENT}."),
+    "end_date": described(TEXT, f"The last moment at which it may fire: {MOMENT}."),
     "timezone": described(
         TEXT, "A zone by name, or an offset; the scheduler's, if left out.", "Europe/Berlin"
     ),
@@ -98,6 +100,26 @@ _KINDS_TOLD: Final = {
 }
 
 
+_ERROR: Final[Json] = {
+    "error_message": described(TEXT, "The value, what was expected, and the way out."),
+    "error_type": described(TEXT, "Tells errors of one status apart."),
+}
+_IDS: Final[Json] = {"type": "array", "items": JOB_ID}
+_TEXT_BY_ID: Final[Json] = {"type": "object", "additionalProperties": TEXT}
+_DONE: Final[Json] = {
+    "count": described(COUNT, "How many jobs it was done to."),
+    "ids": described(_IDS, "Which ones."),
+}
+_MEANT: Final[Json] = {
+    "count": described(COUNT, "How many jobs are meant."),
+    "ids": described(_IDS, "The first of them."),
+}
+_BEGUN: Final[Json] = {
+    "runs": described(_TEXT_BY_ID, "The ids of their runs, by those of the jobs."),
+    "refused": described(_TEXT_BY_ID, "Why other jobs could not be run, by their ids."),
+}
+
+
 def schemas() -> Json:
     """Return all schemas by name."""
     times = {"type": "array", "items": TIME}
@@ -105,19 +127,21 @@ def schemas() -> Json:
     return {
         **_trigger_schemas(),
         **_job_schemas(),
-        "Error": obj(
-            {
-                "error_message": described(TEXT, "The value, what was expected, and the way out."),
-                "error_type": described(TEXT, "Tells errors of one status apart."),
-            },
-            ["error_message", "error_type"],
-        ),
+        "Error": obj(_ERROR, [*_ERROR]),
+        "NotConfirmed": obj({**_ERROR, **_MEANT}, [*_ERROR, *_MEANT]),
+        "Done": obj(_DONE, [*_DONE]),
+        "Begun": obj({**_DONE, **_BEGUN}, [*_DONE, *_BEGUN]),
         "Info": INFO.schema(),
         "HolderInfo": HOLDER.schema(),
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
         "Previewed": obj(
-            {"next_fire_times": times, "warnings": _TEXTS, "truncated": more},
+            {
+                "next_fire_times": times,
+                "warnings": _TEXTS,
+                "job": described(ref("Job"), "As it would be shown, if `func` was given."),
+                "truncated": more,
+            },
             ["next_fire_times", "warnings"],
         ),
         "Next": obj(
@@ -128,6 +152,7 @@ def schemas() -> Json:
         ),
         "Run": RUN.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
+        "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
         "Ready": obj({"ready": FLAG}, ["ready"]),
@@ -224,7 +249,7 @@ def _written() -> Json:
         ),
         **_flat_options(),
         "next_run_time": optional(
-            described(TEXT, f"When to run first: {_MOMENT}; null: it is paused.")
+            described(TEXT, f"When to run first: {MOMENT}; null: it is paused.")
         ),
         **options,
         "retry": {"anyOf": [times, ref("Retry"), {"type": "null"}]},
@@ -256,6 +281,8 @@ def _job_schemas() -> Json:
         "Job": obj(_shown(), always, examples=[_SHOWN]),
         "ListedJob": obj(_shown(), description="A job; with ?fields=, those fields alone."),
         "Jobs": {"type": "array", "items": ref("ListedJob")},
+        "NewJobs": {"anyOf": [ref("NewJob"), {"type": "array", "items": ref("NewJob")}]},
+        "AddedJobs": {"anyOf": [ref("Job"), {"type": "array", "items": ref("Job")}]},
         "NewJob": obj(new, ["func"], closed=True, examples=list(NEW_JOBS.values())),
         "JobChanges": obj(_written(), closed=True, examples=[{"seconds": 60}]),
         "Preview": obj(new, closed=True, examples=[{"trigger": "cron", "hour": 2}]),
@@ -289,6 +316,7 @@ _OPTION_BOUNDS: Final[dict[str, Json]] = {
     "overlap": {"enum": list(OVERLAPS)},
     "on_lost": {"enum": list(ON_LOST)},
     "tags": {"items": TAG, "maxItems": MOST_TAGS},
+    **{name: {"maxItems": MOST_CHANNELS} for name in CHANNEL_OPTIONS},
     "timeout": _SECONDS,
 }
 
@@ -337,6 +365,10 @@ _SHOWN: Final[Json] = {
     "retry": None,
     "on_lost": "record",
     "tags": [],
+    "on_failure": [],
+    "on_recovery": [],
+    "on_missed": [],
+    "on_run": [],
     "next_run_time": "2030-11-23T21:42:59+00:00",
     "state": "scheduled",
 }

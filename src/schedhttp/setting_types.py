@@ -117,6 +117,14 @@ def table(name: str, value: object) -> Mapping[str, Any]:
     raise InvalidOptionError(name, value, "a table of names to values")
 
 
+def hidden_table(name: str, value: object) -> Mapping[str, Any]:
+    """Read a table in which secrets may be, which are in no error's text."""
+    try:
+        return table(name, value)
+    except InvalidOptionError as error:
+        raise InvalidOptionError(name, "...", error.expected) from None
+
+
 def text_table(name: str, value: object) -> Mapping[str, str]:
     """Read a table of texts.  Its values may be secrets, and are in no error's text."""
     try:

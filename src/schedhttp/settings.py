@@ -94,6 +94,15 @@ class Settings:
         "In whose name jobs are declared in a store that several programs share; by default the"
         " path of the file with the settings, or the name of the Flask app.",
     )
+    notices: Mapping[str, Any] = _setting(
+        {},
+        types.hidden_table,
+        "Channels by name, through which jobs tell of failures:"
+        ' `{type = "webhook", url = "https://..."}`; see notices.md.',
+    )
+    remind_every: float = _setting(
+        3600.0, types.seconds, "Seconds after which it is told again that a job fails."
+    )
     timezone: str | None = _setting(
         None, types.zone, "Zone of triggers that name none; by default the computer's."
     )
@@ -148,6 +157,9 @@ class Settings:
         1_000,
         types.positive,
         "Jobs that have metrics of their own, the first ones by id; others are counted together.",
+    )
+    tracing: bool = _setting(
+        False, types.flag, "Whether each run is a span of OpenTelemetry's global tracer provider."
     )
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcore import AndTrigger, CronTrigger, DateTrigger, IntervalTrigger, OrTrigger, SqliteStore
-from schedcore.cli.base import opened
+from schedcore.cli.stores import opened
 from schedcore.job import Job, Options
 from schedcore.retry import Retry
 from schedcore.stores.base import make_entry
@@ -65,6 +65,8 @@ options = st.builds(
     retry=st.none() | st.just(Retry(3, delay=2.5)),
     on_lost=st.sampled_from(["record", "rerun"]),
     tags=st.sampled_from([(), ("billing", "nightly")]),
+    on_failure=st.sampled_from([(), ("mail", "ops")]),
+    on_run=st.sampled_from([(), ("ops",)]),
 )
 jobs = st.builds(
     Job,

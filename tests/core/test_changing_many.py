@@ -55,6 +55,15 @@ def test_all_jobs_are_removed_though_one_of_them_moves_on_each_time(scheduler):
     assert scheduler.get_jobs() == []
 
 
+def test_many_jobs_are_paused_and_removed_though_one_of_them_moves_on_each_time(scheduler):
+    ids = [f"j{n}" for n in range(20)]
+    assert [job.id for job in scheduler.pause_jobs(ids)] == ids
+    assert {entry.due_us for entry in scheduler.entries()} == {None}
+    scheduler.resume_jobs(ids)
+    scheduler.remove_jobs(ids)
+    assert scheduler.get_jobs() == []
+
+
 def test_many_jobs_are_replaced_though_one_of_them_moves_on_each_time(scheduler):
     new = [{**job, "name": "new"} for job in jobs()]
     scheduler.add_jobs(new, replace_existing=True)

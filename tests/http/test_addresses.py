@@ -66,7 +66,7 @@ def test_head_is_get_without_a_body(api):
     [
         ("", "GET, HEAD, OPTIONS"),
         ("/start", "OPTIONS, POST"),
-        ("/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("/jobs", "DELETE, GET, HEAD, OPTIONS, POST"),
         ("/jobs/j", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("/jobs/j/pause", "OPTIONS, POST"),
         ("/jobs/j/next", "GET, HEAD, OPTIONS"),

@@ -105,6 +105,7 @@ def test_a_read_only_role_imports_nothing(mount, tmp_path, monkeypatch, referenc
         body = {"func": reference, "trigger": "interval", "hours": 1}
         answer = api("POST", "/preview", body, headers=bearer(TOKEN))
         assert answer.status == 200, answer.text
+        assert answer.json["job"]["func"] == reference
         assert "imported_by_nobody" not in sys.modules
     answer = api("POST", "/preview", body | {"func": "os:system"}, headers=bearer(TOKEN))
     assert answer.status == 403

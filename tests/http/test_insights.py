@@ -225,8 +225,15 @@ def test_a_preview_shows_fire_times_and_warnings_and_stores_nothing(api, schedul
     assert answer.json["next_fire_times"] == ["2026-01-06T02:30:00+01:00"]
     assert any("does not exist on 2026-03-29" in warning for warning in answer.json["warnings"])
     assert scheduler.entries() == []
+    assert "job" not in answer.json, "it has no function"
     assert api("POST", "/preview", job | {"hour": 99}).status == 500
     assert api("POST", "/preview", job | {"func": "os:system"}).status == 403
+
+
+def test_a_preview_shows_the_job_as_it_would_be(api):
+    job = {"id": "j", "func": "math:sqrt", "args": [4], "trigger": "cron", "hour": 2, "timeout": 3}
+    planned = api("POST", "/preview", job).json["job"]
+    assert api("POST", "/jobs", job).json == planned
 
 
 @pytest.mark.parametrize(

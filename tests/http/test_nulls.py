@@ -20,6 +20,10 @@ DEFAULTS = {
     "retry": {"count": 2, "delay": 3},
     "on_lost": "rerun",
     "tags": ["nightly"],
+    "on_failure": ["a"],
+    "on_recovery": ["a"],
+    "on_missed": ["a"],
+    "on_run": ["a"],
 }
 OPTIONS = {
     "misfire_grace_time": 7,
@@ -30,6 +34,10 @@ OPTIONS = {
     "retry": 1,
     "on_lost": "record",
     "tags": ["billing"],
+    "on_failure": ["b"],
+    "on_recovery": ["b"],
+    "on_missed": ["b"],
+    "on_run": ["b"],
     "executor": "coroutines",
 }
 CALL = {"name": "Named", "args": [[["k", 1]]], "kwargs": {"a": 2}}
@@ -82,7 +90,12 @@ FIELDS = [
 
 @pytest.fixture
 def scheduler():
-    scheduler = Scheduler(clock=ManualClock(START), timezone="Europe/Berlin", job_defaults=DEFAULTS)
+    scheduler = Scheduler(
+        clock=ManualClock(START),
+        timezone="Europe/Berlin",
+        job_defaults=DEFAULTS,
+        notices={"a": print, "b": print},
+    )
     scheduler.start(paused=True)
     yield scheduler
     scheduler.shutdown()

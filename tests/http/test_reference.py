@@ -75,6 +75,10 @@ def test_an_interval_job_as_documented(api):
         "retry": None,
         "on_lost": "record",
         "tags": [],
+        "on_failure": [],
+        "on_recovery": [],
+        "on_missed": [],
+        "on_run": [],
         "next_run_time": "2026-01-05T13:00:30+01:00",
         "state": "scheduled",
     }

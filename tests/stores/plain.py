@@ -14,7 +14,9 @@ from collections import deque
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
+from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import EVERYTHING
 from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
@@ -483,14 +485,16 @@ class PlainStore:
                 end.error_type,
                 end.error_text,
                 claim["attempt"],
-                "manual" if claim["by_hand"] else "schedule",
+                "manual" if claim["by_hand"] else "backfill" if claim["backlog"] else "schedule",
             )
         )
 
     def _mark(self, ends):
         """Write on the runs that ended how they did, now that it is recorded."""
+        self._save_outputs([end.run for end in ends])
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self._live.pop(end.run.id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
@@ -502,9 +506,12 @@ class PlainStore:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id=None, limit=None):
+    def records(self, query=EVERYTHING):
         with self._session.transaction():
-            return self._history.records(job_id)[:limit]
+            return self._history.asked(query)
+
+    def kept(self, query, most):
+        return len(self.records(query._replace(before=None, offset=0, limit=most)))
 
     def ended_after(self, place, limit):
         since = None if place is None else read_place(place)
@@ -526,8 +533,28 @@ class PlainStore:
     def _knows(self, place, records):
         return place[:2] == (self._name, 0) and place.seq <= len(records)
 
+    def output(self, run_id):
+        run = self._live.get(run_id)
+        if run is not None:
+            self._save_outputs([run])
+        with self._session.transaction():
+            row = self._session.row("outputs", run_id)
+        return Kept() if row is None else Kept(*row["kept"])
+
+    def _save_outputs(self, runs):
+        """Write what runs have printed; this store has nobody who does so each second."""
+        with self._session.transaction():
+            for run in runs:
+                if (output := printed(run)) is not None:
+                    self._session.put(
+                        "outputs", run.id, {"id": run.id, "kept": tuple(output.kept())}
+                    )
+
     def find(self, run_id):
         with self._session.transaction():
+            claim = self._session.row("runs", run_id)
+            if claim is not None:
+                return self._run(claim)
             records = [r for r in self._history.records(None) if r.run_id == run_id]
         return records[0] if records else None
 

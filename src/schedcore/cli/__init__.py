@@ -1,17 +1,39 @@
 """The commands of ``schedcore``, a file for each group of them.
 
-The exit status is 0 if all was done; 1 if something was left out or found wrong, which is listed;
-2 if nothing was done, and why is told in one line.
+The exit status is 0 if all was done; 1 if something was left out or found wrong, which is listed,
+or if the run that was waited for did not go well; 2 if nothing was done, and why is told in one
+line; 3 if the server cannot be reached, or cannot do anything at the moment.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
-from schedcore.cli import bringing, database, moving, schedules
+from schedcore.cli.client import Unreachable
+from schedcore.cli.showing import print_error
 from schedcore.errors import SchedError
+
+GROUPS: Final = {
+    "server_runs": ("ps", "runs", "run", "cancel", "logs"),
+    "server_jobs": ("jobs", "job", "pause", "resume", "rm", "add", "edit"),
+    "top": ("top",),
+    "applying": ("check", "apply"),
+    "schedules": ("next",),
+    "bringing": ("import-apscheduler", "import-crontab"),
+    "moving": ("export", "import"),
+    "database": ("db",),
+}
+"""The commands of each file: the others are not imported, which would take longer than most do."""
+_REFUSED: Final = 2
+_UNREACHABLE: Final = 3
+_INTERRUPTED: Final = 130  # as shells have it: 128, and the number of the signal
+_NOBODY_READS: Final = 141
 
 
 def run(arguments: Sequence[str] | None, version: str) -> int:
@@ -21,14 +43,28 @@ def run(arguments: Sequence[str] | None, version: str) -> int:
         arguments: Its words; None: those of this process.
         version: What ``--version`` prints.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a job may be called as no terminal can show it
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="schedcore", description="A job scheduler.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (schedules, bringing, moving, database):
-        group.add_commands(commands)
-    parsed = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    named = [group for group, names in GROUPS.items() if words and words[0] in names]
+    for group in named or GROUPS:  # all of them, where they are to be listed
+        import_module(f"{__name__}.{group}").add_commands(commands)
+    parsed = parser.parse_args(words)
     try:
-        return int(parsed.run(parsed))
+        status = int(parsed.run(parsed))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # of "schedcore runs | head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would tell of it at its end
+        return _NOBODY_READS
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Unreachable as error:
+        print_error(error)
+        return _UNREACHABLE
     except (SchedError, OSError, UnicodeDecodeError) as error:
-        print(f"schedcore: {error}", file=sys.stderr)
-        return 2
+        print_error(error)
+        return _REFUSED

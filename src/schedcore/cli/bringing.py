@@ -8,17 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from schedcore.cli.base import (
-    DONE,
-    PARTLY,
-    Commands,
-    counted,
-    entries_of,
-    next_run,
-    opened,
-    print_table,
-    store_url,
-)
+from schedcore.cli.base import DONE, PARTLY, Commands, counted, print_table
+from schedcore.cli.stores import entries_of, next_run, opened, store_url
 from schedcore.clock import SystemClock
 from schedcore.errors import InvalidOptionError
 from schedcore.transfer.apscheduler import read_jobs

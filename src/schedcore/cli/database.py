@@ -9,17 +9,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from schedcore.cli.base import (
-    DONE,
-    PARTLY,
-    Commands,
-    add_load,
-    counted,
-    load,
-    opened,
-    print_table,
-    store_url,
-)
+from schedcore.cli.base import DONE, PARTLY, Commands, add_load, counted, load, print_table
+from schedcore.cli.stores import opened, store_url
 from schedcore.clock import UTC, SystemClock, from_us
 from schedcore.errors import InvalidOptionError, StoreError
 from schedcore.stores.schema import META, MIGRATIONS, POSTGRESQL, SCHEMA, SQLITE, statements
@@ -46,6 +37,8 @@ def add_commands(commands: Commands) -> None:
         "per_job": "outcomes to keep of each job",
         "days": "days to keep an outcome",
         "overall": "outcomes to keep of all jobs together",
+        "outputs_per_job": "outputs of runs to keep of each job",
+        "outputs": "outputs of runs to keep of all jobs together",
     }
     for name, value in Retention()._asdict().items():
         command.add_argument(
@@ -178,7 +171,7 @@ def _sql(parsed: argparse.Namespace) -> int:
 
 
 def _trim(parsed: argparse.Namespace) -> int:
-    keep = Retention(parsed.per_job, parsed.days, parsed.overall).checked()
+    keep = Retention(*(getattr(parsed, name) for name in Retention._fields)).checked()
     with closing(_opened(parsed)) as store:
         store.keep = keep
         cut = trim(store, SystemClock().now_us())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import closing, contextmanager
+from typing import Final, NamedTuple, TextIO
 
 from schedcore.cli.base import (
     DONE,
@@ -14,13 +15,12 @@ from schedcore.cli.base import (
     Commands,
     add_load,
     counted,
-    entries_of,
+    harmless,
     load,
-    next_run,
-    opened,
     print_table,
-    store_url,
 )
+from schedcore.cli.connecting import connected
+from schedcore.cli.stores import entries_of, next_run, opened, store_url
 from schedcore.clock import SystemClock
 from schedcore.errors import InvalidOptionError
 from schedcore.transfer.into import add, compared, replace
@@ -32,12 +32,16 @@ def add_commands(commands: Commands) -> None:
     command = commands.add_parser(
         "export",
         allow_abbrev=False,
-        help="write the jobs of a store as JSON lines",
-        description="Write the jobs of a store with their places, one a line, as JSON.",
-        epilog="example: export --from sqlite:///jobs.db jobs.jsonl",
+        help="write the jobs of a store, or of a running server, as JSON lines",
+        description="Write the jobs of a store with their places, one a line, as JSON, for import;"
+        " or those of a running server, for add --file, check and apply.",
+        epilog="examples: export --from sqlite:///jobs.db jobs.jsonl;"
+        " export --from http://127.0.0.1:5000/scheduler jobs.jsonl",
     )
     command.add_argument("file", nargs="?", metavar="FILE", help="default: print them")
-    command.add_argument("--from", dest="store", metavar="STORE", help="URL of the store")
+    command.add_argument(
+        "--from", dest="store", metavar="STORE", help="URL of the store, or the server"
+    )
     add_load(command)
     command.set_defaults(run=_export)
     command = commands.add_parser(
@@ -59,23 +63,52 @@ def add_commands(commands: Commands) -> None:
 
 def _export(parsed: argparse.Namespace) -> int:
     load(parsed.load)
-    store = opened(store_url(parsed.store, "from"))
+    of_server = parsed.store and parsed.store.startswith(("http:", "https:", "unix:"))
+    found = list(_server_lines(parsed.store) if of_server else _store_lines(parsed.store))
+    lines = [each.line for each in found if each.line]
+    with _output(parsed.file) as file:
+        file.writelines(f"{line}\n" for line in lines)
+    for each in found:
+        if not each.line:
+            print(harmless(f"left: {each.id}: {each.reason}"), file=sys.stderr)
+    if parsed.file:
+        print(f"{counted(len(lines), 'job')} written")
+    return DONE if len(lines) == len(found) else PARTLY
+
+
+class _Exported(NamedTuple):
+    """A job as a line; empty: it can be none, for that reason."""
+
+    id: str
+    line: str
+    reason: str = ""
+
+
+def _store_lines(given: str | None) -> Iterator[_Exported]:
+    store = opened(store_url(given, "from"))
     try:
         entries = sorted(store.entries(), key=lambda entry: entry.job.id)
     finally:
         store.close()
-    lines, status = [], DONE
     for entry in entries:
         try:
-            lines.append(line_of(entry))
+            yield _Exported(entry.job.id, line_of(entry))
         except InvalidOptionError as error:
-            print(f"left: {entry.job.id}: {error}", file=sys.stderr)
-            status = PARTLY
-    with _output(parsed.file) as file:
-        file.writelines(f"{line}\n" for line in lines)
-    if parsed.file:
-        print(f"{counted(len(lines), 'job')} written")
-    return status
+            yield _Exported(entry.job.id, "", str(error))
+
+
+def _server_lines(url: str) -> Iterator[_Exported]:
+    with closing(connected(argparse.Namespace(url=url, token=None, user=None))) as api:
+        jobs = api("GET", "jobs", query={"sort": "id"}).json
+    for job in jobs:
+        if as_repr := job.get("shown_as_repr"):
+            yield _Exported(job["id"], "", f"JSON cannot carry its {', '.join(as_repr)}")
+        else:
+            line = json.dumps({k: v for k, v in job.items() if k not in _PLACE})
+            yield _Exported(job["id"], line)
+
+
+_PLACE: Final = frozenset({"next_run_time", "state", "broken"})
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from schedcore.cli.base import Commands
+from schedcore.cli.job_files import guess_kind
 from schedcore.clock import SystemClock, from_us
 from schedcore.errors import InvalidOptionError
 from schedcore.triggers import Trigger, make_trigger, option_names
@@ -58,7 +59,7 @@ def _next(parsed: argparse.Namespace) -> int:
             options[name.removeprefix("option_")] = value
     if not options:
         raise InvalidOptionError("schedule", "", "crontab text, or options such as --hour 9")
-    trigger = make_trigger(kind or _guess(options), options, zone.tz, parsed.job_id)
+    trigger = make_trigger(kind or guess_kind(options), options, zone.tz, parsed.job_id)
     now_us = SystemClock().now_us()
     after_us = now_us if parsed.after is None else moment_us("after", parsed.after, zone)
     _print(trigger.bound_to(after_us), parsed.n, after_us)
@@ -72,14 +73,6 @@ def _read_schedule(words: Sequence[str]) -> tuple[str | None, dict[str, object]]
     if rest and all("=" in word for word in rest) and split_zone(rest[0])[0] is None:
         return kind, {name: value for name, _, value in (word.partition("=") for word in rest)}
     return kind, {"crontab": " ".join(rest)} if rest else {}
-
-
-def _guess(options: dict[str, object]) -> str:
-    """Return the kind that has these options; cron if several have."""
-    for kind in ("cron", "interval", "date", "calendarinterval"):
-        if option_names(kind).issuperset(options):
-            return kind
-    return "cron"
 
 
 def _print(trigger: Trigger, n: int, after_us: int) -> None:

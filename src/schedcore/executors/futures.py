@@ -14,6 +14,7 @@ from schedcore.callables import is_local
 from schedcore.errors import InvalidOptionError
 from schedcore.executors.base import Reporter, perform, settle
 from schedcore.job import Job
+from schedcore.output import Kept, keep
 from schedcore.run import Run, completed, run_here
 
 
@@ -22,7 +23,7 @@ class FuturesAdapter:
 
     A pool that is remote calls functions in other processes: it is given the function and its
     arguments, which must be found or be able to be pickled there, and hands back what comes of
-    them.  :func:`~schedcore.current_run` is not set there.
+    them, and at the end what was printed.  :func:`~schedcore.current_run` is not set there.
     A pool of the user's is not shut down with the scheduler, so it serves the next start.  One that
     a function makes is: runs that do not finish in time are ended with their processes.
     A pool whose process died can run nothing more: another one takes its place, made by that
@@ -144,7 +145,8 @@ class FuturesAdapter:
             return None
         job = run.job
         assert job.func is not None
-        return self._to_pool(_call, job.func, job.args, dict(job.kwargs))
+        call = _call if run._output is None else _call_and_capture
+        return self._to_pool(call, job.func, job.args, dict(job.kwargs))
 
     def _perform(self, run: Run, reporter: Reporter) -> None:
         """Execute a run in a thread of the pool."""
@@ -160,6 +162,9 @@ class FuturesAdapter:
             reporter.cancelled(run)
             return
         error = future.exception()
+        value = future.result() if self.remote and error is None else None
+        if self.remote and run._output is not None:
+            value = _keep_printed(run, value, error)
         if isinstance(error, BrokenExecutor):
             reporter.lost(run, error)
         elif error is not None:
@@ -167,7 +172,7 @@ class FuturesAdapter:
             # called, since the pool could not carry it to where it runs.
             reporter.end(run, None, error if self.remote else _never_called(error))
         elif self.remote:
-            reporter.end(run, future.result(), None)
+            reporter.end(run, value, None)
         settle(reporter)
 
 
@@ -190,6 +195,23 @@ def _like(pool: FuturesExecutor) -> FuturesExecutor:
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     # As in a thread: each run has a context of its own.
     return Context().run(lambda: completed(func(*args, **kwargs)))
+
+
+def _call_and_capture(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, Kept]:
+    from schedcore.capture import call_elsewhere
+
+    return Context().run(call_elsewhere, lambda: completed(func(*args, **kwargs)))
+
+
+def _keep_printed(run: Run, gave: Any, error: BaseException | None) -> Any:
+    """Keep what a run printed in another process; return what its function returned."""
+    from schedcore.capture import PRINTED
+
+    value, kept = (None, getattr(error, PRINTED, Kept())) if error is not None else gave
+    keep(run, kept)
+    return value
 
 
 def _never_called(error: BaseException) -> BaseException:

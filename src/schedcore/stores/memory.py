@@ -13,7 +13,8 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
-from schedcore.run import Outcome, Run
+from schedcore.output import Kept
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
     Change,
@@ -30,6 +31,7 @@ from schedcore.stores.base import (
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
+from schedcore.stores.memory_notices import MemoryNotices
 from schedcore.stores.memory_outcomes import MemoryOutcomes
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
@@ -52,6 +54,7 @@ class MemoryStore(MemoryOutcomes):
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
+        self.notices = MemoryNotices(self.get)
         hold_while_forking(self)
         call_in_child(self)
 
@@ -213,6 +216,7 @@ class MemoryStore(MemoryOutcomes):
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
         self._log.note(job_id)
+        self.notices.job_removed(slot.job)
         slot.seq = 0  # whoever has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
@@ -299,6 +303,7 @@ class MemoryStore(MemoryOutcomes):
                     if decision is None:
                         slot.seq = 0
                         del self._slots[slot.job[0]]
+                        self.notices.job_removed(slot.job)
                         settled.removed.append(slot.job[0])
                         continue
                 elif not self._settle_one(slot, decision, settled, now_us):
@@ -404,6 +409,17 @@ class MemoryStore(MemoryOutcomes):
         """Return the open runs."""
         with self._lock:
             return list(self._open.by_id.values())
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        with self._lock:
+            return self._open.by_id.get(run_id) or self._history.find(run_id)
+
+    def output(self, run_id: int) -> Kept:
+        """Return what a run has printed."""
+        with self._lock:
+            output = self._open.outputs.get(run_id)
+        return Kept() if output is None else output.kept()
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""

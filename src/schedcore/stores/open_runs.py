@@ -13,6 +13,7 @@ from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
 from schedcore.stores.base import Settled, Slot
 from schedcore.stores.ends import End, end_of, mark_ended
+from schedcore.stores.outputs import Outputs
 from schedcore.stores.passing import skipped_record
 
 
@@ -29,6 +30,7 @@ class OpenRuns:
 
     Attributes:
         by_id: All of them, in the order in which they were made.
+        outputs: What those printed that have ended.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class OpenRuns:
         self._on_followed = followed
         self._on_gone = gone
         self.by_id: dict[int, Run] = {}
+        self.outputs = Outputs(self.by_id)
 
     def admit(
         self, slot: Slot, times: Sequence[int], continues: bool, settled: Settled, now_us: int
@@ -109,6 +112,8 @@ class OpenRuns:
         slot: Slot = run._slot
         assert slot is not None
         mark_ended(end)
+        if run._output is not None:
+            self.outputs.keep(run)
         run._slot = None
         if run._waits:
             run._waits = False

@@ -29,6 +29,7 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
+    save_last_outputs,
     trim,
 )
 from schedcore.stores.sql_runs import RETRIES
@@ -270,6 +271,7 @@ class PostgresCluster:
         if news.gone != self._gone:
             with self._database.read() as tx:
                 dropped = dropped_runs(self._store, tx)
+            save_last_outputs(self._store, dropped)
             self._gone = news.gone
         changed = news.heard or news.waits or bool(lost)
         if changed or self._store.is_news(news.due_us, news.again_us):
@@ -292,6 +294,7 @@ class PostgresCluster:
         with self._database.read() as tx:
             dropped = dropped_runs(store, tx)
             claims = store.claims.find(tx, list(store.claims.live))
+        save_last_outputs(store, dropped)
         for claim in claims.values():
             run = store.claims.live.get(claim.run_id)
             if run is not None and claim.state == RETRIES and run._started_us is None:
@@ -323,7 +326,7 @@ class PostgresCluster:
         return lost
 
     def _keep_house(self) -> None:
-        """Write which runs have begun, of those that last; cut the history; now and then."""
+        """Write which runs have begun, and what runs print; cut the history; now and then."""
         now_us = passing_us()
         if now_us - self._marked_us >= MARK_US:
             self._marked_us = now_us
@@ -331,6 +334,7 @@ class PostgresCluster:
             if runs:
                 with self._database.write() as tx:
                     self._store.claims.mark_begun(tx, runs)
+            self._store.outputs.save(self._store.claims.at_work())
         if now_us - self._trimmed_us >= TRIM_US:
             self._trimmed_us = now_us
             holds = self._database.begin()

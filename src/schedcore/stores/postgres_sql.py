@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 TEXTS: Final = frozenset(
     (
         *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
-        *("result", "error_type", "error_text", "cause", "reason"),
+        *("name", "channel", "body", "notices"),
+        *("result", "error_type", "error_text", "cause", "reason", "head", "tail"),
     )
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""

@@ -154,6 +154,20 @@ MIGRATIONS: Final = (
             "create index schedcore_ledger_run on schedcore_ledger (run_id)"
             " where run_id is not null",
             "create index schedcore_ledger_at on schedcore_ledger (recorded_us)",
+            "create index schedcore_ledger_due on schedcore_ledger (due_us, seq)",
+            # A success, as nearly every outcome is, pays for neither of these.
+            "create index schedcore_ledger_trouble on schedcore_ledger (outcome, seq)"
+            " where outcome <> 'executed'",
+            "create index schedcore_ledger_job_trouble on schedcore_ledger (job_id, seq)"
+            " where outcome <> 'executed'",
+            # What runs printed: its first characters, its last ones, and how many there were.
+            """create table schedcore_output (
+                run_id {whole} primary key,
+                job_id text not null,
+                total {whole} not null,
+                head text not null,
+                tail text not null)""",
+            "create index schedcore_output_job on schedcore_output (job_id, run_id)",
             # How many occurrences ended how, ever; of all jobs together under the id '', where
             # the lengths and delays of runs are counted as well (sql_totals.py).
             """create table schedcore_totals (
@@ -170,8 +184,32 @@ MIGRATIONS: Final = (
                 id text primary key,
                 changed {mark} not null,
                 app text,
-                fingerprint text)""",
+                fingerprint text,
+                notices text)""",
             "create index schedcore_gone_changed on schedcore_gone (changed)",
+            # What is told of outcomes, and through which channel: notices that wait, what was told
+            # of each job, and which node does what.  Outcomes were read up to a place, which is in
+            # the row of the channel ''.
+            """create table schedcore_notices (
+                seq {serial},
+                channel text not null,
+                made_us {whole} not null,
+                body text not null)""",
+            "create index schedcore_notices_channel on schedcore_notices (channel, seq)",
+            """create table schedcore_news (
+                job_id text primary key,
+                failures {whole} not null,
+                since_us {whole},
+                failure_told_us {whole},
+                failing {whole} not null,
+                missed {whole} not null,
+                missed_told_us {whole},
+                changed_us {whole} not null)""",
+            """create table schedcore_channels (
+                name text primary key,
+                node {whole},
+                place text,
+                problem text)""",
         ),
     ),
 )

@@ -27,7 +27,7 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import Retention
+from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import (
     NOBODY,
     DeclaredRow,
@@ -37,6 +37,7 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
@@ -64,6 +65,7 @@ class SqlStore(SqlOutcomes):
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
+        self.notices = SqlNotices(self)
         self._begin_anew()
         call_in_child(self)
 
@@ -315,6 +317,7 @@ class SqlStore(SqlOutcomes):
         settled.runs.sort(key=lambda run: order[run._job_id])
         self.claims.opened(settled.runs)
         self.claims.opened(work.waiting, waits=True)
+        self.outputs.save(end.run for end in settled.evicted)
         self.claims.ended(settled.evicted)
         return settled
 
@@ -381,9 +384,11 @@ class SqlStore(SqlOutcomes):
 
     def retry(self, failed: End, act_us: int) -> bool:
         """Have a run that failed wait for its next attempt; False: none follows."""
+        outputs = self.outputs.unsaved((failed.run,))
         with self.database.write() as tx:
             if not self.claims.wait_for_retry(tx, failed, act_us):
                 return False
+            self.outputs.write(tx, outputs)
         mark_retried(failed)
         return True
 
@@ -395,6 +400,14 @@ class SqlStore(SqlOutcomes):
         """Return the open runs, those of other processes too."""
         with self.database.read() as tx:
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        if run_id > MOST_ID:
+            return None
+        with self.database.read() as tx:
+            claim = self.claims.find(tx, (run_id,)).get(run_id)
+            return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
 
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""

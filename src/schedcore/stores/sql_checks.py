@@ -74,6 +74,11 @@ RULES: Final = {
         "select run_id from schedcore_ledger where run_id is not null"
         " group by run_id having count(*) > 1"
     ),
+    "outputs of runs that are not known": (
+        "select run_id from schedcore_output o where not exists"
+        " (select 1 from schedcore_ledger l where l.run_id = o.run_id)"
+        " and not exists (select 1 from schedcore_claims c where c.run_id = o.run_id)"
+    ),
     "open runs of processes that are gone": (
         "select run_id from schedcore_claims c where node > 0 and not exists"
         " (select 1 from schedcore_nodes n where n.id = c.node and n.state in ('alive', 'leaving'))"

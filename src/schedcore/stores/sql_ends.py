@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
     """Move runs to the history, each once, and start those that waited for their places."""
     noted = list(ends)
+    outputs = store.outputs.unsaved(end.run for end in noted)
     started: list[Run] = []
     with store.in_doubt(started), store.database.write() as tx:
         _hold_jobs(store, tx, noted)
@@ -39,6 +40,9 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
         if records:
             last_us = max(end.ended_us for _, end in ended)
             store.history.add(tx, records, last_us, store.node)
+        if outputs:
+            ids = {claim.run_id for claim, _ in ended}
+            store.outputs.write(tx, [output for output in outputs if output.run._id in ids])
     recorded = [end for _, end in ended] + written
     store.claims.ended(recorded)
     store.claims.opened(started)

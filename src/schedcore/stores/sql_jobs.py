@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
+from schedcore.notice import Wanted
+from schedcore.notice_data import wanted_to
 from schedcore.stores.base import Change, Entry
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.triggers.base import Trigger
@@ -375,9 +377,12 @@ class JobRows:
             "insert into schedcore_gone (id, changed, app, fingerprint)"
             f" select id, ?, {app}, {fingerprint} from schedcore_jobs where k = ?"
             " on conflict (id) do update set changed = excluded.changed, app = excluded.app,"
-            " fingerprint = excluded.fingerprint",
+            " fingerprint = excluded.fingerprint, notices = null",
             [(mark, row.k) for row in rows],
         )
+        # The last run of one may not have ended, and is told as the job said.
+        told = [(wanted_to(Wanted.of(job.options)), job.id) for job in self.jobs(tx, rows)]
+        tx.many("update schedcore_gone set notices = ? where id = ?", [t for t in told if t[0]])
         tx.many("delete from schedcore_due where k = ?", keys)
         open_runs = "exists (select 1 from schedcore_claims c where c.k = schedcore_jobs.k)"
         tx.many(f"update schedcore_jobs set id = null where k = ? and {open_runs}", keys)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND
+from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
@@ -199,6 +201,8 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
         if claim is not None and (claim.node == store.node or claim.node is None):
             continue
         store.claims.live.pop(run_id, None)
+        if claim is not None:
+            run._output = None  # what follows is the other process's
         if claim is None and run._job is not None:
             end = End(run, run._job, _outcome(tx, run_id), run._due_us)
             run._cancelled = True
@@ -207,6 +211,14 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
                 run._awaited.set()
             dropped.append(end)
     return dropped
+
+
+def save_last_outputs(store: SqlStore, dropped: Sequence[End]) -> None:
+    """Write what runs printed before others ended them."""
+    with suppress(StoreError):  # the runs are to be given up all the same
+        store.outputs.save(end.run for end in dropped)
+    for end in dropped:
+        end.run._output = None
 
 
 def _outcome(tx: Transaction, run_id: int) -> Outcome:
@@ -233,11 +245,23 @@ def trim(store: SqlStore, now_us: int) -> int:
             some = TRIM_AT_ONCE
             while some == TRIM_AT_ONCE:
                 with store.database.write() as tx:
+                    store.outputs.cut_with(tx, beyond)
                     some = history.cut(tx, beyond)
                 cut += some
+    _trim_outputs(store)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
     return cut
+
+
+def _trim_outputs(store: SqlStore) -> None:
+    with store.database.read() as tx:
+        excess = store.outputs.excess(tx, store.keep)
+    for beyond in excess:
+        some = TRIM_AT_ONCE
+        while some == TRIM_AT_ONCE:
+            with store.database.write() as tx:
+                some = store.outputs.cut(tx, beyond)
 
 
 def _forget_gone(tx: Transaction, now_us: int) -> None:

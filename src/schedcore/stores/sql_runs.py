@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
+from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
-from schedcore.stores.sql_history import HistoryRows, storable
+from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
 from schedcore.stores.unbegun import Unbegun, unbegun_at
 
@@ -149,7 +150,8 @@ class ClaimRows:
             run = Run(claim.run_id, job, claim.due_us)
             run._started_us = claim.begun_us
         run._attempt, run._waits = claim.attempt, claim.state == WAITS
-        run._by_hand = bool(claim.by_hand)
+        run._by_hand, run._backlog = bool(claim.by_hand), bool(claim.backlog)
+        run._node = claim.node
         if claim.error_type is not None:
             run._error_type, run._error_text = claim.error_type, claim.error_text
         return run
@@ -253,6 +255,7 @@ class ClaimRows:
         rows = []
         for run, (k, _, _) in runs:
             run._waits, run._backlog, run._by_hand = state == WAITS, backlog, by_hand
+            run._node = node
             rows.append((run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags))
         tx.many(_INSERT, rows)
 
@@ -262,7 +265,7 @@ class ClaimRows:
         """Have this process start runs that waited."""
         sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
         tx.many(sql, [(ACTIVE, self.node, claim.run_id) for claim in claims])
-        return [self.run_of(tx, claim) for claim in claims]
+        return [self.run_of(tx, claim._replace(node=self.node)) for claim in claims]
 
     def may_run(self, job: Job) -> bool:
         """Return whether this process has the executor of a job."""
@@ -288,7 +291,7 @@ class ClaimRows:
                 RETRIES,
                 act_us,
                 failed.error_type,
-                storable(failed.error_text),
+                storable(failed.error_text or ""),
                 failed.run._id,
                 self.node or 0,  # not if it was taken for lost, and another has it now
             )
@@ -309,6 +312,10 @@ class ClaimRows:
         )
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
         tx.tell()
+
+    def at_work(self) -> list[Run]:
+        """Return the runs of this process."""
+        return list(self.live.values())
 
     def to_mark(self, before_us: int) -> list[Run]:
         """Return runs that began before a moment, and of which that is not written yet."""
@@ -403,6 +410,7 @@ class ClaimRows:
         """Write on runs that they ended."""
         for end in ends:
             mark_ended(end)
+            end.run._output = None
             self.live.pop(end.run._id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
@@ -425,17 +433,9 @@ def record_of(claim: Claim, end: End) -> RunRecord:
         started_us = claim.begun_us
     late_us = (ended_us if started_us is None else started_us) - claim.due_us
     return RunRecord(
-        claim.run_id,
-        claim.job_id,
-        outcome,
-        claim.due_us,
-        started_us,
-        ended_us,
-        max(0, late_us),
-        1,
-        result,
-        error_type,
-        error_text,
-        claim.attempt,
-        "manual" if claim.by_hand else "schedule",
+        *(claim.run_id, claim.job_id, outcome, claim.due_us, started_us, ended_us),
+        *(max(0, late_us), 1, result, error_type, error_text, claim.attempt),
+        "manual" if claim.by_hand else "backfill" if claim.backlog else "schedule",
+        None,
+        claim.node,
     )

@@ -26,6 +26,7 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
+    save_last_outputs,
     trim,
 )
 from schedcore.stores.unbegun import left_by
@@ -210,6 +211,7 @@ class SqliteCluster:
         dropped = self._read_own() if changed else ()
         if check:
             self._mark_begun()
+            self._store.outputs.save(self._store.claims.at_work())
         self._version = version  # now, since what failed above has to be looked at again
         return Seen(self._wanted, changed or took_over or found_dead, dropped, lost)
 
@@ -303,6 +305,7 @@ class SqliteCluster:
             if row is None or row[0] == self._gone:
                 return []
             dropped = dropped_runs(self._store, tx)
+        save_last_outputs(self._store, dropped)
         self._gone = row[0]
         return dropped
 

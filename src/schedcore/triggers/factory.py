@@ -73,7 +73,8 @@ def _kind(
 _OF_JOBS = frozenset(
     ("id", "name", "func", "args", "kwargs", "trigger", "type", "next_run_time", "state", "broken",
      "shown_as_repr", "replace_existing", "misfire_grace_time", "coalesce", "max_instances",
-     "executor", "overlap", "timeout", "retry", "on_lost", "tags")
+     "executor", "overlap", "timeout", "retry", "on_lost", "tags",
+     "on_failure", "on_recovery", "on_missed", "on_run")
 )  # fmt: skip
 """What stands beside a trigger's options in a job's plain data."""
 _KIND_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)

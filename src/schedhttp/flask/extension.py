@@ -31,7 +31,10 @@ log = logging.getLogger(__package__)
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-_OF_THE_SCHEDULER = ("timezone", "job_defaults", "executors", "app_context", "store", "name")
+_OF_THE_SCHEDULER = (
+    *("timezone", "job_defaults", "executors", "app_context", "store", "name"),
+    *("notices", "remind_every"),
+)
 """Settings that a scheduler is made with: one that is made already does not take them."""
 
 
@@ -278,6 +281,7 @@ class FlaskScheduler(FlaskJobs):
             store=build.open_store(places.with_store(settings, app, self)),
             name=settings.name or app.import_name,
         )
+        build.trace(scheduler, settings)
         self._furnish(scheduler)
         return scheduler
 

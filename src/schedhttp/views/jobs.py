@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 from schedcore import (
     ConflictingIdError,
@@ -18,28 +18,65 @@ from schedcore.stores.base import Entry
 from schedcore.triggers import factory, make_trigger
 from schedhttp import codec, paging
 from schedhttp.conditions import check_of, is_known, wants_new
-from schedhttp.errors import BadRequest, PreconditionFailed, RunFailed
-from schedhttp.request import Incoming, read_flag, read_object
+from schedhttp.errors import BadRequest, Forbidden, PreconditionFailed, RunFailed
+from schedhttp.request import Incoming, read_flag, read_object, read_object_or_array
 from schedhttp.security import bounds
 from schedhttp.views.base import NOTHING, Reply, Service
 
+MOST_ADDED: Final = 1_000
+"""How many jobs one request may add."""
+
 
 def add_job(service: Service, request: Incoming) -> Reply:
-    """Add a job."""
-    fields, trigger = codec.read_new(read_object(request))
+    """Add a job; or all jobs of an array, or none."""
+    body = read_object_or_array(request, MOST_ADDED)
     only_new = wants_new(request)
-    replace = fields.pop("replace_existing") and not only_new
-    fields["func"] = service.allowed.find(fields["func"], service.scheduler.registered)
-    given = wanted(service, fields, trigger)
     try:  # whether it is there is found out by adding it, in one step
-        entry = service.scheduler.draft_job(**given)
-        return _shown(service, service.scheduler.add_entry(entry, replace))
+        if isinstance(body, list):
+            return _add_all(service, body, only_new)
+        entry, replace = _draft(service, body)
+        return _shown(service, service.scheduler.add_entry(entry, replace and not only_new))
     except ConflictingIdError as error:
         if not only_new:
             raise
         raise PreconditionFailed(
             f"job {error.job_id!r} is there, and If-None-Match asks for one that is not"
         ) from None
+
+
+def _draft(service: Service, body: Mapping[str, Any]) -> tuple[Entry, bool]:
+    """Return the job that *body* describes, and whether it may replace another."""
+    fields, trigger = codec.read_new(body)
+    replace: bool = fields.pop("replace_existing")
+    fields["func"] = service.allowed.find(fields["func"], service.scheduler.registered)
+    given = wanted(service, fields, trigger)
+    return service.scheduler.draft_job(**given), replace
+
+
+def _add_all(service: Service, bodies: Sequence[Mapping[str, Any]], only_new: bool) -> Reply:
+    entries, replaces = [], set()
+    for place, body in enumerate(bodies):
+        with _at(place):
+            entry, replace = _draft(service, body)
+        entries.append(entry)
+        replaces.add(replace)
+    if len(replaces) > 1:
+        raise BadRequest("replace_existing: expected the same of all jobs in an array")
+    handles = service.scheduler.add_entries(entries, replaces == {True} and not only_new)
+    added = [handle.last_seen for handle in handles]
+    return Reply(service.job_json.some(added, service.job_json.running()))
+
+
+@contextmanager
+def _at(place: int) -> Iterator[None]:
+    """Have errors tell which job of an array they are about."""
+    try:
+        yield
+    except InvalidOptionError as error:
+        option = f"[{place}].{error.option}"
+        raise type(error)(option, error.value, error.expected) from None
+    except Forbidden as error:
+        raise Forbidden(f"[{place}]: {error}") from None
 
 
 def wanted(

@@ -1,0 +1,274 @@
+"""A file that says which jobs a running server is to have: ``check`` and ``apply``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from schedcore.cli.base import DONE, PARTLY, Commands
+from schedcore.cli.client import Api, Refused
+from schedcore.cli.connecting import add_command
+from schedcore.cli.job_files import guess_kind, read_jobs
+from schedcore.cli.several import REFUSED, add_yes, confirm
+from schedcore.cli.showing import moment, now, print_error, print_json, progress, schedule, show
+from schedcore.errors import InvalidOptionError
+from schedcore.job import JOB_FIELDS
+from schedcore.triggers.factory import KINDS, option_names
+
+Job = Mapping[str, Any]
+_MARK: Final = "applied:"
+"""Begins the tag of a job that was made by ``apply``; the name of its file follows."""
+_LONGEST_NAME: Final = 64 - len(_MARK)
+_PLACE: Final = frozenset({"next_run_time", "state", "broken", "shown_as_repr"})
+"""What is no part of a definition: nobody is paused or resumed by a file."""
+_OF_MAKING: Final = frozenset({"start_date", "run_date"})
+"""What is the moment of adding, if it was not given."""
+
+
+class Step(NamedTuple):
+    """What becomes of one job."""
+
+    do: str
+    """``add``, ``change``, ``remove``, ``keep``; or ``refused``, and why is in *told*."""
+    id: str
+    told: str = ""
+    body: Job | None = None
+    etag: str = ""
+    """Of the job as it was looked at, if it was there."""
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``check`` and ``apply``."""
+    file = "TOML with [[jobs]], or JSON as jobs --json prints it; - reads JSON from the input"
+    command = add_command(
+        commands, "check", _check, "look what the jobs of a file would do", "check jobs.toml"
+    )
+    command.add_argument("file", metavar="FILE", help=file)
+    command = add_command(
+        commands,
+        "apply",
+        _apply,
+        "make a server's jobs as a file says; of others, none is removed",
+        "apply jobs.toml --dry-run",
+    )
+    command.add_argument("file", metavar="FILE", help=file)
+    command.add_argument("--dry-run", action="store_true", help="only show the plan")
+    command.add_argument(
+        "--as",
+        dest="name",
+        metavar="NAME",
+        help="jobs that were applied by this name, and are not in the file any more, are removed"
+        " (default: the file's name without its ending)",
+    )
+    add_yes(command)
+
+
+def _wanted(job: Job) -> dict[str, Any]:
+    """Return a job of a file with its kind of trigger, guessed if it is not named."""
+    if "trigger" in job:
+        return dict(job)
+    return {**job, "trigger": guess_kind(job.keys() - JOB_FIELDS - _PLACE)}
+
+
+def _check(api: Api, parsed: argparse.Namespace) -> int:
+    found = []
+    with progress("looking", read_jobs(parsed.file)) as jobs:
+        for job in jobs:
+            try:
+                told = _preview(api, _wanted(job))
+            except Refused as error:
+                found.append({"id": job["id"], "ok": False, "error": str(error)})
+            else:
+                found.append({"id": job["id"], "ok": True, **told})
+    if parsed.json:
+        print_json(found)
+    else:
+        show(("id", "is", "next run", "remarks"), _checked(found))
+    return DONE if all(each["ok"] for each in found) else PARTLY
+
+
+def _preview(api: Api, job: Job) -> dict[str, Any]:
+    return dict(api("POST", "preview", query={"n": 3}, body=job).json)
+
+
+def _checked(found: Sequence[Job]) -> Iterator[Sequence[str]]:
+    at = now()
+    for each in found:
+        if each["ok"]:
+            times = each["next_fire_times"] or [None]
+            yield each["id"], "ok", moment(times[0], at), "; ".join(each["warnings"])
+        else:
+            yield each["id"], "wrong", "-", each["error"]
+
+
+def _apply(api: Api, parsed: argparse.Namespace) -> int:
+    name = parsed.name or ("" if parsed.file == "-" else Path(parsed.file).stem)
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
+        raise InvalidOptionError("--as", name, f"1 to {_LONGEST_NAME} printable characters")
+    steps = plan(api, read_jobs(parsed.file), f"{_MARK}{name}")
+    todo = [step for step in steps if step.do != "keep"]
+    refused = [step for step in steps if step.do == "refused"]
+    if not parsed.json:
+        if todo:
+            show(("do", "id", "what"), [(step.do, step.id, step.told) for step in todo])
+        print(_sums(steps))
+    failed: dict[str, str] = {}
+    if todo and not refused and not parsed.dry_run:
+        confirm(f"apply {len(todo):,} changes to {api.place.url}?", parsed)
+        failed = _carry_out(api, todo)
+    if parsed.json:
+        print_json(_as_json(steps, failed, applied=not (refused or parsed.dry_run)))
+    if refused:
+        print_error("nothing was done, since not all of the file can be")
+        return REFUSED
+    return PARTLY if failed else DONE
+
+
+def plan(api: Api, jobs: Sequence[Job], mark: str) -> list[Step]:
+    """Return what is to be done, so that a server has these jobs.
+
+    Args:
+        api: The server.
+        jobs: Each has an id.
+        mark: The tag of those jobs that are removed if they are none of these.
+    """
+    there = {job["id"]: job for job in api("GET", "jobs").json}
+    steps = []
+    with progress("looking", jobs) as each:
+        for job in each:
+            tags = job.get("tags") or []
+            wanted = {**_wanted(job), "tags": [*tags, mark] if isinstance(tags, list) else tags}
+            steps.append(_step(api, wanted, there.get(job["id"]), mark))
+    ids = {job["id"] for job in jobs}
+    gone = [job for job in there.values() if mark in job["tags"] and job["id"] not in ids]
+    return steps + [Step("remove", job["id"], schedule(job), etag=_etag(api, job)) for job in gone]
+
+
+def _etag(api: Api, job: Job) -> str:
+    return api("GET", "jobs", job["id"]).headers.get("ETag", "*")
+
+
+def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
+    job_id = wanted["id"]
+    try:
+        told = _preview(api, wanted)
+    except Refused as error:
+        return Step("refused", job_id, str(error))
+    planned = told["job"]
+    if there is None:
+        return _first_step(wanted, planned, told["next_fire_times"])
+    others = [tag for tag in there["tags"] if tag.startswith(_MARK) and tag != mark]
+    if others:
+        return Step("refused", job_id, f"it is of another file: it has the tag {others[0]!r}")
+    if not differences(planned, there, wanted):
+        return Step("keep", job_id)
+    answer = api("GET", "jobs", job_id)  # as it is now, with what tells that it stayed so
+    found = differences(planned, answer.json, wanted)
+    shown = "; ".join(f"{name}: {_short(was)} -> {_short(to)}" for name, (was, to) in found.items())
+    body = _changes({name: to for name, (_, to) in found.items()}, planned)
+    return Step("change", job_id, shown, body, answer.headers.get("ETag", "*"))
+
+
+def _first_step(wanted: Job, planned: Job, times: Sequence[str]) -> Step:
+    """Return what becomes of a job that is not there: a date is run once, and not at each apply."""
+    job_id = wanted["id"]
+    if planned["trigger"] == "date":
+        if "run_date" not in _flat(wanted):
+            return Step("refused", job_id, "a date needs its run_date here")
+        if times and datetime.fromisoformat(times[0]) <= now():
+            return Step("keep", job_id)
+    return Step("add", job_id, schedule(planned), wanted)
+
+
+def _short(value: object) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def differences(planned: Job, there: Job, wanted: Job) -> dict[str, tuple[Any, Any]]:
+    """Return what of a job is to be changed: what it is, and what it is to be; None: the default.
+
+    Args:
+        planned: The job that would be made now, as the server shows it.
+        there: The job that is there.
+        wanted: What the file says.
+    """
+    planned, there = _comparable(planned, wanted), _comparable(there, wanted)
+    names = planned.keys() | (there.keys() & (JOB_FIELDS | _options_of(there)))
+    return {
+        name: (there.get(name), planned.get(name))
+        for name in {**planned, **there}
+        if name in names - _PLACE and planned.get(name) != there.get(name)
+    }
+
+
+def _options_of(job: Job) -> frozenset[str]:
+    kind = job["trigger"]
+    return option_names(kind) if kind in KINDS else frozenset()
+
+
+def _comparable(shown: Job, given: Job) -> dict[str, Any]:
+    """Return a job or trigger without those moments that nobody has given."""
+    given = _flat(given)
+    kept = {k: v for k, v in shown.items() if k not in _OF_MAKING or k in given}
+    members, asked = shown.get("triggers"), given.get("triggers")
+    if isinstance(members, list) and isinstance(asked, list) and len(members) == len(asked):
+        kept["triggers"] = list(map(_comparable, members, asked))
+    return kept
+
+
+def _flat(job: Job) -> Job:
+    """Return a job, or a trigger, with the options of its trigger beside the others."""
+    nested = job.get("trigger")
+    return {**job, **nested} if isinstance(nested, dict) else job
+
+
+def _changes(body: Job, planned: Job) -> Job:
+    """Return the body of a request that makes a job as it is planned."""
+    if "trigger" not in body:
+        return body
+    options = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
+    trigger = {
+        k: v for k, v in planned.items() if k in options and k not in _OF_MAKING - body.keys()
+    }
+    own = {k: v for k, v in body.items() if k in JOB_FIELDS}
+    return {**own, "trigger": {"type": planned["trigger"], **trigger}}
+
+
+def _carry_out(api: Api, steps: Sequence[Step]) -> dict[str, str]:
+    """Do what was planned; return why some of it was refused, by id."""
+    failed = {}
+    with progress("applying", steps) as each:
+        for step in each:
+            try:
+                if step.do == "add":
+                    api("POST", "jobs", body=step.body, headers={"If-None-Match": "*"})
+                else:
+                    method = "PATCH" if step.do == "change" else "DELETE"
+                    headers = {"If-Match": step.etag}
+                    api(method, "jobs", step.id, body=step.body, headers=headers)
+            except Refused as error:
+                failed[step.id] = str(error)
+                print_error(f"{step.id}: {error}")
+    return failed
+
+
+def _sums(steps: Sequence[Step]) -> str:
+    done = [step.do for step in steps]
+    parts = [f"{done.count(do):,} to {do}" for do in ("add", "change", "remove")]
+    if refused := done.count("refused"):
+        parts.append(f"{refused:,} refused")
+    return ", ".join([*parts, f"{done.count('keep'):,} as they are"])
+
+
+def _as_json(steps: Sequence[Step], failed: Mapping[str, str], applied: bool) -> Job:
+    return {
+        "steps": [
+            {"do": step.do, "id": step.id, "what": step.told, "error": failed.get(step.id)}
+            for step in steps
+        ],
+        "applied": applied,
+    }

@@ -1,0 +1,62 @@
+"""Jobs as they are written: in files, TOML as in a server's settings or JSON, and in commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from schedcore.cli.connecting import read_toml
+from schedcore.errors import InvalidOptionError
+from schedcore.triggers.factory import option_names
+
+
+def read_jobs(path: str) -> list[dict[str, Any]]:
+    """Return the jobs of a file: an array, ``{"jobs": [...]}``, one job, or one a line.
+
+    Args:
+        path: Ending in ``.toml``, it is TOML with ``[[jobs]]``; else JSON; ``-`` is the input.
+
+    Raises:
+        InvalidOptionError: if it is none, or two jobs have the same id.
+    """
+    if path.endswith(".toml"):
+        # TOML has dates of its own, which JSON writes as text.
+        found: Any = json.loads(json.dumps(read_toml(Path(path)), default=str))
+    else:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        found = _read_json(text, path)
+    if isinstance(found, dict) and "id" not in found:
+        found = found.get("jobs")
+    jobs = [found] if isinstance(found, dict) else found
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
+        raise InvalidOptionError("file", path, "jobs: [[jobs]] in TOML, or JSON objects")
+    ids = [job.get("id") for job in jobs]
+    for job_id in ids:
+        if not isinstance(job_id, str) or not job_id:
+            raise InvalidOptionError("id", job_id, f"an id for each job of {path}")
+    if len(set(ids)) < len(ids):
+        twice = next(job_id for place, job_id in enumerate(ids) if job_id in ids[:place])
+        raise InvalidOptionError("id", twice, f"one job with it in {path}")
+    return jobs
+
+
+def _read_json(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            raise InvalidOptionError("file", path, f"JSON: {error}") from None
+
+
+def guess_kind(options: Iterable[str]) -> str:
+    """Return the kind of trigger that has options of these names; cron if several have."""
+    for kind in ("cron", "interval", "date", "calendarinterval"):
+        if option_names(kind).issuperset(options):
+            return kind
+    return "cron"

@@ -1,0 +1,245 @@
+"""The runs of a running server: ``ps``, ``runs``, ``run``, ``cancel`` and ``logs``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from schedcore.cli.base import DONE, PARTLY, Commands, harmless
+from schedcore.cli.client import Api, Refused
+from schedcore.cli.connecting import add_command
+from schedcore.cli.several import REFUSED, add_filter, each, has_filter, together
+from schedcore.cli.showing import lasted, moment, now, print_error, print_json, show
+from schedcore.clock import Waker
+from schedcore.errors import InvalidOptionError
+
+Run = Mapping[str, Any]
+_FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
+"""Seconds between two looks at a run, at first and in the end."""
+_MOST_RUNS: Final = 20
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this group."""
+    add_command(commands, "ps", _ps, "list the runs that wait or are under way", "ps")
+    command = add_command(
+        commands, "runs", _runs, "list runs, the latest first", "runs --job report --outcome failed"
+    )
+    command.add_argument("--job", metavar="ID", help="only of this job")
+    command.add_argument("--outcome", metavar="OUTCOME", help="only those that ended so: failed")
+    command.add_argument("--state", choices=("waiting", "running", "ended"))
+    command.add_argument("--since", metavar="TIME", help="only those that were due then or later")
+    command.add_argument("--until", metavar="TIME", help="only those that were due before")
+    command.add_argument("--limit", type=int, default=_MOST_RUNS, metavar="N", help="default: 20")
+    command = add_command(
+        commands, "run", _run, "run jobs now", "run report --wait --args '[\"2026-11\"]'"
+    )
+    add_filter(command)
+    command.add_argument(
+        "--wait", action="store_true", help="until it has ended: status 1 if not well"
+    )
+    command.add_argument("--args", metavar="JSON", help="an array, for this run alone")
+    command.add_argument("--kwargs", metavar="JSON", help="an object, for this run alone")
+    command = add_command(commands, "cancel", _cancel, "cancel runs", "cancel 1795471846471049")
+    command.add_argument("ids", nargs="+", metavar="RUN")
+    command = add_command(commands, "logs", _logs, "print what a run has printed", "logs -f report")
+    command.add_argument("id", metavar="RUN|JOB", help="of a job: of its latest run")
+    command.add_argument("-f", "--follow", action="store_true", help="until it has ended")
+    command.add_argument("--raw", action="store_true", help="with all that a terminal may obey")
+
+
+def run_rows(
+    runs: Iterable[Run], at: datetime, of_one_job: bool = False
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the titles and the rows of a table of runs."""
+    titles = ("run", "job", "outcome", "due", "took", "why")
+    rows = [
+        (
+            str(run["run_id"] or "-"),
+            str(run["job_id"]),
+            str(run["outcome"] or run.get("state")),
+            moment(run["scheduled"], at),
+            lasted(run["started"], run["ended"], at),
+            _why(run),
+        )
+        for run in runs
+    ]
+    if of_one_job:
+        return titles[:1] + titles[2:], [row[:1] + row[2:] for row in rows]
+    return titles, rows
+
+
+def _why(run: Run) -> str:
+    """Return what there is to say of a run, in one line."""
+    if run.get("why"):
+        return str(run["why"])
+    if run["error_type"]:
+        return f"{run['error_type']}: {run['error_text']}"
+    return str(run["result"] or "")
+
+
+def _ps(api: Api, parsed: argparse.Namespace) -> int:
+    runs = under_way(api)
+    if parsed.json:
+        print_json(runs)
+        return DONE
+    show(*ps_rows(runs, now()))
+    return DONE
+
+
+def under_way(api: Api) -> list[Run]:
+    """Return the runs that are under way, and then those that wait."""
+    return [
+        run
+        for state in ("running", "waiting")
+        for run in api.items("runs", query={"state": state}, most=1000)
+    ]
+
+
+def ps_rows(runs: Iterable[Run], at: datetime) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the titles and the rows of a table of runs that have not ended."""
+    rows = [
+        (
+            str(run["run_id"]),
+            str(run["job_id"]),
+            str(run["state"]),
+            moment(run["started"] or run["scheduled"], at),
+            str(run["cause"] or "-")
+            + (f", attempt {run['attempt']}" if run["attempt"] > 1 else ""),
+            "-" if run["node"] is None else str(run["node"]),
+        )
+        for run in runs
+    ]
+    return ("run", "job", "state", "since", "cause", "node"), rows
+
+
+def _runs(api: Api, parsed: argparse.Namespace) -> int:
+    asked = {name: getattr(parsed, name) for name in ("job", "outcome", "state", "since", "until")}
+    runs = list(api.items("runs", query=asked, most=parsed.limit))
+    if parsed.json:
+        print_json(runs)
+    else:
+        show(*run_rows(runs, now()))
+    return DONE
+
+
+def _run(api: Api, parsed: argparse.Namespace) -> int:
+    started, status = _start(api, parsed)
+    if not (parsed.wait or parsed.json):
+        for run_id, job_id in started:
+            print(harmless(f"run {run_id} of {job_id} has been started"))
+        return status
+    try:
+        runs = [_ended(api, i) if parsed.wait else api("GET", "runs", i).json for i, _ in started]
+    except KeyboardInterrupt:
+        ids = " ".join(run_id for run_id, _ in started)
+        print_error(f"what runs goes on; to end it: schedcore cancel {ids}")
+        raise
+    if parsed.json:
+        print_json(runs)
+    else:
+        show(*run_rows(runs, now()))
+    if parsed.wait and any(run["outcome"] != "executed" for run in runs):
+        return max(status, PARTLY)
+    return status
+
+
+def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]], int]:
+    """Start runs; return the id and the job of each, and the exit status."""
+    body: dict[str, Any] = {"wait": False}
+    for name, kind, told in (("args", list, "a JSON array"), ("kwargs", dict, "a JSON object")):
+        if (text := getattr(parsed, name)) is not None:
+            body[name] = _read_json(f"--{name}", text, kind, told)
+
+    def start(job_id: str) -> tuple[str, str]:
+        # If the answer is lost, asking again starts no second run.
+        key = {"Idempotency-Key": os.urandom(16).hex()}
+        answer = api("POST", "jobs", job_id, "run", body=body, headers=key)
+        return answer.headers["X-Run-Id"], job_id
+
+    if not has_filter(parsed):
+        return each(parsed.ids, start)
+    if len(body) > 1:
+        raise InvalidOptionError("--args", parsed.args, "ids: each job has arguments of its own")
+    answer = together(api, parsed, "run", "POST", "jobs", "run")
+    for job_id, reason in answer["refused"].items():
+        print_error(f"{job_id}: {reason}")
+    started = [(run_id, job_id) for job_id, run_id in answer["runs"].items()]
+    return started, DONE if not answer["refused"] else PARTLY if started else REFUSED
+
+
+def _read_json(option: str, text: str, kind: type, told: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, kind):
+        raise InvalidOptionError(option, text, told)
+    return value
+
+
+def _ended(api: Api, run_id: str) -> Run:
+    """Wait until a run has ended, and return it."""
+    pause = _FIRST_LOOK
+    while True:
+        run: Run = api("GET", "runs", run_id).json
+        if run["state"] == "ended":
+            return run
+        Waker().sleep(pause)
+        pause = min(pause * 2, _LAST_LOOK)
+
+
+def _cancel(api: Api, parsed: argparse.Namespace) -> int:
+    runs, status = each(
+        parsed.ids, lambda run_id: api("POST", "runs", run_id, "cancel", body={}).json
+    )
+    if parsed.json:
+        print_json(runs)
+    elif runs:
+        show(*run_rows(runs, now()))
+    return status
+
+
+def _logs(api: Api, parsed: argparse.Namespace) -> int:
+    run = _run_of(api, parsed.id)
+    run_id = str(run["run_id"])
+    after, pause, output = 0, _FIRST_LOOK, None
+    while True:
+        output = api("GET", "runs", run_id, "output", query={"after": after}).json
+        if parsed.json and not parsed.follow:
+            print_json(output)
+            return DONE
+        if output["text"]:
+            pause = _FIRST_LOOK
+            text = output["text"]
+            sys.stdout.write(text if parsed.raw else harmless(text, "\n\t"))
+            sys.stdout.flush()
+        if output["ended"] or not parsed.follow:
+            break
+        after = output["next"]
+        Waker().sleep(pause)
+        pause = min(pause * 2, _LAST_LOOK)
+    if output["left_out"]:
+        print_error(f"{output['left_out']:,} bytes were left out")
+    return DONE
+
+
+def _run_of(api: Api, given: str) -> Run:
+    """Return the run with this id, or the latest one of the job with this id."""
+    if given.isascii() and given.isdigit():
+        try:
+            return dict(api("GET", "runs", given).json)
+        except Refused as error:
+            if error.status != 404:
+                raise
+    api("GET", "jobs", given)
+    for state in ("running", "ended", "waiting"):
+        for run in api.items("runs", query={"job": given, "state": state}, most=20):
+            if run["run_id"]:
+                return dict(run)
+    raise InvalidOptionError("RUN|JOB", given, "a run, or a job that has run")

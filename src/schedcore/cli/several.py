@@ -1,0 +1,109 @@
+"""What is done with several jobs or runs: one after the other, or all that a filter finds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from schedcore.cli.base import DONE, PARTLY, counted, harmless
+from schedcore.cli.client import Api, Refused
+from schedcore.cli.showing import print_error
+from schedcore.errors import InvalidOptionError
+
+REFUSED: Final = 2
+"""Exit status: nothing was done."""
+
+
+def each(ids: Iterable[str], act: Callable[[str], Any]) -> tuple[list[Any], int]:
+    """Do something for each id, and tell which are refused; return what came of it.
+
+    Args:
+        ids: Of jobs or runs.
+        act: What is done.
+
+    Returns:
+        What it returned for those that were not refused; and the exit status.
+    """
+    done, refused = [], 0
+    for job_id in ids:
+        try:
+            done.append(act(job_id))
+        except Refused as error:
+            refused += 1
+            print_error(error)
+    return done, DONE if not refused else PARTLY if done else REFUSED
+
+
+def add_filter(command: argparse.ArgumentParser) -> None:
+    """Add the ids of jobs, and in their place options that tell which jobs are meant."""
+    command.add_argument("ids", nargs="*", metavar="ID")
+    which = command.add_argument_group("in place of ids: all or none")
+    which.add_argument("--q", metavar="TEXT", help="those with this in id, name or function")
+    which.add_argument(
+        "--tag", action="append", metavar="TAG", help="those that have it; several: all of them"
+    )
+    which.add_argument("--all", action="store_true", help="every job")
+    add_yes(command)
+
+
+def has_filter(parsed: argparse.Namespace) -> bool:
+    """Return whether a filter tells which jobs are meant, and not ids.
+
+    Raises:
+        InvalidOptionError: if both do, or neither.
+    """
+    given = bool(parsed.q or parsed.tag or parsed.all)
+    if given == bool(parsed.ids):
+        raise InvalidOptionError("ID", parsed.ids, "ids, or one of --q, --tag and --all")
+    return given
+
+
+def together(
+    api: Api, parsed: argparse.Namespace, verb: str, method: str, *parts: str
+) -> Mapping[str, Any]:
+    """Do something with all jobs of a filter, or none; return the answer.
+
+    Args:
+        api: The server.
+        parsed: The filter, and whether it is confirmed already.
+        verb: What is done, for the question.
+        method: Of the request.
+        parts: Its path.
+
+    Raises:
+        InvalidOptionError: if it is not confirmed.
+    """
+    which = {"q": parsed.q, "tag": parsed.tag, "all": "true" if parsed.all else None}
+    try:
+        api(method, *parts, query=which)
+    except Refused as error:
+        if "count" not in error.details:
+            raise
+        count, ids = int(error.details["count"]), error.details["ids"]
+    if count:
+        shown = ", ".join(map(str, ids)) + (", ..." if count > len(ids) else "")
+        confirm(f"{verb} {counted(count, 'job')} ({shown})?", parsed)
+    answer: Mapping[str, Any] = api(method, *parts, query={**which, "confirm": count}).json
+    return answer
+
+
+def confirm(question: str, parsed: argparse.Namespace) -> None:
+    """Ask whether to go on, unless ``--yes`` has said so.
+
+    Raises:
+        InvalidOptionError: if the answer is no, or nobody can be asked.
+    """
+    if parsed.yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidOptionError("--yes", False, f"it, since nobody can be asked: {question}")
+    print(harmless(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InvalidOptionError("answer", "no", "yes: nothing was done")
+
+
+def add_yes(command: argparse.ArgumentParser) -> None:
+    """Add the option that answers all questions."""
+    command.add_argument("--yes", action="store_true", help="ask nothing")

@@ -1,0 +1,112 @@
+"""A view of a running server that is drawn anew: ``top``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from schedcore.cli.base import DONE, Commands, counted, harmless
+from schedcore.cli.client import Api, Unreachable
+from schedcore.cli.connecting import add_command
+from schedcore.cli.server_jobs import JOB_TITLES, job_rows
+from schedcore.cli.server_runs import ps_rows, run_rows, under_way
+from schedcore.cli.showing import now, print_json, show, table_of, terminal
+from schedcore.clock import Waker
+from schedcore.errors import InvalidOptionError
+
+_SHORTEST, _LONGEST = 0.2, 3600.0
+_ROWS: Final = 8
+"""Of jobs that are due next, and of runs that went wrong."""
+_WRONG: Final = ("failed", "timed_out", "lost", "missed", "skipped")
+
+
+class Table(NamedTuple):
+    """A part of what is shown."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class View(NamedTuple):
+    """What there is to be seen of a server at a moment."""
+
+    health: dict[str, Any]
+    runs: list[Any]
+    next: list[Any]
+    wrong: list[Any]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``top``."""
+    command = add_command(
+        commands, "top", _top, "watch what runs, what comes, and what went wrong", "top -n 5"
+    )
+    command.add_argument(
+        "-n", type=float, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
+    )
+
+
+def _top(api: Api, parsed: argparse.Namespace) -> int:
+    if not _SHORTEST <= parsed.n <= _LONGEST:
+        raise InvalidOptionError("-n", parsed.n, f"{_SHORTEST:g} to {_LONGEST:g} seconds")
+    if parsed.json:
+        print_json(look(api)._asdict())
+        return DONE
+    if not sys.stdout.isatty():  # a pipe gets one look
+        for title, columns, rows in tables(look(api), now()):
+            print(harmless(title))
+            show(columns, rows)
+        return DONE
+    if (console := terminal()) is None:
+        raise InvalidOptionError("top", "a terminal", "Rich: pip install 'schedcore-engine[cli]'")
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+    from rich.text import Text
+
+    def drawn() -> RenderableType:
+        try:
+            found = list(tables(look(api), now()))
+        except Unreachable as error:  # it may come back
+            return Text(harmless(str(error)), "bold red")
+        parts: list[RenderableType] = []
+        for title, columns, rows in found:
+            parts += Text(harmless(title)), table_of(columns, rows), ""
+        return Group(*parts)
+
+    with Live(drawn(), console=console, screen=True, auto_refresh=False) as live:
+        while not Waker().sleep(parsed.n):
+            live.update(drawn(), refresh=True)
+    return DONE
+
+
+def look(api: Api) -> View:
+    """Return what there is to be seen now."""
+    return View(
+        api("GET", "health", also=503).json,
+        under_way(api),
+        api("GET", "jobs", query={"state": "scheduled", "limit": _ROWS}).json,
+        _went_wrong(api),
+    )
+
+
+def _went_wrong(api: Api) -> list[Any]:
+    found = [
+        run
+        for outcome in _WRONG
+        for run in api("GET", "runs", query={"outcome": outcome, "limit": _ROWS}).json
+    ]
+    return sorted(found, key=lambda run: str(run["scheduled"]), reverse=True)[:_ROWS]
+
+
+def tables(view: View, at: datetime) -> Iterator[Table]:
+    """Return the title of each table, those of its columns, and its rows."""
+    health = view.health
+    does = "does its work" if health["ok"] else f"has trouble: {health['reason'] or 'the loop'}"
+    yield Table(f"{at:%H:%M:%S}  the scheduler is {health['state']}, and {does}", (), ())
+    yield Table(f"{counted(len(view.runs), 'run')} under way or waiting", *ps_rows(view.runs, at))
+    yield Table("next", JOB_TITLES, list(job_rows(view.next, at)))
+    yield Table("went wrong", *run_rows(view.wrong, at))

@@ -1,0 +1,39 @@
+"""Threads that wait until no run is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schedcore.clock import Patience, Waker
+
+
+class IdleWaits:
+    """Keeps those that wait.
+
+    Attributes:
+        wakers: Of each one; while there are any, each end is recorded at once.
+    """
+
+    def __init__(self) -> None:
+        self.wakers: list[Waker] = []
+
+    def wake(self) -> None:
+        """Have all of them look again."""
+        while self.wakers:
+            self.wakers.pop().wake()
+
+    def wait(self, is_idle: Callable[[], bool], timeout: float | None) -> bool:
+        """Block until *is_idle* says so, or *timeout* seconds are over; return whether it does."""
+        patience = Patience(timeout)
+        while True:
+            waker = Waker()
+            self.wakers.append(waker)
+            try:
+                if is_idle():
+                    return True
+                left = patience.left()
+                if not waker.sleep(-1 if left is None else left):
+                    return False
+            finally:
+                if waker in self.wakers:
+                    self.wakers.remove(waker)

@@ -1,0 +1,315 @@
+"""The thread that reads outcomes, judges what is to be told, and hands it to the channels."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from schedcore.atfork import call_in_child
+from schedcore.clock import SECOND, Clock, Patience, Waker, passing_us
+from schedcore.engine import Engine
+from schedcore.job import Job, Options
+from schedcore.logs import GuardedLogger
+from schedcore.notice import (
+    LONGEST_OUTPUT,
+    NOTHING,
+    ChannelState,
+    News,
+    Notice,
+    NoticeStore,
+    Told,
+    Wanted,
+    is_run,
+    judge,
+    time_of,
+)
+from schedcore.notice_data import to_text
+from schedcore.notices.base import Channel
+from schedcore.notices.courier import Courier
+from schedcore.output import Kept
+from schedcore.run import Run, RunRecord
+from schedcore.stores.memory_notices import MemoryNotices
+
+log = GuardedLogger(__name__)
+
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at what has ended."""
+AT_ONCE: Final = 1_000
+"""Outcomes that are judged in one go; and notices that a channel is given at a time."""
+LAST_WAIT: Final = 5.0
+"""Seconds that a shutdown waits for notices at most."""
+KEEP_US: Final = 30 * SECOND
+"""How often it is written how far outcomes were judged, while nothing is told of them."""
+_MOST_STARTS: Final = 10_000
+_JUDGE: Final = ""
+
+
+class OutcomesRead(NamedTuple):
+    """How outcomes are read, as of a :class:`~schedcore.stores.outcomes.Outcomes`."""
+
+    ended_after: Callable[[str | None, int], tuple[str, Sequence[RunRecord]]]
+    keeps_after: Callable[[str], bool]
+    output: Callable[[int], Kept]
+    """Returns what a run printed."""
+
+
+class Notifier:
+    """Tells through channels what jobs ask for, while its scheduler is started.  Thread-safe.
+
+    No run waits for it: it reads in the store what has ended.  Of several processes on a store, one
+    judges outcomes, and one sends through each channel.
+
+    Args:
+        channels: By name.
+        store: Where notices wait until they are told.
+        outcomes: Reads them.
+        defaults: The channels of jobs of which nothing is known any more.
+        again: Seconds after which a failure that lasts is told again.
+        clock: Gives the present.
+
+    Attributes:
+        channels: The names of the channels.
+    """
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        store: NoticeStore,
+        outcomes: OutcomesRead,
+        defaults: Wanted,
+        again: float,
+        clock: Clock,
+    ) -> None:
+        self._channels, self._store, self._outcomes = channels, store, outcomes
+        self._defaults, self._again_us, self._clock = defaults, round(again * SECOND), clock
+        self.channels: Collection[str] = channels.keys()
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._starts: deque[tuple[Run, Notice, tuple[str, ...]]] = deque(maxlen=_MOST_STARTS)
+        self._couriers: dict[str, Courier] = {}
+        self._thread: threading.Thread | None = None
+        self._waker = Waker()
+        self._judging = self._stopping = False
+        self._place: str | None = None
+        self._kept: str | None = None
+        self._kept_us = 0
+        self._failing = 0
+
+    def after_fork_in_child(self) -> None:
+        """Tell nothing: the threads stayed behind in the parent."""
+        self._begin_anew()
+
+    # Called by the scheduler
+
+    def start(self) -> None:
+        """Tell from now on; on a store on disk, also what has ended since it was told last.
+
+        Raises:
+            StoreError: if the store cannot be used.
+        """
+        self._begin_anew()
+        if self._store.place() is None:
+            # Now, and not in the thread: what ends from here on is told.
+            place, _ = self._outcomes.ended_after(None, 0)
+            self._store.advance(None, place, {}, (), self._clock.now_us())
+        self._couriers = {
+            name: Courier(name, channel, self._store, self._clock, log)
+            for name, channel in self._channels.items()
+        }
+        self._thread = threading.Thread(
+            target=self._live, args=(self._waker,), name="schedcore-notices", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, patience: Patience) -> None:
+        """Tell what has ended by now, within *patience* and a few seconds, and stop."""
+        thread, left = self._thread, patience.left()
+        if thread is None:
+            return
+        self._thread = None
+        wait = Patience(LAST_WAIT if left is None else min(left, LAST_WAIT))
+        self._stopping = True
+        self._waker.wake()
+        if threading.current_thread() is not thread:
+            thread.join(wait.left())
+        for courier in self._couriers.values():
+            courier.finish(wait)
+
+    def begun(self, run: Run, job: Job) -> None:
+        """Tell later that a run has begun, if it is open then still.  Called in its thread."""
+        notice = Notice("started", run._job_id, run._started_us or 0, run._id, None)
+        self._starts.append((run, notice, job.options.on_run))
+
+    def states(self) -> list[ChannelState]:
+        """Return how the channels do: those of this process, and others on its store.
+
+        Raises:
+            StoreError: if the store cannot be used.
+        """
+        known = {state.name: state for state in self._store.states()}
+        new = [ChannelState(name, 0, None, None) for name in self._channels if name not in known]
+        return sorted([*known.values(), *new])
+
+    # The thread
+
+    def _live(self, waker: Waker) -> None:
+        while waker is self._waker:
+            stopping = self._stopping
+            try:
+                self._look()
+                self._failing = 0
+            except BaseException as error:  # noqa: BLE001 — it looks again
+                self._failing += 1
+                if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                    log.error("notices are held up; trying on", error=error)
+            if stopping:
+                return
+            waker.sleep(LOOK_EVERY)
+
+    def _look(self) -> None:
+        held = self._store.offices((_JUDGE, *self._channels))
+        self._tell_starts()
+        if _JUDGE in held:
+            if not self._judging:
+                self._go_on_from(self._store.place())
+            while self._judge_some():
+                self._check_whole()
+        else:
+            self._judging = False
+        self._hand_out([name for name in self._channels if name in held])
+
+    def _go_on_from(self, place: str | None) -> None:
+        """Judge what comes after a place; others have judged what came before."""
+        self._place = self._kept = place
+        self._kept_us = passing_us()
+        self._check_whole()
+        self._judging = True
+
+    def _check_whole(self) -> None:
+        """Log if outcomes were cut before they were judged."""
+        if self._place is not None and not self._outcomes.keeps_after(self._place):
+            log.error("outcomes are not kept any more of which nothing was told: there were many")
+
+    def _tell_starts(self) -> None:
+        """Tell of runs that have begun, and not ended since: those are told when they end."""
+        letters = []
+        for _ in range(len(self._starts)):
+            run, notice, channels = self._starts.popleft()
+            if run.outcome is None:
+                text = to_text(notice._replace(id=_new_id()))
+                letters += [(run.id, channel, text) for channel in channels]
+        if letters:
+            self._store.add_starts(letters, self._clock.now_us())
+
+    def _judge_some(self) -> bool:
+        """Judge the next outcomes; return whether there may be more."""
+        place, records = self._outcomes.ended_after(self._place, AT_ONCE)
+        news: dict[str, News] = {}
+        letters: list[tuple[str, str]] = []
+        if records:
+            job_ids = {record.job_id for record in records}
+            wanted = self._wanted(job_ids)
+            before = dict(self._store.news(job_ids))
+            now = dict(before)
+            for record in records:
+                if wanted[record.job_id] != NOTHING:
+                    letters += self._letters_of(record, wanted[record.job_id], now)
+            news = {job_id: each for job_id, each in now.items() if before.get(job_id) != each}
+        due = passing_us() - self._kept_us >= KEEP_US and place != self._kept
+        if news or letters or due:
+            if not self._store.advance(self._kept, place, news, letters, self._clock.now_us()):
+                log.warning("another process has judged the same outcomes: what it told counts")
+                self._judging = False
+                return False
+            self._kept, self._kept_us = place, passing_us()
+        self._place = place
+        return len(records) >= AT_ONCE
+
+    def _wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
+        """Return the channels of jobs; the defaults, where nothing is known of one any more."""
+        known = self._store.wanted(job_ids)
+        return {job_id: known.get(job_id, self._defaults) for job_id in job_ids}
+
+    def _letters_of(
+        self, record: RunRecord, wanted: Wanted, news: dict[str, News]
+    ) -> list[tuple[str, str]]:
+        """Return the notices of one outcome with their channels, and change the news of its job."""
+        before = news.get(record.job_id, _NO_NEWS)
+        after, told = judge(before, record, self._again_us)
+        if after != before:
+            news[record.job_id] = after
+        events = [] if told is None else [told]
+        if wanted.on_run and is_run(record):
+            events.append(Told("ended", 1))
+        events = [event for event in events if wanted.channels(event.kind)]
+        output = self._tail_of(record) if events else ""
+        return [
+            (channel, to_text(_notice_of(event, record, output)))
+            for event in events
+            for channel in wanted.channels(event.kind)
+        ]
+
+    def _tail_of(self, record: RunRecord) -> str:
+        if record.run_id is None:
+            return ""
+        try:
+            return self._outcomes.output(record.run_id).since(0, ended=True).text[-LONGEST_OUTPUT:]
+        except Exception as error:  # noqa: BLE001 — a notice without it is better than none
+            log.error("the output of run %d cannot be read", record.run_id, error=error)
+            return ""
+
+    def _hand_out(self, names: Collection[str]) -> None:
+        """Give the channels what waits for them, but for those that are busy."""
+        idle = [name for name in names if self._couriers[name].idle]
+        if idle:
+            letters = self._store.waiting(idle, AT_ONCE)
+            for name in idle:
+                self._couriers[name].give([each for each in letters if each.channel == name])
+
+
+def notifier_for(
+    engine: Engine,
+    channels: Mapping[str, Channel],
+    defaults: Options,
+    again: float,
+    clock: Clock,
+) -> Notifier:
+    """Return what tells of the outcomes of an engine's runs.
+
+    Args:
+        engine: Whose.
+        channels: By name.
+        defaults: The options of jobs that do not give them.
+        again: Seconds after which a failure that lasts is told again.
+        clock: Gives the present.
+    """
+    store = engine.store
+
+    def ended_after(place: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
+        engine.runs.settle()
+        return store.ended_after(place, limit)
+
+    waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
+    outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)
+    notifier = Notifier(channels, waiting, outcomes, Wanted.of(defaults), again, clock)
+    engine.announce.on_begun = notifier.begun
+    return notifier
+
+
+_NO_NEWS: Final = News()
+
+
+def _notice_of(event: Told, record: RunRecord, output: str) -> Notice:
+    return Notice(
+        *(event.kind, record.job_id, time_of(record), record.run_id, record),
+        *(event.count, event.since_us, output, _new_id()),
+    )
+
+
+def _new_id() -> str:
+    return os.urandom(12).hex()

@@ -1,0 +1,83 @@
+"""The parts of a scheduler that its arguments name or describe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from schedcore.clock import Clock
+from schedcore.engine import Engine
+from schedcore.errors import InvalidOptionError
+from schedcore.history import History
+from schedcore.job import MAX_ID_LENGTH, Options
+from schedcore.stores.base import Store
+from schedcore.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from schedcore.capture import StreamCapture
+    from schedcore.notices.notifier import Notifier
+
+
+def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
+    """Return the store that is given, or named; in memory, one with that history."""
+    if store is None:
+        return MemoryStore(history, clock)
+    if isinstance(store, str):
+        from schedcore.stores.urls import open_store  # sqlite3: 20 ms
+
+        return open_store(store, clock)
+    return store
+
+
+def notifier_of(
+    notices: Mapping[str, Any] | None,
+    remind_every: float,
+    engine: Engine,
+    defaults: Options,
+    clock: Clock,
+) -> Notifier | None:
+    """Return what tells of outcomes through the channels that are given or described, or None.
+
+    Raises:
+        InvalidOptionError: naming the channel, and what of it makes no sense.
+    """
+    if isinstance(remind_every, bool) or not 1 <= remind_every <= 30 * 86_400:
+        raise InvalidOptionError("remind_every", remind_every, "seconds, from 1 to 30 days'")
+    if not notices:
+        return None
+    # http.client and ssl: 40 ms
+    from schedcore.notices.channels import make_channels
+    from schedcore.notices.notifier import notifier_for
+
+    return notifier_for(engine, make_channels(notices), defaults, remind_every, clock)
+
+
+def capture_of(capture_output: bool) -> StreamCapture | None:
+    """Return what keeps the output of runs, or None.
+
+    Raises:
+        InvalidOptionError: if it is neither true nor false.
+    """
+    if not isinstance(capture_output, bool):
+        raise InvalidOptionError("capture_output", capture_output, "True or False")
+    if not capture_output:
+        return None
+    from schedcore.capture import StreamCapture  # logging: 6 ms
+
+    return StreamCapture()
+
+
+def check_app_name(name: str | None) -> str:
+    """Return the name of a program: as given, or that of its main script.
+
+    Raises:
+        InvalidOptionError: if it is no text of 1 to 255 characters.
+    """
+    if name is None:
+        main = sys.modules.get("__main__")
+        return os.path.basename(getattr(main, "__file__", None) or "") or "main"
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
+        raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
+    return name

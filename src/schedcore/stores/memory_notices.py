@@ -1,0 +1,148 @@
+"""Notices that wait in memory, for a store of one process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from schedcore.atfork import Lock, hold_while_forking
+from schedcore.errors import JobLookupError
+from schedcore.job import Job
+from schedcore.notice import (
+    MOST_NEWS,
+    MOST_WAITING,
+    ChannelState,
+    Letter,
+    News,
+    Wanted,
+)
+from schedcore.stores.base import Entry
+
+
+class MemoryNotices:
+    """Follows :class:`~schedcore.notice.NoticeStore`; what it holds ends with the process.
+
+    Args:
+        get: Returns a job by its id, or raises JobLookupError.
+    """
+
+    def __init__(self, get: Callable[[str], Entry]) -> None:
+        self._get = get
+        self._gone: dict[str, Wanted] = {}
+        self._lock = threading.RLock()
+        self._place: str | None = None
+        self._news: OrderedDict[str, News] = OrderedDict()
+        self._letters: dict[str, deque[Letter]] = {}
+        self._problems: dict[str, str] = {}
+        self._last = 0
+        hold_while_forking(self)
+
+    def data_lock(self) -> Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
+
+    def offices(self, names: Collection[str]) -> Collection[str]:
+        """Return all of *names*: there is no other process."""
+        return names
+
+    def place(self) -> str | None:
+        """Return up to which place outcomes were judged."""
+        return self._place
+
+    def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
+        """Return the channels that these jobs name, also of those that were removed lately."""
+        found = {}
+        for job_id in job_ids:
+            try:
+                found[job_id] = Wanted.of(self._get(job_id).job.options)
+            except JobLookupError:
+                gone = self._gone.get(job_id)
+                if gone is not None:
+                    found[job_id] = gone
+        return found
+
+    def job_removed(self, job: Job) -> None:
+        """Note that a job was removed: its last run may not have ended, and is told as it says.
+
+        Called with the lock of the jobs held: no other may be taken then.
+        """
+        if any(job[5][9:13]):  # not Wanted.of(): each job that runs once comes by
+            self._gone.pop(job.id, None)
+            self._gone[job.id] = Wanted.of(job.options)
+            if len(self._gone) > MOST_NEWS:
+                del self._gone[next(iter(self._gone))]
+
+    def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
+        """Return the news of these jobs, of those that have any."""
+        with self._lock:
+            return {job_id: self._news[job_id] for job_id in job_ids if job_id in self._news}
+
+    def advance(
+        self,
+        old: str | None,
+        new: str,
+        news: Mapping[str, News],
+        letters: Sequence[tuple[str, str]],
+        now_us: int,
+    ) -> bool:
+        """Note that outcomes up to *new* were judged, with what came of it."""
+        with self._lock:
+            if self._place != old:
+                return False
+            self._place = new
+            for job_id, each in news.items():
+                self._news[job_id] = each
+                self._news.move_to_end(job_id)
+            while len(self._news) > MOST_NEWS:
+                self._news.popitem(last=False)
+            self._add(letters, now_us)
+            return True
+
+    def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
+        """Have notices wait that runs have started, whose ends were not judged yet."""
+        with self._lock:
+            self._add([letter[1:] for letter in letters], now_us)
+
+    def _add(self, letters: Sequence[tuple[str, str]], now_us: int) -> None:
+        for channel, text in letters:
+            waiting = self._letters.get(channel)
+            if waiting is None:
+                waiting = self._letters[channel] = deque(maxlen=MOST_WAITING)
+            self._last += 1
+            waiting.append(Letter(self._last, channel, now_us, text))
+
+    def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
+        """Return the first notices that wait for each of these channels, in their order."""
+        with self._lock:
+            return [
+                letter
+                for channel in channels
+                for letter in list(self._letters.get(channel, ()))[:limit]
+            ]
+
+    def remove(self, seqs: Collection[int]) -> None:
+        """Take out notices that were told, or given up."""
+        with self._lock:
+            for waiting in self._letters.values():
+                while waiting and waiting[0].seq in seqs:  # they are told in their order
+                    waiting.popleft()
+
+    def note(self, channel: str, problem: str | None) -> None:
+        """Write how a channel does."""
+        with self._lock:
+            if problem is None:
+                self._problems.pop(channel, None)
+            else:
+                self._problems[channel] = problem
+
+    def states(self) -> list[ChannelState]:
+        """Return how all channels do that were ever used here."""
+        with self._lock:
+            names = sorted(self._letters.keys() | self._problems.keys())
+            return [self._state(name, self._letters.get(name, ())) for name in names]
+
+    def _state(self, name: str, letters: Collection[Letter]) -> ChannelState:
+        first = next(iter(letters), None)
+        since_us = None if first is None else first.made_us
+        return ChannelState(name, len(letters), since_us, self._problems.get(name))

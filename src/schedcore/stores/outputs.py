@@ -1,0 +1,68 @@
+"""What runs have printed, in the memory store."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from schedcore.output import printed
+
+if TYPE_CHECKING:
+    from schedcore.output import Printed
+    from schedcore.run import Run
+
+PER_JOB: Final = 20
+"""Outputs that are kept of one job: as many as outcomes are, unless you say so."""
+OVERALL: Final = 16 * 1024 * 1024
+"""Characters that are kept of all jobs together; the oldest outputs go first."""
+
+
+class Outputs:
+    """Keeps the last outputs of each job, beside those of open runs.
+
+    Not thread-safe: its owner holds a lock.
+
+    Args:
+        open_runs: The open runs, by id.
+        per_job: How many of one job.
+        overall: How many characters of all jobs together.
+    """
+
+    def __init__(
+        self, open_runs: Mapping[int, Run], per_job: int = PER_JOB, overall: int = OVERALL
+    ) -> None:
+        self._open_runs = open_runs
+        self._per_job = per_job
+        self._overall = overall
+        self._size = 0
+        self._by_run: dict[int, tuple[str, int, Printed]] = {}
+        self._of_job: dict[str, deque[int]] = {}
+
+    def keep(self, run: Run) -> None:
+        """Keep what a run printed that has ended; it prints no more."""
+        output, run._output = printed(run), None
+        if output is None:
+            return
+        of_job = self._of_job.get(run._job_id)
+        if of_job is not None and len(of_job) >= self._per_job:
+            self._drop(of_job[0])
+        self._of_job.setdefault(run._job_id, deque()).append(run._id)
+        size = output.size
+        self._by_run[run._id] = run._job_id, size, output
+        self._size += size
+        while self._size > self._overall and len(self._by_run) > 1:
+            self._drop(next(iter(self._by_run)))
+
+    def _drop(self, run_id: int) -> None:
+        job_id, size, _ = self._by_run.pop(run_id)
+        self._size -= size
+        of_job = self._of_job[job_id]
+        of_job.remove(run_id)
+        if not of_job:
+            del self._of_job[job_id]
+
+    def get(self, run_id: int) -> Printed | None:
+        """Return what a run printed; None: nothing, or it is not kept."""
+        run = self._open_runs.get(run_id)
+        return self._by_run.get(run_id, ("", 0, None))[2] if run is None else printed(run)

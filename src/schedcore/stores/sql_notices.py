@@ -1,0 +1,190 @@
+"""Notices that wait in a store over SQL, for all processes that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from schedcore.clock import SECOND, passing_us
+from schedcore.logs import GuardedLogger
+from schedcore.notice import MOST_WAITING, ChannelState, Letter, News, Wanted
+from schedcore.notice_data import wanted_from
+from schedcore.stores.database import Transaction
+
+if TYPE_CHECKING:
+    from schedcore.stores.sql import SqlStore
+
+log = GuardedLogger(__name__)
+
+FORGET_US: Final = 30 * 86_400 * SECOND
+"""For how long it is known what was told of a job of which nothing new is told."""
+GIVE_UP_US: Final = 7 * 86_400 * SECOND
+"""For how long a notice waits for a process that has its channel."""
+_TIDY_US: Final = 3600 * SECOND
+_JUDGE: Final = ""
+"""The row that stands for reading outcomes, and tells up to where they were read."""
+_NEWS = ", ".join(News._fields)
+_SET_NEWS = (
+    f"insert into schedcore_news (job_id, {_NEWS}, changed_us) values (?, ?, ?, ?, ?, ?, ?, ?)"
+    " on conflict (job_id) do update set changed_us = excluded.changed_us, "
+    + ", ".join(f"{name} = excluded.{name}" for name in News._fields)
+)
+_LIVES = (
+    "exists (select 1 from schedcore_nodes n where n.id = schedcore_channels.node"
+    " and n.state = 'alive')"
+)
+_TAKE = (
+    "insert into schedcore_channels (name, node) values (?, ?)"
+    f" on conflict (name) do update set node = excluded.node where not {_LIVES}"
+)
+_START_AT = (
+    "insert into schedcore_channels (name, place) values (?, ?) on conflict (name)"
+    " do update set place = excluded.place where schedcore_channels.place is null"
+)
+_GO_ON = "update schedcore_channels set place = ? where name = ? and place = ?"
+_ADD = "insert into schedcore_notices (channel, made_us, body) values (?, ?, ?)"
+_ADD_START = (
+    "insert into schedcore_notices (channel, made_us, body)"
+    " select cast(? as text), ?, cast(? as text)"
+    " where exists (select 1 from schedcore_claims where run_id = ?)"
+)
+_DROP = (
+    "delete from schedcore_notices where channel = ? and seq <= (select seq from schedcore_notices"
+    " where channel = ? order by seq desc limit 1 offset ?)"
+)
+_PROBLEM = (
+    "insert into schedcore_channels (name, problem) values (?, ?)"
+    " on conflict (name) do update set problem = excluded.problem"
+)
+
+
+class SqlNotices:
+    """Follows :class:`~schedcore.notice.NoticeStore`.
+
+    An office belongs to the node that took it, until that is not alive any more.
+
+    Args:
+        store: Where.
+    """
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self._held_by: int | None = None
+        self._held: set[str] = set()
+        self._tidied_us = passing_us()
+
+    def offices(self, names: Collection[str]) -> Collection[str]:
+        """Take those of these offices that no living process holds; return those held here."""
+        node = self._store.node
+        if node != self._held_by:  # it was taken for dead meanwhile, and so are its offices
+            self._held_by, self._held = node, set()
+        missing = [name for name in sorted(names) if name not in self._held]
+        if node is None or not missing:
+            return self._held
+        # Read first: most times others hold them, and nobody has to be kept from writing.
+        sql = f"select name from schedcore_channels where name in ({{}}) and {_LIVES}"
+        with self._store.database.read() as tx:
+            taken = {row[0] for row in tx.among(sql, missing)}
+        free = [name for name in missing if name not in taken]
+        if free:
+            with self._store.database.write() as tx:
+                tx.many(_TAKE, [(name, node) for name in free])
+                mine = tx.all("select name from schedcore_channels where node = ?", node)
+            self._held = {row[0] for row in mine}
+        return self._held
+
+    def place(self) -> str | None:
+        """Return up to which place outcomes were judged."""
+        with self._store.database.read() as tx:
+            row = tx.one("select place from schedcore_channels where name = ?", _JUDGE)
+        return None if row is None else row[0]
+
+    def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
+        """Return the channels that these jobs name, also of those that were removed lately."""
+        sql = "select id, notices from schedcore_gone where id in ({}) and notices is not null"
+        with self._store.database.read() as tx:
+            found = {job_id: wanted_from(text) for job_id, text in tx.among(sql, job_ids)}
+            rows = self._store.jobs.find(tx, job_ids)
+            for job in self._store.jobs.jobs(tx, list(rows.values())):
+                found[job.id] = Wanted.of(job.options)
+        return found
+
+    def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
+        """Return the news of these jobs, of those that have any."""
+        sql = f"select job_id, {_NEWS} from schedcore_news where job_id in ({{}})"
+        with self._store.database.read() as tx:
+            return {job_id: News(*rest) for job_id, *rest in tx.among(sql, job_ids)}
+
+    def advance(
+        self,
+        old: str | None,
+        new: str,
+        news: Mapping[str, News],
+        letters: Sequence[tuple[str, str]],
+        now_us: int,
+    ) -> bool:
+        """Note that outcomes up to *new* were judged, with what came of it: all or nothing."""
+        with self._store.database.write() as tx:
+            made = tx.run(_START_AT, _JUDGE, new) if old is None else 0
+            if not (made or tx.run(_GO_ON, new, _JUDGE, old)):
+                return False
+            tx.many(_SET_NEWS, [(job_id, *each, now_us) for job_id, each in sorted(news.items())])
+            tx.many(_ADD, [(channel, now_us, text) for channel, text in letters])
+            self._drop(tx, {channel for channel, _ in letters})
+            self._tidy(tx, now_us)
+        return True
+
+    def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
+        """Have notices wait that runs have started: of those that are open still."""
+        with self._store.database.write() as tx:
+            for run_id, name, text in letters:
+                tx.run(_ADD_START, name, now_us, text, run_id)
+            self._drop(tx, {channel for _, channel, _ in letters})
+
+    def _drop(self, tx: Transaction, channels: Collection[str]) -> None:
+        """Drop the oldest notices of channels for which too many wait."""
+        for channel in sorted(channels):
+            dropped = tx.run(_DROP, channel, channel, MOST_WAITING)
+            if dropped > 0:
+                log.error("%d notice(s) dropped: too many wait for channel %r", dropped, channel)
+
+    def _tidy(self, tx: Transaction, now_us: int) -> None:
+        """Forget what nobody asks for any more, once in an hour."""
+        if passing_us() - self._tidied_us < _TIDY_US:
+            return
+        self._tidied_us = passing_us()
+        tx.run("delete from schedcore_news where changed_us < ?", now_us - FORGET_US)
+        tx.run("delete from schedcore_notices where made_us < ?", now_us - GIVE_UP_US)
+
+    def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
+        """Return the first notices that wait for each of these channels, in their order."""
+        found: list[Letter] = []
+        with self._store.database.read() as tx:
+            sql = "select distinct channel from schedcore_notices where channel in ({})"
+            for (channel,) in tx.among(sql, channels):
+                sql = "select seq, channel, made_us, body from schedcore_notices"
+                rows = tx.all(f"{sql} where channel = ? order by seq limit ?", channel, limit)
+                found += map(Letter._make, rows)
+        return found
+
+    def remove(self, seqs: Collection[int]) -> None:
+        """Take out notices that were told, or given up."""
+        with self._store.database.write() as tx:
+            tx.many("delete from schedcore_notices where seq = ?", [(seq,) for seq in seqs])
+
+    def note(self, channel: str, problem: str | None) -> None:
+        """Write how a channel does, for all to see."""
+        with self._store.database.write() as tx:
+            tx.run(_PROBLEM, channel, problem)
+
+    def states(self) -> list[ChannelState]:
+        """Return how all channels do that were ever used here."""
+        with self._store.database.read() as tx:
+            sql = "select name, problem from schedcore_channels where name <> ?"
+            problems: dict[str, str | None] = dict(tx.all(sql, _JUDGE))
+            sql = "select channel, count(*), min(made_us) from schedcore_notices group by channel"
+            waiting = {name: (count, first_us) for name, count, first_us in tx.all(sql)}
+        return [
+            ChannelState(name, *waiting.get(name, (0, None)), problems.get(name))
+            for name in sorted(problems.keys() | waiting.keys())
+        ]

@@ -1,0 +1,126 @@
+"""The endpoints of many jobs: what a query means is paused, resumed, run or removed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from schedcore import InvalidOptionError, JobLookupError, MaxInstancesError
+from schedcore.changing import Check
+from schedcore.stores.base import Entry
+from schedhttp import choosing
+from schedhttp.errors import BadRequest, NotConfirmed
+from schedhttp.request import Incoming, read_count, read_nothing
+from schedhttp.views.base import Reply, Service
+
+PARAMETERS: Final = ("q", "tag", "id", "all", "confirm")
+_MOST: Final = 10**9
+_SHOWN: Final = 10
+"""How many ids are told before it is confirmed."""
+
+
+def pause_jobs(service: Service, request: Incoming) -> Reply:
+    """Stop scheduling all jobs that the query means, or none."""
+    return _changed(service, request, "pause", service.scheduler.pause_jobs)
+
+
+def resume_jobs(service: Service, request: Incoming) -> Reply:
+    """Schedule all paused jobs that the query means again, or none."""
+    return _changed(service, request, "resume", service.scheduler.resume_jobs)
+
+
+def delete_jobs(service: Service, request: Incoming) -> Reply:
+    """Remove all jobs that the query means, or none."""
+    return _changed(service, request, "remove", service.scheduler.remove_jobs)
+
+
+def run_jobs(service: Service, request: Incoming) -> Reply:
+    """Run all jobs that the query means now, and do not wait for them.
+
+    Each begins by itself: `refused` tells which could not be run, and why.
+    """
+    ids, check = _meant(service, request, "run")
+    runs: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for job_id in ids:
+        try:
+            run = service.scheduler.run_job(job_id, wait=False, check=check)
+            runs[job_id] = str(run.id)
+        except (JobLookupError, InvalidOptionError, MaxInstancesError, NotConfirmed) as error:
+            refused[job_id] = str(error)
+    return Reply({"count": len(runs), "ids": [*runs], "runs": runs, "refused": refused})
+
+
+def _changed(
+    service: Service, request: Incoming, verb: str, change: Callable[[list[str], Check], object]
+) -> Reply:
+    ids, check = _meant(service, request, verb)
+    try:
+        change(ids, check)
+    except JobLookupError as error:
+        raise _moved_on(error.job_id) from None
+    return Reply({"count": len(ids), "ids": ids})
+
+
+def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], Check]:
+    """Return the ids of the jobs that the query means, and what checks each of them once more.
+
+    Raises:
+        BadRequest: if the query makes no sense, or means all jobs without saying so.
+        JobLookupError: if there is no job with an id in it.
+        NotConfirmed: if it means another number of jobs than it confirms.
+    """
+    is_meant = _filter_of(request)
+    confirmed = read_count(request, "confirm", None, _MOST)
+    read_nothing(request, "which jobs are meant stands in the query")
+    entries = service.scheduler.entries()
+    named = request.whole.args.getlist("id")
+    if named:
+        there = {entry.job.id for entry in entries}
+        for job_id in named:
+            if job_id not in there:
+                raise JobLookupError(job_id)
+    ids = sorted(entry.job.id for entry in entries if is_meant(entry))
+    if confirmed != len(ids):
+        raise _not_confirmed(verb, ids, confirmed)
+
+    def check(entry: Entry) -> None:
+        if not is_meant(entry):
+            raise _moved_on(entry.job.id)
+
+    return ids, check
+
+
+def _filter_of(request: Incoming) -> choosing.IsMeant:
+    environ, args = request.environ, request.whole.args
+    if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
+        raise BadRequest("many jobs take no condition but confirm=: expected no If-Match")
+    if (text := args.get("q")) == "":
+        raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
+    is_meant = choosing.filter_of(request)
+    given = args.get("all")
+    if given not in (None, "true"):
+        raise BadRequest(f"all={given[:80]!r}: expected 'true', or none of it")
+    if given is None and is_meant is None:
+        raise BadRequest("which jobs: expected q=, tag= or id= in the query, or all=true")
+    if given is not None and is_meant is not None:
+        raise BadRequest("all='true': expected no q=, tag= or id= beside it")
+    return is_meant or (lambda _entry: True)
+
+
+def _not_confirmed(verb: str, ids: list[str], confirmed: int | None) -> NotConfirmed:
+    count = len(ids)
+    listed = ", ".join(map(repr, ids[:_SHOWN])) + (", ..." if count > _SHOWN else "")
+    jobs = f"{count} {'job' if count == 1 else 'jobs'}{': ' if ids else ''}{listed}"
+    given = "" if confirmed is None else f", and not {confirmed}"
+    details: dict[str, Any] = {"count": count, "ids": ids[:_SHOWN]}
+    return NotConfirmed(
+        f"this would {verb} {jobs}; expected confirm={count} in the query{given}", details=details
+    )
+
+
+def _moved_on(job_id: object) -> NotConfirmed:
+    return NotConfirmed(
+        f"job {job_id!r} was changed or removed meanwhile, and is not one of those that the query"
+        " means any more; nothing was done, so ask again how many there are"
+    )

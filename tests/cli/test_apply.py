@@ -1,0 +1,202 @@
+"""A real server's jobs, made as a file says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.servers import real_server
+from tests.cli.test_servers import home, typed  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with real_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def _asks_the_server(server, home, monkeypatch, run):  # noqa: F811
+    monkeypatch.setenv("SCHEDCORE_URL", server)
+    yield
+    for job_id in jobs(run):
+        assert run("rm", job_id).status == 0
+
+
+def jobs(run):
+    return {job["id"]: job for job in json.loads(run("jobs", "--json").out)}
+
+
+def job(job_id, **more):
+    more = more or {"trigger": "interval", "hours": 1}
+    return {"id": job_id, "func": "tasks:ok", **more}
+
+
+@pytest.fixture
+def apply(run, tmp_path):
+    """Write jobs into a file and apply it; return the exit status and what was done, by id."""
+
+    def apply(*wanted, name="jobs", options=("--yes",)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(wanted))
+        ran = run("apply", f"{name}.json", "--json", *options)
+        steps = json.loads(ran.out)["steps"] if ran.out else []
+        return ran.status, {step["id"]: step["do"] for step in steps}
+
+    return apply
+
+
+def test_what_is_in_the_file_is_added_changed_and_removed_and_all_else_stays(run, apply):
+    run("add", "others", "func=tasks:ok", "hours=1")
+    assert apply(job("a"), job("b")) == (0, {"a": "add", "b": "add"})
+    assert apply(job("a"), job("b")) == (0, {"a": "keep", "b": "keep"})
+    assert apply(job("b", seconds=30), job("c")) == (0, {"b": "change", "c": "add", "a": "remove"})
+    found = jobs(run)
+    assert set(found) == {"others", "b", "c"}
+    assert found["b"]["seconds"] == 30
+    assert found["b"]["tags"] == ["applied:jobs"]
+    assert apply() == (0, {"b": "remove", "c": "remove"})
+    assert set(jobs(run)) == {"others"}
+
+
+KINDS = {
+    "interval": {"minutes": 5},
+    "units": {"hours": 1, "minutes": 30, "start_date": "2030-01-01T00:00:00+00:00"},
+    "cron": {"trigger": "cron", "hour": 2, "minute": 30},
+    "fewer fields": {"trigger": "cron", "day_of_week": "mon-fri"},
+    "crontab": {"crontab": "*/5 * * * mon-fri", "timezone": "Europe/Berlin", "jitter": 5},
+    "date": {"run_date": "2040-01-01T00:00:00"},
+    "calendar": {"trigger": "calendarinterval", "months": 1, "hour": 3},
+    "either": {"trigger": {"type": "or", "triggers": [
+        {"type": "interval", "hours": 2}, {"type": "cron", "hour": 3}]}},
+    "options": {"seconds": 30, "args": [1, "a"], "kwargs": {"k": [None]}, "name": "N", "timeout": 9,
+                "retry": {"count": 2}, "max_instances": 3, "coalesce": False, "tags": ["x", "y"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("after", KINDS)
+@pytest.mark.parametrize("before", KINDS)
+def test_a_job_is_changed_into_any_other_and_then_there_is_nothing_to_do(apply, run, before, after):
+    assert apply(job("a", **KINDS[before])) == (0, {"a": "add"})
+    if before != after:
+        assert apply(job("a", **KINDS[after])) == (0, {"a": "change"})
+    assert apply(job("a", **KINDS[after])) == (0, {"a": "keep"})
+    changed = jobs(run)["a"]
+    run("rm", "a")
+    assert apply(job("a", **KINDS[after])) == (0, {"a": "add"})
+    made = jobs(run)["a"]
+    moving = {"next_run_time", "triggers"} | ({"start_date"} - set(KINDS[after]))
+    assert {k: v for k, v in changed.items() if k not in moving} == {
+        k: v for k, v in made.items() if k not in moving
+    }
+
+
+def test_what_the_file_leaves_out_goes_back_to_the_default(apply, run):
+    apply(job("a"))
+    run("edit", "a", "timeout=5", "max_instances=7")
+    assert apply(job("a")) == (0, {"a": "change"})
+    assert (jobs(run)["a"]["timeout"], jobs(run)["a"]["max_instances"]) == (None, 1)
+
+
+def test_a_file_pauses_and_resumes_nothing(apply, run):
+    apply(job("a"))
+    run("pause", "a")
+    assert apply(job("a")) == (0, {"a": "keep"})
+    assert jobs(run)["a"]["state"] == "paused"
+
+
+def test_a_date_that_has_passed_is_not_run_at_each_apply(apply, run):
+    assert apply(job("a", run_date="2020-01-01T00:00:00")) == (0, {"a": "keep"})
+    assert apply(job("a", trigger="date")) == (2, {"a": "refused"})
+    assert jobs(run) == {}
+
+
+def test_a_dry_run_changes_nothing(apply, run):
+    assert apply(job("a"), options=["--dry-run"]) == (0, {"a": "add"})
+    assert jobs(run) == {}
+
+
+def test_nothing_is_done_unless_all_can_be(apply, run):
+    status, steps = apply(job("a"), job("b", func="os:system", hours=1))
+    assert (status, steps) == (2, {"a": "add", "b": "refused"})
+    assert jobs(run) == {}
+
+
+def test_two_files_do_not_fight_over_a_job(apply, run):
+    apply(job("a"))
+    assert apply(job("a", seconds=9), name="more") == (2, {"a": "refused"})
+    assert apply(job("b"), name="more") == (0, {"b": "add"})
+    assert apply(job("a"), name="jobs") == (0, {"a": "keep"}), "and the other's is not removed"
+
+
+def test_nobody_can_be_asked_in_a_pipe(apply, run, tmp_path):
+    assert apply(job("a"), options=[]) == (2, {})
+    assert jobs(run) == {}
+    asked = typed("apply", "jobs.json", stdin="y\n")
+    assert asked.returncode == 2
+    assert "--yes" in asked.stderr
+    assert "1 to add, 0 to change, 0 to remove" in asked.stdout, "but it is told what would be done"
+    assert jobs(run) == {}
+
+
+def test_toml_with_times_of_its_own(run, tmp_path):
+    (tmp_path / "jobs.toml").write_text(
+        '[[jobs]]\nid = "a"\nfunc = "tasks:ok"\nrun_date = 2040-01-01T00:00:00Z\n'
+    )
+    assert run("apply", "jobs.toml", "--yes").status == 0
+    assert jobs(run)["a"]["run_date"] == "2040-01-01T00:00:00+00:00"
+    assert "0 to add, 0 to change, 0 to remove, 1 as they are" in run("apply", "jobs.toml").out
+
+
+def test_what_a_server_shows_can_be_applied(run, tmp_path):
+    run("add", "a", "func=tasks:ok", "hours=1", "timeout=5")
+    (tmp_path / "jobs.json").write_text(run("jobs", "--json").out)
+    assert run("apply", "jobs.json", "--yes").status == 0
+    assert run("apply", "jobs.json").out == "0 to add, 0 to change, 0 to remove, 1 as they are\n"
+
+
+def test_check_tells_of_each_job_when_it_would_run_and_what_is_wrong(run, tmp_path):
+    wanted = [
+        job("a", hour=2, timezone="Europe/Berlin"),
+        job("b", hour=99),
+        job("c", func="os:system", hours=1),
+    ]
+    (tmp_path / "jobs.json").write_text(json.dumps(wanted))
+    ran = run("check", "jobs.json", "--json")
+    assert ran.status == 1
+    good, bad, forbidden = json.loads(ran.out)
+    assert (good["ok"], len(good["next_fire_times"])) == (True, 3)
+    assert (bad["ok"], "hour=99" in bad["error"]) == (False, True)
+    assert "SCHEDULER_API_ALLOWED_FUNCS" in forbidden["error"]
+    plain = run("check", "jobs.json")
+    assert plain.status == 1
+    assert [line.split()[:2] for line in plain.out.splitlines()[1:]] == [
+        ["a", "ok"],
+        ["b", "wrong"],
+        ["c", "wrong"],
+    ]
+    assert jobs(run) == {}
+
+
+@pytest.mark.parametrize("name", [" a", "a\nb", "x" * 57])
+def test_a_name_that_can_be_no_tag(run, tmp_path, name):
+    (tmp_path / "jobs.json").write_text("[]")
+    assert run("apply", "jobs.json", f"--as={name}").status == 2
+
+
+def test_the_input_has_no_name():
+    assert "--as=''" in typed("apply", "-", stdin="[]").stderr
+    assert typed("apply", "-", "--as", "x", stdin="[]").returncode == 0
+
+
+def test_the_jobs_of_a_server_go_to_another_one(run, server, tmp_path):
+    run("add", "a", "func=tasks:ok", 'args=["x"]', "hours=1", "timeout=5", 'tags=["t"]')
+    run("add", "b", "func=tasks:ok", "hour=3", "max_instances=2")
+    assert run("export", "--from", server, "jobs.jsonl").out == "2 jobs written\n"
+    before = jobs(run)
+    run("rm", "a", "b")
+    assert run("add", "--file", "jobs.jsonl").status == 0
+    moving = {"next_run_time"}
+    assert [{k: v for k, v in job.items() if k not in moving} for job in jobs(run).values()] == [
+        {k: v for k, v in job.items() if k not in moving} for job in before.values()
+    ]

@@ -1,0 +1,137 @@
+"""Many jobs at a time, on every store: all of them, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcore import (
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    ConflictingIdError,
+    InvalidOptionError,
+    InvalidTriggerError,
+    JobChangedError,
+    JobLookupError,
+)
+from tests.stores.stepping import ByHand, Stepped, note
+
+
+@pytest.fixture
+def stepped(store):
+    stepped = Stepped(store, ByHand())
+    stepped.scheduler.add_jobs(
+        {"func": note, "trigger": "interval", "seconds": 10, "id": job_id} for job_id in "abc"
+    )
+    return stepped
+
+
+def paused(stepped):
+    entries = stepped.scheduler.entries()
+    return "".join(sorted(entry.job.id for entry in entries if entry.due_us is None))
+
+
+def test_they_are_paused_resumed_and_removed(stepped):
+    scheduler, heard = stepped.scheduler, []
+    scheduler.add_listener(
+        lambda event: heard.append((event.code, event.job_id)),
+        EVENT_JOB_MODIFIED | EVENT_JOB_REMOVED,
+    )
+    handles = scheduler.pause_jobs(iter("ba"))
+    assert [(job.id, job.next_run_time) for job in handles] == [("b", None), ("a", None)]
+    assert paused(stepped) == "ab"
+    assert [job.id for job in scheduler.resume_jobs({"a": 1, "b": 2})] == ["a", "b"]
+    assert paused(stepped) == ""
+    scheduler.remove_jobs(["a", "c", "a"])
+    assert [job.id for job in scheduler.get_jobs()] == ["b"]
+    modified, removed = EVENT_JOB_MODIFIED, EVENT_JOB_REMOVED
+    assert heard == [
+        *((modified, job_id) for job_id in "baab"),
+        *((removed, job_id) for job_id in "ac"),
+    ]
+
+
+def test_what_is_so_already_stays_as_it_is(stepped):
+    scheduler = stepped.scheduler
+    before = scheduler.entries()
+    assert [job.id for job in scheduler.resume_jobs([])] == []
+    assert len(scheduler.resume_jobs(["a", "b"])) == 2
+    assert scheduler.entries() == before
+
+
+@pytest.mark.parametrize("method", ["pause_jobs", "resume_jobs", "remove_jobs"])
+def test_an_id_that_is_nobodys_leaves_all_as_they_are(stepped, method):
+    before = stepped.scheduler.entries()
+    with pytest.raises(JobLookupError, match="'nobody'"):
+        getattr(stepped.scheduler, method)(["a", "nobody"])
+    with pytest.raises(InvalidOptionError, match="job_ids='abc': expected several ids"):
+        getattr(stepped.scheduler, method)("abc")
+    assert stepped.scheduler.entries() == before
+
+
+def test_one_without_a_fire_time_left_keeps_all_paused_and_is_named(stepped):
+    scheduler = stepped.scheduler
+    scheduler.add_job(note, "interval", seconds=10, id="d", end_date=stepped.at(15))
+    scheduler.pause_jobs([*"abcd"])
+    stepped.step(60)
+    with pytest.raises(InvalidTriggerError, match=r"^jobs\['d'\]\.trigger=.*fire time left"):
+        scheduler.resume_jobs(["a", "d", "b"])
+    assert paused(stepped) == "abcd"
+
+
+@pytest.mark.parametrize("method", ["pause_jobs", "remove_jobs"])
+def test_what_a_check_raises_leaves_all_as_they_are(stepped, method):
+    def check(entry):
+        if entry.job.id == "c":
+            raise KeyError("not this one")
+
+    before = stepped.scheduler.entries()
+    with pytest.raises(KeyError, match="not this one"):
+        getattr(stepped.scheduler, method)(["a", "b", "c"], check)
+    assert stepped.scheduler.entries() == before
+
+
+def test_one_that_somebody_else_changes_keeps_that_change(stepped):
+    scheduler, names = stepped.scheduler, iter(["one", "two"])
+
+    def check(entry):
+        if entry.job.id == "b" and (name := next(names, None)):
+            scheduler.modify_job("b", name=name)
+
+    scheduler.pause_jobs(["a", "b", "c"], check)
+    assert paused(stepped) == "abc"
+    assert scheduler.get_job("b").name == "two"
+
+
+def test_one_that_somebody_else_changes_each_time_leaves_all_as_they_are(stepped):
+    scheduler, numbers = stepped.scheduler, iter(range(1_000))
+
+    def check(entry):
+        if entry.job.id == "b":
+            scheduler.modify_job("b", name=f"changed {next(numbers)}")
+
+    with pytest.raises(JobChangedError, match="'b'"):
+        scheduler.pause_jobs(["a", "b", "c"], check)
+    assert paused(stepped) == ""
+
+
+def test_runs_that_have_not_begun_end_with_a_pause_of_many(stepped):
+    stepped.step(10)
+    assert len(stepped.scheduler.runs()) == 3
+    stepped.scheduler.pause_jobs(["a", "b"])
+    assert sorted(run.job_id for run in stepped.scheduler.runs()) == ["c"]
+    outcomes = {(r.job_id, r.outcome.value) for r in stepped.scheduler.history()}
+    assert outcomes == {("a", "paused"), ("b", "paused")}
+
+
+def test_drafts_are_added_all_or_none(stepped):
+    scheduler = stepped.scheduler
+    drafts = [
+        scheduler.draft_job(note, "interval", seconds=10, id=job_id, name="new") for job_id in "cd"
+    ]
+    with pytest.raises(ConflictingIdError, match="'c'"):
+        scheduler.add_entries(drafts)
+    assert scheduler.get_job("d") is None
+    with pytest.raises(ConflictingIdError, match="'d'"):
+        scheduler.add_entries([drafts[1]] * 2, replace=True)
+    assert [job.name for job in scheduler.add_entries(drafts, replace=True)] == ["new", "new"]
+    assert len(scheduler.get_jobs()) == 4

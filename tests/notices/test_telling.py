@@ -1,0 +1,231 @@
+"""What a scheduler tells of its jobs, through functions, on every store."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from schedcore import InvalidOptionError, Outcome
+from schedcore.notice import Wanted
+from tests.notices.receiver import SOON
+
+fails = threading.Event()
+"""Set: the jobs here fail."""
+may_go_on = threading.Event()
+
+
+def work():
+    if fails.is_set():
+        raise ValueError("it broke")
+
+
+def hold():
+    assert may_go_on.wait(SOON)
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    fails.clear()
+    may_go_on.clear()
+
+
+def run(scheduler, outcome, job_id="job"):
+    """Run a job by hand, well or not."""
+    (fails.set if outcome == "failed" else fails.clear)()
+    assert scheduler.run_job(job_id, timeout=SOON).outcome is Outcome(outcome)
+
+
+def add(scheduler, **options):
+    scheduler.add_job(work, "interval", hours=1, id="job", replace_existing=True, **options)
+
+
+def test_a_failure_is_told_once_and_so_is_the_recovery(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told})
+    add(scheduler, on_failure="ops", on_recovery="ops")
+    for outcome in ("executed", "failed", "failed", "executed", "executed"):
+        run(scheduler, outcome)
+    failure, recovery = told.next(), told.next()
+    assert (failure.kind, failure.job_id, failure.count) == ("failure", "job", 1)
+    assert failure.record.error_text == "it broke"
+    assert failure.time_us == failure.record.ended_us
+    assert (recovery.kind, recovery.count) == ("recovery", 2)
+    assert recovery.since_us == failure.time_us
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
+def test_what_nobody_asked_for_is_not_told(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told})
+    add(scheduler, on_recovery="ops")
+    scheduler.add_job(work, "interval", hours=1, id="other")
+    for job_id in ("job", "other"):
+        run(scheduler, "failed", job_id)
+    run(scheduler, "executed")
+    assert told.next().kind == "recovery"
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
+def test_a_job_that_is_gone_after_its_only_run_is_told_as_it_said(store, schedulers, told):
+    if type(store).__name__ == "PlainStore":
+        pytest.skip("it remembers nothing of removed jobs")
+    scheduler = schedulers(store=store, notices={"ops": told})
+    fails.set()
+    scheduler.add_job(work, id="once", on_failure=["ops"])
+    assert told.next().job_id == "once"
+    assert scheduler.get_job("once") is None
+
+
+def test_the_defaults_hold_for_jobs_that_say_nothing(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told}, job_defaults={"on_failure": ["ops"]})
+    scheduler.add_job(work, "interval", hours=1, id="job")
+    scheduler.add_job(work, "interval", hours=1, id="silent", on_failure=[])
+    run(scheduler, "failed", "silent")
+    run(scheduler, "failed")
+    assert told.next().job_id == "job"
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
+def test_each_run_is_told_if_that_is_wanted(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told})
+    scheduler.add_job(hold, "interval", hours=1, id="long", on_run="ops")
+    run_id = scheduler.run_job("long", wait=False).id
+    started = told.next()
+    assert (started.kind, started.run_id, started.record) == ("started", run_id, None)
+    may_go_on.set()
+    ended = told.next()
+    assert (ended.kind, ended.run_id, ended.record.outcome) == ("ended", run_id, Outcome.EXECUTED)
+    assert started.time_us == ended.record.started_us
+
+
+def test_what_is_skipped_is_told(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told})
+    scheduler.add_job(hold, "interval", seconds=0.05, id="long", on_missed="ops")
+    missed = told.next()
+    assert (missed.kind, missed.record.outcome) == ("missed", Outcome.SKIPPED)
+    may_go_on.set()
+
+
+def test_what_ended_meanwhile_is_told_after_a_restart(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told})
+    if scheduler.store_info().kind not in ("sqlite", "postgresql"):
+        pytest.skip("it keeps nothing")
+    add(scheduler, on_failure="ops", on_recovery="ops")
+    run(scheduler, "failed")
+    assert told.next().kind == "failure"
+    scheduler.shutdown(timeout=SOON)
+    another = schedulers(store=store)  # which has no channels
+    run(another, "failed")
+    run(another, "executed")
+    another.shutdown(timeout=SOON)
+    schedulers(store=store, notices={"ops": told})
+    recovery = told.next()
+    assert (recovery.kind, recovery.count) == ("recovery", 2)
+
+
+def test_what_ended_before_there_were_channels_is_not_told(store, schedulers, told):
+    before = schedulers(store=store)
+    before.add_job(work, "interval", hours=1, id="job")
+    run(before, "failed")
+    before.shutdown(timeout=SOON)
+    scheduler = schedulers(store=store, notices={"ops": told})
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    assert told.next().count == 1
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
+def test_a_function_that_raises_is_called_again(store, schedulers, told, monkeypatch):
+    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+    broken = iter([True, True, False])
+
+    def tell(notice):
+        if next(broken):
+            raise OSError("away")
+        told(notice)
+
+    scheduler = schedulers(store=store, notices={"ops": tell})
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    assert told.next().kind == "failure"
+
+
+def test_a_channel_that_hangs_holds_up_no_other_and_says_so(store, schedulers, told):
+    hung = threading.Event()
+
+    def hang(notice):
+        hung.set()
+        assert may_go_on.wait(SOON)
+
+    scheduler = schedulers(store=store, notices={"slow": hang, "ops": told})
+    add(scheduler, on_failure=["slow", "ops"])
+    run(scheduler, "failed")
+    assert told.next().kind == "failure"
+    assert hung.wait(SOON)
+    states = {state.name: state.waiting for state in scheduler.notice_channels()}
+    assert states["slow"] == 1
+    run(scheduler, "executed")
+    may_go_on.set()
+
+
+def test_a_channel_that_fails_can_be_seen(store, schedulers, monkeypatch):
+    failed = threading.Semaphore(0)
+    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+
+    def tell(notice):
+        failed.release()
+        raise OSError("nobody is there")
+
+    class Patient:
+        kind, patience, send = "own", 3600.0, staticmethod(tell)
+
+    scheduler = schedulers(store=store, notices={"ops": Patient()})
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    for _ in range(2):  # before the second, the first was noted
+        assert failed.acquire(timeout=SOON)
+    (state,) = scheduler.notice_channels()
+    assert (state.name, state.waiting, state.problem) == ("ops", 1, "nobody is there")
+    assert state.since_us is not None
+
+
+def test_jobs_name_channels_that_there_are(schedulers):
+    scheduler = schedulers(notices={"ops": print, "mail": print})
+    for name in ("on_failure", "on_recovery", "on_missed", "on_run"):
+        with pytest.raises(InvalidOptionError, match=r"'opps'.*mail, ops.*did you mean 'ops'"):
+            add(scheduler, **{name: ["opps"]})
+    add(scheduler, on_failure=["ops"])
+    with pytest.raises(InvalidOptionError, match="on_run='x': expected one of the channels"):
+        scheduler.modify_job("job", on_run="x")
+    assert scheduler.modify_job("job", on_run={"ops", "mail"}).on_run == ("mail", "ops")
+    assert scheduler.modify_job("job", on_failure=None).on_failure == ()
+
+
+def test_without_channels_none_can_be_named(schedulers):
+    with pytest.raises(InvalidOptionError, match=r"on_failure='ops': expected no channel"):
+        add(schedulers(), on_failure=["ops"])
+    with pytest.raises(InvalidOptionError, match=r"on_failure='ops'"):
+        schedulers(job_defaults={"on_failure": "ops"})
+
+
+@pytest.mark.parametrize("value", [5, [5], [""], {"a": 1}, [f"n{n}" for n in range(17)]])
+def test_what_is_no_name_is_refused(schedulers, value):
+    with pytest.raises(InvalidOptionError, match=r"on_missed=.*names of up to 16 channels"):
+        add(schedulers(), on_missed=value)
+
+
+def test_a_job_of_another_program_may_be_changed_all_the_same(store, schedulers, told):
+    with_channel = schedulers(store=store, notices={"ops": told})
+    add(with_channel, on_failure="ops")
+    with_channel.shutdown(timeout=SOON)
+    without = schedulers(store=store)
+    assert without.modify_job("job", max_instances=2).on_failure == ("ops",)
+
+
+def test_channels_are_found_by_what_is_told():
+    wanted = Wanted(("a",), ("b",), ("c",), ("d",))
+    kinds = ("failure", "recovery", "missed", "started", "ended")
+    assert [wanted.channels(kind) for kind in kinds] == [("a",), ("b",), ("c",), ("d",), ("d",)]
