@@ -11,7 +11,7 @@ from schedcore.announce import Announcer
 from schedcore.clock import SECOND, Clock, SystemClock, passing_us
 from schedcore.errors import RunEndedError, RunLookupError, is_interrupt
 from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
-from schedcore.executors.base import Executor
+from schedcore.executors.base import Executor, Reporter
 from schedcore.idle import IdleWaits
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
@@ -48,6 +48,7 @@ class Runs:
 
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
+        reporter: To whom executors report: this, or what stands before it.
         capture: Keeps what runs print; None: nobody does.
     """
 
@@ -67,6 +68,7 @@ class Runs:
         self._random = random
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
+        self.reporter: Reporter = self
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
@@ -123,7 +125,7 @@ class Runs:
         if self._announce.wants(EVENT_JOB_SUBMITTED):
             handed = [(run, run._job) for run in runs if run._job is not None]
         try:
-            self._executors[name].submit(runs, self)
+            self._executors[name].submit(runs, self.reporter)
         except BaseException as error:
             now_us = self._now_us()
             for run in runs:
@@ -319,8 +321,8 @@ class Runs:
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
             self._log.error("executor %r failed to give up a run", name, error=error)
 
-    def cancel(self, run_id: int) -> None:
-        """Cancel a run, whether it waits or is active.
+    def cancel(self, run_id: int) -> Run:
+        """Cancel a run, whether it waits or is active; return it.
 
         Raises:
             RunEndedError: if it has ended.
@@ -328,7 +330,7 @@ class Runs:
         """
         found = self.settled().find(run_id)
         if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
-            return
+            return found
         if found is None:
             raise RunLookupError(run_id)
         raise RunEndedError(run_id)

@@ -172,6 +172,9 @@ class Settings:
         types.positive,
         "Jobs that have metrics of their own, the first ones by id; others are counted together.",
     )
+    tracing: bool = _setting(
+        False, types.flag, "Whether each run is a span of OpenTelemetry's global tracer provider."
+    )
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(
@@ -186,6 +189,9 @@ class Settings:
         (), types.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
     log_level: str = _setting("INFO", types.level, "How much is logged: DEBUG, INFO, WARNING...")
+    log_format: str = _setting(
+        "text", types.log_format, "How it is written: `text`, or `json`, one object a line."
+    )
 
     @classmethod
     def of(cls, **values: Any) -> Settings:

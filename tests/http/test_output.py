@@ -165,7 +165,7 @@ def test_a_change_of_what_is_hidden_is_a_change(api, scheduler):
 
 def test_who_may_only_look_sees_neither_arguments_nor_output(mount, scheduler):
     api = mount(**TOKENS, api_hide_args=True)
-    one = run(scheduler, lambda *what, sep: print(*what), "secret", [object()], sep="")
+    one = run(scheduler, lambda *what, end: print(*what, end=end), "secret", [object()], end="")
     for_ann = api("GET", "/jobs/j", headers=ANN).json
     assert (for_ann["args"][0], for_ann["shown_as_repr"]) == ("secret", ["func", "args[1]"])
     shown = api("GET", "/jobs/j", headers=READER).json

@@ -43,6 +43,7 @@ VALUES = {
     "api_max_body": 1000,
     "api_run_timeout": 1.5,
     "metrics_jobs": 5,
+    "tracing": True,
     "autostart": False,
     "shutdown_timeout": 2.5,
     "bind": "0.0.0.0:80",
@@ -52,6 +53,7 @@ VALUES = {
     "name": "shop",
     "python_path": ["/x"],
     "log_level": "DEBUG",
+    "log_format": "json",
 }
 EXPECTED = {k: tuple(v) if isinstance(v, list) else v for k, v in VALUES.items()}
 

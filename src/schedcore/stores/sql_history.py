@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from schedcore.errors import whole
 from schedcore.history import TROUBLES
 from schedcore.output import storable
-from schedcore.run import Outcome, RunRecord
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import RunQuery
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
@@ -17,7 +17,7 @@ from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
-_DAY_US = 86_400 * 10**6
+DAY_US: Final = 86_400 * 10**6
 _COLUMNS = (
     "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
     " error_type, error_text, attempt, cause, reason"
@@ -48,6 +48,10 @@ class Retention(NamedTuple):
     """Of the last runs of each job that printed something, what that was."""
     outputs: int = 10_000
     """The same of all jobs: 64 KiB each at most, of letters that take one byte."""
+    audit_days: int = 90
+    """How old a change may be of which the audit tells."""
+    audit: int = 100_000
+    """The last changes."""
 
     def checked(self) -> Retention:
         """Return it.
@@ -99,6 +103,15 @@ class HistoryRows:
             run_id,
             Outcome.LOST.value,
         )
+
+    def note_begun(self, tx: Transaction, runs: Sequence[Run]) -> None:
+        """Write beside the outcomes of runs when they began: another process ended them."""
+        sql = (
+            "update schedcore_ledger set started_us = ?, late_us = ?"
+            " where run_id = ? and started_us is null"
+        )
+        begun = [(run._started_us, run._due_us, run._id) for run in runs]
+        tx.many(sql, [(at, max(0, (at or 0) - due), run_id) for at, due, run_id in begun])
 
     def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
         """Return the outcomes that *query* asks for, in its order."""
@@ -163,7 +176,7 @@ class HistoryRows:
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
         """Return what is too old, and what is beyond the last ones of jobs."""
         # By age and not up to a row: while the clock was wrong, later rows may have been older.
-        found = [Condition("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
+        found = [Condition("recorded_us < ?", (now_us - keep.days * DAY_US,))]
         # Those with the most first: some have no more than their last troubles besides.
         many = (
             "select job_id from schedcore_ledger group by job_id having count(*) > ?"

@@ -284,6 +284,7 @@ class FlaskScheduler(FlaskJobs):
             capture_output=settings.capture_output,
             redact=settings.redact,
         )
+        build.trace(scheduler, settings)
         self._furnish(scheduler)
         return scheduler
 
