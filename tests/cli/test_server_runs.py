@@ -85,21 +85,21 @@ def test_a_run_has_arguments_of_its_own(run):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["run", "j", "--args", "{}"], "--args='{}': expected a JSON array"),
-        (["run", "j", "--args", "["], "--args='[': expected a JSON array"),
-        (["run", "j", "--kwargs", "[]"], "--kwargs='[]': expected a JSON object"),
+        (["run", "new", "--args", "{}"], "--args='{}': expected a JSON array"),
+        (["run", "new", "--args", "["], "--args='[': expected a JSON array"),
+        (["run", "new", "--kwargs", "[]"], "--kwargs='[]': expected a JSON object"),
         (["run"], "ID=[]: expected ids, or one of --q, --tag and --all"),
-        (["run", "j", "--all"], "expected ids, or one of"),
+        (["run", "new", "--all"], "expected ids, or one of"),
         (["runs", "--since", "yesterdayish"], "since='yesterdayish'"),
         (["runs", "--outcome", "faild"], "outcome='faild'"),
         (["cancel", "x"], "run_id='x'"),
         (["cancel", "1"], "run"),
         (["logs", "nobody"], "no job with id 'nobody'"),
-        (["logs", "j"], "expected a run, or a job that has run"),
+        (["logs", "new"], "expected a run, or a job that has run"),
     ],
 )
 def test_mistakes_are_told_in_one_line(run, arguments, told):
-    add(run, "j", "ok")
+    add(run, "new", "ok")
     ran = run(*arguments)
     assert ran.status == 2
     assert told in ran.err

@@ -12,12 +12,11 @@ from typing import Any, Final
 from schedcore.cli.base import DONE, Commands, counted, harmless
 from schedcore.cli.client import Api
 from schedcore.cli.connecting import add_command
-from schedcore.cli.job_files import guess_kind, read_jobs
+from schedcore.cli.job_files import read_jobs, with_trigger
 from schedcore.cli.server_runs import run_rows
 from schedcore.cli.several import add_filter, each, has_filter, together
 from schedcore.cli.showing import moment, now, print_json, schedule, show
 from schedcore.errors import InvalidOptionError
-from schedcore.job import JOB_FIELDS
 
 _STATES = ("scheduled", "paused", "running", "broken")
 _PAIR = "NAME=VALUE"
@@ -150,12 +149,11 @@ def _add(api: Api, parsed: argparse.Namespace) -> int:
     if parsed.file is not None:
         found = read_jobs(parsed.file)
     else:
-        job = {"id": parsed.id, **read_pairs(parsed.pairs)}
-        if "trigger" not in job:
-            job["trigger"] = guess_kind(job.keys() - JOB_FIELDS)
-        found = [job]
-    if parsed.replace:
-        found = [{**job, "replace_existing": True} for job in found]
+        found = [{"id": parsed.id, **read_pairs(parsed.pairs)}]
+    found = [
+        {**with_trigger(job), **({"replace_existing": True} if parsed.replace else {})}
+        for job in found
+    ]
     jobs = api("POST", "jobs", body=found).json  # all or none
     if parsed.json:
         print_json(jobs)

@@ -60,7 +60,7 @@ def run_rows(
     runs: Iterable[Run], at: datetime, of_one_job: bool = False
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return the titles and the rows of a table of runs."""
-    titles = ("run", "job", "outcome", "due", "took", "why")
+    titles = ("run", "job", "outcome", "due", "took", "result")
     rows = [
         (
             str(run["run_id"] or "-"),
@@ -68,7 +68,7 @@ def run_rows(
             str(run["outcome"] or run["state"]),
             moment(run["scheduled"], at),
             lasted(run["started"], run["ended"], at),
-            _why(run),
+            _result(run),
         )
         for run in runs
     ]
@@ -77,8 +77,10 @@ def run_rows(
     return titles, rows
 
 
-def _why(run: Run) -> str:
-    """Return what there is to say of a run, in one line."""
+def _result(run: Run) -> str:
+    """Return what a run has returned, or why there is nothing, in one line."""
+    if run["outcome"] == "executed":
+        return str(run["result"] or "")
     return str(run["why"] or "").removeprefix(f"{run['outcome'] or run['state']}: ")
 
 

@@ -77,9 +77,13 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
             parts += [Text(harmless(title)), *([table_of(columns, rows)] if columns else []), ""]
         return Group(*parts)
 
-    with Live(drawn(), console=console, screen=True, auto_refresh=False) as live:
+    live = Live(drawn(), console=console, screen=True, auto_refresh=False)
+    try:  # not "with": that would not give the screen back if it is interrupted as it begins
+        live.start(refresh=True)
         while not Waker().sleep(parsed.n):
             live.update(drawn(), refresh=True)
+    finally:
+        live.stop()
     return DONE
 
 
