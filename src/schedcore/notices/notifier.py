@@ -146,12 +146,16 @@ class Notifier:
         self._starts.append((run, notice, job.options.on_run))
 
     def states(self) -> list[ChannelState]:
-        """Return how the channels do: those of this process, and others on its store.
+        """Return how the channels do: those of this process, and others for which notices wait.
 
         Raises:
             StoreError: if the store cannot be used.
         """
-        known = {state.name: state for state in self._store.states()}
+        known = {
+            state.name: state
+            for state in self._store.states()
+            if state.waiting or state.name in self._channels
+        }
         new = [ChannelState(name, 0, None, None) for name in self._channels if name not in known]
         return sorted([*known.values(), *new])
 

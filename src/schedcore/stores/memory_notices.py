@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from schedcore.atfork import Lock, hold_while_forking
+from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.errors import JobLookupError
 from schedcore.job import Job
 from schedcore.notice import (
@@ -37,6 +37,11 @@ class MemoryNotices:
         self._problems: dict[str, str] = {}
         self._last = 0
         hold_while_forking(self)
+        call_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Drop the notices: the parent tells them."""
+        self._letters.clear()
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
