@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schedcore.errors import InvalidOptionError
-from schedcore.job import check_tag
+from schedcore.job import check_id, check_tag
 from schedcore.stores.base import Entry
 from schedhttp.errors import BadRequest
 from schedhttp.request import Incoming
@@ -18,16 +18,18 @@ def filter_of(request: Incoming) -> IsMeant | None:
     """Return what ``q``, ``tag`` and ``id`` say together; None: nothing, which is all jobs.
 
     Raises:
-        BadRequest: if something is no tag.
+        BadRequest: if something can be no tag, or no id.
     """
     args = request.whole.args
     text = args.get("q", "").casefold()
     tags, ids = frozenset(args.getlist("tag")), frozenset(args.getlist("id"))
-    for tag in tags:
-        try:
+    try:
+        for tag in tags:
             check_tag(tag)
-        except InvalidOptionError as error:
-            raise BadRequest(str(error)) from None
+        for job_id in ids:
+            check_id(job_id)
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
     if not (text or tags or ids):
         return None
 
