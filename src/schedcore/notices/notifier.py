@@ -98,7 +98,7 @@ class Notifier:
         self._place: str | None = None
         self._kept: str | None = None
         self._kept_us = 0
-        self._failing = 0
+        self._failing = self._gaps = 0
 
     def after_fork_in_child(self) -> None:
         """Tell nothing: the threads stayed behind in the parent."""
@@ -197,7 +197,9 @@ class Notifier:
     def _check_whole(self) -> None:
         """Log if outcomes were cut before they were judged."""
         if self._place is not None and not self._outcomes.keeps_after(self._place):
-            log.error("outcomes are not kept any more of which nothing was told: there were many")
+            self._gaps += 1
+            if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                log.error("outcomes that the store does not keep any more were not told of")
 
     def _tell_starts(self) -> None:
         """Tell of runs that have begun, and not ended since: those are told when they end."""

@@ -72,7 +72,9 @@ class MemoryNotices:
 
         Called with the lock of the jobs held: no other may be taken then.
         """
-        if any(job[5][9:13]):  # not Wanted.of(): each job that runs once comes by
+        options = job[5]
+        # Not Wanted.of(): each job that runs once comes by, and 0.1 us in place of 0.5.
+        if options[9] or options[10] or options[11] or options[12]:
             self._gone.pop(job.id, None)
             self._gone[job.id] = Wanted.of(job.options)
             if len(self._gone) > MOST_NEWS:
