@@ -21,18 +21,20 @@ There is no thread, no sleep and no loop in here: the loop, the tests and the si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schedcore import funcref
 from schedcore.admission import MOST_WAITING
 from schedcore.announce import Announcer
+from schedcore.auditing import Auditor, told
 from schedcore.changing import Changes, Check, set_back_entry
 from schedcore.clock import SECOND, Clock, from_us
 from schedcore.errors import (
     JobLookupError,
     MaxInstancesError,
+    RunEndedError,
     SchedError,
     is_interrupt,
     text_of,
@@ -41,14 +43,18 @@ from schedcore.events import Listeners
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
 from schedcore.job import Job
+from schedcore.job_changes import changed
 from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
-from schedcore.run import Outcome, Run
+from schedcore.rooms import Rooms
+from schedcore.run import Outcome, Run, ended_run
 from schedcore.runs import Runs
+from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
     Batch,
     Change,
     Decision,
+    Executors,
     Passed,
     Settled,
     Settlement,
@@ -64,6 +70,8 @@ BATCH = 10_000
 """Jobs taken in one step: a burst is planned and settled whole before the workers wake up."""
 RETRY_BROKEN_US = 30 * SECOND
 """How long a job that cannot be run is left alone before it is tried again."""
+FULL_US = SECOND // 100
+"""How long a full executor is left alone before it is asked again whether it has room."""
 RETRY_HUNG_US = 3600 * SECOND
 """The same for one whose trigger did not answer: each try may cost a thread."""
 
@@ -120,9 +128,12 @@ class Engine:
         self._log = log or GuardedLogger(__name__)
         self.announce = Announcer(listeners, self._log, clock.monotonic_us, store.get)
         self.runs = Runs(store, executors, self.announce, clock, random, self._log)
-        self.changes = Changes(store, self.runs, self.announce, clock, self._log)
+        self.audit = Auditor(store, clock)
+        self.changes = Changes(store, self.runs, self.announce, clock, self.audit)
         self._claims: list[_Claim] = []
         self._cluster: Cluster | None = getattr(store, "cluster", None)
+        shares = self._cluster is not None and self._cluster.shares_due
+        self._rooms = Rooms(executors, BATCH) if shares else None
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent: runs, and the batch that a step has taken."""
@@ -139,7 +150,10 @@ class Engine:
             later than *now_us*; None: not before a job is added or changed.
         """
         self.runs.settle()
-        settled, slots = self._take_and_settle(now_us)
+        rooms = self.executors.keys() if self._rooms is None else self._rooms.look(now_us)
+        settled, slots = self._take_and_settle(now_us, rooms)
+        if self._rooms is not None:
+            self._rooms.taken(slots)
         try:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
@@ -151,7 +165,9 @@ class Engine:
         finally:
             self._announce_step(settled, slots)  # a listener that blocks holds up no run
         self.runs.settle()  # runs that ended while others of their job were put behind them
-        due_us = self.store.next_due(self.executors)
+        due_us = self.store.next_due(rooms)
+        if len(rooms) < len(self.executors):
+            due_us = min(now_us + FULL_US, now_us + FULL_US if due_us is None else due_us)
         if timer_us is None or due_us is None:
             return timer_us if due_us is None else due_us
         return min(timer_us, due_us)
@@ -161,9 +177,9 @@ class Engine:
         self.runs.settle()
         return self.runs.check_timers(now_us)
 
-    def _take_and_settle(self, now_us: int) -> tuple[Settled, Sequence[Slot]]:
+    def _take_and_settle(self, now_us: int, rooms: Executors) -> tuple[Settled, Sequence[Slot]]:
         """Take what is due, plan it and settle it; return what came of it, and what was taken."""
-        with self.store.take(now_us, BATCH, self.executors) as batch:
+        with self.store.take(now_us, BATCH, rooms) as batch:
             slots = batch.slots
             if not slots:
                 return NOTHING, ()
@@ -171,9 +187,11 @@ class Engine:
             self._claims.append(claim)
             try:
                 decided: list[Decision] = []
+                judged = self._rooms
                 for slot in slots:
                     claim.asking = slot.job
-                    decided.append(self._decide(slot, now_us))
+                    judged_us = slot.judged_us if judged is None else judged.judged_us(slot)
+                    decided.append(self._decide(slot, now_us, judged_us))
                 claim.asking = None
                 settled = batch.settle(decided, now_us)
             finally:
@@ -181,14 +199,14 @@ class Engine:
                     self._claims.remove(claim)
         return settled, slots
 
-    def _decide(self, slot: Slot, now_us: int) -> Decision:
-        """Decide what becomes of a job that is due.
+    def _decide(self, slot: Slot, now_us: int, judged_us: int | None) -> Decision:
+        """Decide what becomes of a job that is due; *judged_us* says whether it is late.
 
         Returns:
             The next fire time alone in the plain case, or a settlement; see
             :data:`~schedcore.stores.base.Decision`.
         """
-        job, fire_us, due_us, judged_us = slot.job, slot.fire_us, slot.due_us, slot.judged_us
+        job, fire_us, due_us = slot.job, slot.fire_us, slot.due_us
         assert fire_us is not None
         assert due_us is not None
         # Each due job passes here: fields by position, which takes 0.2 us less.
@@ -258,6 +276,7 @@ class Engine:
                 RETRY_BROKEN_US // SECOND,
                 reason,
                 error=None if isinstance(error, SchedError) else error,
+                fields={"job_id": job.id},
             )
         return reason
 
@@ -268,6 +287,17 @@ class Engine:
         self.runs.recorded(settled.evicted)
         for job_id in settled.removed:
             self.announce.removed(jobs[job_id])
+
+    def waiting(self) -> dict[str, float]:
+        """Return for how many seconds the oldest job or run waits for a worker, by executor."""
+        longest, now_us = self.runs.waiting(), self._clock.now_us()
+        full = {} if self._rooms is None else self._rooms.full_since()
+        for name, since_us in full.items():
+            due_us = self.store.next_due((name,))
+            if due_us is not None and due_us < now_us:
+                waited = (now_us - max(due_us, since_us)) / SECOND
+                longest[name] = max(longest.get(name, 0.0), waited)
+        return longest
 
     # A step that hangs
 
@@ -292,15 +322,29 @@ class Engine:
             return
         reason = self._log_broken(job, entry.broken, TimeoutError("its trigger does not answer"))
         parked = entry._replace(broken=reason, due_us=now_us + RETRY_HUNG_US)
-        self.changes.write((Change(entry, parked),), now_us)
+        self.changes.write((Change(entry, parked),), now_us, ordered=False)
 
     # Besides the schedule
 
-    def run_now(self, job_id: str, check: Check | None = None) -> Run:
+    def run_now(
+        self,
+        job_id: str,
+        check: Check | None = None,
+        call: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Run:
         """Run a job now, besides its schedule, if *check* lets it be.
+
+        Args:
+            job_id: Which job.
+            check: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
+            call: ``args`` and ``kwargs`` of this one run, where they are not those of the job.
+            key: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
 
         Raises:
             JobLookupError: if there is no job with this id.
+            InvalidOptionError: if its function cannot be called so.
+            RunEndedError: if a run for the same key has ended, and is not kept any more.
             MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
         """
         self.runs.settle()
@@ -308,15 +352,28 @@ class Engine:
         if check is not None:
             check(entry)
         job = self.ready(entry.job)
+        if call:
+            job = changed(job, call, lambda _gives_coroutine: job.options)
         now_us = self._clock.now_us()
-        run = self.store.open(job, now_us)
+        note = self.audit.of_order("run", job_id)
+        run = self.store.open(job, now_us, Asked(bool(call), key, note))
+        if isinstance(run, Earlier):
+            return self._earlier(job, run.run_id)
         if run is None:
             self.announce.skipped(job, (now_us,))
             active = sum(run._job_id == job_id for run in self.store.runs())
             bound = MOST_WAITING if active < job.max_instances else None
             raise MaxInstancesError(job_id, job.max_instances, bound)
         self.runs.submit((run,))
+        told((note._replace(run_id=run._id),))
         return run
+
+    def _earlier(self, job: Job, run_id: int) -> Run:
+        """Return a run that was opened before; it may have ended, and in another process."""
+        found = self.runs.settled().find(run_id)
+        if found is None:
+            raise RunEndedError(run_id)
+        return found if isinstance(found, Run) else ended_run(job, found)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.
@@ -337,7 +394,8 @@ class Engine:
             try:
                 run._job = self.ready(job)
             except Exception as error:  # noqa: BLE001 — whatever importing a module raises
-                self._log.error("job %r cannot be run: %s", job.id, text_of(error))
+                fields = {"job_id": job.id, "run_id": str(run.id)}
+                self._log.error("job %r cannot be run: %s", job.id, text_of(error), fields=fields)
                 run._job = job._replace(func=partial(_fail, error))
         return run
 
@@ -362,7 +420,12 @@ class Engine:
                 continue  # gone meanwhile
             except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
                 job_id = entry.job.id
-                self._log.error("trigger of job %r failed; its next run stays", job_id, error=error)
+                self._log.error(
+                    "trigger of job %r failed; its next run stays",
+                    job_id,
+                    error=error,
+                    fields={"job_id": job_id},
+                )
 
 
 def _fail(error: Exception) -> None:

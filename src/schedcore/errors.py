@@ -1,10 +1,12 @@
 """Every error the engine raises on purpose.
 
     SchedError
+    ├── ChangesLostError               also LookupError
     ├── ConflictingIdError             also ValueError
     ├── JobChangedError
     ├── JobLookupError                 also LookupError
     ├── RunLookupError                 also LookupError
+    │   └── RunEndedError
     ├── InvalidOptionError             also ValueError
     │   ├── InvalidTriggerError
     │   └── FuncRefError
@@ -24,6 +26,17 @@ from collections.abc import Iterable
 
 class SchedError(Exception):
     """Base of all errors raised by schedcore."""
+
+
+class ChangesLostError(SchedError, LookupError):
+    """What came after a place among the changes is not all kept any more."""
+
+    def __init__(self, since: object) -> None:
+        super().__init__(
+            f"not all that came after {short(since)} is kept any more, or it is of another store:"
+            " read jobs and runs anew, and go on from what changes without since give as next"
+        )
+        self.since = since
 
 
 class ConflictingIdError(SchedError, ValueError):
@@ -58,18 +71,21 @@ class JobLookupError(SchedError, LookupError):
 
 
 class RunLookupError(SchedError, LookupError):
-    """No run with this id is open, or known at all.
+    """No run with this id is known."""
 
-    Args:
-        run_id: Which id.
-        ended: Whether one that has ended would do.
-    """
-
-    def __init__(self, run_id: object, ended: bool = False) -> None:
-        told = (
-            "is known, or kept any more" if ended else "is waiting or under way; it may have ended"
+    def __init__(self, run_id: object) -> None:
+        super().__init__(
+            f"no run with id {short(run_id)} is waiting or under way, and none that has ended is"
+            " kept; runs() and history() list those there are"
         )
-        super().__init__(f"no run with id {short(run_id)} {told}")
+        self.run_id = run_id
+
+
+class RunEndedError(RunLookupError):
+    """The run has ended: there is nothing to cancel."""
+
+    def __init__(self, run_id: object) -> None:
+        super(RunLookupError, self).__init__(f"run {short(run_id)} has ended; get_run() tells how")
         self.run_id = run_id
 
 

@@ -94,9 +94,7 @@ class SchedulerCollector:
         scheduler = self._scheduler
         entries = scheduler.entries()
         labelled = sorted(entries, key=_id_of)[: self._most_jobs]
-        runs = scheduler._runs
-        runs.settle()
-        totals = runs._store.totals([entry.job.id for entry in labelled])
+        totals = scheduler.totals([entry.job.id for entry in labelled])
         return Known(entries, scheduler.runs(), scheduler.nodes(), labelled, totals)
 
 

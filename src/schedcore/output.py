@@ -71,6 +71,7 @@ class Elsewhere:
     """Stands in for a run whose function is called in another process."""
 
     __slots__ = ("_output",)
+    _outcome = None
 
     def __init__(self) -> None:
         self._output: Any = Printed()
@@ -171,7 +172,7 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
         InvalidOptionError: if *after* is not from 0 to the number of characters there are.
     """
     if run is None:
-        raise RunLookupError(run_id, ended=True)
+        raise RunLookupError(run_id)
     kept = store.output(run_id)
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= kept.total:
         raise InvalidOptionError(
@@ -184,7 +185,7 @@ def keep(run: Run | Elsewhere, text: str | Kept) -> None:
     """Add to what a run has printed, unless it has ended or captures nothing."""
     with _lock:
         output = run._output
-        if output is None or not text:
+        if output is None or not text or run._outcome is not None:
             return
         if type(output) is not Printed:
             output = run._output = Printed(output.redact)

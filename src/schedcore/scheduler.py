@@ -1,20 +1,21 @@
 """The public face: builds the parts of a scheduler and joins them.
 
-The methods for jobs (``add_job``...) are those of the base class in :mod:`~schedcore.job_methods`;
-start, pause and shutdown go to :mod:`~schedcore.lifecycle`, and all else to the engine.
+The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
+:mod:`~schedcore.job_methods` and :mod:`~schedcore.run_methods`; start, pause and shutdown go to
+:mod:`~schedcore.lifecycle`, and all else to the engine.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
-from schedcore.changing import Check
+from schedcore.change_methods import ChangeMethods
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
@@ -26,6 +27,7 @@ from schedcore.events import (
 from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
+from schedcore.feed import Feed
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
 from schedcore.job import Options, build_options
@@ -33,24 +35,20 @@ from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
-from schedcore.output import output_of
-from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
+from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, store_of
 from schedcore.retry import RandomSource
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Run
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from schedcore.node import Node
-    from schedcore.typed_calls import TypedJobMethods as JobMethods
-else:
-    from schedcore.many_jobs import ManyJobs as JobMethods
 
 log = GuardedLogger(__name__)
 
 
-class Scheduler(JobMethods):
+class Scheduler(ChangeMethods):
     """Runs Python callables at dates, at intervals and on cron schedules.
 
     Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
@@ -80,6 +78,11 @@ class Scheduler(JobMethods):
         remind_every: Seconds after which it is told again that a job fails.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
+        redact: Regular expressions of what is hidden in output: secrets.  Of one with groups, these
+            alone: ``r"password=(\\S+)"``.
+
+    Attributes:
+        redact: Hides in a text what these match; None: nothing.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -99,6 +102,7 @@ class Scheduler(JobMethods):
         notices: Mapping[str, Any] | None = None,
         remind_every: float = 3600.0,
         capture_output: bool = False,
+        redact: Sequence[str] = (),
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -115,7 +119,8 @@ class Scheduler(JobMethods):
         self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
         factory.channels = () if self._notifier is None else self._notifier.channels
         factory.check_options(defaults)
-        engine.runs.capture = capture_of(capture_output)
+        self.redact = redact_of(redact)
+        engine.runs.capture = capture_of(capture_output, self.redact)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
@@ -126,6 +131,7 @@ class Scheduler(JobMethods):
             declarations = Declarations(kept, app, clock)
         super().__init__(zone, clock, engine, factory, listeners, declarations)
         self._runs = engine.runs
+        self._feed = Feed(kept, self._runs.settled)
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
@@ -204,6 +210,7 @@ class Scheduler(JobMethods):
             self._life.begin(state)
         else:
             self._node.start(state)
+        self._engine.audit.note("started")
 
     def follow(self, autostart: bool = True) -> None:
         """Join the other processes on the store, in the state that they are in.
@@ -234,6 +241,7 @@ class Scheduler(JobMethods):
             self._life.pause()
         else:
             self._node.command(State.PAUSED)
+        self._engine.audit.note("paused")
 
     def resume(self) -> None:
         """Go on after :meth:`pause`; what fell due meanwhile is late, and run or missed as such.
@@ -245,6 +253,7 @@ class Scheduler(JobMethods):
             self._life.resume()
         else:
             self._node.command(State.RUNNING)
+        self._engine.audit.note("resumed")
 
     def wakeup(self) -> None:
         """Have the loop look for due jobs now, for instance after a test moved the clock."""
@@ -274,9 +283,12 @@ class Scheduler(JobMethods):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
-        if self._node is None:
-            return self._life.end(patience)
-        return self._node.leave(patience) if leave else self._node.stop_all(patience)
+        self._feed.interrupt()
+        if self._node is not None and leave:
+            return self._node.leave(patience)
+        left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)
+        self._engine.audit.note("stopped")
+        return left
 
     def holder(self) -> schedcore.Holder | None:
         """Return which process takes the due jobs; None: none is known to.
@@ -359,100 +371,7 @@ class Scheduler(JobMethods):
         """Have :meth:`run_forever` look whether all is over.  A listener."""
         self._life.ended.wake()
 
-    # Runs
-
-    def run_job(
-        self,
-        job_id: str,
-        wait: bool = True,
-        timeout: float | None = None,
-        check: Check | None = None,
-    ) -> Run:
-        """Run a job now, besides its schedule and also while it is paused.
-
-        Args:
-            job_id: Which job.
-            wait: Whether to wait until it has ended.  A run may wait for another one, unless it
-                keeps the last worker that could run that: in a coroutine, for another coroutine.
-            timeout: How many seconds to wait at most; None: until it has ended.
-            check: Given the job as it is at that moment, which is the one that runs; what it
-                raises keeps it from running.
-
-        Returns:
-            The run; its ``record`` tells how it ended, and is None if it has not.
-
-        Raises:
-            JobLookupError: if there is no job with this id.
-            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
-                of the executor that has to run the job.
-            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
-            SchedulerNotRunningError: if the scheduler is not started.
-        """
-        check_timeout(timeout)
-        if self._node is not None and self._life.state is State.STOPPED:
-            self._node.catch_up()  # another process may have started it just now
-        self._life.loop_or_error()
-        # Its worker may need what an interrupted call holds.
-        if not wait or self._life.interrupts_itself():
-            return self._engine.run_now(job_id, check)
-        patience = Patience(timeout)
-        with self._nested.waiting(check, for_ever=timeout is None) as check_both:
-            run = self._engine.run_now(job_id, check_both)
-            run.wait(patience.left())
-        return run
-
-    # What happened
-
-    def history(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the recorded outcomes of one job, or of all, the latest first.
-
-        Args:
-            job_id: Of which job; None: of all.
-            limit: How many at most; None: as many as the store keeps.
-        """
-        return self._runs.records(job_id, limit)
-
-    def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        return self._runs.counts(job_id)
-
-    def runs(self) -> list[Run]:
-        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
-        return self._runs.open()
-
-    def get_run(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or the record of how it ended.
-
-        None: there is none with this id, or its record is not kept any more.
-        """
-        return self._runs.find(run_id)
-
-    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
-        """Return what a run has printed and logged, and the tracebacks of what it raised.
-
-        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
-        without ``capture_output`` keeps nothing.
-
-        Args:
-            run_id: Which run; it may wait, be under way, or have ended.
-            after: How many characters the caller has: ``next`` of the output that was got before.
-
-        Raises:
-            RunLookupError: if no run with this id is known, or kept any more.
-            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
-        """
-        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
-
-    def cancel(self, run_id: int) -> None:
-        """End a run early: it is recorded as cancelled and its place is free at once.
-
-        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
-        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
-
-        Raises:
-            RunLookupError: if no run with this id is open.
-        """
-        self._runs.cancel(run_id)
+    # Listeners
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call *callback* with each event whose code is in *mask*, in the thread it happens in.

@@ -28,6 +28,14 @@ log = logging.getLogger(__name__)
 
 def set_up_logging(settings: Settings) -> None:
     """Send a stand-alone server's log to standard error, unless logging is set up already."""
+    if settings.log_format == "json":
+        from schedcore.json_logs import JsonFormatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonFormatter())
+        logging.basicConfig(level=settings.log_level, handlers=[handler])
+        logging.captureWarnings(True)  # which are lines of text otherwise
+        return
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -60,6 +68,8 @@ def make_scheduler(
             executors=executors,
             store=store,
             name=settings.name or name,
+            capture_output=settings.capture_output,
+            redact=settings.redact,
             notices=settings.notices,
             remind_every=settings.remind_every,
         )
@@ -67,8 +77,30 @@ def make_scheduler(
         setting = error.option.partition("[")[0]
         known = setting in ("executors", "name", "notices", "remind_every")
         raise ConfigError(place_of(setting if known else "job_defaults"), error) from error
+    trace(scheduler, settings, place_of("tracing"))
     add_jobs(scheduler, settings.jobs, place_of("jobs"))
     return scheduler
+
+
+def trace(scheduler: Scheduler, settings: Settings, place: str = "SCHEDULER_TRACING") -> None:
+    """Make spans of the scheduler's runs, if the settings ask for them.
+
+    Args:
+        scheduler: Not started yet.
+        settings: All of them.
+        place: That of the setting, to be named in errors.
+
+    Raises:
+        ConfigError: if OpenTelemetry is not installed.
+    """
+    if not settings.tracing:
+        return
+    try:
+        from schedcore.tracing import trace_runs
+    except ImportError as error:
+        reason = f"spans need a package: pip install opentelemetry-api ({error})"
+        raise ConfigError(place, reason) from error
+    trace_runs(scheduler)
 
 
 def add_jobs(

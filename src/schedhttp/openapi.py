@@ -6,11 +6,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedhttp import paging
+from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
+from schedhttp.views.output import MOST_AFTER
 from schedhttp.views.runs import MOST_FIRE_TIMES
 
 _DESCRIPTION = """\
@@ -33,7 +34,7 @@ def document(settings: Settings, root: str = "") -> Json:
     paths: dict[str, Json] = {}
     for route in ROUTES:
         path = (quote(settings.api_prefix) + route.path) or "/"
-        path = path.replace("<job_id:job_id>", "{job_id}")
+        path = path.replace("<job_id:job_id>", "{job_id}").replace("<run_id>", "{run_id}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, settings)
     return {
         "openapi": "3.1.0",
@@ -87,7 +88,7 @@ _NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
-    if route.gives in ("Runs", "Next", "Previewed"):
+    if route.gives in ("Run", "Runs", "Output", "Counts", "Next", "Previewed"):
         return "runs"
     return "jobs" if "/jobs" in route.path else "scheduler"
 
@@ -97,11 +98,15 @@ def _parameters(route: Route) -> list[Json]:
     if "job_id" in route.path:
         told = "Encoded as one part of a path: a slash in it is %2F."
         parameters.append(_parameter("job_id", "path", JOB_ID, told) | {"required": True})
-    parameters += [_parameter(name, "query", *_QUERY[name]) for name in route.query]
+    if "<run_id>" in route.path:
+        told = "As the lists of runs have it."
+        parameters.append(_parameter("run_id", "path", _RUN_ID, told) | {"required": True})
+    known = _QUERY | _QUERY_OF.get(route.gives or "", {})
+    parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
         _parameter(name, "header", TEXT, told)
-        for name, told in _CONDITIONS.items()
-        if name in _conditions_of(route)
+        for name, told in _REQUEST_HEADERS.items()
+        if name in _headers_of(route)
     ]
     return parameters
 
@@ -110,15 +115,19 @@ def _parameter(name: str, place: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": place, "schema": schema, "description": description}
 
 
-_CONDITIONS: Final = {
+_REQUEST_HEADERS: Final = {
+    "Idempotency-Key": "A text of the client's own, 1 to 255 characters: the same one for the same"
+    " job gives the same run for a day.",
     "If-Match": "An ETag: only if the job is still what it was; 412 if not.",
     "If-None-Match": "An ETag: 304 if nothing has changed; * for a new job: 412 if it is there.",
 }
 
 
-def _conditions_of(route: Route) -> tuple[str, ...]:
+def _headers_of(route: Route) -> tuple[str, ...]:
     if route.name in ("get_job", "get_jobs", "add_job"):
         return ("If-None-Match",)
+    if route.name == "run_job":
+        return ("If-Match", "Idempotency-Key")
     return ("If-Match",) if route.name in _ON_ONE_JOB else ()
 
 
@@ -130,7 +139,7 @@ def _responses(route: Route, settings: Settings) -> Json:
         responses: Json = {"204": {"description": "Done."}}
     else:
         responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
-    if "If-None-Match" in _conditions_of(route) and route.method == "GET":
+    if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
         told = "It does not do its work, or its store cannot be used."
@@ -150,7 +159,7 @@ def _responses(route: Route, settings: Settings) -> Json:
 
 
 _DONE: Final = {
-    "run_job": "It ran, and succeeded; or it still runs, as the state of the job tells: `wait` is"
+    "run_job": "It ran, and succeeded; or it still runs, as X-Run-Outcome tells: `wait` is"
     " false, or the run takes longer than SCHEDULER_API_RUN_TIMEOUT.",
     "get_jobs": "The jobs; those that the query asks for.",
 }
@@ -165,6 +174,8 @@ _SHOWN_HEADERS: Final = {
 def _shown(route: Route, description: str) -> Json:
     assert route.gives is not None
     headers = _SHOWN_HEADERS.get(route.gives, ())
+    if route.name == "run_job":
+        headers += ("Location", "X-Run-Id", "X-Run-Outcome", "Preference-Applied")
     return {
         "description": description,
         "content": {route.media: {"schema": ref(route.gives)}},
@@ -177,8 +188,10 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     if route.open:
         return {400, 405}
     statuses = {400, 401, 403, 405, 429, 500, 503}
-    if "job_id" in route.path:
+    if "_id>" in route.path or "job" in route.query:
         statuses.add(404)
+    if route.name == "cancel_run":
+        statuses.add(409)
     if route.name == "get_metrics":
         statuses.add(501)
     if route.method in ("POST", "PATCH"):
@@ -198,9 +211,9 @@ _ERRORS: Final = {
     400: "The request cannot be read, or the scheduler is (not) running already.",
     401: "Credentials are needed.",
     403: "Not for this client, or not allowed by the settings.",
-    404: "There is no such job.",
+    404: "There is no such job, or no such run.",
     405: "This address is not for this method.",
-    409: "There is such a job already, or it conflicts with what others do.",
+    409: "There is such a job already, it conflicts with what others do, or the run has ended.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
@@ -215,12 +228,27 @@ _ERROR_HEADERS: Final = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
+_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _HEADERS: Final[Json] = {
     "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
-    "X-Total-Count": {"schema": COUNT, "description": "How many there are, whatever the limit."},
+    "X-Total-Count": {
+        "schema": COUNT,
+        "description": "How many there are, whatever the limit; left out beyond 10,000 runs.",
+    },
     "Link": {
         "schema": TEXT,
-        "description": "Where the first, prev, next and last part is (RFC 8288).",
+        "description": "Where the first, prev, next and last part is (RFC 8288); of runs, the first"
+        " and the next.",
+    },
+    "Location": {"schema": TEXT, "description": "Where the run is shown."},
+    "X-Run-Id": {"schema": _RUN_ID, "description": "The run_id of the run."},
+    "X-Run-Outcome": {
+        "schema": {"type": "string", "enum": [*OUTCOME["enum"], "running", "waiting"]},
+        "description": "How the run ended, or what it does.",
+    },
+    "Preference-Applied": {
+        "schema": TEXT,
+        "description": "respond-async: too many requests wait for runs, and this one did not.",
     },
     "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
     "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
@@ -246,10 +274,6 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "limit": (_counted(paging.MOST), "How many there are in this part."),
     "offset": (_counted(paging.MOST, default=0), "How many to pass over."),
     "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
-    "before": (
-        {"type": "string", "pattern": "^[0-9]{1,20}$"},
-        "The run_id behind which the part begins, in a list that has the latest first.",
-    ),
     "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
     "tag": (
@@ -264,5 +288,30 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
     "fields": (TEXT, "Only these fields of each job, with commas between."),
-    "outcome": (OUTCOME, "Only runs with this outcome."),
+    "job": (JOB_ID, "Only of this job."),
 }
+_OUTCOMES: Final = "|".join(OUTCOME["enum"])
+_QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
+    "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
+    "before": (_RUN_ID, "The run_id behind which the part begins: the latest comes first."),
+    "state": (
+        {"type": "string", "enum": list(run_pages.STATES), "default": "ended"},
+        "Only runs in this state; open is waiting or running.",
+    ),
+    "outcome": (
+        {"type": "string", "pattern": f"^({_OUTCOMES})(,({_OUTCOMES}))*$"},
+        "Only runs with this outcome, or with one of several with commas between.",
+    ),
+    "since": (TEXT, f"Only what was due then or later: {MOMENT}; then in the order of due times."),
+    "until": (TEXT, f"Only what was due before then: {MOMENT}; then in the order of due times."),
+}
+_QUERY_OF: Final = {
+    "Runs": _QUERY_OF_RUNS,
+    "Output": {
+        "after": (
+            _counted(MOST_AFTER, default=0),
+            "How many characters to pass over: `next` of the answer before.",
+        )
+    },
+}
+"""Parameters that mean something of their own where these are given."""

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from schedhttp import paging
-from schedhttp.views import bulk, jobs, metrics, runs, scheduler
+from schedhttp import paging, run_pages
+from schedhttp.views import bulk, jobs, metrics, output, running, runs, scheduler
 from schedhttp.views.base import Reply
 
 
@@ -54,7 +54,7 @@ ROUTES: tuple[Route, ...] = (
     Route("update_job", "PATCH", _JOB, jobs.update_job, True, "JobChanges"),
     Route("pause_job", "POST", _JOB + "/pause", jobs.pause_job),
     Route("resume_job", "POST", _JOB + "/resume", jobs.resume_job),
-    Route("run_job", "POST", _JOB + "/run", jobs.run_job, True, "Wait"),
+    Route("run_job", "POST", _JOB + "/run", running.run_job, True, "NewRun"),
     # What Flask-APScheduler does not have
     Route("delete_jobs", "DELETE", "/jobs", bulk.delete_jobs, **_BULK),
     Route("pause_jobs", "POST", "/jobs/pause", bulk.pause_jobs, **_BULK),
@@ -69,9 +69,30 @@ ROUTES: tuple[Route, ...] = (
         False,
         None,
         "Runs",
-        paging.RUN_PARAMETERS,
+        run_pages.PARAMETERS,
     ),
-    Route("get_runs", "GET", "/runs", runs.get_runs, False, None, "Runs", paging.RUN_PARAMETERS),
+    Route(
+        "get_runs",
+        "GET",
+        "/runs",
+        runs.get_runs,
+        False,
+        None,
+        "Runs",
+        ("job", *run_pages.PARAMETERS),
+    ),
+    Route("get_run", "GET", "/runs/<run_id>", runs.get_run, False, gives="Run"),
+    Route(
+        "get_output",
+        "GET",
+        "/runs/<run_id>/output",
+        output.get_output,
+        False,
+        gives="Output",
+        query=("after",),
+    ),
+    Route("cancel_run", "POST", "/runs/<run_id>/cancel", runs.cancel_run, gives="Run"),
+    Route("get_counts", "GET", "/counts", runs.get_counts, False, gives="Counts", query=("job",)),
     Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
     Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
     Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),

@@ -26,6 +26,7 @@ from schedhttp.shapes import (
     HOLDER,
     INFO,
     NODE,
+    OUTPUT,
     RUN,
     STORE,
     Json,
@@ -50,12 +51,12 @@ JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LEN
 TAG: Final[Json] = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
 OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
 _TEXTS: Final[Json] = {"type": "array", "items": TEXT}
-_MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
+MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
 _UNIT: Final[Json] = {"type": ["number", "string"]}
 _FIELD: Final[Json] = {"type": ["integer", "string"]}
 
 _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
-    "run_date": described(TEXT, f"When to run: {_MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
+    "run_date": described(TEXT, f"When to run: {MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
     "years": described(_UNIT, "Units of calendar time between two fire times."),
     "months": described(_UNIT, "See years."),
     "weeks": described(_UNIT, "Units of the span between two fire times, which add up.", 1),
@@ -74,8 +75,8 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
     "crontab": described(
         TEXT, "Five fields as in crontab(5), in place of the fields by name.", "0 9 * * mon-fri"
     ),
-    "start_date": described(TEXT, f"The first moment at which it may fire: {_MOMENT}."),
-    "end_date": described(TEXT, f"The last moment at which it may fire: {_MOMENT}."),
+    "start_date": described(TEXT, f"The first moment at which it may fire: {MOMENT}."),
+    "end_date": described(TEXT, f"The last moment at which it may fire: {MOMENT}."),
     "timezone": described(
         TEXT, "A zone by name, or an offset; the scheduler's, if left out.", "Europe/Berlin"
     ),
@@ -152,8 +153,19 @@ def schemas() -> Json:
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
+        "NewRun": obj(
+            {
+                "wait": {"type": "boolean", "default": True},
+                **{name: optional(_call()[name]) for name in ("args", "kwargs")},
+            },
+            examples=[{"wait": False, "args": ["data.json"]}],
+            closed=True,
+            description="Arguments are for this run alone; without them, the job's own hold.",
+        ),
         "Run": RUN.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
+        "Output": OUTPUT.schema(),
+        "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
         "Ready": obj({"ready": FLAG}, ["ready"]),
@@ -229,6 +241,7 @@ def _shown() -> Json:
         "state": {"type": "string", "enum": list(STATES)},
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
+        "hidden": described(_TEXTS, "What is not shown to who may only look."),
     }
 
 
@@ -250,7 +263,7 @@ def _written() -> Json:
         ),
         **_flat_options(),
         "next_run_time": optional(
-            described(TEXT, f"When to run first: {_MOMENT}; null: it is paused.")
+            described(TEXT, f"When to run first: {MOMENT}; null: it is paused.")
         ),
         **options,
         "retry": {"anyOf": [times, ref("Retry"), {"type": "null"}]},

@@ -6,10 +6,12 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 from schedcore.errors import InvalidOptionError
+from schedcore.redacting import redactor
 from schedcore.stores.urls import KINDS, without_password
 from schedcore.triggers.zones import zone_of
 
@@ -108,6 +110,18 @@ def origins(name: str, value: object) -> tuple[str, ...]:
     return read
 
 
+def patterns(name: str, value: object) -> tuple[str, ...]:
+    """Read a list of regular expressions: a list, its JSON, or one.  Commas are parts of them."""
+    if isinstance(value, str):
+        listed = None
+        with suppress(ValueError, RecursionError):  # one, that may begin with a bracket too
+            listed = json.loads(value)
+        value = listed if isinstance(listed, list) else [value] if value else []
+    read = texts(name, value)
+    redactor(read, name)
+    return read
+
+
 def table(name: str, value: object) -> Mapping[str, Any]:
     """Read a table: a mapping, or its JSON."""
     if isinstance(value, str):
@@ -161,6 +175,14 @@ def level(name: str, value: object) -> str:
     word = text(name, value).strip().upper()
     if word not in LEVELS:
         raise InvalidOptionError(name, value, "one of " + ", ".join(LEVELS))
+    return word
+
+
+def log_format(name: str, value: object) -> str:
+    """Read how log lines are written."""
+    word = text(name, value).strip().lower()
+    if word not in ("text", "json"):
+        raise InvalidOptionError(name, value, '"text" or "json"')
     return word
 
 

@@ -109,6 +109,15 @@ class Settings:
     auth: Any = _setting(  # noqa: RUF009 — it is a field
         None, types.anything, "A callable that is given the credentials and tells if they hold."
     )
+    capture_output: bool = _setting(
+        True, types.flag, "Whether what runs print and log is kept, for each of them."
+    )
+    redact: tuple[str, ...] = _setting(
+        (),
+        types.patterns,
+        "Regular expressions of what is hidden in output, arguments, results and errors; of one"
+        " with groups, these alone.",
+    )
     app_context: bool = _setting(
         False, types.flag, "Whether, under Flask, jobs run inside the app's context."
     )
@@ -126,6 +135,11 @@ class Settings:
     )
     api_read_only: tuple[str, ...] = _setting(
         (), types.texts, "Users and names of tokens that may look and not touch."
+    )
+    api_hide_args: bool = _setting(
+        False,
+        types.flag,
+        "Whether those see no arguments of jobs, and nothing of what runs print.",
     )
     api_require_credentials: bool = _setting(
         False,
@@ -158,6 +172,9 @@ class Settings:
         types.positive,
         "Jobs that have metrics of their own, the first ones by id; others are counted together.",
     )
+    tracing: bool = _setting(
+        False, types.flag, "Whether each run is a span of OpenTelemetry's global tracer provider."
+    )
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(
@@ -172,6 +189,9 @@ class Settings:
         (), types.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
     log_level: str = _setting("INFO", types.level, "How much is logged: DEBUG, INFO, WARNING...")
+    log_format: str = _setting(
+        "text", types.log_format, "How it is written: `text`, or `json`, one object a line."
+    )
 
     @classmethod
     def of(cls, **values: Any) -> Settings:

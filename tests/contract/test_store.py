@@ -8,6 +8,7 @@ import pytest
 
 from schedcore import JobLookupError, Outcome
 from schedcore.run import RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Settlement
 from tests.stores.calls import (
     add,
@@ -101,7 +102,7 @@ def test_a_change_and_the_outcomes_of_what_it_leaves_out_are_made_together(store
     record = RunRecord(None, "a", Outcome.CANCELLED, 5, late_us=3, occurrences=4)
     old = store.get("a")
     store.write([Change(old, old._replace(fire_us=9, due_us=9), False, [record])], 8)
-    assert store.records("a") == [record]
+    assert store.records(RunQuery("a")) == [record]
     assert store.counts("a") == store.counts(None) == {Outcome.CANCELLED: 4}
 
 
@@ -231,6 +232,18 @@ def test_what_is_left_to_others_is_not_told_as_due_either(store):
     assert store.next_due({"elsewhere", "default"}) == store.next_due() == 5
 
 
+def test_no_more_is_taken_than_executors_have_room_for_where_others_take_the_rest(store):
+    add(store, *(entry(f"a{n}", n) for n in range(5)))
+    add(store, *(entry(f"b{n}", 10 + n, executor="other") for n in range(5)))
+    add(store, entry("c", 0, executor="full"))
+    with store.take(50, 100, {"default": 2, "other": 3}) as batch:
+        taken = [slot.job.id for slot in batch.slots]
+    if len(taken) < 11:  # else one process takes all
+        assert taken == ["a0", "a1", "b0", "b1", "b2"]
+    with store.take(50, 3, {"default": 100, "other": 100}) as batch:
+        assert len(batch.slots) == 3
+
+
 @pytest.mark.parametrize("how", ["left", "left by an error", "given back", "given back twice"])
 def test_what_is_not_settled_is_as_if_it_had_not_been_taken(store, how):
     add(store, entry("a", 5), entry("b", 6))
@@ -290,7 +303,7 @@ def test_a_claim_is_void_once_the_job_is_changed(store, change, then):
         else:
             batch.give_back()
     assert (store.entries(), store.next_due()) == before
-    assert (store.runs(), store.records(None)) == ([], [])
+    assert (store.runs(), store.records()) == ([], [])
 
 
 def test_of_a_batch_only_what_was_changed_is_void(store):

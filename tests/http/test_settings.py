@@ -26,11 +26,14 @@ VALUES = {
     "notices": {"ops": {"type": "webhook", "url": "https://ops.example/"}},
     "remind_every": 60,
     "timezone": "Europe/Berlin",
+    "capture_output": False,
+    "redact": ["password=.*"],
     "app_context": True,
     "api_allowed_funcs": ["tasks:*"],
     "api_users": {"ann": "scrypt:32768:8:1$salt$00"},
     "api_tokens": {"robot": "x" * 16},
     "api_read_only": ["ann"],
+    "api_hide_args": True,
     "api_require_credentials": True,
     "api_loopback_only": False,
     "api_trusted_hosts": ["ops.example"],
@@ -40,6 +43,7 @@ VALUES = {
     "api_max_body": 1000,
     "api_run_timeout": 1.5,
     "metrics_jobs": 5,
+    "tracing": True,
     "autostart": False,
     "shutdown_timeout": 2.5,
     "bind": "0.0.0.0:80",
@@ -49,6 +53,7 @@ VALUES = {
     "name": "shop",
     "python_path": ["/x"],
     "log_level": "DEBUG",
+    "log_format": "json",
 }
 EXPECTED = {k: tuple(v) if isinstance(v, list) else v for k, v in VALUES.items()}
 

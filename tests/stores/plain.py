@@ -9,19 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import pickle
 import threading
 from collections import deque
+from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
+from schedcore.run_query import EVERYTHING
+from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
+from schedcore.stores.base import (
+    Change,
+    Ended,
+    Entry,
+    Settled,
+    Settlement,
+    Slot,
+    Written,
+)
+from schedcore.stores.changed import record_of_change
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
-from schedcore.stores.places import Place, read_place
+from schedcore.stores.places import Place, Places, in_order, read_place, read_places
+from schedcore.stores.trail import Happened
 from tests.stores.database import LOG, Session
-from tests.stores.tables import Definitions, HistoryTable
+from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
 _new_name = itertools.count(1).__next__
 
@@ -39,6 +53,7 @@ class PlainStore:
         self._live: dict[int, Run] = {}
         self._definitions = Definitions(self._session)
         self._history = HistoryTable(self._session)
+        self._trail = AuditTable(self._session)
         # The caller's deque of ends is read, and shortened only when they are recorded.
         self._ending = threading.Lock()
 
@@ -47,7 +62,7 @@ class PlainStore:
 
     # Jobs
 
-    def write(self, changes, now_us):
+    def write(self, changes, now_us, notes=()):
         ended = []
         with self._session.transaction():
             conflicts = self._conflicts(changes)
@@ -58,6 +73,7 @@ class PlainStore:
                     self._insert(change)
                 else:
                     self._change(change, now_us, ended)
+            self._trail.add(notes)
         self._mark(ended)
         return Written((), ended)
 
@@ -132,7 +148,7 @@ class PlainStore:
         place = row["fire_us"], row["due_us"], row["broken"], row["judged_us"]
         return Entry(self._definitions.of(row), *place, _version(row))
 
-    def declare(self, app, declared, now_us, otherwise="change"):
+    def declare(self, app, declared, now_us, otherwise="change", by=None):
         ended = []
         with self._session.transaction():
             marks = dict(self._session.all("declared"))
@@ -142,15 +158,17 @@ class PlainStore:
                     raise ConflictingIdError(entry.job.id)
             for entry, fingerprint in declared:
                 known = marks.get(entry.job.id)
-                self._declare(
+                made = self._declare(
                     entry, known, (app, fingerprint), now_us, ended, otherwise == "replace"
                 )
+                if made is not None and by is not None:
+                    self._trail.add([record_of_change(made, by, now_us)])
             rows = [self._session.row("jobs", entry.job.id) for entry, _ in declared]
             found = [self._entry(row) for row in rows if row is not None]
         self._mark(ended)
         return found
 
-    def retire(self, app, declared, now_us):
+    def retire(self, app, declared, now_us, by=None):
         ended, parked = [], []
         with self._session.transaction():
             for job_id, (of, fingerprint) in self._session.all("declared"):
@@ -159,7 +177,10 @@ class PlainStore:
                     continue
                 old = self._entry(row)
                 reason = f"{app!r} does not declare it any more"
-                self._change(Change(old, old._replace(due_us=None, broken=reason)), now_us, ended)
+                change = Change(old, old._replace(due_us=None, broken=reason))
+                self._change(change, now_us, ended)
+                if by is not None:
+                    self._trail.add([record_of_change(change, by, now_us)])
                 self._session.put("declared", job_id, (app, ""))
                 parked.append(job_id)
         self._mark(ended)
@@ -169,10 +190,11 @@ class PlainStore:
         app = mark[0]
         row = self._session.row("jobs", entry.job.id)
         if row is None and app is not None and known == mark:
-            return  # it had its last fire time
+            return None  # it had its last fire time
         if row is not None and known is not None and known[1] == mark[1]:
             self._session.put("declared", entry.job.id, (app or known[0], mark[1]))
-            return  # it stands as it is
+            return None  # it stands as it is
+        change = entry
         if row is None:
             self._insert(entry)
         else:
@@ -184,6 +206,7 @@ class PlainStore:
             change = Change(old, entry, another or known is None, records)
             self._change(change, now_us, ended)
         self._session.put("declared", entry.job.id, mark)
+        return change
 
     def get(self, job_id):
         with self._session.transaction():
@@ -217,6 +240,8 @@ class PlainStore:
         with self._session.transaction():
             waiting = self._waiting()
             rows = [row for row in self._due_rows(waiting, executors) if row["due_us"] <= now_us]
+            if isinstance(executors, Mapping):
+                rows = _within(rows, executors)
             token = self._session.next("tokens")
             slots = []
             for row in rows[:limit]:
@@ -315,6 +340,7 @@ class PlainStore:
             "error": (None, None),
             "last": False,
             "by_hand": by_hand,
+            "call": None,
         }
         self._session.put("runs", run.id, claim)
         return run
@@ -334,11 +360,15 @@ class PlainStore:
 
     # Runs
 
-    def open(self, job, due_us):
+    def open(self, job, due_us, asked=PLAINLY):
+        own_call, key, note = asked
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:
                 raise JobLookupError(job.id)
+            earlier = self._session.row("keys", (row["k"], key))
+            if key is not None and earlier and earlier["at_us"] >= due_us - KEYS_KEPT_US:
+                return Earlier(earlier["run_id"])
             claims = self._session.rows("runs", "k", row["k"])
             waiting = sum(claim["waits"] for claim in claims)
             active = len(claims) - waiting
@@ -348,6 +378,14 @@ class PlainStore:
                 self._skip(job, (due_us,), due_us)
                 return None
             run = self._open(row, job, due_us, by_hand=True)
+            if own_call:
+                claim = self._session.row("runs", run.id)
+                call = pickle.dumps((job.args, dict(job.kwargs)))
+                self._session.put("runs", run.id, claim | {"call": call})
+            if key is not None:
+                opened = {"run_id": run.id, "at_us": due_us}
+                self._session.put("keys", (row["k"], key), opened)
+            self._trail.add([note._replace(run_id=run.id)] if note else [])
         run._by_hand = True
         run._awaited, run._hurry = threading.Event(), True
         self._live[run.id] = run
@@ -428,7 +466,11 @@ class PlainStore:
         """Return the run that a claim stands for: the one that this client holds, if it does."""
         run = self._live.get(claim["id"])
         if run is None:
-            run = Run(claim["id"], self._definitions.of(claim), claim["due_us"])
+            job = self._definitions.of(claim)
+            if claim["call"] is not None:
+                args, kwargs = pickle.loads(claim["call"])
+                job = job._replace(args=args, kwargs=kwargs)
+            run = Run(claim["id"], job, claim["due_us"])
             run._attempt, run._waits = claim["attempt"], claim["waits"]
             run._error_type, run._error_text = claim["error"]
         return run
@@ -484,7 +526,7 @@ class PlainStore:
                 end.error_type,
                 end.error_text,
                 claim["attempt"],
-                "manual" if claim["by_hand"] else "schedule",
+                "manual" if claim["by_hand"] else "backfill" if claim["backlog"] else "schedule",
             )
         )
 
@@ -505,9 +547,12 @@ class PlainStore:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id=None, limit=None):
+    def records(self, query=EVERYTHING):
         with self._session.transaction():
-            return self._history.records(job_id)[:limit]
+            return self._history.asked(query)
+
+    def kept(self, query, most):
+        return len(self.records(query._replace(before=None, offset=0, limit=most)))
 
     def ended_after(self, place, limit):
         since = None if place is None else read_place(place)
@@ -529,6 +574,36 @@ class PlainStore:
     def _knows(self, place, records):
         return place[:2] == (self._name, 0) and place.seq <= len(records)
 
+    def note(self, records):
+        with self._session.transaction():
+            self._trail.add(records)
+
+    def audit(self, job_id, since_us, before, limit):
+        with self._session.transaction():
+            records = [record for _, record in reversed(self._trail.all())]
+        return [
+            record
+            for record in records
+            if job_id in (None, record.job_id)
+            and record.at_us >= (since_us or 0)
+            and (before is None or record.id < before)
+        ][:limit]
+
+    def happened_after(self, place, limit):
+        since = None if place is None else read_places(place)
+        with self._session.transaction():
+            records, changes = self._history.records(None)[::-1], self._trail.all()
+        end = [Place(self._name, 0, len(each)) for each in (records, changes)]
+        if since is None or not Places(*end).knows(since):
+            return Happened(str(Places(*end)), [], since is None)
+        last, found = in_order(
+            since,
+            [((0, n), record) for n, record in enumerate(records, 1)][since.outcomes.seq :],
+            [((0, before), (0, r.id), r) for before, r in changes][since.changes.seq :],
+            limit,
+        )
+        return Happened(str(last), found, True)
+
     def output(self, run_id):
         run = self._live.get(run_id)
         if run is not None:
@@ -548,6 +623,9 @@ class PlainStore:
 
     def find(self, run_id):
         with self._session.transaction():
+            claim = self._session.row("runs", run_id)
+            if claim is not None:
+                return self._run(claim)
             records = [r for r in self._history.records(None) if r.run_id == run_id]
         return records[0] if records else None
 
@@ -584,6 +662,17 @@ class PlainBatch:
 
     def __exit__(self, kind, error, trace):
         self.give_back()
+
+
+def _within(rows, rooms):
+    """Return the rows for which their executors have room."""
+    left = dict(rooms)
+    found = []
+    for row in rows:
+        if left[row["executor"]] > 0:
+            left[row["executor"]] -= 1
+            found.append(row)
+    return found
 
 
 def _version(row):

@@ -1,4 +1,4 @@
-"""Two tables of the plain store that need no other: definitions of jobs, and the history.
+"""Tables of the plain store that need no other: definitions of jobs, the history, the audit.
 
 Each method is called inside a transaction.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 
 from schedcore import funcref
+from schedcore.audit import AuditRecord
 from schedcore.errors import FuncRefError
 from schedcore.job import Job
 from schedcore.run import Outcome, RunRecord
@@ -82,6 +83,26 @@ class HistoryTable:
             rows = self._session.rows("history", "job_id", job_id)
         return [RunRecord(**row | {"outcome": Outcome(row["outcome"])}) for row in reversed(rows)]
 
+    def asked(self, query):
+        """Return what a query asks for, by looking at all there is."""
+        job_id, outcomes, since_us, until_us, before, limit, offset = query
+        found = self.records(None)
+        if (since_us, until_us) != (None, None):
+            found.sort(key=lambda record: record.scheduled_us, reverse=True)
+        if before is not None:
+            exactly = [n + 1 for n, record in enumerate(found) if record.run_id == before]
+            older = [n for n, record in enumerate(found) if (record.run_id or before) < before]
+            found = found[(*exactly, *older, len(found))[0] :]
+        found = [
+            record
+            for record in found
+            if job_id in (None, record.job_id)
+            and (outcomes is None or record.outcome in outcomes)
+            and (since_us is None or since_us <= record.scheduled_us)
+            and (until_us is None or record.scheduled_us < until_us)
+        ]
+        return found[offset:][:limit]
+
     def counts(self, job_id):
         counts = self._session.all("counts")
         return {Outcome(outcome): count for (of, outcome), count in counts if of == job_id}
@@ -93,3 +114,21 @@ class HistoryTable:
                 add_totals([record], jobs.setdefault(record.job_id, {}))
             measure([record], took, late)
         return Totals(self.counts(None), jobs, took, late)
+
+
+class AuditTable:
+    """Changes by number, each with the number of outcomes that came before it."""
+
+    def __init__(self, session):
+        self._session = session
+
+    def add(self, records):
+        for record in records:
+            number = self._session.next("audits")
+            outcomes = len(self._session.all("history"))
+            row = outcomes, tuple(record._replace(id=number))
+            self._session.put("audit", number, row)
+
+    def all(self):
+        rows = [row for _, row in self._session.all("audit")]
+        return [(outcomes, AuditRecord(*fields)) for outcomes, fields in rows]

@@ -26,7 +26,7 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
-    save_last_outputs,
+    tell_of_dropped,
     trim,
 )
 from schedcore.stores.unbegun import left_by
@@ -89,6 +89,11 @@ class SqliteCluster:
     def takes(self) -> bool:
         """Whether this process takes due jobs."""
         return self._engine.held
+
+    @property
+    def shares_due(self) -> bool:
+        """Whether several nodes take due jobs."""
+        return False  # one takes them all
 
     @property
     def sets_clock(self) -> bool:
@@ -305,7 +310,7 @@ class SqliteCluster:
             if row is None or row[0] == self._gone:
                 return []
             dropped = dropped_runs(self._store, tx)
-        save_last_outputs(self._store, dropped)
+        tell_of_dropped(self._store, dropped)
         self._gone = row[0]
         return dropped
 
