@@ -25,8 +25,9 @@ from typing import Any
 from flask import Flask
 from flask_apscheduler import APScheduler
 
+from benchmarks.durable import a_path
 from benchmarks.measuring import COST, OURS, Figures, Row, Scenario
-from schedcore import Scheduler
+from schedcore import Outcome, RunRecord, Scheduler
 from schedhttp import create_app
 
 JOBS = 10_000
@@ -206,6 +207,32 @@ def parts() -> Figures:
     }
 
 
+METRICS = {
+    "memory": lambda: Scheduler(timezone="UTC"),
+    "SQLite": lambda: Scheduler(timezone="UTC", store=f"sqlite:///{a_path()}"),
+}
+
+
+def scraped() -> Figures:
+    """Return the seconds that metrics take once each job has run, by store and bound on labels."""
+    figures = {}
+    for store, make in METRICS.items():
+        scheduler = make()
+        scheduler.add_jobs(
+            {"func": FUNC, "trigger": "interval", "args": ARGS, "id": f"job-{n}", "hours": 1}
+            for n in range(JOBS)
+        )
+        scheduler._engine.store.record(
+            [RunRecord(n, f"job-{n}", Outcome.EXECUTED, 0, n, 2 * n) for n in range(JOBS)]
+        )
+        for bound in (1_000, JOBS):
+            side = Side(create_app(scheduler, metrics_jobs=bound), scheduler.modify_job)
+            scrape = asked("GET", "/scheduler/metrics")
+            taken = statistics.median(side.seconds(scrape) for _ in range(5))
+            figures[f"{store}, {bound:,} with series"] = taken
+    return figures
+
+
 CONSTANT = """
 from werkzeug import Request, Response
 
@@ -284,6 +311,16 @@ def scenarios(full: bool) -> list[Scenario]:
             f"REST, {JOBS:,} jobs, parts of the list",
             {OURS: parts},
             tuple(Row(query, f"?{query}", peer="") for query in QUERIES),
+            rounds,
+        ),
+        Scenario(
+            f"REST, {JOBS:,} jobs, metrics",
+            {OURS: scraped},
+            tuple(
+                Row(f"{store}, {bound:,} with series", f"{store}, {bound:,} with series", peer="")
+                for store in METRICS
+                for bound in (1_000, JOBS)
+            ),
             rounds,
         ),
         Scenario(

@@ -5,6 +5,7 @@
     ├── JobChangedError
     ├── JobLookupError                 also LookupError
     ├── RunLookupError                 also LookupError
+    │   └── RunEndedError
     ├── InvalidOptionError             also ValueError
     │   ├── InvalidTriggerError
     │   └── FuncRefError
@@ -58,18 +59,21 @@ class JobLookupError(SchedError, LookupError):
 
 
 class RunLookupError(SchedError, LookupError):
-    """No run with this id is open, or known at all.
+    """No run with this id is known."""
 
-    Args:
-        run_id: Which id.
-        ended: Whether one that has ended would do.
-    """
-
-    def __init__(self, run_id: object, ended: bool = False) -> None:
-        told = (
-            "is known, or kept any more" if ended else "is waiting or under way; it may have ended"
+    def __init__(self, run_id: object) -> None:
+        super().__init__(
+            f"no run with id {short(run_id)} is waiting or under way, and none that has ended is"
+            " kept; runs() and history() list those there are"
         )
-        super().__init__(f"no run with id {short(run_id)} {told}")
+        self.run_id = run_id
+
+
+class RunEndedError(RunLookupError):
+    """The run has ended: there is nothing to cancel."""
+
+    def __init__(self, run_id: object) -> None:
+        super(RunLookupError, self).__init__(f"run {short(run_id)} has ended; get_run() tells how")
         self.run_id = run_id
 
 

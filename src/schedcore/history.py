@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 from schedcore.errors import whole
 from schedcore.run import Outcome, Run, RunRecord, record_of
+from schedcore.run_query import EVERYTHING, RunQuery, due_us_of
 from schedcore.totals import Histogram, JobTotals, Totals, add_totals, measure
 
 Counts = dict[Outcome, int]
@@ -97,16 +99,27 @@ class History:
             self._troubles[job_id] = _troubles(self._troubles.get(job_id, []) + others)
         del records[: -self._per_job]
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for."""
+        kept = self._kept(query)
+        if query.before is not None:
+            kept = kept[_behind(kept, query.before) :]
+        end = None if query.limit is None else query.offset + query.limit
+        found = islice(filter(query.matches, kept), query.offset, end)
+        return [record if isinstance(record, RunRecord) else record_of(record) for record in found]
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        return sum(1 for _ in islice(filter(query.matches, self._kept(query)), most))
+
+    def _kept(self, query: RunQuery) -> Sequence[Run | RunRecord]:
+        """Return the outcomes kept of one job, or of all, in the order asked for."""
         self._file()
-        kept = (
-            self._latest_of(job_id) if job_id is not None else self._all[: -self._overall - 1 : -1]
-        )
-        return [
-            record if isinstance(record, RunRecord) else record_of(record)
-            for record in kept[:limit]
-        ]
+        if query.job_id is not None:
+            kept = self._latest_of(query.job_id)
+        else:
+            kept = self._all[: -self._overall - 1 : -1]
+        return sorted(kept, key=due_us_of, reverse=True) if query.by_time else kept
 
     def _latest_of(self, job_id: str) -> list[Run | RunRecord]:
         """Return the outcomes kept of one job: its last ones, and its last troubles before them."""
@@ -132,12 +145,13 @@ class History:
         ]
 
     def find(self, run_id: int) -> RunRecord | None:
-        """Return the outcome of a run, if it is among the last ones of all jobs; else None."""
-        for each in reversed(self._all):
-            found = each.run_id if isinstance(each, RunRecord) else each.id
-            if found == run_id:
-                return each if isinstance(each, RunRecord) else record_of(each)
-        return None
+        """Return the outcome of a run, if it is kept; else None."""
+        found = _find(run_id, reversed(self._all))
+        if found is None:  # among the last ones of a job that runs seldom, maybe
+            self._file()
+            of_jobs = chain(self._jobs.values(), self._troubles.values())
+            found = _find(run_id, chain.from_iterable(of_jobs))
+        return record_of(found) if isinstance(found, Run) else found
 
     def counts(self, job_id: str | None = None) -> Counts:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -168,6 +182,26 @@ class History:
     def job_added(self, job_id: str) -> None:
         """Note that there is a job with this id (again)."""
         self.removed.pop(job_id, None)
+
+
+def _id_of(record: Run | RunRecord) -> int | None:
+    return record.run_id if isinstance(record, RunRecord) else record.id
+
+
+def _find(run_id: int, records: Iterable[Run | RunRecord]) -> Run | RunRecord | None:
+    return next((each for each in records if _id_of(each) == run_id), None)
+
+
+def _behind(kept: Sequence[Run | RunRecord], run_id: int) -> int:
+    """Return the place behind a run; if it is not there, that of the first one made before it."""
+    older = None
+    for place, record in enumerate(kept):
+        found = _id_of(record)
+        if found == run_id:
+            return place + 1
+        if older is None and found is not None and found < run_id:
+            older = place
+    return len(kept) if older is None else older
 
 
 def _troubles(records: Iterable[Run | RunRecord]) -> list[Run | RunRecord]:

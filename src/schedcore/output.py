@@ -171,7 +171,7 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
         InvalidOptionError: if *after* is not from 0 to the number of characters there are.
     """
     if run is None:
-        raise RunLookupError(run_id, ended=True)
+        raise RunLookupError(run_id)
     kept = store.output(run_id)
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= kept.total:
         raise InvalidOptionError(

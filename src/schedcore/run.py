@@ -7,136 +7,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
-from enum import Enum
 from threading import Event
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import SECOND, from_us, passing_us
 from schedcore.job import Job
+from schedcore.record import Outcome as Outcome  # used with runs, nearly everywhere
+from schedcore.record import RunRecord as RunRecord
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-
-
-class Outcome(str, Enum):
-    """How a due occurrence ended.  Each one ends in exactly one of these."""
-
-    EXECUTED = "executed"
-    """The function returned."""
-    FAILED = "failed"
-    """The function raised."""
-    MISSED = "missed"
-    """It was later than ``misfire_grace_time`` allows."""
-    COALESCED = "coalesced"
-    """Another occurrence of the same backlog ran for it."""
-    SKIPPED = "skipped"
-    """``max_instances`` runs of the job were active."""
-    PAUSED = "paused"
-    """Its job was paused."""
-    SHED = "shed"
-    """The executor's queue was full."""
-    CANCELLED = "cancelled"
-    """It was cancelled, before it began or while it was running."""
-    TIMED_OUT = "timed_out"
-    """It took longer than the job's ``timeout``."""
-    LOST = "lost"
-    """Its process ended while it was running."""
-
-    # Enum's own hash is written in Python, 5 times slower; outcomes are counted at each run.
-    __hash__ = str.__hash__
-
-
-class RunRecord(NamedTuple):
-    """One outcome in the history; holds text only, so that it keeps nothing alive."""
-
-    run_id: int | None
-    """None where no run was made: missed, coalesced and skipped occurrences."""
-    job_id: str
-    outcome: Outcome
-    scheduled_us: int
-    """When it was due; the first one, if the record is of several."""
-    started_us: int | None = None
-    ended_us: int | None = None
-    late_us: int = 0
-    """How long after its due time it began, or ended without beginning."""
-    occurrences: int = 1
-    """How many occurrences the record is of."""
-    result: str | None = None
-    """The repr of what the function returned, shortened; None where that was None."""
-    error_type: str | None = None
-    error_text: str | None = None
-    attempt: int = 1
-    """Which attempt ended it, from 1."""
-    cause: str = "schedule"
-    """Why it was due: ``"schedule"``, or ``"manual"`` if somebody ran it."""
-    reason: str | None = None
-    """Facts about an outcome other than ``executed`` that the other fields do not tell."""
-    node: int | None = None
-    """The process that recorded it, on a store that processes share."""
-
-    def why(self) -> str:
-        """Return one sentence that says what became of it, and why."""
-        outcome, took = self.outcome, ""
-        if self.started_us is not None and self.ended_us is not None:
-            took = f"{(self.ended_us - self.started_us) / SECOND:.3f} s"
-        told = {
-            Outcome.EXECUTED: f"it took {took}",
-            Outcome.FAILED: f"{self.error_type}: {self.error_text}",
-            Outcome.MISSED: f"{self.lateness:.0f} s late",
-            Outcome.COALESCED: "another run of the same backlog ran for it",
-            Outcome.SKIPPED: "its job was running already",
-            Outcome.PAUSED: "its job was paused",
-            Outcome.SHED: "the queue of its executor was full",
-            Outcome.CANCELLED: f"after {took}" if took else "before it began",
-            Outcome.TIMED_OUT: f"after {took}",
-            Outcome.LOST: self.error_text or "its process ended",
-        }[outcome]
-        text = f"{outcome.value.replace('_', ' ')}: {told}"
-        if self.reason is not None:
-            text += f", {self.reason}"
-        if outcome is Outcome.FAILED and self.attempt > 1:
-            text += f" (attempt {self.attempt})"
-        return text
-
-    def __repr__(self) -> str:
-        parts = [f"<RunRecord of {self.job_id!r}: {self.outcome.value}"]
-        if self.occurrences != 1:
-            parts.append(f"{self.occurrences} occurrences")
-        parts.append(f"due {self.scheduled.isoformat()}")
-        if self.late_us:
-            parts.append(f"{self.lateness:.3f} s late")
-        if self.started_us is not None and self.ended_us is not None:
-            parts.append(f"took {(self.ended_us - self.started_us) / SECOND:.3f} s")
-        if self.attempt != 1:
-            parts.append(f"attempt {self.attempt}")
-        if self.error_type is not None:
-            parts.append(f"{self.error_type}: {self.error_text}")
-        elif self.result is not None:
-            parts.append(f"result {self.result}")
-        if self.run_id is not None:
-            parts.append(f"run {self.run_id}")
-        return ", ".join(parts) + ">"
-
-    @property
-    def scheduled(self) -> datetime:
-        """When it was due, in UTC."""
-        return from_us(self.scheduled_us)
-
-    @property
-    def started(self) -> datetime | None:
-        """When the function was called, in UTC."""
-        return None if self.started_us is None else from_us(self.started_us)
-
-    @property
-    def ended(self) -> datetime | None:
-        """When the function returned or raised, in UTC."""
-        return None if self.ended_us is None else from_us(self.ended_us)
-
-    @property
-    def lateness(self) -> float:
-        """Seconds by which it started late, or by which it was too late."""
-        return self.late_us / SECOND
 
 
 class Run:
@@ -163,6 +44,7 @@ class Run:
         "_id",
         "_job",
         "_job_id",
+        "_node",
         "_outcome",
         "_output",
         "_queued_us",
@@ -174,6 +56,7 @@ class Run:
         "_waits",
     )
 
+    _node: int | None  # left unset in a store of one process, where each run would pay for it
     occurrences = 1
     """How many occurrences it is of: one.  Some records are of several."""
 
@@ -249,8 +132,10 @@ class Run:
 
     @property
     def cause(self) -> str:
-        """Why it is due: ``"schedule"``, or ``"manual"`` if somebody ran it."""
-        return "manual" if self._by_hand else "schedule"
+        """Why it is due: ``"schedule"``, ``"manual"`` or ``"backfill"``; see :class:`RunRecord`."""
+        if self._by_hand:
+            return "manual"
+        return "backfill" if self._backlog else "schedule"
 
     @property
     def attempt(self) -> int:
@@ -268,9 +153,44 @@ class Run:
         return self._ended_us
 
     @property
+    def state(self) -> str:
+        """``"waiting"``, ``"running"``: its function was called; or ``"ended"``."""
+        if self._outcome is not None:
+            return "ended"
+        return "waiting" if self._started_us is None else "running"
+
+    @property
+    def node(self) -> int | None:
+        """The process that it belongs to, on a store that processes share; None: to none yet."""
+        return getattr(self, "_node", None)
+
+    @property
     def outcome(self) -> Outcome | None:
         """How it ended; None: it has not."""
         return self._outcome
+
+    @property
+    def error_type(self) -> str | None:
+        """What its last attempt raised, if it failed; None: it did not."""
+        return self._error_type
+
+    @property
+    def error_text(self) -> str | None:
+        """The text of that."""
+        return self._error_text
+
+    def why(self) -> str:
+        """Return one sentence that says what it does, or what became of it, and why."""
+        if (record := self.record) is not None:
+            return record.why()
+        if self._started_us is not None:
+            return f"running: since {from_us(self._started_us).isoformat()}"
+        if self._waits:
+            return "waiting: other runs of its job have not ended"
+        if self._error_type is not None:
+            error = f"{self._error_type}: {self._error_text}"
+            return f"waiting: attempt {self._attempt} follows, after {error}"
+        return "waiting: no worker of its executor has begun it"
 
     @property
     def lateness(self) -> float:
@@ -317,7 +237,9 @@ def record_of(run: Run) -> RunRecord:
         run._error_type,
         run._error_text,
         run._attempt,
-        "manual" if run._by_hand else "schedule",
+        run.cause,
+        None,
+        run.node,
     )
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from schedcore.announce import Announcer
 from schedcore.clock import SECOND, Clock, SystemClock, passing_us
-from schedcore.errors import RunLookupError, is_interrupt
+from schedcore.errors import RunEndedError, RunLookupError, is_interrupt
 from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
-from schedcore.executors.base import Executor
+from schedcore.executors.base import Executor, Reporter
 from schedcore.idle import IdleWaits
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
@@ -48,6 +48,7 @@ class Runs:
 
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
+        reporter: To whom executors report: this, or what stands before it.
         capture: Keeps what runs print; None: nobody does.
     """
 
@@ -67,6 +68,7 @@ class Runs:
         self._random = random
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
+        self.reporter: Reporter = self
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
@@ -123,7 +125,7 @@ class Runs:
         if self._announce.wants(EVENT_JOB_SUBMITTED):
             handed = [(run, run._job) for run in runs if run._job is not None]
         try:
-            self._executors[name].submit(runs, self)
+            self._executors[name].submit(runs, self.reporter)
         except BaseException as error:
             now_us = self._now_us()
             for run in runs:
@@ -323,12 +325,15 @@ class Runs:
         """Cancel a run, whether it waits or is active.
 
         Raises:
-            RunLookupError: if no run with this id is open.
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
         """
-        for run in self.open():
-            if run._id == run_id and self.end_early(run, Outcome.CANCELLED):
-                return
-        raise RunLookupError(run_id)
+        found = self.settled().find(run_id)
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
+            return
+        if found is None:
+            raise RunLookupError(run_id)
+        raise RunEndedError(run_id)
 
     def open(self) -> list[Run]:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""
@@ -344,22 +349,10 @@ class Runs:
             return runs
         return [run for run in runs if run._queued_us is not None]
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def settled(self) -> Store:
+        """Return the store, with all the ends recorded that were noted: to read its history."""
         self.settle()
-        return self._store.records(job_id, limit)
-
-    def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
-        for run in self.open():
-            if run._id == run_id:
-                return run
-        return self._store.find(run_id)
-
-    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        self.settle()
-        return self._store.counts(job_id)
+        return self._store
 
     def waiting(self) -> dict[str, float]:
         """Return for how many seconds the oldest run waits for a worker, by executor."""

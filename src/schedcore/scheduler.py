@@ -1,7 +1,8 @@
 """The public face: builds the parts of a scheduler and joins them.
 
-The methods for jobs (``add_job``...) are those of the base class in :mod:`~schedcore.job_methods`;
-start, pause and shutdown go to :mod:`~schedcore.lifecycle`, and all else to the engine.
+The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
+:mod:`~schedcore.job_methods` and :mod:`~schedcore.run_methods`; start, pause and shutdown go to
+:mod:`~schedcore.lifecycle`, and all else to the engine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
-from schedcore.changing import Check
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
@@ -33,24 +33,21 @@ from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
-from schedcore.output import output_of
 from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
 from schedcore.retry import RandomSource
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Run
+from schedcore.run_methods import RunMethods
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from schedcore.node import Node
-    from schedcore.typed_calls import TypedJobMethods as JobMethods
-else:
-    from schedcore.many_jobs import ManyJobs as JobMethods
 
 log = GuardedLogger(__name__)
 
 
-class Scheduler(JobMethods):
+class Scheduler(RunMethods):
     """Runs Python callables at dates, at intervals and on cron schedules.
 
     Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
@@ -359,100 +356,7 @@ class Scheduler(JobMethods):
         """Have :meth:`run_forever` look whether all is over.  A listener."""
         self._life.ended.wake()
 
-    # Runs
-
-    def run_job(
-        self,
-        job_id: str,
-        wait: bool = True,
-        timeout: float | None = None,
-        check: Check | None = None,
-    ) -> Run:
-        """Run a job now, besides its schedule and also while it is paused.
-
-        Args:
-            job_id: Which job.
-            wait: Whether to wait until it has ended.  A run may wait for another one, unless it
-                keeps the last worker that could run that: in a coroutine, for another coroutine.
-            timeout: How many seconds to wait at most; None: until it has ended.
-            check: Given the job as it is at that moment, which is the one that runs; what it
-                raises keeps it from running.
-
-        Returns:
-            The run; its ``record`` tells how it ended, and is None if it has not.
-
-        Raises:
-            JobLookupError: if there is no job with this id.
-            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
-                of the executor that has to run the job.
-            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
-            SchedulerNotRunningError: if the scheduler is not started.
-        """
-        check_timeout(timeout)
-        if self._node is not None and self._life.state is State.STOPPED:
-            self._node.catch_up()  # another process may have started it just now
-        self._life.loop_or_error()
-        # Its worker may need what an interrupted call holds.
-        if not wait or self._life.interrupts_itself():
-            return self._engine.run_now(job_id, check)
-        patience = Patience(timeout)
-        with self._nested.waiting(check, for_ever=timeout is None) as check_both:
-            run = self._engine.run_now(job_id, check_both)
-            run.wait(patience.left())
-        return run
-
-    # What happened
-
-    def history(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the recorded outcomes of one job, or of all, the latest first.
-
-        Args:
-            job_id: Of which job; None: of all.
-            limit: How many at most; None: as many as the store keeps.
-        """
-        return self._runs.records(job_id, limit)
-
-    def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
-        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
-        return self._runs.counts(job_id)
-
-    def runs(self) -> list[Run]:
-        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
-        return self._runs.open()
-
-    def get_run(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or the record of how it ended.
-
-        None: there is none with this id, or its record is not kept any more.
-        """
-        return self._runs.find(run_id)
-
-    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
-        """Return what a run has printed and logged, and the tracebacks of what it raised.
-
-        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
-        without ``capture_output`` keeps nothing.
-
-        Args:
-            run_id: Which run; it may wait, be under way, or have ended.
-            after: How many characters the caller has: ``next`` of the output that was got before.
-
-        Raises:
-            RunLookupError: if no run with this id is known, or kept any more.
-            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
-        """
-        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
-
-    def cancel(self, run_id: int) -> None:
-        """End a run early: it is recorded as cancelled and its place is free at once.
-
-        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
-        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
-
-        Raises:
-            RunLookupError: if no run with this id is open.
-        """
-        self._runs.cancel(run_id)
+    # Listeners
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
         """Call *callback* with each event whose code is in *mask*, in the thread it happens in.

@@ -122,7 +122,7 @@ def forecast(
         stage.fires,
         {name: executor.peak for name, executor in executors.items() if executor.peak},
         stage.longest_wait_us / SECOND,
-        engine.runs.counts().get(Outcome.SKIPPED, 0),
+        engine.runs.settled().counts(None).get(Outcome.SKIPPED, 0),
         len(stage.fires) < MAX_FIRES,
     )
 

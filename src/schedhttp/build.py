@@ -67,8 +67,30 @@ def make_scheduler(
         setting = error.option.partition("[")[0]
         known = setting in ("executors", "name", "notices", "remind_every")
         raise ConfigError(place_of(setting if known else "job_defaults"), error) from error
+    trace(scheduler, settings, place_of("tracing"))
     add_jobs(scheduler, settings.jobs, place_of("jobs"))
     return scheduler
+
+
+def trace(scheduler: Scheduler, settings: Settings, place: str = "SCHEDULER_TRACING") -> None:
+    """Make spans of the scheduler's runs, if the settings ask for them.
+
+    Args:
+        scheduler: Not started yet.
+        settings: All of them.
+        place: That of the setting, to be named in errors.
+
+    Raises:
+        ConfigError: if OpenTelemetry is not installed.
+    """
+    if not settings.tracing:
+        return
+    try:
+        from schedcore.tracing import trace_runs
+    except ImportError as error:
+        reason = f"spans need a package: pip install opentelemetry-api ({error})"
+        raise ConfigError(place, reason) from error
+    trace_runs(scheduler)
 
 
 def add_jobs(

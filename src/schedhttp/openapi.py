@@ -6,9 +6,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedhttp import paging
+from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
 from schedhttp.views.runs import MOST_FIRE_TIMES
@@ -33,7 +33,7 @@ def document(settings: Settings, root: str = "") -> Json:
     paths: dict[str, Json] = {}
     for route in ROUTES:
         path = (quote(settings.api_prefix) + route.path) or "/"
-        path = path.replace("<job_id:job_id>", "{job_id}")
+        path = path.replace("<job_id:job_id>", "{job_id}").replace("<run_id>", "{run_id}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, settings)
     return {
         "openapi": "3.1.0",
@@ -87,7 +87,7 @@ _NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
-    if route.gives in ("Runs", "Next", "Previewed"):
+    if route.gives in ("Run", "Runs", "Counts", "Next", "Previewed"):
         return "runs"
     return "jobs" if "/jobs" in route.path else "scheduler"
 
@@ -97,7 +97,11 @@ def _parameters(route: Route) -> list[Json]:
     if "job_id" in route.path:
         told = "Encoded as one part of a path: a slash in it is %2F."
         parameters.append(_parameter("job_id", "path", JOB_ID, told) | {"required": True})
-    parameters += [_parameter(name, "query", *_QUERY[name]) for name in route.query]
+    if "<run_id>" in route.path:
+        told = "As the lists of runs have it."
+        parameters.append(_parameter("run_id", "path", _RUN_ID, told) | {"required": True})
+    known = _QUERY | _QUERY_OF_RUNS if route.gives == "Runs" else _QUERY
+    parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
         _parameter(name, "header", TEXT, told)
         for name, told in _CONDITIONS.items()
@@ -177,8 +181,10 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     if route.open:
         return {400, 405}
     statuses = {400, 401, 403, 405, 429, 500, 503}
-    if "job_id" in route.path:
+    if "_id>" in route.path or "job" in route.query:
         statuses.add(404)
+    if route.name == "cancel_run":
+        statuses.add(409)
     if route.name == "get_metrics":
         statuses.add(501)
     if route.method in ("POST", "PATCH"):
@@ -198,9 +204,9 @@ _ERRORS: Final = {
     400: "The request cannot be read, or the scheduler is (not) running already.",
     401: "Credentials are needed.",
     403: "Not for this client, or not allowed by the settings.",
-    404: "There is no such job.",
+    404: "There is no such job, or no such run.",
     405: "This address is not for this method.",
-    409: "There is such a job already, or it conflicts with what others do.",
+    409: "There is such a job already, it conflicts with what others do, or the run has ended.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
@@ -217,10 +223,14 @@ _ERROR_HEADERS: Final = {
 }
 _HEADERS: Final[Json] = {
     "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
-    "X-Total-Count": {"schema": COUNT, "description": "How many there are, whatever the limit."},
+    "X-Total-Count": {
+        "schema": COUNT,
+        "description": "How many there are, whatever the limit; left out beyond 10,000 runs.",
+    },
     "Link": {
         "schema": TEXT,
-        "description": "Where the first, prev, next and last part is (RFC 8288).",
+        "description": "Where the first, prev, next and last part is (RFC 8288); of runs, the first"
+        " and the next.",
     },
     "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
     "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
@@ -241,15 +251,12 @@ def _counted(most: int, **more: Any) -> Json:
     return {"type": "integer", "minimum": 0, "maximum": most, **more}
 
 
+_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
     "limit": (_counted(paging.MOST), "How many there are in this part."),
     "offset": (_counted(paging.MOST, default=0), "How many to pass over."),
     "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
-    "before": (
-        {"type": "string", "pattern": "^[0-9]{1,20}$"},
-        "The run_id behind which the part begins, in a list that has the latest first.",
-    ),
     "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
     "tag": (
@@ -264,5 +271,20 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
     "fields": (TEXT, "Only these fields of each job, with commas between."),
-    "outcome": (OUTCOME, "Only runs with this outcome."),
+    "job": (JOB_ID, "Only of this job."),
+}
+_OUTCOMES: Final = "|".join(OUTCOME["enum"])
+_QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
+    "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
+    "before": (_RUN_ID, "The run_id behind which the part begins: the latest comes first."),
+    "state": (
+        {"type": "string", "enum": list(run_pages.STATES), "default": "ended"},
+        "Only runs in this state; open is waiting or running.",
+    ),
+    "outcome": (
+        {"type": "string", "pattern": f"^({_OUTCOMES})(,({_OUTCOMES}))*$"},
+        "Only runs with this outcome, or with one of several with commas between.",
+    ),
+    "since": (TEXT, f"Only what was due then or later: {MOMENT}; then in the order of due times."),
+    "until": (TEXT, f"Only what was due before then: {MOMENT}; then in the order of due times."),
 }

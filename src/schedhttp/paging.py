@@ -1,19 +1,19 @@
-"""Parts of long lists: what a query asks for, and where its neighbours are.
+"""Parts of the list of jobs: what a query asks for, and where its neighbours are.
 
 A part that begins at a number (``offset``) is another one as soon as the list moves.  One that
-begins behind an item (``after``, ``before``) stays where it is, so that is how the links between
+begins behind an item (``after``) stays where it is, so that is how the links between
 parts are written wherever the order allows it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
-from schedcore import Outcome, RunRecord, jobdata
+from schedcore import jobdata
 from schedcore.errors import did_you_mean
 from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
@@ -26,10 +26,7 @@ from schedhttp.request import Incoming, read_count
 MOST: Final = 100_000
 STATES: Final = ("scheduled", "paused", "running", "broken")
 JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "tag", "id", "sort", "fields")
-RUN_PARAMETERS: Final = ("limit", "offset", "before", "outcome")
-_PARTS: Final = frozenset({"limit", "offset", "after", "before"})
-_RUNS: Final = 100
-"""How many runs a part has, if the query does not say."""
+_PARTS: Final = frozenset({"limit", "offset", "after"})
 
 T = TypeVar("T")
 Name = Callable[[int], Mapping[str, object]]
@@ -84,13 +81,13 @@ def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
                 f"after={after[:80]!r}: expected sort=id or sort=-id beside it, and not"
                 f" sort={sort}: other orders move as jobs run"
             )
-        return _page(entries, request, 0, None, _by_number)
+        return _page(entries, request, 0, _by_number)
     ids = [entry.job.id for entry in entries]
     begin = 0
     if after is not None:
         upwards = sort == "id"
         begin = bisect_right(ids, after) if upwards else sum(job_id >= after for job_id in ids)
-    return _page(entries, request, begin, None, lambda at: {"sort": sort, "after": ids[at - 1]})
+    return _page(entries, request, begin, lambda at: {"sort": sort, "after": ids[at - 1]})
 
 
 def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | None:
@@ -130,66 +127,10 @@ def _has_own_options(entry: Entry) -> bool:
     return not isinstance(entry.job.trigger, ValueTrigger)
 
 
-# Runs
+# Parts
 
 
-def page_of_runs(records: Sequence[RunRecord], request: Incoming) -> Page:
-    """Return the part that ``outcome``, ``limit``, ``offset`` and ``before`` ask for.
-
-    Args:
-        records: All of them, the latest first.
-        request: Whose query it is.
-
-    Raises:
-        BadRequest: if one of them makes no sense.
-    """
-    args = request.whole.args
-    outcome = args.get("outcome")
-    if outcome is not None:
-        check_known("outcome", outcome, [each.value for each in Outcome])
-    places = [n for n, r in enumerate(records) if outcome is None or r.outcome.value == outcome]
-    begin = 0
-    if (before := args.get("before")) is not None:
-        begin = bisect_left(places, _behind(records, before))
-
-    def name(at: int) -> Mapping[str, object]:
-        """Name a place by the run before it: occurrences without a run have no id."""
-        for place in range(places[at] - 1, -1, -1):
-            if records[place].run_id is not None:
-                passed = at - bisect_right(places, place)
-                return {"before": records[place].run_id} | ({"offset": passed} if passed else {})
-        return _by_number(at)
-
-    return _page([records[place] for place in places], request, begin, _RUNS, name)
-
-
-def _behind(records: Sequence[RunRecord], before: str) -> int:
-    """Return the place behind the run with this id.
-
-    Raises:
-        BadRequest: if it is no id of a run.
-    """
-    if not (before.isascii() and before.isdigit() and len(before) <= _LONGEST_RUN_ID):
-        raise BadRequest(f"before={before[:80]!r}: expected the run_id of a run")
-    run_id = int(before)
-    for place, record in enumerate(records):
-        if record.run_id == run_id:
-            return place + 1
-    # It is not kept any more, and neither is what ended before it, but for some that are kept
-    # longer: of these, those that began before it.
-    for place, record in enumerate(records):
-        if record.run_id is not None and record.run_id < run_id:
-            return place
-    return len(records)
-
-
-_LONGEST_RUN_ID: Final = 25
-
-
-# Both
-
-
-def _page(items: Sequence[T], request: Incoming, begin: int, limit: int | None, name: Name) -> Page:
+def _page(items: Sequence[T], request: Incoming, begin: int, name: Name) -> Page:
     """Return the part that begins ``offset`` items behind *begin*.
 
     ``X-Total-Count`` tells how many items there are, and ``Link`` (RFC 8288) where the first,
@@ -199,14 +140,13 @@ def _page(items: Sequence[T], request: Incoming, begin: int, limit: int | None, 
         items: All of them.
         request: Whose query it is.
         begin: Where the part begins.
-        limit: How many items it has, if the query does not say; None: all.
         name: How links name the beginning of a part.
 
     Raises:
         BadRequest: if ``limit`` or ``offset`` is no such number.
     """
     begin += read_count(request, "offset", 0, MOST) or 0
-    limit = read_count(request, "limit", limit, MOST)
+    limit = read_count(request, "limit", None, MOST)
     headers = {"X-Total-Count": str(len(items))}
     if limit is None:
         return Page(items[begin:] if begin else items, headers)
@@ -226,11 +166,15 @@ def _links(request: Incoming, total: int, begin: int, limit: int, name: Name) ->
     }
     others = {k: v for k, v in request.whole.args.to_dict(flat=False).items() if k not in _PARTS}
     return [
-        f"<?{urlencode({**others, 'limit': limit, **(name(at) if at else {})}, doseq=True)}>;"
-        f' rel="{word}"'
+        link(word, {**others, "limit": limit, **(name(at) if at else {})})
         for word, at in neighbours.items()
         if at is not None
     ]
+
+
+def link(relation: str, parameters: Mapping[str, object]) -> str:
+    """Return one link to another part, for the header ``Link``."""
+    return f'<?{urlencode(parameters, doseq=True)}>; rel="{relation}"'
 
 
 def _by_number(at: int) -> Mapping[str, object]:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from schedhttp import paging
+from schedhttp import paging, run_pages
 from schedhttp.views import bulk, jobs, metrics, runs, scheduler
 from schedhttp.views.base import Reply
 
@@ -69,9 +69,21 @@ ROUTES: tuple[Route, ...] = (
         False,
         None,
         "Runs",
-        paging.RUN_PARAMETERS,
+        run_pages.PARAMETERS,
     ),
-    Route("get_runs", "GET", "/runs", runs.get_runs, False, None, "Runs", paging.RUN_PARAMETERS),
+    Route(
+        "get_runs",
+        "GET",
+        "/runs",
+        runs.get_runs,
+        False,
+        None,
+        "Runs",
+        ("job", *run_pages.PARAMETERS),
+    ),
+    Route("get_run", "GET", "/runs/<run_id>", runs.get_run, False, gives="Run"),
+    Route("cancel_run", "POST", "/runs/<run_id>/cancel", runs.cancel_run, gives="Run"),
+    Route("get_counts", "GET", "/counts", runs.get_counts, False, gives="Counts", query=("job",)),
     Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
     Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
     Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),

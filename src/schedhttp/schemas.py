@@ -49,12 +49,12 @@ JOB_ID: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LEN
 TAG: Final[Json] = {"type": "string", "minLength": 1, "maxLength": LONGEST_TAG}
 OUTCOME: Final[Json] = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
 _TEXTS: Final[Json] = {"type": "array", "items": TEXT}
-_MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
+MOMENT = "ISO 8601; without an offset it is read in the trigger's timezone"
 _UNIT: Final[Json] = {"type": ["number", "string"]}
 _FIELD: Final[Json] = {"type": ["integer", "string"]}
 
 _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
-    "run_date": described(TEXT, f"When to run: {_MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
+    "run_date": described(TEXT, f"When to run: {MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
     "years": described(_UNIT, "Units of calendar time between two fire times."),
     "months": described(_UNIT, "See years."),
     "weeks": described(_UNIT, "Units of the span between two fire times, which add up.", 1),
@@ -73,8 +73,8 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
     "crontab": described(
         TEXT, "Five fields as in crontab(5), in place of the fields by name.", "0 9 * * mon-fri"
     ),
-    "start_date": described(TEXT, f"The first moment at which it may fire: {_MOMENT}."),
-    "end_date": described(TEXT, f"The last moment at which it may fire: {_MOMENT}."),
+    "start_date": described(TEXT, f"The first moment at which it may fire: {MOMENT}."),
+    "end_date": described(TEXT, f"The last moment at which it may fire: {MOMENT}."),
     "timezone": described(
         TEXT, "A zone by name, or an offset; the scheduler's, if left out.", "Europe/Berlin"
     ),
@@ -152,6 +152,7 @@ def schemas() -> Json:
         ),
         "Run": RUN.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
+        "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
         "Ready": obj({"ready": FLAG}, ["ready"]),
@@ -248,7 +249,7 @@ def _written() -> Json:
         ),
         **_flat_options(),
         "next_run_time": optional(
-            described(TEXT, f"When to run first: {_MOMENT}; null: it is paused.")
+            described(TEXT, f"When to run first: {MOMENT}; null: it is paused.")
         ),
         **options,
         "retry": {"anyOf": [times, ref("Retry"), {"type": "null"}]},

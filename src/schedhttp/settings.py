@@ -158,6 +158,9 @@ class Settings:
         types.positive,
         "Jobs that have metrics of their own, the first ones by id; others are counted together.",
     )
+    tracing: bool = _setting(
+        False, types.flag, "Whether each run is a span of OpenTelemetry's global tracer provider."
+    )
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(

@@ -24,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from schedcore import Health, RunRecord, State
+from schedcore import Health, Outcome, Run, RunRecord, State
 from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
@@ -305,6 +305,79 @@ class SchedulerInfo(NamedTuple):
     """The processes that have joined the store, or were there lately; none, if it is not shared."""
 
 
+class RunShown(NamedTuple):
+    """A run, or due times that did not run."""
+
+    run_id: str | None
+    """Null where no run was made: missed, coalesced and skipped occurrences.  A number, as text
+    since it may have more digits than JavaScript can tell apart."""
+    job_id: str
+    state: str
+    """`waiting`, `running` or `ended`."""
+    outcome: Outcome | None
+    """Null: it has not ended."""
+    scheduled: datetime
+    """When it was due; the first one, if this is of several."""
+    started: datetime | None
+    """When the function was called."""
+    ended: datetime | None
+    lateness: float
+    """Seconds by which it started late, or by which it was too late."""
+    occurrences: int
+    """How many due times this is of."""
+    result: str | None
+    """The repr of what the function returned, shortened; null where that was None."""
+    error_type: str | None
+    error_text: str | None
+    attempt: int
+    """Which attempt this is, or ended it, from 1."""
+    cause: str
+    """Why it was due: `schedule`; `manual`: somebody ran it; or `backfill`: it was one of several
+    due times that had come before the first of them ran."""
+    reason: str | None
+    """Facts that the other fields do not tell."""
+    node: int | None
+    """The process that it belongs or belonged to, on a store that processes share."""
+    why: str
+    """What became of it and why, in one sentence."""
+
+    @classmethod
+    def of(cls, run: Run | RunRecord) -> RunShown:
+        """Return what the API shows of a run, which may have ended a moment ago."""
+        record = run.record if isinstance(run, Run) else run
+        if record is None:
+            assert isinstance(run, Run)
+            return cls._of_open(run)
+        return cls(
+            None if record.run_id is None else str(record.run_id),
+            record.job_id,
+            record.state,
+            record.outcome,
+            record.scheduled,
+            record.started,
+            record.ended,
+            record.lateness,
+            record.occurrences,
+            record.result,
+            record.error_type,
+            record.error_text,
+            record.attempt,
+            record.cause,
+            record.reason,
+            record.node,
+            record.why(),
+        )
+
+    @classmethod
+    def _of_open(cls, run: Run) -> RunShown:
+        started = None if run.started_us is None else from_us(run.started_us)
+        return cls(
+            *(str(run.id), run.job_id, run.state, None, run.scheduled_time, started, None),
+            *(run.lateness, 1, None, run.error_type, run.error_text, run.attempt, run.cause),
+            *(None, run.node, run.why()),
+        )
+
+
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
 STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
 NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
@@ -316,4 +389,4 @@ HEALTH: Final = Shape(
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )
-RUN: Final = Shape(RunRecord, {"late_us": "lateness"}, frozenset({"run_id"}))
+RUN: Final = Shape(RunShown)

@@ -436,7 +436,7 @@ class Conservation(RuleBasedStateMachine):
         found: dict[int, list[int]] = {}
         for run in self.store.runs():
             found.setdefault(run.due_us % STEP, []).append(run.due_us // STEP)
-        for record in self.store.records(None):
+        for record in self.store.records():
             first = record.scheduled_us // STEP
             numbers = range(first, first + record.occurrences)
             found.setdefault(record.scheduled_us % STEP, []).extend(numbers)
@@ -456,7 +456,7 @@ class Conservation(RuleBasedStateMachine):
             n: (run.job_id, run.due_us, run.waits) for n, run in self.open.items()
         }
         history = Counter(
-            (r.job_id, r.outcome, r.scheduled_us, r.occurrences) for r in self.store.records(None)
+            (r.job_id, r.outcome, r.scheduled_us, r.occurrences) for r in self.store.records()
         )
         assert history == self.ended
         for job_id in (None, *IDS):

@@ -6,6 +6,7 @@ import pytest
 
 from schedcore import ConflictingIdError, DateTrigger, IntervalTrigger, Outcome
 from schedcore.job import Job, Options
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Declared, Entry
 
 NOW = 1_000_000
@@ -140,4 +141,6 @@ def test_what_is_declared_later_counts_as_declared_from_then_on(store):
 def test_fire_times_that_a_new_definition_passes_over_are_recorded(store):
     store.declare("app", [job("a", due=10)], NOW)
     store.declare("app", [job("a", hours=2, due=3 * NOW)], 2 * NOW)
-    assert [(r.outcome, r.scheduled_us) for r in store.records("a")] == [(Outcome.CANCELLED, 10)]
+    assert [(r.outcome, r.scheduled_us) for r in store.records(RunQuery("a"))] == [
+        (Outcome.CANCELLED, 10)
+    ]

@@ -8,6 +8,7 @@ import pytest
 
 from schedcore import JobLookupError, Outcome
 from schedcore.run import RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Settlement
 from tests.stores.calls import (
     add,
@@ -101,7 +102,7 @@ def test_a_change_and_the_outcomes_of_what_it_leaves_out_are_made_together(store
     record = RunRecord(None, "a", Outcome.CANCELLED, 5, late_us=3, occurrences=4)
     old = store.get("a")
     store.write([Change(old, old._replace(fire_us=9, due_us=9), False, [record])], 8)
-    assert store.records("a") == [record]
+    assert store.records(RunQuery("a")) == [record]
     assert store.counts("a") == store.counts(None) == {Outcome.CANCELLED: 4}
 
 
@@ -290,7 +291,7 @@ def test_a_claim_is_void_once_the_job_is_changed(store, change, then):
         else:
             batch.give_back()
     assert (store.entries(), store.next_due()) == before
-    assert (store.runs(), store.records(None)) == ([], [])
+    assert (store.runs(), store.records()) == ([], [])
 
 
 def test_of_a_batch_only_what_was_changed_is_void(store):

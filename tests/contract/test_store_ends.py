@@ -9,6 +9,7 @@ import pytest
 
 from schedcore import Outcome
 from schedcore.run import RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.ends import End, end_of
 from tests.stores.calls import (
     add,
@@ -46,7 +47,7 @@ def test_an_end_is_recorded_once_whoever_comes_first(store):
     assert not ends, "what is recorded is taken out"
     assert store.end(deque([failed(run)]), True) == ([], [], None)
     record = RunRecord(run.id, "a", Outcome.EXECUTED, 5, 8, 11, 3, 1, "{'answer': 42}")
-    assert store.records("a") == [record]
+    assert store.records(RunQuery("a")) == [record]
     assert run.record == record
     assert (store.counts("a"), store.runs()) == ({Outcome.EXECUTED: 1}, [])
     with pytest.raises(LookupError, match="has ended"):
@@ -61,7 +62,7 @@ def test_an_end_is_told_as_it_was_reported(store):
     assert recorded is reported or recorded == reported
     assert isinstance(recorded, End)
     assert recorded.error is BOOM
-    (record,) = store.records("a")
+    (record,) = store.records(RunQuery("a"))
     assert (record.error_type, record.error_text) == ("ValueError", "boom")
 
 
@@ -94,11 +95,11 @@ def test_a_run_that_failed_waits_for_its_next_attempt_in_its_place(store):
     (run,) = begun(*settle(store, 5, next_us=15).runs)
     assert store.retry(failed(run), 0)
     assert (run.attempt, run.started_us, run.outcome) == (2, None, None)
-    assert (store.runs(), store.records(None)) == ([run], [])
+    assert (store.runs(), store.records()) == ([run], [])
     assert settle(store, 15, next_us=25).skipped
     begun(run, at=40)
     end(store, run, at=50)
-    record = store.records("a")[0]
+    record = store.records(RunQuery("a"))[0]
     assert (record.outcome, record.attempt, record.started_us) == (Outcome.EXECUTED, 2, 40)
     assert (record.error_type, record.error_text) == (None, None)
 
@@ -157,7 +158,7 @@ def test_one_that_waits_for_its_next_attempt_has_failed_with_the_error_of_the_la
     store.retry(failed(run), 0)
     (ended,) = change(store).ended
     assert (ended.run, ended.outcome, ended.error_text) == (run, Outcome.FAILED, "boom")
-    (record,) = store.records("a")
+    (record,) = store.records(RunQuery("a"))
     assert (record.outcome, record.error_type) == (Outcome.FAILED, "ValueError")
     assert store.runs() == []
 
@@ -224,10 +225,10 @@ def test_outcomes_from_elsewhere_are_kept_and_counted(store):
         RunRecord(None, "b", Outcome.MISSED, 2, late_us=9, occurrences=5),
     ]
     store.record(records)
-    assert store.records("a") == records[:1]
-    assert store.records("b") == records[1:]
-    assert store.records(None) == records[::-1]
-    assert store.records("nobody") == []
+    assert store.records(RunQuery("a")) == records[:1]
+    assert store.records(RunQuery("b")) == records[1:]
+    assert store.records() == records[::-1]
+    assert store.records(RunQuery("nobody")) == []
     assert store.counts(None) == {Outcome.LOST: 1, Outcome.MISSED: 5}
     assert store.counts("nobody") == {}
 
@@ -240,7 +241,7 @@ def test_counts_never_forget(store):
         store.record(pair)
     expected = {Outcome.MISSED: 600, Outcome.COALESCED: 300}
     assert store.counts("a") == store.counts(None) == expected
-    assert store.records("a")[0] == of_one[-1]
+    assert store.records(RunQuery("a"))[0] == of_one[-1]
     removed(store, "a")
     assert store.counts("a") == store.counts(None) == expected
 

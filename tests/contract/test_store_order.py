@@ -17,7 +17,7 @@ from tests.stores.postgres import beside, postgres_store
 
 
 def record(n, job_id="a"):
-    return RunRecord(None, job_id, Outcome.MISSED, n)
+    return RunRecord(None, job_id, Outcome.EXECUTED, n)
 
 
 def followed(store, place, limit=100):
@@ -46,7 +46,7 @@ def test_outcomes_are_given_once_in_the_order_in_which_they_were_committed(store
     end(store, run)
     store.record([record(2), record(3)])
     later, records = followed(store, place, limit)
-    assert records == store.records(None)[2::-1]
+    assert records == store.records()[2::-1]
     assert (records[0].run_id, times(records)) == (run.id, [5, 2, 3])
     assert store.ended_after(later, limit) == (later, [])
     store.record([record(4)])

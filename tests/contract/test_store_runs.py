@@ -7,6 +7,7 @@ import pytest
 from schedcore import JobLookupError, Outcome, admission
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores import open_runs
 from schedcore.stores.base import Passed
 from tests.stores.calls import (
@@ -33,7 +34,7 @@ def test_a_fire_time_that_is_settled_is_an_open_run_of_the_definition_that_was_t
     assert run.started_us is run.ended_us is run.outcome is run.record is None
     assert run.job is store.get("a").job
     assert store.runs() == [run]
-    assert store.records(None) == []
+    assert store.records() == []
 
 
 def test_runs_have_numbers_that_grow(store):
@@ -53,7 +54,7 @@ def test_outcomes_of_what_does_not_run_are_recorded_as_the_place_is_written(stor
     settled = settle(store, 45, times=(), next_us=50, passed=(missed, joined))
     assert settled.passed == [(store.get("a").job, missed), (store.get("a").job, joined)]
     assert settled.runs == []
-    assert store.records("a") == [joined.record("a"), missed.record("a")]
+    assert store.records(RunQuery("a")) == [joined.record("a"), missed.record("a")]
     assert store.counts("a") == {Outcome.MISSED: 7, Outcome.COALESCED: 2}
 
 
@@ -71,7 +72,7 @@ def test_one_that_is_too_many_is_skipped(store):
     run, settled = two_rounds(store)
     assert settled.runs == settled.evicted == []
     assert settled.skipped == [(store.get("a").job, (15,))]
-    (record,) = store.records("a")
+    (record,) = store.records(RunQuery("a"))
     assert record._replace(reason=None) == RunRecord(None, "a", Outcome.SKIPPED, 15)
     assert f"run {run.id} " in record.reason
     assert store.runs() == [run]
@@ -84,7 +85,7 @@ def test_several_that_find_no_room_are_skipped_together(store):
     assert settled.runs == []
     assert [tuple(times) for _, times in settled.skipped] == [(15, 20, 25)]
     record = RunRecord(None, "a", Outcome.SKIPPED, 15, late_us=12, occurrences=3)
-    assert [each._replace(reason=None) for each in store.records("a")] == [record]
+    assert [each._replace(reason=None) for each in store.records(RunQuery("a"))] == [record]
     assert store.counts("a") == {Outcome.SKIPPED: 3}
 
 
@@ -284,7 +285,7 @@ def test_a_run_besides_the_schedule(store):
     begun(run)
     end(store, run)
     assert run.wait(0)
-    assert run.record == store.records("p")[0]
+    assert run.record == store.records(RunQuery("p"))[0]
     assert [e.due_us for e in store.entries()] == [5, None]
 
 
@@ -294,7 +295,7 @@ def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     before = store.runs()
     assert store.open(store.get("a").job, 20) is None
     assert store.runs() == before
-    skipped = store.records("a")[0]
+    skipped = store.records(RunQuery("a"))[0]
     assert skipped._replace(reason=None) == RunRecord(
         None, "a", Outcome.SKIPPED, 20, cause="manual"
     )
@@ -353,9 +354,9 @@ def test_a_run_besides_the_schedule_of_no_job_is_said(store):
 def test_a_run_is_found_by_its_number_once_it_has_ended(store):
     add(store, entry("a", 5))
     (run,) = begun(*settle(store, 5, next_us=15).runs)
-    assert store.find(run.id) is None
+    assert store.find(run.id) is run
     end(store, run)
-    assert store.find(run.id) == store.records("a")[0]
+    assert store.find(run.id) == store.records(RunQuery("a"))[0]
     assert store.find(run.id + 1) is None
 
 
@@ -365,7 +366,7 @@ def test_a_record_tells_whether_somebody_asked_for_its_run(store):
     assert [run.cause for run in runs] == ["schedule", "manual"]
     for run in begun(*runs):
         end(store, run)
-    assert {record.run_id: record.cause for record in store.records("a")} == {
+    assert {record.run_id: record.cause for record in store.records(RunQuery("a"))} == {
         runs[0].id: "schedule",
         runs[1].id: "manual",
     }

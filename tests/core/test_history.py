@@ -22,6 +22,7 @@ from schedcore import (
     ManualClock,
     Outcome,
     Retry,
+    RunEndedError,
     RunLookupError,
     Scheduler,
     ThreadPool,
@@ -373,8 +374,10 @@ def test_cancelling_a_run_that_waits_and_one_under_way(gate, heard):
     assert outcomes(scheduler, "under way") == [Outcome.CANCELLED]
     assert runs["under way"].cancelled
     assert scheduler.runs() == []
-    with pytest.raises(RunLookupError, match="no run with id"):
+    with pytest.raises(RunEndedError, match="has ended"):
         scheduler.cancel(runs["waits"].id)
+    with pytest.raises(RunLookupError, match="no run with id 5 "):
+        scheduler.cancel(5)
     gate.open()
     scheduler.shutdown(timeout=SOON)
     assert scheduler.counts() == {Outcome.CANCELLED: 2}

@@ -25,6 +25,7 @@ from schedcore import (
 from schedcore.admission import MOST_WAITING
 from schedcore.health import LONGEST_WAIT
 from schedcore.history import TROUBLES
+from schedcore.run_query import RunQuery
 from schedcore.runids import RunIds
 
 SOON = 20
@@ -250,7 +251,7 @@ def test_the_last_outcomes_of_a_job_hold_its_last_failures(outcomes):
         history.add(record)
     bad = [record for record in every if record.outcome is not Outcome.EXECUTED][-TROUBLES:]
     expected = [record for n, record in enumerate(every) if n >= len(every) - 4 or record in bad]
-    assert history.records("j") == expected[::-1]
+    assert history.records(RunQuery("j")) == expected[::-1]
     assert sum(history.counts("j").values()) == len(outcomes)
 
 
@@ -260,8 +261,9 @@ def test_what_is_kept_of_a_job_that_is_gone_goes_with_it():
         for outcome in [Outcome.FAILED] + [Outcome.EXECUTED] * 9:
             history.add(RunRecord(1, job_id, outcome, 1))
         history.job_removed(job_id)
-    assert history.records("a") == []
-    assert [record.outcome.value for record in history.records("b")] == ["executed", "failed"]
+    assert history.records(RunQuery("a")) == []
+    kept = history.records(RunQuery("b"))
+    assert [record.outcome.value for record in kept] == ["executed", "failed"]
 
 
 # Reprs

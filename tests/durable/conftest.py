@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from schedcore.run_query import RunQuery
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.processes import Process, environment, until
 
@@ -71,7 +72,7 @@ class Shared:
 
     def outcomes(self, job_id):
         """Return the outcomes of a job, the first one first."""
-        return [record.outcome.value for record in reversed(self.store.records(job_id))]
+        return [record.outcome.value for record in reversed(self.store.records(RunQuery(job_id)))]
 
     def until_ended(self, job_id, times=1):
         """Wait for so many outcomes of a job, and return them."""

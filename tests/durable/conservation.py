@@ -33,7 +33,7 @@ def due_times(store, period):
     for run in store.runs():
         if run.cause == "schedule":
             found[run.job_id][run.due_us] += 1
-    for record in store.records(None):
+    for record in store.records():
         if record.cause == "schedule":
             for number in range(record.occurrences):
                 found[record.job_id][record.scheduled_us + number * period] += 1
@@ -43,7 +43,7 @@ def due_times(store, period):
 def check_totals(store):
     """What is counted is what is recorded, as long as nothing was cut."""
     counted = defaultdict(Counter)
-    for record in store.records(None):
+    for record in store.records():
         for job_id in (record.job_id, None):
             counted[job_id][record.outcome] += record.occurrences
     for job_id, counts in counted.items():
@@ -59,7 +59,7 @@ def check_starts(store, starts):
     """
     times = Counter((start.run_id, start.attempt) for start in starts)
     assert [key for key, n in times.items() if n > 1] == [], "started twice"
-    records = {record.run_id: record for record in store.records(None)}
+    records = {record.run_id: record for record in store.records()}
     known = records.keys() | {run.id for run in store.runs()}
     assert {start.run_id for start in starts} <= known, "started, and nobody knows of it"
     began = {start.run_id for start in starts}

@@ -8,6 +8,7 @@ import resource
 import pytest
 
 from schedcore import Outcome, Scheduler
+from schedcore.run_query import RunQuery
 from schedcore.stores.postgres import PostgresStore
 from tests.durable.conftest import Shared
 from tests.durable.conservation import check_starts, check_totals
@@ -115,7 +116,9 @@ def test_a_process_frozen_for_longer_than_its_lease_begins_nothing_and_goes_on(s
     gate.touch()
     one.thaw()
     until(lambda: nodes_of(shared, one) == ["alive", "dead"], "that it joins again")
-    until(lambda: "after all" in (shared.store.records("held")[0].reason or ""), "the note")
+    until(
+        lambda: "after all" in (shared.store.records(RunQuery("held"))[0].reason or ""), "the note"
+    )
     assert shared.outcomes("held") == ["lost"]
     assert [other.state, one.state] == ["RUNNING", "RUNNING"]
     check_starts(shared.store, shared.starts())
@@ -128,10 +131,10 @@ def test_a_pause_holds_for_all_once_it_is_made(shared):
     other("scheduler.pause()")
     assert one("scheduler.shared_state().name") == "PAUSED"
     open_ones = {run.id for run in shared.store.runs()}
-    ended = {record.run_id for record in shared.store.records("often")}
+    ended = {record.run_id for record in shared.store.records(RunQuery("often"))}
     until(lambda: one.state == "PAUSED", "that the other is paused")
     later = {run.id for run in shared.store.runs()}
-    later |= {record.run_id for record in shared.store.records("often")}
+    later |= {record.run_id for record in shared.store.records(RunQuery("often"))}
     assert later <= open_ones | ended, "claimed after the pause"
     one("scheduler.resume()")
     shared.until_started("often", len(shared.starts()) + 3)

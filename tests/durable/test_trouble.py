@@ -24,6 +24,7 @@ from schedcore import (
     StoreUnavailableError,
 )
 from schedcore.run import RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores import sqlite_file
 from schedcore.stores.base import Change, Declared, Entry
 from schedcore.stores.sql_history import Retention
@@ -368,12 +369,12 @@ def test_the_history_is_cut_by_job_by_age_and_overall_and_the_totals_never_forge
     store.record([record("old", 1)], 7 * DAY_US)
     store.record([record("seldom", 1)], 10 * DAY_US)
     trim(store, 10 * DAY_US)
-    assert [r.scheduled_us for r in store.records("b")] == list(range(2_499, 2_489, -1))
-    assert [r.scheduled_us for r in store.records("a")] == list(range(29, 19, -1))
-    assert store.records("old") == []
+    assert [r.scheduled_us for r in store.records(RunQuery("b"))] == list(range(2_499, 2_489, -1))
+    assert [r.scheduled_us for r in store.records(RunQuery("a"))] == list(range(29, 19, -1))
+    assert store.records(RunQuery("old")) == []
     store.record([record("c", n) for n in range(9)], 10 * DAY_US)
     trim(store, 10 * DAY_US)
-    kept = [r.job_id for r in store.records(None)]
+    kept = [r.job_id for r in store.records()]
     assert kept == ["c"] * 9 + ["seldom"] + ["b"] * 10 + ["a"] * 5
     counts = {
         job_id or "all": store.counts(job_id)[Outcome.EXECUTED]

@@ -6,11 +6,14 @@ import json
 import sys
 
 import pytest
+from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
-from schedcore import Scheduler, State
+from schedcore import Scheduler, State, tracing
 from schedcore.health import Health
-from schedhttp import create_app
+from schedhttp import build, create_app
+from schedhttp.flask import FlaskScheduler
+from schedhttp.settings import ConfigError, Settings
 from tests.http.conftest import wsgi
 
 TOKEN = "a-token-that-is-long-enough"
@@ -122,3 +125,25 @@ def test_both_are_off_where_the_api_is(scheduler):
         body = app(environ, lambda status, headers, said=statuses: said.append(status))
         assert statuses == ["404 Not Found"]
         assert "error_message" in json.loads(b"".join(body))
+
+
+# Tracing
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_setting_has_runs_traced(monkeypatch, asked):
+    traced = []
+    monkeypatch.setattr(tracing, "trace_runs", traced.append)
+    settings = Settings.of(tracing=asked, store="memory")
+    scheduler = build.make_scheduler(settings)
+    app = Flask("app")
+    app.config |= {"SCHEDULER_TRACING": asked, "SCHEDULER_STORE": "memory"}
+    extension = FlaskScheduler(app=app)
+    assert traced == ([scheduler, extension.scheduler] if asked else [])
+
+
+def test_without_the_package_for_spans_nothing_starts(monkeypatch):
+    monkeypatch.delitem(sys.modules, "schedcore.tracing", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ConfigError, match=r"SCHEDULER_TRACING: .*pip install opentelemetry-api"):
+        build.make_scheduler(Settings.of(tracing=True, store="memory"))

@@ -40,6 +40,7 @@ VALUES = {
     "api_max_body": 1000,
     "api_run_timeout": 1.5,
     "metrics_jobs": 5,
+    "tracing": True,
     "autostart": False,
     "shutdown_timeout": 2.5,
     "bind": "0.0.0.0:80",

@@ -19,6 +19,7 @@ from schedhttp.shapes import (
     RUN,
     HolderInfo,
     NodeShown,
+    RunShown,
     SchedulerInfo,
     Shape,
     StoreShown,
@@ -101,7 +102,7 @@ HEALTHY = Health(True, State.RUNNING, 0.0, 0.0, 0, 0, 0, 0, {"default": 1.5})
 SHOWN = {
     "a thing": (SHAPE, SHAPE.to_dict(THING, runs=0)),
     "health": (HEALTH, HEALTH.to_dict(HEALTHY, runs=1, reason=None)),
-    "a missed run": (RUN, RUN.to_dict(RunRecord(None, "j", Outcome.MISSED, 0))),
+    "a missed run": (RUN, RUN.to_dict(RunShown.of(RunRecord(None, "j", Outcome.MISSED, 0)))),
 }
 
 

@@ -10,6 +10,7 @@ from collections import deque
 from schedcore import DateTrigger
 from schedcore.job import Job, Options
 from schedcore.run import Outcome
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
 
@@ -103,4 +104,4 @@ def due_times(runs):
 
 
 def outcomes(store, job_id=None):
-    return [record.outcome for record in reversed(store.records(job_id))]
+    return [record.outcome for record in reversed(store.records(RunQuery(job_id)))]

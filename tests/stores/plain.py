@@ -16,6 +16,7 @@ from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import EVERYTHING
 from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
@@ -484,7 +485,7 @@ class PlainStore:
                 end.error_type,
                 end.error_text,
                 claim["attempt"],
-                "manual" if claim["by_hand"] else "schedule",
+                "manual" if claim["by_hand"] else "backfill" if claim["backlog"] else "schedule",
             )
         )
 
@@ -505,9 +506,12 @@ class PlainStore:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id=None, limit=None):
+    def records(self, query=EVERYTHING):
         with self._session.transaction():
-            return self._history.records(job_id)[:limit]
+            return self._history.asked(query)
+
+    def kept(self, query, most):
+        return len(self.records(query._replace(before=None, offset=0, limit=most)))
 
     def ended_after(self, place, limit):
         since = None if place is None else read_place(place)
@@ -548,6 +552,9 @@ class PlainStore:
 
     def find(self, run_id):
         with self._session.transaction():
+            claim = self._session.row("runs", run_id)
+            if claim is not None:
+                return self._run(claim)
             records = [r for r in self._history.records(None) if r.run_id == run_id]
         return records[0] if records else None
 

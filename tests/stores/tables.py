@@ -82,6 +82,26 @@ class HistoryTable:
             rows = self._session.rows("history", "job_id", job_id)
         return [RunRecord(**row | {"outcome": Outcome(row["outcome"])}) for row in reversed(rows)]
 
+    def asked(self, query):
+        """Return what a query asks for, by looking at all there is."""
+        job_id, outcomes, since_us, until_us, before, limit, offset = query
+        found = self.records(None)
+        if (since_us, until_us) != (None, None):
+            found.sort(key=lambda record: record.scheduled_us, reverse=True)
+        if before is not None:
+            exactly = [n + 1 for n, record in enumerate(found) if record.run_id == before]
+            older = [n for n, record in enumerate(found) if (record.run_id or before) < before]
+            found = found[(*exactly, *older, len(found))[0] :]
+        found = [
+            record
+            for record in found
+            if job_id in (None, record.job_id)
+            and (outcomes is None or record.outcome in outcomes)
+            and (since_us is None or since_us <= record.scheduled_us)
+            and (until_us is None or record.scheduled_us < until_us)
+        ]
+        return found[offset:][:limit]
+
     def counts(self, job_id):
         counts = self._session.all("counts")
         return {Outcome(outcome): count for (of, outcome), count in counts if of == job_id}

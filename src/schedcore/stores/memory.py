@@ -14,7 +14,7 @@ from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
 from schedcore.output import Kept
-from schedcore.run import Outcome, Run
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.runids import RunIds
 from schedcore.stores.base import (
     Change,
@@ -409,6 +409,11 @@ class MemoryStore(MemoryOutcomes):
         """Return the open runs."""
         with self._lock:
             return list(self._open.by_id.values())
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        with self._lock:
+            return self._open.by_id.get(run_id) or self._history.find(run_id)
 
     def output(self, run_id: int) -> Kept:
         """Return what a run has printed."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from schedcore.history import History
 from schedcore.run import Outcome, RunRecord
+from schedcore.run_query import EVERYTHING, RunQuery
 from schedcore.stores.places import MARK, Place, read_place
 from schedcore.totals import Totals
 
@@ -35,10 +36,15 @@ class MemoryOutcomes:
             for record in records:
                 self._history.add(record)
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
         with self._lock:
-            return self._history.records(job_id, limit)
+            return self._history.records(query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        with self._lock:
+            return self._history.kept(query, most)
 
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in the order in which they were recorded, each once."""
@@ -59,11 +65,6 @@ class MemoryOutcomes:
 
     def _knows(self, place: Place) -> bool:
         return place.mark == self._mark and place.tx == 0 and place.seq <= self._history.end
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        with self._lock:
-            return self._history.find(run_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from schedcore.output import Kept
-from schedcore.run import Outcome, RunRecord
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import EVERYTHING, RunQuery
 from schedcore.totals import Totals
 
 
@@ -17,8 +18,15 @@ class Outcomes(Protocol):
         """Add outcomes of occurrences that had no open run here."""
         ...
 
-    def records(self, job_id: str | None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first: *limit* at most."""
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
+        ...
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most.
+
+        To count a million takes longer than anybody wants to wait for a part of a list.
+        """
         ...
 
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
@@ -49,8 +57,8 @@ class Outcomes(Protocol):
         """
         ...
 
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:

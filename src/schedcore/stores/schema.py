@@ -154,6 +154,12 @@ MIGRATIONS: Final = (
             "create index schedcore_ledger_run on schedcore_ledger (run_id)"
             " where run_id is not null",
             "create index schedcore_ledger_at on schedcore_ledger (recorded_us)",
+            "create index schedcore_ledger_due on schedcore_ledger (due_us, seq)",
+            # A success, as nearly every outcome is, pays for neither of these.
+            "create index schedcore_ledger_trouble on schedcore_ledger (outcome, seq)"
+            " where outcome <> 'executed'",
+            "create index schedcore_ledger_job_trouble on schedcore_ledger (job_id, seq)"
+            " where outcome <> 'executed'",
             # What runs printed: its first characters, its last ones, and how many there were.
             """create table schedcore_output (
                 run_id {whole} primary key,

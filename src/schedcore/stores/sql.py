@@ -27,7 +27,7 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import Retention
+from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import (
     NOBODY,
     DeclaredRow,
@@ -400,6 +400,14 @@ class SqlStore(SqlOutcomes):
         """Return the open runs, those of other processes too."""
         with self.database.read() as tx:
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        if run_id > MOST_ID:
+            return None
+        with self.database.read() as tx:
+            claim = self.claims.find(tx, (run_id,)).get(run_id)
+            return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
 
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schedcore.errors import whole
+from schedcore.history import TROUBLES
 from schedcore.output import storable
 from schedcore.run import Outcome, RunRecord
+from schedcore.run_query import RunQuery
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
 from schedcore.stores.sql_order import CommitOrder
@@ -24,13 +26,20 @@ _INSERT = (
     f"insert into schedcore_ledger ({_COLUMNS}, node, recorded_us)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+MOST_ID: Final = 2**63 - 1
+"""The greatest number of a database: no run has a greater id."""
+TROUBLE: Final = "outcome <> 'executed'"
+"""As the indexes of the schema have it, which leave out successes: to the letter, to be used."""
+_NEAR: Final = 1_000
+"""Runs that are looked at for the latest outcome before a run that is not kept."""
 
 
 class Retention(NamedTuple):
     """How much of the history a store on disk keeps."""
 
     per_job: int = 1_000
-    """The last outcomes of each job."""
+    """The last outcomes of each job; and of those before them, so many that its last 5 that were
+    not ``executed`` are kept."""
     days: int = 30
     """How old an outcome may be."""
     overall: int = 1_000_000
@@ -51,8 +60,8 @@ class Retention(NamedTuple):
         return self
 
 
-class Excess(NamedTuple):
-    """Outcomes that are kept no longer: a condition, and its parameters."""
+class Condition(NamedTuple):
+    """A condition on outcomes, and its parameters."""
 
     where: str
     params: tuple[object, ...]
@@ -79,7 +88,7 @@ class HistoryRows:
         """Add outcomes, and count their occurrences."""
         if not records:
             return
-        tx.many(_INSERT, [(*_values(record), node, now_us) for record in records])
+        tx.many(_INSERT, [(*_values(record), record.node or node, now_us) for record in records])
         self.totals.add(tx, records, node)
 
     def note(self, tx: Transaction, run_id: int, reason: str) -> None:
@@ -91,13 +100,52 @@ class HistoryRows:
             Outcome.LOST.value,
         )
 
-    def records(self, tx: Transaction, job_id: str | None, limit: int | None) -> list[RunRecord]:
-        """Return the outcomes of one job, or of all, the latest first."""
-        where, params = ("", ()) if job_id is None else (" where job_id = ?", (job_id,))
-        sql = f"select {_COLUMNS}, node from schedcore_ledger{where} order by seq desc"
-        most = () if limit is None else (limit,)
-        rows = tx.all(sql + (" limit ?" if most else ""), *params, *most)
+    def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
+        """Return the outcomes that *query* asks for, in its order."""
+        asked = _asked(query)
+        order = ("due_us", "seq") if query.by_time else ("seq",)
+        if query.before is not None:
+            behind = self._behind(tx, query.before, order)
+            if behind is None:
+                return []
+            asked.append(behind)
+        latest = ", ".join(f"{column} desc" for column in order)
+        rows = tx.all(
+            f"select {_COLUMNS}, node from schedcore_ledger{_where(asked)}"
+            f" order by {latest} limit ? offset ?",
+            *(value for each in asked for value in each.params),
+            MOST_ID if query.limit is None else query.limit,
+            query.offset,
+        )
         return [_record(row) for row in rows]
+
+    def _behind(self, tx: Transaction, run_id: int, order: Sequence[str]) -> Condition | None:
+        """Return the condition for what comes after a run, in this order; None: nothing does."""
+        columns, run_id = ", ".join(order), min(run_id, MOST_ID)
+        place = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
+        compared = "<"
+        if place is None:  # the latest of those that were made before it
+            compared = "<="
+            near = "select due_us, seq from schedcore_ledger where run_id < ? order by run_id desc"
+            latest = ", ".join(f"{column} desc" for column in order)
+            place = tx.one(
+                f"select {columns} from ({near} limit ?) near order by {latest} limit 1",
+                run_id,
+                _NEAR,
+            )
+        if place is None:
+            return None
+        return Condition(f"({columns}) {compared} ({', '.join('?' * len(order))})", tuple(place))
+
+    def kept(self, tx: Transaction, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        asked = _asked(query)
+        ((count,),) = tx.all(
+            f"select count(*) from (select 1 from schedcore_ledger{_where(asked)} limit ?) found",
+            *(value for each in asked for value in each.params),
+            most,
+        )
+        return int(count)
 
     def after(
         self, tx: Transaction, place: Place, limit: int
@@ -112,16 +160,23 @@ class HistoryRows:
         row = tx.one(sql, run_id)
         return None if row is None else _record(row)
 
-    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Excess]:
+    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
         """Return what is too old, and what is beyond the last ones of jobs."""
         # By age and not up to a row: while the clock was wrong, later rows may have been older.
-        found = [Excess("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
-        many = "select job_id from schedcore_ledger group by job_id having count(*) > ? limit 100"
+        found = [Condition("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
+        # Those with the most first: some have no more than their last troubles besides.
+        many = (
+            "select job_id from schedcore_ledger group by job_id having count(*) > ?"
+            " order by count(*) desc limit 100"
+        )
         for job in tx.all(many, keep.per_job):
-            found += self._beyond(tx, "job_id = ? and ", job, keep.per_job)
+            for beyond in self._beyond(tx, "job_id = ? and ", job, keep.per_job):
+                cut = _but_for_troubles(beyond, job)
+                if tx.one(f"select 1 from schedcore_ledger where {cut.where} limit 1", *cut.params):
+                    found.append(cut)
         return found
 
-    def excess_overall(self, tx: Transaction, keep: Retention) -> list[Excess]:
+    def excess_overall(self, tx: Transaction, keep: Retention) -> list[Condition]:
         """Return what is beyond the last ones of all jobs, once those of each job were cut."""
         ((first,),) = tx.all("select min(seq) from schedcore_ledger")
         ((last,),) = tx.all("select max(seq) from schedcore_ledger")
@@ -131,15 +186,47 @@ class HistoryRows:
 
     def _beyond(
         self, tx: Transaction, where: str, params: tuple[object, ...], most: int
-    ) -> list[Excess]:
+    ) -> list[Condition]:
         """Return what is beyond the last *most* of some outcomes."""
         sql = f"select seq from schedcore_ledger where {where}seq > 0 order by seq desc"
         row = tx.one(f"{sql} limit 1 offset ?", *params, most)
-        return [] if row is None else [Excess(f"{where}seq <= ?", (*params, row[0]))]
+        return [] if row is None else [Condition(f"{where}seq <= ?", (*params, row[0]))]
 
-    def cut(self, tx: Transaction, excess: Excess) -> int:
+    def cut(self, tx: Transaction, excess: Condition) -> int:
         """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
         return self.order.cut(tx, *excess, TRIM_AT_ONCE)
+
+
+def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:
+    """Return the condition for what is beyond the last outcomes of a job, and no late trouble."""
+    last = (
+        f"select seq from schedcore_ledger where job_id = ? and {TROUBLE}"
+        f" order by seq desc limit {TROUBLES}"
+    )
+    where = f"{beyond.where} and seq not in ({last})"
+    return Condition(where, (*beyond.params, *job))
+
+
+def _asked(query: RunQuery) -> list[Condition]:
+    """Return the conditions for what a query asks for, wherever in its order that is."""
+    asked = []
+    if query.job_id is not None:
+        asked.append(Condition("job_id = ?", (query.job_id,)))
+    if (outcomes := query.outcomes) is not None:
+        names = tuple(sorted(outcome.value for outcome in outcomes))
+        # "in ()" is no condition, and null is in no list.
+        asked.append(Condition(f"outcome in ({', '.join('?' * len(names)) or 'null'})", names))
+        if Outcome.EXECUTED not in outcomes:
+            asked.append(Condition(TROUBLE, ()))
+    if query.since_us is not None:
+        asked.append(Condition("due_us >= ?", (query.since_us,)))
+    if query.until_us is not None:
+        asked.append(Condition("due_us < ?", (query.until_us,)))
+    return asked
+
+
+def _where(asked: Sequence[Condition]) -> str:
+    return f" where {' and '.join(each.where for each in asked)}" if asked else ""
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

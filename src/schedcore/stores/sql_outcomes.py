@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from schedcore.output import Kept
 from schedcore.run import Outcome, RunRecord
+from schedcore.run_query import EVERYTHING, RunQuery
 from schedcore.stores.database import Database
 from schedcore.stores.places import Place, read_place
 from schedcore.stores.sql_history import HistoryRows
@@ -26,10 +27,15 @@ class SqlOutcomes:
         self.history = HistoryRows(database.kind)
         self.outputs = OutputRows(database)
 
-    def records(self, job_id: str | None = None, limit: int | None = None) -> list[RunRecord]:
-        """Return the outcomes kept of one job, or of all, the latest first."""
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the outcomes kept that *query* asks for, in its order."""
         with self.database.read() as tx:
-            return self.history.records(tx, job_id, limit)
+            return self.history.records(tx, query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        with self.database.read() as tx:
+            return self.history.kept(tx, query, most)
 
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in the order in which they were committed, each once."""
@@ -47,11 +53,6 @@ class SqlOutcomes:
         since = read_place(place)
         with self.database.read() as tx:
             return knows(self.history.order.end(tx), since) and self.history.order.keeps(tx, since)
-
-    def find(self, run_id: int) -> RunRecord | None:
-        """Return how a run ended; None: it has not, or that is not kept."""
-        with self.database.read() as tx:
-            return self.history.find(tx, run_id)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from schedcore.output import Kept, Printed, between_attempts, printed
 from schedcore.run import Run
 from schedcore.stores.database import Database, Transaction
-from schedcore.stores.sql_history import TRIM_AT_ONCE, Excess, Retention
+from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition, Retention
 
 _READ: Final = "select head, tail, total from schedcore_output where run_id = ?"
 # What is written late never takes the place of more.
@@ -80,28 +80,28 @@ class OutputRows:
 
     # Cutting
 
-    def cut_with(self, tx: Transaction, outcomes: Excess) -> None:
+    def cut_with(self, tx: Transaction, outcomes: Condition) -> None:
         """Cut the outputs of outcomes that are about to be cut."""
         runs = f"select run_id from schedcore_ledger where {outcomes.where} order by seq limit ?"
         sql = f"delete from schedcore_output where run_id in ({runs})"
         tx.run(sql, *outcomes.params, TRIM_AT_ONCE)
 
-    def excess(self, tx: Transaction, keep: Retention) -> list[Excess]:
+    def excess(self, tx: Transaction, keep: Retention) -> list[Condition]:
         """Return what is beyond the last outputs of jobs, and of all of them."""
         many = "select job_id from schedcore_output group by job_id having count(*) > ? limit 100"
-        found: list[Excess] = []
+        found: list[Condition] = []
         for job in tx.all(many, keep.outputs_per_job):
             found += self._beyond(tx, "job_id = ? and ", job, keep.outputs_per_job)
         return found + self._beyond(tx, "", (), keep.outputs)
 
     def _beyond(
         self, tx: Transaction, where: str, params: tuple[object, ...], most: int
-    ) -> list[Excess]:
+    ) -> list[Condition]:
         sql = f"select run_id from schedcore_output where {where}run_id > 0 order by run_id desc"
         row = tx.one(f"{sql} limit 1 offset ?", *params, most)
-        return [] if row is None else [Excess(f"{where}run_id <= ?", (*params, row[0]))]
+        return [] if row is None else [Condition(f"{where}run_id <= ?", (*params, row[0]))]
 
-    def cut(self, tx: Transaction, excess: Excess) -> int:
+    def cut(self, tx: Transaction, excess: Condition) -> int:
         """Cut outputs, :data:`TRIM_AT_ONCE` at most; return how many."""
         runs = f"select run_id from schedcore_output where {excess.where} order by run_id limit ?"
         sql = f"delete from schedcore_output where run_id in ({runs})"

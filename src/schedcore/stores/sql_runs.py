@@ -150,7 +150,8 @@ class ClaimRows:
             run = Run(claim.run_id, job, claim.due_us)
             run._started_us = claim.begun_us
         run._attempt, run._waits = claim.attempt, claim.state == WAITS
-        run._by_hand = bool(claim.by_hand)
+        run._by_hand, run._backlog = bool(claim.by_hand), bool(claim.backlog)
+        run._node = claim.node
         if claim.error_type is not None:
             run._error_type, run._error_text = claim.error_type, claim.error_text
         return run
@@ -254,6 +255,7 @@ class ClaimRows:
         rows = []
         for run, (k, _, _) in runs:
             run._waits, run._backlog, run._by_hand = state == WAITS, backlog, by_hand
+            run._node = node
             rows.append((run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags))
         tx.many(_INSERT, rows)
 
@@ -263,7 +265,7 @@ class ClaimRows:
         """Have this process start runs that waited."""
         sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
         tx.many(sql, [(ACTIVE, self.node, claim.run_id) for claim in claims])
-        return [self.run_of(tx, claim) for claim in claims]
+        return [self.run_of(tx, claim._replace(node=self.node)) for claim in claims]
 
     def may_run(self, job: Job) -> bool:
         """Return whether this process has the executor of a job."""
@@ -431,17 +433,9 @@ def record_of(claim: Claim, end: End) -> RunRecord:
         started_us = claim.begun_us
     late_us = (ended_us if started_us is None else started_us) - claim.due_us
     return RunRecord(
-        claim.run_id,
-        claim.job_id,
-        outcome,
-        claim.due_us,
-        started_us,
-        ended_us,
-        max(0, late_us),
-        1,
-        result,
-        error_type,
-        error_text,
-        claim.attempt,
-        "manual" if claim.by_hand else "schedule",
+        *(claim.run_id, claim.job_id, outcome, claim.due_us, started_us, ended_us),
+        *(max(0, late_us), 1, result, error_type, error_text, claim.attempt),
+        "manual" if claim.by_hand else "backfill" if claim.backlog else "schedule",
+        None,
+        claim.node,
     )

@@ -281,6 +281,7 @@ class FlaskScheduler(FlaskJobs):
             store=build.open_store(places.with_store(settings, app, self)),
             name=settings.name or app.import_name,
         )
+        build.trace(scheduler, settings)
         self._furnish(scheduler)
         return scheduler
 

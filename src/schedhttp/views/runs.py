@@ -1,17 +1,19 @@
-"""The endpoints of runs: which ones come, and what became of others."""
+"""The endpoints of runs: which ones come, what they do, and what became of others."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from schedcore import JobLookupError, RunRecord
+from schedcore import JobLookupError, Outcome, RunLookupError, Scheduler
 from schedcore.clock import from_us
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Entry
 from schedcore.triggers import lint
 from schedcore.triggers.combining import coming
-from schedhttp import codec, paging
+from schedhttp import codec
 from schedhttp.request import Incoming, read_count, read_object
-from schedhttp.shapes import RUN
+from schedhttp.run_pages import page_of_runs, read_job, read_run_id
+from schedhttp.shapes import RUN, RunShown
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import get_job, wanted
 
@@ -56,18 +58,44 @@ def preview(service: Service, request: Incoming) -> Reply:
 
 
 def get_runs(service: Service, request: Incoming) -> Reply:
-    """List the recorded outcomes of all jobs, the latest first."""
-    return _records(service.scheduler.history(), request)
+    """List runs of all jobs: those that ended, the latest first, or those that have not."""
+    return _runs(service, request, read_job(request))
 
 
 def get_job_runs(service: Service, request: Incoming, job_id: str) -> Reply:
-    """List the recorded outcomes of a job, the latest first; also of one that is gone."""
+    """List runs of a job; also of one that is gone."""
     if whole := _whole_id(service, job_id, "/runs"):
         return get_job(service, request, whole)
-    records = service.scheduler.history(job_id)
-    if not records and service.scheduler.get_job(job_id) is None:
-        raise JobLookupError(job_id)
-    return _records(records, request)
+    reply = _runs(service, request, job_id)
+    if not reply.body:
+        _check_known(service.scheduler, job_id)
+    return reply
+
+
+def get_run(service: Service, request: Incoming, run_id: str) -> Reply:
+    """Show a run, from when it is due until its outcome is not kept any more."""
+    return _run(service, read_run_id("run_id", run_id))
+
+
+def cancel_run(service: Service, request: Incoming, run_id: str) -> Reply:
+    """End a run early, in whichever process it is: it is recorded as cancelled.
+
+    One that waits does not begin.  A function in a thread cannot be stopped: it goes on, and what
+    it returns is ignored.
+    """
+    read_object(request, required=False)
+    number = read_run_id("run_id", run_id)
+    service.scheduler.cancel(number)
+    return _run(service, number)
+
+
+def get_counts(service: Service, request: Incoming) -> Reply:
+    """Tell how many due times of one job, or of all, ended in each outcome so far."""
+    job_id = read_job(request)
+    counts = service.scheduler.counts(job_id)
+    if job_id is not None and not counts:
+        _check_known(service.scheduler, job_id)
+    return Reply({outcome.value: counts.get(outcome, 0) for outcome in Outcome})
 
 
 def fire_times(entry: Entry, n: int) -> dict[str, Any]:
@@ -105,6 +133,23 @@ def _how_many(request: Incoming) -> int:
     return read_count(request, "n", 10, MOST_FIRE_TIMES) or 0
 
 
-def _records(records: list[RunRecord], request: Incoming) -> Reply:
-    page = paging.page_of_runs(records, request)
-    return Reply([RUN.to_dict(record) for record in page.items], headers=page.headers)
+def _runs(service: Service, request: Incoming, job_id: str | None) -> Reply:
+    page = page_of_runs(service.scheduler, request, job_id)
+    return Reply([RUN.to_dict(RunShown.of(run)) for run in page.items], headers=page.headers)
+
+
+def _run(service: Service, run_id: int) -> Reply:
+    run = service.scheduler.get_run(run_id)
+    if run is None:
+        raise RunLookupError(run_id)
+    return Reply(RUN.to_dict(RunShown.of(run)))
+
+
+def _check_known(scheduler: Scheduler, job_id: str) -> None:
+    """Refuse the id of a job that is not there, and of which nothing is kept.
+
+    Raises:
+        JobLookupError: naming it.
+    """
+    if scheduler.get_job(job_id) is None and not scheduler.kept(RunQuery(job_id), 1):
+        raise JobLookupError(job_id)

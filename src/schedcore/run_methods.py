@@ -1,0 +1,194 @@
+"""The methods of a scheduler for runs: to start one now, to look at them, to cancel one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import TYPE_CHECKING
+
+import schedcore  # for hints: names that it imports only when they are asked for
+from schedcore import triggers
+from schedcore.changing import Check
+from schedcore.clock import Patience
+from schedcore.errors import InvalidOptionError, check_timeout, did_you_mean
+from schedcore.health import State
+from schedcore.lifecycle import Lifecycle
+from schedcore.nested import NestedWaits
+from schedcore.output import output_of
+from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run_query import RunQuery
+from schedcore.runs import Runs
+
+if TYPE_CHECKING:
+    from schedcore.node import Node
+    from schedcore.typed_calls import TypedJobMethods as JobMethods
+else:
+    from schedcore.many_jobs import ManyJobs as JobMethods
+
+
+class RunMethods(JobMethods):
+    """The runs of a scheduler, on top of its jobs.
+
+    :class:`~schedcore.Scheduler` is one, and makes the parts that it works with.
+    """
+
+    _runs: Runs
+    _life: Lifecycle
+    _nested: NestedWaits
+    _node: Node | None
+
+    def run_job(
+        self,
+        job_id: str,
+        wait: bool = True,
+        timeout: float | None = None,
+        check: Check | None = None,
+    ) -> Run:
+        """Run a job now, besides its schedule and also while it is paused.
+
+        Args:
+            job_id: Which job.
+            wait: Whether to wait until it has ended.  A run may wait for another one, unless it
+                keeps the last worker that could run that: in a coroutine, for another coroutine.
+            timeout: How many seconds to wait at most; None: until it has ended.
+            check: Given the job as it is at that moment, which is the one that runs; what it
+                raises keeps it from running.
+
+        Returns:
+            The run; its ``record`` tells how it ended, and is None if it has not.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
+                of the executor that has to run the job.
+            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
+            SchedulerNotRunningError: if the scheduler is not started.
+        """
+        check_timeout(timeout)
+        if self._node is not None and self._life.state is State.STOPPED:
+            self._node.catch_up()  # another process may have started it just now
+        self._life.loop_or_error()
+        # Its worker may need what an interrupted call holds.
+        if not wait or self._life.interrupts_itself():
+            return self._engine.run_now(job_id, check)
+        patience = Patience(timeout)
+        with self._nested.waiting(check, for_ever=timeout is None) as check_both:
+            run = self._engine.run_now(job_id, check_both)
+            run.wait(patience.left())
+        return run
+
+    # What happened
+
+    def history(
+        self,
+        job_id: str | None = None,
+        limit: int | None = None,
+        *,
+        outcomes: Outcome | str | Collection[Outcome | str] | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        before: int | None = None,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """Return recorded outcomes, the latest first.
+
+        The latest is what was recorded last; with *since* or *until*, what was due last.
+
+        Args:
+            job_id: Of which job; None: of all.
+            limit: How many at most; None: as many as the store keeps.
+            outcomes: With which outcomes: one or several, ``"failed"`` too; None: with any.
+            since: Due then or later; without a zone, in that of the scheduler.
+            until: Due before then.
+            before: The id of a run: what comes after it, in this order.  If that run is not kept,
+                what comes from the first one on that was made before it.
+            offset: How many to pass over.
+
+        Raises:
+            InvalidOptionError: if there is no such outcome, or a date is none.
+        """
+        query = RunQuery(
+            job_id,
+            _outcomes(outcomes),
+            self._moment_us("since", since),
+            self._moment_us("until", until),
+            before,
+            limit,
+            offset,
+        )
+        return self.records(query)
+
+    def records(self, query: RunQuery) -> list[RunRecord]:
+        """Return the recorded outcomes that *query* asks for: :meth:`history` in microseconds."""
+        return self._runs.settled().records(query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for, wherever it begins; *most* at most."""
+        return self._runs.settled().kept(query, most)
+
+    def _moment_us(self, option: str, value: date | str | None) -> int | None:
+        if value is None:
+            return None
+        return triggers.moment_us(option, value, triggers.zone_of(self.timezone))
+
+    def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        return self._runs.settled().counts(job_id)
+
+    def runs(self) -> list[Run]:
+        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
+        return self._runs.open()
+
+    def get_run(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or the record of how it ended.
+
+        None: there is none with this id, or its record is not kept any more.
+        """
+        return self._runs.settled().find(run_id)
+
+    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
+        """Return what a run has printed and logged, and the tracebacks of what it raised.
+
+        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
+        without ``capture_output`` keeps nothing.
+
+        Args:
+            run_id: Which run; it may wait, be under way, or have ended.
+            after: How many characters the caller has: ``next`` of the output that was got before.
+
+        Raises:
+            RunLookupError: if no run with this id is known, or kept any more.
+            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
+        """
+        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
+
+    def cancel(self, run_id: int) -> None:
+        """End a run early: it is recorded as cancelled and its place is free at once.
+
+        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
+        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
+
+        Raises:
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
+        """
+        self._runs.cancel(run_id)
+
+
+def _outcomes(
+    given: Outcome | str | Collection[Outcome | str] | None,
+) -> frozenset[Outcome] | None:
+    """Return the outcomes that are meant.
+
+    Raises:
+        InvalidOptionError: if there is none of that name.
+    """
+    if given is None:
+        return None
+    known = {outcome.value: outcome for outcome in Outcome}
+    named = [given] if isinstance(given, str) else given
+    for name in named:
+        if name not in known:
+            hint = did_you_mean(str(name), known)
+            raise InvalidOptionError("outcomes", name, f"one of {', '.join(known)}{hint}")
+    return frozenset(Outcome(name) for name in named)

@@ -1,0 +1,137 @@
+"""What every store gives of its history: the part that is asked for, in the order asked for."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from schedcore import Outcome, RunRecord
+from schedcore.history import TROUBLES
+from schedcore.run_query import RunQuery
+from tests.contract.conftest import STORES
+
+EXECUTED, FAILED, LOST, SKIPPED = (
+    *(Outcome.EXECUTED, Outcome.FAILED, Outcome.LOST),
+    Outcome.SKIPPED,
+)
+
+
+def told(store, *rows):
+    """Record outcomes, each given as its run's id, job, outcome and due time."""
+    records = [RunRecord(*row) for row in rows]
+    store.record(records)
+    return records
+
+
+def ids(store, **asked):
+    return [record.run_id for record in store.records(RunQuery(**asked))]
+
+
+@pytest.fixture
+def told_six(store):
+    told(
+        store,
+        (1, "a", EXECUTED, 10),
+        (2, "b", FAILED, 60),
+        (None, "a", SKIPPED, 20),
+        (4, "a", FAILED, 50),
+        (3, "b", LOST, 30),
+        (6, "a", EXECUTED, 40),
+    )
+    return store
+
+
+def test_the_latest_is_what_was_recorded_last(told_six):
+    assert ids(told_six) == [6, 3, 4, None, 2, 1]
+    assert ids(told_six, limit=2) == [6, 3]
+    assert ids(told_six, limit=2, offset=1) == [3, 4]
+    assert ids(told_six, offset=4) == [2, 1]
+    assert ids(told_six, limit=0) == ids(told_six, offset=6) == []
+
+
+def test_a_job_and_outcomes_are_asked_for(told_six):
+    assert ids(told_six, job_id="a") == [6, 4, None, 1]
+    assert ids(told_six, outcomes={FAILED}) == [4, 2]
+    assert ids(told_six, outcomes=[FAILED, LOST, EXECUTED], limit=3) == [6, 3, 4]
+    assert ids(told_six, outcomes=[LOST, SKIPPED]) == [3, None]
+    assert ids(told_six, job_id="a", outcomes={EXECUTED}, limit=1, offset=1) == [1]
+    assert ids(told_six, job_id="nobody") == ids(told_six, outcomes=()) == []
+
+
+def test_with_a_bound_in_time_the_latest_is_what_was_due_last(told_six):
+    assert ids(told_six, since_us=30) == [2, 4, 6, 3]
+    assert ids(told_six, until_us=50) == [6, 3, None, 1]
+    assert ids(told_six, since_us=20, until_us=50, limit=2) == [6, 3]
+    assert ids(told_six, since_us=10, until_us=60, job_id="a", outcomes={FAILED, SKIPPED}) == [
+        4,
+        None,
+    ]
+    assert ids(told_six, since_us=61) == []
+
+
+def test_what_was_due_at_the_same_time_is_ordered_by_when_it_was_recorded(store):
+    told(store, *((n, "a", EXECUTED, 5) for n in (3, 1, 2)))
+    assert ids(store, since_us=0) == [2, 1, 3]
+    assert ids(store, since_us=0, before=1) == [3]
+
+
+def test_what_comes_after_a_run(told_six):
+    assert ids(told_six, before=4) == [None, 2, 1]
+    assert ids(told_six, before=4, outcomes={FAILED}) == [2]
+    assert ids(told_six, before=3, limit=1, offset=1) == [None]
+    assert ids(told_six, before=4, since_us=0) == [6, 3, None, 1]
+    assert ids(told_six, before=1) == []
+
+
+def test_after_a_run_that_is_not_kept_comes_the_first_that_was_made_before_it(told_six):
+    assert ids(told_six, before=5) == [3, 4, None, 2, 1]
+    assert ids(told_six, before=10**24) == [6, 3, 4, None, 2, 1]
+    assert ids(told_six, before=5, since_us=0) == [2, 4, 6, 3, None, 1]
+    assert ids(told_six, before=0) == []
+
+
+def test_how_many_there_are_is_counted_up_to_a_bound(told_six):
+    assert told_six.kept(RunQuery(), 10) == 6
+    assert told_six.kept(RunQuery(), 4) == 4
+    assert told_six.kept(RunQuery("a", before=4, limit=1, offset=2), 10) == 4
+    assert told_six.kept(RunQuery(outcomes={FAILED, LOST}, until_us=60), 10) == 2
+
+
+def test_what_is_of_no_store_is_found_in_none(told_six):
+    for number in (0, -1, 7, 2**63, 10**24):
+        assert told_six.find(number) is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STORES if kind != "plain"])
+def test_stores_agree_with_the_plain_one(kind):
+    """On queries drawn at random: the plain store looks at all records for each."""
+    draw = random.Random(15)
+    plain, other = STORES["plain"](), STORES[kind]()
+    rows = [
+        (n if draw.random() < 0.7 else None, draw.choice("ab"), draw.choice([*Outcome]), n % 7)
+        for n in draw.sample(range(1, 100), 15)
+    ]
+    for store in (plain, other):
+        told(store, *rows)
+    for _ in range(100):
+        query = RunQuery(
+            *(None, draw.choice([None, draw.sample([*Outcome], 4)])),
+            *(draw.choice([None, 2, 5]), draw.choice([None, 4, 6])),
+            *(draw.choice([None, *range(0, 100, 7)]), draw.choice([None, 1, 4])),
+            draw.choice([0, 2]),
+        )
+        query = query._replace(job_id="a" if query.before is None and query.offset else None)
+        assert other.records(query) == plain.records(query), query
+        assert other.kept(query, 9) == plain.kept(query, 9), query
+    plain.close()
+    other.close()
+
+
+def test_the_last_troubles_of_a_job_are_found_after_many_successes(store):
+    for n in range(8):
+        told(store, (n + 1, "a", FAILED, n))
+    for n in range(60):
+        told(store, (100 + n, "a", EXECUTED, n))
+    assert ids(store, job_id="a", outcomes={FAILED}, limit=TROUBLES) == [8, 7, 6, 5, 4]
+    assert store.find(8).outcome is FAILED

@@ -1,0 +1,244 @@
+"""Runs over HTTP: from due to done, listed in parts, cancelled, counted; over each store."""
+
+from __future__ import annotations
+
+import re
+from threading import Event
+
+import pytest
+
+from schedcore import Outcome, RunRecord, Scheduler
+from tests.contract.conftest import STORES
+
+PATIENCE = 60
+HERE = __name__
+
+
+class Gate:
+    """Lets the runs that wait at it go on."""
+
+    def __init__(self):
+        self.begun, self.open = Event(), Event()
+
+
+gate = Gate()
+
+
+def block():
+    """Say that it has begun, and wait to be let go."""
+    gate.begun.set()
+    assert gate.open.wait(PATIENCE)
+    return "let go"
+
+
+def fail():
+    """Do not succeed."""
+    raise ValueError("no luck")
+
+
+def add(a, b=2):
+    """Return a sum."""
+    return a + b
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    global gate
+    gate = Gate()
+    yield
+    gate.open.set()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def scheduler(request):
+    """A started scheduler on a store of each kind, whose jobs are due in a long time."""
+    store = STORES[request.param]()
+    scheduler = Scheduler(store=store, timezone="Europe/Berlin", name="tests")
+    scheduler.start()
+    yield scheduler
+    gate.open.set()
+    if scheduler.running:
+        scheduler.shutdown(timeout=PATIENCE)
+    store.close()
+
+
+@pytest.fixture
+def api(mount, scheduler):
+    api = mount(api_precise_errors=True, api_allowed_funcs=[f"{HERE}:add"])
+    for func in (block, fail, add):
+        name = func.__name__
+        kwargs = {"args": (1,)} if func is add else {}
+        scheduler.add_job(f"{HERE}:{name}", "interval", hours=1, id=name, **kwargs)
+    return api
+
+
+def begun(api, scheduler):
+    """Start the job that blocks; return its run's id once it is under way."""
+    assert api("POST", "/jobs/block/run", {"wait": False}).status == 200
+    assert gate.begun.wait(PATIENCE)
+    (run,) = scheduler.runs()
+    return str(run.id)
+
+
+def error(answer):
+    return answer.status, answer.json["error_type"]
+
+
+def test_a_run_is_shown_while_it_runs_and_after_it_has_ended(api, scheduler):
+    run_id = begun(api, scheduler)
+    running = api("GET", f"/runs/{run_id}").json
+    assert (running["run_id"], running["job_id"], running["state"]) == (run_id, "block", "running")
+    assert (running["outcome"], running["ended"], running["result"]) == (None, None, None)
+    assert (running["cause"], running["attempt"]) == ("manual", 1)
+    assert running["why"] == f"running: since {running['started']}"
+    run = scheduler.get_run(int(run_id))
+    gate.open.set()
+    assert run.wait(PATIENCE)
+    ended = api("GET", f"/runs/{run_id}").json
+    assert (ended["state"], ended["outcome"], ended["result"]) == ("ended", "executed", "'let go'")
+    assert {**ended, **dict.fromkeys(("state", "outcome", "ended", "result", "why"))} == {
+        **running,
+        **dict.fromkeys(("state", "outcome", "ended", "result", "why")),
+    }
+    assert api("GET", "/runs").json == api("GET", "/jobs/block/runs").json == [ended]
+
+
+def test_a_run_of_a_shared_store_says_in_which_process_it_is(api, scheduler):
+    run_id = begun(api, scheduler)
+    shared = scheduler.store_info().kind != "memory"
+    (node,) = [node.id for node in scheduler.nodes()] or [None]
+    assert api("GET", f"/runs/{run_id}").json["node"] == node
+    assert (node is not None) == shared
+    api("POST", f"/runs/{run_id}/cancel")
+    assert api("GET", f"/runs/{run_id}").json["node"] == node
+
+
+def test_lists_of_what_has_not_ended(api, scheduler):
+    run_id = begun(api, scheduler)
+    shown = api("GET", f"/runs/{run_id}").json
+    for query in ("state=running", "state=open", "state=running&job=block", "state=open&limit=1"):
+        answer = api("GET", f"/runs?{query}")
+        assert (answer.json, answer.headers["X-Total-Count"]) == ([shown], "1"), query
+    assert api("GET", "/jobs/block/runs?state=open").json == [shown]
+    for query in (
+        *("state=waiting", "state=running&job=add", "state=ended", ""),
+        *(f"state=open&before={run_id}", "state=open&until=2020-01-01", "state=open&offset=1"),
+    ):
+        assert api("GET", f"/runs?{query}").json == [], query
+    refused = api("GET", "/runs?state=running&outcome=failed")
+    assert error(refused) == (400, "BadRequest")
+    assert "state=ended" in refused.json["error_message"]
+
+
+def test_a_run_is_cancelled_and_its_place_is_free(api, scheduler):
+    run_id = begun(api, scheduler)
+    assert error(api("POST", "/jobs/block/run")) == (409, "MaxInstancesError")
+    answer = api("POST", f"/runs/{run_id}/cancel")
+    assert (answer.status, answer.json["state"], answer.json["outcome"]) == (
+        *(200, "ended"),
+        "cancelled",
+    )
+    assert answer.json == api("GET", f"/runs/{run_id}").json
+    assert scheduler.runs() == []
+    again = api("POST", f"/runs/{run_id}/cancel")
+    assert error(again) == (409, "RunEndedError")
+    assert run_id in again.json["error_message"]
+
+
+@pytest.mark.parametrize("run_id", ["5", "9" * 20, "9" * 25])
+def test_a_run_that_is_not_known(api, run_id):
+    for answer in (api("GET", f"/runs/{run_id}"), api("POST", f"/runs/{run_id}/cancel")):
+        assert error(answer) == (404, "RunLookupError")
+        assert run_id[:9] in answer.json["error_message"]
+
+
+@pytest.mark.parametrize("run_id", ["x", "-1", "1.5", "1e3", "²", "9" * 26, "..", "%00", "0x1"])
+def test_what_is_no_id_of_a_run(api, run_id):
+    for answer in (api("GET", f"/runs/{run_id}"), api("POST", f"/runs/{run_id}/cancel")):
+        assert answer.status in (400, 404)
+    assert error(api("GET", "/runs/x")) == (400, "BadRequest")
+    assert error(api("GET", "/runs/5/cancel")) == (405, "MethodNotAllowed")
+    assert error(api("POST", "/runs/5/retry")) == (404, "NotFound")
+
+
+def test_filters_of_what_has_ended(api, scheduler):
+    for job_id in ("add", "fail", "add", "fail", "fail"):
+        api("POST", f"/jobs/{job_id}/run")
+    every = api("GET", "/runs").json
+    assert [run["job_id"] for run in every] == ["fail", "fail", "add", "fail", "add"]
+    failed = [run for run in every if run["outcome"] == "failed"]
+    assert api("GET", "/runs?outcome=failed").json == failed
+    assert api("GET", "/jobs/fail/runs?outcome=failed,lost").json == failed
+    assert api("GET", "/runs?outcome=lost,failed&job=add").json == []
+    assert api("GET", "/runs?job=add").json == [every[2], every[4]]
+    third = every[2]["scheduled"]
+    for moment in (third, third.replace("+", "%2B")):  # a plus sign is a space, as many write it
+        assert api("GET", f"/runs?since={moment}").json == every[:3]
+        assert api("GET", f"/runs?until={moment}").json == every[3:]
+        assert api("GET", f"/runs?since={moment}&until={moment}").json == []
+    assert api("GET", f"/runs?until={third}&outcome=failed").json == [every[3]]
+    assert api("GET", f"/runs?before={every[2]['run_id']}").json == every[3:]
+
+
+def test_parts_are_followed_to_the_end(api):
+    for n in range(7):
+        api("POST", f"/jobs/{('add', 'fail')[n % 2]}/run")
+    since = api("GET", "/runs").json[-1]["scheduled"].replace("+", "%2B")
+    for query in ("?limit=2", "?limit=3&outcome=executed", f"?limit=2&since={since}"):
+        whole = api("GET", "/runs" + query.replace("limit=2", "").replace("limit=3", "")).json
+        seen, ask = [], query
+        while ask is not None:
+            page = api("GET", "/runs" + ask)
+            assert page.headers["X-Total-Count"] == str(len(whole))
+            seen += page.json
+            links = dict(re.findall(r'<([^>]*)>; rel="(\w+)"', page.headers["Link"]))
+            ask = next((link for link, word in links.items() if word == "next"), None)
+        assert seen == whole
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("state=ended,open", "state=", "state=over", "job=", "job=" + 256 * "x", "job=a%00"),
+        *("outcome=", "outcome=failed,", "outcome=failed,lucky", "since=", "since=yesterday"),
+        *("since=2026-13-01", "until=1e9", "until=0001-01-01T00:00:00+23:00", "before="),
+        *("limit=1001", "limit=-1", "offset=100001", "before=x", "limit=1&limit=2", "n=3"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_parameter(api, query):
+    answer = api("GET", "/runs?" + query)
+    assert error(answer) == (400, "BadRequest")
+    assert query.partition("=")[0] in answer.json["error_message"]
+
+
+def test_occurrences_are_counted_by_outcome(api, scheduler):
+    for job_id in ("add", "fail", "add"):
+        api("POST", f"/jobs/{job_id}/run")
+    zeros = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+    assert api("GET", "/counts").json == {**zeros, "executed": 2, "failed": 1}
+    assert api("GET", "/counts?job=fail").json == {**zeros, "failed": 1}
+    scheduler.remove_job("fail")
+    assert api("GET", "/counts?job=fail").json == {**zeros, "failed": 1}
+    assert api("GET", "/counts?job=block").json == zeros
+    assert error(api("GET", "/counts?job=nobody")) == (404, "JobLookupError")
+    assert api("GET", "/counts?job=").status == 400
+
+
+def test_a_job_that_is_gone_keeps_its_runs(api, scheduler):
+    api("POST", "/jobs/fail/run")
+    scheduler.remove_job("fail")
+    (run,) = api("GET", "/jobs/fail/runs").json
+    assert api("GET", "/jobs/fail/runs?outcome=executed").json == []
+    assert api("GET", f"/runs/{run['run_id']}").json == run
+    assert error(api("GET", "/jobs/nobody/runs")) == (404, "JobLookupError")
+
+
+def test_many_are_not_counted_to_the_end(api, scheduler):
+    store = scheduler._engine.store
+    store.record([RunRecord(None, "often", Outcome.MISSED, n) for n in range(10_050)])
+    api("POST", "/jobs/add/run")
+    page = api("GET", "/runs?limit=5")
+    memory = scheduler.store_info().kind == "memory"  # it keeps 10,000
+    assert page.headers.get("X-Total-Count") == ("10000" if memory else None)
+    assert 'rel="next"' in page.headers["Link"]
+    assert api("GET", "/runs?limit=5&job=add").headers["X-Total-Count"] == "1"
