@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
-from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.job import Job
+from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
+from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import (
     Change,
@@ -228,6 +228,10 @@ class SqlStore(SqlOutcomes):
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
+        try:
+            check_id(job_id)
+        except InvalidOptionError:  # which a database may refuse to look for
+            raise JobLookupError(job_id) from None
         with self.database.read() as tx:
             row = self.jobs.get(tx, job_id)
             if row is None:
