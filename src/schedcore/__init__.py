@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from schedcore.audit import AuditRecord, acting
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
+    ChangesLostError,
     ConflictingIdError,
     FuncRefError,
     InvalidOptionError,
@@ -41,6 +43,7 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
+from schedcore.feed import ChangeEvent, ChangeList
 from schedcore.handle import JobHandle
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
@@ -85,7 +88,11 @@ __all__ = [
     "EVENT_SCHEDULER_SHUTDOWN",
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
+    "AuditRecord",
     "CalendarIntervalTrigger",
+    "ChangeEvent",
+    "ChangeList",
+    "ChangesLostError",
     "ChannelState",
     "Clock",
     "ConflictingIdError",
@@ -136,6 +143,7 @@ __all__ = [
     "SystemClock",
     "ThreadPool",
     "Trigger",
+    "acting",
     "current_run",
     "forecast",
     "register_trigger",

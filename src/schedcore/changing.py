@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from schedcore.announce import Announcer
+from schedcore.auditing import Auditor, told
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
-from schedcore.logs import GuardedLogger
 from schedcore.planning import Place, set_back
 from schedcore.runs import Runs
 from schedcore.stores.base import Change, Entry, Store, Written, make_entry
@@ -34,17 +34,17 @@ class Changes:
         runs: The open runs, some of which end with a change.
         announce: Logs and emits what happens.
         clock: Gives the moment of a change.
-        log: Logger of what fails.
+        audit: Tells who makes a change.
     """
 
     def __init__(
-        self, store: Store, runs: Runs, announce: Announcer, clock: Clock, log: GuardedLogger
+        self, store: Store, runs: Runs, announce: Announcer, clock: Clock, audit: Auditor
     ) -> None:
         self._store = store
         self._runs = runs
         self._announce = announce
         self._clock = clock
-        self._log = log
+        self._audit = audit
 
     def add(self, entries: Sequence[Entry], replace: bool) -> None:
         """Store new jobs, all or none.
@@ -84,8 +84,8 @@ class Changes:
             job_id: Which job.
             changed: Returns the changed entry, or the same one.  Called again if somebody else
                 changes the job meanwhile.
-            counted: Whether the history records the fire times that have come and that the change
-                takes out of the schedule.
+            counted: Whether somebody orders it: the audit keeps it, and the history records the
+                fire times that have come and that the change takes out of the schedule.
 
         Raises:
             JobLookupError: if there is no job with this id.
@@ -121,7 +121,7 @@ class Changes:
             now_us = self._clock.now_us()
             changes = [draft.change(now_us, counted) for draft in drafts.values()]
             to_write = [change for change in changes if change.new is not change.old]
-            conflicts = self.write(to_write, now_us).conflicts if to_write else ()
+            conflicts = self.write(to_write, now_us, counted).conflicts if to_write else ()
             if not conflicts:
                 if any(map(_makes_room, to_write)):
                     self._runs.promote()
@@ -172,11 +172,21 @@ class Changes:
                 for job_id in moved_on:
                     del changes[job_id]
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
-        """Make all of *changes* or none, and announce the runs that ended with them."""
-        written = self._store.write(changes, now_us)
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, ordered: bool = True
+    ) -> Written:
+        """Make all of *changes* or none, and announce the runs that ended with them.
+
+        Args:
+            changes: The changes.
+            now_us: The present.
+            ordered: Whether somebody ordered them: the audit keeps those.
+        """
+        notes = self._audit.of(changes) if ordered else ()
+        written = self._store.write(changes, now_us, notes)
         if written.conflicts:
             return written
+        told(notes)
         if written.ended:
             self._runs.recorded(written.ended)
         return written

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from schedcore.audit import actor
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError
 from schedcore.jobdata import digest, fingerprint
@@ -79,7 +80,7 @@ class Declarations:
                     raise ConflictingIdError(job_id)
         app = self._app if self.declares else None
         otherwise: Otherwise = "replace" if replace else "change" if self.declares else "refuse"
-        stored = self._store.declare(app, declared, self._clock.now_us(), otherwise)
+        stored = self._store.declare(app, declared, self._clock.now_us(), otherwise, actor())
         if self.declares:
             self._ids.update(ids)
         there = {entry.job.id: entry for entry in stored}
@@ -100,7 +101,7 @@ class Declarations:
         """Park what was declared before and is not any more; from now on, jobs are added."""
         if not self.declares:
             return
-        parked = self._store.retire(self._app, self._ids, self._clock.now_us())
+        parked = self._store.retire(self._app, self._ids, self._clock.now_us(), actor())
         self.declares = False
         for job_id in parked:
             log.warning("job %r is parked: %r does not declare it any more", job_id, self._app)

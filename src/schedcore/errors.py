@@ -1,6 +1,7 @@
 """Every error the engine raises on purpose.
 
     SchedError
+    ├── ChangesLostError               also LookupError
     ├── ConflictingIdError             also ValueError
     ├── JobChangedError
     ├── JobLookupError                 also LookupError
@@ -25,6 +26,17 @@ from collections.abc import Iterable
 
 class SchedError(Exception):
     """Base of all errors raised by schedcore."""
+
+
+class ChangesLostError(SchedError, LookupError):
+    """What came after a place among the changes is not all kept any more."""
+
+    def __init__(self, since: object) -> None:
+        super().__init__(
+            f"not all that came after {short(since)} is kept any more, or it is of another store:"
+            " read jobs and runs anew, and go on from what changes without since give as next"
+        )
+        self.since = since
 
 
 class ConflictingIdError(SchedError, ValueError):

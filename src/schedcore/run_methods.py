@@ -172,7 +172,8 @@ class RunMethods(JobMethods):
             RunEndedError: if it has ended.
             RunLookupError: if no run with this id is known.
         """
-        self._runs.cancel(run_id)
+        run = self._runs.cancel(run_id)
+        self._engine.audit.note("cancelled", run.job_id, run_id)
 
 
 def _outcomes(

@@ -321,8 +321,8 @@ class Runs:
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
             self._log.error("executor %r failed to give up a run", name, error=error)
 
-    def cancel(self, run_id: int) -> None:
-        """Cancel a run, whether it waits or is active.
+    def cancel(self, run_id: int) -> Run:
+        """Cancel a run, whether it waits or is active; return it.
 
         Raises:
             RunEndedError: if it has ended.
@@ -330,7 +330,7 @@ class Runs:
         """
         found = self.settled().find(run_id)
         if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
-            return
+            return found
         if found is None:
             raise RunLookupError(run_id)
         raise RunEndedError(run_id)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
+from schedcore.change_methods import ChangeMethods
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
@@ -26,6 +27,7 @@ from schedcore.events import (
 from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor, FuturesPool
 from schedcore.exit_messages import remind_at_exit
+from schedcore.feed import Feed
 from schedcore.health import Health, Holder, State
 from schedcore.history import History
 from schedcore.job import Options, build_options
@@ -33,10 +35,9 @@ from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
-from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
+from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Run
-from schedcore.run_methods import RunMethods
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 
-class Scheduler(RunMethods):
+class Scheduler(ChangeMethods):
     """Runs Python callables at dates, at intervals and on cron schedules.
 
     Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
@@ -77,6 +78,11 @@ class Scheduler(RunMethods):
         remind_every: Seconds after which it is told again that a job fails.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
+        redact: Regular expressions of what is hidden in output: secrets.  Of one with groups, these
+            alone: ``r"password=(\\S+)"``.
+
+    Attributes:
+        redact: Hides in a text what these match; None: nothing.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -96,6 +102,7 @@ class Scheduler(RunMethods):
         notices: Mapping[str, Any] | None = None,
         remind_every: float = 3600.0,
         capture_output: bool = False,
+        redact: Sequence[str] = (),
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -112,7 +119,8 @@ class Scheduler(RunMethods):
         self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
         factory.channels = () if self._notifier is None else self._notifier.channels
         factory.check_options(defaults)
-        engine.runs.capture = capture_of(capture_output)
+        self.redact = redact_of(redact)
+        engine.runs.capture = capture_of(capture_output, self.redact)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None
@@ -123,6 +131,7 @@ class Scheduler(RunMethods):
             declarations = Declarations(kept, app, clock)
         super().__init__(zone, clock, engine, factory, listeners, declarations)
         self._runs = engine.runs
+        self._feed = Feed(kept, self._runs.settled)
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
@@ -201,6 +210,7 @@ class Scheduler(RunMethods):
             self._life.begin(state)
         else:
             self._node.start(state)
+        self._engine.audit.note("started")
 
     def follow(self, autostart: bool = True) -> None:
         """Join the other processes on the store, in the state that they are in.
@@ -231,6 +241,7 @@ class Scheduler(RunMethods):
             self._life.pause()
         else:
             self._node.command(State.PAUSED)
+        self._engine.audit.note("paused")
 
     def resume(self) -> None:
         """Go on after :meth:`pause`; what fell due meanwhile is late, and run or missed as such.
@@ -242,6 +253,7 @@ class Scheduler(RunMethods):
             self._life.resume()
         else:
             self._node.command(State.RUNNING)
+        self._engine.audit.note("resumed")
 
     def wakeup(self) -> None:
         """Have the loop look for due jobs now, for instance after a test moved the clock."""
@@ -271,9 +283,12 @@ class Scheduler(RunMethods):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
-        if self._node is None:
-            return self._life.end(patience)
-        return self._node.leave(patience) if leave else self._node.stop_all(patience)
+        self._feed.interrupt()
+        if self._node is not None and leave:
+            return self._node.leave(patience)
+        left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)
+        self._engine.audit.note("stopped")
+        return left
 
     def holder(self) -> schedcore.Holder | None:
         """Return which process takes the due jobs; None: none is known to.

@@ -25,6 +25,7 @@ from schedhttp.shapes import (
     HOLDER,
     INFO,
     NODE,
+    OUTPUT,
     RUN,
     STORE,
     Json,
@@ -152,6 +153,7 @@ def schemas() -> Json:
         ),
         "Run": RUN.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
+        "Output": OUTPUT.schema(),
         "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
@@ -228,6 +230,7 @@ def _shown() -> Json:
         "state": {"type": "string", "enum": list(STATES)},
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
+        "hidden": described(_TEXTS, "What is not shown to who may only look."),
     }
 
 

@@ -24,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from schedcore import Health, Outcome, Run, RunRecord, State
+from schedcore import Health, Outcome, Output, Run, RunRecord, State
 from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
@@ -390,3 +390,4 @@ HEALTH: Final = Shape(
     },
 )
 RUN: Final = Shape(RunShown)
+OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})

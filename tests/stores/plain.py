@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import threading
 from collections import deque
+from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
@@ -18,11 +19,13 @@ from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import EVERYTHING
 from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
+from schedcore.stores.changed import record_of_change
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
-from schedcore.stores.places import Place, read_place
+from schedcore.stores.places import Place, Places, in_order, read_place, read_places
+from schedcore.stores.trail import Happened
 from tests.stores.database import LOG, Session
-from tests.stores.tables import Definitions, HistoryTable
+from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
 _new_name = itertools.count(1).__next__
 
@@ -40,6 +43,7 @@ class PlainStore:
         self._live: dict[int, Run] = {}
         self._definitions = Definitions(self._session)
         self._history = HistoryTable(self._session)
+        self._trail = AuditTable(self._session)
         # The caller's deque of ends is read, and shortened only when they are recorded.
         self._ending = threading.Lock()
 
@@ -48,7 +52,7 @@ class PlainStore:
 
     # Jobs
 
-    def write(self, changes, now_us):
+    def write(self, changes, now_us, notes=()):
         ended = []
         with self._session.transaction():
             conflicts = self._conflicts(changes)
@@ -59,6 +63,7 @@ class PlainStore:
                     self._insert(change)
                 else:
                     self._change(change, now_us, ended)
+            self._trail.add(notes)
         self._mark(ended)
         return Written((), ended)
 
@@ -133,7 +138,7 @@ class PlainStore:
         place = row["fire_us"], row["due_us"], row["broken"], row["judged_us"]
         return Entry(self._definitions.of(row), *place, _version(row))
 
-    def declare(self, app, declared, now_us, otherwise="change"):
+    def declare(self, app, declared, now_us, otherwise="change", by=None):
         ended = []
         with self._session.transaction():
             marks = dict(self._session.all("declared"))
@@ -143,15 +148,17 @@ class PlainStore:
                     raise ConflictingIdError(entry.job.id)
             for entry, fingerprint in declared:
                 known = marks.get(entry.job.id)
-                self._declare(
+                made = self._declare(
                     entry, known, (app, fingerprint), now_us, ended, otherwise == "replace"
                 )
+                if made is not None and by is not None:
+                    self._trail.add([record_of_change(made, by, now_us)])
             rows = [self._session.row("jobs", entry.job.id) for entry, _ in declared]
             found = [self._entry(row) for row in rows if row is not None]
         self._mark(ended)
         return found
 
-    def retire(self, app, declared, now_us):
+    def retire(self, app, declared, now_us, by=None):
         ended, parked = [], []
         with self._session.transaction():
             for job_id, (of, fingerprint) in self._session.all("declared"):
@@ -160,7 +167,10 @@ class PlainStore:
                     continue
                 old = self._entry(row)
                 reason = f"{app!r} does not declare it any more"
-                self._change(Change(old, old._replace(due_us=None, broken=reason)), now_us, ended)
+                change = Change(old, old._replace(due_us=None, broken=reason))
+                self._change(change, now_us, ended)
+                if by is not None:
+                    self._trail.add([record_of_change(change, by, now_us)])
                 self._session.put("declared", job_id, (app, ""))
                 parked.append(job_id)
         self._mark(ended)
@@ -170,10 +180,11 @@ class PlainStore:
         app = mark[0]
         row = self._session.row("jobs", entry.job.id)
         if row is None and app is not None and known == mark:
-            return  # it had its last fire time
+            return None  # it had its last fire time
         if row is not None and known is not None and known[1] == mark[1]:
             self._session.put("declared", entry.job.id, (app or known[0], mark[1]))
-            return  # it stands as it is
+            return None  # it stands as it is
+        change = entry
         if row is None:
             self._insert(entry)
         else:
@@ -185,6 +196,7 @@ class PlainStore:
             change = Change(old, entry, another or known is None, records)
             self._change(change, now_us, ended)
         self._session.put("declared", entry.job.id, mark)
+        return change
 
     def get(self, job_id):
         with self._session.transaction():
@@ -218,6 +230,8 @@ class PlainStore:
         with self._session.transaction():
             waiting = self._waiting()
             rows = [row for row in self._due_rows(waiting, executors) if row["due_us"] <= now_us]
+            if isinstance(executors, Mapping):
+                rows = _within(rows, executors)
             token = self._session.next("tokens")
             slots = []
             for row in rows[:limit]:
@@ -335,7 +349,7 @@ class PlainStore:
 
     # Runs
 
-    def open(self, job, due_us):
+    def open(self, job, due_us, note=None):
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:
@@ -349,6 +363,7 @@ class PlainStore:
                 self._skip(job, (due_us,), due_us)
                 return None
             run = self._open(row, job, due_us, by_hand=True)
+            self._trail.add([note._replace(run_id=run.id)] if note else [])
         run._by_hand = True
         run._awaited, run._hurry = threading.Event(), True
         self._live[run.id] = run
@@ -533,6 +548,36 @@ class PlainStore:
     def _knows(self, place, records):
         return place[:2] == (self._name, 0) and place.seq <= len(records)
 
+    def note(self, records):
+        with self._session.transaction():
+            self._trail.add(records)
+
+    def audit(self, job_id, since_us, before, limit):
+        with self._session.transaction():
+            records = [record for _, record in reversed(self._trail.all())]
+        return [
+            record
+            for record in records
+            if job_id in (None, record.job_id)
+            and record.at_us >= (since_us or 0)
+            and (before is None or record.id < before)
+        ][:limit]
+
+    def happened_after(self, place, limit):
+        since = None if place is None else read_places(place)
+        with self._session.transaction():
+            records, changes = self._history.records(None)[::-1], self._trail.all()
+        end = [Place(self._name, 0, len(each)) for each in (records, changes)]
+        if since is None or not Places(*end).knows(since):
+            return Happened(str(Places(*end)), [], since is None)
+        last, found = in_order(
+            since,
+            [((0, n), record) for n, record in enumerate(records, 1)][since.outcomes.seq :],
+            [((0, before), (0, r.id), r) for before, r in changes][since.changes.seq :],
+            limit,
+        )
+        return Happened(str(last), found, True)
+
     def output(self, run_id):
         run = self._live.get(run_id)
         if run is not None:
@@ -591,6 +636,17 @@ class PlainBatch:
 
     def __exit__(self, kind, error, trace):
         self.give_back()
+
+
+def _within(rows, rooms):
+    """Return the rows for which their executors have room."""
+    left = dict(rooms)
+    found = []
+    for row in rows:
+        if left[row["executor"]] > 0:
+            left[row["executor"]] -= 1
+            found.append(row)
+    return found
 
 
 def _version(row):

@@ -1,4 +1,4 @@
-"""Two tables of the plain store that need no other: definitions of jobs, and the history.
+"""Tables of the plain store that need no other: definitions of jobs, the history, the audit.
 
 Each method is called inside a transaction.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 
 from schedcore import funcref
+from schedcore.audit import AuditRecord
 from schedcore.errors import FuncRefError
 from schedcore.job import Job
 from schedcore.run import Outcome, RunRecord
@@ -113,3 +114,21 @@ class HistoryTable:
                 add_totals([record], jobs.setdefault(record.job_id, {}))
             measure([record], took, late)
         return Totals(self.counts(None), jobs, took, late)
+
+
+class AuditTable:
+    """Changes by number, each with the number of outcomes that came before it."""
+
+    def __init__(self, session):
+        self._session = session
+
+    def add(self, records):
+        for record in records:
+            number = self._session.next("audits")
+            outcomes = len(self._session.all("history"))
+            row = outcomes, tuple(record._replace(id=number))
+            self._session.put("audit", number, row)
+
+    def all(self):
+        rows = [row for _, row in self._session.all("audit")]
+        return [(outcomes, AuditRecord(*fields)) for outcomes, fields in rows]

@@ -37,6 +37,8 @@ def add_commands(commands: Commands) -> None:
         "per_job": "outcomes to keep of each job",
         "days": "days to keep an outcome",
         "overall": "outcomes to keep of all jobs together",
+        "audit_days": "days to keep what the audit tells of a change",
+        "audit": "changes of which the audit is to tell",
         "outputs_per_job": "outputs of runs to keep of each job",
         "outputs": "outputs of runs to keep of all jobs together",
     }

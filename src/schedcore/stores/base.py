@@ -11,15 +11,16 @@ Times are integer microseconds since the Unix epoch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
+from schedcore.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.ends import End
-from schedcore.stores.outcomes import Outcomes
+from schedcore.stores.trail import Trail
 
 
 class Entry(NamedTuple):
@@ -155,6 +156,9 @@ class Settlement(NamedTuple):
     passed: Sequence[Passed] = ()
 
 
+Executors = Mapping[str, int] | Collection[str] | None
+"""Names of executors, and how many jobs of each at most; or the names alone; None: any."""
+
 Decision = int | None | Settlement
 """A settlement, or in the plain case the next fire time alone: the job is on time and works off no
 backlog, runs once at its fire time, and is due next without jitter (None: it had its last one).
@@ -238,7 +242,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Outcomes, Protocol):
+class Store(Trail, Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -259,13 +263,20 @@ class Store(Outcomes, Protocol):
 
     # Jobs
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
         """Make all of *changes*, or none: compare-and-set; an entry alone is a job to be added.
 
         A change that removes a job, pauses it, or puts another in its place ends those of its runs
         that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
         run all the same); one that waits for its next attempt, as failed, with the error of the
         last one.  Those that have begun go on, and are not tried again (:meth:`retry`).
+
+        Args:
+            changes: The changes.
+            now_us: The present.
+            notes: What the audit is to keep of them, if they are made.
         """
         ...
 
@@ -275,6 +286,7 @@ class Store(Outcomes, Protocol):
         declared: Sequence[Declared],
         now_us: int,
         otherwise: Otherwise = "change",
+        by: Actor | None = None,
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids.
 
@@ -289,6 +301,7 @@ class Store(Outcomes, Protocol):
             declared: Some of its jobs, no id twice.
             now_us: The present.
             otherwise: What comes of a job that has the same id and another definition.
+            by: Whose changes the audit is to keep these as; None: it keeps none.
 
         Returns:
             The jobs that are there now, in the order of *declared*.
@@ -299,7 +312,9 @@ class Store(Outcomes, Protocol):
         """
         ...
 
-    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
         """Park what *app* declared before and does not declare any more.
 
         Those jobs are paused, with the reason in ``broken``; declared again, they go on.
@@ -308,6 +323,7 @@ class Store(Outcomes, Protocol):
             app: Who declares.
             declared: The ids of all its jobs.
             now_us: The present.
+            by: As for :meth:`declare`.
 
         Returns:
             The ids of the jobs that were parked.
@@ -347,14 +363,15 @@ class Store(Outcomes, Protocol):
 
     # The schedule
 
-    def take(self, now_us: int, limit: int, executors: Collection[str] | None = None) -> Batch:
+    def take(self, now_us: int, limit: int, executors: Executors = None) -> Batch:
         """Take up to *limit* jobs that are due, the earliest first.
 
         Args:
             now_us: What is due then is taken.
             limit: How many jobs at most.
-            executors: Names of those that are there; None: any.  A store may leave jobs of
-                other executors to another process that has them.
+            executors: Names of those that are there, and how many of their jobs at most; or the
+                names alone; None: any.  A store of which one process takes all jobs need not look
+                at it; others leave the rest to another process.
         """
         ...
 
@@ -368,7 +385,7 @@ class Store(Outcomes, Protocol):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
         """Open a run of a job besides its schedule, or record it as skipped for want of room.
 
         Somebody may wait for the run that is returned.
@@ -376,6 +393,7 @@ class Store(Outcomes, Protocol):
         Args:
             job: The stored definition, with its function resolved.
             due_us: When it falls due: now.
+            note: What the audit is to keep of it, with the run's id put in.
 
         Raises:
             JobLookupError: if the job was removed.

@@ -8,6 +8,7 @@ from heapq import nsmallest
 from operator import itemgetter
 
 from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.audit import Actor, AuditRecord
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.heap import DueQueue
@@ -29,15 +30,16 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.change_log import ChangeLog
+from schedcore.stores.changed import record_of_change
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.memory_notices import MemoryNotices
-from schedcore.stores.memory_outcomes import MemoryOutcomes
+from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.passing import passed_records
 
 
-class MemoryStore(MemoryOutcomes):
+class MemoryStore(MemoryTrail):
     """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
 
     Args:
@@ -74,7 +76,9 @@ class MemoryStore(MemoryOutcomes):
 
     # Jobs
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         ended: list[End] = []
         with self._lock:
@@ -90,6 +94,7 @@ class MemoryStore(MemoryOutcomes):
                     conflict = not self._make(change, ended, now_us)
                 if conflict:  # of many: a signal handler made a change meanwhile
                     return Written((_id_of(change),), ended)
+            self.note(notes)
         return Written((), ended) if ended else _MADE
 
     def _make(self, change: Change, ended: list[End], now_us: int) -> bool:
@@ -120,6 +125,7 @@ class MemoryStore(MemoryOutcomes):
         declared: Sequence[Declared],
         now_us: int,
         otherwise: Otherwise = "change",
+        by: Actor | None = None,
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         with self._lock:
@@ -128,11 +134,16 @@ class MemoryStore(MemoryOutcomes):
                 if entry.job.id in self._slots and known != fingerprint:
                     raise ConflictingIdError(entry.job.id)
             for entry, fingerprint in declared:
-                self._declare(entry, (app, fingerprint), now_us, otherwise == "replace")
+                replaces = otherwise == "replace"
+                made = self._declare(entry, (app, fingerprint), now_us, replaces)
+                if made is not None and by is not None:
+                    self.note((record_of_change(made, by, now_us),))
             ids = [entry.job.id for entry, _ in declared]
             return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
 
-    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
         """Park what *app* declared before and does not declare any more."""
         with self._lock:
             gone = [
@@ -143,23 +154,26 @@ class MemoryStore(MemoryOutcomes):
             for job_id in gone:
                 old = self._slots[job_id].entry()
                 reason = f"{app!r} does not declare it any more"
-                self.write((Change(old, old._replace(due_us=None, broken=reason)),), now_us)
+                change = Change(old, old._replace(due_us=None, broken=reason))
+                notes = () if by is None else (record_of_change(change, by, now_us),)
+                self.write((change,), now_us, notes)
                 self._declared[job_id] = app, ""
             return gone
 
     def _declare(
         self, entry: Entry, mark: tuple[str | None, str], now_us: int, another: bool
-    ) -> None:
-        """Add a declared job, or keep or replace the one with its id."""
+    ) -> Change | Entry | None:
+        """Add a declared job, or keep or replace the one with its id; return what changed."""
         job_id = entry.job.id
         slot = self._slots.get(job_id)
         known = self._declared.get(job_id)
         app, fingerprint = mark
         if slot is None and app is not None and known == mark:
-            return  # it had its last fire time
+            return None  # it had its last fire time
         if slot is not None and known is not None and known[1] == fingerprint:
             self._declared[job_id] = app or known[0], fingerprint
-            return  # it stays as it is
+            return None  # it stays as it is
+        made: Change | Entry = entry
         if slot is None:
             self._add(entry)
         else:
@@ -167,8 +181,10 @@ class MemoryStore(MemoryOutcomes):
             new = entry._replace(due_us=None) if paused else entry
             old = slot.entry()
             records = passed_records(old, new, now_us)
-            self.write((Change(old, new, another or known is None, records),), now_us)
+            made = Change(old, new, another or known is None, records)
+            self.write((made,), now_us)
         self._declared[job_id] = mark
+        return made
 
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
         """Return the ids of the changes whose job is not as it was read, or has two of them."""
@@ -352,13 +368,16 @@ class MemoryStore(MemoryOutcomes):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         with self._lock:
             slot = self._slots.get(job.id)
             if slot is None:
                 raise JobLookupError(job.id)
-            return self._open.open(slot, job, due_us)
+            run = self._open.open(slot, job, due_us)
+            if run is not None and note is not None:
+                self.note((note._replace(run_id=run._id),))
+            return run
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

@@ -50,9 +50,9 @@ class MemoryOutcomes:
         """Return outcomes in the order in which they were recorded, each once."""
         since = None if place is None else read_place(place)
         with self._lock:
-            end = self._history.end
-            if since is None or not self._knows(since):
-                return str(Place(self._mark, 0, end)), []
+            end = self._end
+            if since is None or not end.knows(since):
+                return str(end), []
             first = max(since.seq, self._history.cut)
             records = self._history.after(first, limit)
         return str(Place(self._mark, 0, first + len(records))), records
@@ -61,10 +61,11 @@ class MemoryOutcomes:
         """Return whether all that came after a place is, or was until now, to be had."""
         since = read_place(place)
         with self._lock:
-            return self._knows(since) and since.seq >= self._history.cut
+            return self._end.knows(since) and since.seq >= self._history.cut
 
-    def _knows(self, place: Place) -> bool:
-        return place.mark == self._mark and place.tx == 0 and place.seq <= self._history.end
+    @property
+    def _end(self) -> Place:
+        return Place(self._mark, 0, self._history.end)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

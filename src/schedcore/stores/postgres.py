@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
+from schedcore.audit import Actor, AuditRecord
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.job import Job
 from schedcore.run import Run, RunRecord
@@ -17,6 +18,7 @@ from schedcore.stores.base import (
     Declared,
     Ended,
     Entry,
+    Executors,
     Otherwise,
     Settled,
     Slot,
@@ -102,16 +104,15 @@ class PostgresStore(SqlStore):
 
     # The schedule
 
-    def take(
-        self, now_us: int, limit: int, executors: Collection[str] | None = None
-    ) -> PostgresBatch:
+    def take(self, now_us: int, limit: int, executors: Executors = None) -> PostgresBatch:
         """Take up to *limit* jobs that are due, the earliest first.
 
         Their rows stay locked until they are settled or given back, so that no other process takes
         them, and none plans in vain.
         """
         most = min(limit, self.most_at_once)
-        if not self.takes or self._nothing_until(now_us, executors):
+        names = _names(executors)
+        if not self.takes or self._nothing_until(now_us, names):
             return PostgresBatch(self, ())
         writes = self.database.writes
         tx = self.database.begin()
@@ -121,7 +122,10 @@ class PostgresStore(SqlStore):
         except BaseException:
             self.database.rollback(tx)
             raise
-        self._held = _Held(writes, executors, now_us) if len(batch.rows) < most else None
+        if isinstance(executors, Mapping):
+            most = min([most, *executors.values()])
+        # Where less came than was asked for: what else is due then, others hold.
+        self._held = _Held(writes, names, now_us) if len(batch.rows) < most else None
         if not batch.rows:
             self.database.rollback(tx)
         return batch
@@ -131,7 +135,7 @@ class PostgresStore(SqlStore):
         tx: PostgresTransaction,
         now_us: int,
         most: int,
-        executors: Collection[str] | None,
+        executors: Executors,
     ) -> PostgresBatch:
         if not self.cluster.may_take(tx):
             return PostgresBatch(self, ())
@@ -183,7 +187,8 @@ class PostgresStore(SqlStore):
         """Return when the first job is due that nobody has taken, or None."""
         if not self.takes:
             return None
-        ahead, writes = self._known(executors), self.database.writes
+        executors, writes = _names(executors), self.database.writes
+        ahead = self._known(executors)
         if ahead is None:
             with self.database.read() as tx:
                 due_us = self.jobs.first_due(tx, self._taken, executors)
@@ -237,10 +242,12 @@ class PostgresStore(SqlStore):
                 return call(*args)
         return call(*args)
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         self.let_go({c.job.id if isinstance(c, Entry) else c.old.job.id for c in changes})
-        return self._again(super().write, changes, now_us)
+        return self._again(super().write, changes, now_us, notes)
 
     def declare(
         self,
@@ -248,20 +255,23 @@ class PostgresStore(SqlStore):
         declared: Sequence[Declared],
         now_us: int,
         otherwise: Otherwise = "change",
+        by: Actor | None = None,
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         self.let_go({entry.job.id for entry, _ in declared})
-        return self._again(super().declare, app, declared, now_us, otherwise)
+        return self._again(super().declare, app, declared, now_us, otherwise, by)
 
-    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
         """Park the jobs that *app* declared before and that are not among *declared* any more."""
         self.let_go()
-        return self._again(super().retire, app, declared, now_us)
+        return self._again(super().retire, app, declared, now_us, by)
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         self.let_go((job.id,))
-        return self._again(super().open, job, due_us)
+        return self._again(super().open, job, due_us, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""
@@ -282,6 +292,10 @@ class PostgresStore(SqlStore):
     def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
         """Add outcomes of occurrences that had no open run here."""
         self._again(super().record, records, now_us)
+
+    def note(self, records: Sequence[AuditRecord]) -> None:
+        """Add to the audit what was changed."""
+        self._again(super().note, records)
 
     def close(self) -> None:
         """Give back what is taken, and close the connections; the jobs stay."""
@@ -355,3 +369,7 @@ def _cut_off(connection: Any) -> None:
     """End a connection that another thread uses: the server rolls back, and that thread hears."""
     with suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_UNIX, 0) as end:
         end.shutdown(socket.SHUT_RDWR)
+
+
+def _names(executors: Executors) -> Collection[str] | None:
+    return None if executors is None else frozenset(executors)

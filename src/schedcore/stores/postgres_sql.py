@@ -17,6 +17,7 @@ TEXTS: Final = frozenset(
         *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
         *("name", "channel", "body", "notices"),
         *("result", "error_type", "error_text", "cause", "reason", "head", "tail"),
+        *("who", "address", "verb", "before_text", "after_text"),
     )
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""

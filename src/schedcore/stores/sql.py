@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
+from schedcore.audit import Actor, AuditRecord
 from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
 from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
@@ -22,6 +23,7 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
+from schedcore.stores.changed import record_of_change
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
@@ -38,12 +40,12 @@ from schedcore.stores.sql_jobs import (
     id_of,
 )
 from schedcore.stores.sql_notices import SqlNotices
-from schedcore.stores.sql_outcomes import SqlOutcomes
 from schedcore.stores.sql_runs import ClaimRows, Opening
 from schedcore.stores.sql_settle import Settling, SqlBatch
+from schedcore.stores.sql_trail import SqlTrail
 
 
-class SqlStore(SqlOutcomes):
+class SqlStore(SqlTrail):
     """Keeps jobs, open runs and the history in a database that processes share.
 
     Follows :class:`~schedcore.stores.base.Store`.
@@ -92,7 +94,9 @@ class SqlStore(SqlOutcomes):
 
     # Jobs
 
-    def write(self, changes: Sequence[Change | Entry], now_us: int) -> Written:
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
@@ -112,6 +116,7 @@ class SqlStore(SqlOutcomes):
                     records += self._change(tx, change, row, text, mark, now_us, ended)
             self.jobs.insert(tx, added, mark)
             self._record_change(tx, records, now_us)
+            self.changed.add(tx, notes)
         self.claims.ended(ended)
         return Written((), ended)
 
@@ -147,6 +152,12 @@ class SqlStore(SqlOutcomes):
             self.jobs.update(tx, row, new, mark, text)
         return written
 
+    def _note_changes(
+        self, tx: Transaction, made: Sequence[Change | Entry], by: Actor | None, now_us: int
+    ) -> None:
+        if by is not None:
+            self.changed.add(tx, [record_of_change(change, by, now_us) for change in made])
+
     def _record_change(self, tx: Transaction, records: list[RunRecord], now_us: int) -> None:
         """Record what changes of jobs pass over, once in a transaction; others look at once."""
         self.history.add(tx, records, now_us, self.node)
@@ -158,6 +169,7 @@ class SqlStore(SqlOutcomes):
         declared: Sequence[Declared],
         now_us: int,
         otherwise: Otherwise = "change",
+        by: Actor | None = None,
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         texts = [self.jobs.definitions.encode(entry.job) for entry, _ in declared]
@@ -167,6 +179,7 @@ class SqlStore(SqlOutcomes):
             rows, known = self.jobs.hold(tx, ids), self.jobs.declared(tx, ids)
             added: list[NewJob] = []
             records: list[RunRecord] = []
+            made: list[Change | Entry] = []
             same = {
                 entry.job.id
                 for entry, fingerprint in declared
@@ -188,6 +201,7 @@ class SqlStore(SqlOutcomes):
                     continue  # it had its last fire time
                 if row is None:
                     added.append(NewJob(entry, text, wanted))
+                    made.append(entry)
                     continue
                 paused = was is not None and row.due_us is None and was.fingerprint
                 new = entry._replace(due_us=None) if paused else entry  # it stays so
@@ -197,7 +211,9 @@ class SqlStore(SqlOutcomes):
                 change = Change(old, new, another, passed)
                 records += self._change(tx, change, row, text, mark, now_us, ended)
                 self.jobs.set_declared(tx, job_id, wanted)
+                made.append(change)
             self.jobs.insert(tx, added, mark)
+            self._note_changes(tx, made, by, now_us)
             if not refused:
                 self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
@@ -207,7 +223,9 @@ class SqlStore(SqlOutcomes):
         self.claims.ended(ended)
         return there
 
-    def retire(self, app: str, declared: Collection[str], now_us: int) -> list[str]:
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
         """Park the jobs that *app* declared before and that are not among *declared* any more."""
         ended: list[End] = []
         with self.database.write() as tx:
@@ -215,13 +233,16 @@ class SqlStore(SqlOutcomes):
             mark = self.database.mark(tx) if gone else 0
             rows = self.jobs.hold(tx, gone)
             records: list[RunRecord] = []
+            made: list[Change | Entry] = []
             for old in self.jobs.entries(tx, list(rows.values())):
                 reason = f"{app!r} does not declare it any more"
                 change = Change(old, old._replace(due_us=None, broken=reason))
                 row = rows[old.job.id]
                 records += self._change(tx, change, row, None, mark, now_us, ended)
                 self.jobs.set_declared(tx, old.job.id, DeclaredRow(app, ""))
+                made.append(change)
             if gone:
+                self._note_changes(tx, made, by, now_us)
                 self._record_change(tx, records, now_us)
         self.claims.ended(ended)
         return gone
@@ -358,7 +379,7 @@ class SqlStore(SqlOutcomes):
 
     # Runs
 
-    def open(self, job: Job, due_us: int) -> Run | None:
+    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         opened: list[Run] = []
         with self.in_doubt(opened), self.database.write() as tx:
@@ -372,6 +393,8 @@ class SqlStore(SqlOutcomes):
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
             opened += self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
+            if note is not None:
+                self.changed.add(tx, (note._replace(run_id=opened[0]._id),))
         (run,) = opened
         run._awaited, run._hurry = threading.Event(), True
         self.claims.opened(opened)

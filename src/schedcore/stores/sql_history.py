@@ -17,7 +17,7 @@ from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
 """Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
-_DAY_US = 86_400 * 10**6
+DAY_US: Final = 86_400 * 10**6
 _COLUMNS = (
     "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
     " error_type, error_text, attempt, cause, reason"
@@ -48,6 +48,10 @@ class Retention(NamedTuple):
     """Of the last runs of each job that printed something, what that was."""
     outputs: int = 10_000
     """The same of all jobs: 64 KiB each at most, of letters that take one byte."""
+    audit_days: int = 90
+    """How old a change may be of which the audit tells."""
+    audit: int = 100_000
+    """The last changes."""
 
     def checked(self) -> Retention:
         """Return it.
@@ -163,7 +167,7 @@ class HistoryRows:
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
         """Return what is too old, and what is beyond the last ones of jobs."""
         # By age and not up to a row: while the clock was wrong, later rows may have been older.
-        found = [Condition("recorded_us < ?", (now_us - keep.days * _DAY_US,))]
+        found = [Condition("recorded_us < ?", (now_us - keep.days * DAY_US,))]
         # Those with the most first: some have no more than their last troubles besides.
         many = (
             "select job_id from schedcore_ledger group by job_id having count(*) > ?"

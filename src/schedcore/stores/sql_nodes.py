@@ -15,7 +15,7 @@ from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
-from schedcore.stores.sql_history import TRIM_AT_ONCE
+from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition
 from schedcore.stores.sql_runs import ACTIVE, Claim
 
 if TYPE_CHECKING:
@@ -242,26 +242,32 @@ def trim(store: SqlStore, now_us: int) -> int:
             else:
                 excess = history.excess(tx, store.keep, now_us)
         for beyond in excess:
-            some = TRIM_AT_ONCE
-            while some == TRIM_AT_ONCE:
-                with store.database.write() as tx:
-                    store.outputs.cut_with(tx, beyond)
-                    some = history.cut(tx, beyond)
-                cut += some
-    _trim_outputs(store)
+            cut += _cut(store, partial(_cut_outcomes, store), beyond)
+    with store.database.read() as tx:
+        outputs = store.outputs.excess(tx, store.keep)
+        changes = store.changed.excess(tx, store.keep, now_us)
+    for beyond in outputs:
+        _cut(store, store.outputs.cut, beyond)
+    for beyond in changes:
+        _cut(store, store.changed.cut, beyond)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
     return cut
 
 
-def _trim_outputs(store: SqlStore) -> None:
-    with store.database.read() as tx:
-        excess = store.outputs.excess(tx, store.keep)
-    for beyond in excess:
-        some = TRIM_AT_ONCE
-        while some == TRIM_AT_ONCE:
-            with store.database.write() as tx:
-                some = store.outputs.cut(tx, beyond)
+def _cut(store: SqlStore, cut: Callable[[Transaction, Condition], int], beyond: Condition) -> int:
+    """Cut rows, as many as *cut* does in one transaction; return how many."""
+    count, some = 0, TRIM_AT_ONCE
+    while some == TRIM_AT_ONCE:
+        with store.database.write() as tx:
+            some = cut(tx, beyond)
+        count += some
+    return count
+
+
+def _cut_outcomes(store: SqlStore, tx: Transaction, beyond: Condition) -> int:
+    store.outputs.cut_with(tx, beyond)
+    return store.history.cut(tx, beyond)
 
 
 def _forget_gone(tx: Transaction, now_us: int) -> None:

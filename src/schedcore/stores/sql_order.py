@@ -79,14 +79,6 @@ class CommitOrder:
 _ID = " where name = 'id'"
 
 
-def knows(end: Place, place: Place) -> bool:
-    """Return whether a place is one of the store that has this end.
-
-    After an older copy of a database was put in its place, some are not.
-    """
-    return place.mark == end.mark and place[1:] <= end[1:]
-
-
 def _numbers(text: str) -> tuple[int, int]:
     tx, _, seq = text.partition(".")
     return int(tx), int(seq)

@@ -10,7 +10,6 @@ from schedcore.run_query import EVERYTHING, RunQuery
 from schedcore.stores.database import Database
 from schedcore.stores.places import Place, read_place
 from schedcore.stores.sql_history import HistoryRows
-from schedcore.stores.sql_order import knows
 from schedcore.stores.sql_output import OutputRows
 from schedcore.totals import Totals
 
@@ -42,7 +41,7 @@ class SqlOutcomes:
         since = None if place is None else read_place(place)
         with self.database.read() as tx:
             end = self.history.order.end(tx)
-            if since is None or not knows(end, since):
+            if since is None or not end.knows(since):
                 return str(end), []
             rows = self.history.after(tx, since, limit)
         last = Place(since.mark, *rows[-1][0]) if rows else since
@@ -52,7 +51,8 @@ class SqlOutcomes:
         """Return whether all that came after a place is, or was until now, to be had."""
         since = read_place(place)
         with self.database.read() as tx:
-            return knows(self.history.order.end(tx), since) and self.history.order.keeps(tx, since)
+            order = self.history.order
+            return order.end(tx).knows(since) and order.keeps(tx, since)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

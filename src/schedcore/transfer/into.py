@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from schedcore.audit import actor
 from schedcore.errors import JobChangedError
 from schedcore.job import Job
 from schedcore.jobdata import fingerprint
 from schedcore.stores.base import Change, Declared, Entry, Store
+from schedcore.stores.changed import record_of_change
 from schedcore.stores.passing import passed_records
 
 
@@ -45,7 +47,7 @@ def add(store: Store, entries: Sequence[Entry], now_us: int) -> None:
         ConflictingIdError: if an id is taken by another definition: nothing was written.
     """
     declared = [Declared(entry, fingerprint_of(entry.job)) for entry in entries]
-    store.declare(None, declared, now_us, "refuse")
+    store.declare(None, declared, now_us, "refuse", actor())
 
 
 def replace(store: Store, entries: Sequence[Entry], now_us: int) -> None:
@@ -61,6 +63,7 @@ def replace(store: Store, entries: Sequence[Entry], now_us: int) -> None:
         changes.append(
             entry if old is None else Change(old, entry, True, passed_records(old, entry, now_us))
         )
-    conflicts = store.write(changes, now_us).conflicts
+    notes = [record_of_change(change, actor(), now_us) for change in changes]
+    conflicts = store.write(changes, now_us, notes).conflicts
     if conflicts:
         raise JobChangedError(conflicts[0], 1)

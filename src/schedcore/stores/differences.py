@@ -1,0 +1,69 @@
+"""How a job differs before and after a change: the verb for it, and what is shown of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schedcore.clock import from_us
+from schedcore.job import Job
+from schedcore.jobdata import shown
+from schedcore.run import short_repr
+from schedcore.stores.base import Change, Entry
+
+MOST_TEXT: Final = 4_000
+"""Characters of JSON beyond which long values of a job are cut."""
+_MOST_VALUE: Final = 200
+_encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+
+
+def difference(change: Change | Entry) -> tuple[str, str | None, str | None]:
+    """Return the verb of a change, and what was there before and after, as JSON."""
+    if isinstance(change, Entry):
+        return "added", None, _text(shown(change.job))
+    old, new, another, _ = change
+    if new is None:
+        return "removed", _text(shown(old.job)), None
+    if another:
+        return "replaced", _text(shown(old.job)), _text(shown(new.job))
+    verb = "changed"
+    was, now = _next_run(old), _next_run(new)
+    before, after = _differing(old.job, new.job)
+    if was["next_run_time"] != now["next_run_time"]:
+        before, after = before | was, after | now
+    if (old.due_us is None) != (new.due_us is None):
+        verb = "resumed" if old.due_us is None else "paused"
+    if new.broken is not None and new.broken != old.broken:
+        verb = "parked"
+    return verb, _text(before), _text(after)
+
+
+def _differing(old: Job, new: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is shown of one definition and not of another, both ways."""
+    if old is new:
+        return {}, {}
+    was, now = shown(old), shown(new)
+    return (
+        {k: v for k, v in was.items() if k not in now or now[k] != v},
+        {k: v for k, v in now.items() if k not in was or was[k] != v},
+    )
+
+
+def _next_run(entry: Entry) -> dict[str, Any]:
+    due_us = entry.due_us
+    return {"next_run_time": None if due_us is None else from_us(due_us).isoformat()}
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    """Return plain data as JSON of a bounded length: a request's arguments may be long."""
+    text = _encode(data)
+    if len(text) <= MOST_TEXT:
+        return text
+    return _encode({name: _short(value) for name, value in data.items()})
+
+
+def _short(value: object) -> object:
+    if len(_encode(value)) <= _MOST_VALUE:
+        return value
+    return f"{(short_repr(value) or '')[:_MOST_VALUE]}..."

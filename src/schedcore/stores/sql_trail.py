@@ -1,0 +1,121 @@
+"""What a store over SQL tells of changes: the audit, and all that happened in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from schedcore.audit import AuditRecord
+from schedcore.output import storable
+from schedcore.stores.database import Database, Transaction
+from schedcore.stores.places import Place, Places, in_order, read_places
+from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention
+from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_outcomes import SqlOutcomes
+from schedcore.stores.trail import Happened
+
+_COLUMNS: Final = "at_us, who, address, verb, job_id, run_id, before_text, after_text"
+_MARKS: Final = ", ".join("?" * (_COLUMNS.count(",") + 1))
+_LAST_OUTCOME: Final = (
+    "coalesce((select seq from sqlite_sequence where name = 'schedcore_ledger'), 0)"
+)
+
+
+class AuditRows:
+    """Reads and writes the audit, within a transaction of the caller's.
+
+    Args:
+        kind: Of the database.
+
+    Attributes:
+        order: The order in which changes were committed.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.order = CommitOrder("schedcore_audit", kind)
+        # Where numbers are in the order of commits, that of the last outcome tells what was before.
+        ledger = _LAST_OUTCOME if kind == "sqlite" else "0"
+        self._insert = (
+            f"insert into schedcore_audit ({_COLUMNS}, ledger) values ({_MARKS}, {ledger})"
+        )
+
+    def add(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:
+        """Add what was changed."""
+        if records:
+            tx.many(self._insert, [_values(record) for record in records])
+
+    def latest(
+        self,
+        tx: Transaction,
+        job_id: str | None,
+        since_us: int | None,
+        before: int | None,
+        limit: int,
+    ) -> list[AuditRecord]:
+        """Return the changes of a job (None: all), since a time, before a number; latest first."""
+        asked = {"job_id = ?": job_id, "at_us >= ?": since_us, "seq < ?": before}
+        given = {condition: value for condition, value in asked.items() if value is not None}
+        where = f" where {' and '.join(given)}" if given else ""
+        sql = f"select seq, {_COLUMNS} from schedcore_audit{where} order by seq desc limit ?"
+        return [AuditRecord(*row) for row in tx.all(sql, *given.values(), limit)]
+
+    def after(
+        self, tx: Transaction, place: Place, limit: int
+    ) -> list[tuple[tuple[int, int], tuple[int, int], AuditRecord]]:
+        """Return changes after a place, for :func:`~schedcore.stores.places.in_order`."""
+        rows = self.order.after(tx, f"ledger, {_COLUMNS}", place, limit)
+        return [((row[0], row[2]), (row[0], row[1]), AuditRecord(row[1], *row[3:])) for row in rows]
+
+    def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
+        """Return what is too old, and what is beyond the last ones."""
+        found = [Condition("at_us < ?", (now_us - keep.audit_days * DAY_US,))]
+        sql = "select seq from schedcore_audit order by seq desc limit 1 offset ?"
+        beyond = tx.one(sql, keep.audit)
+        return found if beyond is None else [*found, Condition("seq <= ?", beyond)]
+
+    def cut(self, tx: Transaction, excess: Condition) -> int:
+        """Cut changes, :data:`TRIM_AT_ONCE` at most; return how many."""
+        return self.order.cut(tx, *excess, TRIM_AT_ONCE)
+
+
+class SqlTrail(SqlOutcomes):
+    """Follows :class:`~schedcore.stores.trail.Trail`.
+
+    Args:
+        database: Where.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.changed = AuditRows(database.kind)
+
+    def note(self, records: Sequence[AuditRecord]) -> None:
+        """Add to the audit what was changed."""
+        with self.database.write() as tx:
+            self.changed.add(tx, records)
+
+    def audit(
+        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
+    ) -> list[AuditRecord]:
+        """Return the changes kept, the latest first."""
+        with self.database.read() as tx:
+            return self.changed.latest(tx, job_id, since_us, before, limit)
+
+    def happened_after(self, place: str | None, limit: int) -> Happened:
+        """Return outcomes and changes, in the order in which they were committed."""
+        since = None if place is None else read_places(place)
+        with self.database.read() as tx:
+            ends = Places(self.history.order.end(tx), self.changed.order.end(tx))
+            if since is None or not ends.knows(since):
+                return Happened(str(ends), [], since is None)
+            outcomes = self.history.after(tx, since.outcomes, limit)
+            changes = self.changed.after(tx, since.changes, limit)
+            whole = self.history.order.keeps(tx, since.outcomes)
+            whole = whole and self.changed.order.keeps(tx, since.changes)
+        last, found = in_order(since, outcomes, changes, limit)
+        return Happened(str(last), found, whole)
+
+
+def _values(record: AuditRecord) -> tuple[object, ...]:
+    _, at_us, who, address, *rest = record
+    return at_us, storable(who), address and storable(address), *rest
