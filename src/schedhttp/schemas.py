@@ -21,6 +21,8 @@ from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
+    AUDIT,
+    EVENT,
     HEALTH,
     HOLDER,
     INFO,
@@ -151,6 +153,16 @@ def schemas() -> Json:
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
         "Run": RUN.schema(),
+        "Changes": obj(
+            {
+                "next": described(TEXT, "What to ask with, as `since`, for what comes after."),
+                "events": {"type": "array", "items": ref("Event")},
+            },
+            ["next", "events"],
+        ),
+        "Event": _event(),
+        "Audit": {"type": "array", "items": ref("Change")},
+        "Change": AUDIT.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
         "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
@@ -159,6 +171,13 @@ def schemas() -> Json:
         "Metrics": described(TEXT, "Prometheus' text format, version 0.0.4."),
         "OpenApi": {"type": "object"},
     }
+
+
+def _event() -> Json:
+    schema = EVENT.schema()
+    run = schema["properties"]["run"]
+    schema["properties"]["run"] = optional({**ref("Run"), "description": run["description"]})
+    return schema
 
 
 def _trigger_schemas() -> Json:
