@@ -17,10 +17,12 @@ from typing import Any
 import psutil
 
 from benchmarks.measuring import APSCHEDULER, COST, OURS, Figures, Row, Scenario, Stopwatch, seeded
-from benchmarks.subjects import nothing, ours, theirs
+from benchmarks.subjects import capturing, nothing, ours, theirs
 
 Make = Callable[[], Any]
 MEMORY, PROCESSOR = "memory", "processor"
+OFF = "without capture"
+"""The peer of a scheduler that keeps what runs print, of which these print nothing."""
 CHANGED = 1_000
 """How many jobs are changed, drawn from all: enough to time, also where each takes 100 us."""
 REPEATS = {1_000: 7, 10_000: 3}
@@ -284,5 +286,14 @@ def _firing(full: bool) -> list[Scenario]:
             _pair(burst, 10_000, "interval", True),
             (Row(), Row(PROCESSOR, "processor")),
             rounds=5 if full else 3,
+        ),
+        Scenario(
+            "10,000 due at once, capture off and on",
+            {
+                OURS: partial(burst, partial(capturing, True), 10_000, "interval"),
+                OFF: partial(burst, partial(capturing, False), 10_000, "interval"),
+            },
+            (Row(PROCESSOR, "processor", peer=OFF, times_peer=1 / 1.05),),
+            rounds=9 if full else 5,
         ),
     ]

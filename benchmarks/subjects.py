@@ -20,6 +20,18 @@ def ours() -> Any:
     return Scheduler(timezone="UTC")
 
 
+def capturing(on: bool) -> Any:
+    """Return the same, keeping what runs print or not.
+
+    What that needs is imported either way: a few modules more decide whether a full collection of
+    garbage falls into a burst, which is a tenth of it.
+    """
+    import schedcore.capture  # noqa: F401
+    from schedcore import Scheduler
+
+    return Scheduler(timezone="UTC", capture_output=on)
+
+
 def theirs(**job_defaults: Any) -> Any:
     """Return APScheduler's scheduler, told to drop nothing that is late, as ours does not."""
     from apscheduler.executors.pool import ThreadPoolExecutor as TheirPool

@@ -44,12 +44,14 @@ from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
+from schedcore.rooms import Rooms
 from schedcore.run import Outcome, Run
 from schedcore.runs import Runs
 from schedcore.stores.base import (
     Batch,
     Change,
     Decision,
+    Executors,
     Passed,
     Settled,
     Settlement,
@@ -65,6 +67,8 @@ BATCH = 10_000
 """Jobs taken in one step: a burst is planned and settled whole before the workers wake up."""
 RETRY_BROKEN_US = 30 * SECOND
 """How long a job that cannot be run is left alone before it is tried again."""
+FULL_US = SECOND // 100
+"""How long a full executor is left alone before it is asked again whether it has room."""
 RETRY_HUNG_US = 3600 * SECOND
 """The same for one whose trigger did not answer: each try may cost a thread."""
 
@@ -125,6 +129,8 @@ class Engine:
         self.changes = Changes(store, self.runs, self.announce, clock, self.audit)
         self._claims: list[_Claim] = []
         self._cluster: Cluster | None = getattr(store, "cluster", None)
+        shares = self._cluster is not None and self._cluster.shares_due
+        self._rooms = Rooms(executors, BATCH) if shares else None
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent: runs, and the batch that a step has taken."""
@@ -141,7 +147,10 @@ class Engine:
             later than *now_us*; None: not before a job is added or changed.
         """
         self.runs.settle()
-        settled, slots = self._take_and_settle(now_us)
+        rooms = self.executors.keys() if self._rooms is None else self._rooms.look(now_us)
+        settled, slots = self._take_and_settle(now_us, rooms)
+        if self._rooms is not None:
+            self._rooms.taken(slots)
         try:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
@@ -153,7 +162,9 @@ class Engine:
         finally:
             self._announce_step(settled, slots)  # a listener that blocks holds up no run
         self.runs.settle()  # runs that ended while others of their job were put behind them
-        due_us = self.store.next_due(self.executors)
+        due_us = self.store.next_due(rooms)
+        if len(rooms) < len(self.executors):
+            due_us = min(now_us + FULL_US, now_us + FULL_US if due_us is None else due_us)
         if timer_us is None or due_us is None:
             return timer_us if due_us is None else due_us
         return min(timer_us, due_us)
@@ -163,9 +174,9 @@ class Engine:
         self.runs.settle()
         return self.runs.check_timers(now_us)
 
-    def _take_and_settle(self, now_us: int) -> tuple[Settled, Sequence[Slot]]:
+    def _take_and_settle(self, now_us: int, rooms: Executors) -> tuple[Settled, Sequence[Slot]]:
         """Take what is due, plan it and settle it; return what came of it, and what was taken."""
-        with self.store.take(now_us, BATCH, self.executors) as batch:
+        with self.store.take(now_us, BATCH, rooms) as batch:
             slots = batch.slots
             if not slots:
                 return NOTHING, ()
@@ -173,9 +184,11 @@ class Engine:
             self._claims.append(claim)
             try:
                 decided: list[Decision] = []
+                judged = self._rooms
                 for slot in slots:
                     claim.asking = slot.job
-                    decided.append(self._decide(slot, now_us))
+                    judged_us = slot.judged_us if judged is None else judged.judged_us(slot)
+                    decided.append(self._decide(slot, now_us, judged_us))
                 claim.asking = None
                 settled = batch.settle(decided, now_us)
             finally:
@@ -183,14 +196,14 @@ class Engine:
                     self._claims.remove(claim)
         return settled, slots
 
-    def _decide(self, slot: Slot, now_us: int) -> Decision:
-        """Decide what becomes of a job that is due.
+    def _decide(self, slot: Slot, now_us: int, judged_us: int | None) -> Decision:
+        """Decide what becomes of a job that is due; *judged_us* says whether it is late.
 
         Returns:
             The next fire time alone in the plain case, or a settlement; see
             :data:`~schedcore.stores.base.Decision`.
         """
-        job, fire_us, due_us, judged_us = slot.job, slot.fire_us, slot.due_us, slot.judged_us
+        job, fire_us, due_us = slot.job, slot.fire_us, slot.due_us
         assert fire_us is not None
         assert due_us is not None
         # Each due job passes here: fields by position, which takes 0.2 us less.
@@ -270,6 +283,17 @@ class Engine:
         self.runs.recorded(settled.evicted)
         for job_id in settled.removed:
             self.announce.removed(jobs[job_id])
+
+    def waiting(self) -> dict[str, float]:
+        """Return for how many seconds the oldest job or run waits for a worker, by executor."""
+        longest, now_us = self.runs.waiting(), self._clock.now_us()
+        full = {} if self._rooms is None else self._rooms.full_since()
+        for name, since_us in full.items():
+            due_us = self.store.next_due((name,))
+            if due_us is not None and due_us < now_us:
+                waited = (now_us - max(due_us, since_us)) / SECOND
+                longest[name] = max(longest.get(name, 0.0), waited)
+        return longest
 
     # A step that hangs
 

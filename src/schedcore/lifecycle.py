@@ -115,7 +115,7 @@ class Lifecycle:
     def _waiting(self) -> tuple[dict[str, float], bool]:
         """Return how long runs wait, and whether the store can tell."""
         try:
-            return self._engine.runs.waiting(), True
+            return self._engine.waiting(), True
         except Exception as error:  # noqa: BLE001 — what is asked how it does has to answer
             log.error("the store cannot tell which runs are open", error=error)
             return {}, False
@@ -123,7 +123,7 @@ class Lifecycle:
     def _behind(self) -> float:
         """Return the seconds by which the first due job is late; 0 if the store cannot tell."""
         try:
-            due_us = self._engine.store.next_due()
+            due_us = self._engine.store.next_due(self._executors.keys())
         except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
             log.error("the store cannot tell what is due", error=error)
             return 0.0

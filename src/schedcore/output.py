@@ -71,6 +71,7 @@ class Elsewhere:
     """Stands in for a run whose function is called in another process."""
 
     __slots__ = ("_output",)
+    _outcome = None
 
     def __init__(self) -> None:
         self._output: Any = Printed()
@@ -184,7 +185,7 @@ def keep(run: Run | Elsewhere, text: str | Kept) -> None:
     """Add to what a run has printed, unless it has ended or captures nothing."""
     with _lock:
         output = run._output
-        if output is None or not text:
+        if output is None or not text or run._outcome is not None:
             return
         if type(output) is not Printed:
             output = run._output = Printed(output.redact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import Clock
@@ -12,6 +12,7 @@ from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError
 from schedcore.history import History
 from schedcore.job import MAX_ID_LENGTH, Options
+from schedcore.output import Redact
 from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 
@@ -54,7 +55,20 @@ def notifier_of(
     return notifier_for(engine, make_channels(notices), defaults, remind_every, clock)
 
 
-def capture_of(capture_output: bool) -> StreamCapture | None:
+def redact_of(patterns: Sequence[str]) -> Redact | None:
+    """Return what hides in a text what *patterns* match; None: there are none.
+
+    Raises:
+        InvalidOptionError: if one is no pattern, or may take for ever.
+    """
+    if isinstance(patterns, tuple) and not patterns:
+        return None
+    from schedcore.redacting import redactor
+
+    return redactor(patterns)
+
+
+def capture_of(capture_output: bool, redact: Redact | None) -> StreamCapture | None:
     """Return what keeps the output of runs, or None.
 
     Raises:
@@ -66,7 +80,7 @@ def capture_of(capture_output: bool) -> StreamCapture | None:
         return None
     from schedcore.capture import StreamCapture  # logging: 6 ms
 
-    return StreamCapture()
+    return StreamCapture(redact)
 
 
 def check_app_name(name: str | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from schedcore.job_factory import JobFactory
 from schedcore.lifecycle import Lifecycle
 from schedcore.logs import GuardedLogger
 from schedcore.nested import NestedWaits
-from schedcore.parts import capture_of, check_app_name, notifier_of, store_of
+from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Run
 from schedcore.stores.base import Store
@@ -78,6 +78,11 @@ class Scheduler(ChangeMethods):
         remind_every: Seconds after which it is told again that a job fails.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
+        redact: Regular expressions of what is hidden in output: secrets.  Of one with groups, these
+            alone: ``r"password=(\\S+)"``.
+
+    Attributes:
+        redact: Hides in a text what these match; None: nothing.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -97,6 +102,7 @@ class Scheduler(ChangeMethods):
         notices: Mapping[str, Any] | None = None,
         remind_every: float = 3600.0,
         capture_output: bool = False,
+        redact: Sequence[str] = (),
     ) -> None:
         from random import Random  # 1 ms, and not at the first fire
 
@@ -113,7 +119,8 @@ class Scheduler(ChangeMethods):
         self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
         factory.channels = () if self._notifier is None else self._notifier.channels
         factory.check_options(defaults)
-        engine.runs.capture = capture_of(capture_output)
+        self.redact = redact_of(redact)
+        engine.runs.capture = capture_of(capture_output, self.redact)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)
         declarations = None

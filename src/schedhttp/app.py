@@ -15,6 +15,7 @@ from schedcore import JobLookupError, Scheduler, acting
 from schedhttp import connection, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.conditions import missing
+from schedhttp.hiding import arguments_hidden, secrets_hidden
 from schedhttp.job_json import JobJson, dumps
 from schedhttp.problems import problem
 from schedhttp.request import Incoming, check_query
@@ -63,9 +64,13 @@ class App:
             scheduler,
             settings,
             AllowedFuncs(settings.api_allowed_funcs),
-            JobJson(scheduler),
+            JobJson(scheduler, scheduler.redact and secrets_hidden(scheduler.redact)),
             lambda root: openapi.document(settings, root),
         )
+        self._for_readers = self.service
+        if settings.api_hide_args:
+            job_json = JobJson(scheduler, arguments_hidden)
+            self._for_readers = self.service._replace(job_json=job_json)
         self.addresses = Addresses(
             settings.api_prefix, lambda job_id: scheduler.get_job(job_id) is not None
         )
@@ -129,10 +134,11 @@ class App:
             if route.changes:
                 role.check_may_change()
             check_query(request, route.query)
+            service = self.service if request.may_change else self._for_readers
             if not route.changes:
-                return rendered(route.view(self.service, request, **values))
+                return rendered(route.view(service, request, **values))
             with acting(request.user, request.environ.get("REMOTE_ADDR") or None):
-                return rendered(route.view(self.service, request, **values))
+                return rendered(route.view(service, request, **values))
         except JobLookupError as error:
             return self._last_resort(missing(request, error), endpoint)
         except BaseException as error:  # noqa: BLE001 — no traceback reaches a client

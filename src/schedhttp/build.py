@@ -60,6 +60,8 @@ def make_scheduler(
             executors=executors,
             store=store,
             name=settings.name or name,
+            capture_output=settings.capture_output,
+            redact=settings.redact,
             notices=settings.notices,
             remind_every=settings.remind_every,
         )

@@ -10,11 +10,12 @@ from typing import Any, Final, NamedTuple
 from schedcore import jobdata
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError
-from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, unknown_option
+from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, unknown_option
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
+from schedhttp.hiding import Hide
 
-READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr"})
+READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr", "hidden"})
 """What is shown and cannot be set."""
 _MINUTE: Final = timedelta(minutes=1)
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
@@ -32,23 +33,31 @@ class JobBody(NamedTuple):
     """The trigger's kind under ``trigger``, if it is given, and its options."""
 
 
-def job_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
+def job_to_dict(entry: Entry, running: bool, hide: Hide | None = None) -> dict[str, Any]:
     """Return a job as the API shows it; *running* is whether a run of it is active."""
-    return {**jobdata.shown(entry.job), **place_to_dict(entry, running)}
+    return {**definition_to_dict(entry.job, hide), **place_to_dict(entry, running)}
 
 
-def fields_to_dict(entry: Entry, running: bool, names: Set[str]) -> dict[str, Any]:
+def definition_to_dict(job: Job, hide: Hide | None = None) -> dict[str, Any]:
+    """Return a job's definition as the API shows it, without what is hidden."""
+    shown = jobdata.shown(job)
+    return shown if hide is None else hide(shown)
+
+
+def fields_to_dict(
+    entry: Entry, running: bool, names: Set[str], hide: Hide | None = None
+) -> dict[str, Any]:
     """Return those fields of :func:`job_to_dict` that have one of these *names*."""
-    return {k: v for k, v in _with_fields(entry, running, names).items() if k in names}
+    return {k: v for k, v in _with_fields(entry, running, names, hide).items() if k in names}
 
 
-def _with_fields(entry: Entry, running: bool, names: Set[str]) -> dict[str, Any]:
+def _with_fields(entry: Entry, running: bool, names: Set[str], hide: Hide | None) -> dict[str, Any]:
     """Return :func:`job_to_dict`, or a part of it that has all that is asked for.
 
     The whole takes 20 us, for each job of a list too; what is most asked for takes 2.
     """
     if not names <= _CHEAP:
-        return job_to_dict(entry, running)
+        return job_to_dict(entry, running, hide)
     shown: dict[str, Any] = {"id": entry.job.id, "name": entry.job.name}
     if not names.isdisjoint(OPTION_NAMES):
         shown.update(jobdata.options_to_dict(entry.job.options))
@@ -116,8 +125,8 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
     return parts
 
 
-def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
-    """Return what *body* changes in a job.
+def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None) -> JobBody:
+    """Return what *body* changes in a job, of which clients see what *hide* leaves.
 
     What the API shows of the job may stand in it and changes nothing, so that what GET gives can
     be sent back: reprs in the place of arguments, and fields that cannot be set.  Null takes any
@@ -128,7 +137,7 @@ def read_changes(body: Mapping[str, Any], entry: Entry) -> JobBody:
     """
     body = without_jobstore(body)
     named = _OF_JOBS & body.keys()
-    now = _with_fields(entry, False, named)
+    now = _with_fields(entry, False, named, hide)
     changes = {
         name: value
         for name, value in body.items()

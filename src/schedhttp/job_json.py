@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from schedcore import Scheduler, jobdata
+from schedcore import Scheduler
 from schedcore.atfork import call_in_child
 from schedcore.stores.base import Entry
 from schedhttp import codec
+from schedhttp.hiding import Hide
 
 
 def _moment(value: object) -> str:
@@ -64,6 +65,8 @@ class _Written(NamedTuple):
     text: bytes
     fixed: int
     """How many bytes of the text are its definition's."""
+    whole: bytes = b""
+    """The definition with what is hidden in it, if anything is: its ETag tells of that too."""
 
 
 class JobJson:
@@ -73,10 +76,12 @@ class JobJson:
 
     Args:
         scheduler: Whose jobs they are.
+        hide: Takes out of a job what is not shown; None: all is.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, hide: Hide | None = None) -> None:
         self._scheduler = scheduler
+        self.hide = hide
         self._written: dict[str, _Written] = {}
         self._most = _SLACK
         self.after_fork_in_child()
@@ -172,9 +177,10 @@ class JobJson:
         if before is not None and before.entry.job is job:
             definition = before.text[: before.fixed]
         else:
-            definition = dumps(jobdata.shown(job))[:-1]
+            definition = dumps(codec.definition_to_dict(job, self.hide))[:-1]
         text = _with_place(definition, entry, running=False)
-        written = self._written[job.id] = _Written(entry, text, len(definition))
+        hidden = b"" if self.hide is None else dumps(codec.definition_to_dict(job))
+        written = self._written[job.id] = _Written(entry, text, len(definition), hidden)
         if len(self._written) > self._most:
             self._forget_gone(self._scheduler.entries())
         return written
@@ -199,5 +205,5 @@ def _with_place(definition: bytes, entry: Entry, running: bool) -> bytes:
 
 def _definition_etag(written: _Written) -> str:
     state = b"paused" if written.entry.due_us is None else b""
-    definition = written.text[: written.fixed] + state
+    definition = written.text[: written.fixed] + written.whole + state
     return hashlib.blake2b(definition, digest_size=12).hexdigest()

@@ -14,6 +14,7 @@ from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEX
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
 from schedhttp.views import changes
+from schedhttp.views.output import MOST_AFTER
 from schedhttp.views.runs import MOST_FIRE_TIMES
 
 _DESCRIPTION = """\
@@ -90,7 +91,7 @@ _NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
-    if route.gives in ("Run", "Runs", "Counts", "Next", "Previewed"):
+    if route.gives in ("Run", "Runs", "Output", "Counts", "Next", "Previewed"):
         return "runs"
     return "jobs" if "/jobs" in route.path else "scheduler"
 
@@ -103,12 +104,7 @@ def _parameters(route: Route) -> list[Json]:
     if "<run_id>" in route.path:
         told = "As the lists of runs have it."
         parameters.append(_parameter("run_id", "path", _RUN_ID, told) | {"required": True})
-    of_its_own = {
-        "Runs": _QUERY_OF_RUNS,
-        "Changes": _QUERY_OF_CHANGES,
-        "Audit": _QUERY_OF_AUDIT,
-    }
-    known = _QUERY | of_its_own.get(route.gives or "", {})
+    known = _QUERY | _QUERY_OF.get(route.gives or "", {})
     parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
         _parameter(name, "header", TEXT, told)
@@ -326,3 +322,15 @@ _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
     "since": (TEXT, f"Only what was due then or later: {MOMENT}; then in the order of due times."),
     "until": (TEXT, f"Only what was due before then: {MOMENT}; then in the order of due times."),
 }
+_QUERY_OF: Final = {
+    "Runs": _QUERY_OF_RUNS,
+    "Changes": _QUERY_OF_CHANGES,
+    "Audit": _QUERY_OF_AUDIT,
+    "Output": {
+        "after": (
+            _counted(MOST_AFTER, default=0),
+            "How many characters to pass over: `next` of the answer before.",
+        )
+    },
+}
+"""Parameters that mean something of their own where these are given."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from werkzeug.routing import BaseConverter, Map, Rule
 
 from schedhttp import paging, run_pages
-from schedhttp.views import bulk, changes, jobs, metrics, runs, scheduler
+from schedhttp.views import bulk, changes, jobs, metrics, output, runs, scheduler
 from schedhttp.views.base import Reply
 
 
@@ -82,6 +82,15 @@ ROUTES: tuple[Route, ...] = (
         ("job", *run_pages.PARAMETERS),
     ),
     Route("get_run", "GET", "/runs/<run_id>", runs.get_run, False, gives="Run"),
+    Route(
+        "get_output",
+        "GET",
+        "/runs/<run_id>/output",
+        output.get_output,
+        False,
+        gives="Output",
+        query=("after",),
+    ),
     Route("cancel_run", "POST", "/runs/<run_id>/cancel", runs.cancel_run, gives="Run"),
     Route("get_counts", "GET", "/counts", runs.get_counts, False, gives="Counts", query=("job",)),
     Route(

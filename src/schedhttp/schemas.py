@@ -27,6 +27,7 @@ from schedhttp.shapes import (
     HOLDER,
     INFO,
     NODE,
+    OUTPUT,
     RUN,
     STORE,
     Json,
@@ -164,6 +165,7 @@ def schemas() -> Json:
         "Audit": {"type": "array", "items": ref("Change")},
         "Change": AUDIT.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
+        "Output": OUTPUT.schema(),
         "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
@@ -247,6 +249,7 @@ def _shown() -> Json:
         "state": {"type": "string", "enum": list(STATES)},
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
+        "hidden": described(_TEXTS, "What is not shown to who may only look."),
     }
 
 

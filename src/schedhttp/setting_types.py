@@ -6,10 +6,12 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
 from schedcore.errors import InvalidOptionError
+from schedcore.redacting import redactor
 from schedcore.stores.urls import KINDS, without_password
 from schedcore.triggers.zones import zone_of
 
@@ -105,6 +107,18 @@ def origins(name: str, value: object) -> tuple[str, ...]:
             raise InvalidOptionError(
                 name, each, 'the origins of sites, such as "https://ops.example.com"'
             )
+    return read
+
+
+def patterns(name: str, value: object) -> tuple[str, ...]:
+    """Read a list of regular expressions: a list, its JSON, or one.  Commas are parts of them."""
+    if isinstance(value, str):
+        listed = None
+        with suppress(ValueError, RecursionError):  # one, that may begin with a bracket too
+            listed = json.loads(value)
+        value = listed if isinstance(listed, list) else [value] if value else []
+    read = texts(name, value)
+    redactor(read, name)
     return read
 
 

@@ -109,6 +109,15 @@ class Settings:
     auth: Any = _setting(  # noqa: RUF009 — it is a field
         None, types.anything, "A callable that is given the credentials and tells if they hold."
     )
+    capture_output: bool = _setting(
+        True, types.flag, "Whether what runs print and log is kept, for each of them."
+    )
+    redact: tuple[str, ...] = _setting(
+        (),
+        types.patterns,
+        "Regular expressions of what is hidden in output, arguments, results and errors; of one"
+        " with groups, these alone.",
+    )
     app_context: bool = _setting(
         False, types.flag, "Whether, under Flask, jobs run inside the app's context."
     )
@@ -126,6 +135,11 @@ class Settings:
     )
     api_read_only: tuple[str, ...] = _setting(
         (), types.texts, "Users and names of tokens that may look and not touch."
+    )
+    api_hide_args: bool = _setting(
+        False,
+        types.flag,
+        "Whether those see no arguments of jobs, and nothing of what runs print.",
     )
     api_require_credentials: bool = _setting(
         False,

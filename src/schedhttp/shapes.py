@@ -24,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from schedcore import AuditRecord, ChangeEvent, Health, Outcome, Run, RunRecord, State
+from schedcore import AuditRecord, Health, Outcome, Output, Run, RunRecord, State
 from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
@@ -392,6 +392,7 @@ HEALTH: Final = Shape(
     },
 )
 RUN: Final = _SHAPES.setdefault(RunShown, Shape(RunShown))
+OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})
 
 
 class EventShown(NamedTuple):
@@ -407,12 +408,6 @@ class EventShown(NamedTuple):
     """Null: the scheduler."""
     run: RunShown | None
     """The run that ended, or due times that did not run."""
-
-    @classmethod
-    def of(cls, event: ChangeEvent) -> EventShown:
-        """Return what the API shows of *event*."""
-        run = None if event.run is None else RunShown.of(event.run)
-        return cls(event.event, event.at, event.job_id, run)
 
 
 EVENT: Final = Shape(EventShown)

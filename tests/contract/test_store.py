@@ -232,6 +232,18 @@ def test_what_is_left_to_others_is_not_told_as_due_either(store):
     assert store.next_due({"elsewhere", "default"}) == store.next_due() == 5
 
 
+def test_no_more_is_taken_than_executors_have_room_for_where_others_take_the_rest(store):
+    add(store, *(entry(f"a{n}", n) for n in range(5)))
+    add(store, *(entry(f"b{n}", 10 + n, executor="other") for n in range(5)))
+    add(store, entry("c", 0, executor="full"))
+    with store.take(50, 100, {"default": 2, "other": 3}) as batch:
+        taken = [slot.job.id for slot in batch.slots]
+    if len(taken) < 11:  # else one process takes all
+        assert taken == ["a0", "a1", "b0", "b1", "b2"]
+    with store.take(50, 3, {"default": 100, "other": 100}) as batch:
+        assert len(batch.slots) == 3
+
+
 @pytest.mark.parametrize("how", ["left", "left by an error", "given back", "given back twice"])
 def test_what_is_not_settled_is_as_if_it_had_not_been_taken(store, how):
     add(store, entry("a", 5), entry("b", 6))

@@ -301,7 +301,7 @@ def test_a_place_that_is_not_there(make, after):
 
 def test_a_run_that_is_not_known(make):
     scheduler = make()
-    with pytest.raises(RunLookupError, match="no run with id 5 is known"):
+    with pytest.raises(RunLookupError, match="no run with id 5 is waiting or under way, and none"):
         scheduler.output(5)
 
 

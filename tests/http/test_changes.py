@@ -235,6 +235,21 @@ def test_who_may_only_read_does_not_see_the_audit(mount):
     assert api("GET", "/changes", **viewer).status == 200
 
 
+def test_secrets_are_hidden_in_the_audit_and_in_events(clock):
+    scheduler = Scheduler(clock=clock, timezone="UTC", redact=[r"password\W+(\w+)"])
+    api = Api(create_app(scheduler, api_allowed_funcs=["*"]), "/scheduler")
+    scheduler.start()
+    place = begin(api)
+    api.add("k", func="builtins:dict", args=[], kwargs={"password": "abc"})
+    assert api("PATCH", "/jobs/k", {"kwargs": {"password": "xyz"}}).status == 200
+    assert api("POST", "/jobs/k/run").status == 200
+    shown = api("GET", "/audit").text + api("GET", f"/changes?since={place}").text
+    assert "***" in shown
+    assert "abc" not in shown
+    assert "xyz" not in shown
+    scheduler.shutdown()
+
+
 def test_what_is_refused_is_not_kept(api):
     before = len(api("GET", "/audit").json)
     assert api("POST", "/jobs/j/pause").status == 404

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import threading
 from collections import deque
+from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
@@ -229,6 +230,8 @@ class PlainStore:
         with self._session.transaction():
             waiting = self._waiting()
             rows = [row for row in self._due_rows(waiting, executors) if row["due_us"] <= now_us]
+            if isinstance(executors, Mapping):
+                rows = _within(rows, executors)
             token = self._session.next("tokens")
             slots = []
             for row in rows[:limit]:
@@ -633,6 +636,17 @@ class PlainBatch:
 
     def __exit__(self, kind, error, trace):
         self.give_back()
+
+
+def _within(rows, rooms):
+    """Return the rows for which their executors have room."""
+    left = dict(rooms)
+    found = []
+    for row in rows:
+        if left[row["executor"]] > 0:
+            left[row["executor"]] -= 1
+            found.append(row)
+    return found
 
 
 def _version(row):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from schedcore.clock import SECOND, passing_us
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call
 
@@ -54,6 +55,8 @@ class Executor(Protocol):
     InvalidOptionError for a job that it can never execute: such a job is not added.  One of few
     workers may have ``workers_here()``, which returns how many there are if the calling thread is
     one of them, and None otherwise: the last of them may not wait for a run of its own executor.
+    One with ``room()``, which returns how many runs it can begin soon (None: any number), leaves
+    others of a shared store what it has no room for.
     """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
@@ -93,6 +96,26 @@ class FuturesPool(Protocol):
     def shutdown(self, wait: bool = True) -> None:
         """End its threads or processes."""
         ...
+
+
+class Pace:
+    """How many runs an executor gets through in a tenth of a second, by a count that it keeps."""
+
+    def __init__(self) -> None:
+        self._at_us, self._count, self._lately = passing_us(), 0, 0
+
+    def lately(self, count: int) -> int:
+        """Return how many that were lately, of *count* ever."""
+        now_us = passing_us()
+        passed_us, done = now_us - self._at_us, max(0, count - self._count)
+        if passed_us < PACE_US:
+            return max(done, self._lately)
+        self._at_us, self._count = now_us, count
+        self._lately = done * PACE_US // passed_us
+        return self._lately
+
+
+PACE_US: Final = SECOND // 10
 
 
 def perform(run: Run, reporter: Reporter, raised: list[BaseException] | None = None) -> int | None:

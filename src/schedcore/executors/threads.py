@@ -11,7 +11,7 @@ from types import MethodType
 from schedcore.atfork import Lock, call_in_child
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
-from schedcore.executors.base import Reporter, perform, settle
+from schedcore.executors.base import Pace, Reporter, perform, settle
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run
 
@@ -96,6 +96,7 @@ class ThreadPool:
         # Re-entrant: the garbage collector may run a finalizer here that cancels a run.
         self._lock = threading.RLock()
         self._crew = _Crew()
+        self._pace = Pace()
         self._closing: list[_Crew] = []
         # Functions by identity, which keeps nothing alive; a wrong hint costs 5 ms at most.
         # True: it was not brief the last time, which may be since its thread was pre-empted.
@@ -125,6 +126,15 @@ class ThreadPool:
             with self._lock:
                 crew.queue = deque(run for run in crew.queue if run not in runs)
             raise
+
+    def room(self) -> int:
+        """Return how many runs can begin soon: as many as threads are free, and brief runs more."""
+        crew = self._crew
+        free = self._free_workers(crew)
+        soon = free + self._pace.lately(crew.taken)
+        if self.max_queue is not None:
+            soon = min(soon, free + self.max_queue)
+        return max(0, soon - len(crew.queue))
 
     def workers_here(self) -> int | None:
         """Return how many threads there may be, if the one that calls is one of them."""

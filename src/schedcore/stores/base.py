@@ -11,7 +11,7 @@ Times are integer microseconds since the Unix epoch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
@@ -155,6 +155,9 @@ class Settlement(NamedTuple):
     broken: str | None = None
     passed: Sequence[Passed] = ()
 
+
+Executors = Mapping[str, int] | Collection[str] | None
+"""Names of executors, and how many jobs of each at most; or the names alone; None: any."""
 
 Decision = int | None | Settlement
 """A settlement, or in the plain case the next fire time alone: the job is on time and works off no
@@ -360,14 +363,15 @@ class Store(Trail, Protocol):
 
     # The schedule
 
-    def take(self, now_us: int, limit: int, executors: Collection[str] | None = None) -> Batch:
+    def take(self, now_us: int, limit: int, executors: Executors = None) -> Batch:
         """Take up to *limit* jobs that are due, the earliest first.
 
         Args:
             now_us: What is due then is taken.
             limit: How many jobs at most.
-            executors: Names of those that are there; None: any.  A store may leave jobs of
-                other executors to another process that has them.
+            executors: Names of those that are there, and how many of their jobs at most; or the
+                names alone; None: any.  A store of which one process takes all jobs need not look
+                at it; others leave the rest to another process.
         """
         ...
 

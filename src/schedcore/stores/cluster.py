@@ -79,6 +79,11 @@ class Cluster(Protocol):
         ...
 
     @property
+    def shares_due(self) -> bool:
+        """Whether several nodes take due jobs, each no more than its executors can begin."""
+        ...
+
+    @property
     def sets_clock(self) -> bool:
         """Whether jobs are to be moved when the clock of this process is set back.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from schedcore.admission import MOST_WAITING, admit, room_for
 from schedcore.history import History
 from schedcore.job import Job
+from schedcore.output import Printed
 from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
 from schedcore.stores.base import Settled, Slot
@@ -112,7 +113,7 @@ class OpenRuns:
         slot: Slot = run._slot
         assert slot is not None
         mark_ended(end)
-        if run._output is not None:
+        if type(run._output) is Printed:
             self.outputs.keep(run)
         run._slot = None
         if run._waits:

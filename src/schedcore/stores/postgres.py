@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from schedcore.stores.base import (
     Declared,
     Ended,
     Entry,
+    Executors,
     Otherwise,
     Settled,
     Slot,
@@ -103,16 +104,15 @@ class PostgresStore(SqlStore):
 
     # The schedule
 
-    def take(
-        self, now_us: int, limit: int, executors: Collection[str] | None = None
-    ) -> PostgresBatch:
+    def take(self, now_us: int, limit: int, executors: Executors = None) -> PostgresBatch:
         """Take up to *limit* jobs that are due, the earliest first.
 
         Their rows stay locked until they are settled or given back, so that no other process takes
         them, and none plans in vain.
         """
         most = min(limit, self.most_at_once)
-        if not self.takes or self._nothing_until(now_us, executors):
+        names = _names(executors)
+        if not self.takes or self._nothing_until(now_us, names):
             return PostgresBatch(self, ())
         writes = self.database.writes
         tx = self.database.begin()
@@ -122,7 +122,10 @@ class PostgresStore(SqlStore):
         except BaseException:
             self.database.rollback(tx)
             raise
-        self._held = _Held(writes, executors, now_us) if len(batch.rows) < most else None
+        if isinstance(executors, Mapping):
+            most = min([most, *executors.values()])
+        # Where less came than was asked for: what else is due then, others hold.
+        self._held = _Held(writes, names, now_us) if len(batch.rows) < most else None
         if not batch.rows:
             self.database.rollback(tx)
         return batch
@@ -132,7 +135,7 @@ class PostgresStore(SqlStore):
         tx: PostgresTransaction,
         now_us: int,
         most: int,
-        executors: Collection[str] | None,
+        executors: Executors,
     ) -> PostgresBatch:
         if not self.cluster.may_take(tx):
             return PostgresBatch(self, ())
@@ -184,7 +187,8 @@ class PostgresStore(SqlStore):
         """Return when the first job is due that nobody has taken, or None."""
         if not self.takes:
             return None
-        ahead, writes = self._known(executors), self.database.writes
+        executors, writes = _names(executors), self.database.writes
+        ahead = self._known(executors)
         if ahead is None:
             with self.database.read() as tx:
                 due_us = self.jobs.first_due(tx, self._taken, executors)
@@ -365,3 +369,7 @@ def _cut_off(connection: Any) -> None:
     """End a connection that another thread uses: the server rolls back, and that thread hears."""
     with suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_UNIX, 0) as end:
         end.shutdown(socket.SHUT_RDWR)
+
+
+def _names(executors: Executors) -> Collection[str] | None:
+    return None if executors is None else frozenset(executors)

@@ -92,6 +92,11 @@ class PostgresCluster:
         return self._keeper is not None and not self._resigned and self.holds_lease
 
     @property
+    def shares_due(self) -> bool:
+        """Whether several nodes take due jobs."""
+        return True
+
+    @property
     def sets_clock(self) -> bool:
         """Whether this process moves jobs when its clock is set back: the first that takes them."""
         with self._database.read() as tx:

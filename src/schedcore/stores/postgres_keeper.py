@@ -36,8 +36,9 @@ RETRY_S: Final = 0.5
 CLOCK: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 _SEEN: Final = (
     f"(select state from schedcore_cluster), {CLOCK},"
-    " (select d.due_us from schedcore_due d where d.due_us is not null"
-    f" and d.executor = any(%s) and {NOT_HELD} order by d.due_us limit 1),"
+    " (select min(d.due_us) from unnest(%s::text[]) e (name) cross join lateral (select due_us"
+    " from schedcore_due d where d.executor = e.name and d.due_us is not null"
+    f" and {NOT_HELD} order by d.due_us limit 1) d),"
     " (select min(act_us) from schedcore_claims where act_us is not null and node is null"
     f" and state = {RETRIES}),"
     f" exists (select 1 from schedcore_claims where state = {WAITS}),"

@@ -13,7 +13,7 @@ from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notice import Wanted
 from schedcore.notice_data import wanted_to
-from schedcore.stores.base import Change, Entry
+from schedcore.stores.base import Change, Entry, Executors
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.triggers.base import Trigger
 
@@ -232,35 +232,30 @@ class JobRows:
         tx: Transaction,
         now_us: int,
         limit: int,
-        executors: Collection[str] | None,
+        executors: Executors,
         only_if: str = "true",
     ) -> list[JobRow]:
         """Return jobs as :meth:`due`, but for those of other executors, and those others hold.
 
-        Up to the end of *tx*, nobody else changes or starts them.
-
-        Args:
-            tx: The transaction.
-            now_us: What is due then.
-            limit: How many at most.
-            executors: Of which executors; None: any.
-            only_if: A condition without which there are none.
+        Up to the end of *tx*, nobody else changes or starts them; none if *only_if* does not hold.
         """
-        mine = "true" if executors is None else "d.executor in ({})"
-        where = f"{mine} and d.due_us <= ? and {NOT_HELD} and {only_if}"
-        sql = f"select {_PLACE} {_FROM} where {where} order by d.due_us limit ?"
-        sql += tx.skip_locked.replace("update", "update of d")
+        where = f"d.due_us <= ? and {NOT_HELD} and {only_if} order by d.due_us limit"
+        lock = tx.skip_locked.replace("update", "update of d")
         if executors is None:
-            rows = tx.all(sql, now_us, limit)
-        else:
-            rows = tx.among(sql, executors, now_us, limit)
-        return [JobRow._make(row) for row in rows]
+            rows = tx.all(f"select {_PLACE} {_FROM} where {where} ?{lock}", now_us, limit)
+            return [JobRow._make(row) for row in rows]
+        rooms = executors if isinstance(executors, Mapping) else dict.fromkeys(executors, limit)
+        given = [each for name, room in rooms.items() for each in (name, min(room, limit))]
+        sql = (
+            f"select {_PLACE} from (values {_marks('?, cast(? as bigint)', rooms)}) e (name, room)"
+            " cross join lateral (select * from schedcore_due d where d.executor = e.name and"
+            f" {where} e.room{lock}) d join schedcore_jobs j on j.k = d.k"
+            " order by d.due_us limit ?"
+        )
+        return [JobRow._make(row) for row in tx.all(sql, *given, now_us, limit)] if rooms else []
 
     def first_due(
-        self,
-        tx: Transaction,
-        taken: Mapping[int, int],
-        executors: Collection[str] | None = None,
+        self, tx: Transaction, taken: Mapping[int, int], executors: Executors = None
     ) -> int | None:
         """Return when the first job is due that is not *taken*: keys, and ``seq`` of each.
 
@@ -269,13 +264,15 @@ class JobRows:
             taken: Which are taken.
             executors: Of which executors, which are few; None: any.
         """
-        mine = "true" if executors is None else "d.executor in ({})"
-        where = f"where {mine} and d.due_us is not null and {NOT_HELD} order by d.due_us limit ?"
-        sql = f"select d.k, d.seq, d.due_us from schedcore_due d {where}"
-        if executors is None:
-            rows = tx.all(sql, len(taken) + 1)
-        else:
-            rows = tx.among(sql, executors, len(taken) + 1)
+        where = f"d.due_us is not null and {NOT_HELD} order by d.due_us limit {len(taken) + 1}"
+        sql = f"select d.k, d.seq, d.due_us from schedcore_due d where {where}"
+        if executors is not None:
+            sql = (
+                f"select d.k, d.seq, d.due_us from (values {_marks('?', executors)}) e (name) cross"
+                " join lateral (select * from schedcore_due d where d.executor = e.name and"
+                f" {where}) d order by d.due_us"
+            )
+        rows = [] if executors is not None and not executors else tx.all(sql, *(executors or ()))
         return next((due_us for k, seq, due_us in rows if taken.get(k) != seq), None)
 
     def jobs(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Job]:
@@ -441,3 +438,7 @@ def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> 
             found.append(job_id)
         seen.add(job_id)
     return found
+
+
+def _marks(of_each: str, what: Collection[object]) -> str:
+    return ", ".join([f"({of_each})"] * len(what))

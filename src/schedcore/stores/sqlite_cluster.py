@@ -91,6 +91,11 @@ class SqliteCluster:
         return self._engine.held
 
     @property
+    def shares_due(self) -> bool:
+        """Whether several nodes take due jobs."""
+        return False  # one takes them all
+
+    @property
     def sets_clock(self) -> bool:
         """Whether this process moves jobs when the clock is set back: the one that takes them."""
         return self.takes

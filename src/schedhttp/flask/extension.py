@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _OF_THE_SCHEDULER = (
     *("timezone", "job_defaults", "executors", "app_context", "store", "name"),
+    *("capture_output", "redact"),
     *("notices", "remind_every"),
 )
 """Settings that a scheduler is made with: one that is made already does not take them."""
@@ -280,6 +281,8 @@ class FlaskScheduler(FlaskJobs):
             executors=executors,
             store=build.open_store(places.with_store(settings, app, self)),
             name=settings.name or app.import_name,
+            capture_output=settings.capture_output,
+            redact=settings.redact,
         )
         build.trace(scheduler, settings)
         self._furnish(scheduler)

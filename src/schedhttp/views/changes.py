@@ -7,16 +7,18 @@ from typing import Final
 
 from werkzeug.exceptions import ClientDisconnected
 
-from schedcore import ChangesLostError, InvalidOptionError
+from schedcore import ChangesLostError, InvalidOptionError, RunRecord
 from schedcore.change_methods import MOST_RECORDS
 from schedcore.clock import from_us
 from schedcore.feed import MOST_AT_ONCE
+from schedcore.output import Redact
 from schedhttp import connection
 from schedhttp.errors import BadRequest, Forbidden, Gone
+from schedhttp.hiding import change_without_secrets, run_without_secrets
 from schedhttp.paging import link
 from schedhttp.request import Incoming, read_count
 from schedhttp.run_pages import read_job, read_moment
-from schedhttp.shapes import AUDIT, EVENT, EventShown
+from schedhttp.shapes import AUDIT, EVENT, EventShown, RunShown
 from schedhttp.views.base import Reply, Service
 
 LONGEST_WAIT: Final = 60
@@ -45,8 +47,16 @@ def get_changes(service: Service, request: Incoming) -> Reply:
     except InvalidOptionError as error:
         raise BadRequest(str(error)) from None
     headers = {} if events or request.may_wait or not wait else {"Retry-After": "1"}
-    shown = [EVENT.to_dict(EventShown.of(event)) for event in events]
+    redact = service.scheduler.redact
+    shown = [
+        EVENT.to_dict(EventShown(event.event, event.at, event.job_id, _run(event.run, redact)))
+        for event in events
+    ]
     return Reply({"next": place, "events": shown}, headers=headers)
+
+
+def _run(record: RunRecord | None, redact: Redact | None) -> RunShown | None:
+    return None if record is None else run_without_secrets(RunShown.of(record), redact)
 
 
 def _check_client(request: Incoming) -> None:
@@ -82,4 +92,6 @@ def get_audit(service: Service, request: Incoming) -> Reply:
     if len(records) == limit:
         others = {k: v for k, v in request.whole.args.items() if k != "before"}
         headers["Link"] = link("next", {**others, "before": records[-1].id})
-    return Reply([AUDIT.to_dict(record) for record in records], headers=headers)
+    redact = service.scheduler.redact
+    shown = [change_without_secrets(AUDIT.to_dict(record), redact) for record in records]
+    return Reply(shown, headers=headers)

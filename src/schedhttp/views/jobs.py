@@ -14,6 +14,7 @@ from schedcore import (
     Outcome,
     RunRecord,
 )
+from schedcore.output import Redact
 from schedcore.stores.base import Entry
 from schedcore.triggers import factory, make_trigger
 from schedhttp import codec, paging
@@ -114,7 +115,8 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
     headers |= page.headers
     if fields is None:
         return Reply(service.job_json.some(list(page.items), running), headers=headers)
-    narrowed = [codec.fields_to_dict(e, e.job.id in running, fields) for e in page.items]
+    hide = service.job_json.hide
+    narrowed = [codec.fields_to_dict(e, e.job.id in running, fields, hide) for e in page.items]
     return Reply(narrowed, headers=headers)
 
 
@@ -145,7 +147,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     def changes(entry: Entry) -> Mapping[str, Any]:
         if check is not None:
             check(entry)
-        fields, trigger = codec.read_changes(body, entry)
+        fields, trigger = codec.read_changes(body, entry, service.job_json.hide)
         bounds.check_fields(fields)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
@@ -214,7 +216,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         job_id, wait, service.settings.api_run_timeout, check_of(request, service.job_json)
     )
     if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
-        raise RunFailed(_failure(run.record))
+        raise RunFailed(_failure(run.record, service.scheduler.redact))
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
         entry = service.scheduler.entry(job_id)
     reply = _job(service, entry)
@@ -223,9 +225,11 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     return reply
 
 
-def _failure(record: RunRecord) -> str:
+def _failure(record: RunRecord, redact: Redact | None) -> str:
     if record.outcome is Outcome.FAILED:
-        return f"job {record.job_id!r} raised {record.error_type}: {record.error_text}"
+        text = record.error_text or ""
+        shown = text if redact is None else redact(text)
+        return f"job {record.job_id!r} raised {record.error_type}: {shown}"
     return f"the run of job {record.job_id!r} did not take place: {record.outcome.value}"
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from schedcore import JobLookupError, Outcome, RunLookupError, Scheduler
+from schedcore import JobLookupError, Outcome, Run, RunLookupError, RunRecord, Scheduler
 from schedcore.clock import from_us
 from schedcore.run_query import RunQuery
 from schedcore.stores.base import Entry
 from schedcore.triggers import lint
 from schedcore.triggers.combining import coming
 from schedhttp import codec
+from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming, read_count, read_object
 from schedhttp.run_pages import page_of_runs, read_job, read_run_id
 from schedhttp.shapes import RUN, RunShown
@@ -135,14 +136,18 @@ def _how_many(request: Incoming) -> int:
 
 def _runs(service: Service, request: Incoming, job_id: str | None) -> Reply:
     page = page_of_runs(service.scheduler, request, job_id)
-    return Reply([RUN.to_dict(RunShown.of(run)) for run in page.items], headers=page.headers)
+    return Reply([_shown(service, run) for run in page.items], headers=page.headers)
 
 
 def _run(service: Service, run_id: int) -> Reply:
     run = service.scheduler.get_run(run_id)
     if run is None:
         raise RunLookupError(run_id)
-    return Reply(RUN.to_dict(RunShown.of(run)))
+    return Reply(_shown(service, run))
+
+
+def _shown(service: Service, run: Run | RunRecord) -> dict[str, Any]:
+    return RUN.to_dict(run_without_secrets(RunShown.of(run), service.scheduler.redact))
 
 
 def _check_known(scheduler: Scheduler, job_id: str) -> None:

@@ -1,0 +1,137 @@
+"""Secrets in texts that are shown: found by patterns, and put out of sight.
+
+A text stays as long as it was, so that places in it stay where they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from schedcore.errors import InvalidOptionError
+from schedcore.output import Redact
+
+MOST: Final = 100
+LONGEST: Final = 500
+PIECE: Final = 500
+"""Characters of a line that a pattern is tried on at once: what takes time by their square or cube
+is bounded so.  Longer lines are looked through in pieces, which end before a blank if there is one.
+"""
+
+_PIECES = re.compile(rf"[^\n]{{1,{PIECE}}}(?=\s|\Z)|[^\n]{{1,{PIECE}}}|\n+")
+
+
+def redactor(patterns: object, option: str = "redact") -> Redact | None:
+    """Return what hides in a text what *patterns* match; None: there are none.
+
+    Where a pattern has groups, they are hidden, and what is around them stays: so
+    ``password=(\\S+)`` hides the password alone.
+
+    Args:
+        patterns: Regular expressions, each looked for within lines.
+        option: What errors call them.
+
+    Raises:
+        InvalidOptionError: if one is none, or may take for ever.
+    """
+    if isinstance(patterns, str) or not isinstance(patterns, Sequence) or len(patterns) > MOST:
+        raise InvalidOptionError(option, patterns, f"a list of {MOST} patterns at most")
+    compiled = [_compiled(f"{option}[{n}]", pattern) for n, pattern in enumerate(patterns)]
+    if not compiled:
+        return None
+
+    def piece(match: re.Match[str]) -> str:
+        text = match[0]
+        for pattern in compiled:
+            text = pattern.sub(_hidden, text)
+        return text
+
+    return lambda text: _PIECES.sub(piece, text)
+
+
+def in_data(redact: Redact, value: Any, name: str = "") -> Any:
+    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``."""
+    if isinstance(value, dict):
+        return {key: in_data(redact, each, str(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_data(redact, each, name) for each in value]
+    if value is None or isinstance(value, bool):
+        return value
+    text = str(value)
+    told = f"{name}={text}" if name else text
+    shown = redact(told)
+    return value if shown == told else shown[len(told) - len(text) :]
+
+
+def _hidden(match: re.Match[str]) -> str:
+    text, start = match[0], match.start()
+    spans = [match.span(n) for n in range(1, match.re.groups + 1) if match.start(n) >= 0]
+    for first, last in spans or [match.span()]:
+        text = text[: first - start] + "*" * (last - first) + text[last - start :]
+    return text
+
+
+def _compiled(option: str, pattern: object) -> re.Pattern[str]:
+    expected = f"a regular expression of {LONGEST} characters at most, such as 'password=(\\S+)'"
+    if not isinstance(pattern, str) or len(pattern) > LONGEST:
+        raise InvalidOptionError(option, pattern, expected)
+    try:
+        compiled = re.compile(pattern)
+        parsed = _parser.parse(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidOptionError(option, pattern, f"{expected}; here {error}") from None
+    if compiled.search("") is not None:
+        raise InvalidOptionError(option, pattern, "a pattern that needs something to match")
+    if _may_explode(parsed) or _endless(parsed) > _MOST_ENDLESS:
+        raise InvalidOptionError(
+            option,
+            pattern,
+            "no repetition or choice within a repetition, as in (a+)+ or (ab|a)+, no reference to a"
+            f" group, and no more than {_MOST_ENDLESS} repetitions without an end: with some texts,"
+            " those take for ever",
+        )
+    return compiled
+
+
+_parser: Final = importlib.import_module(
+    "re._parser" if sys.version_info >= (3, 11) else "sre_parse"
+)
+_FEW: Final = 10
+"""A repetition of so many times at most may have others within."""
+_MOST_ENDLESS: Final = 3
+
+
+def _may_explode(parsed: Any, repeated: bool = False) -> bool:
+    """Return whether a pattern may take a time that doubles with each character."""
+    for operation, what in parsed:
+        kind, within = str(operation), repeated
+        if kind in ("MAX_REPEAT", "MIN_REPEAT"):
+            if repeated:
+                return True
+            within = what[1] > _FEW
+        elif (kind == "BRANCH" and repeated) or kind.startswith("GROUPREF"):
+            return True
+        if any(_may_explode(part, within) for part in _parts(what)):
+            return True
+    return False
+
+
+def _endless(parsed: Any) -> int:
+    """Return how many repetitions without an end a pattern has."""
+    return sum(
+        (str(operation) in ("MAX_REPEAT", "MIN_REPEAT") and what[1] > PIECE)
+        + sum(map(_endless, _parts(what)))
+        for operation, what in parsed
+    )
+
+
+def _parts(what: Any) -> Iterator[Any]:
+    """Return the patterns within a part of one."""
+    if isinstance(what, _parser.SubPattern):
+        yield what
+    elif isinstance(what, list | tuple):
+        for each in what:
+            yield from _parts(each)

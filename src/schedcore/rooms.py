@@ -1,0 +1,61 @@
+"""How many runs each executor can begin, and since when one could not.
+
+On a store of which several processes take jobs, a process takes no more than its executors can
+begin: what it does not take another one may, and when its host dies it had little in hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from schedcore.executors.base import Executor
+from schedcore.stores.base import Slot
+
+
+class Rooms:
+    """Follows from step to step which executors are full.
+
+    Args:
+        executors: By name.
+        most: Room of an executor that can begin any number of runs.
+    """
+
+    def __init__(self, executors: Mapping[str, Executor], most: int) -> None:
+        self._executors = executors
+        self._most = most
+        self._looked: Mapping[str, int] = {}
+        self._since_us: dict[str, int] = {}  # those that could not, and have not caught up yet
+
+    def look(self, now_us: int) -> dict[str, int]:
+        """Return how many runs each executor can begin now; those that are full are left out."""
+        rooms: dict[str, int] = {}
+        for name, executor in self._executors.items():
+            ask = getattr(executor, "room", None)
+            room = None if ask is None else ask()
+            if room is None or room > 0:
+                rooms[name] = self._most if room is None else min(room, self._most)
+            else:
+                self._since_us.setdefault(name, now_us)
+        self._looked = rooms
+        return rooms
+
+    def full_since(self) -> Mapping[str, int]:
+        """Return since when executors are full, those that are."""
+        return dict(self._since_us)
+
+    def judged_us(self, slot: Slot) -> int | None:
+        """Return the moment that decides whether a job is late; None: now.
+
+        A job that its executor had no room for is as late as it was when it fell due, and not as
+        late as a busy pool makes it.
+        """
+        if slot.judged_us is not None or not self._since_us:
+            return slot.judged_us
+        since_us = self._since_us.get(slot.job.executor)
+        return None if since_us is None else max(since_us, slot.due_us or 0)
+
+    def taken(self, slots: Sequence[Slot]) -> None:
+        """Note what was taken since the last look: where room is left, no job waits any more."""
+        for name in [name for name in self._since_us if name in self._looked]:
+            if sum(slot.job.executor == name for slot in slots) < self._looked[name]:
+                del self._since_us[name]

@@ -1,0 +1,30 @@
+"""The endpoint of what runs print."""
+
+from __future__ import annotations
+
+from schedcore import InvalidOptionError
+from schedhttp.errors import BadRequest, Forbidden
+from schedhttp.request import Incoming, read_count
+from schedhttp.run_pages import read_run_id
+from schedhttp.shapes import OUTPUT
+from schedhttp.views.base import Reply, Service
+
+MOST_AFTER = 10**11 - 1
+
+
+def get_output(service: Service, request: Incoming, run_id: str) -> Reply:
+    """Show what a run has printed and logged so far, after so many characters.
+
+    What a run of another process prints comes about a second later.
+    """
+    number = read_run_id("run_id", run_id)
+    if service.settings.api_hide_args and not request.may_change:
+        raise Forbidden(
+            "what runs print is not for who may only look: SCHEDULER_API_HIDE_ARGS=false shows it"
+        )
+    after = read_count(request, "after", 0, MOST_AFTER) or 0
+    try:
+        output = service.scheduler.output(number, after)
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
+    return Reply(OUTPUT.to_dict(output, run_id=str(number)))

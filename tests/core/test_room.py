@@ -1,0 +1,106 @@
+"""A process takes no more jobs from a shared store than its executors can begin."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from schedcore import DateTrigger, Outcome, Scheduler, ThreadPool
+from tests.contract.test_executor import Reports, run_of
+from tests.durable.processes import until
+from tests.stores.postgres import beside, postgres_store
+
+SOON = 20
+
+
+class Gate:
+    """Where runs are held, and how many have come to it."""
+
+    opened, came = threading.Event(), []
+
+
+@pytest.fixture
+def gate():
+    Gate.opened, Gate.came = threading.Event(), []
+    yield Gate
+    Gate.opened.set()
+
+
+def hold():
+    Gate.came.append(1)
+    assert Gate.opened.wait(SOON)
+
+
+def test_a_thread_pool_tells_how_many_runs_it_can_begin(gate):
+    pool, reports = ThreadPool(max_workers=3), Reports()
+    assert pool.room() == 3
+    pool.submit([run_of(hold, n) for n in range(2)], reports)
+    reports.wait_for_begun(2)
+    assert pool.room() >= 1
+    pool.submit([run_of(hold, n) for n in range(2, 300)], reports)
+    assert pool.room() == 0
+    gate.opened.set()
+    reports.wait_for(300)
+    until(lambda: pool.room() > 3, "room for more brief runs than there are threads")
+    pool.shutdown(10)
+
+
+def test_a_pool_sheds_nothing_of_what_it_has_room_for():
+    assert ThreadPool(max_workers=3, max_queue=2).room() == 3
+
+
+@pytest.fixture
+def schedulers(gate):
+    """Schedulers of two processes on one database, each with two threads."""
+    store = postgres_store()
+    made = [
+        Scheduler(store=one, timezone="UTC", executors={"default": ThreadPool(2)})
+        for one in (store, beside(store))
+    ]
+    yield made
+    gate.opened.set()
+    for scheduler in made:
+        if scheduler.state:
+            scheduler.shutdown()
+
+
+def test_what_one_process_cannot_begin_is_left_to_another(schedulers, gate):
+    one, other = schedulers
+    one.start()
+    for n in range(50):
+        one.add_job(hold, id=f"j{n}")
+    until(lambda: len(gate.came) == 2, "the first two runs")
+    until(lambda: one.health().behind > 0, "jobs that are left to others")
+    assert len(one.runs()) < 50
+    other.start()
+    until(lambda: len(gate.came) == 4, "two runs of the other process")
+    gate.opened.set()
+    until(lambda: one.counts() == {Outcome.EXECUTED: 50}, "the last run")
+
+
+def test_a_job_that_a_full_executor_keeps_waiting_is_not_late(schedulers, gate):
+    one, _ = schedulers
+    one.start()
+    for n in range(10):
+        one.add_job(hold, id=f"j{n}", misfire_grace_time=1)
+    until(lambda: one.health().behind > 1.5, "jobs that have waited for longer than that")
+    assert one.health().waiting["default"] > 1
+    gate.opened.set()
+    until(lambda: one.counts() == {Outcome.EXECUTED: 10}, "the last run")
+
+
+def test_an_executor_that_is_full_holds_up_no_other_one(gate):
+    store = postgres_store()
+    executors = {"default": ThreadPool(2), "full": ThreadPool(1)}
+    scheduler = Scheduler(store=store, timezone="UTC", executors=executors)
+    scheduler.start()
+    due = datetime.now(timezone.utc) - timedelta(hours=1)  # all of them before the other job
+    trigger = DateTrigger(due)
+    for n in range(50):
+        scheduler.add_job(hold, trigger, id=f"j{n}", executor="full")
+    job = scheduler.add_job(threading.active_count)
+    until(lambda: scheduler.counts(job.id) == {Outcome.EXECUTED: 1}, "the run of the other one")
+    gate.opened.set()
+    scheduler.shutdown()
