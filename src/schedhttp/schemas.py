@@ -153,6 +153,15 @@ def schemas() -> Json:
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
+        "NewRun": obj(
+            {
+                "wait": {"type": "boolean", "default": True},
+                **{name: optional(_call()[name]) for name in ("args", "kwargs")},
+            },
+            examples=[{"wait": False, "args": ["data.json"]}],
+            closed=True,
+            description="Arguments are for this run alone; without them, the job's own hold.",
+        ),
         "Run": RUN.schema(),
         "Changes": obj(
             {
