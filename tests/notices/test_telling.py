@@ -55,6 +55,17 @@ def test_a_failure_is_told_once_and_so_is_the_recovery(store, schedulers, told):
     assert told.rest() == []
 
 
+def test_secrets_are_not_told(store, schedulers, told):
+    scheduler = schedulers(
+        store=store, notices={"ops": told}, capture_output=True, redact=["it (broke)"]
+    )
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    failure = told.next()
+    assert failure.record.error_text == "it *****"
+    assert failure.output.endswith("ValueError: it *****\n")
+
+
 def test_what_nobody_asked_for_is_not_told(store, schedulers, told):
     scheduler = schedulers(store=store, notices={"ops": told})
     add(scheduler, on_recovery="ops")

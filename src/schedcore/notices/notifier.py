@@ -29,7 +29,8 @@ from schedcore.notice import (
 from schedcore.notice_data import to_text
 from schedcore.notices.base import Channel
 from schedcore.notices.courier import Courier
-from schedcore.output import Kept
+from schedcore.output import Kept, Redact
+from schedcore.redacting import in_record
 from schedcore.run import Run, RunRecord
 from schedcore.stores.memory_notices import MemoryNotices
 
@@ -278,6 +279,7 @@ def notifier_for(
     defaults: Options,
     again: float,
     clock: Clock,
+    redact: Redact | None = None,
 ) -> Notifier:
     """Return what tells of the outcomes of an engine's runs.
 
@@ -287,12 +289,16 @@ def notifier_for(
         defaults: The options of jobs that do not give them.
         again: Seconds after which a failure that lasts is told again.
         clock: Gives the present.
+        redact: Hides secrets in what is told.
     """
     store = engine.store
 
     def ended_after(place: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
         engine.runs.settle()
-        return store.ended_after(place, limit)
+        place, records = store.ended_after(place, limit)
+        if redact is not None:
+            records = [in_record(redact, record) for record in records]
+        return place, records
 
     waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
     outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)
