@@ -22,6 +22,7 @@ from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
     AUDIT,
+    CHANNEL,
     EVENT,
     HEALTH,
     HOLDER,
@@ -138,6 +139,7 @@ def schemas() -> Json:
         "HolderInfo": HOLDER.schema(),
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
+        "ChannelState": CHANNEL.schema(),
         "Previewed": obj(
             {
                 "next_fire_times": times,

@@ -24,7 +24,16 @@ from typing import (
     get_type_hints,
 )
 
-from schedcore import AuditRecord, Health, Outcome, Output, Run, RunRecord, State
+from schedcore import (
+    AuditRecord,
+    ChannelState,
+    Health,
+    Outcome,
+    Output,
+    Run,
+    RunRecord,
+    State,
+)
 from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
@@ -305,6 +314,8 @@ class SchedulerInfo(NamedTuple):
     store: StoreShown
     nodes: tuple[NodeShown, ...]
     """The processes that have joined the store, or were there lately; none, if it is not shared."""
+    channels: tuple[ChannelState, ...]
+    """The channels through which jobs tell of failures."""
 
 
 class RunShown(NamedTuple):
@@ -383,6 +394,7 @@ class RunShown(NamedTuple):
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
 STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
 NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
+CHANNEL: Final = _SHAPES.setdefault(ChannelState, Shape(ChannelState))
 INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,
