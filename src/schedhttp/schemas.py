@@ -21,6 +21,7 @@ from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
+    CHANNEL,
     HEALTH,
     HOLDER,
     INFO,
@@ -136,6 +137,7 @@ def schemas() -> Json:
         "HolderInfo": HOLDER.schema(),
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
+        "ChannelState": CHANNEL.schema(),
         "Previewed": obj(
             {
                 "next_fire_times": times,
