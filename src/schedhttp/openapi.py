@@ -105,8 +105,8 @@ def _parameters(route: Route) -> list[Json]:
     parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
         _parameter(name, "header", TEXT, told)
-        for name, told in _CONDITIONS.items()
-        if name in _conditions_of(route)
+        for name, told in _REQUEST_HEADERS.items()
+        if name in _headers_of(route)
     ]
     return parameters
 
@@ -115,15 +115,19 @@ def _parameter(name: str, place: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": place, "schema": schema, "description": description}
 
 
-_CONDITIONS: Final = {
+_REQUEST_HEADERS: Final = {
+    "Idempotency-Key": "A text of the client's own, 1 to 255 characters: the same one for the same"
+    " job gives the same run for a day.",
     "If-Match": "An ETag: only if the job is still what it was; 412 if not.",
     "If-None-Match": "An ETag: 304 if nothing has changed; * for a new job: 412 if it is there.",
 }
 
 
-def _conditions_of(route: Route) -> tuple[str, ...]:
+def _headers_of(route: Route) -> tuple[str, ...]:
     if route.name in ("get_job", "get_jobs", "add_job"):
         return ("If-None-Match",)
+    if route.name == "run_job":
+        return ("If-Match", "Idempotency-Key")
     return ("If-Match",) if route.name in _ON_ONE_JOB else ()
 
 
@@ -135,7 +139,7 @@ def _responses(route: Route, settings: Settings) -> Json:
         responses: Json = {"204": {"description": "Done."}}
     else:
         responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
-    if "If-None-Match" in _conditions_of(route) and route.method == "GET":
+    if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
         told = "It does not do its work, or its store cannot be used."
@@ -155,7 +159,7 @@ def _responses(route: Route, settings: Settings) -> Json:
 
 
 _DONE: Final = {
-    "run_job": "It ran, and succeeded; or it still runs, as the state of the job tells: `wait` is"
+    "run_job": "It ran, and succeeded; or it still runs, as X-Run-Outcome tells: `wait` is"
     " false, or the run takes longer than SCHEDULER_API_RUN_TIMEOUT.",
     "get_jobs": "The jobs; those that the query asks for.",
 }
@@ -170,6 +174,8 @@ _SHOWN_HEADERS: Final = {
 def _shown(route: Route, description: str) -> Json:
     assert route.gives is not None
     headers = _SHOWN_HEADERS.get(route.gives, ())
+    if route.name == "run_job":
+        headers += ("Location", "X-Run-Id", "X-Run-Outcome", "Preference-Applied")
     return {
         "description": description,
         "content": {route.media: {"schema": ref(route.gives)}},
@@ -222,6 +228,7 @@ _ERROR_HEADERS: Final = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
+_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _HEADERS: Final[Json] = {
     "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
     "X-Total-Count": {
@@ -232,6 +239,16 @@ _HEADERS: Final[Json] = {
         "schema": TEXT,
         "description": "Where the first, prev, next and last part is (RFC 8288); of runs, the first"
         " and the next.",
+    },
+    "Location": {"schema": TEXT, "description": "Where the run is shown."},
+    "X-Run-Id": {"schema": _RUN_ID, "description": "The run_id of the run."},
+    "X-Run-Outcome": {
+        "schema": {"type": "string", "enum": [*OUTCOME["enum"], "running", "waiting"]},
+        "description": "How the run ended, or what it does.",
+    },
+    "Preference-Applied": {
+        "schema": TEXT,
+        "description": "respond-async: too many requests wait for runs, and this one did not.",
     },
     "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
     "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
@@ -252,7 +269,6 @@ def _counted(most: int, **more: Any) -> Json:
     return {"type": "integer", "minimum": 0, "maximum": most, **more}
 
 
-_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
     "limit": (_counted(paging.MOST), "How many there are in this part."),

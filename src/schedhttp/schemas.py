@@ -21,6 +21,7 @@ from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
+    CHANNEL,
     HEALTH,
     HOLDER,
     INFO,
@@ -136,6 +137,7 @@ def schemas() -> Json:
         "HolderInfo": HOLDER.schema(),
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
+        "ChannelState": CHANNEL.schema(),
         "Previewed": obj(
             {
                 "next_fire_times": times,
@@ -150,6 +152,15 @@ def schemas() -> Json:
         ),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
+        ),
+        "NewRun": obj(
+            {
+                "wait": {"type": "boolean", "default": True},
+                **{name: optional(_call()[name]) for name in ("args", "kwargs")},
+            },
+            examples=[{"wait": False, "args": ["data.json"]}],
+            closed=True,
+            description="Arguments are for this run alone; without them, the job's own hold.",
         ),
         "Run": RUN.schema(),
         "Runs": {"type": "array", "items": ref("Run")},

@@ -24,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from schedcore import Health, Outcome, Output, Run, RunRecord, State
+from schedcore import ChannelState, Health, Outcome, Output, Run, RunRecord, State
 from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
@@ -303,6 +303,8 @@ class SchedulerInfo(NamedTuple):
     store: StoreShown
     nodes: tuple[NodeShown, ...]
     """The processes that have joined the store, or were there lately; none, if it is not shared."""
+    channels: tuple[ChannelState, ...]
+    """The channels through which jobs tell of failures."""
 
 
 class RunShown(NamedTuple):
@@ -381,6 +383,7 @@ class RunShown(NamedTuple):
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
 STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
 NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
+CHANNEL: Final = _SHAPES.setdefault(ChannelState, Shape(ChannelState))
 INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,

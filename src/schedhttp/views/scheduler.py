@@ -28,6 +28,7 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
         holder and HolderInfo.of(holder),
         StoreShown.of(scheduler.store_info()),
         tuple(NodeShown.of(node, now_us) for node in scheduler.nodes()),
+        tuple(scheduler.notice_channels()),
     )
     return Reply(INFO.to_dict(info))
 
