@@ -13,6 +13,7 @@ from opentelemetry.trace import Span, StatusCode, Tracer
 
 import schedcore
 from schedcore.clock import SECOND
+from schedcore.errors import text_of
 from schedcore.events import EVENT_JOB_CANCELLED, EVENT_JOB_ERROR, JobExecutionEvent
 from schedcore.executors.base import Reporter
 from schedcore.logs import GuardedLogger
@@ -122,16 +123,19 @@ class _Spans:
         self, found: _Open, outcome: Outcome, error: BaseException | None, ended_us: int
     ) -> None:
         """End a span with the outcome of an attempt."""
+        span = found.span
         try:
-            span = found.span
             span.set_attribute("schedcore.outcome", outcome.value)
             if error is not None:
+                span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text_of(error)}")
                 span.record_exception(error)
-            if outcome is not Outcome.EXECUTED:
-                told = outcome.value if error is None else f"{type(error).__name__}: {error}"
-                span.set_status(StatusCode.ERROR, told)
+            elif outcome is not Outcome.EXECUTED:
+                span.set_status(StatusCode.ERROR, outcome.value)
+        except Exception as failure:  # noqa: BLE001 — an exception whose text cannot be made, say
+            log.error("the span of run %d does not tell all", found.run.id, error=failure)
+        try:
             span.end(ended_us * _NS)
             if found.token is not None:
                 contexts.detach(found.token)
-        except Exception as error:  # noqa: BLE001 — the run has ended all the same
-            log.error("the span of run %d could not be ended", found.run.id, error=error)
+        except Exception as failure:  # noqa: BLE001 — the run has ended all the same
+            log.error("the span of run %d could not be ended", found.run.id, error=failure)
