@@ -17,7 +17,7 @@ from schedcore.errors import text_of
 from schedcore.events import EVENT_JOB_CANCELLED, EVENT_JOB_ERROR, JobExecutionEvent
 from schedcore.executors.base import Reporter
 from schedcore.logs import GuardedLogger
-from schedcore.run import Outcome, Run
+from schedcore.run import Outcome, Run, named
 from schedcore.scheduler import Scheduler
 
 _NS: Final = 1_000  # in a microsecond
@@ -74,7 +74,9 @@ class _Spans:
         try:
             self._begin(run)
         except Exception as error:  # noqa: BLE001 — a span is no reason for a run not to run
-            log.error("the span of run %d could not be begun", run.id, error=error)
+            log.error(
+                "the span of run %d could not be begun", run.id, error=error, fields=named(run)
+            )
         return True
 
     def _begin(self, run: Run) -> None:
@@ -123,7 +125,7 @@ class _Spans:
         self, found: _Open, outcome: Outcome, error: BaseException | None, ended_us: int
     ) -> None:
         """End a span with the outcome of an attempt."""
-        span = found.span
+        run, span = found.run, found.span
         try:
             span.set_attribute("schedcore.outcome", outcome.value)
             if error is not None:
@@ -132,10 +134,12 @@ class _Spans:
             elif outcome is not Outcome.EXECUTED:
                 span.set_status(StatusCode.ERROR, outcome.value)
         except Exception as failure:  # noqa: BLE001 — an exception whose text cannot be made, say
-            log.error("the span of run %d does not tell all", found.run.id, error=failure)
+            text = "the span of run %d does not tell all"
+            log.error(text, run.id, error=failure, fields=named(run))
         try:
             span.end(ended_us * _NS)
             if found.token is not None:
                 contexts.detach(found.token)
         except Exception as failure:  # noqa: BLE001 — the run has ended all the same
-            log.error("the span of run %d could not be ended", found.run.id, error=failure)
+            text = "the span of run %d could not be ended"
+            log.error(text, run.id, error=failure, fields=named(run))
