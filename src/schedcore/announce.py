@@ -90,7 +90,7 @@ class Announcer:
         now_us, of_job = self._passed_us(), self._logged.setdefault(job_id, {})
         if kind not in of_job and len(of_job) >= _MOST_KINDS:
             for old, (logged_us, _) in list(of_job.items()):
-                if now_us - logged_us >= _QUIET_US:
+                if now_us - logged_us >= _QUIET_US and old != _OTHERS:
                     of_job.pop(old, None)
             if len(of_job) >= _MOST_KINDS:
                 kind = _OTHERS
