@@ -24,13 +24,14 @@ def rooms():
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
-    *("ends", "places", "outcomes", "trail", "base", "differences", "changed", "passing"),
-    *("change_log", "outputs", "open_runs", "memory_batch", "memory_outcomes", "memory_trail"),
-    *("memory_notices", "memory", "cluster", "database", "schema", "sql_order", "sql_totals"),
-    *("sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs", "sql_notices"),
-    *("process", "unbegun", "sql_runs", "sql_checks", "sql_settle", "sql_ends", "sql"),
-    *("file_lock", "sql_nodes", "sqlite_file", "sqlite_cluster", "sqlite", "postgres_sql"),
-    *("postgres_pool", "postgres_keeper", "postgres_cluster", "postgres", "urls"),
+    *("ends", "places", "outcomes", "trail", "asked", "base", "differences", "changed", "passing"),
+    *("change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_outcomes"),
+    *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
+    *("sql_totals", "sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs"),
+    *("sql_notices", "sql_keys", "claims", "process", "unbegun", "sql_runs", "sql_checks"),
+    *("sql_settle", "sql_ends", "sql", "file_lock", "sql_nodes", "sqlite_file", "sqlite_cluster"),
+    *("sqlite", "postgres_sql", "postgres_pool", "postgres_keeper", "postgres_cluster"),
+    *("postgres", "urls"),
 ]
 """The files of that folder, each of which imports only from those before it."""
 

@@ -21,9 +21,9 @@ There is no thread, no sleep and no loop in here: the loop, the tests and the si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schedcore import funcref
 from schedcore.admission import MOST_WAITING
@@ -34,6 +34,7 @@ from schedcore.clock import SECOND, Clock, from_us
 from schedcore.errors import (
     JobLookupError,
     MaxInstancesError,
+    RunEndedError,
     SchedError,
     is_interrupt,
     text_of,
@@ -42,11 +43,13 @@ from schedcore.events import Listeners
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
 from schedcore.job import Job
+from schedcore.job_changes import changed
 from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
 from schedcore.rooms import Rooms
-from schedcore.run import Outcome, Run, named
+from schedcore.run import Outcome, Run, ended_run, named
 from schedcore.runs import Runs
+from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
     Batch,
     Change,
@@ -323,11 +326,25 @@ class Engine:
 
     # Besides the schedule
 
-    def run_now(self, job_id: str, check: Check | None = None) -> Run:
+    def run_now(
+        self,
+        job_id: str,
+        check: Check | None = None,
+        call: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Run:
         """Run a job now, besides its schedule, if *check* lets it be.
+
+        Args:
+            job_id: Which job.
+            check: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
+            call: ``args`` and ``kwargs`` of this one run, where they are not those of the job.
+            key: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
 
         Raises:
             JobLookupError: if there is no job with this id.
+            InvalidOptionError: if its function cannot be called so.
+            RunEndedError: if a run for the same key has ended, and is not kept any more.
             MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
         """
         self.runs.settle()
@@ -335,9 +352,13 @@ class Engine:
         if check is not None:
             check(entry)
         job = self.ready(entry.job)
+        if call:
+            job = changed(job, call, lambda _gives_coroutine: job.options)
         now_us = self._clock.now_us()
         note = self.audit.of_order("run", job_id)
-        run = self.store.open(job, now_us, note)
+        run = self.store.open(job, now_us, Asked(bool(call), key, note))
+        if isinstance(run, Earlier):
+            return self._earlier(job, run.run_id)
         if run is None:
             self.announce.skipped(job, (now_us,))
             active = sum(run._job_id == job_id for run in self.store.runs())
@@ -346,6 +367,13 @@ class Engine:
         self.runs.submit((run,))
         told((note._replace(run_id=run._id),))
         return run
+
+    def _earlier(self, job: Job, run_id: int) -> Run:
+        """Return a run that was opened before; it may have ended, and in another process."""
+        found = self.runs.settled().find(run_id)
+        if found is None:
+            raise RunEndedError(run_id)
+        return found if isinstance(found, Run) else ended_run(job, found)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.

@@ -243,6 +243,18 @@ def record_of(run: Run) -> RunRecord:
     )
 
 
+def ended_run(job: Job, record: RunRecord) -> Run:
+    """Return the run of a job that a record tells of."""
+    assert record.run_id is not None
+    run = Run(record.run_id, job, record.scheduled_us)
+    run._job = None
+    run._started_us, run._ended_us, run._outcome = record[4], record[5], record.outcome
+    run._result, run._error_type, run._error_text = record[8:11]
+    run._attempt, run._by_hand = record.attempt, record.cause == "manual"
+    run._backlog, run._node = record.cause == "backfill", record.node
+    return run
+
+
 _current: ContextVar[Run] = ContextVar("schedcore_current_run")
 
 

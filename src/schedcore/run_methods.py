@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.changing import Check
-from schedcore.clock import Patience
-from schedcore.errors import InvalidOptionError, check_timeout, did_you_mean
+from schedcore.clock import Patience, Waker
+from schedcore.errors import InvalidOptionError, RunEndedError, check_timeout, did_you_mean
 from schedcore.health import State
+from schedcore.job import MAX_ID_LENGTH
 from schedcore.lifecycle import Lifecycle
 from schedcore.nested import NestedWaits
 from schedcore.output import output_of
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run, RunRecord, ended_run
 from schedcore.run_query import RunQuery
 from schedcore.runs import Runs
 from schedcore.totals import Totals
@@ -44,6 +45,10 @@ class RunMethods(JobMethods):
         wait: bool = True,
         timeout: float | None = None,
         check: Check | None = None,
+        *,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        key: str | None = None,
     ) -> Run:
         """Run a job now, besides its schedule and also while it is paused.
 
@@ -54,6 +59,11 @@ class RunMethods(JobMethods):
             timeout: How many seconds to wait at most; None: until it has ended.
             check: Given the job as it is at that moment, which is the one that runs; what it
                 raises keeps it from running.
+            args: Positional arguments of this one run; None: those of the job.
+            kwargs: Keyword arguments of this one run; None: those of the job.
+            key: Text of 1 to 255 characters, so that one wish is one run however often it is
+                asked for: the same key for the same job gives the same run for a day, in any
+                process of its store, whatever else is asked for.
 
         Returns:
             The run; its ``record`` tells how it ended, and is None if it has not.
@@ -61,21 +71,46 @@ class RunMethods(JobMethods):
         Raises:
             JobLookupError: if there is no job with this id.
             InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
-                of the executor that has to run the job.
+                of the executor that has to run the job; or if its function cannot be called with
+                these arguments.
             MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
+            RunEndedError: if the run of *key* has ended, and is not kept any more.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         check_timeout(timeout)
+        call = {
+            name: given for name, given in (("args", args), ("kwargs", kwargs)) if given is not None
+        }
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID_LENGTH):
+            raise InvalidOptionError("key", key, f"text of 1 to {MAX_ID_LENGTH} characters")
         if self._node is not None and self._life.state is State.STOPPED:
             self._node.catch_up()  # another process may have started it just now
         self._life.loop_or_error()
         # Its worker may need what an interrupted call holds.
         if not wait or self._life.interrupts_itself():
-            return self._engine.run_now(job_id, check)
+            return self._engine.run_now(job_id, check, call, key)
         patience = Patience(timeout)
         with self._nested.waiting(check, for_ever=timeout is None) as check_both:
-            run = self._engine.run_now(job_id, check_both)
+            run = self._engine.run_now(job_id, check_both, call, key)
+            if run._awaited is None:
+                return self._ended_elsewhere(run, patience)
             run.wait(patience.left())
+        return run
+
+    def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
+        """Wait for a run that another process has begun; return it as it is in the end."""
+        pause = _FIRST_LOOK
+        while run.outcome is None:
+            left = patience.left()
+            if left is not None and left <= 0:
+                break
+            Waker().sleep(pause if left is None else min(pause, left))
+            pause = min(2 * pause, _LAST_LOOK)
+            found = self.get_run(run.id)
+            if isinstance(found, RunRecord):
+                return ended_run(run.job, found)
+            if found is None:
+                raise RunEndedError(run.id)
         return run
 
     # What happened
@@ -183,6 +218,10 @@ class RunMethods(JobMethods):
         """
         run = self._runs.cancel(run_id)
         self._engine.audit.note("cancelled", run.job_id, run_id)
+
+
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+"""Seconds between two looks for the end of a run of another process, at first and in the end."""
 
 
 def _outcomes(

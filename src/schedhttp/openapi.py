@@ -6,11 +6,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
+from schedcore.change_methods import MOST_RECORDS
+from schedcore.feed import MOST_AT_ONCE
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
+from schedhttp.views import changes
 from schedhttp.views.output import MOST_AFTER
 from schedhttp.views.runs import MOST_FIRE_TIMES
 
@@ -105,8 +108,8 @@ def _parameters(route: Route) -> list[Json]:
     parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
         _parameter(name, "header", TEXT, told)
-        for name, told in _CONDITIONS.items()
-        if name in _conditions_of(route)
+        for name, told in _REQUEST_HEADERS.items()
+        if name in _headers_of(route)
     ]
     return parameters
 
@@ -115,15 +118,19 @@ def _parameter(name: str, place: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": place, "schema": schema, "description": description}
 
 
-_CONDITIONS: Final = {
+_REQUEST_HEADERS: Final = {
+    "Idempotency-Key": "A text of the client's own, 1 to 255 characters: the same one for the same"
+    " job gives the same run for a day.",
     "If-Match": "An ETag: only if the job is still what it was; 412 if not.",
     "If-None-Match": "An ETag: 304 if nothing has changed; * for a new job: 412 if it is there.",
 }
 
 
-def _conditions_of(route: Route) -> tuple[str, ...]:
+def _headers_of(route: Route) -> tuple[str, ...]:
     if route.name in ("get_job", "get_jobs", "add_job"):
         return ("If-None-Match",)
+    if route.name == "run_job":
+        return ("If-Match", "Idempotency-Key")
     return ("If-Match",) if route.name in _ON_ONE_JOB else ()
 
 
@@ -135,7 +142,7 @@ def _responses(route: Route, settings: Settings) -> Json:
         responses: Json = {"204": {"description": "Done."}}
     else:
         responses = {"200": _shown(route, _DONE.get(route.name, "Done."))}
-    if "If-None-Match" in _conditions_of(route) and route.method == "GET":
+    if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
         told = "It does not do its work, or its store cannot be used."
@@ -155,7 +162,7 @@ def _responses(route: Route, settings: Settings) -> Json:
 
 
 _DONE: Final = {
-    "run_job": "It ran, and succeeded; or it still runs, as the state of the job tells: `wait` is"
+    "run_job": "It ran, and succeeded; or it still runs, as X-Run-Outcome tells: `wait` is"
     " false, or the run takes longer than SCHEDULER_API_RUN_TIMEOUT.",
     "get_jobs": "The jobs; those that the query asks for.",
 }
@@ -164,12 +171,16 @@ _SHOWN_HEADERS: Final = {
     "AddedJobs": ("ETag",),
     "Jobs": ("ETag", "X-Total-Count", "Link"),
     "Runs": ("X-Total-Count", "Link"),
+    "Changes": ("Retry-After",),
+    "Audit": ("Link",),
 }
 
 
 def _shown(route: Route, description: str) -> Json:
     assert route.gives is not None
     headers = _SHOWN_HEADERS.get(route.gives, ())
+    if route.name == "run_job":
+        headers += ("Location", "X-Run-Id", "X-Run-Outcome", "Preference-Applied")
     return {
         "description": description,
         "content": {route.media: {"schema": ref(route.gives)}},
@@ -182,10 +193,12 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     if route.open:
         return {400, 405}
     statuses = {400, 401, 403, 405, 429, 500, 503}
-    if "_id>" in route.path or "job" in route.query:
+    if "_id>" in route.path or ("job" in route.query and route.gives != "Audit"):
         statuses.add(404)
     if route.name == "cancel_run":
         statuses.add(409)
+    if route.name == "get_changes":
+        statuses.add(410)
     if route.name == "get_metrics":
         statuses.add(501)
     if route.method in ("POST", "PATCH"):
@@ -208,6 +221,7 @@ _ERRORS: Final = {
     404: "There is no such job, or no such run.",
     405: "This address is not for this method.",
     409: "There is such a job already, it conflicts with what others do, or the run has ended.",
+    410: "Not all that came since is kept any more: begin anew, without since.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
@@ -222,6 +236,7 @@ _ERROR_HEADERS: Final = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
+_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _HEADERS: Final[Json] = {
     "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
     "X-Total-Count": {
@@ -232,6 +247,16 @@ _HEADERS: Final[Json] = {
         "schema": TEXT,
         "description": "Where the first, prev, next and last part is (RFC 8288); of runs, the first"
         " and the next.",
+    },
+    "Location": {"schema": TEXT, "description": "Where the run is shown."},
+    "X-Run-Id": {"schema": _RUN_ID, "description": "The run_id of the run."},
+    "X-Run-Outcome": {
+        "schema": {"type": "string", "enum": [*OUTCOME["enum"], "running", "waiting"]},
+        "description": "How the run ended, or what it does.",
+    },
+    "Preference-Applied": {
+        "schema": TEXT,
+        "description": "respond-async: too many requests wait for runs, and this one did not.",
     },
     "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
     "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
@@ -252,7 +277,6 @@ def _counted(most: int, **more: Any) -> Json:
     return {"type": "integer", "minimum": 0, "maximum": most, **more}
 
 
-_RUN_ID: Final[Json] = {"type": "string", "pattern": "^[0-9]{1,25}$"}
 _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
     "limit": (_counted(paging.MOST), "How many there are in this part."),
@@ -274,6 +298,31 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "fields": (TEXT, "Only these fields of each job, with commas between."),
     "job": (JOB_ID, "Only of this job."),
 }
+_QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {
+    "since": (
+        {"type": "string", "pattern": "^[0-9a-f.-]{1,200}$"},
+        "`next` of an earlier answer; left out: from now on, and no event.",
+    ),
+    "wait": (
+        _counted(changes.LONGEST_WAIT, default=0),
+        "Seconds to wait for an event, if there is none yet.",
+    ),
+    "limit": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": MOST_AT_ONCE},
+        "How many events at most.",
+    ),
+}
+_QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
+    "since": (TEXT, f"Only what was changed then or later: {MOMENT}."),
+    "before": (
+        {"type": "integer", "minimum": 1, "maximum": 10**11},
+        "The id behind which the part begins: the latest comes first.",
+    ),
+    "limit": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_RECORDS, "default": 100},
+        "How many there are in this part.",
+    ),
+}
 _OUTCOMES: Final = "|".join(OUTCOME["enum"])
 _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
     "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
@@ -291,6 +340,8 @@ _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
 }
 _QUERY_OF: Final = {
     "Runs": _QUERY_OF_RUNS,
+    "Changes": _QUERY_OF_CHANGES,
+    "Audit": _QUERY_OF_AUDIT,
     "Output": {
         "after": (
             _counted(MOST_AFTER, default=0),

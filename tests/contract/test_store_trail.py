@@ -9,6 +9,7 @@ import pytest
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
 from schedcore.audit import Actor, AuditRecord, AuditTrail
 from schedcore.run import RunRecord
+from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Declared
 from schedcore.stores.changed import record_of_change
 from schedcore.stores.sql_history import Retention
@@ -74,9 +75,9 @@ def test_what_nobody_ordered_is_not_noted(store):
 def test_a_run_by_hand_is_noted_with_its_number_if_there_is_room(store):
     add(store, entry("a", 5))
     stored = store.get("a").job
-    run = store.open(stored, 7, noted("run", job_id="a"))
+    run = store.open(stored, 7, Asked(note=noted("run", job_id="a")))
     assert all_of(store) == [noted("run", job_id="a", run_id=run.id)]
-    assert store.open(stored, 8, noted("run", job_id="a")) is None
+    assert store.open(stored, 8, Asked(note=noted("run", job_id="a"))) is None
     assert len(all_of(store)) == 1
 
 

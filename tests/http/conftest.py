@@ -189,6 +189,7 @@ class Reply(NamedTuple):
     retry_after: str | None
     etag: str | None
     text: str
+    headers: Any
 
 
 class Served:
@@ -267,6 +268,7 @@ class Served:
             response.headers.get("Retry-After"),
             response.headers.get("ETag"),
             data.decode(),
+            response.headers,
         )
 
     def all_answer(self, workers: int) -> list[dict[str, Any]]:

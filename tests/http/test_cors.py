@@ -54,7 +54,8 @@ def test_a_preflight_of_a_trusted_site_is_answered_without_credentials(
     methods = set(answer.headers["Access-Control-Allow-Methods"].split(", "))
     assert methods == {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
     headers = set(answer.headers["Access-Control-Allow-Headers"].split(", "))
-    assert headers == {"Authorization", "Content-Type", "If-Match", "If-None-Match"}
+    conditions = {"If-Match", "If-None-Match", "Idempotency-Key"}
+    assert headers == {"Authorization", "Content-Type", *conditions}
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
     assert "Access-Control-Allow-Credentials" not in answer.headers
 

@@ -242,3 +242,97 @@ def test_many_are_not_counted_to_the_end(api, scheduler):
     assert page.headers.get("X-Total-Count") == ("10000" if memory else None)
     assert 'rel="next"' in page.headers["Link"]
     assert api("GET", "/runs?limit=5&job=add").headers["X-Total-Count"] == "1"
+
+
+# Running a job now
+
+
+def test_a_run_by_hand_says_which_run_it_was_and_what_it_came_to(api, scheduler):
+    answer = api("POST", "/jobs/add/run")
+    assert (answer.status, answer.json["id"]) == (200, "add")
+    (run,) = api("GET", "/runs").json
+    assert answer.headers["X-Run-Id"] == run["run_id"]
+    assert answer.headers["X-Run-Outcome"] == "executed"
+    assert answer.headers["Location"] == f"{api.base}/runs/{run['run_id']}"
+    failed = api("POST", "/jobs/fail/run")
+    assert error(failed) == (500, "RunFailed")
+    assert failed.headers["X-Run-Outcome"] == "failed"
+    assert api("GET", f"/runs/{failed.headers['X-Run-Id']}").json["error_text"] == "no luck"
+    under_way = api("POST", "/jobs/block/run", {"wait": False})
+    assert gate.begun.wait(PATIENCE)
+    assert under_way.headers["X-Run-Outcome"] in ("waiting", "running")
+    assert api("GET", f"/runs/{under_way.headers['X-Run-Id']}").json["state"] == "running"
+
+
+def test_arguments_for_one_run(api, scheduler):
+    def result(body):
+        answer = api("POST", "/jobs/add/run", body)
+        assert answer.status == 200, answer.text
+        return api("GET", f"/runs/{answer.headers['X-Run-Id']}").json["result"]
+
+    assert result({"args": [3]}) == "5"
+    assert result({"args": [3], "kwargs": {"b": 4}}) == "7"
+    assert result({"kwargs": {"b": 10}}) == "11"
+    assert result({"args": None, "kwargs": None}) == result(None) == "3"
+    assert api("GET", "/jobs/add").json["args"] == [1]
+
+
+def test_arguments_that_the_function_does_not_take_are_refused(api, scheduler):
+    for body, named in (
+        ({"args": []}, "args"),
+        ({"args": [1, 2, 3]}, "args"),
+        ({"kwargs": {"c": 1}}, "c"),
+        ({"args": "ab"}, "args"),
+        ({"kwargs": [1]}, "kwargs"),
+        ({"argss": [1]}, "args"),
+        ({"wait": "no"}, "wait"),
+    ):
+        answer = api("POST", "/jobs/add/run", body)
+        assert answer.status == 422, (body, answer)
+        assert named in answer.json["error_message"], body
+    assert (scheduler.history(), scheduler.runs()) == ([], [])
+
+
+def test_only_functions_that_a_request_may_name_get_other_arguments(api, scheduler):
+    for body in ({"args": []}, {"kwargs": {}}, {"args": [5], "wait": False}):
+        answer = api("POST", "/jobs/fail/run", body)
+        assert error(answer) == (403, "Forbidden")
+        assert "SCHEDULER_API_ALLOWED_FUNCS" in answer.json["error_message"]
+    assert (scheduler.history(), scheduler.runs()) == ([], [])
+    scheduler.register(fail)
+    assert error(api("POST", "/jobs/fail/run", {"args": []})) == (500, "RunFailed")
+
+
+KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+
+
+def test_a_client_that_asks_again_with_its_key_gets_the_same_run(api, scheduler):
+    first = api("POST", "/jobs/add/run", {"args": [2]}, headers=KEY)
+    again = api("POST", "/jobs/add/run", {"args": [2]}, headers=KEY)
+    for name in ("X-Run-Id", "X-Run-Outcome", "Location", "ETag"):
+        assert first.headers[name] == again.headers[name]
+    assert (again.status, again.json) == (200, first.json)
+    other = api("POST", "/jobs/add/run", headers={"Idempotency-Key": "another"})
+    assert other.headers["X-Run-Id"] != first.headers["X-Run-Id"]
+    assert len(scheduler.history()) == 2
+
+
+def test_it_is_told_again_of_a_failure_and_of_what_still_runs(api, scheduler):
+    failed = [api("POST", "/jobs/fail/run", headers=KEY) for _ in range(2)]
+    assert [error(answer) for answer in failed] == [(500, "RunFailed")] * 2
+    assert failed[0].json == failed[1].json
+    assert failed[0].headers["X-Run-Id"] == failed[1].headers["X-Run-Id"]
+    running = [api("POST", "/jobs/block/run", {"wait": False}, headers=KEY) for _ in range(2)]
+    assert running[0].headers["X-Run-Id"] == running[1].headers["X-Run-Id"]
+    gate.open.set()
+    done = api("POST", "/jobs/block/run", headers=KEY)
+    assert done.headers["X-Run-Id"] == running[0].headers["X-Run-Id"]
+    assert done.headers["X-Run-Outcome"] == "executed"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "ü"])
+def test_a_key_that_is_none(api, scheduler, key):
+    answer = api("POST", "/jobs/add/run", headers={"Idempotency-Key": key})
+    assert error(answer) == (400, "BadRequest")
+    assert "Idempotency-Key" in answer.json["error_message"]
+    assert scheduler.history() == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import pickle
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -18,7 +19,16 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.output import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import EVERYTHING
-from schedcore.stores.base import Change, Ended, Entry, Settled, Settlement, Slot, Written
+from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
+from schedcore.stores.base import (
+    Change,
+    Ended,
+    Entry,
+    Settled,
+    Settlement,
+    Slot,
+    Written,
+)
 from schedcore.stores.changed import record_of_change
 from schedcore.stores.ends import end_of, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
@@ -330,6 +340,7 @@ class PlainStore:
             "error": (None, None),
             "last": False,
             "by_hand": by_hand,
+            "call": None,
         }
         self._session.put("runs", run.id, claim)
         return run
@@ -349,11 +360,15 @@ class PlainStore:
 
     # Runs
 
-    def open(self, job, due_us, note=None):
+    def open(self, job, due_us, asked=PLAINLY):
+        own_call, key, note = asked
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:
                 raise JobLookupError(job.id)
+            earlier = self._session.row("keys", (row["k"], key))
+            if key is not None and earlier and earlier["at_us"] >= due_us - KEYS_KEPT_US:
+                return Earlier(earlier["run_id"])
             claims = self._session.rows("runs", "k", row["k"])
             waiting = sum(claim["waits"] for claim in claims)
             active = len(claims) - waiting
@@ -363,6 +378,13 @@ class PlainStore:
                 self._skip(job, (due_us,), due_us)
                 return None
             run = self._open(row, job, due_us, by_hand=True)
+            if own_call:
+                claim = self._session.row("runs", run.id)
+                call = pickle.dumps((job.args, dict(job.kwargs)))
+                self._session.put("runs", run.id, claim | {"call": call})
+            if key is not None:
+                opened = {"run_id": run.id, "at_us": due_us}
+                self._session.put("keys", (row["k"], key), opened)
             self._trail.add([note._replace(run_id=run.id)] if note else [])
         run._by_hand = True
         run._awaited, run._hurry = threading.Event(), True
@@ -444,7 +466,11 @@ class PlainStore:
         """Return the run that a claim stands for: the one that this client holds, if it does."""
         run = self._live.get(claim["id"])
         if run is None:
-            run = Run(claim["id"], self._definitions.of(claim), claim["due_us"])
+            job = self._definitions.of(claim)
+            if claim["call"] is not None:
+                args, kwargs = pickle.loads(claim["call"])
+                job = job._replace(args=args, kwargs=kwargs)
+            run = Run(claim["id"], job, claim["due_us"])
             run._attempt, run._waits = claim["attempt"], claim["waits"]
             run._error_type, run._error_text = claim["error"]
         return run

@@ -19,6 +19,7 @@ from schedcore.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.ends import End
 from schedcore.stores.trail import Trail
 
@@ -385,7 +386,7 @@ class Store(Trail, Protocol):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run of a job besides its schedule, or record it as skipped for want of room.
 
         Somebody may wait for the run that is returned.
@@ -393,7 +394,7 @@ class Store(Trail, Protocol):
         Args:
             job: The stored definition, with its function resolved.
             due_us: When it falls due: now.
-            note: What the audit is to keep of it, with the run's id put in.
+            asked: With what besides.
 
         Raises:
             JobLookupError: if the job was removed.

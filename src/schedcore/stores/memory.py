@@ -17,6 +17,7 @@ from schedcore.job import Job
 from schedcore.output import Kept
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.runids import RunIds
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -69,6 +70,7 @@ class MemoryStore(MemoryTrail):
         self._ids.draw_anew()
         self._draw_mark()
         self._open.by_id.clear()
+        self._open.keys.clear()
         for slot in self._slots.values():
             slot.runs, slot.behind = (), None
             if slot.due_us is not None and slot.queued_us is None:
@@ -368,15 +370,15 @@ class MemoryStore(MemoryTrail):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         with self._lock:
             slot = self._slots.get(job.id)
             if slot is None:
                 raise JobLookupError(job.id)
-            run = self._open.open(slot, job, due_us)
-            if run is not None and note is not None:
-                self.note((note._replace(run_id=run._id),))
+            run = self._open.open(slot, job, due_us, asked.key)
+            if isinstance(run, Run) and asked.note is not None:
+                self.note((asked.note._replace(run_id=run._id),))
             return run
 
     def end(self, ends: deque[End], promote: bool) -> Ended:

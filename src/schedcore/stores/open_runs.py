@@ -12,8 +12,10 @@ from schedcore.job import Job
 from schedcore.output import Printed
 from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
+from schedcore.stores.asked import Earlier
 from schedcore.stores.base import Settled, Slot
 from schedcore.stores.ends import End, end_of, mark_ended
+from schedcore.stores.keys import Keys
 from schedcore.stores.outputs import Outputs
 from schedcore.stores.passing import skipped_record
 
@@ -31,6 +33,7 @@ class OpenRuns:
 
     Attributes:
         by_id: All of them, in the order in which they were made.
+        keys: Those for which some of them were opened.
         outputs: What those printed that have ended.
     """
 
@@ -46,6 +49,7 @@ class OpenRuns:
         self._on_followed = followed
         self._on_gone = gone
         self.by_id: dict[int, Run] = {}
+        self.keys = Keys()
         self.outputs = Outputs(self.by_id)
 
     def admit(
@@ -74,8 +78,10 @@ class OpenRuns:
             self._history.add(skipped_record(job, left_out, now_us, slot.runs))
             settled.skipped.append((job, left_out))
 
-    def open(self, slot: Slot, job: Job, due_us: int) -> Run | None:
+    def open(self, slot: Slot, job: Job, due_us: int, key: str | None) -> Run | Earlier | None:
         """Start a run that run_job() asked for, or record that there is no room for it."""
+        if key is not None and (earlier := self.keys.find(slot, key, due_us)) is not None:
+            return earlier
         by_hand = job.options._replace(overlap="skip")
         begun, waiting = _count_begun(slot.runs), len(slot.behind or ())
         if not admit(1, by_hand, len(slot.runs), begun, waiting, False).starts:
@@ -84,6 +90,8 @@ class OpenRuns:
         run = self._start(slot, due_us)
         run._job = job
         run._awaited, run._hurry, run._by_hand = threading.Event(), True, True
+        if key is not None:
+            self.keys.note(slot, key, run._id, due_us)
         return run
 
     def _start(self, slot: Slot, due_us: int, backlog: bool = False) -> Run:

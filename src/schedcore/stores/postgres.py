@@ -13,6 +13,7 @@ from schedcore.audit import Actor, AuditRecord
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.job import Job
 from schedcore.run import Run, RunRecord
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
     Declared,
@@ -268,10 +269,10 @@ class PostgresStore(SqlStore):
         self.let_go()
         return self._again(super().retire, app, declared, now_us, by)
 
-    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         self.let_go((job.id,))
-        return self._again(super().open, job, due_us, note)
+        return self._again(super().open, job, due_us, asked)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

@@ -18,6 +18,7 @@ from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.health import State
 from schedcore.logs import GuardedLogger
 from schedcore.run import Run, RunRecord
+from schedcore.stores.claims import RETRIES
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
@@ -29,10 +30,9 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
-    save_last_outputs,
+    tell_of_dropped,
     trim,
 )
-from schedcore.stores.sql_runs import RETRIES
 from schedcore.stores.unbegun import left_by
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class PostgresCluster:
         if news.gone != self._gone:
             with self._database.read() as tx:
                 dropped = dropped_runs(self._store, tx)
-            save_last_outputs(self._store, dropped)
+            tell_of_dropped(self._store, dropped)
             self._gone = news.gone
         changed = news.heard or news.waits or bool(lost)
         if changed or self._store.is_news(news.due_us, news.again_us):
@@ -299,7 +299,7 @@ class PostgresCluster:
         with self._database.read() as tx:
             dropped = dropped_runs(store, tx)
             claims = store.claims.find(tx, list(store.claims.live))
-        save_last_outputs(store, dropped)
+        tell_of_dropped(store, dropped)
         for claim in claims.values():
             run = store.claims.live.get(claim.run_id)
             if run is not None and claim.state == RETRIES and run._started_us is None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schedcore.clock import SECOND, Clock, lasting_us
 from schedcore.logs import GuardedLogger
+from schedcore.stores.claims import RETRIES, WAITS
 from schedcore.stores.database import Row
 from schedcore.stores.postgres_pool import readable
 from schedcore.stores.sql_jobs import NOT_HELD
-from schedcore.stores.sql_runs import RETRIES, WAITS
 
 if TYPE_CHECKING:
     import psycopg

@@ -129,12 +129,21 @@ MIGRATIONS: Final = (
                 by_hand {whole} not null,
                 final {whole} not null,
                 error_type text,
-                error_text text)""",
+                error_text text,
+                call text)""",
             "create index schedcore_claims_k on schedcore_claims (k)",
             "create index schedcore_claims_node on schedcore_claims (node)",
             "create index schedcore_claims_act on schedcore_claims (act_us)"
             " where act_us is not null",
             "create index schedcore_claims_waiting on schedcore_claims (k) where state = 0",
+            # Of runs that were asked for with a key: who asks again, gets the same one.
+            """create table schedcore_keys (
+                k {whole} not null,
+                key text not null,
+                run_id {whole} not null,
+                at_us {whole} not null,
+                primary key (k, key))""",
+            "create index schedcore_keys_at on schedcore_keys (at_us)",
             "{numbers}",
             # The history.
             """create table schedcore_ledger (

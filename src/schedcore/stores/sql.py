@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
 from schedcore.audit import Actor, AuditRecord
-from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.job import Job
+from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
+from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -24,6 +25,7 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.changed import record_of_change
+from schedcore.stores.claims import Opening, call_text
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.ends import End, mark_retried
@@ -39,8 +41,9 @@ from schedcore.stores.sql_jobs import (
     conflicts_of,
     id_of,
 )
+from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
-from schedcore.stores.sql_runs import ClaimRows, Opening
+from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
 from schedcore.stores.sql_trail import SqlTrail
 
@@ -249,6 +252,10 @@ class SqlStore(SqlTrail):
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
+        try:
+            check_id(job_id)
+        except InvalidOptionError:  # which a database may refuse to look for
+            raise JobLookupError(job_id) from None
         with self.database.read() as tx:
             row = self.jobs.get(tx, job_id)
             if row is None:
@@ -375,22 +382,27 @@ class SqlStore(SqlTrail):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, note: AuditRecord | None = None) -> Run | None:
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         opened: list[Run] = []
+        call = call_text(job) if asked.own_call else None
         with self.in_doubt(opened), self.database.write() as tx:
             row = self.jobs.hold(tx, (job.id,)).get(job.id)
             if row is None:
                 raise JobLookupError(job.id)
+            if (run_id := find_key(tx, row.k, asked.key, due_us)) is not None:
+                return Earlier(run_id)
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
                 active = [self.claims.run_of(tx, claim) for claim in claims]
                 skipped = skipped_record(job, (due_us,), due_us, active, "manual")
                 self.history.add(tx, (skipped,), due_us, self.node)
                 return None
-            opened += self.claims.open(tx, Opening(row.k, job), (due_us,), by_hand=True)
-            if note is not None:
-                self.changed.add(tx, (note._replace(run_id=opened[0]._id),))
+            opening = Opening(row.k, job, call=call)
+            opened += self.claims.open(tx, opening, (due_us,), by_hand=True)
+            note_key(tx, row.k, asked.key, opened[0]._id, due_us)
+            if asked.note is not None:
+                self.changed.add(tx, (asked.note._replace(run_id=opened[0]._id),))
         (run,) = opened
         run._awaited, run._hurry = threading.Event(), True
         self.claims.opened(opened)

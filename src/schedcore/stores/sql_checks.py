@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
+from schedcore.stores.claims import ACTIVE, RETRIES, WAITS
 from schedcore.stores.database import Transaction
-from schedcore.stores.sql_runs import ACTIVE, RETRIES, WAITS
 
 
 class Holdings(NamedTuple):

@@ -10,9 +10,9 @@ from schedcore.clock import from_us
 from schedcore.job import Job
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Ended
+from schedcore.stores.claims import RETRIES, Claim
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
-from schedcore.stores.sql_runs import RETRIES, Claim
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore

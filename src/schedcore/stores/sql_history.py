@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from schedcore.errors import whole
 from schedcore.history import TROUBLES
 from schedcore.output import storable
-from schedcore.run import Outcome, RunRecord
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.run_query import RunQuery
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
@@ -103,6 +103,15 @@ class HistoryRows:
             run_id,
             Outcome.LOST.value,
         )
+
+    def note_begun(self, tx: Transaction, runs: Sequence[Run]) -> None:
+        """Write beside the outcomes of runs when they began: another process ended them."""
+        sql = (
+            "update schedcore_ledger set started_us = ?, late_us = ?"
+            " where run_id = ? and started_us is null"
+        )
+        begun = [(run._started_us, run._due_us, run._id) for run in runs]
+        tx.many(sql, [(at, max(0, (at or 0) - due), run_id) for at, due, run_id in begun])
 
     def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
         """Return the outcomes that *query* asks for, in its order."""

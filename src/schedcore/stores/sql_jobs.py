@@ -150,12 +150,13 @@ class Definitions:
             try:
                 job = job_from_dict(json.loads(text), resolve=self.resolves)
             except Exception as error:  # noqa: BLE001 — a user's trigger may raise anything
-                job = _unreadable(job_id, error)
+                job = unreadable(job_id, error)
             self.put(k, ver, job)
         return job
 
 
-def _unreadable(job_id: str, error: Exception) -> Job:
+def unreadable(job_id: str, error: Exception) -> Job:
+    """Return what stands for a job whose text cannot be read."""
     reason = f"the stored definition cannot be read: {type(error).__name__}: {text_of(error)}"
     return Job(job_id, _cannot_run, (), {}, UnreadableTrigger(reason), Options(), job_id)
 

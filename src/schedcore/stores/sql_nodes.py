@@ -12,11 +12,12 @@ from schedcore.clock import SECOND
 from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.claims import ACTIVE, Claim
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
 from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition
-from schedcore.stores.sql_runs import ACTIVE, Claim
+from schedcore.stores.sql_keys import trim_keys
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
@@ -213,10 +214,14 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
     return dropped
 
 
-def save_last_outputs(store: SqlStore, dropped: Sequence[End]) -> None:
-    """Write what runs printed before others ended them."""
+def tell_of_dropped(store: SqlStore, dropped: Sequence[End]) -> None:
+    """Write when runs began that others have ended, and what they printed: they did not know."""
+    begun = [end.run for end in dropped if end.run._started_us is not None]
     with suppress(StoreError):  # the runs are to be given up all the same
         store.outputs.save(end.run for end in dropped)
+        if begun:
+            with store.database.write() as tx:
+                store.history.note_begun(tx, begun)
     for end in dropped:
         end.run._output = None
 
@@ -252,6 +257,7 @@ def trim(store: SqlStore, now_us: int) -> int:
         _cut(store, store.changed.cut, beyond)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
+        trim_keys(tx, now_us)
     return cut
 
 

@@ -5,51 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
 from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled
+from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of, with_call
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of, mark_ended
 from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
 from schedcore.stores.unbegun import Unbegun, unbegun_at
-
-WAITS: Final = 0
-"""Behind other runs of its job; it belongs to no process yet."""
-ACTIVE: Final = 1
-"""It was submitted, or is about to be, by the process that it belongs to."""
-RETRIES: Final = 2
-"""It failed, and waits for its next attempt."""
-
-
-class Claim(NamedTuple):
-    """An open run, as it is stored."""
-
-    run_id: int
-    k: int
-    job_id: str
-    due_us: int
-    attempt: int
-    state: int
-    """:data:`WAITS`, :data:`ACTIVE` or :data:`RETRIES`."""
-    node: int | None
-    """The process that it belongs to; None: to whichever takes it."""
-    act_us: int | None
-    """When to try it again."""
-    begun_us: int | None
-    """When its function was called, for runs that have lasted a while."""
-    backlog: int
-    by_hand: int
-    final: int
-    """Whether it is not tried again."""
-    error_type: str | None = None
-    error_text: str | None = None
-
 
 _COLUMNS = ", ".join(Claim._fields)
 _SELECT = f"select {_COLUMNS} from schedcore_claims"
@@ -147,7 +115,7 @@ class ClaimRows:
         run = self.live.get(claim.run_id)
         if run is None or (claim.node != self.node and claim.state != WAITS):  # it went elsewhere
             job = self._known(claim.k) or self._job_of(tx, claim.k) or removed_job(claim.job_id)
-            run = Run(claim.run_id, job, claim.due_us)
+            run = Run(claim.run_id, with_call(job, claim.call), claim.due_us)
             run._started_us = claim.begun_us
         run._attempt, run._waits = claim.attempt, claim.state == WAITS
         run._by_hand, run._backlog = bool(claim.by_hand), bool(claim.backlog)
@@ -253,10 +221,12 @@ class ClaimRows:
         node = None if state == WAITS else self.node
         flags = int(backlog), int(by_hand), 0, None, None
         rows = []
-        for run, (k, _, _) in runs:
+        for run, (k, _, _, call) in runs:
             run._waits, run._backlog, run._by_hand = state == WAITS, backlog, by_hand
             run._node = node
-            rows.append((run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags))
+            rows.append(
+                (run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags, call)
+            )
         tx.many(_INSERT, rows)
 
     # Going on
@@ -414,28 +384,3 @@ class ClaimRows:
             self.live.pop(end.run._id, None)
             if end.run._awaited is not None:
                 end.run._awaited.set()
-
-
-class Opening(NamedTuple):
-    """The job of which runs are opened."""
-
-    k: int
-    job: Job
-    claims: Sequence[Claim] = ()
-    """Its open runs."""
-
-
-def record_of(claim: Claim, end: End) -> RunRecord:
-    """Return the record of a run that ended."""
-    run, _, outcome, ended_us, result, error_type, error_text, _, _ = end
-    started_us = run._started_us
-    if started_us is None and claim.state != RETRIES:
-        started_us = claim.begun_us
-    late_us = (ended_us if started_us is None else started_us) - claim.due_us
-    return RunRecord(
-        *(claim.run_id, claim.job_id, outcome, claim.due_us, started_us, ended_us),
-        *(max(0, late_us), 1, result, error_type, error_text, claim.attempt),
-        "manual" if claim.by_hand else "backfill" if claim.backlog else "schedule",
-        None,
-        claim.node,
-    )

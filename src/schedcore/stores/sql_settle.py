@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from schedcore.run import Run, RunRecord
 from schedcore.stores.base import Decision, Settled, Settlement, Slot
+from schedcore.stores.claims import Claim, Opening
 from schedcore.stores.database import Transaction
 from schedcore.stores.sql_jobs import JobRow
-from schedcore.stores.sql_runs import Claim, Opening
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore

@@ -26,7 +26,7 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
-    save_last_outputs,
+    tell_of_dropped,
     trim,
 )
 from schedcore.stores.unbegun import left_by
@@ -310,7 +310,7 @@ class SqliteCluster:
             if row is None or row[0] == self._gone:
                 return []
             dropped = dropped_runs(self._store, tx)
-        save_last_outputs(self._store, dropped)
+        tell_of_dropped(self._store, dropped)
         self._gone = row[0]
         return dropped
 

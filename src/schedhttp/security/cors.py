@@ -14,9 +14,10 @@ Headers = list[tuple[str, str]]
 
 _VARY = ("Vary", "Origin")
 _METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
-_REQUEST_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match"
+_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
 _SHOWN_HEADERS = (
-    "Allow, ETag, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Total-Count"
+    "Allow, ETag, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Run-Id,"
+    " X-Run-Outcome, X-Total-Count"
 )
 _SECONDS = "600"
 """For which a browser need not ask again; the most that Chromium keeps is 7,200."""

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from schedcore import (
     ConflictingIdError,
     InvalidOptionError,
     JobHandle,
-    Outcome,
-    RunRecord,
 )
-from schedcore.output import Redact
 from schedcore.stores.base import Entry
 from schedcore.triggers import factory, make_trigger
 from schedhttp import codec, paging
 from schedhttp.conditions import check_of, is_known, wants_new
-from schedhttp.errors import BadRequest, Forbidden, PreconditionFailed, RunFailed
-from schedhttp.request import Incoming, read_flag, read_object, read_object_or_array
+from schedhttp.errors import BadRequest, Forbidden, PreconditionFailed
+from schedhttp.request import Incoming, read_object, read_object_or_array
 from schedhttp.security import bounds
 from schedhttp.views.base import NOTHING, Reply, Service
 
@@ -203,41 +200,12 @@ def resume_job(service: Service, request: Incoming, job_id: str) -> Reply:
     )
 
 
-def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Run a job now and wait for the outcome, unless `wait` is false.
-
-    Where too many requests wait for runs already, this one does not: the header
-    `Preference-Applied: respond-async` tells so.
-    """
-    asked = read_flag(read_object(request, required=False), "wait", True)
-    wait = asked and request.may_wait
-    entry = service.scheduler.entry(job_id)
-    run = service.scheduler.run_job(
-        job_id, wait, service.settings.api_run_timeout, check_of(request, service.job_json)
-    )
-    if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
-        raise RunFailed(_failure(run.record, service.scheduler.redact))
-    with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
-        entry = service.scheduler.entry(job_id)
-    reply = _job(service, entry)
-    if asked and not wait:
-        return reply._replace(headers={**reply.headers, "Preference-Applied": "respond-async"})
-    return reply
-
-
-def _failure(record: RunRecord, redact: Redact | None) -> str:
-    if record.outcome is Outcome.FAILED:
-        text = record.error_text or ""
-        shown = text if redact is None else redact(text)
-        return f"job {record.job_id!r} raised {record.error_type}: {shown}"
-    return f"the run of job {record.job_id!r} did not take place: {record.outcome.value}"
-
-
 def _shown(service: Service, handle: JobHandle) -> Reply:
-    return _job(service, handle.last_seen)
+    return show(service, handle.last_seen)
 
 
-def _job(service: Service, entry: Entry) -> Reply:
+def show(service: Service, entry: Entry) -> Reply:
+    """Return the answer that shows a job."""
     text, etag = service.job_json.one(entry)
     return Reply(text, headers={"ETag": f'"{etag}"'})
 

@@ -1,0 +1,45 @@
+"""The keys for which the memory store has opened runs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from schedcore.stores.asked import KEYS_KEPT_US, Earlier
+from schedcore.stores.base import Slot
+
+MOST_KEYS: Final = 10_000
+"""The oldest are forgotten first."""
+
+
+class _Opened(NamedTuple):
+    slot: Slot
+    """Of the job: another one with the same id is asked anew."""
+    run_id: int
+    at_us: int
+
+
+class Keys:
+    """Tells which run was opened for a key.  Not thread-safe: its owner holds a lock."""
+
+    def __init__(self) -> None:
+        self._opened: OrderedDict[tuple[str, str], _Opened] = OrderedDict()
+
+    def find(self, slot: Slot, key: str, now_us: int) -> Earlier | None:
+        """Return the run that was opened for a key of this job, in the last day."""
+        found = self._opened.get((slot.job.id, key))
+        if found is None or found.slot is not slot or found.at_us < now_us - KEYS_KEPT_US:
+            return None
+        return Earlier(found.run_id)
+
+    def note(self, slot: Slot, key: str, run_id: int, now_us: int) -> None:
+        """Note which run was opened for a key."""
+        name = slot.job.id, key
+        self._opened[name] = _Opened(slot, run_id, now_us)
+        self._opened.move_to_end(name)
+        if len(self._opened) > MOST_KEYS:
+            self._opened.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all of them: in a forked child, the runs are the parent's."""
+        self._opened.clear()

@@ -1,0 +1,125 @@
+"""The endpoint that runs a job now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import quote
+
+from schedcore import InvalidOptionError, Outcome, Run, RunRecord
+from schedcore.changing import Check
+from schedcore.errors import did_you_mean
+from schedcore.job import MAX_ID_LENGTH
+from schedcore.output import Redact
+from schedcore.stores.base import Entry
+from schedhttp.conditions import check_of
+from schedhttp.errors import BadRequest, RunFailed
+from schedhttp.request import Incoming, read_object
+from schedhttp.views.base import Reply, Service
+from schedhttp.views.jobs import show
+
+_FIELDS: Final = ("wait", "args", "kwargs")
+
+
+def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
+    """Run a job now and wait for the outcome, unless `wait` is false.
+
+    `args` and `kwargs` are for this run alone.  The header `X-Run-Id` has the id of the run, and
+    `X-Run-Outcome` its outcome, or `running` or `waiting`.  The same `Idempotency-Key` for the same
+    job gives the same run for a day.
+
+    Where too many requests wait for runs already, this one does not: the header
+    `Preference-Applied: respond-async` tells so.
+    """
+    body = read_object(request, required=False)
+    asked, call = _read(body)
+    wait = asked and request.may_wait
+    scheduler = service.scheduler
+    entry = scheduler.entry(job_id)
+    run = scheduler.run_job(
+        job_id,
+        wait,
+        service.settings.api_run_timeout,
+        _check_of(service, request, call),
+        key=_read_key(request),
+        **call,
+    )
+    headers = _headers(service, request, run)
+    if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
+        raise RunFailed(_failure(run.record, scheduler.redact), headers)
+    if asked and not wait:
+        headers["Preference-Applied"] = "respond-async"
+    with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
+        entry = scheduler.entry(job_id)
+    reply = show(service, entry)
+    return reply._replace(headers={**reply.headers, **headers})
+
+
+def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Return whether to wait, and the arguments that are given for this run.
+
+    Raises:
+        InvalidOptionError: if something is not known, or not what it has to be.
+    """
+    for name in body:
+        if name not in _FIELDS:
+            hint = did_you_mean(name, _FIELDS)
+            raise InvalidOptionError(name[:80], body[name], f"one of {', '.join(_FIELDS)}{hint}")
+    wait = body.get("wait", True)
+    if not isinstance(wait, bool):
+        raise InvalidOptionError("wait", wait, "true or false")
+    call = {name: body[name] for name in ("args", "kwargs") if body.get(name) is not None}
+    for name, kind, told in (("args", list, "an array"), ("kwargs", dict, "an object")):
+        if name in call and not isinstance(call[name], kind):
+            raise InvalidOptionError(name, call[name], told)
+    return wait, call
+
+
+def _read_key(request: Incoming) -> str | None:
+    """Return the key by which a client that asks again is known.
+
+    Raises:
+        BadRequest: if it is none.
+    """
+    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None:
+        return None
+    if not (0 < len(key) <= MAX_ID_LENGTH and key.isascii() and key.isprintable()):
+        raise BadRequest(
+            f"Idempotency-Key={key[:80]!r}: expected 1 to {MAX_ID_LENGTH} printable ASCII"
+            " characters, a UUID say"
+        )
+    return key
+
+
+def _check_of(service: Service, request: Incoming, call: Mapping[str, Any]) -> Check | None:
+    """Return what checks the job that is to run: that it is the one meant, and may be called so."""
+    check = check_of(request, service.job_json)
+    if not call:
+        return check
+
+    def check_both(entry: Entry) -> None:
+        if check is not None:
+            check(entry)
+        service.allowed.check_call(entry.job, service.scheduler.registered)
+
+    return check_both
+
+
+def _headers(service: Service, request: Incoming, run: Run) -> dict[str, str | tuple[str, ...]]:
+    """Return what tells which run it was, where it is shown, and what it came to."""
+    root = request.environ.get("SCRIPT_NAME", "").encode("latin-1", "replace")
+    return {
+        "Location": f"{quote(root)}{quote(service.settings.api_prefix)}/runs/{run.id}",
+        "X-Run-Id": str(run.id),
+        "X-Run-Outcome": run.state if run.outcome is None else run.outcome.value,
+    }
+
+
+def _failure(record: RunRecord, redact: Redact | None) -> str:
+    if record.outcome is Outcome.FAILED:
+        text = record.error_text or ""
+        shown = text if redact is None else redact(text)
+        return f"job {record.job_id!r} raised {record.error_type}: {shown}"
+    return f"the run of job {record.job_id!r} did not take place: {record.outcome.value}"

@@ -1,0 +1,138 @@
+"""What every store promises of runs that somebody asks for: once for each key, called as asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcore.stores import keys, sql_keys
+from schedcore.stores.asked import KEYS_KEPT_US, Asked, Earlier
+from schedcore.stores.sqlite import SqliteStore
+from tests.contract.conftest import STORES
+from tests.stores.calls import add, begun, end, entry, outcomes, removed, replaced
+from tests.stores.plain import PlainStore
+from tests.stores.postgres import beside
+
+
+@pytest.fixture
+def opening(store):
+    """Open a run of job ``a``, which is paused and may run often at once, for a key."""
+    add(store, entry("a", None, max_instances=9))
+
+    def opened(key, now_us=5):
+        return store.open(store.get("a").job, now_us, Asked(key=key))
+
+    return opened
+
+
+def test_for_the_same_key_no_second_run_is_opened(store, opening):
+    run = opening("once", 5)
+    assert opening("once", 6) == Earlier(run.id)
+    assert store.runs() == [run]
+    end(store, *begun(run))
+    assert opening("once", 7) == Earlier(run.id)
+    assert store.find(run.id) == store.records()[0]
+
+
+def test_other_keys_other_jobs_and_none_open_others(store, opening):
+    add(store, entry("b", None))
+    runs = [opening("one"), opening("two"), opening(None), opening(None)]
+    runs.append(store.open(store.get("b").job, 5, Asked(key="one")))
+    assert len({run.id for run in runs}) == 5
+    assert store.runs() == runs
+
+
+def test_a_key_is_known_for_a_day(opening):
+    run = opening("daily", 5)
+    assert opening("daily", 5 + KEYS_KEPT_US) == Earlier(run.id)
+    later = opening("daily", 6 + KEYS_KEPT_US)
+    assert later.id > run.id
+    assert opening("daily", 6 + 2 * KEYS_KEPT_US) == Earlier(later.id)
+
+
+def test_a_run_for_which_there_was_no_room_takes_no_key(store):
+    add(store, entry("a", None))
+    run = store.open(store.get("a").job, 5)
+    assert store.open(store.get("a").job, 6, Asked(key="k")) is None
+    end(store, *begun(run))
+    assert store.open(store.get("a").job, 7, Asked(key="k")).id > run.id
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_another_job_with_the_same_id_is_asked_anew(store, opening, how):
+    run = opening("k")
+    end(store, *begun(run))
+    if how == "replaced":
+        replaced(store, entry("a", None))
+    else:
+        removed(store, "a")
+        add(store, entry("a", None))
+    assert store.open(store.get("a").job, 6, Asked(key="k")).id > run.id
+
+
+def test_keys_in_memory_are_bounded(monkeypatch):
+    monkeypatch.setattr(keys, "MOST_KEYS", 3)
+    store = STORES["memory"]()
+    add(store, entry("a", None, max_instances=9))
+    runs = [store.open(store.get("a").job, 5, Asked(key=f"k{n}")) for n in range(4)]
+    assert store.open(store.get("a").job, 5, Asked(key="k1")) == Earlier(runs[1].id)
+    assert store.open(store.get("a").job, 5, Asked(key="k0")).id > runs[3].id
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_keys_on_disk_are_cut_with_the_history(monkeypatch, kind):
+    monkeypatch.setattr(sql_keys, "MOST_KEYS", 3)
+    store = STORES[kind]()
+    add(store, entry("a", None, max_instances=99))
+    runs = {n: store.open(store.get("a").job, n, Asked(key=f"k{n}")) for n in range(1, 7)}
+    with store.database.write() as tx:
+        sql_keys.trim_keys(tx, 7)
+        left = tx.all("select run_id from schedcore_keys order by run_id")
+        assert [row[0] for row in left] == [runs[n].id for n in (4, 5, 6)]
+        sql_keys.trim_keys(tx, 6 + KEYS_KEPT_US)
+        left = tx.all("select run_id from schedcore_keys")
+        assert [row[0] for row in left] == [runs[6].id]
+    store.close()
+
+
+def test_a_run_keeps_the_arguments_that_it_was_asked_for_with(store):
+    add(store, entry("a", None))
+    job = store.get("a").job
+    own = job._replace(args=(1, {"x": [2]}), kwargs={"k": None})
+    run = store.open(own, 5, Asked(own_call=True))
+    assert (run.job.args, run.job.kwargs) == ((1, {"x": [2]}), {"k": None})
+    assert store.find(run.id).job.args == (1, {"x": [2]})
+    assert (store.get("a").job.args, store.get("a").job.kwargs) == (job.args, job.kwargs)
+    end(store, *begun(run))
+    assert outcomes(store) == ["executed"]
+
+
+@pytest.fixture(params=["plain", "sqlite", "postgresql"])
+def pair(request):
+    """Two stores on one database, as two processes have them."""
+    one = STORES[request.param]()
+    if request.param == "plain":
+        other = PlainStore(one.database)
+    else:
+        other = SqliteStore(one.file.path) if request.param == "sqlite" else beside(one)
+    yield one, other
+    other.close()
+    one.close()
+
+
+def test_they_go_with_it_to_another_process(pair):
+    one, other = pair
+    add(one, entry("a", None, max_instances=2))
+    job = one.get("a").job
+    run = one.open(job._replace(args=(1, (2,)), kwargs={"day": b"x"}), 5, Asked(own_call=True))
+    plain = one.open(job, 6)
+    there = {each.id: each.job for each in other.runs()}
+    assert (there[run.id].args, there[run.id].kwargs) == ((1, (2,)), {"day": b"x"})
+    assert there[run.id].trigger == job.trigger
+    assert (there[plain.id].args, there[plain.id].kwargs) == (job.args, job.kwargs)
+
+
+def test_a_key_is_known_in_another_process(pair):
+    one, other = pair
+    add(one, entry("a", None, max_instances=2))
+    run = one.open(one.get("a").job, 5, Asked(key="k"))
+    assert other.open(other.get("a").job, 6, Asked(key="k")) == Earlier(run.id)
