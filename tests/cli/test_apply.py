@@ -118,11 +118,13 @@ def test_what_others_do_between_the_plan_and_its_turn_stays(apply, run, monkeypa
         run("edit", "removed", "hours=7")
 
     monkeypatch.setattr("schedcore.cli.applying.confirm", meanwhile)
-    assert apply(job("added", hours=1, replace_existing=True), job("changed", hours=2))[0] == 1
+    wanted = [job("added", hours=1, replace_existing=True), job("changed", hours=2)]
+    assert apply(*wanted, job("fine"))[0] == 1
     assert {job_id: job["hours"] for job_id, job in jobs(run).items()} == {
         "added": 5,
         "changed": 6,
         "removed": 7,
+        "fine": 1,
     }
 
 

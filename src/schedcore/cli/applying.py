@@ -118,7 +118,7 @@ def _apply(api: Api, parsed: argparse.Namespace) -> int:
     if refused:
         print_error("nothing was done, since not all of the file can be")
         return REFUSED
-    return PARTLY if failed else DONE
+    return DONE if not failed else PARTLY if len(failed) < len(todo) else REFUSED
 
 
 def plan(api: Api, jobs: Sequence[Job], mark: str) -> list[Step]:
