@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schedcore.atfork import Lock, hold_while_forking
 from schedcore.errors import InvalidOptionError, RunLookupError
@@ -65,16 +65,6 @@ class Capture:
 
     def __init__(self, redact: Redact | None = None) -> None:
         self.redact = redact
-
-
-class Elsewhere:
-    """Stands in for a run whose function is called in another process."""
-
-    __slots__ = ("_output",)
-    _outcome = None
-
-    def __init__(self) -> None:
-        self._output: Any = Printed()
 
 
 class Printed:
@@ -189,7 +179,7 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
     return kept.since(after, ended=run.outcome is not None)
 
 
-def keep(run: Run | Elsewhere, text: str | Kept) -> None:
+def keep(run: Run, text: str | Kept) -> None:
     """Add to what a run has printed, unless it has ended or captures nothing."""
     with _lock:
         output = run._output
