@@ -172,7 +172,8 @@ class StreamCapture(Capture):
 
     def failed(self, run: Run, error: BaseException) -> None:
         """Keep the traceback of what a run raised."""
-        keep(run, _traceback(error))
+        if run._output is not None and run._outcome is None:
+            keep(run, _traceback(error))
 
     def tried_again(self, run: Run) -> None:
         """Keep the line that separates one attempt from the next."""

@@ -9,6 +9,7 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from operator import is_
 from typing import Any, Final
 
 from schedcore.errors import InvalidOptionError
@@ -54,17 +55,22 @@ def redactor(patterns: object, option: str = "redact") -> Redact | None:
 
 
 def in_data(redact: Redact, value: Any, name: str = "") -> Any:
-    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``."""
+    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``.
+
+    What has none is returned as it is: the same object.
+    """
     if isinstance(value, dict):
-        return {key: in_data(redact, each, str(key)) for key, each in value.items()}
+        shown = {key: in_data(redact, each, str(key)) for key, each in value.items()}
+        return value if all(shown[key] is value[key] for key in value) else shown
     if isinstance(value, list | tuple):
-        return [in_data(redact, each, name) for each in value]
+        items = [in_data(redact, each, name) for each in value]
+        return value if all(map(is_, items, value)) else items
     if value is None or isinstance(value, bool):
         return value
     text = str(value)
     told = f"{name}={text}" if name else text
-    shown = redact(told)
-    return value if shown == told else shown[len(told) - len(text) :]
+    hidden = redact(told)
+    return value if hidden == told else hidden[len(told) - len(text) :]
 
 
 def in_record(redact: Redact, record: RunRecord) -> RunRecord:

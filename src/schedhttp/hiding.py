@@ -18,7 +18,10 @@ def secrets_hidden(redact: Redact) -> Hide:
     """Return what hides secrets in the arguments of jobs."""
 
     def hide(shown: dict[str, Any]) -> dict[str, Any]:
-        return {**shown, **{name: in_data(redact, shown[name]) for name in _CALL}}
+        args, kwargs = in_data(redact, shown["args"]), in_data(redact, shown["kwargs"])
+        hidden = [f"args[{n}]" for n, value in enumerate(args) if value is not shown["args"][n]]
+        hidden += [f"kwargs.{k}" for k, value in kwargs.items() if value is not shown["kwargs"][k]]
+        return {**shown, "args": args, "kwargs": kwargs, "hidden": hidden} if hidden else shown
 
     return hide
 

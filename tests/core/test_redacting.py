@@ -87,6 +87,8 @@ def test_plain_data_is_looked_at_by_names():
         "all": [{"password": "*"}, "a ******", None, True, 1.5],
         "pins": {"pin": ["**", "**"]},
     }
+    harmless = {"a": (1, [2.5, {"b": "c"}])}
+    assert in_data(redact, harmless) is harmless
 
 
 def test_secrets_are_hidden_in_what_a_run_prints():
