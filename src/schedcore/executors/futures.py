@@ -14,7 +14,7 @@ from schedcore.callables import is_local
 from schedcore.errors import InvalidOptionError
 from schedcore.executors.base import Reporter, perform, settle
 from schedcore.job import Job
-from schedcore.output import Kept, keep
+from schedcore.output import Kept, keep_from_elsewhere
 from schedcore.run import Run, completed, run_here
 
 
@@ -210,7 +210,7 @@ def _keep_printed(run: Run, gave: Any, error: BaseException | None) -> Any:
     from schedcore.capture import PRINTED
 
     value, kept = (None, getattr(error, PRINTED, Kept())) if error is not None else gave
-    keep(run, kept)
+    keep_from_elsewhere(run, kept)
     return value
 
 
