@@ -18,12 +18,22 @@ def secrets_hidden(redact: Redact) -> Hide:
     """Return what hides secrets in the arguments of jobs."""
 
     def hide(shown: dict[str, Any]) -> dict[str, Any]:
-        args, kwargs = in_data(redact, shown["args"]), in_data(redact, shown["kwargs"])
-        hidden = [f"args[{n}]" for n, value in enumerate(args) if value is not shown["args"][n]]
-        hidden += [f"kwargs.{k}" for k, value in kwargs.items() if value is not shown["kwargs"][k]]
-        return {**shown, "args": args, "kwargs": kwargs, "hidden": hidden} if hidden else shown
+        less = {name: in_data(redact, shown[name]) for name in _CALL if name in shown}
+        hidden = [place for name in less for place in _changed(name, shown[name], less[name])]
+        return {**shown, **less, "hidden": hidden} if hidden else shown
 
     return hide
+
+
+def _changed(name: str, shown: Any, less: Any) -> list[str]:
+    """Return the places of the arguments in which something was hidden."""
+    if less is shown:
+        return []
+    if isinstance(shown, dict):
+        return [f"{name}.{key}" for key in shown if less[key] is not shown[key]]
+    if isinstance(shown, list):
+        return [f"{name}[{n}]" for n, value in enumerate(shown) if less[n] is not value]
+    return [name]  # what the audit cut is a text
 
 
 def arguments_hidden(shown: dict[str, Any]) -> dict[str, Any]:
@@ -42,3 +52,11 @@ def run_without_secrets(run: RunShown, redact: Redact | None) -> RunShown:
         for name in ("result", "error_text", "reason", "why")
     }
     return run._replace(**shown)
+
+
+def change_without_secrets(shown: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
+    """Return what the audit shows of a change, without the secrets in arguments."""
+    if redact is None:
+        return shown
+    hide = secrets_hidden(redact)
+    return {**shown, **{name: shown[name] and hide(shown[name]) for name in ("before", "after")}}

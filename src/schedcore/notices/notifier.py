@@ -99,7 +99,7 @@ class Notifier:
         self._place: str | None = None
         self._kept: str | None = None
         self._kept_us = 0
-        self._failing = 0
+        self._failing = self._gaps = 0
 
     def after_fork_in_child(self) -> None:
         """Tell nothing: the threads stayed behind in the parent."""
@@ -147,12 +147,16 @@ class Notifier:
         self._starts.append((run, notice, job.options.on_run))
 
     def states(self) -> list[ChannelState]:
-        """Return how the channels do: those of this process, and others on its store.
+        """Return how the channels do: those of this process, and others for which notices wait.
 
         Raises:
             StoreError: if the store cannot be used.
         """
-        known = {state.name: state for state in self._store.states()}
+        known = {
+            state.name: state
+            for state in self._store.states()
+            if state.waiting or state.name in self._channels
+        }
         new = [ChannelState(name, 0, None, None) for name in self._channels if name not in known]
         return sorted([*known.values(), *new])
 
@@ -194,7 +198,9 @@ class Notifier:
     def _check_whole(self) -> None:
         """Log if outcomes were cut before they were judged."""
         if self._place is not None and not self._outcomes.keeps_after(self._place):
-            log.error("outcomes are not kept any more of which nothing was told: there were many")
+            self._gaps += 1
+            if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                log.error("outcomes that the store does not keep any more were not told of")
 
     def _tell_starts(self) -> None:
         """Tell of runs that have begun, and not ended since: those are told when they end."""
@@ -261,7 +267,9 @@ class Notifier:
         try:
             return self._outcomes.output(record.run_id).since(0, ended=True).text[-LONGEST_OUTPUT:]
         except Exception as error:  # noqa: BLE001 — a notice without it is better than none
-            log.error("the output of run %d cannot be read", record.run_id, error=error)
+            fields = {"job_id": record.job_id, "run_id": str(record.run_id)}
+            text = "the output of run %d cannot be read"
+            log.error(text, record.run_id, error=error, fields=fields)
             return ""
 
     def _hand_out(self, names: Collection[str]) -> None:
