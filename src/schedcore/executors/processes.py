@@ -21,7 +21,7 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.executors.worker import Channel
 from schedcore.job import Job
 from schedcore.jobs import signal_name
-from schedcore.output import keep, keep_from_elsewhere
+from schedcore.output import keep_from_elsewhere
 from schedcore.remote import Report, check_by_name, result_of, task_of
 from schedcore.run import Run
 
@@ -238,7 +238,7 @@ class _Process:
                 said = self._channel.receive()
                 if isinstance(said, Report):
                     return said
-                keep(run, said)
+                keep_from_elsewhere(run, said)
         except (EOFError, OSError):
             raise ProcessEndedError(self._popen.pid, self.bury()) from None
 
