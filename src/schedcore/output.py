@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schedcore.atfork import Lock, hold_while_forking
 from schedcore.errors import InvalidOptionError, RunLookupError
@@ -65,16 +65,6 @@ class Capture:
 
     def __init__(self, redact: Redact | None = None) -> None:
         self.redact = redact
-
-
-class Elsewhere:
-    """Stands in for a run whose function is called in another process."""
-
-    __slots__ = ("_output",)
-    _outcome = None
-
-    def __init__(self) -> None:
-        self._output: Any = Printed()
 
 
 class Printed:
@@ -197,7 +187,7 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
     return kept.since(after, ended=run.outcome is not None)
 
 
-def keep(run: Run | Elsewhere, text: str) -> None:
+def keep(run: Run, text: str) -> None:
     """Add to what a run has printed, unless it has ended or captures nothing."""
     with _lock:
         output = _open(run) if text else None
@@ -221,7 +211,7 @@ def keep_from_elsewhere(run: Run, kept: Kept) -> None:
             output.add_kept(kept)
 
 
-def _open(run: Run | Elsewhere) -> Printed | None:
+def _open(run: Run) -> Printed | None:
     """Return what a run has printed, to be added to; None: it has ended, or captures nothing."""
     output = run._output
     if output is None or run._outcome is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 
-from schedcore import History, InvalidOptionError, MemoryStore, Outcome, Scheduler
+from schedcore import History, InvalidOptionError, ManualClock, MemoryStore, Outcome, Scheduler
 from schedcore.notice import LONGEST_OUTPUT, Wanted
 from tests.notices.receiver import SOON
 
@@ -298,3 +299,19 @@ def test_a_shutdown_tells_what_has_just_ended(store, schedulers, told):
     run(scheduler, "failed")
     scheduler.shutdown(timeout=SOON)
     assert [notice.kind for notice in told.rest()] == ["failure"]
+
+
+def test_nothing_is_told_that_is_older_than_a_week(schedulers, told):
+    clock = ManualClock()
+    store = MemoryStore(clock=clock)
+    first = schedulers(store=store, notices={"ops": told}, clock=clock)
+    add(first, on_failure="ops")
+    first.shutdown(timeout=SOON)
+    other = schedulers(store=store, clock=clock)
+    run(other, "failed")
+    other.shutdown(timeout=SOON)
+    clock.advance(timedelta(days=8))
+    scheduler = schedulers(store=store, notices={"ops": told}, clock=clock)  # it is overdue
+    assert told.next().time_us == clock.now_us()
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
