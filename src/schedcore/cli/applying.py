@@ -194,10 +194,13 @@ def differences(planned: Job, there: Job, wanted: Job) -> dict[str, tuple[Any, A
     """
     planned, there = _comparable(planned, wanted), _comparable(there, wanted)
     names = planned.keys() | (there.keys() & (JOB_FIELDS | _options_of(there)))
+    names -= _PLACE
+    if "name" not in wanted and planned["name"] == planned["func"]:
+        names -= {"name"}  # who may only look has no function imported to learn its name
     return {
         name: (there.get(name), planned.get(name))
         for name in {**planned, **there}
-        if name in names - _PLACE and planned.get(name) != there.get(name)
+        if name in names and planned.get(name) != there.get(name)
     }
 
 

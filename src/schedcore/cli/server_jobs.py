@@ -175,7 +175,7 @@ def _edit(api: Api, parsed: argparse.Namespace) -> int:
         if name not in _MOVING and before.json.get(name) != job.get(name)
     ]
     show(("field", "was", "is"), changed)
-    print(f"{counted(len(changed), 'field')} of {harmless(parsed.id)} changed")
+    print(f"{counted(len(changed), 'field')} of {harmless(job['id'])} changed")
     return DONE
 
 
