@@ -232,6 +232,11 @@ _SHAPES: Final[dict[type, Shape]] = {}
 """The shapes of value classes that are fields of others."""
 
 
+def nested(kind: type[Any]) -> Shape:
+    """Return the shape of a value class that is a field of others."""
+    return _SHAPES.setdefault(kind, Shape(kind))
+
+
 class HolderInfo(NamedTuple):
     """The process that takes due jobs."""
 
@@ -391,10 +396,10 @@ class RunShown(NamedTuple):
         )
 
 
-HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
-STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
-NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
-CHANNEL: Final = _SHAPES.setdefault(ChannelState, Shape(ChannelState))
+HOLDER: Final = nested(HolderInfo)
+STORE: Final = nested(StoreShown)
+NODE: Final = nested(NodeShown)
+CHANNEL: Final = nested(ChannelState)
 INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,
@@ -403,7 +408,7 @@ HEALTH: Final = Shape(
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )
-RUN: Final = _SHAPES.setdefault(RunShown, Shape(RunShown))
+RUN: Final = nested(RunShown)
 OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})
 
 
