@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= examples/schedcore.toml
+# Many tests start processes of their own, and wait for them.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
 SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
@@ -28,8 +30,8 @@ $(VENV)/.bench: $(VENV)/.dev
 serve: $(VENV)/.server  ## run the engine and its REST API under gunicorn, with the example jobs
 	PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m schedhttp --config $(CONFIG) $(ARGS)
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev  ## run the tests, on up to four processors
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 soak: $(VENV)/.dev  ## try the stores against their model, and kill processes, for a quarter of an hour
 	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract tests/durable -k "conservation or storm" $(ARGS)
@@ -38,7 +40,7 @@ check: $(VENV)/.dev  ## format, lint and types, then the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 format: $(VENV)/.dev  ## rewrite the files in the project's format
 	$(BIN)/ruff format .

@@ -43,14 +43,18 @@ EVENT_OF = {
 
 _QUIET_US = 60 * SECOND
 """What a job can do each second is logged once in this time."""
-_MOST_QUIET = 10_000
-"""Jobs, each by kind of news, of which the time of the last log line is kept."""
+_MOST_JOBS = 10_000
+"""Jobs of which it is kept what was logged when."""
+_MOST_KINDS = 10
+"""Kinds of news of one job that are told apart: each error is another one."""
+_OTHERS = "others"
 
 
 class Announcer:
     """Logs all outcomes but ``executed``, and emits an event for each that a listener asks for.
 
-    What a job can do each second, such as to skip a run, is logged at most once a minute.
+    What a job can do each second, such as to fail with the same error, is logged at most once a
+    minute, and then how often it came meanwhile; another error is logged at once.
 
     Args:
         listeners: Receive the events.
@@ -77,18 +81,24 @@ class Announcer:
         self.on_removed: Callable[[str], None] = lambda _job_id: None
         self.on_begun: Callable[[Run, Job], None] = lambda _run, _job: None
         # By job and kind of news: when it was logged last, and how often it was not since then.
-        self._logged: dict[tuple[str, str], tuple[int, int]] = {}
+        self._logged: dict[str, dict[str, tuple[int, int]]] = {}
 
     def _again(self, job_id: str, kind: str) -> str | None:
         """Return what a log line adds about earlier ones that were left out; None: omit it too."""
-        now_us, key = self._passed_us(), (job_id, kind)
-        logged = self._logged.get(key)
-        if logged is not None and now_us - logged[0] < _QUIET_US:
-            self._logged[key] = logged[0], logged[1] + 1
-            return None
-        if logged is None and len(self._logged) >= _MOST_QUIET:
+        if len(self._logged) >= _MOST_JOBS and job_id not in self._logged:
             self._logged.clear()
-        self._logged[key] = now_us, 0
+        now_us, of_job = self._passed_us(), self._logged.setdefault(job_id, {})
+        if kind not in of_job and len(of_job) >= _MOST_KINDS:
+            for old, (logged_us, _) in list(of_job.items()):
+                if now_us - logged_us >= _QUIET_US:
+                    of_job.pop(old, None)
+            if len(of_job) >= _MOST_KINDS:
+                kind = _OTHERS
+        logged = of_job.get(kind)
+        if logged is not None and now_us - logged[0] < _QUIET_US:
+            of_job[kind] = logged[0], logged[1] + 1
+            return None
+        of_job[kind] = now_us, 0
         return f" (and {logged[1]} times more since this was said)" if logged and logged[1] else ""
 
     def wants(self, code: int) -> bool:
@@ -145,39 +155,42 @@ class Announcer:
 
     def _log_end(self, end: End) -> None:
         """Log an outcome other than executed."""
-        run, log = end.run, self._log
-        if end.outcome is Outcome.FAILED:
-            follows = self._follows(run.job_id)
-            log.error("job %r: run %d raised; %s", run.job_id, run.id, follows, error=end.error)
-        elif end.outcome is Outcome.LOST:
-            follows = self._follows(run.job_id)
-            log.error("job %r: run %d is lost: %s; %s", run.job_id, run.id, end.error_text, follows)
-        elif end.outcome is Outcome.SHED:
-            again = self._again(run.job_id, "shed")
-            if again is not None:
-                name = end.job.executor if end.job is not None else ""
-                log.warning(
-                    "job %r: run %d is shed: the executor %r is full%s",
-                    run.job_id,
-                    run.id,
-                    name,
-                    again,
-                )
+        run, outcome = end.run, end.outcome
+        again = self._again(run.job_id, _kind_of(end))
+        if again is None:
+            return
+        fields = _fields_of(end)
+        if outcome is Outcome.FAILED:
+            args = run.job_id, run.id, self._follows(run.job_id), again
+            text = "job %r: run %d raised; %s%s"
+            self._log.error(text, *args, error=end.error, fields=fields)
+        elif outcome is Outcome.LOST:
+            why = f"{end.error_text}; {self._follows(run.job_id)}{again}"
+            self._log.error("job %r: run %d is lost: %s", run.job_id, run.id, why, fields=fields)
+        elif outcome is Outcome.SHED:
+            name = end.job.executor if end.job is not None else ""
+            text = "job %r: run %d is shed: the executor %r is full%s"
+            self._log.warning(text, run.job_id, run.id, name, again, fields=fields)
         else:
-            text = end.outcome.value.replace("_", " ")
-            log.warning("job %r: run %d %s", run.job_id, run.id, text)
+            told = outcome.value.replace("_", " ")
+            self._log.warning("job %r: run %d %s%s", run.job_id, run.id, told, again, fields=fields)
 
     def retried(self, end: End) -> None:
         """Log that the function raised, and that another attempt follows."""
-        retry = end.job.retry if end.job is not None else None
+        run, retry = end.run, end.job.retry if end.job is not None else None
+        again = self._again(run.job_id, f"retried, {_kind_of(end)}")
+        if again is None:
+            return
         self._log.warning(
-            "job %r: run %d raised %s: %s; attempt %d of %d follows",
-            end.run.job_id,
-            end.run.id,
+            "job %r: run %d raised %s: %s; attempt %d of %d follows%s",
+            run.job_id,
+            run.id,
             end.error_type,
             end.error_text,
-            end.run.attempt,
+            run.attempt,
             1 + (retry.count if retry else 0),
+            again,
+            fields={**_named(run), "attempt": run.attempt - 1, "outcome": end.outcome.value},
         )
 
     def settled(self, settled: Settled) -> None:
@@ -200,6 +213,7 @@ class Announcer:
                 if job.max_instances > MOST_WAITING
                 else f"max_instances={job.max_instances} run already",
                 again,
+                fields={"job_id": job.id, "outcome": Outcome.SKIPPED.value},
             )
         if self._listeners.mask & EVENT_JOB_MAX_INSTANCES:
             times = tuple(from_us(t) for t in due)
@@ -221,6 +235,11 @@ class Announcer:
                 passed.late_us / SECOND,
                 job.misfire_grace_time,
                 again,
+                fields={
+                    "job_id": job.id,
+                    "outcome": Outcome.MISSED.value,
+                    "late": passed.late_us / SECOND,
+                },
             )
         if self._listeners.mask & EVENT_JOB_MISSED:
             self._listeners.emit(
@@ -236,9 +255,7 @@ class Announcer:
 
     def removed(self, job: Job) -> None:
         """Announce that a job was removed, and forget what was logged about it."""
-        if self._logged:
-            for kind in ("skipped", "missed", "shed"):
-                self._logged.pop((job.id, kind), None)
+        self._logged.pop(job.id, None)
         self.on_removed(job.id)
         if self._listeners.mask & EVENT_JOB_REMOVED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_REMOVED, job))
@@ -247,3 +264,34 @@ class Announcer:
         """Log how many runs a shutdown cancelled."""
         if count:
             self._log.warning("%d run(s) that had not begun were cancelled", count)
+
+
+def _kind_of(end: End) -> str:
+    """Return what two ends of a job have in common that are not worth a line each."""
+    if end.error_type is None or end.error_text is None:
+        return end.outcome.value
+    import re  # where something failed
+
+    # Numbers differ each time: of a record, a port, an address of memory, the seconds it took.
+    text = re.sub(r"0x[0-9a-fA-F]+|\d+", "#", end.error_text[:1_000])
+    return f"{end.outcome.value} {end.error_type}: {text[:200]}"
+
+
+def _named(run: Run) -> dict[str, object]:
+    # The id as the API has it: it is too long for a number elsewhere.
+    return {"job_id": run.job_id, "run_id": str(run.id)}
+
+
+def _fields_of(end: End) -> dict[str, object]:
+    """Return what a log record about the end of a run has besides its text."""
+    run = end.run
+    began_us = run.started_us
+    fields = {
+        **_named(run),
+        "attempt": run.attempt,
+        "outcome": end.outcome.value,
+        "late": max(0, (end.ended_us if began_us is None else began_us) - run.due_us) / SECOND,
+    }
+    if began_us is not None:
+        fields["took"] = (end.ended_us - began_us) / SECOND
+    return fields

@@ -90,6 +90,7 @@ class Declarations:
                     "job %r had its last run before, and is not run again: give it another id,"
                     " or remove_job() it first",
                     job_id,
+                    fields={"job_id": job_id},
                 )
         return [there.get(entry.job.id, entry) for entry in entries]
 
@@ -104,7 +105,8 @@ class Declarations:
         parked = self._store.retire(self._app, self._ids, self._clock.now_us(), actor())
         self.declares = False
         for job_id in parked:
-            log.warning("job %r is parked: %r does not declare it any more", job_id, self._app)
+            text = "job %r is parked: %r does not declare it any more"
+            log.warning(text, job_id, self._app, fields={"job_id": job_id})
 
 
 def _fingerprint(entry: Entry, trigger: Trigger | None) -> str:

@@ -276,6 +276,7 @@ class Engine:
                 RETRY_BROKEN_US // SECOND,
                 reason,
                 error=None if isinstance(error, SchedError) else error,
+                fields={"job_id": job.id},
             )
         return reason
 
@@ -393,7 +394,8 @@ class Engine:
             try:
                 run._job = self.ready(job)
             except Exception as error:  # noqa: BLE001 — whatever importing a module raises
-                self._log.error("job %r cannot be run: %s", job.id, text_of(error))
+                fields = {"job_id": job.id, "run_id": str(run.id)}
+                self._log.error("job %r cannot be run: %s", job.id, text_of(error), fields=fields)
                 run._job = job._replace(func=partial(_fail, error))
         return run
 
@@ -418,7 +420,12 @@ class Engine:
                 continue  # gone meanwhile
             except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
                 job_id = entry.job.id
-                self._log.error("trigger of job %r failed; its next run stays", job_id, error=error)
+                self._log.error(
+                    "trigger of job %r failed; its next run stays",
+                    job_id,
+                    error=error,
+                    fields={"job_id": job_id},
+                )
 
 
 def _fail(error: Exception) -> None:

@@ -197,6 +197,7 @@ class Listeners:
                         event.code,
                         getattr(event, "job_id", None),
                         error=error,
+                        fields=_named_by(event),
                     )
                     if is_interrupt(error):
                         interrupt = error
@@ -213,3 +214,12 @@ class Listeners:
             self.mask = 0
             for _, mask in self._listeners:
                 self.mask |= mask
+
+
+def _named_by(event: Event) -> dict[str, object]:
+    """Return which job and run an event names."""
+    fields: dict[str, object] = {}
+    for name in ("job_id", "run_id"):
+        if (value := getattr(event, name, None)) is not None:
+            fields[name] = str(value)
+    return fields

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+Fields = Mapping[str, object]
+"""What a record has besides its text, for machines: ``job_id``, ``run_id``, ``attempt``,
+``outcome``, ``late`` and ``took`` in seconds."""
+
 # Those of logging, which takes 6 ms to import: most programs log nothing at their start.
 _INFO: Final = 20
 _WARNING: Final = 30
@@ -30,29 +34,35 @@ class GuardedLogger:
         self._silent = silent
         self.failures = 0
 
-    def info(self, text: str, *args: object, fields: Mapping[str, object] | None = None) -> None:
+    def info(self, text: str, *args: object, fields: Fields | None = None) -> None:
         """Say what is going on; *fields* are put on the record besides."""
-        self._say(_INFO, text, args, fields=fields)
+        self._say(_INFO, text, args, fields)
 
-    def warning(self, text: str, *args: object) -> None:
+    def warning(self, text: str, *args: object, fields: Fields | None = None) -> None:
         """Say that something did not go as wished."""
-        self._say(_WARNING, text, args)
+        self._say(_WARNING, text, args, fields)
 
-    def error(self, text: str, *args: object, error: BaseException | None = None) -> None:
+    def error(
+        self,
+        text: str,
+        *args: object,
+        error: BaseException | None = None,
+        fields: Fields | None = None,
+    ) -> None:
         """Say that something failed; with *error*, where."""
-        self._say(_ERROR, text, args, error)
+        self._say(_ERROR, text, args, fields, error)
 
-    def critical(self, text: str, *args: object) -> None:
+    def critical(self, text: str, *args: object, fields: Fields | None = None) -> None:
         """Say that the scheduler itself is in trouble."""
-        self._say(_CRITICAL, text, args)
+        self._say(_CRITICAL, text, args, fields)
 
     def _say(
         self,
         level: int,
         text: str,
         args: tuple[Any, ...],
+        fields: Fields | None,
         error: BaseException | None = None,
-        fields: Mapping[str, object] | None = None,
     ) -> None:
         if self._silent:
             return

@@ -94,9 +94,8 @@ class SchedulerCollector:
         scheduler = self._scheduler
         entries = scheduler.entries()
         labelled = sorted(entries, key=_id_of)[: self._most_jobs]
-        runs = scheduler.runs()  # first: it has what has ended recorded
-        totals = scheduler._engine.store.totals([entry.job.id for entry in labelled])
-        return Known(entries, runs, scheduler.nodes(), labelled, totals)
+        totals = scheduler.totals([entry.job.id for entry in labelled])
+        return Known(entries, scheduler.runs(), scheduler.nodes(), labelled, totals)
 
 
 def _of_all(known: Known) -> Iterator[Metric]:

@@ -19,6 +19,7 @@ from schedcore.output import output_of
 from schedcore.run import Outcome, Run, RunRecord, ended_run
 from schedcore.run_query import RunQuery
 from schedcore.runs import Runs
+from schedcore.totals import Totals
 
 if TYPE_CHECKING:
     from schedcore.node import Node
@@ -169,6 +170,14 @@ class RunMethods(JobMethods):
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
         return self._runs.settled().counts(job_id)
+
+    def totals(self, job_ids: Collection[str] = ()) -> Totals:
+        """Return what became of all occurrences ever, and how long and how late runs were.
+
+        Args:
+            job_ids: Of which jobs to tell what became of theirs.
+        """
+        return self._runs.settled().totals(job_ids)
 
     def runs(self) -> list[Run]:
         """Return the open runs: waiting behind others, for a worker or a retry, or running."""

@@ -28,6 +28,14 @@ log = logging.getLogger(__name__)
 
 def set_up_logging(settings: Settings) -> None:
     """Send a stand-alone server's log to standard error, unless logging is set up already."""
+    if settings.log_format == "json":
+        from schedcore.json_logs import JsonFormatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonFormatter())
+        logging.basicConfig(level=settings.log_level, handlers=[handler])
+        logging.captureWarnings(True)  # which are lines of text otherwise
+        return
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -6,8 +6,10 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError
+from gunicorn.glogging import Logger
 
 from schedcore import InvalidOptionError
+from schedcore.json_logs import JsonFormatter
 from schedhttp.settings import Settings
 from schedhttp.workers import gunicorn
 from schedhttp.workers.host import Hosted
@@ -56,6 +58,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self._hosted.stop()
 
 
+class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own log, in JSON as well."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up its handlers: gunicorn calls this."""
+        super().setup(cfg)
+        for handler in (*self.error_log.handlers, *self.access_log.handlers):
+            handler.setFormatter(JsonFormatter())
+
+
 def options(settings: Settings) -> dict[str, Any]:
     """Return gunicorn's options as the settings of the server describe them."""
     return {
@@ -73,4 +85,5 @@ def options(settings: Settings) -> dict[str, Any]:
         "post_fork": gunicorn.post_fork,
         "post_worker_init": gunicorn.post_worker_init,
         "control_socket_disable": True,  # nobody asked for a socket that controls the server
+        **({"logger_class": JsonLogger} if settings.log_format == "json" else {}),
     }

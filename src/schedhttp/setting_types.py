@@ -178,6 +178,14 @@ def level(name: str, value: object) -> str:
     return word
 
 
+def log_format(name: str, value: object) -> str:
+    """Read how log lines are written."""
+    word = text(name, value).strip().lower()
+    if word not in ("text", "json"):
+        raise InvalidOptionError(name, value, '"text" or "json"')
+    return word
+
+
 def zone(name: str, value: object) -> Any:
     """Read a time zone, by its name or as a tzinfo."""
     try:

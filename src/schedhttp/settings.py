@@ -189,6 +189,9 @@ class Settings:
         (), types.texts, "Folders of the jobs' modules; in a file, relative to that file."
     )
     log_level: str = _setting("INFO", types.level, "How much is logged: DEBUG, INFO, WARNING...")
+    log_format: str = _setting(
+        "text", types.log_format, "How it is written: `text`, or `json`, one object a line."
+    )
 
     @classmethod
     def of(cls, **values: Any) -> Settings:

@@ -11,6 +11,7 @@ import pytest
 from schedcore import InvalidOptionError, Scheduler, ThreadPool
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
+from tests.naming import case
 
 
 def top_level(*args):
@@ -80,7 +81,7 @@ def local_class_that_pickles_itself():
         ([InlineExecutor()], "mapping"),
         (5, "mapping"),
     ],
-    ids=repr,
+    ids=case,
 )
 def test_what_is_no_executor_is_refused(executors, named):
     with pytest.raises(InvalidOptionError, match=named):

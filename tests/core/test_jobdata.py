@@ -43,6 +43,7 @@ from schedcore.jobdata import (
 )
 from schedcore.tagged_data import MAX_DEPTH, TAG, from_plain, to_plain
 from schedcore.triggers import factory
+from tests.naming import case
 
 EVERY_HOUR = IntervalTrigger(hours=1, start_date="2026-01-05 12:00", timezone="UTC")
 
@@ -320,7 +321,7 @@ def nested(depth):
         ({"x": within_itself()}, "kwargs['x']" + "[0]" * 20),
         ({"x": nested(MAX_DEPTH + 1)}, "kwargs['x']" + "[0]" * 20),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=case,
 )
 def test_what_cannot_be_carried_is_refused_with_the_path_and_the_way_out(kwargs, path):
     with pytest.raises(InvalidOptionError) as caught:

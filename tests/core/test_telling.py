@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from datetime import timedelta
 from unittest.mock import AsyncMock, Mock
@@ -237,6 +238,53 @@ def test_what_can_come_each_second_is_said_once_a_minute_with_a_count(caplog, ki
     assert "times more" not in lines[0]
     assert all("(and 59 times more since this was said)" in line for line in lines[1:])
     assert len([line for line in caplog.messages if "'b'" in line]) == 3
+
+
+def fail_with(texts):
+    """Return a function that raises one after the other of these, again and again."""
+    raised = itertools.cycle(texts)
+
+    def func():
+        raise ValueError(next(raised))
+
+    return func
+
+
+def each_second(scheduler, seconds, texts, **options):
+    """Run a job that raises these."""
+    scheduler.add_job(fail_with(texts), "interval", seconds=1, id="j", **options)
+    simulate(scheduler, timedelta(seconds=seconds))
+
+
+def test_the_same_error_each_second_is_one_traceback_a_minute(virtual_scheduler, caplog):
+    each_second(virtual_scheduler, 150, ["no"])
+    assert [bool(record.exc_info) for record in caplog.records] == [True] * 3
+    assert "times more" not in caplog.messages[0]
+    assert all("(and 59 times more since this was said)" in line for line in caplog.messages[1:])
+
+
+def test_another_error_is_told_at_once(virtual_scheduler, caplog):
+    each_second(virtual_scheduler, 50, ["no", "no", "not either"])
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["no", "not either"]
+
+
+def test_errors_that_differ_in_numbers_are_the_same(virtual_scheduler, caplog):
+    each_second(virtual_scheduler, 50, [f"at 0x7f{n}ac after {n} s" for n in range(60)])
+    assert len(caplog.messages) == 1
+
+
+def test_of_errors_that_differ_each_time_some_are_told(virtual_scheduler, caplog):
+    texts = ["".join(pair) for pair in itertools.product("abcdefghij", repeat=2)]
+    each_second(virtual_scheduler, 59, texts)
+    assert len(caplog.messages) == 11
+    virtual_scheduler.remove_job("j")
+    each_second(virtual_scheduler, 1, texts)
+    assert len(caplog.messages) == 12, "another job with the same id is another one"
+
+
+def test_attempts_that_follow_are_told_once_a_minute(virtual_scheduler, caplog):
+    each_second(virtual_scheduler, 150, ["no"], retry=Retry(1, delay=0))
+    assert len([line for line in caplog.messages if "follows" in line]) == 3
 
 
 # Mistyped options

@@ -31,10 +31,10 @@ def due_times(store, period):
     """Return the due times of each job that are open or have ended."""
     found = defaultdict(Counter)
     for run in store.runs():
-        if run.cause == "schedule":
+        if run.cause != "manual":
             found[run.job_id][run.due_us] += 1
     for record in store.records():
-        if record.cause == "schedule":
+        if record.cause != "manual":
             for number in range(record.occurrences):
                 found[record.job_id][record.scheduled_us + number * period] += 1
     return found

@@ -59,7 +59,7 @@ def bury(store, node):
     """Have the lease of a node be over, and declare it dead."""
     with store.database.write() as tx:
         tx.run("update schedcore_nodes set lease_us = 0 where id = ?", node)
-    return reap(store, node, 80, partial(_is_dead, gone=False))
+    return reap(store, node, 80, (), partial(_is_dead, gone=False))
 
 
 def call_of(name):

@@ -186,7 +186,7 @@ def test_a_run_now_is_executed_where_it_is_asked_for_and_cancelled_from_anywhere
     second(f"scheduler.cancel({run_id})")
     assert shared.outcomes("long") == ["cancelled"]
     until(lambda: third("scheduler.runs()") == [], "the end")
-    with pytest.raises(Told, match="RunLookupError"):
+    with pytest.raises(Told, match="RunEndedError"):
         first(f"scheduler.cancel({run_id})")
 
 

@@ -13,6 +13,7 @@ from werkzeug.security import generate_password_hash
 
 from schedhttp.security import authentication
 from schedhttp.security.ratelimit import MOST_FOR_ADDRESS, MOST_FOR_NAME, MOST_FOR_USER
+from tests.naming import case
 
 # pbkdf2 with few rounds: the tests are not about how slow a hash is.
 USERS = {
@@ -154,7 +155,7 @@ def test_the_callback_lets_who_may_only_read_do_no_more(mount, scheduler, name):
         asyncio.Future,
         ["read"],
     ],
-    ids=repr,
+    ids=case,
 )
 def test_an_answer_that_is_not_understood_lets_nobody_in(mount, answer, caplog):
     api = mount(auth=lambda auth: answer, api_users=USERS)

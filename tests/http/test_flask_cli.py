@@ -35,12 +35,12 @@ def create_app():
 
     @app.cli.command("own")
     def own():
-        print("STATE", scheduler.state.name)
+        print("STATE " + scheduler.state.name)
 
     @app.cli.command("work")
     def work():
         scheduler.start()
-        print("STATE", scheduler.state.name)
+        print("STATE " + scheduler.state.name)
 
     @app.cli.group("serving")
     def serving():
@@ -48,7 +48,7 @@ def create_app():
 
     @serving.command("run")
     def run():
-        print("STATE", scheduler.state.name)
+        print("STATE " + scheduler.state.name)
 
     return app
 
@@ -62,7 +62,7 @@ def manage():
 def run(context):
     from flask.cli import ScriptInfo
     context.find_object(ScriptInfo).load_app()
-    print("STATE", scheduler.state.name)
+    print("STATE " + scheduler.state.name)
 
 if __name__ == "__main__":
     manage()

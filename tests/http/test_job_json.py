@@ -25,6 +25,7 @@ from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.stores.base import Change
 from schedhttp import codec, create_app
 from schedhttp.job_json import JobJson, dumps, dumps_plainly
+from tests.naming import case
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)
 WAIT_S = 60
@@ -154,7 +155,11 @@ def test_jobs_of_other_zones_move_on_after_one_that_is_gone():
     assert kept.all() == expected(scheduler)
 
 
-@pytest.mark.parametrize("running", [set(), {"1"}, {"0", "4"}, {"2", "3"}, {"gone"}], ids=str)
+@pytest.mark.parametrize(
+    "running",
+    [set(), {"1"}, {"0", "4"}, {"2", "3"}, {"gone"}],
+    ids=lambda value: str(sorted(value)),
+)
 def test_jobs_under_way_are_shown_as_such_and_no_others(running):
     scheduler = new_scheduler()
     for n in range(5):
@@ -236,7 +241,7 @@ def test_what_json_knows_in_other_types_is_written_alike(value):
     assert typed(json.loads(dumps([value]))) == typed(json.loads(dumps_plainly([value])))
 
 
-@pytest.mark.parametrize("value", [Data(), {1, 2}, b"x", object()], ids=repr)
+@pytest.mark.parametrize("value", [Data(), {1, 2}, b"x", object()], ids=case)
 def test_what_json_does_not_know_is_refused_by_both(value):
     for write in (dumps, dumps_plainly):
         with pytest.raises(TypeError):

@@ -53,6 +53,7 @@ VALUES = {
     "name": "shop",
     "python_path": ["/x"],
     "log_level": "DEBUG",
+    "log_format": "json",
 }
 EXPECTED = {k: tuple(v) if isinstance(v, list) else v for k, v in VALUES.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -301,7 +302,7 @@ STARTED = (
 )
 
 
-@pytest.mark.parametrize(
+PROGRAMS = pytest.mark.parametrize(
     "program",
     [
         pytest.param(["schedhttp", "--config", "s.toml"], id="schedhttp"),
@@ -311,6 +312,9 @@ STARTED = (
         ),
     ],
 )
+
+
+@PROGRAMS
 def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_path, program):
     (tmp_path / "s.toml").write_text(
         f'python_path = ["."]\nbind = "127.0.0.1:0"\nworkers = 2\nthreads = 3\n{JOBS}'
@@ -332,6 +336,19 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
     assert "WARNING" not in log
     assert log.count("Booting worker") == 2
     assert "Using worker: gthread" in log
+
+
+@PROGRAMS
+def test_the_log_of_a_server_is_json_where_a_setting_says_so(serve, tmp_path, program):
+    (tmp_path / "s.toml").write_text(
+        f'log_format = "json"\npython_path = ["."]\nbind = "127.0.0.1:0"\n{JOBS}'
+    )
+    server = serve(sys.executable, "-m", *program, SCHEDULER_CONFIG="s.toml")
+    server.all_answer(1)
+    server.stop()
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert {line["logger"] for line in lines} >= {"gunicorn.error", "schedhttp.announcing"}
+    assert any(f"the scheduler is running, {STARTED}".startswith(line["message"]) for line in lines)
 
 
 def test_each_order_over_http_has_one_line_in_the_log_on_every_mount(api, caplog):

@@ -167,4 +167,5 @@ def report_lost(run: Run, reporter: Reporter, error: BaseException) -> None:
     try:
         reporter.lost(run, error)
     except BaseException as again:  # noqa: BLE001
-        log.error("the end of %r could not be reported", run, error=again)
+        fields = {"job_id": run.job_id, "run_id": str(run.id)}
+        log.error("the end of %r could not be reported", run, error=again, fields=fields)

@@ -28,7 +28,8 @@ def passed_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRe
     try:
         return _passed(old, new, now_us)
     except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
-        log.error("job %r: its fire times cannot be counted", old.job.id, error=error)
+        text, fields = "job %r: its fire times cannot be counted", {"job_id": old.job.id}
+        log.error(text, old.job.id, error=error, fields=fields)
         return ()
 
 
