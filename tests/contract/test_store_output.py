@@ -186,7 +186,7 @@ def test_fewer_outputs_are_kept_than_outcomes(make, keep):
         end(store, printing(run, "x"))
         (run,) = begun(*settle(store, 5 + 10 * n, next_us=15 + 10 * n).runs)
     trim(store, 10)
-    outputs = [store.output(record.run_id).total for record in store.records(None)]
+    outputs = [store.output(record.run_id).total for record in store.records()]
     assert outputs == [1, 1, 0, 0]
 
 
