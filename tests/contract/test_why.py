@@ -52,9 +52,8 @@ def test_how_late_it_was_and_what_was_allowed(stepped):
 def test_which_run_ran_for_it(stepped):
     stepped.add(every=10, coalesce=True)
     stepped.step(35)
-    assert whys(stepped)[0].startswith(
-        "coalesced: another run of the same backlog ran for it, that"
-    )
+    ran_for_it = "coalesced: another run of the same backlog ran for it, that of "
+    assert whys(stepped)[0].startswith(ran_for_it)
 
 
 def test_which_run_took_up_the_room_in_the_history_and_in_the_log(stepped, caplog):
