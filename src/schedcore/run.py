@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -313,6 +313,17 @@ def call(run: Run) -> Any:
         _current.reset(token)
 
 
+def call_as(
+    run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a function with :func:`current_run` set to *run*; whatever it raises comes out."""
+    token = _current.set(run)
+    try:
+        return completed(func(*args, **kwargs))
+    finally:
+        _current.reset(token)
+
+
 def completed(value: Any) -> Any:
     """Return what a function gave, or what comes of it: a coroutine is run to its end.
 
@@ -370,10 +381,18 @@ async def call_async(run: Run) -> Any:
             _current.reset(token)
 
 
+class ResultText(str):
+    """What a function returned in another process, as the history has it."""
+
+    __slots__ = ()
+
+
 def short_repr(value: object) -> str | None:
     """Return a bounded repr of *value*, whatever its own ``__repr__`` does; None for None."""
     if value is None:
         return None
+    if type(value) is ResultText:
+        return str(value)
     try:
         return _SHORT.repr(value)[:MAX_RESULT]
     except BaseException as error:  # noqa: BLE001 — a user's __repr__ may raise anything

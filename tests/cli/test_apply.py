@@ -122,6 +122,23 @@ def test_nothing_is_done_unless_all_can_be(apply, run):
     assert jobs(run) == {}
 
 
+def test_what_others_do_between_the_plan_and_its_turn_stays(apply, run, monkeypatch):
+    apply(job("changed"), job("removed"))
+
+    def meanwhile(question, parsed):
+        run("add", "added", "func=tasks:ok", "hours=5")
+        run("edit", "changed", "hours=6")
+        run("edit", "removed", "hours=7")
+
+    monkeypatch.setattr("schedcore.cli.applying.confirm", meanwhile)
+    assert apply(job("added", hours=1, replace_existing=True), job("changed", hours=2))[0] == 1
+    assert {job_id: job["hours"] for job_id, job in jobs(run).items()} == {
+        "added": 5,
+        "changed": 6,
+        "removed": 7,
+    }
+
+
 def test_two_files_do_not_fight_over_a_job(apply, run):
     apply(job("a"))
     assert apply(job("a", seconds=9), name="more") == (2, {"a": "refused"})

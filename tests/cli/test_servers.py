@@ -6,13 +6,10 @@ import base64
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
-from tests.cli.servers import Fake, real_server
-
-PROGRAM = [sys.executable, "-m", "schedcore"]
+from tests.cli.servers import PROGRAM, Fake, real_server
 
 
 @pytest.fixture
@@ -233,6 +230,19 @@ def test_a_connection_that_was_closed_meanwhile_is_opened_again(run, fake):
     fake.answer = lambda asked: (200, [] if asked.path.endswith("runs?limit=5") else job)
     assert run("job", "a", "--url", fake.url).status == 0
     assert [asked.method for asked in fake.asked] == ["GET", "GET"]
+
+
+def test_a_connection_is_used_again_and_what_may_not_be_done_twice_is_sent_once(run, fake):
+    """A connection may break before an answer comes, and the server have done what was asked."""
+    fake.answer = lambda asked: (200, {"state": "paused"}) if asked.method == "GET" else None
+    ran = run("edit", "a", "hour=5", "--url", fake.url)
+    assert ran.status == 3
+    assert [asked.method for asked in fake.asked] == ["GET", "PATCH"]
+    fake.asked.clear()
+    fake.answer = lambda asked: (200, [])
+    run("top", "--json", "--url", fake.url)
+    assert len(fake.asked) > 2
+    assert len({asked.port for asked in fake.asked}) == 1
 
 
 def test_a_job_is_changed_only_as_it_was_seen(run, fake):

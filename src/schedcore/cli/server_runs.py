@@ -22,6 +22,7 @@ Run = Mapping[str, Any]
 _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
 """Seconds between two looks at a run, at first and in the end."""
 _MOST_RUNS: Final = 20
+_MOST_OPEN: Final = 10_000
 
 
 def add_commands(commands: Commands) -> None:
@@ -31,7 +32,9 @@ def add_commands(commands: Commands) -> None:
         commands, "runs", _runs, "list runs, the latest first", "runs --job report --outcome failed"
     )
     command.add_argument("--job", metavar="ID", help="only of this job")
-    command.add_argument("--outcome", metavar="OUTCOME", help="only those that ended so: failed")
+    command.add_argument(
+        "--outcome", metavar="OUTCOME", help="only those that ended so: failed,lost"
+    )
     command.add_argument("--state", choices=("waiting", "running", "ended"))
     command.add_argument("--since", metavar="TIME", help="only those that were due then or later")
     command.add_argument("--until", metavar="TIME", help="only those that were due before")
@@ -57,15 +60,15 @@ def run_rows(
     runs: Iterable[Run], at: datetime, of_one_job: bool = False
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return the titles and the rows of a table of runs."""
-    titles = ("run", "job", "outcome", "due", "took", "why")
+    titles = ("run", "job", "outcome", "due", "took", "result")
     rows = [
         (
             str(run["run_id"] or "-"),
             str(run["job_id"]),
-            str(run["outcome"] or run.get("state")),
+            str(run["outcome"] or run["state"]),
             moment(run["scheduled"], at),
             lasted(run["started"], run["ended"], at),
-            _why(run),
+            _result(run),
         )
         for run in runs
     ]
@@ -74,13 +77,11 @@ def run_rows(
     return titles, rows
 
 
-def _why(run: Run) -> str:
-    """Return what there is to say of a run, in one line."""
-    if run.get("why"):
-        return str(run["why"])
-    if run["error_type"]:
-        return f"{run['error_type']}: {run['error_text']}"
-    return str(run["result"] or "")
+def _result(run: Run) -> str:
+    """Return what a run has returned, or why there is nothing, in one line."""
+    if run["outcome"] == "executed":
+        return str(run["result"] or "")
+    return str(run["why"] or "").removeprefix(f"{run['outcome'] or run['state']}: ")
 
 
 def _ps(api: Api, parsed: argparse.Namespace) -> int:
@@ -94,11 +95,8 @@ def _ps(api: Api, parsed: argparse.Namespace) -> int:
 
 def under_way(api: Api) -> list[Run]:
     """Return the runs that are under way, and then those that wait."""
-    return [
-        run
-        for state in ("running", "waiting")
-        for run in api.items("runs", query={"state": state}, most=1000)
-    ]
+    runs = api.items("runs", query={"state": "open"}, most=_MOST_OPEN)
+    return sorted(runs, key=lambda run: str(run["state"]))  # "running" comes before "waiting"
 
 
 def ps_rows(runs: Iterable[Run], at: datetime) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -239,7 +237,7 @@ def _run_of(api: Api, given: str) -> Run:
                 raise
     api("GET", "jobs", given)
     for state in ("running", "ended", "waiting"):
-        for run in api.items("runs", query={"job": given, "state": state}, most=20):
-            if run["run_id"]:
+        for run in api("GET", "runs", query={"job": given, "state": state}).json:
+            if run["run_id"]:  # occurrences that were no runs have printed nothing
                 return dict(run)
     raise InvalidOptionError("RUN|JOB", given, "a run, or a job that has run")

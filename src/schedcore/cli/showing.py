@@ -106,6 +106,8 @@ def show(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     In pipes there are no colours, and no line is broken.
     """
+    if not titles:
+        return
     found = list(rows)
     console = terminal() if sys.stdout.isatty() else None
     if console is None:
