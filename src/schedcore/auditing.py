@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from schedcore.audit import PYTHON, AuditRecord, actor
 from schedcore.clock import Clock
@@ -11,6 +12,8 @@ from schedcore.stores.base import Change, Entry, Store
 from schedcore.stores.changed import record_of_change
 
 log = GuardedLogger("schedcore.audit")
+_LOGGED: Final = ("at_us", "who", "address", "verb", "job_id", "run_id")
+"""Not what was changed: there may be secrets in arguments, and logs go far."""
 
 
 class Auditor:
@@ -47,6 +50,5 @@ def told(records: Sequence[AuditRecord]) -> None:
     """Log what others than the program itself have changed."""
     for record in records:
         if (record.who, record.address) != PYTHON:
-            fields = record._asdict()
-            del fields["id"]
-            log.info("%s", record.told(), fields={f"audit_{k}": v for k, v in fields.items()})
+            fields = {f"audit_{name}": getattr(record, name) for name in _LOGGED}
+            log.info("%s", record.told(), fields=fields)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 
 from schedcore.audit import AuditRecord
 from schedcore.errors import InvalidOptionError, check_timeout, whole
-from schedcore.feed import MOST_AT_ONCE, ChangeList, Feed
+from schedcore.feed import MOST_AT_ONCE, NEXT, ChangeList, Feed
 from schedcore.run_methods import RunMethods
 
 MOST_RECORDS = 1_000
@@ -22,7 +23,11 @@ class ChangeMethods(RunMethods):
     _feed: Feed
 
     def changes(
-        self, since: str | None = None, wait: float = 0.0, limit: int = MOST_AT_ONCE
+        self,
+        since: str | None = None,
+        wait: float = 0.0,
+        limit: int = MOST_AT_ONCE,
+        check: Callable[[], object] | None = None,
     ) -> ChangeList:
         """Return what has happened: runs that ended, changes of jobs and of the scheduler.
 
@@ -34,19 +39,20 @@ class ChangeMethods(RunMethods):
             since: ``next`` of an earlier call; None: from now on, no event.
             wait: How many seconds to wait if there is none yet.
             limit: How many events at most.
+            check: Called each second of the wait; what it raises ends that, and comes out.
 
         Raises:
             ChangesLostError: if not all that came since is kept any more.
             InvalidOptionError: if an argument makes no sense.
         """
         if since is not None and not isinstance(since, str):
-            raise InvalidOptionError("since", since, "what an earlier call gave as next, or None")
+            raise InvalidOptionError("since", since, NEXT)
         seconds = check_timeout(wait)
         if seconds is None:
             raise InvalidOptionError("wait", wait, "a number of seconds")
         if whole("limit", limit) > MOST_AT_ONCE:
             raise InvalidOptionError("limit", limit, f"{MOST_AT_ONCE} at most")
-        return self._feed.events(since, seconds, limit)
+        return self._feed.events(since, seconds, limit, check)
 
     def audit(
         self,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from schedcore.atfork import call_in_child
 from schedcore.audit import AuditRecord
 from schedcore.clock import Patience, from_us
-from schedcore.errors import ChangesLostError
+from schedcore.errors import ChangesLostError, InvalidOptionError
 from schedcore.logs import GuardedLogger
 from schedcore.run import RunRecord
 from schedcore.stores.base import Store
@@ -19,8 +19,13 @@ log = GuardedLogger(__name__)
 
 LOOK_EVERY: Final = 0.1
 """Seconds between two looks at the store, of one thread for all who wait."""
+CHECK_EVERY: Final = 1.0
+"""Seconds between two looks of whether somebody still waits."""
 MOST_AT_ONCE: Final = 1_000
 """Events that are given at once, at most."""
+
+
+NEXT: Final = "what an earlier call gave as next, or None"
 
 
 class ChangeEvent(NamedTuple):
@@ -77,13 +82,18 @@ class Feed:
         """Forget who waits: they are the parent's."""
         self._begin_anew()
 
-    def events(self, since: str | None, wait: float, limit: int) -> ChangeList:
+    def events(
+        self, since: str | None, wait: float, limit: int, check: Callable[[], object] | None = None
+    ) -> ChangeList:
         """Return what came after *since*; see :meth:`Scheduler.changes`."""
         patience, interrupts = Patience(wait), self._interrupts
         while True:
             looks = self._looks
             self._settle()
-            place, records, whole = self._store.happened_after(since, limit)
+            try:
+                place, records, whole = self._store.happened_after(since, limit)
+            except InvalidOptionError:
+                raise InvalidOptionError("since", since, NEXT) from None
             if not whole:
                 raise ChangesLostError(since)
             events = tuple(_events(records))
@@ -92,7 +102,7 @@ class Feed:
                 return ChangeList(place, events)
             since = place
             if not records:
-                self._wait(looks, interrupts, left)
+                self._wait((looks, interrupts), patience, check or _nothing)
 
     def audit(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
@@ -106,18 +116,24 @@ class Feed:
             self._interrupts += 1
             self._changed.notify_all()
 
-    def _wait(self, looks: int, interrupts: int, seconds: float) -> None:
+    def _wait(self, seen: tuple[int, int], patience: Patience, check: Callable[[], object]) -> None:
         """Block until something has happened since a look, or the time is over."""
-        with self._changed:
+        changed = self._changed
+        with changed:
             self._waiting += 1
-            try:
-                if not self._watches:
-                    self._watches = True
-                    threading.Thread(target=self._watch, name="schedcore-feed", daemon=True).start()
-                self._changed.wait_for(
-                    lambda: (looks, interrupts) != (self._looks, self._interrupts), seconds
-                )
-            finally:
+            if not self._watches:
+                self._watches = True
+                threading.Thread(target=self._watch, name="schedcore-feed", daemon=True).start()
+        try:
+            while left := patience.left():
+                with changed:
+                    if changed.wait_for(
+                        lambda: seen != (self._looks, self._interrupts), min(left, CHECK_EVERY)
+                    ):
+                        return
+                check()
+        finally:
+            with changed:
                 self._waiting -= 1
 
     def _watch(self) -> None:
@@ -143,6 +159,10 @@ class Feed:
                     self._watches = False
                     return
                 changed.wait_for(lambda: False, LOOK_EVERY)
+
+
+def _nothing() -> None:
+    """Check nothing."""
 
 
 def _events(records: Iterable[RunRecord | AuditRecord]) -> Iterable[ChangeEvent]:

@@ -172,6 +172,8 @@ class Lifecycle:
         except BaseException:
             self._loop = None
             self._stop_capture()
+            if self.notifier is not None:
+                self.notifier.stop(Patience(0))
             raise
         return self._loop is loop
 

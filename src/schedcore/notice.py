@@ -8,6 +8,7 @@ fails each second is told once.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from schedcore.clock import SECOND, from_us
@@ -214,6 +215,11 @@ class ChannelState(NamedTuple):
     """Since when the first of them waits, in microseconds since the Unix epoch."""
     problem: str | None
     """Why it does not take them; None: it does."""
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when the first of them waits, in UTC."""
+        return None if self.since_us is None else from_us(self.since_us)
 
 
 class NoticeStore(Protocol):

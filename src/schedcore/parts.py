@@ -38,6 +38,7 @@ def notifier_of(
     engine: Engine,
     defaults: Options,
     clock: Clock,
+    redact: Redact | None,
 ) -> Notifier | None:
     """Return what tells of outcomes through the channels that are given or described, or None.
 
@@ -52,7 +53,8 @@ def notifier_of(
     from schedcore.notices.channels import make_channels
     from schedcore.notices.notifier import notifier_for
 
-    return notifier_for(engine, make_channels(notices), defaults, remind_every, clock)
+    channels = make_channels(notices)
+    return notifier_for(engine, channels, defaults, remind_every, clock, redact)
 
 
 def redact_of(patterns: Sequence[str]) -> Redact | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from schedcore.errors import InvalidOptionError
 from schedcore.output import Redact
+from schedcore.run import RunRecord
 
 MOST: Final = 100
 LONGEST: Final = 500
@@ -64,6 +65,17 @@ def in_data(redact: Redact, value: Any, name: str = "") -> Any:
     told = f"{name}={text}" if name else text
     shown = redact(told)
     return value if shown == told else shown[len(told) - len(text) :]
+
+
+def in_record(redact: Redact, record: RunRecord) -> RunRecord:
+    """Return an outcome without secrets in what the function returned, and in why it failed."""
+    shown: dict[str, Any] = {
+        name: (text := getattr(record, name)) and redact(text) for name in _TEXTS
+    }
+    return record._replace(**shown)
+
+
+_TEXTS: Final = ("result", "error_text", "reason")
 
 
 def _hidden(match: re.Match[str]) -> str:

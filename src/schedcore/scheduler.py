@@ -116,10 +116,10 @@ class Scheduler(ChangeMethods):
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
         engine = Engine(kept, self._executors, listeners, clock, random)
-        self._notifier = notifier_of(notices, remind_every, engine, defaults, clock)
+        self.redact = redact_of(redact)
+        self._notifier = notifier_of(notices, remind_every, engine, defaults, clock, self.redact)
         factory.channels = () if self._notifier is None else self._notifier.channels
         factory.check_options(defaults)
-        self.redact = redact_of(redact)
         engine.runs.capture = capture_of(capture_output, self.redact)
         cluster: Cluster | None = getattr(kept, "cluster", None)
         app = check_app_name(name)

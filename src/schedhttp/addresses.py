@@ -67,6 +67,9 @@ class Addresses:
                 f"there is nothing at {request.path[:200]!r};"
                 f" {self._prefix}/openapi.json tells what there is"
             ) from None
+        job_id = values.get("job_id", "")
+        if "\0" in job_id:  # nobody's, and some databases refuse to look for it
+            raise JobLookupError(job_id)
         return routes.BY_NAME[endpoint], values
 
     def methods(self, request: Incoming) -> list[str]:

@@ -11,7 +11,7 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
-from schedcore import JobLookupError, Scheduler
+from schedcore import JobLookupError, Scheduler, acting
 from schedhttp import connection, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.conditions import missing
@@ -135,7 +135,10 @@ class App:
                 role.check_may_change()
             check_query(request, route.query)
             service = self.service if request.may_change else self._for_readers
-            return rendered(route.view(service, request, **values))
+            if not route.changes:
+                return rendered(route.view(service, request, **values))
+            with acting(request.user, request.environ.get("REMOTE_ADDR") or None):
+                return rendered(route.view(service, request, **values))
         except JobLookupError as error:
             return self._last_resort(missing(request, error), endpoint)
         except BaseException as error:  # noqa: BLE001 — no traceback reaches a client

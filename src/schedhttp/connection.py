@@ -37,6 +37,24 @@ def is_own_socket(environ: Mapping[str, Any]) -> bool:
     )
 
 
+def is_gone(environ: Mapping[str, Any]) -> bool:
+    """Return whether the client has closed a connection on which it waits for an answer."""
+    connection = _plain(environ)
+    if connection is None:
+        return False
+    patience = connection.gettimeout()
+    try:
+        connection.settimeout(0)
+        # What is there is its next request, or its end: it sends no more, or is cut off.
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(patience)
+
+
 def bound_patience(environ: Mapping[str, Any]) -> None:
     """Have reading a request's body fail when the client stops sending: a thread waits for it."""
     connection = _plain(environ)

@@ -5,6 +5,7 @@
     ├── Unauthorized                401  who it comes from is not known
     ├── Forbidden                   403  not for this client, or not allowed by the settings
     ├── NotConfirmed                409  many jobs are meant, and not that many were confirmed
+    ├── Gone                        410  what is asked for is not kept any more
     ├── PreconditionFailed          412  the job is not what a condition says
     ├── TooManyFailures             429  too many wrong passwords
     ├── RunFailed                   500  the job ran, and failed
@@ -65,6 +66,12 @@ class NotConfirmed(Refusal):
     """Many jobs are meant, and ``confirm`` does not say how many."""
 
     status = 409
+
+
+class Gone(Refusal):
+    """What the client asks for was there, and is not kept any more."""
+
+    status = 410
 
 
 class PreconditionFailed(Refusal):

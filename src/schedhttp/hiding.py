@@ -18,7 +18,7 @@ def secrets_hidden(redact: Redact) -> Hide:
     """Return what hides secrets in the arguments of jobs."""
 
     def hide(shown: dict[str, Any]) -> dict[str, Any]:
-        return {**shown, **{name: in_data(redact, shown[name]) for name in _CALL}}
+        return {**shown, **{k: in_data(redact, shown[k]) for k in _CALL if k in shown}}
 
     return hide
 
@@ -39,3 +39,11 @@ def run_without_secrets(run: RunShown, redact: Redact | None) -> RunShown:
         for name in ("result", "error_text", "reason", "why")
     }
     return run._replace(**shown)
+
+
+def change_without_secrets(shown: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
+    """Return what the audit shows of a change, without the secrets in arguments."""
+    if redact is None:
+        return shown
+    hide = secrets_hidden(redact)
+    return {**shown, **{name: shown[name] and hide(shown[name]) for name in ("before", "after")}}

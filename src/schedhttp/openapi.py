@@ -6,11 +6,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
+from schedcore.change_methods import MOST_RECORDS
+from schedcore.feed import MOST_AT_ONCE
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
+from schedhttp.views import changes
 from schedhttp.views.output import MOST_AFTER
 from schedhttp.views.runs import MOST_FIRE_TIMES
 
@@ -168,6 +171,8 @@ _SHOWN_HEADERS: Final = {
     "AddedJobs": ("ETag",),
     "Jobs": ("ETag", "X-Total-Count", "Link"),
     "Runs": ("X-Total-Count", "Link"),
+    "Changes": ("Retry-After",),
+    "Audit": ("Link",),
 }
 
 
@@ -188,10 +193,12 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
     if route.open:
         return {400, 405}
     statuses = {400, 401, 403, 405, 429, 500, 503}
-    if "_id>" in route.path or "job" in route.query:
+    if "_id>" in route.path or ("job" in route.query and route.gives != "Audit"):
         statuses.add(404)
     if route.name == "cancel_run":
         statuses.add(409)
+    if route.name == "get_changes":
+        statuses.add(410)
     if route.name == "get_metrics":
         statuses.add(501)
     if route.method in ("POST", "PATCH"):
@@ -214,6 +221,7 @@ _ERRORS: Final = {
     404: "There is no such job, or no such run.",
     405: "This address is not for this method.",
     409: "There is such a job already, it conflicts with what others do, or the run has ended.",
+    410: "Not all that came since is kept any more: begin anew, without since.",
     412: "A condition does not hold: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
@@ -290,6 +298,31 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "fields": (TEXT, "Only these fields of each job, with commas between."),
     "job": (JOB_ID, "Only of this job."),
 }
+_QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {
+    "since": (
+        {"type": "string", "pattern": "^[0-9a-f.-]{1,200}$"},
+        "`next` of an earlier answer; left out: from now on, and no event.",
+    ),
+    "wait": (
+        _counted(changes.LONGEST_WAIT, default=0),
+        "Seconds to wait for an event, if there is none yet.",
+    ),
+    "limit": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": MOST_AT_ONCE},
+        "How many events at most.",
+    ),
+}
+_QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
+    "since": (TEXT, f"Only what was changed then or later: {MOMENT}."),
+    "before": (
+        {"type": "integer", "minimum": 1, "maximum": 10**11},
+        "The id behind which the part begins: the latest comes first.",
+    ),
+    "limit": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_RECORDS, "default": 100},
+        "How many there are in this part.",
+    ),
+}
 _OUTCOMES: Final = "|".join(OUTCOME["enum"])
 _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
     "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
@@ -307,6 +340,8 @@ _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
 }
 _QUERY_OF: Final = {
     "Runs": _QUERY_OF_RUNS,
+    "Changes": _QUERY_OF_CHANGES,
+    "Audit": _QUERY_OF_AUDIT,
     "Output": {
         "after": (
             _counted(MOST_AFTER, default=0),

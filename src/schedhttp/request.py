@@ -35,7 +35,7 @@ class Incoming:
 
     __slots__ = (
         *("_whole", "came_by_own_socket", "environ", "may_change", "may_wait", "method", "most"),
-        "path",
+        *("path", "user"),
     )
 
     def __init__(self, environ: dict[str, Any], most: int, whole: Request | None = None) -> None:
@@ -43,6 +43,8 @@ class Incoming:
         self.most = most
         self.may_change = False
         """Whether who sent it was found to have all rights."""
+        self.user = "anybody"
+        """The user or the name of the token by which who sent it is known."""
         self.came_by_own_socket = False
         """Whether it came over a Unix socket that only the user of this server can open."""
         self.may_wait = True

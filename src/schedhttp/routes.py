@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from werkzeug.routing import BaseConverter, Map, Rule
 
 from schedhttp import paging, run_pages
-from schedhttp.views import bulk, jobs, metrics, output, running, runs, scheduler
+from schedhttp.views import bulk, changes, jobs, metrics, output, running, runs, scheduler
 from schedhttp.views.base import Reply
 
 
@@ -93,6 +93,26 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("cancel_run", "POST", "/runs/<run_id>/cancel", runs.cancel_run, gives="Run"),
     Route("get_counts", "GET", "/counts", runs.get_counts, False, gives="Counts", query=("job",)),
+    Route(
+        "get_changes",
+        "GET",
+        "/changes",
+        changes.get_changes,
+        False,
+        None,
+        "Changes",
+        changes.CHANGE_PARAMETERS,
+    ),
+    Route(
+        "get_audit",
+        "GET",
+        "/audit",
+        changes.get_audit,
+        False,
+        None,
+        "Audit",
+        changes.AUDIT_PARAMETERS,
+    ),
     Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
     Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
     Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),

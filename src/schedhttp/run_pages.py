@@ -85,8 +85,8 @@ def _read(scheduler: Scheduler, request: Incoming, job_id: str | None) -> RunQue
     return RunQuery(
         job_id,
         outcomes,
-        _read_moment(scheduler, request, "since"),
-        _read_moment(scheduler, request, "until"),
+        read_moment(scheduler, request, "since"),
+        read_moment(scheduler, request, "until"),
         None if before is None else read_run_id("before", before),
         read_count(request, "limit", _RUNS, MOST_RUNS),
         read_count(request, "offset", 0, MOST) or 0,
@@ -97,7 +97,12 @@ def _read(scheduler: Scheduler, request: Incoming, job_id: str | None) -> RunQue
 _LOST_PLUS: Final = re.compile(r"(\d) (\d\d:?\d\d)$")
 
 
-def _read_moment(scheduler: Scheduler, request: Incoming, name: str) -> int | None:
+def read_moment(scheduler: Scheduler, request: Incoming, name: str) -> int | None:
+    """Return a moment that the query names, in microseconds since the Unix epoch; None: it is not.
+
+    Raises:
+        BadRequest: if it makes no sense.
+    """
     given = request.whole.args.get(name)
     if given is None:
         return None

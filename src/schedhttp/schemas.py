@@ -21,6 +21,9 @@ from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
+    AUDIT,
+    CHANNEL,
+    EVENT,
     HEALTH,
     HOLDER,
     INFO,
@@ -136,6 +139,7 @@ def schemas() -> Json:
         "HolderInfo": HOLDER.schema(),
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
+        "ChannelState": CHANNEL.schema(),
         "Previewed": obj(
             {
                 "next_fire_times": times,
@@ -161,6 +165,16 @@ def schemas() -> Json:
             description="Arguments are for this run alone; without them, the job's own hold.",
         ),
         "Run": RUN.schema(),
+        "Changes": obj(
+            {
+                "next": described(TEXT, "What to ask with, as `since`, for what comes after."),
+                "events": {"type": "array", "items": ref("Event")},
+            },
+            ["next", "events"],
+        ),
+        "Event": _event(),
+        "Audit": {"type": "array", "items": ref("Change")},
+        "Change": AUDIT.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
         "Output": OUTPUT.schema(),
         "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
@@ -170,6 +184,13 @@ def schemas() -> Json:
         "Metrics": described(TEXT, "Prometheus' text format, version 0.0.4."),
         "OpenApi": {"type": "object"},
     }
+
+
+def _event() -> Json:
+    schema = EVENT.schema()
+    run = schema["properties"]["run"]
+    schema["properties"]["run"] = optional({**ref("Run"), "description": run["description"]})
+    return schema
 
 
 def _trigger_schemas() -> Json:

@@ -24,7 +24,16 @@ from typing import (
     get_type_hints,
 )
 
-from schedcore import Health, Outcome, Output, Run, RunRecord, State
+from schedcore import (
+    AuditRecord,
+    ChannelState,
+    Health,
+    Outcome,
+    Output,
+    Run,
+    RunRecord,
+    State,
+)
 from schedcore.clock import SECOND, from_us
 
 if TYPE_CHECKING:
@@ -91,6 +100,8 @@ def _schema_of(hint: Any, doc: str = "", bounds: Mapping[str, Any] | None = None
 
 
 def _plain_schema(hint: Any) -> Json:
+    if hint is Any:
+        return {}
     if hint in _PLAIN:
         return _PLAIN[hint]
     if get_origin(hint) is tuple:
@@ -303,6 +314,8 @@ class SchedulerInfo(NamedTuple):
     store: StoreShown
     nodes: tuple[NodeShown, ...]
     """The processes that have joined the store, or were there lately; none, if it is not shared."""
+    channels: tuple[ChannelState, ...]
+    """The channels through which jobs tell of failures."""
 
 
 class RunShown(NamedTuple):
@@ -381,6 +394,7 @@ class RunShown(NamedTuple):
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
 STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
 NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
+CHANNEL: Final = _SHAPES.setdefault(ChannelState, Shape(ChannelState))
 INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,
@@ -389,5 +403,26 @@ HEALTH: Final = Shape(
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )
-RUN: Final = Shape(RunShown)
+RUN: Final = _SHAPES.setdefault(RunShown, Shape(RunShown))
 OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})
+
+
+class EventShown(NamedTuple):
+    """Something that happened."""
+
+    event: str
+    """`run_ended`; `job_added`, `job_changed`, `job_replaced`, `job_paused`, `job_resumed`,
+    `job_parked`, `job_removed`; `scheduler_started`, `scheduler_paused`, `scheduler_resumed` or
+    `scheduler_stopped`."""
+    at: datetime
+    """When it happened."""
+    job_id: str | None
+    """Null: the scheduler."""
+    run: RunShown | None
+    """The run that ended, or due times that did not run."""
+
+
+EVENT: Final = Shape(EventShown)
+AUDIT: Final = Shape(
+    AuditRecord, {"before_text": "before", "after_text": "after"}, frozenset({"run_id"})
+)

@@ -66,11 +66,15 @@ options = st.builds(
     on_lost=st.sampled_from(["record", "rerun"]),
     tags=st.sampled_from([(), ("billing", "nightly")]),
     on_failure=st.sampled_from([(), ("mail", "ops")]),
+    on_recovery=st.sampled_from([(), ("mail",)]),
+    on_missed=st.sampled_from([(), ("ops",)]),
     on_run=st.sampled_from([(), ("ops",)]),
 )
 jobs = st.builds(
     Job,
-    id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+    id=st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20
+    ),
     func=st.none(),
     args=st.lists(values, max_size=3).map(tuple),
     kwargs=st.dictionaries(st.text(max_size=4), values, max_size=3),

@@ -183,7 +183,7 @@ def test_what_others_change_is_logged_with_fields(caplog):
     (line,) = [r for r in caplog.records if r.name == "schedcore.audit"]
     assert line.getMessage() == "job 'job' was changed by alice at 10.0.0.3"
     assert (line.audit_who, line.audit_verb, line.audit_job_id) == ("alice", "changed", "job")
-    assert line.audit_after_text == '{"name":"Other"}'
+    assert "Other" not in str(vars(line)), "there may be secrets in arguments"
 
 
 # What happens

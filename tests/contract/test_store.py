@@ -139,6 +139,12 @@ def test_what_is_not_there_is_said(store):
         store.get("nobody")
 
 
+@pytest.mark.parametrize("job_id", ["", "a\0b", "\ud800", "x" * 10_000, 5, None], ids=ascii)
+def test_what_no_job_can_be_called_is_not_there(store, job_id):
+    with pytest.raises(JobLookupError):
+        store.get(job_id)
+
+
 # Reading
 
 

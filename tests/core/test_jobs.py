@@ -278,6 +278,7 @@ def two(a, b):
         ({"id": ""}, r"id='': expected text of 1 to 255 characters"),
         ({"id": "x" * 256}, r"id='x.*expected text of 1 to 255 characters"),
         ({"id": 5}, r"id=5: expected text"),
+        ({"id": "a\0b"}, r"id=.*expected text without NUL"),
         ({"name": 5}, r"name=5: expected text"),
         ({"args": "ab"}, r"args='ab': expected a list or tuple"),
         ({"args": [1, 2, 3]}, r"args=.*too many positional arguments"),

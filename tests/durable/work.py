@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -61,6 +62,15 @@ def hold(path):
             return "cancelled"
         _pause.wait(0.01)
     return "released"
+
+
+def mumble(path):
+    """Print a line, go on until a file is there or the run is cancelled, and print another."""
+    print("attempt", current_run().attempt, file=sys.stderr)
+    note()
+    while not Path(path).exists() and not current_run().cancelled:
+        _pause.wait(0.01)
+    print("released", file=sys.stderr)
 
 
 def say(length=1):

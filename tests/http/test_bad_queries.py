@@ -11,9 +11,12 @@ from urllib.parse import quote
 
 import pytest
 
+from schedcore import Scheduler
 from schedhttp import openapi
 from schedhttp.routes import ROUTES
 from schedhttp.settings import Settings
+from tests.contract.conftest import STORES
+from tests.http.conftest import wsgi
 
 ODD = [
     *("", " ", "-1", "+1", "1.5", "1e3", "0x10", "1_000", "NaN", "null", "None", "true", "TRUE"),
@@ -35,6 +38,11 @@ ODD = [
 TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?")
 
 
+NO_MOMENTS = [text for text in ODD if not TIME.fullmatch(text)]
+EXTRA = {"since": NO_MOMENTS, "until": NO_MOMENTS}
+"""Nonsense of which the schema does not tell."""
+
+
 def is_nonsense(text, schema):
     """Tell whether a parameter with this schema cannot be *text*."""
     if schema["type"] == "array":
@@ -44,8 +52,6 @@ def is_nonsense(text, schema):
         return not whole or int(text) > schema.get("maximum", 10**11)
     if schema["type"] == "boolean":
         return text not in ("true", "false")
-    if schema.get("format") == "date-time":
-        return not TIME.fullmatch(text) or text in ODD
     return not (
         text in schema.get("enum", [text])
         and re.search(schema.get("pattern", ""), text)
@@ -90,7 +96,7 @@ def check(answer, name):
 def test_a_parameter_that_makes_no_sense_is_named(api, scheduler, route, name, schema):
     api.add("j")
     before = scheduler.entries()
-    tried = [text for text in ODD if is_nonsense(text, schema)]
+    tried = EXTRA.get(name) or [text for text in ODD if is_nonsense(text, schema)]
     for text in tried:
         check(ask(api, route, {**BESIDE.get(name, {}), name: text}), name)
     assert tried or schema == {"type": "string"}, "only what is any text takes all of these"
@@ -127,3 +133,39 @@ def test_an_id_that_no_job_can_have_is_nobodys(api, scheduler, route):
             assert len(answer.json["error_message"]) < 2_000
     assert scheduler.entries() == []
     assert scheduler.history() == []
+
+
+OF_A_RUN = [route for route in ROUTES if "run_id" in route.path]
+
+
+@pytest.mark.parametrize("route", OF_A_RUN, ids=lambda route: route.name)
+def test_what_can_be_no_id_of_a_run_is_named(api, route):
+    for run_id in ODD:
+        if run_id and "/" not in run_id:
+            answer = api(route.method, route.path.replace("<run_id>", quote(run_id, safe="")))
+            check(answer, "run_id")
+    answer = api(route.method, route.path.replace("<run_id>", "9" * 20))
+    assert (answer.status, answer.json["error_type"]) == (404, "RunLookupError")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_no_database_is_asked_for_what_it_cannot_look_for(kind):
+    """Where jobs in memory are 400 or 404, so are those in a database, and not 500 or 503."""
+    store = STORES[kind]()
+    scheduler = Scheduler(store=store, timezone="UTC")
+    api = wsgi(scheduler, {})
+    for route in ROUTES:
+        if "<" not in route.path and not route.query:
+            continue
+        for text in [*ODD, "9" * 20]:
+            part = quote(text, safe="") or "j"
+            path = re.sub("<[^>]*>", part, route.path)
+            body = {"name": "x"} if route.method == "PATCH" else BODIES.get(route.takes)
+            queries = [{name: text, **BESIDE.get(name, {})} for name in route.query]
+            for query in [{}, *queries]:
+                answer = api(route.method, path, body, query_string=query)
+                assert answer.status not in (500, 503) or answer.json["error_type"] in (
+                    "SchedulerNotRunningError",
+                    "InvalidOptionError",
+                ), (route.name, text, query, answer.text)
+    store.close()

@@ -196,11 +196,11 @@ class Meanwhile(MemoryStore):
 
     happens = None
 
-    def write(self, changes, now_us):
+    def write(self, changes, *more):
         happens, self.happens = self.happens, None
         if happens is not None:
             happens()
-        return super().write(changes, now_us)
+        return super().write(changes, *more)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from threading import Thread
@@ -122,6 +123,32 @@ def test_an_order_counts_at_once_whichever_worker_met_the_one_before(gunicorn):
         assert server.call("POST", "/scheduler/jobs/j/run").status == 200
     runs = server.call("GET", "/scheduler/jobs/j/runs").json
     assert [run["outcome"] for run in runs] == ["executed"] * 10
+
+
+def test_many_jobs_are_paused_and_resumed_all_or_none_whoever_asks_whom(gunicorn):
+    """Clients of all workers pause and resume the same jobs; nobody ever sees half of it."""
+    server = gunicorn(*THREADS)
+    server.all_answer(4)
+    jobs = [{**LATER, "id": f"j{n}", "tags": ["t"]} for n in range(30)]
+    assert len(server.patiently("POST", "/scheduler/jobs", jobs).json) == 30
+
+    def ask(verb):
+        return [server.call("POST", f"/scheduler/jobs/{verb}?tag=t&confirm=30") for _ in range(10)]
+
+    def look():
+        return [server.call("GET", "/scheduler/jobs?tag=t&fields=state") for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, verb) for verb in ("pause", "resume") * 3]
+        seen = [pool.submit(look) for _ in range(2)]
+    for answer in [answer for each in asked for answer in each.result()]:
+        # 409: others changed them all the time, and this request changed nothing.
+        assert answer.status == 200 or answer.json["error_type"] == "JobChangedError", answer
+    for answer in [answer for each in seen for answer in each.result()]:
+        assert len(answer.json) == 30
+        assert len({job["state"] for job in answer.json}) == 1
+    assert server.call("DELETE", "/scheduler/jobs?tag=t&confirm=30").json["count"] == 30
+    assert {len(answer.json) for answer in server.burst("GET", "/scheduler/jobs")} == {1}
 
 
 def test_a_shutdown_waits_for_the_runs_of_all_workers(gunicorn):

@@ -61,3 +61,9 @@ def test_secrets_are_in_no_error():
     assert "secret" not in str(caught.value).replace("one of url, secret", "")
     with pytest.raises(ValueError, match=r"notices='\.\.\.'"):
         Settings.of(notices="my secret")
+
+
+def test_channels_are_shown_with_what_waits_for_them(mount):
+    assert mount()("GET", "").json["channels"] == [
+        {"name": "ops", "waiting": 0, "since": None, "problem": None}
+    ]

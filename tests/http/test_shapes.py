@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from jsonschema import Draft202012Validator
 
-from schedcore import Health, Outcome, RunRecord, State
+from schedcore import ChannelState, Health, Outcome, RunRecord, State
 from schedcore.job import Options
 from schedcore.retry import Retry
 from schedhttp import create_app
@@ -116,7 +116,17 @@ def test_what_is_shown_keeps_to_the_schema(case):
 
 @pytest.mark.parametrize(
     "kind",
-    [Health, RunRecord, SchedulerInfo, HolderInfo, StoreShown, NodeShown, Options, Retry],
+    [
+        Health,
+        RunRecord,
+        SchedulerInfo,
+        HolderInfo,
+        StoreShown,
+        NodeShown,
+        ChannelState,
+        Options,
+        Retry,
+    ],
 )
 def test_each_field_of_a_value_class_is_described(kind, scheduler):
     """Also one that is added tomorrow: nobody has to write it down a second time."""

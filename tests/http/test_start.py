@@ -330,8 +330,8 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
     assert log.count(f"the jobs are kept in sqlite:///{tmp_path}/schedcore.db\n") == 1
     base = f"http://127.0.0.1:{server.port}/scheduler"
     assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
-    for what in ("paused", "resumed", "shut down", "started"):
-        line = f"INFO schedhttp.views: the scheduler was {what} over HTTP, by 127.0.0.1\n"
+    for what in ("paused", "resumed", "stopped", "started"):
+        line = f"INFO schedcore.audit: the scheduler was {what} by anybody at 127.0.0.1\n"
         assert log.count(line) == 1
     assert "WARNING" not in log
     assert log.count("Booting worker") == 2
@@ -352,16 +352,16 @@ def test_the_log_of_a_server_is_json_where_a_setting_says_so(serve, tmp_path, pr
 
 
 def test_each_order_over_http_has_one_line_in_the_log_on_every_mount(api, caplog):
-    caplog.set_level("INFO", "schedhttp")
+    caplog.set_level("INFO", "schedcore.audit")
     for order, done in [
         ("pause", "paused"),
         ("resume", "resumed"),
-        ("shutdown", "shut down"),
+        ("shutdown", "stopped"),
         ("start", "started"),
     ]:
         assert api("POST", f"/{order}").status == 204
         (record,) = caplog.records
-        assert record.getMessage() == f"the scheduler was {done} over HTTP, by 127.0.0.1"
+        assert record.getMessage() == f"the scheduler was {done} by anybody at 127.0.0.1"
         caplog.clear()
 
 

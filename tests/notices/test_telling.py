@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from schedcore import InvalidOptionError, Outcome
-from schedcore.notice import Wanted
+from schedcore import History, InvalidOptionError, MemoryStore, Outcome, Scheduler
+from schedcore.notice import LONGEST_OUTPUT, Wanted
 from tests.notices.receiver import SOON
 
 fails = threading.Event()
@@ -18,6 +18,16 @@ may_go_on = threading.Event()
 def work():
     if fails.is_set():
         raise ValueError("it broke")
+
+
+def chatter():
+    print("x" * 2 * LONGEST_OUTPUT)
+    print("the last line")
+    work_badly()
+
+
+def work_badly():
+    raise ValueError("it broke")
 
 
 def hold():
@@ -53,6 +63,17 @@ def test_a_failure_is_told_once_and_so_is_the_recovery(store, schedulers, told):
     assert recovery.since_us == failure.time_us
     scheduler.shutdown(timeout=SOON)
     assert told.rest() == []
+
+
+def test_secrets_are_not_told(store, schedulers, told):
+    scheduler = schedulers(
+        store=store, notices={"ops": told}, capture_output=True, redact=["it (broke)"]
+    )
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    failure = told.next()
+    assert failure.record.error_text == "it *****"
+    assert failure.output.endswith("ValueError: it *****\n")
 
 
 def test_what_nobody_asked_for_is_not_told(store, schedulers, told):
@@ -229,3 +250,51 @@ def test_channels_are_found_by_what_is_told():
     wanted = Wanted(("a",), ("b",), ("c",), ("d",))
     kinds = ("failure", "recovery", "missed", "started", "ended")
     assert [wanted.channels(kind) for kind in kinds] == [("a",), ("b",), ("c",), ("d",), ("d",)]
+
+
+def test_a_notice_has_the_end_of_what_its_run_printed(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told}, capture_output=True)
+    scheduler.add_job(chatter, "interval", hours=1, id="job", on_failure="ops")
+    scheduler.run_job("job", timeout=SOON)
+    output = told.next().output
+    assert len(output) == LONGEST_OUTPUT
+    assert "the last line\n" in output
+    assert output.endswith("ValueError: it broke\n")
+
+
+def test_outcomes_that_were_cut_before_they_were_told_are_logged(schedulers, told, caplog):
+    store = MemoryStore(History(overall=1))
+    scheduler = schedulers(store=store, notices={"ops": told})
+    scheduler.shutdown(timeout=SOON)
+    other = Scheduler(store=store)
+    other.start()
+    other.add_job(work, "interval", hours=1, id="job")
+    for _ in range(5):
+        run(other, "executed")
+    other.shutdown(timeout=SOON)
+    scheduler.start()
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    assert told.next().kind == "failure"
+    assert "outcomes that the store does not keep any more were not told of" in caplog.messages
+
+
+def test_a_function_may_shut_the_scheduler_down(schedulers):
+    ended = threading.Event()
+
+    def end(notice):
+        scheduler.shutdown(timeout=SOON)
+        ended.set()
+
+    scheduler = schedulers(notices={"ops": end})
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    assert ended.wait(SOON)
+
+
+def test_a_shutdown_tells_what_has_just_ended(store, schedulers, told):
+    scheduler = schedulers(store=store, notices={"ops": told})
+    add(scheduler, on_failure="ops")
+    run(scheduler, "failed")
+    scheduler.shutdown(timeout=SOON)
+    assert [notice.kind for notice in told.rest()] == ["failure"]

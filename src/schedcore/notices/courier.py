@@ -73,7 +73,8 @@ class Courier:
 
     def finish(self, patience: Patience) -> None:
         """Wait until all is sent, unless the channel is in trouble, and end."""
-        if not self._idle.wait(0 if self._problem is not None else patience.left()):
+        here = threading.current_thread() is self._thread  # its function shuts down
+        if not self._idle.wait(0 if here or self._problem is not None else patience.left()):
             self._log.warning(
                 "notices wait for channel %r: the next start tells them, if the store is on disk",
                 self._name,

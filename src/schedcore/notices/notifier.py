@@ -29,7 +29,8 @@ from schedcore.notice import (
 from schedcore.notice_data import to_text
 from schedcore.notices.base import Channel
 from schedcore.notices.courier import Courier
-from schedcore.output import Kept
+from schedcore.output import Kept, Redact
+from schedcore.redacting import in_record
 from schedcore.run import Run, RunRecord
 from schedcore.stores.memory_notices import MemoryNotices
 
@@ -98,7 +99,7 @@ class Notifier:
         self._place: str | None = None
         self._kept: str | None = None
         self._kept_us = 0
-        self._failing = 0
+        self._failing = self._gaps = 0
 
     def after_fork_in_child(self) -> None:
         """Tell nothing: the threads stayed behind in the parent."""
@@ -146,12 +147,16 @@ class Notifier:
         self._starts.append((run, notice, job.options.on_run))
 
     def states(self) -> list[ChannelState]:
-        """Return how the channels do: those of this process, and others on its store.
+        """Return how the channels do: those of this process, and others for which notices wait.
 
         Raises:
             StoreError: if the store cannot be used.
         """
-        known = {state.name: state for state in self._store.states()}
+        known = {
+            state.name: state
+            for state in self._store.states()
+            if state.waiting or state.name in self._channels
+        }
         new = [ChannelState(name, 0, None, None) for name in self._channels if name not in known]
         return sorted([*known.values(), *new])
 
@@ -193,7 +198,9 @@ class Notifier:
     def _check_whole(self) -> None:
         """Log if outcomes were cut before they were judged."""
         if self._place is not None and not self._outcomes.keeps_after(self._place):
-            log.error("outcomes are not kept any more of which nothing was told: there were many")
+            self._gaps += 1
+            if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                log.error("outcomes that the store does not keep any more were not told of")
 
     def _tell_starts(self) -> None:
         """Tell of runs that have begun, and not ended since: those are told when they end."""
@@ -278,6 +285,7 @@ def notifier_for(
     defaults: Options,
     again: float,
     clock: Clock,
+    redact: Redact | None = None,
 ) -> Notifier:
     """Return what tells of the outcomes of an engine's runs.
 
@@ -287,12 +295,16 @@ def notifier_for(
         defaults: The options of jobs that do not give them.
         again: Seconds after which a failure that lasts is told again.
         clock: Gives the present.
+        redact: Hides secrets in what is told.
     """
     store = engine.store
 
     def ended_after(place: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
         engine.runs.settle()
-        return store.ended_after(place, limit)
+        place, records = store.ended_after(place, limit)
+        if redact is not None:
+            records = [in_record(redact, record) for record in records]
+        return place, records
 
     waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
     outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from schedcore.atfork import Lock, hold_while_forking
+from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.errors import JobLookupError
 from schedcore.job import Job
 from schedcore.notice import (
@@ -37,6 +37,11 @@ class MemoryNotices:
         self._problems: dict[str, str] = {}
         self._last = 0
         hold_while_forking(self)
+        call_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Drop the notices: the parent tells them."""
+        self._letters.clear()
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
@@ -67,7 +72,9 @@ class MemoryNotices:
 
         Called with the lock of the jobs held: no other may be taken then.
         """
-        if any(job[5][9:13]):  # not Wanted.of(): each job that runs once comes by
+        options = job[5]
+        # Not Wanted.of(): each job that runs once comes by, and 0.1 us in place of 0.5.
+        if options[9] or options[10] or options[11] or options[12]:
             self._gone.pop(job.id, None)
             self._gone[job.id] = Wanted.of(job.options)
             if len(self._gone) > MOST_NEWS:

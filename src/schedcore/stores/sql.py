@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
 from schedcore.audit import Actor, AuditRecord
-from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.job import Job
+from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
+from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
@@ -252,6 +252,10 @@ class SqlStore(SqlTrail):
 
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
+        try:
+            check_id(job_id)
+        except InvalidOptionError:  # which a database may refuse to look for
+            raise JobLookupError(job_id) from None
         with self.database.read() as tx:
             row = self.jobs.get(tx, job_id)
             if row is None:

@@ -139,7 +139,7 @@ class Guard:
         if not self.has_credentials:
             return Role.ALL
         given = _credentials(request)
-        role = None if given is None else self._role_of(given, request.whole.remote_addr or "")
+        role = None if given is None else self._role_of(request, given)
         if role is None:
             raise _unauthorized()
         return role
@@ -157,17 +157,19 @@ class Guard:
         elif "HTTP_AUTHORIZATION" not in request.environ:
             raise _unauthorized()
 
-    def _role_of(self, given: Authorization, address: str) -> Role | None:
+    def _role_of(self, request: Incoming, given: Authorization) -> Role | None:
+        address = request.whole.remote_addr or ""
         if given.type == "bearer":
-            user, role = "a token", self._role_of_name(self._token_name(given.token or ""))
-            if role is not None:
-                return role
-            self._failures.check(address, user)
+            name = self._token_name(given.token or "")
+            user, role = name or "a token", self._role_of_name(name)
+            if role is None:
+                self._failures.check(address, user)
         elif given.type == "basic":
             user = (given.username or "")[:_LONGEST_USER]
             role = self._role_of_basic(given, address)
         else:
             return None
+        request.user = user
         if role is None:
             self._failures.note(address, user)
         return role

@@ -28,6 +28,7 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
         holder and HolderInfo.of(holder),
         StoreShown.of(scheduler.store_info()),
         tuple(NodeShown.of(node, now_us) for node in scheduler.nodes()),
+        tuple(scheduler.notice_channels()),
     )
     return Reply(INFO.to_dict(info))
 
@@ -41,21 +42,21 @@ def start_scheduler(service: Service, request: Incoming) -> Reply:
             " SCHEDULER_ALLOWED_HOSTS does not name it"
         )
     service.scheduler.start()
-    return _done(request, "started")
+    return NOTHING
 
 
 def pause_scheduler(service: Service, request: Incoming) -> Reply:
     """Start no more runs; those under way go on."""
     read_object(request, required=False)
     service.scheduler.pause()
-    return _done(request, "paused")
+    return NOTHING
 
 
 def resume_scheduler(service: Service, request: Incoming) -> Reply:
     """Go on after a pause."""
     read_object(request, required=False)
     service.scheduler.resume()
-    return _done(request, "resumed")
+    return NOTHING
 
 
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
@@ -66,7 +67,7 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     service.scheduler.shutdown(wait, patience.left(), leave=False)
     if wait:
         _wait_for_others(service.scheduler, patience)
-    return _done(request, "shut down")
+    return NOTHING
 
 
 def _wait_for_others(scheduler: Scheduler, patience: Patience) -> None:
@@ -79,13 +80,6 @@ def _wait_for_others(scheduler: Scheduler, patience: Patience) -> None:
 
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
 """Seconds between two looks for runs of other processes, at first and in the end."""
-
-
-def _done(request: Incoming, what: str) -> Reply:
-    """Have the log tell who ordered what: jobs that do not run are soon asked about."""
-    client = request.whole.remote_addr or "a client of this computer"
-    log.info("the scheduler was %s over HTTP, by %s", what, client)
-    return NOTHING
 
 
 def get_health(service: Service, request: Incoming) -> Reply:

@@ -1,0 +1,97 @@
+"""The endpoints of what happens: events for programs that follow it, and who changed what."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from werkzeug.exceptions import ClientDisconnected
+
+from schedcore import ChangesLostError, InvalidOptionError, RunRecord
+from schedcore.change_methods import MOST_RECORDS
+from schedcore.clock import from_us
+from schedcore.feed import MOST_AT_ONCE
+from schedcore.output import Redact
+from schedhttp import connection
+from schedhttp.errors import BadRequest, Forbidden, Gone
+from schedhttp.hiding import change_without_secrets, run_without_secrets
+from schedhttp.paging import link
+from schedhttp.request import Incoming, read_count
+from schedhttp.run_pages import read_job, read_moment
+from schedhttp.shapes import AUDIT, EVENT, EventShown, RunShown
+from schedhttp.views.base import Reply, Service
+
+LONGEST_WAIT: Final = 60
+"""Seconds that a request may wait for an event."""
+AUDIT_PARAMETERS: Final = ("job", "since", "before", "limit")
+CHANGE_PARAMETERS: Final = ("since", "wait", "limit")
+_RECORDS: Final = 100
+_MOST_ID: Final = 10**11
+
+
+def get_changes(service: Service, request: Incoming) -> Reply:
+    """Tell what has happened since an earlier answer; with `wait`, as soon as something has.
+
+    Where too many requests wait already, this one does not: `Retry-After` tells when to ask again.
+    """
+    since = request.whole.args.get("since")
+    wait = read_count(request, "wait", 0, LONGEST_WAIT) or 0
+    limit = read_count(request, "limit", MOST_AT_ONCE, MOST_AT_ONCE)
+    check = partial(_check_client, request)
+    try:
+        place, events = service.scheduler.changes(
+            since, wait if request.may_wait else 0, MOST_AT_ONCE if limit is None else limit, check
+        )
+    except ChangesLostError as error:
+        raise Gone(str(error)) from None
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
+    headers = {} if events or request.may_wait or not wait else {"Retry-After": "1"}
+    redact = service.scheduler.redact
+    shown = [
+        EVENT.to_dict(EventShown(event.event, event.at, event.job_id, _run(event.run, redact)))
+        for event in events
+    ]
+    return Reply({"next": place, "events": shown}, headers=headers)
+
+
+def _run(record: RunRecord | None, redact: Redact | None) -> RunShown | None:
+    return None if record is None else run_without_secrets(RunShown.of(record), redact)
+
+
+def _check_client(request: Incoming) -> None:
+    """Let no thread wait on behalf of a client that has gone away.
+
+    Raises:
+        ClientDisconnected: if it has.
+    """
+    if connection.is_gone(request.environ):
+        raise ClientDisconnected
+
+
+def get_audit(service: Service, request: Incoming) -> Reply:
+    """Tell who changed what, when and from where, the latest first; for who has all rights."""
+    if not request.may_change:
+        raise Forbidden(
+            "the audit shows what others do, and from where: it is for those who may change things,"
+            " and SCHEDULER_API_READ_ONLY names these credentials"
+        )
+    given = read_count(request, "limit", _RECORDS, MOST_RECORDS)
+    limit = _RECORDS if given is None else given
+    since_us = read_moment(service.scheduler, request, "since")
+    try:
+        records = service.scheduler.audit(
+            read_job(request),
+            None if since_us is None else from_us(since_us),
+            read_count(request, "before", None, _MOST_ID),
+            limit,
+        )
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
+    headers = {}
+    if len(records) == limit:
+        others = {k: v for k, v in request.whole.args.items() if k != "before"}
+        headers["Link"] = link("next", {**others, "before": records[-1].id})
+    redact = service.scheduler.redact
+    shown = [change_without_secrets(AUDIT.to_dict(record), redact) for record in records]
+    return Reply(shown, headers=headers)
