@@ -35,6 +35,7 @@ from schedcore import (
     State,
 )
 from schedcore.clock import SECOND, from_us
+from schedcore.last_runs import LastRuns
 
 if TYPE_CHECKING:
     from schedcore import Holder, NodeInfo, StoreInfo
@@ -391,6 +392,38 @@ class RunShown(NamedTuple):
         )
 
 
+class LastRun(NamedTuple):
+    """The outcome of a job that was recorded last."""
+
+    run_id: str | None
+    """Null: no run was made."""
+    outcome: Outcome
+    at: datetime
+    """When it ended; of what did not run, when it was due."""
+
+
+class LastRunsShown(NamedTuple):
+    """How the last runs of a job went, as far as they are kept, and the last 100 at most."""
+
+    last_run: LastRun | None
+    """The outcome that was recorded last."""
+    failures_in_a_row: int
+    """How many runs failed, timed out or were lost since the last one that was executed."""
+    mean_duration: float | None
+    """Seconds that those took that were executed; null: none was."""
+    p95_duration: float | None
+    """Seconds within which 95 of 100 of them had ended."""
+
+    @classmethod
+    def of(cls, runs: LastRuns) -> LastRunsShown:
+        """Return what the API shows of *runs*."""
+        last = runs.last
+        if last is not None:
+            run_id = None if last.run_id is None else str(last.run_id)
+            last_run = LastRun(run_id, last.outcome, last.ended or last.scheduled)
+        return cls(None if last is None else last_run, *runs[1:])
+
+
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
 STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
 NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
@@ -403,6 +436,8 @@ HEALTH: Final = Shape(
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )
+LAST_RUN: Final = _SHAPES.setdefault(LastRun, Shape(LastRun))
+LAST_RUNS: Final = Shape(LastRunsShown)
 RUN: Final = _SHAPES.setdefault(RunShown, Shape(RunShown))
 OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})
 
