@@ -326,8 +326,6 @@ class RunShown(NamedTuple):
     """Null where no run was made: missed, coalesced and skipped occurrences.  A number, as text
     since it may have more digits than JavaScript can tell apart."""
     job_id: str
-    state: str
-    """`waiting`, `running` or `ended`."""
     outcome: Outcome | None
     """Null: it has not ended."""
     scheduled: datetime
@@ -352,6 +350,8 @@ class RunShown(NamedTuple):
     """Facts that the other fields do not tell."""
     node: int | None
     """The process that it belongs or belonged to, on a store that processes share."""
+    state: str
+    """`waiting`, `running` or `ended`."""
     why: str
     """What became of it and why, in one sentence."""
 
@@ -365,7 +365,6 @@ class RunShown(NamedTuple):
         return cls(
             None if record.run_id is None else str(record.run_id),
             record.job_id,
-            record.state,
             record.outcome,
             record.scheduled,
             record.started,
@@ -379,6 +378,7 @@ class RunShown(NamedTuple):
             record.cause,
             record.reason,
             record.node,
+            record.state,
             record.why(),
         )
 
@@ -386,9 +386,9 @@ class RunShown(NamedTuple):
     def _of_open(cls, run: Run) -> RunShown:
         started = None if run.started_us is None else from_us(run.started_us)
         return cls(
-            *(str(run.id), run.job_id, run.state, None, run.scheduled_time, started, None),
+            *(str(run.id), run.job_id, None, run.scheduled_time, started, None),
             *(run.lateness, 1, None, run.error_type, run.error_text, run.attempt, run.cause),
-            *(None, run.node, run.why()),
+            *(None, run.node, run.state, run.why()),
         )
 
 
