@@ -137,6 +137,11 @@ def _told(record: logging.LogRecord) -> str:
     return f"{text}\n"
 
 
+def capture_here() -> None:
+    """Have what runs print kept in this process, which is no scheduler's."""
+    _places.install(_elsewhere)
+
+
 def call_elsewhere(function: Callable[[], Any]) -> tuple[Any, Kept]:
     """Call a function in another process; return what it returned, and what it printed.
 
@@ -190,7 +195,10 @@ def _traceback(error: BaseException) -> str:
         return f"{type(error).__name__} (its traceback raised {type(broken).__name__})\n"
 
 
-_OURS: Final = ("schedcore.executors.base", "schedcore.executors.coroutines", "schedcore.run")
+_OURS: Final = (
+    *("schedcore.executors.base", "schedcore.executors.coroutines", "schedcore.run"),
+    *("schedcore.executors.processes", "schedcore.executors.futures", "schedcore.remote"),
+)
 
 
 class _Places:

@@ -35,7 +35,7 @@ class CommandFailedError(SchedError):
     """
 
     def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
-        how = f"exit status {status}" if status >= 0 else f"ended by {_signal_name(-status)}"
+        how = f"exit status {status}" if status >= 0 else f"ended by {signal_name(-status)}"
         super().__init__(f"{argv[0]}: {how}" + (f": {output}" if output else ""))
         self.argv, self.status, self.output = list(argv), status, output
 
@@ -185,7 +185,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Return the name of a signal."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -137,6 +138,12 @@ class Lifecycle:
         """
         if state is State.STOPPED:
             return
+        worker = sys.modules.get("schedcore.executors.worker")
+        if worker is not None and worker.importing_main.is_set():
+            raise SchedulerAlreadyRunningError(
+                "this is a worker process of it, which imports the script that started it: start"
+                " the scheduler below if __name__ == '__main__'"
+            )
         prepare(self._executors, self._engine.store.entries)
         with self._lock:
             if self._loop is not None or self._starting or self._shutting_down:

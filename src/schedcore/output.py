@@ -146,6 +146,14 @@ class Printed:
         self.total += kept.total - len(kept.head) - len(kept.tail)
         self._add(kept.tail)
 
+    def take(self) -> Kept:
+        """Return what is kept of it, and keep nothing of that any more."""
+        with _lock:
+            kept = self.kept()
+            self._head, self._tail = [], []
+            self._head_size = self._tail_size = self.total = 0
+        return kept
+
     def kept(self) -> Kept:
         """Return what is kept of it, without secrets."""
         with _lock:

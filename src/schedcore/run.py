@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -293,6 +293,11 @@ def run_here() -> Run | None:
     return _current.get(None)
 
 
+def named(run: Run) -> dict[str, object]:
+    """Return by what a log record about a run names it; its id as the API does, as text."""
+    return {"job_id": run._job_id, "run_id": str(run._id)}
+
+
 def call(run: Run) -> Any:
     """Call the run's function with :func:`current_run` set; whatever it raises comes out.
 
@@ -309,6 +314,17 @@ def call(run: Run) -> Any:
     try:
         value = func(*args, **kwargs) if kwargs else func(*args)
         return value if value is None else completed(value)
+    finally:
+        _current.reset(token)
+
+
+def call_as(
+    run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a function with :func:`current_run` set to *run*; whatever it raises comes out."""
+    token = _current.set(run)
+    try:
+        return completed(func(*args, **kwargs))
     finally:
         _current.reset(token)
 
@@ -370,10 +386,18 @@ async def call_async(run: Run) -> Any:
             _current.reset(token)
 
 
+class ResultText(str):
+    """What a function returned in another process, as the history has it."""
+
+    __slots__ = ()
+
+
 def short_repr(value: object) -> str | None:
     """Return a bounded repr of *value*, whatever its own ``__repr__`` does; None for None."""
     if value is None:
         return None
+    if type(value) is ResultText:
+        return str(value)
     try:
         return _SHORT.repr(value)[:MAX_RESULT]
     except BaseException as error:  # noqa: BLE001 — a user's __repr__ may raise anything

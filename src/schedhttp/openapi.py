@@ -131,6 +131,8 @@ def _headers_of(route: Route) -> tuple[str, ...]:
         return ("If-None-Match",)
     if route.name == "run_job":
         return ("If-Match", "Idempotency-Key")
+    if route.name == "run_jobs":
+        return ("Idempotency-Key",)
     return ("If-Match",) if route.name in _ON_ONE_JOB else ()
 
 

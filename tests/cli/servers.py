@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -70,6 +72,57 @@ def real_server(folder: Path, *arguments: str, **environment: str) -> Iterator[s
         process.stderr.close()
 
 
+PROGRAM = [sys.executable, "-m", "schedcore"]
+
+
+def typed(
+    *arguments: str, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, without a terminal."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+def on_a_terminal(
+    *arguments: str, answer: str = "", until: str | None = None, **environment: str
+) -> tuple[int, str]:
+    """Run a command on a terminal; return its exit status, and what it has written there.
+
+    Args:
+        arguments: Of the command.
+        answer: What is typed.
+        until: Once this has been written, it is interrupted.
+        environment: More of it.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", **environment},
+    )
+    os.close(theirs)
+    os.write(ours, answer.encode())
+    written = b""
+    try:
+        while part := os.read(ours, 65_536):
+            written += part
+            if until is not None and until.encode() in written:
+                process.send_signal(signal.SIGINT)
+                until = None
+    except OSError:  # nobody has the other end any more
+        pass
+    os.close(ours)
+    return process.wait(timeout=60), written.decode()
+
+
 class Asked(NamedTuple):
     """A request that came."""
 
@@ -77,6 +130,8 @@ class Asked(NamedTuple):
     path: str
     headers: dict[str, str]
     body: str
+    port: int
+    """Of the client: of the same one, it is the same connection."""
 
 
 class Fake:
@@ -84,7 +139,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self.answer: Callable[[Asked], tuple[int, Any]] = lambda asked: (200, [])
+        self.answer: Callable[[Asked], tuple[int, Any] | None] = lambda asked: (200, [])
         self.headers: dict[str, str] = {}
         self.hangs_up = False
         """Whether it closes each connection after an answer, and tells nobody."""
@@ -96,9 +151,15 @@ class Fake:
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length).decode()
-                asked = Asked(self.command, self.path, dict(self.headers), body)
+                asked = Asked(
+                    self.command, self.path, dict(self.headers), body, self.client_address[1]
+                )
                 fake.asked.append(asked)
-                status, answer = fake.answer(asked)
+                told = fake.answer(asked)
+                if told is None:  # it hangs up
+                    self.close_connection = True
+                    return
+                status, answer = told
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
@@ -117,6 +178,15 @@ class Fake:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
+
+    def encrypt(self, certificate: Path) -> None:
+        """Have it speak TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.url = self.url.replace("http:", "https:")
 
     def close(self) -> None:
         """End it."""

@@ -6,22 +6,9 @@ import json
 
 import pytest
 
-from tests.cli.servers import real_server
-from tests.cli.test_servers import home, typed  # noqa: F401
+from tests.cli.servers import typed
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def _asks_the_server(server, home, monkeypatch, run):  # noqa: F811
-    monkeypatch.setenv("SCHEDCORE_URL", server)
-    yield
-    for job_id in jobs(run):
-        assert run("rm", job_id).status == 0
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def jobs(run):
@@ -120,6 +107,23 @@ def test_nothing_is_done_unless_all_can_be(apply, run):
     status, steps = apply(job("a"), job("b", func="os:system", hours=1))
     assert (status, steps) == (2, {"a": "add", "b": "refused"})
     assert jobs(run) == {}
+
+
+def test_what_others_do_between_the_plan_and_its_turn_stays(apply, run, monkeypatch):
+    apply(job("changed"), job("removed"))
+
+    def meanwhile(question, parsed):
+        run("add", "added", "func=tasks:ok", "hours=5")
+        run("edit", "changed", "hours=6")
+        run("edit", "removed", "hours=7")
+
+    monkeypatch.setattr("schedcore.cli.applying.confirm", meanwhile)
+    assert apply(job("added", hours=1, replace_existing=True), job("changed", hours=2))[0] == 1
+    assert {job_id: job["hours"] for job_id, job in jobs(run).items()} == {
+        "added": 5,
+        "changed": 6,
+        "removed": 7,
+    }
 
 
 def test_two_files_do_not_fight_over_a_job(apply, run):

@@ -27,7 +27,7 @@ def filled():
     store.write([make_entry(job("a"), 2 * 10**15, 2 * 10**15)], 0)
     store.write([make_entry(job("b"), 3 * 10**15, None)], 0)
     store.open(job("a"), 10**15)
-    old = [RunRecord(None, "a", Outcome.MISSED, n, occurrences=2) for n in range(5)]
+    old = [RunRecord(None, "a", Outcome.EXECUTED, n, occurrences=2) for n in range(5)]
     store.record(old, DAY)
     store.close()
 
@@ -49,7 +49,7 @@ def test_status_tells_what_a_store_holds(run, filled, tmp_path):
         "next_due": "2033-05-18T03:33:20+00:00",
         "open_runs": {"active": 1, "waiting": 0, "retrying": 0},
         "outcomes_kept": 5,
-        "outcomes_ever": {"missed": 10},
+        "outcomes_ever": {"executed": 10},
         "processes": 0,
     }
     lines = run("db", "status", URL).out.splitlines()
@@ -132,7 +132,7 @@ def test_trim_cuts_the_history_and_keeps_the_counts(run, filled):
     )
     assert run("db", "trim", URL).out == "3 outcomes cut; the counts of all stay\n"
     told = json.loads(run("db", "status", URL, "--json").out)
-    assert (told["outcomes_kept"], told["outcomes_ever"]) == (0, {"missed": 10})
+    assert (told["outcomes_kept"], told["outcomes_ever"]) == (0, {"executed": 10})
     ran = run("db", "trim", URL, "--days", "0")
     assert (ran.status, ran.err) == (2, "schedcore: days=0: expected a whole number of 1 or more\n")
 

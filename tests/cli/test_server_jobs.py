@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
 
 import pytest
 
-from tests.cli.servers import Fake, real_server
-from tests.cli.test_servers import PROGRAM, home, typed  # noqa: F401
+from tests.cli.servers import on_a_terminal, typed
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def _asks_the_server(server, home, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("SCHEDCORE_URL", server)
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def test_a_session():
@@ -69,12 +56,19 @@ def test_jobs_of_a_file_and_of_the_input(run, tmp_path):
         '[[jobs]]\nid = "b"\nfunc = "tasks:nope"\ntrigger = "interval"\nhours = 1\n'
     )
     ran = run("add", "--file", "jobs.toml", "--json")
-    assert ran.status == 1, "the second one names no function"
-    assert [job["id"] for job in json.loads(ran.out)] == ["a"]
+    assert (ran.status, ran.out) == (2, ""), "all or none"
+    assert "tasks:nope" in ran.err
+    path = tmp_path / "jobs.toml"
+    path.write_text(path.read_text().replace("nope", "fail"))
+    assert [job["id"] for job in json.loads(run("add", "--file", "jobs.toml", "--json").out)] == [
+        "a",
+        "b",
+    ]
     lines = '{"id": "c", "func": "tasks:ok"}\n\n{"id": "d", "func": "tasks:ok"}\n'
     assert typed("add", "--file", "-", stdin=lines).returncode == 0
-    assert run("add", "--file", "jobs.toml", "--replace").status == 1
-    assert run("rm", "a").status == 0
+    assert run("add", "--file", "jobs.toml").status == 2
+    assert run("add", "--file", "jobs.toml", "--replace").status == 0
+    assert run("rm", "a", "b").status == 0
 
 
 @pytest.mark.parametrize(
@@ -115,29 +109,7 @@ def test_mistakes_are_told_in_one_line(run, arguments, told):
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07\u202e\x9b31mb\r\nc"
 
 
-def on_a_terminal(*arguments, **environment):
-    """Return what a command writes to a terminal."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", **environment},
-    )
-    os.close(theirs)
-    parts = []
-    try:
-        while part := os.read(ours, 65_536):
-            parts.append(part)
-    except OSError:  # nobody has the other end any more
-        pass
-    os.close(ours)
-    process.wait(timeout=60)
-    return b"".join(parts).decode()
-
-
-def test_a_hostile_text_cannot_command_a_terminal(run, monkeypatch):
+def test_a_hostile_text_cannot_command_a_terminal(run, fake, monkeypatch):
     job = {
         "id": HOSTILE, "state": HOSTILE, "func": HOSTILE, "next_run_time": HOSTILE,
         "trigger": "cron", "hour": HOSTILE, "args": [HOSTILE], "name": HOSTILE,
@@ -147,7 +119,6 @@ def test_a_hostile_text_cannot_command_a_terminal(run, monkeypatch):
         "scheduled": None, "started": None, "ended": None, "result": HOSTILE,
         "error_type": HOSTILE, "error_text": HOSTILE, "why": HOSTILE,
     }  # fmt: skip
-    fake = Fake()
 
     def answer(asked):
         if asked.method == "PATCH":
@@ -158,32 +129,82 @@ def test_a_hostile_text_cannot_command_a_terminal(run, monkeypatch):
 
     fake.answer = answer
     monkeypatch.setenv("SCHEDCORE_URL", fake.url)
-    try:
-        for command in (["jobs"], ["job", "a"], ["runs"], ["edit", "a", "hour=2"]):
-            shown = on_a_terminal(*command, NO_COLOR="1")
-            assert r"\x1b[2J" in shown
-            assert all(char.isprintable() or char in "\r\n" for char in shown), repr(shown)
-            plain = run(*command).out
-            assert all(char.isprintable() or char == "\n" for char in plain), repr(plain)
-            told = json.loads(run(*command, "--json").out)
-            assert HOSTILE in (told[0] if isinstance(told, list) else told).values()
-    finally:
-        fake.close()
+    for command in (["jobs"], ["job", "a"], ["runs"], ["edit", "a", "hour=2"]):
+        _, shown = on_a_terminal(*command, NO_COLOR="1")
+        assert r"\x1b[2J" in shown
+        assert all(char.isprintable() or char in "\r\n" for char in shown), repr(shown)
+        plain = run(*command).out
+        assert all(char.isprintable() or char == "\n" for char in plain), repr(plain)
+        told = json.loads(run(*command, "--json").out)
+        assert HOSTILE in (told[0] if isinstance(told, list) else told).values()
 
 
 def test_there_are_colours_on_a_terminal_unless_nobody_wants_them(run):
     assert run("add", "colourful", "func=tasks:ok", "hours=1").status == 0
     run("pause", "colourful")
-    assert "\x1b[" in on_a_terminal("jobs")
-    assert "\x1b[" not in on_a_terminal("jobs", NO_COLOR="1")
+    assert "\x1b[" in on_a_terminal("jobs")[1]
+    assert "\x1b[" not in on_a_terminal("jobs", NO_COLOR="1")[1]
     assert "\x1b[" not in typed("jobs").stdout
-    assert run("rm", "colourful").status == 0
 
 
 def test_without_rich_the_tables_are_plain(run, tmp_path):
     assert run("add", "plain", "func=tasks:ok", "hours=1").status == 0
     (tmp_path / "rich.py").write_text("raise ImportError")
-    shown = on_a_terminal("jobs", PYTHONPATH=str(tmp_path))
+    _, shown = on_a_terminal("jobs", PYTHONPATH=str(tmp_path))
     assert "\x1b[" not in shown
     assert re.search(r"^plain +scheduled", shown, re.M)
-    assert run("rm", "plain").status == 0
+
+
+@pytest.fixture
+def nightly(run):
+    """Add three jobs, two of which have a tag; return the ids of those two."""
+    for job_id, tags in (("a", ["nightly"]), ("b", ["nightly", "x"]), ("c", ["x"])):
+        words = [f"tags={json.dumps(tags)}", "func=tasks:ok", "hours=1"]
+        assert run("add", job_id, *words).status == 0
+    return ["a", "b"]
+
+
+def states(run):
+    return {job["id"]: job["state"] for job in json.loads(run("jobs", "--json").out)}
+
+
+def test_all_jobs_with_a_tag_are_changed_together(run, nightly):
+    listed = json.loads(run("jobs", "--tag", "nightly", "--json").out)
+    assert sorted(job["id"] for job in listed) == nightly
+    ran = run("pause", "--tag", "nightly", "--yes")
+    assert ran == (0, "2 jobs paused\n", "")
+    assert states(run) == {"a": "paused", "b": "paused", "c": "scheduled"}
+    assert json.loads(run("resume", "--tag", "nightly", "--tag", "x", "--yes", "--json").out) == [
+        "b"
+    ]
+    assert run("rm", "--q", "A", "--yes").out.endswith(" removed\n")
+    assert run("pause", "--tag", "nobody-has-it", "--yes") == (0, "0 jobs paused\n", "")
+    assert run("rm", "--all", "--yes").status == 0
+    assert states(run) == {}
+
+
+def test_many_jobs_are_changed_only_once_that_is_confirmed(run, nightly):
+    ran = run("rm", "--tag", "nightly")
+    assert ran.status == 2
+    assert "rm 2 jobs (a, b)?" in ran.err
+    status, shown = on_a_terminal("rm", "--tag", "nightly", answer="n\n")
+    assert (status, "rm 2 jobs (a, b)? [y/N]" in shown) == (2, True)
+    assert set(states(run)) == {"a", "b", "c"}
+    status, shown = on_a_terminal("rm", "--tag", "nightly", answer="y\n")
+    assert (status, "2 jobs removed" in shown) == (0, True)
+    assert set(states(run)) == {"c"}
+
+
+def test_a_filter_that_meets_others_meanwhile_changes_nothing(run, fake):
+    """The number that was confirmed goes along."""
+    fake.answer = lambda asked: (
+        409,
+        {"error_message": "expected confirm=3", "error_type": "NotConfirmed"}
+        | ({} if "confirm" in asked.path else {"count": 2, "ids": ["a", "b"]}),
+    )
+    ran = run("pause", "--tag", "t&u", "--yes", "--url", fake.url)
+    assert ran == (2, "", "schedcore: expected confirm=3\n")
+    assert [asked.path for asked in fake.asked] == [
+        "/scheduler/jobs/pause?tag=t%26u",
+        "/scheduler/jobs/pause?tag=t%26u&confirm=2",
+    ]

@@ -83,6 +83,16 @@ def test_they_are_run_and_nobody_waits(five, scheduler):
     assert {record.job_id for record in scheduler.history()} == {"a", "b", "c"}
 
 
+def test_runs_that_are_asked_for_again_are_the_same(five, scheduler):
+    path, key = "/jobs/run?tag=nightly&confirm=3", {"Idempotency-Key": "k"}
+    first = five("POST", path, headers=key).json["runs"]
+    assert five("POST", path, headers=key).json["runs"] == first
+    other = five("POST", path, headers={"Idempotency-Key": "l"}).json["runs"]
+    assert not {*first.values()} & {*other.values()}
+    answer = five("POST", path, headers={"Idempotency-Key": "x" * 256})
+    assert (answer.status, answer.json["error_type"]) == (400, "BadRequest")
+
+
 def test_a_job_that_cannot_be_run_is_refused_and_the_others_run(five, scheduler):
     entry = scheduler.entry("e")
     job = entry.job._replace(id="f", func=None, given_ref="no_such_module:work")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from schedcore.cli.base import DONE, PARTLY, Commands
 from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
-from schedcore.cli.job_files import guess_kind, read_jobs
+from schedcore.cli.job_files import read_jobs, with_trigger
 from schedcore.cli.several import REFUSED, add_yes, confirm
 from schedcore.cli.showing import moment, now, print_error, print_json, progress, schedule, show
 from schedcore.errors import InvalidOptionError
@@ -67,19 +67,12 @@ def add_commands(commands: Commands) -> None:
     add_yes(command)
 
 
-def _wanted(job: Job) -> dict[str, Any]:
-    """Return a job of a file with its kind of trigger, guessed if it is not named."""
-    if "trigger" in job:
-        return dict(job)
-    return {**job, "trigger": guess_kind(job.keys() - JOB_FIELDS - _PLACE)}
-
-
 def _check(api: Api, parsed: argparse.Namespace) -> int:
     found = []
     with progress("looking", read_jobs(parsed.file)) as jobs:
         for job in jobs:
             try:
-                told = _preview(api, _wanted(job))
+                told = _preview(api, with_trigger(job))
             except Refused as error:
                 found.append({"id": job["id"], "ok": False, "error": str(error)})
             else:
@@ -141,7 +134,10 @@ def plan(api: Api, jobs: Sequence[Job], mark: str) -> list[Step]:
     with progress("looking", jobs) as each:
         for job in each:
             tags = job.get("tags") or []
-            wanted = {**_wanted(job), "tags": [*tags, mark] if isinstance(tags, list) else tags}
+            wanted = {
+                **with_trigger(job),
+                "tags": [*tags, mark] if isinstance(tags, list) else tags,
+            }
             steps.append(_step(api, wanted, there.get(job["id"]), mark))
     ids = {job["id"] for job in jobs}
     gone = [job for job in there.values() if mark in job["tags"] and job["id"] not in ids]

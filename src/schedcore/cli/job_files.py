@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from schedcore.cli.connecting import read_toml
 from schedcore.errors import InvalidOptionError
+from schedcore.job import JOB_FIELDS
 from schedcore.triggers.factory import option_names
 
 
@@ -52,6 +53,18 @@ def _read_json(text: str, path: str) -> Any:
             return [json.loads(line) for line in lines]
         except ValueError:
             raise InvalidOptionError("file", path, f"JSON: {error}") from None
+
+
+def with_trigger(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job with the kind of trigger that its options are of, if it names none."""
+    options = job.keys() - JOB_FIELDS - _NO_OPTIONS
+    return {"trigger": guess_kind(options), **job} if options else dict(job)
+
+
+_NO_OPTIONS: Final = frozenset(
+    {"replace_existing", "jobstore", "state", "broken", "shown_as_repr", "etag"}
+)
+"""What may stand in a job beside its fields and the options of its trigger."""
 
 
 def guess_kind(options: Iterable[str]) -> str:

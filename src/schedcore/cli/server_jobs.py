@@ -12,12 +12,11 @@ from typing import Any, Final
 from schedcore.cli.base import DONE, Commands, counted, harmless
 from schedcore.cli.client import Api
 from schedcore.cli.connecting import add_command
-from schedcore.cli.job_files import guess_kind, read_jobs
+from schedcore.cli.job_files import read_jobs, with_trigger
 from schedcore.cli.server_runs import run_rows
 from schedcore.cli.several import add_filter, each, has_filter, together
 from schedcore.cli.showing import moment, now, print_json, schedule, show
 from schedcore.errors import InvalidOptionError
-from schedcore.job import JOB_FIELDS
 
 _STATES = ("scheduled", "paused", "running", "broken")
 _PAIR = "NAME=VALUE"
@@ -27,6 +26,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this group."""
     command = add_command(commands, "jobs", _jobs, "list the jobs", "jobs --state paused")
     command.add_argument("--q", metavar="TEXT", help="only with this in id, name or function")
+    command.add_argument("--tag", action="append", help="only with this tag; several: with all")
     command.add_argument("--state", choices=_STATES, help="only those that are so")
     command.add_argument(
         "--sort", metavar="FIELD", help="next_run_time, id or name; -id: backwards"
@@ -52,7 +52,7 @@ def _add_writers(commands: Commands) -> None:
         commands,
         "add",
         _add,
-        "add a job, or those of a file",
+        "add a job, or all those of a file or none",
         "add report func=app:report hour=6 minute=30; add --file jobs.toml",
     )
     command.add_argument("id", nargs="?", metavar="ID")
@@ -96,7 +96,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def _jobs(api: Api, parsed: argparse.Namespace) -> int:
-    asked = {name: getattr(parsed, name) for name in ("q", "state", "sort")}
+    asked = {name: getattr(parsed, name) for name in ("q", "tag", "state", "sort")}
     jobs = api("GET", "jobs", query=asked).json
     if parsed.json:
         print_json(jobs)
@@ -129,6 +129,8 @@ def _job(api: Api, parsed: argparse.Namespace) -> int:
     job, at = answer.json, now()
     width = max(map(len, job))
     for name, value in job.items():
+        if value is None or value in ([], {}):
+            continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if name == "next_run_time":
             text = moment(value, at)
@@ -147,19 +149,17 @@ def _add(api: Api, parsed: argparse.Namespace) -> int:
     if parsed.file is not None:
         found = read_jobs(parsed.file)
     else:
-        job = {"id": parsed.id, **read_pairs(parsed.pairs)}
-        if "trigger" not in job:
-            job["trigger"] = guess_kind(job.keys() - JOB_FIELDS)
-        found = [job]
-    if parsed.replace:
-        found = [{**job, "replace_existing": True} for job in found]
-    by_id = {str(job.get("id")): job for job in found}
-    jobs, status = each(by_id, lambda job_id: api("POST", "jobs", body=by_id[job_id]).json)
+        found = [{"id": parsed.id, **read_pairs(parsed.pairs)}]
+    found = [
+        {**with_trigger(job), **({"replace_existing": True} if parsed.replace else {})}
+        for job in found
+    ]
+    jobs = api("POST", "jobs", body=found).json  # all or none
     if parsed.json:
         print_json(jobs)
-    elif jobs:
+    else:
         show(JOB_TITLES, job_rows(jobs, now()))
-    return status
+    return DONE
 
 
 def _edit(api: Api, parsed: argparse.Namespace) -> int:

@@ -6,15 +6,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from schedcore.cli.base import DONE, PARTLY, Commands, harmless
+from schedcore.cli.base import DONE, PARTLY, Commands, counted, harmless
 from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
 from schedcore.cli.several import REFUSED, add_filter, each, has_filter, together
-from schedcore.cli.showing import lasted, moment, now, print_error, print_json, show
+from schedcore.cli.showing import ago, lasted, moment, now, print_error, print_json, show, waiting
 from schedcore.clock import Waker
 from schedcore.errors import InvalidOptionError
 
@@ -22,6 +22,7 @@ Run = Mapping[str, Any]
 _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
 """Seconds between two looks at a run, at first and in the end."""
 _MOST_RUNS: Final = 20
+_MOST_OPEN: Final = 10_000
 
 
 def add_commands(commands: Commands) -> None:
@@ -31,9 +32,13 @@ def add_commands(commands: Commands) -> None:
         commands, "runs", _runs, "list runs, the latest first", "runs --job report --outcome failed"
     )
     command.add_argument("--job", metavar="ID", help="only of this job")
-    command.add_argument("--outcome", metavar="OUTCOME", help="only those that ended so: failed")
+    command.add_argument(
+        "--outcome", metavar="OUTCOME", help="only those that ended so: failed,lost"
+    )
     command.add_argument("--state", choices=("waiting", "running", "ended"))
-    command.add_argument("--since", metavar="TIME", help="only those that were due then or later")
+    command.add_argument(
+        "--since", metavar="TIME", help="only those that were due then or later: 2026-11-25, 12h"
+    )
     command.add_argument("--until", metavar="TIME", help="only those that were due before")
     command.add_argument("--limit", type=int, default=_MOST_RUNS, metavar="N", help="default: 20")
     command = add_command(
@@ -57,15 +62,15 @@ def run_rows(
     runs: Iterable[Run], at: datetime, of_one_job: bool = False
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return the titles and the rows of a table of runs."""
-    titles = ("run", "job", "outcome", "due", "took", "why")
+    titles = ("run", "job", "outcome", "due", "took", "result")
     rows = [
         (
             str(run["run_id"] or "-"),
             str(run["job_id"]),
-            str(run["outcome"] or run.get("state")),
+            str(run["outcome"] or run["state"]),
             moment(run["scheduled"], at),
             lasted(run["started"], run["ended"], at),
-            _why(run),
+            _result(run),
         )
         for run in runs
     ]
@@ -74,13 +79,11 @@ def run_rows(
     return titles, rows
 
 
-def _why(run: Run) -> str:
-    """Return what there is to say of a run, in one line."""
-    if run.get("why"):
-        return str(run["why"])
-    if run["error_type"]:
-        return f"{run['error_type']}: {run['error_text']}"
-    return str(run["result"] or "")
+def _result(run: Run) -> str:
+    """Return what a run has returned, or why there is nothing, in one line."""
+    if run["outcome"] == "executed":
+        return str(run["result"] or "")
+    return str(run["why"] or "").removeprefix(f"{run['outcome'] or run['state']}: ")
 
 
 def _ps(api: Api, parsed: argparse.Namespace) -> int:
@@ -94,11 +97,8 @@ def _ps(api: Api, parsed: argparse.Namespace) -> int:
 
 def under_way(api: Api) -> list[Run]:
     """Return the runs that are under way, and then those that wait."""
-    return [
-        run
-        for state in ("running", "waiting")
-        for run in api.items("runs", query={"state": state}, most=1000)
-    ]
+    runs = api.items("runs", query={"state": "open"}, most=_MOST_OPEN)
+    return sorted(runs, key=lambda run: str(run["state"]))  # "running" comes before "waiting"
 
 
 def ps_rows(runs: Iterable[Run], at: datetime) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -120,6 +120,8 @@ def ps_rows(runs: Iterable[Run], at: datetime) -> tuple[Sequence[str], Sequence[
 
 def _runs(api: Api, parsed: argparse.Namespace) -> int:
     asked = {name: getattr(parsed, name) for name in ("job", "outcome", "state", "since", "until")}
+    for name in ("since", "until"):
+        asked[name] = asked[name] and ago(asked[name], now())
     runs = list(api.items("runs", query=asked, most=parsed.limit))
     if parsed.json:
         print_json(runs)
@@ -135,7 +137,9 @@ def _run(api: Api, parsed: argparse.Namespace) -> int:
             print(harmless(f"run {run_id} of {job_id} has been started"))
         return status
     try:
-        runs = [_ended(api, i) if parsed.wait else api("GET", "runs", i).json for i, _ in started]
+        with waiting(f"waiting for {counted(len(started), 'run')}"):
+            look = _ended if parsed.wait else _look
+            runs = [look(api, run_id) for run_id, _ in started]
     except KeyboardInterrupt:
         ids = " ".join(run_id for run_id, _ in started)
         print_error(f"what runs goes on; to end it: schedcore cancel {ids}")
@@ -183,11 +187,15 @@ def _read_json(option: str, text: str, kind: type, told: str) -> Any:
     return value
 
 
+def _look(api: Api, run_id: str) -> Run:
+    return dict(api("GET", "runs", run_id).json)
+
+
 def _ended(api: Api, run_id: str) -> Run:
     """Wait until a run has ended, and return it."""
     pause = _FIRST_LOOK
     while True:
-        run: Run = api("GET", "runs", run_id).json
+        run = _look(api, run_id)
         if run["state"] == "ended":
             return run
         Waker().sleep(pause)
@@ -206,40 +214,43 @@ def _cancel(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def _logs(api: Api, parsed: argparse.Namespace) -> int:
-    run = _run_of(api, parsed.id)
-    run_id = str(run["run_id"])
-    after, pause, output = 0, _FIRST_LOOK, None
+    run_id = str(_run_of(api, parsed.id)["run_id"])
+    parts: list[str] = []
+    for output in _outputs(api, run_id, parsed.follow):
+        if parsed.json:
+            parts.append(output["text"])
+            continue
+        sys.stdout.write(output["text"] if parsed.raw else harmless(output["text"], "\n\t"))
+        sys.stdout.flush()
+    if parsed.json:
+        print_json({**output, "text": "".join(parts)})
+    return DONE
+
+
+def _outputs(api: Api, run_id: str, follow: bool) -> Iterator[dict[str, Any]]:
+    """Yield what a run has printed, and with *follow* what it prints until it has ended."""
+    after, pause = 0, _FIRST_LOOK
     while True:
         output = api("GET", "runs", run_id, "output", query={"after": after}).json
-        if parsed.json and not parsed.follow:
-            print_json(output)
-            return DONE
-        if output["text"]:
-            pause = _FIRST_LOOK
-            text = output["text"]
-            sys.stdout.write(text if parsed.raw else harmless(text, "\n\t"))
-            sys.stdout.flush()
-        if output["ended"] or not parsed.follow:
-            break
+        yield output
+        if output["ended"] or not follow:
+            return
+        pause = _FIRST_LOOK if output["text"] else min(pause * 2, _LAST_LOOK)
         after = output["next"]
         Waker().sleep(pause)
-        pause = min(pause * 2, _LAST_LOOK)
-    if output["left_out"]:
-        print_error(f"{output['left_out']:,} bytes were left out")
-    return DONE
 
 
 def _run_of(api: Api, given: str) -> Run:
     """Return the run with this id, or the latest one of the job with this id."""
     if given.isascii() and given.isdigit():
         try:
-            return dict(api("GET", "runs", given).json)
+            return _look(api, given)
         except Refused as error:
             if error.status != 404:
                 raise
     api("GET", "jobs", given)
     for state in ("running", "ended", "waiting"):
-        for run in api.items("runs", query={"job": given, "state": state}, most=20):
-            if run["run_id"]:
+        for run in api("GET", "runs", query={"job": given, "state": state}).json:
+            if run["run_id"]:  # occurrences that were no runs have printed nothing
                 return dict(run)
     raise InvalidOptionError("RUN|JOB", given, "a run, or a job that has run")

@@ -74,12 +74,16 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
             return Text(harmless(str(error)), "bold red")
         parts: list[RenderableType] = []
         for title, columns, rows in found:
-            parts += Text(harmless(title)), table_of(columns, rows), ""
+            parts += [Text(harmless(title)), *([table_of(columns, rows)] if columns else []), ""]
         return Group(*parts)
 
-    with Live(drawn(), console=console, screen=True, auto_refresh=False) as live:
+    live = Live(drawn(), console=console, screen=True, auto_refresh=False)
+    try:  # not "with": that would not give the screen back if it is interrupted as it begins
+        live.start(refresh=True)
         while not Waker().sleep(parsed.n):
             live.update(drawn(), refresh=True)
+    finally:
+        live.stop()
     return DONE
 
 
@@ -89,17 +93,8 @@ def look(api: Api) -> View:
         api("GET", "health", also=503).json,
         under_way(api),
         api("GET", "jobs", query={"state": "scheduled", "limit": _ROWS}).json,
-        _went_wrong(api),
+        api("GET", "runs", query={"outcome": ",".join(_WRONG), "limit": _ROWS}).json,
     )
-
-
-def _went_wrong(api: Api) -> list[Any]:
-    found = [
-        run
-        for outcome in _WRONG
-        for run in api("GET", "runs", query={"outcome": outcome, "limit": _ROWS}).json
-    ]
-    return sorted(found, key=lambda run: str(run["scheduled"]), reverse=True)[:_ROWS]
 
 
 def tables(view: View, at: datetime) -> Iterator[Table]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from schedcore.errors import InvalidOptionError, did_you_mean, whole
@@ -91,14 +90,12 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
         wrong = str(next(iter(options), kind))
         hint = did_you_mean(wrong, ["type", "max_workers", *_KINDS])
         raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
-    pool = ThreadPool(whole(f"{option}.max_workers", workers), name=f"schedcore-{name}")
+    workers = whole(f"{option}.max_workers", workers)
     if kind == "threadpool":
-        return pool
-    from concurrent.futures import ProcessPoolExecutor
+        return ThreadPool(workers, name=f"schedcore-{name}")
+    from schedcore.executors.processes import ProcessPool
 
-    from schedcore.executors.futures import FuturesAdapter
-
-    return FuturesAdapter(partial(ProcessPoolExecutor, workers))
+    return ProcessPool(workers, name=f"schedcore-{name}")
 
 
 def _check_name(name: object) -> str:

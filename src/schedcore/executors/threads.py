@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MethodType
 
 from schedcore.atfork import Lock, call_in_child
@@ -71,14 +71,20 @@ class ThreadPool:
         max_queue: How many runs may wait for a thread; more are shed, each with a recorded
             outcome.  None: any number.
         name: What the threads' names begin with.
+        execute: How a thread executes a run, and reports it; returns as :func:`perform` does.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
     """
 
     def __init__(
-        self, max_workers: int = 10, max_queue: int | None = None, name: str = "schedcore"
+        self,
+        max_workers: int = 10,
+        max_queue: int | None = None,
+        name: str = "schedcore",
+        execute: Callable[[Run, Reporter], int | None] = perform,
     ) -> None:
+        self._execute = execute
         self.max_workers = whole("max_workers", max_workers)
         self.max_queue = None if max_queue is None else whole("max_queue", max_queue)
         self._name = name
@@ -274,7 +280,7 @@ class ThreadPool:
             elif crew.deputy is None or function not in self._brief:
                 self._see_to_the_rest(crew, me, function)
             reporter = run._reporter
-            took_us = perform(run, reporter)
+            took_us = self._execute(run, reporter)
             me.run = None
             brief = self._was_brief(function, took_us)
             if not crew.queue:

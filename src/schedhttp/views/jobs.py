@@ -134,7 +134,7 @@ def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
     entry = service.scheduler.entry(job_id)
     if (check := check_of(request, service.job_json)) is not None:
         check(entry)
-    text, etag = service.job_json.one(entry)
+    text, etag = service.job_json.one(entry, with_runs=True)
     headers = _to_be_asked_again(etag)
     if is_known(request, etag):
         return Reply(None, 304, headers)

@@ -1,0 +1,309 @@
+"""A pool of processes, each of which executes one run at a time and can be ended with it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from schedcore.atfork import Lock, call_in_child
+from schedcore.clock import Patience
+from schedcore.errors import SchedError
+from schedcore.executors.base import Reporter, report_lost
+from schedcore.executors.threads import ThreadPool
+from schedcore.executors.worker import Channel
+from schedcore.job import Job
+from schedcore.jobs import signal_name
+from schedcore.output import keep
+from schedcore.remote import Report, check_by_name, result_of, task_of
+from schedcore.run import Run
+
+GRACE: Final = 6.0
+"""Seconds that a run has to end after it was asked to (SIGTERM), before its process is killed: one
+more than :func:`~schedcore.jobs.run_command` gives its program."""
+LAST_GRACE: Final = 0.5
+"""The same at the end of the pool, beyond the time that it was given."""
+LOOK_S: Final = 0.5
+"""How often it is looked whether a process is there, of which others may hold the socket open."""
+
+
+class ProcessEndedError(SchedError):
+    """The process of a run ended in the midst of it.
+
+    Args:
+        pid: Which one.
+        status: Its exit status; less than 0: the signal that ended it.
+    """
+
+    def __init__(self, pid: int, status: int) -> None:
+        how = f"exit status {status}" if status >= 0 else f"ended by {signal_name(-status)}"
+        super().__init__(f"its process {pid} died: {how}")
+        self.pid, self.status = pid, status
+
+
+class ProcessPool:
+    """Executes runs in up to *max_workers* processes, each in one of its own at a time.
+
+    A process is started when a run needs one and none is idle, and kept.  It is a fresh interpreter
+    that imports what its runs need (never a fork of this process, whose threads would stay behind
+    with their locks held).  Functions are found there by their names, and their arguments are
+    pickled; what a function returns or raises comes back, as text if it is large or cannot be
+    pickled.  :func:`~schedcore.current_run` is there, but for the job's definition.
+
+    A run that is cancelled or times out is asked to end (SIGTERM raises ``SystemExit`` in it), and
+    killed with all that it started after :data:`GRACE` seconds.  A process that dies is the end of
+    its own run, which is lost, and of no other.  When the scheduler's process ends, however that
+    is, its workers do.  For POSIX systems.
+
+    Args:
+        max_workers: How many runs may be active at once, 1 or more.
+        max_queue: How many runs may wait for a process; more are shed.  None: any number.
+        name: What the names of the threads begin with that wait for the processes.
+
+    Raises:
+        InvalidOptionError: if a bound is not a whole number of 1 or more.
+    """
+
+    remote = True
+
+    def __init__(
+        self, max_workers: int = 4, max_queue: int | None = None, name: str = "schedcore-processes"
+    ) -> None:
+        # A thread for each process: what it does is to wait for it.
+        self._threads = ThreadPool(max_workers, max_queue, name, self._execute)
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may cancel a run
+        self._freed = threading.Condition(self._lock)
+        self._idle: list[_Process] = []
+        self._busy: dict[Run, _Process] = {}
+        self._ending: set[_Process] = set()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the processes, which are the parent's."""
+        for process in (*self._idle, *self._busy.values(), *self._ending):
+            process.forget()
+        self._begin_anew()
+
+    @property
+    def max_workers(self) -> int:
+        """How many runs may be active at once."""
+        return self._threads.max_workers
+
+    def check_job(self, job: Job) -> None:
+        """Check that another process can find the function of *job*; raises InvalidOptionError."""
+        check_by_name(job)
+
+    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        """Take *runs* to be run; return at once."""
+        self._threads.submit(runs, reporter)
+
+    def room(self) -> int:
+        """Return how many runs can begin soon."""
+        return self._threads.room()
+
+    def data_lock(self) -> Lock:
+        """Return the lock that guards all of it."""
+        return self._lock
+
+    def abandon(self, run: Run) -> None:
+        """End the process of a run, and have another one take its place."""
+        with self._lock:
+            process = self._busy.pop(run, None)
+            if process is None:
+                return
+            self._ending.add(process)
+        self._threads.abandon(run)
+        process.end(GRACE)
+
+    def shutdown(self, timeout: float | None) -> None:
+        """Finish the runs that were submitted, waiting up to *timeout* seconds; end all processes.
+
+        Runs that have not ended by then are lost, and end with their processes.
+        """
+        self._threads.shutdown(timeout)
+        with self._lock:
+            left = {*self._busy.values(), *self._ending}
+            idle, self._idle = self._idle, []
+        for process in idle:
+            process.dismiss()
+        for process in left:
+            process.end(LAST_GRACE)
+        patience = Patience(2 * LAST_GRACE)
+        for process in idle:
+            process.wait(patience.left())
+        with self._freed:  # until their runs are reported
+            self._freed.wait_for(lambda: not self._busy and not self._ending, patience.left())
+
+    def _execute(self, run: Run, reporter: Reporter) -> int | None:
+        """Execute a run in a process, and report it; raises nothing."""
+        try:
+            return self._perform(run, reporter)
+        except BaseException as error:  # noqa: BLE001 — the report failed; the thread goes on
+            report_lost(run, reporter, error)
+            return None
+
+    def _perform(self, run: Run, reporter: Reporter) -> int | None:
+        process = self._process_for(run)
+        report: Report | None = None
+        try:
+            if not reporter.begin(run):
+                return None
+            value, error = None, None
+            try:
+                report = process.call(run)
+                value = result_of(report)
+            except ProcessEndedError as ended:
+                reporter.lost(run, ended)
+                return None
+            except BaseException as raised:  # noqa: BLE001 — what the run raised
+                error = raised
+            if report is not None and report.printed is not None:
+                keep(run, report.printed)
+            return reporter.end(run, value, error) - (run._started_us or 0)
+        finally:
+            self._release(run, process)
+
+    def _process_for(self, run: Run) -> _Process:
+        with self._lock:
+            process = self._idle.pop() if self._idle else None
+        if process is None or not process.alive:
+            process = _Process()
+        with self._lock:
+            self._busy[run] = process
+        return process
+
+    def _release(self, run: Run, process: _Process) -> None:
+        """Keep a process for the next run, unless it has died or is to end with this one."""
+        with self._lock:
+            kept = self._busy.pop(run, None) is not None and process.alive
+            if kept:
+                self._idle.append(process)
+        if not kept:
+            process.bury()
+            with self._freed:
+                self._ending.discard(process)
+                self._freed.notify_all()
+
+
+class _Process:
+    """A worker process, and our end of the socket to it; one thread at a time talks to it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            number = theirs.fileno()
+            program = (
+                f"import sys; sys.path[:] = {sys.path!r};"
+                f" from schedcore.executors.worker import main; main({number}, {os.getpid()})"
+            )
+            try:
+                self._popen = subprocess.Popen(
+                    [sys.executable, *_interpreter_flags(), "-c", program],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(number,),
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        ours.settimeout(LOOK_S)
+        self._channel = Channel(ours, self._look)
+        self._timer: threading.Timer | None = None
+        self._knows_main = False
+        self.alive = True
+
+    def call(self, run: Run) -> Report:
+        """Have it execute a run, keep what that prints, and return what came of it.
+
+        Raises:
+            ProcessEndedError: if it dies meanwhile.
+        """
+        task = pickle.dumps(task_of(run), pickle.HIGHEST_PROTOCOL)
+        try:
+            if not self._knows_main and b"__main__" in task:
+                self._channel.send(_about_main())
+                self._knows_main = True
+            self._channel.send(task)
+            while True:
+                said = self._channel.receive()
+                if isinstance(said, Report):
+                    return said
+                keep(run, said)
+        except (EOFError, OSError):
+            raise ProcessEndedError(self._popen.pid, self.bury()) from None
+
+    def _look(self) -> None:
+        if self._popen.poll() is not None:
+            raise EOFError("the process has ended, and what it started holds the socket open")
+
+    def end(self, grace: float) -> None:
+        """Ask it to end, and kill it if it has not after *grace* seconds; return at once."""
+        self.alive = False
+        self._popen.terminate()
+        timer = self._timer = threading.Timer(grace, self._kill_if_there)
+        timer.daemon = True
+        timer.start()
+
+    def _kill_if_there(self) -> None:
+        if self._popen.returncode is None:  # else its number may be another process's by now
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill it, and all that it has started that is in its process group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+
+    def dismiss(self) -> None:
+        """Have it end when it has nothing to do."""
+        self.alive = False
+        self._channel.sock.close()
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait for its end; kill it if that does not come in time."""
+        try:
+            self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.bury()
+
+    def bury(self) -> int:
+        """Kill what there is left of it, and return its exit status."""
+        self.alive = False
+        self._channel.sock.close()
+        if self._popen.returncode is None:
+            # It closed its end of the socket: what it does since is to end, for most.
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(LAST_GRACE)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._kill()
+        return self._popen.wait()
+
+    def forget(self) -> None:
+        """In a forked child: leave the process to the parent."""
+        self._channel.sock.close()
+        self._popen.returncode = 0  # else Popen's finalizer warns of it
+
+
+def _interpreter_flags() -> list[str]:
+    """Return the options with which this interpreter was started, such as ``-W error``."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return flags
+
+
+def _about_main() -> dict[str, Any]:
+    """Return what a worker needs to import the script that this program is."""
+    from multiprocessing import spawn
+
+    about = spawn.get_preparation_data("schedcore worker")
+    wanted = ("sys_argv", "init_main_from_name", "init_main_from_path")
+    return {name: about[name] for name in wanted if name in about}

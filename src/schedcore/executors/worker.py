@@ -1,0 +1,202 @@
+"""The program of a worker process: it calls what it is sent, and reports, one run at a time.
+
+Its scheduler is at the other end of a socket.  When that is closed, however the scheduler ended,
+the worker ends, with all that it started in its process group.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from schedcore.output import printed
+from schedcore.remote import Report, Task, carry_out, carry_out_run, failed, run_of
+from schedcore.run import Run
+
+FLUSH_S: Final = 0.1
+"""How often what a run prints is sent."""
+WATCH_MS: Final = 2_000
+"""How often a worker looks for its scheduler, should somebody else hold the socket open."""
+LEAVE_S: Final = 1.0
+"""Seconds that an idle worker has to end when its scheduler has."""
+_HEAD: Final = struct.Struct("!Q")
+
+importing_main = threading.Event()
+"""Set while this process is a worker that imports the scheduler's script."""
+
+
+class Channel:
+    """Sends and receives objects over a socket; what it receives comes from our own processes.
+
+    Args:
+        sock: Connected to the other end.
+        look: Called when its time-out is over; raises EOFError if nothing more is to come.
+    """
+
+    def __init__(self, sock: socket.socket, look: Callable[[], object] = lambda: None) -> None:
+        self.sock = sock
+        self._look = look
+        self._buffer = bytearray()
+        self._sending = threading.Lock()
+
+    def send(self, what: object) -> None:
+        """Send an object; what pickling it raises comes out, and then nothing was sent."""
+        self.send_pickled(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
+
+    def send_pickled(self, data: bytes) -> None:
+        """Send an object that is pickled already."""
+        with self._sending:
+            left = memoryview(_HEAD.pack(len(data)) + data)
+            while left:
+                try:
+                    left = left[self.sock.send(left) :]
+                except TimeoutError:
+                    self._look()
+
+    def receive(self) -> Any:
+        """Return the next object.
+
+        Raises:
+            EOFError: if the other end is closed.
+        """
+        data = self._buffer
+        while len(data) < _HEAD.size or len(data) < _HEAD.size + _HEAD.unpack_from(data)[0]:
+            try:
+                chunk = self.sock.recv(65_536)
+            except TimeoutError:
+                self._look()
+                continue
+            if not chunk:
+                raise EOFError("the other end is closed")
+            data += chunk
+        end = _HEAD.size + _HEAD.unpack_from(data)[0]
+        what = pickle.loads(memoryview(data)[_HEAD.size : end])
+        self._buffer = data[end:]
+        return what
+
+
+class _Flusher:
+    """Sends what the present run prints while it runs."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._run: Run | None = None
+        self._lock = threading.Lock()
+        self._begun = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, run: Run) -> None:
+        """Follow a run that captures."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._flush, name="flusher", daemon=True)
+            self._thread.start()
+        self._run = run
+        self._begun.set()
+
+    def end(self) -> None:
+        """Follow nothing; what was not sent yet is in the report."""
+        with self._lock:
+            self._run = None
+        self._begun.clear()
+
+    def _flush(self) -> None:
+        never = threading.Event()
+        while self._begun.wait():
+            never.wait(FLUSH_S)
+            with self._lock:
+                output = None if self._run is None else printed(self._run)
+                if output is not None and output.total:
+                    with suppress(OSError):  # the watcher ends this process
+                        self._channel.send(output.take())
+
+
+def main(number: int, parent: int) -> None:
+    """Serve the scheduler at the other end of an inherited socket until that is closed.
+
+    Args:
+        number: The file number of the socket.
+        parent: The process of the scheduler.
+    """
+    channel = Channel(socket.socket(fileno=number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = _Worker(channel, parent)
+    signal.signal(signal.SIGTERM, server.stop)
+    threading.Thread(target=server.watch, name="watcher", daemon=True).start()
+    with suppress(EOFError, OSError):
+        server.serve()
+
+
+class _Worker:
+    """This process: what it is doing, and whether it is to end."""
+
+    def __init__(self, channel: Channel, parent: int) -> None:
+        self._channel = channel
+        self._parent = parent
+        self._flusher = _Flusher(channel)
+        self._busy = self._stopping = False
+        self._main_failed: BaseException | None = None
+
+    def serve(self) -> None:
+        while not self._stopping:
+            what = self._channel.receive()
+            if isinstance(what, bytes):
+                report = self._perform(what)
+                if not self._stopping:
+                    self._channel.send(report)
+            else:
+                self._main_failed = _import_main(what)
+
+    def _perform(self, pickled: bytes) -> Report:
+        self._busy = True
+        try:
+            try:
+                task: Task = pickle.loads(pickled)
+            except BaseException as error:  # noqa: BLE001 — a module that cannot be imported, say
+                return failed(self._main_failed or error)
+            if not task.captures:
+                return carry_out(task)
+            run = run_of(task)
+            self._flusher.begin(run)
+            try:
+                return carry_out_run(task, run)
+            finally:
+                self._flusher.end()
+        finally:
+            self._busy = False
+
+    def stop(self, *_: object) -> None:
+        """End; raise SystemExit in what the main thread is doing, as a signal handler does."""
+        self._stopping = True
+        raise SystemExit
+
+    def watch(self) -> None:
+        """End this process when that of its scheduler has ended, whatever a run is doing."""
+        gone = select.poll()
+        gone.register(self._channel.sock.fileno(), 0)  # hears of nothing but the end
+        while not gone.poll(WATCH_MS) and os.getppid() == self._parent:
+            pass
+        if not self._busy:  # the main thread leaves in order
+            threading.Event().wait(LEAVE_S)
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _import_main(about: dict[str, Any]) -> BaseException | None:
+    """Import the scheduler's script, of which a task names something; return what it raised."""
+    from multiprocessing import spawn
+
+    importing_main.set()
+    try:
+        spawn.prepare(about)
+    except BaseException as error:  # noqa: BLE001 — it is told by the task that needs the script
+        return error
+    finally:
+        importing_main.clear()
+    return None

@@ -1,0 +1,94 @@
+"""What jobs of other processes do in tests: functions that are found by their names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from schedcore import current_run
+
+
+def returned(*given):
+    return given
+
+
+def raising(kind):
+    raise kind("no")
+
+
+class NotPickled(ValueError):
+    """Cannot be pickled, and unpickled even less."""
+
+    def __init__(self, what, lock):
+        super().__init__(what)
+        self.lock = lock
+
+
+def raises_what_cannot_be_pickled():
+    raise NotPickled("no", threading.Lock())
+
+
+def returns_much():
+    return "x" * 50_000_000
+
+
+def returns_lock():
+    return threading.Lock()
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave():
+    os._exit(3)
+
+
+def about_itself():
+    run = current_run()
+    return (run.id, run.job_id, run.attempt, run.fence, run.scheduled_time, run.cause)
+
+
+def hold(alive, rest="wait"):
+    """Hold one end of a named pipe, as does a process that this one starts, for ever."""
+    with open(alive, "w") as file:
+        subprocess.Popen(["sleep", "1000"], stdout=file)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        if rest == "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(1000)
+
+
+def hold_program(alive):
+    """Run a program that holds one end of a named pipe for ever."""
+    from schedcore.jobs import run_command
+
+    run_command(["/bin/sh", "-c", f"exec 3>{alive}; echo $$ >&3; sleep 1000"])
+
+
+def prints():
+    print("printed")
+    sys.stderr.write("written\n")
+    logging.getLogger("work").warning("logged")
+
+
+def prints_and_holds(alive):
+    print("first", flush=True)
+    hold(alive)
+
+
+def prints_and_dies():
+    print("last words")
+    raise SystemExit(4)
+
+
+def prints_much():
+    for n in range(20_000):
+        print(f"line {n} {'x' * 100}")
