@@ -97,18 +97,18 @@ class JobJson:
         self._list_etag: tuple[object, frozenset[str], str] = (None, frozenset(), "")
         self._list: tuple[object, frozenset[str], bytes] = (None, frozenset(), b"")
 
-    def one(self, entry: Entry, with_runs: bool = False) -> tuple[bytes, str]:
-        """Return the JSON of a job, and its ETag: the definition's, a dot, and its place's.
+    def one(self, entry: Entry) -> tuple[bytes, str]:
+        """Return the JSON of a job with its last runs, and its ETag.
 
-        The place's part of the ETag tells of its last runs too, whether they are shown or not.
+        That is the definition's, a dot, and that of its place and runs.
         """
         written = self._of(entry)
         text = written.text
         if entry.job.id in self.running():
             text = _with_place(text[: written.fixed], entry, running=True)
-        whole = self.with_runs(text, entry)
-        place = hashlib.blake2b(whole[written.fixed :], digest_size=6).hexdigest()
-        return whole if with_runs else text, f"{_definition_etag(written)}.{place}"
+        text = self.with_runs(text, entry)
+        place = hashlib.blake2b(text[written.fixed :], digest_size=6).hexdigest()
+        return text, f"{_definition_etag(written)}.{place}"
 
     def etag(self, entry: Entry) -> str:
         """Return what changes with anything that is shown of the job."""

@@ -318,7 +318,7 @@ def _job_schemas() -> Json:
         "Job": obj(_shown(), always, examples=[_SHOWN]),
         "ListedJob": obj(
             _shown(),
-            description="A job; with ?fields=, those fields alone; its last runs with ?include=runs.",
+            description="A job; those fields that ?fields= names; its last runs if ?include=runs.",
         ),
         "Jobs": {"type": "array", "items": ref("ListedJob")},
         "NewJobs": {"anyOf": [ref("NewJob"), {"type": "array", "items": ref("NewJob")}]},

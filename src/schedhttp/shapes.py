@@ -386,9 +386,23 @@ class RunShown(NamedTuple):
     def _of_open(cls, run: Run) -> RunShown:
         started = None if run.started_us is None else from_us(run.started_us)
         return cls(
-            *(str(run.id), run.job_id, None, run.scheduled_time, started, None),
-            *(run.lateness, 1, None, run.error_type, run.error_text, run.attempt, run.cause),
-            *(None, run.node, run.state, run.why()),
+            run_id=str(run.id),
+            job_id=run.job_id,
+            outcome=None,
+            scheduled=run.scheduled_time,
+            started=started,
+            ended=None,
+            lateness=run.lateness,
+            occurrences=1,
+            result=None,
+            error_type=run.error_type,
+            error_text=run.error_text,
+            attempt=run.attempt,
+            cause=run.cause,
+            reason=None,
+            node=run.node,
+            state=run.state,
+            why=run.why(),
         )
 
 

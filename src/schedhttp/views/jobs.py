@@ -130,11 +130,11 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
 
 
 def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Show a job."""
+    """Show a job, and how its last runs went."""
     entry = service.scheduler.entry(job_id)
     if (check := check_of(request, service.job_json)) is not None:
         check(entry)
-    text, etag = service.job_json.one(entry, with_runs=True)
+    text, etag = service.job_json.one(entry)
     headers = _to_be_asked_again(etag)
     if is_known(request, etag):
         return Reply(None, 304, headers)
