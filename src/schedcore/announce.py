@@ -24,7 +24,7 @@ from schedcore.events import (
 )
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run, RunRecord, named
 from schedcore.stores.base import Entry, Passed, Settled
 from schedcore.stores.ends import End
 
@@ -89,7 +89,7 @@ class Announcer:
         now_us, of_job = self._passed_us(), self._logged.setdefault(job_id, {})
         if kind not in of_job and len(of_job) >= _MOST_KINDS:
             for old, (logged_us, _) in list(of_job.items()):
-                if now_us - logged_us >= _QUIET_US:
+                if now_us - logged_us >= _QUIET_US and old != _OTHERS:
                     of_job.pop(old, None)
             if len(of_job) >= _MOST_KINDS:
                 kind = _OTHERS
@@ -189,7 +189,7 @@ class Announcer:
             run.attempt,
             1 + (retry.count if retry else 0),
             again,
-            fields={**_named(run), "attempt": run.attempt - 1, "outcome": end.outcome.value},
+            fields={**named(run), "attempt": run.attempt - 1, "outcome": end.outcome.value},
         )
 
     def settled(self, settled: Settled) -> None:
@@ -274,17 +274,12 @@ def _kind_of(end: End) -> str:
     return f"{end.outcome.value} {end.error_type}: {text[:200]}"
 
 
-def _named(run: Run) -> dict[str, object]:
-    # The id as the API has it: it is too long for a number elsewhere.
-    return {"job_id": run.job_id, "run_id": str(run.id)}
-
-
 def _fields_of(end: End) -> dict[str, object]:
     """Return what a log record about the end of a run has besides its text."""
     run = end.run
     began_us = run.started_us
     fields = {
-        **_named(run),
+        **named(run),
         "attempt": run.attempt,
         "outcome": end.outcome.value,
         "late": max(0, (end.ended_us if began_us is None else began_us) - run.due_us) / SECOND,

@@ -128,7 +128,8 @@ class AuditTrail:
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
         self._slack = most + max(1, most // 10)  # to cut one by one costs more
-        # Each with the number of outcomes that there were before it.
+        # Each with the number of outcomes that there were before it, and without its own number: a
+        # record that is given it is a new one, and takes as long as a tenth of adding a job.
         self._all: list[tuple[int, AuditRecord]] = []
         self.cut = 0
 
@@ -139,7 +140,7 @@ class AuditTrail:
 
     def add(self, record: AuditRecord, outcomes: int) -> None:
         """Keep a record under its number; *outcomes* is how many were recorded before it."""
-        self._all.append((outcomes, record._replace(id=self.end + 1)))
+        self._all.append((outcomes, record))
         if len(self._all) > self._slack:
             cut = len(self._all) - self._most
             del self._all[:cut]
@@ -148,20 +149,26 @@ class AuditTrail:
     def after(self, number: int, limit: int) -> list[tuple[int, AuditRecord]]:
         """Return those after the first *number*: :attr:`cut` or more, each with its outcomes."""
         first = number - self.cut
-        return self._all[first : first + limit]
+        found = self._all[first : first + limit]
+        return [
+            (outcomes, record._replace(id=n))
+            for n, (outcomes, record) in enumerate(found, number + 1)
+        ]
 
     def latest(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
         """Return those of a job (None: all), since a time, before a number, the latest first."""
         found: list[AuditRecord] = []
+        number = self.end + 1
         for _, record in reversed(self._all):
+            number -= 1
             if len(found) == limit:
                 break
             if (
                 (job_id is None or record.job_id == job_id)
                 and (since_us is None or record.at_us >= since_us)
-                and (before is None or record.id < before)
+                and (before is None or number < before)
             ):
-                found.append(record)
+                found.append(record._replace(id=number))
         return found

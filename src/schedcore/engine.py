@@ -47,7 +47,7 @@ from schedcore.job_changes import changed
 from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
 from schedcore.rooms import Rooms
-from schedcore.run import Outcome, Run, ended_run
+from schedcore.run import Outcome, Run, ended_run, named
 from schedcore.run_query import RunQuery
 from schedcore.runs import Runs
 from schedcore.stores.asked import Asked, Earlier
@@ -396,8 +396,8 @@ class Engine:
             try:
                 run._job = self.ready(job)
             except Exception as error:  # noqa: BLE001 — whatever importing a module raises
-                fields = {"job_id": job.id, "run_id": str(run.id)}
-                self._log.error("job %r cannot be run: %s", job.id, text_of(error), fields=fields)
+                text = "job %r cannot be run: %s"
+                self._log.error(text, job.id, text_of(error), fields=named(run))
                 run._job = job._replace(func=partial(_fail, error))
         return run
 

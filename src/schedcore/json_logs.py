@@ -8,7 +8,7 @@ import reprlib
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from schedcore.run import run_here
+from schedcore.run import named, run_here
 
 _OF_LOGGING: Final = frozenset(
     (*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName")
@@ -33,7 +33,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if (run := run_here()) is not None:
-            line |= {"job_id": run.job_id, "run_id": str(run.id), "attempt": run.attempt}
+            line |= {**named(run), "attempt": run.attempt}
         given = {k: v for k, v in record.__dict__.items() if k not in _OF_LOGGING}
         line |= {k: v for k, v in given.items() if k not in _FIRST}
         if record.exc_info and record.exc_info[0] is not None:

@@ -25,6 +25,7 @@ from schedcore.clock import SECOND
 from schedcore.errors import whole
 from schedcore.health import Health, State
 from schedcore.logs import GuardedLogger
+from schedcore.notice import ChannelState
 from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.base import Entry
@@ -44,6 +45,7 @@ class Known(NamedTuple):
     entries: list[Entry]
     runs: list[Run]
     nodes: list[NodeInfo]
+    channels: list[ChannelState]
     labelled: list[Entry]
     """The jobs that have series of their own."""
     totals: Totals
@@ -95,7 +97,8 @@ class SchedulerCollector:
         entries = scheduler.entries()
         labelled = sorted(entries, key=_id_of)[: self._most_jobs]
         totals = scheduler.totals([entry.job.id for entry in labelled])
-        return Known(entries, scheduler.runs(), scheduler.nodes(), labelled, totals)
+        nodes, channels = scheduler.nodes(), scheduler.notice_channels()
+        return Known(entries, scheduler.runs(), nodes, channels, labelled, totals)
 
 
 def _of_all(known: Known) -> Iterator[Metric]:
@@ -124,6 +127,8 @@ def _of_all(known: Known) -> Iterator[Metric]:
         alive = Counter(node.takes for node in known.nodes if node.state == "alive")
         told = "Processes on the store that are alive, by whether they take due jobs."
         yield _gauges("nodes", told, "takes", {"yes": alive[True], "no": alive[False]})
+    waiting = {channel.name: channel.waiting for channel in known.channels}
+    yield _gauges("notices_waiting", "Notices that wait to be told.", "channel", waiting)
 
 
 def _of_jobs(known: Known) -> Iterator[Metric]:

@@ -293,6 +293,11 @@ def run_here() -> Run | None:
     return _current.get(None)
 
 
+def named(run: Run) -> dict[str, object]:
+    """Return by what a log record about a run names it; its id as the API does, as text."""
+    return {"job_id": run._job_id, "run_id": str(run._id)}
+
+
 def call(run: Run) -> Any:
     """Call the run's function with :func:`current_run` set; whatever it raises comes out.
 

@@ -16,7 +16,7 @@ from schedcore.idle import IdleWaits
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
 from schedcore.outbox import Outbox
-from schedcore.run import Outcome, Run
+from schedcore.run import Outcome, Run, named
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
@@ -323,7 +323,8 @@ class Runs:
         try:
             self._executors[name].abandon(run)
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
-            self._log.error("executor %r failed to give up a run", name, error=error)
+            text = "executor %r failed to give up a run"
+            self._log.error(text, name, error=error, fields=named(run))
 
     def cancel(self, run_id: int) -> Run:
         """Cancel a run, whether it waits or is active; return it.

@@ -13,10 +13,11 @@ from opentelemetry.trace import Span, StatusCode, Tracer
 
 import schedcore
 from schedcore.clock import SECOND
+from schedcore.errors import text_of
 from schedcore.events import EVENT_JOB_CANCELLED, EVENT_JOB_ERROR, JobExecutionEvent
 from schedcore.executors.base import Reporter
 from schedcore.logs import GuardedLogger
-from schedcore.run import Outcome, Run
+from schedcore.run import Outcome, Run, named
 from schedcore.scheduler import Scheduler
 
 _NS: Final = 1_000  # in a microsecond
@@ -73,7 +74,9 @@ class _Spans:
         try:
             self._begin(run)
         except Exception as error:  # noqa: BLE001 — a span is no reason for a run not to run
-            log.error("the span of run %d could not be begun", run.id, error=error)
+            log.error(
+                "the span of run %d could not be begun", run.id, error=error, fields=named(run)
+            )
         return True
 
     def _begin(self, run: Run) -> None:
@@ -122,16 +125,21 @@ class _Spans:
         self, found: _Open, outcome: Outcome, error: BaseException | None, ended_us: int
     ) -> None:
         """End a span with the outcome of an attempt."""
+        run, span = found.run, found.span
         try:
-            span = found.span
             span.set_attribute("schedcore.outcome", outcome.value)
             if error is not None:
+                span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text_of(error)}")
                 span.record_exception(error)
-            if outcome is not Outcome.EXECUTED:
-                told = outcome.value if error is None else f"{type(error).__name__}: {error}"
-                span.set_status(StatusCode.ERROR, told)
+            elif outcome is not Outcome.EXECUTED:
+                span.set_status(StatusCode.ERROR, outcome.value)
+        except Exception as failure:  # noqa: BLE001 — an exception whose text cannot be made, say
+            text = "the span of run %d does not tell all"
+            log.error(text, run.id, error=failure, fields=named(run))
+        try:
             span.end(ended_us * _NS)
             if found.token is not None:
                 contexts.detach(found.token)
-        except Exception as error:  # noqa: BLE001 — the run has ended all the same
-            log.error("the span of run %d could not be ended", found.run.id, error=error)
+        except Exception as failure:  # noqa: BLE001 — the run has ended all the same
+            text = "the span of run %d could not be ended"
+            log.error(text, run.id, error=failure, fields=named(run))

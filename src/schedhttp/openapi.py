@@ -131,6 +131,8 @@ def _headers_of(route: Route) -> tuple[str, ...]:
         return ("If-None-Match",)
     if route.name == "run_job":
         return ("If-Match", "Idempotency-Key")
+    if route.name == "run_jobs":
+        return ("Idempotency-Key",)
     return ("If-Match",) if route.name in _ON_ONE_JOB else ()
 
 
@@ -296,6 +298,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
     "fields": (TEXT, "Only these fields of each job, with commas between."),
+    "include": (
+        {"type": "string", "enum": ["runs"]},
+        f"Shows the last runs of each job as well; {paging.MOST_WITH_RUNS} jobs at most.",
+    ),
     "job": (JOB_ID, "Only of this job."),
 }
 _QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {

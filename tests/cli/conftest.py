@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from schedcore.__main__ import main
+from tests.cli.servers import Fake, real_server
 
 ROWS = Path(__file__).parent / "apscheduler_rows.txt"
 TABLE = """
@@ -38,6 +39,40 @@ def run(capsys):
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SCHEDULER_STORE", raising=False)
+
+
+@pytest.fixture
+def fake():
+    """Return a server that answers what the test says."""
+    fake = Fake()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Return a folder for the file of settings, which is not there."""
+    for name in ("SCHEDCORE_URL", "SCHEDCORE_TOKEN", "SCHEDCORE_USER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    folder = tmp_path / "config" / "schedcore"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def listening(tmp_path_factory):
+    """Return where a real server is, which all tests share."""
+    with real_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture
+def server(listening, home, monkeypatch, run):
+    """Have commands ask the real server, in which no jobs are left."""
+    monkeypatch.setenv("SCHEDCORE_URL", listening)
+    yield listening
+    run("rm", "--all", "--yes")
 
 
 def stored_rows():

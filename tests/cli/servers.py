@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -72,6 +73,20 @@ def real_server(folder: Path, *arguments: str, **environment: str) -> Iterator[s
 
 
 PROGRAM = [sys.executable, "-m", "schedcore"]
+
+
+def typed(
+    *arguments: str, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, without a terminal."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
 
 
 def on_a_terminal(
@@ -163,6 +178,15 @@ class Fake:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
+
+    def encrypt(self, certificate: Path) -> None:
+        """Have it speak TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.url = self.url.replace("http:", "https:")
 
     def close(self) -> None:
         """End it."""

@@ -6,22 +6,9 @@ import json
 
 import pytest
 
-from tests.cli.servers import real_server
-from tests.cli.test_servers import home, typed  # noqa: F401
+from tests.cli.servers import typed
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def _asks_the_server(server, home, monkeypatch, run):  # noqa: F811
-    monkeypatch.setenv("SCHEDCORE_URL", server)
-    yield
-    for job_id in jobs(run):
-        assert run("rm", job_id).status == 0
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def jobs(run):

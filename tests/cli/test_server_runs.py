@@ -6,25 +6,14 @@ import json
 import re
 import signal
 import subprocess
+from datetime import datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.cli.servers import PROGRAM, Fake, on_a_terminal, real_server
-from tests.cli.test_servers import home, typed  # noqa: F401
+from tests.cli.servers import PROGRAM, on_a_terminal, typed
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with real_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def _asks_the_server(server, home, monkeypatch, run):  # noqa: F811
-    monkeypatch.setenv("SCHEDCORE_URL", server)
-    yield
-    for job in json.loads(run("jobs", "--json").out):
-        assert run("rm", job["id"]).status == 0
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @pytest.fixture
@@ -153,8 +142,24 @@ def test_output_is_read_while_the_run_goes_on_and_afterwards(run, held):
     process.stdout.close()
     assert run("logs", run_id).out == "holding\n"
     assert run("logs", "held").out == "holding\n"
+    assert json.loads(run("logs", "-f", "held", "--json").out)["text"] == "holding\n"
     told = json.loads(run("logs", run_id, "--json").out)
     assert (told["run_id"], told["text"], told["ended"]) == (run_id, "holding\n", True)
+
+
+@pytest.mark.parametrize(("since", "found"), [("1h", 1), ("2020-01-01", 1), ("2040-01-01", 0)])
+def test_runs_since_a_moment(run, since, found):
+    add(run, f"timed-{since}", "ok")
+    run("run", f"timed-{since}", "--wait")
+    listed = run("runs", "--job", f"timed-{since}", "--since", since, "--json").out
+    assert len(json.loads(listed)) == found
+
+
+def test_how_long_ago_is_told_to_the_server_as_a_moment(run, fake):
+    run("runs", "--since", "90m", "--until", "5d", "--url", fake.url)
+    asked = dict(parse_qsl(urlsplit(fake.asked[0].path).query))
+    hours = datetime.fromisoformat(asked["since"]) - datetime.fromisoformat(asked["until"])
+    assert timedelta(days=4, hours=22) < hours < timedelta(days=4, hours=23)
 
 
 def test_hostile_output_is_made_harmless_unless_it_is_wanted_raw(run):
@@ -181,21 +186,15 @@ def test_a_view_for_a_pipe_is_one_look(run, held):
     assert run("top", "-n", "0").status == 2
 
 
-def test_a_list_is_read_in_as_many_parts_as_it_takes(run, monkeypatch):
+def test_a_list_is_read_in_as_many_parts_as_it_takes(run, fake):
     record = {
         "run_id": "1", "job_id": "j", "outcome": "executed", "scheduled": None, "started": None,
         "ended": None, "why": None, "state": "ended",
     }  # fmt: skip
-    fake = Fake()
-    try:
-        fake.answer = lambda asked: (200, [record] * (1000 if "limit=1000" in asked.path else 500))
-        fake.headers["Link"] = (
-            '<?job=j&limit=9>; rel="first", <?job=j&limit=9&before=7>; rel="next"'
-        )
-        ran = run("runs", "--job", "j", "--limit", "2500", "--json", "--url", fake.url)
-        assert len(json.loads(ran.out)) == 2500
-    finally:
-        fake.close()
+    fake.answer = lambda asked: (200, [record] * (1000 if "limit=1000" in asked.path else 500))
+    fake.headers["Link"] = '<?job=j&limit=9>; rel="first", <?job=j&limit=9&before=7>; rel="next"'
+    ran = run("runs", "--job", "j", "--limit", "2500", "--json", "--url", fake.url)
+    assert len(json.loads(ran.out)) == 2500
     assert [asked.path for asked in fake.asked] == [
         "/scheduler/runs?job=j&limit=1000",
         "/scheduler/runs?job=j&limit=1000&before=7",

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+import shutil
 import subprocess
 
 import pytest
 
-from tests.cli.servers import PROGRAM, Fake, real_server
+from tests.cli.servers import PROGRAM, real_server, typed
 
-
-@pytest.fixture
-def fake():
-    fake = Fake()
-    yield fake
-    fake.close()
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """Return a folder for files of settings, in which there are none."""
-    for name in ("SCHEDCORE_URL", "SCHEDCORE_TOKEN", "SCHEDCORE_USER"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    folder = tmp_path / "config" / "schedcore"
-    folder.mkdir(parents=True)
-    return folder
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def write(home, text, mode=0o600):
@@ -94,6 +78,41 @@ def test_a_unix_socket_is_asked(tmp_path, run):
         assert run("jobs", "--json", "--url", f"unix:{path}") == (0, "[]\n", "")
         assert run("jobs", "--url", f"unix:{path}:/elsewhere").status == 2
     assert run("jobs", "--url", f"unix:{path}").status == 3
+
+
+def test_a_unix_socket_that_the_server_closes_is_opened_again(tmp_path, run):
+    path = tmp_path / "s"
+    (tmp_path / "socket.toml").write_text(f'bind = "unix:{path}"')
+    closing = {"GUNICORN_CMD_ARGS": "--keep-alive 0"}
+    with real_server(tmp_path, "--config", "socket.toml", **closing):
+        ran = run("top", "--json", "--url", f"unix:{path}")
+    assert ran.status == 0, ran.err
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Return a certificate for 127.0.0.1 that nobody has signed but itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path,
+         "-out", tmp_path / "public.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_text(path.read_text() + (tmp_path / "public.pem").read_text())
+    return path
+
+
+def test_a_certificate_is_checked(run, fake, certificate, monkeypatch):
+    fake.encrypt(certificate)
+    ran = run("jobs", "--json", "--url", fake.url, "--token", "secret")
+    assert ran.status == 3
+    assert "certificate verify failed" in ran.err
+    assert fake.asked == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert run("jobs", "--json", "--url", fake.url).status == 0
 
 
 # Who
@@ -258,17 +277,6 @@ def test_a_job_is_changed_only_as_it_was_seen(run, fake):
 
 
 # As a process
-
-
-def typed(*arguments, stdin=None, **environment):
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | environment,
-    )
 
 
 def test_who_is_refused_is_told_why(tmp_path):

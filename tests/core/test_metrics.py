@@ -160,6 +160,14 @@ def test_of_several_processes_it_is_told_which_are_alive(scheduler, scrape):
     assert nodes == ({"yes": 1, "no": 0} if scheduler.nodes() else {})
 
 
+def test_notices_that_wait_are_told_by_channel():
+    scheduler = Scheduler(timezone="UTC", notices={"me": print, "you": print})
+    registry = CollectorRegistry()
+    registry.register(SchedulerCollector(scheduler))
+    assert Scraped(registry)("notices_waiting", channel="me") == 0
+    assert Scraped(registry).labels("notices_waiting", "channel") == ["me", "you"]
+
+
 def test_a_store_that_cannot_be_read_is_told_and_hides_nothing_else(started, monkeypatch, caplog):
     registry = CollectorRegistry()
     registry.register(SchedulerCollector(started))

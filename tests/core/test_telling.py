@@ -282,6 +282,15 @@ def test_of_errors_that_differ_each_time_some_are_told(virtual_scheduler, caplog
     assert len(caplog.messages) == 12, "another job with the same id is another one"
 
 
+def test_of_errors_that_differ_each_time_some_are_told_each_minute(virtual_scheduler, caplog):
+    each_second(
+        virtual_scheduler, 240, ["".join(t) for t in itertools.product("abcdefg", repeat=3)]
+    )
+    told = [record for record in caplog.records if record.exc_info]
+    assert 40 <= len(told) <= 4 * 11
+    assert any("times more" in record.getMessage() for record in told)
+
+
 def test_attempts_that_follow_are_told_once_a_minute(virtual_scheduler, caplog):
     each_second(virtual_scheduler, 150, ["no"], retry=Retry(1, delay=0))
     assert len([line for line in caplog.messages if "follows" in line]) == 3

@@ -106,6 +106,22 @@ def test_an_exception_is_recorded(traced):
     assert "in fail" in event.attributes["exception.stacktrace"]
 
 
+class Untold(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def untold():
+    raise Untold
+
+
+def test_an_exception_that_cannot_be_told_ends_the_span_all_the_same(traced, caplog):
+    run(traced, untold)
+    ((span, told),) = ENDED.take(1)
+    assert (told["outcome"], span.status.status_code) == ("failed", StatusCode.ERROR)
+    assert span.status.description.startswith("Untold: ")
+
+
 def test_each_attempt_is_a_span(traced):
     run(traced, fail, retry={"count": 1, "delay": 0})
     found = [told for _, told in ENDED.take(2)]

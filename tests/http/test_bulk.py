@@ -7,7 +7,7 @@ import pytest
 from schedcore import Outcome, Scheduler
 from schedcore.stores.memory import MemoryStore
 from schedhttp import create_app
-from tests.http.conftest import Api
+from tests.http.conftest import Api, listed
 
 BULK = [
     ("POST", "/jobs/pause"),
@@ -81,6 +81,16 @@ def test_they_are_run_and_nobody_waits(five, scheduler):
         if hasattr(run, "wait"):
             run.wait(10)
     assert {record.job_id for record in scheduler.history()} == {"a", "b", "c"}
+
+
+def test_runs_that_are_asked_for_again_are_the_same(five, scheduler):
+    path, key = "/jobs/run?tag=nightly&confirm=3", {"Idempotency-Key": "k"}
+    first = five("POST", path, headers=key).json["runs"]
+    assert five("POST", path, headers=key).json["runs"] == first
+    other = five("POST", path, headers={"Idempotency-Key": "l"}).json["runs"]
+    assert not {*first.values()} & {*other.values()}
+    answer = five("POST", path, headers={"Idempotency-Key": "x" * 256})
+    assert (answer.status, answer.json["error_type"]) == (400, "BadRequest")
 
 
 def test_a_job_that_cannot_be_run_is_refused_and_the_others_run(five, scheduler):
@@ -281,7 +291,7 @@ def test_an_array_adds_all_of_its_jobs(api):
     answer = api("POST", "/jobs", jobs)
     assert answer.status == 200, answer.text
     assert [job["id"] for job in answer.json] == ["a", "b", "c"]
-    assert answer.json == [api("GET", f"/jobs/{job_id}").json for job_id in "abc"]
+    assert answer.json == [listed(api("GET", f"/jobs/{job_id}").json) for job_id in "abc"]
     assert api("POST", "/jobs", []).json == []
 
 

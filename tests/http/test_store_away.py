@@ -57,7 +57,11 @@ def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
             continue
         body = {"add_job": {**JOB, "id": "k"}, "update_job": {"name": "x"}}.get(route.name)
         query = "?all=true&confirm=1" if "confirm" in route.query else ""
-        answer = api(route.method, route.path.replace("<job_id:job_id>", "j") + query, body)
+        answer = api(
+            route.method,
+            route.path.replace("<job_id:job_id>", "j").replace("<run_id>", "5") + query,
+            body,
+        )
         assert (answer.status, answer.json["error_type"]) == (503, "StoreUnavailableError"), (
             route.name
         )

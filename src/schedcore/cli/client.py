@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PREFIX: Final = "/scheduler"
 """What the paths of an API begin with, unless its settings or a URL say otherwise."""
-PATIENCE: Final = 60.0
-"""Seconds to wait for an answer: the server itself makes none wait for longer than that."""
+_PATIENCE: Final = 10.0, 60.0
+"""Seconds to wait for a connection, and for an answer, which takes longer at a busy server."""
 _SOCKET: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
 _EXPECTED: Final = (
@@ -81,8 +81,8 @@ class Place(NamedTuple):
         """
         if url.startswith(_SOCKET):
             path, _, prefix = url.removeprefix(_SOCKET).partition(":")
-            if path and prefix[:1] in ("", "/"):
-                return cls(url, False, "localhost", 0, path, _prefix_of(prefix))
+            if path and prefix[:1] in ("", "/") and hasattr(socket, "AF_UNIX"):
+                return cls(url, False, "localhost", 80, path, _prefix_of(prefix))
             raise InvalidOptionError(option, url, _EXPECTED)
         try:
             parts = urlsplit(url)
@@ -219,23 +219,26 @@ class Api:
         except BaseException:
             connection.close()
             raise
-        self._kept = connection  # which opens itself again, if the server has closed it
+        if connection.sock is not None:  # else it would open itself again, and by TCP
+            self._kept = connection
         return found
 
     def _connection(self) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
 
-        place = self.place
-        if not place.socket:
-            kind = HTTPSConnection if place.tls else HTTPConnection
-            return kind(place.host, place.port, timeout=PATIENCE)
-        connection = HTTPConnection(place.host, timeout=PATIENCE)
-        connection.sock = opened = socket.socket(socket.AF_UNIX)
+        place, (to_connect, to_answer) = self.place, _PATIENCE
+        kind = HTTPSConnection if place.tls else HTTPConnection
+        connection = kind(place.host, place.port, timeout=to_connect)
         try:
-            opened.settimeout(PATIENCE)
-            opened.connect(place.socket)
+            if place.socket:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(to_connect)
+                connection.sock.connect(place.socket)
+            else:
+                connection.connect()
+            connection.sock.settimeout(to_answer)
         except OSError:
-            opened.close()
+            connection.close()
             raise
         return connection
 

@@ -6,15 +6,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from schedcore.cli.base import DONE, PARTLY, Commands, harmless
+from schedcore.cli.base import DONE, PARTLY, Commands, counted, harmless
 from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
 from schedcore.cli.several import REFUSED, add_filter, each, has_filter, together
-from schedcore.cli.showing import lasted, moment, now, print_error, print_json, show
+from schedcore.cli.showing import ago, lasted, moment, now, print_error, print_json, show, waiting
 from schedcore.clock import Waker
 from schedcore.errors import InvalidOptionError
 
@@ -36,7 +36,9 @@ def add_commands(commands: Commands) -> None:
         "--outcome", metavar="OUTCOME", help="only those that ended so: failed,lost"
     )
     command.add_argument("--state", choices=("waiting", "running", "ended"))
-    command.add_argument("--since", metavar="TIME", help="only those that were due then or later")
+    command.add_argument(
+        "--since", metavar="TIME", help="only those that were due then or later: 2026-11-25, 12h"
+    )
     command.add_argument("--until", metavar="TIME", help="only those that were due before")
     command.add_argument("--limit", type=int, default=_MOST_RUNS, metavar="N", help="default: 20")
     command = add_command(
@@ -118,6 +120,8 @@ def ps_rows(runs: Iterable[Run], at: datetime) -> tuple[Sequence[str], Sequence[
 
 def _runs(api: Api, parsed: argparse.Namespace) -> int:
     asked = {name: getattr(parsed, name) for name in ("job", "outcome", "state", "since", "until")}
+    for name in ("since", "until"):
+        asked[name] = asked[name] and ago(asked[name], now())
     runs = list(api.items("runs", query=asked, most=parsed.limit))
     if parsed.json:
         print_json(runs)
@@ -133,7 +137,9 @@ def _run(api: Api, parsed: argparse.Namespace) -> int:
             print(harmless(f"run {run_id} of {job_id} has been started"))
         return status
     try:
-        runs = [_ended(api, i) if parsed.wait else api("GET", "runs", i).json for i, _ in started]
+        with waiting(f"waiting for {counted(len(started), 'run')}"):
+            look = _ended if parsed.wait else _look
+            runs = [look(api, run_id) for run_id, _ in started]
     except KeyboardInterrupt:
         ids = " ".join(run_id for run_id, _ in started)
         print_error(f"what runs goes on; to end it: schedcore cancel {ids}")
@@ -181,11 +187,15 @@ def _read_json(option: str, text: str, kind: type, told: str) -> Any:
     return value
 
 
+def _look(api: Api, run_id: str) -> Run:
+    return dict(api("GET", "runs", run_id).json)
+
+
 def _ended(api: Api, run_id: str) -> Run:
     """Wait until a run has ended, and return it."""
     pause = _FIRST_LOOK
     while True:
-        run: Run = api("GET", "runs", run_id).json
+        run = _look(api, run_id)
         if run["state"] == "ended":
             return run
         Waker().sleep(pause)
@@ -204,34 +214,37 @@ def _cancel(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def _logs(api: Api, parsed: argparse.Namespace) -> int:
-    run = _run_of(api, parsed.id)
-    run_id = str(run["run_id"])
-    after, pause, output = 0, _FIRST_LOOK, None
+    run_id = str(_run_of(api, parsed.id)["run_id"])
+    parts: list[str] = []
+    for output in _outputs(api, run_id, parsed.follow):
+        if parsed.json:
+            parts.append(output["text"])
+            continue
+        sys.stdout.write(output["text"] if parsed.raw else harmless(output["text"], "\n\t"))
+        sys.stdout.flush()
+    if parsed.json:
+        print_json({**output, "text": "".join(parts)})
+    return DONE
+
+
+def _outputs(api: Api, run_id: str, follow: bool) -> Iterator[dict[str, Any]]:
+    """Yield what a run has printed, and with *follow* what it prints until it has ended."""
+    after, pause = 0, _FIRST_LOOK
     while True:
         output = api("GET", "runs", run_id, "output", query={"after": after}).json
-        if parsed.json and not parsed.follow:
-            print_json(output)
-            return DONE
-        if output["text"]:
-            pause = _FIRST_LOOK
-            text = output["text"]
-            sys.stdout.write(text if parsed.raw else harmless(text, "\n\t"))
-            sys.stdout.flush()
-        if output["ended"] or not parsed.follow:
-            break
+        yield output
+        if output["ended"] or not follow:
+            return
+        pause = _FIRST_LOOK if output["text"] else min(pause * 2, _LAST_LOOK)
         after = output["next"]
         Waker().sleep(pause)
-        pause = min(pause * 2, _LAST_LOOK)
-    if output["left_out"]:
-        print_error(f"{output['left_out']:,} bytes were left out")
-    return DONE
 
 
 def _run_of(api: Api, given: str) -> Run:
     """Return the run with this id, or the latest one of the job with this id."""
     if given.isascii() and given.isdigit():
         try:
-            return dict(api("GET", "runs", given).json)
+            return _look(api, given)
         except Refused as error:
             if error.status != 404:
                 raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,8 @@ _STYLES: Final = {
     **dict.fromkeys(("paused", "waiting", "-"), "dim"),
 }
 """How cells look that consist of one of these words, on a terminal that has colours."""
+_MOST_DRAWN: Final = 1_000
+"""Rows of a table that Rich draws: it takes 0.3 ms for each."""
 _UNITS: Final = (("s", 1, 100), ("min", 60, 100), ("h", 3_600, 48), ("d", 86_400, 10**9))
 """A unit, its seconds, and from how many of it on the next one is taken."""
 
@@ -58,6 +61,15 @@ def away(by: timedelta) -> str:
     if -1 < seconds < 1:
         return "now"
     return f"in {_rounded(seconds)}" if seconds > 0 else f"{_rounded(-seconds)} ago"
+
+
+def ago(text: str, at: datetime) -> str:
+    """Return a moment for the API: as it was given, or so long ago, such as ``90s`` or ``12h``."""
+    match = re.fullmatch(r"(\d{1,5})([smhd])", text)
+    if match is None:
+        return text
+    seconds = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
+    return (at - timedelta(seconds=int(match[1]) * seconds)).isoformat()
 
 
 def _rounded(seconds: float) -> str:
@@ -109,7 +121,7 @@ def show(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not titles:
         return
     found = list(rows)
-    console = terminal() if sys.stdout.isatty() else None
+    console = terminal() if sys.stdout.isatty() and len(found) <= _MOST_DRAWN else None
     if console is None:
         print_table([[title.upper() for title in titles], *found])
     else:
@@ -143,6 +155,12 @@ def terminal(errors: bool = False) -> Console | None:
         markup=False,
         emoji=False,
     )
+
+
+def waiting(told: str) -> AbstractContextManager[object]:
+    """Say on a terminal what is waited for, as long as that takes."""
+    console = terminal(errors=True) if sys.stderr.isatty() else None
+    return nullcontext() if console is None else console.status(harmless(told))
 
 
 @contextmanager

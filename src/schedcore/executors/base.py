@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from schedcore.clock import SECOND, passing_us
 from schedcore.logs import GuardedLogger
-from schedcore.run import Run, call
+from schedcore.run import Run, call, named
 
 log = GuardedLogger(__name__)
 
@@ -167,5 +167,4 @@ def report_lost(run: Run, reporter: Reporter, error: BaseException) -> None:
     try:
         reporter.lost(run, error)
     except BaseException as again:  # noqa: BLE001
-        fields = {"job_id": run.job_id, "run_id": str(run.id)}
-        log.error("the end of %r could not be reported", run, error=again, fields=fields)
+        log.error("the end of %r could not be reported", run, error=again, fields=named(run))

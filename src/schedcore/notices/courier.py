@@ -126,10 +126,12 @@ class Courier:
         pause = pause_after(self._attempts)
         trace = None if known else error
         if isinstance(error, RefusedError) or waited + pause > self._channel.patience:
+            notice = from_text(letter.text)
             self._log.error(
                 "a notice is given up after %d attempt(s), channel %r: %s; it was: %s",
-                *(self._attempts, self._name, problem, from_text(letter.text).text),
+                *(self._attempts, self._name, problem, notice.text),
                 error=trace,
+                fields={"job_id": notice.job_id, "channel": self._name},
             )
             self._done(letter)
             pause = 0
@@ -138,6 +140,7 @@ class Courier:
                 "channel %r does not take notices, and is tried again: %s",
                 *(self._name, problem),
                 error=trace,
+                fields={"channel": self._name},
             )
         self._note(problem[:_LONGEST_PROBLEM])
         return pause

@@ -267,7 +267,9 @@ class Notifier:
         try:
             return self._outcomes.output(record.run_id).since(0, ended=True).text[-LONGEST_OUTPUT:]
         except Exception as error:  # noqa: BLE001 — a notice without it is better than none
-            log.error("the output of run %d cannot be read", record.run_id, error=error)
+            fields = {"job_id": record.job_id, "run_id": str(record.run_id)}
+            text = "the output of run %d cannot be read"
+            log.error(text, record.run_id, error=error, fields=fields)
             return ""
 
     def _hand_out(self, names: Collection[str]) -> None:

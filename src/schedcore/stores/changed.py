@@ -14,10 +14,12 @@ def record_of_change(change: Change | Entry, by: Actor, now_us: int) -> AuditRec
         by: Who makes it.
         now_us: When.
     """
+    if by is PYTHON and isinstance(change, Entry):
+        # To write a job down takes as long as to add it, and the code has it.  Not AuditRecord():
+        # that takes 0.4 us longer, a tenth of adding a job.
+        told = (0, now_us, "python", None, "added", change[0][0], None, None, None)
+        return tuple.__new__(AuditRecord, told)
     job_id = (change if isinstance(change, Entry) else change.old).job.id
-    if isinstance(change, Entry) and by == PYTHON:
-        # To write a job down takes as long as to add it, and the code has it.
-        return AuditRecord(0, now_us, *by, "added", job_id)
     from schedcore.stores.differences import difference  # 10 ms (json, jobdata)
 
     verb, before, after = difference(change)

@@ -12,6 +12,7 @@ from schedhttp import choosing
 from schedhttp.errors import BadRequest, NotConfirmed
 from schedhttp.request import Incoming, read_count, read_nothing
 from schedhttp.views.base import Reply, Service
+from schedhttp.views.running import read_key
 
 PARAMETERS: Final = ("q", "tag", "id", "all", "confirm")
 _MOST: Final = 10**9
@@ -37,14 +38,16 @@ def delete_jobs(service: Service, request: Incoming) -> Reply:
 def run_jobs(service: Service, request: Incoming) -> Reply:
     """Run all jobs that the query means now, and do not wait for them.
 
-    Each begins by itself: `refused` tells which could not be run, and why.
+    Each begins by itself: `refused` tells which could not be run, and why.  An `Idempotency-Key`
+    counts for each of them: sent again, the same jobs give the same runs.
     """
+    key = read_key(request)
     ids, check = _meant(service, request, "run")
     runs: dict[str, str] = {}
     refused: dict[str, str] = {}
     for job_id in ids:
         try:
-            run = service.scheduler.run_job(job_id, wait=False, check=check)
+            run = service.scheduler.run_job(job_id, wait=False, check=check, key=key)
             runs[job_id] = str(run.id)
         except (JobLookupError, InvalidOptionError, MaxInstancesError, NotConfirmed) as error:
             refused[job_id] = str(error)

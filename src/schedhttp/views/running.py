@@ -42,7 +42,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         wait,
         service.settings.api_run_timeout,
         _check_of(service, request, call),
-        key=_read_key(request),
+        key=read_key(request),
         **call,
     )
     headers = _headers(service, request, run)
@@ -76,7 +76,7 @@ def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
     return wait, call
 
 
-def _read_key(request: Incoming) -> str | None:
+def read_key(request: Incoming) -> str | None:
     """Return the key by which a client that asks again is known.
 
     Raises:
