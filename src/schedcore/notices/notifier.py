@@ -140,6 +140,8 @@ class Notifier:
         if threading.current_thread() is not thread:
             thread.join(wait.left())
         for courier in self._couriers.values():
+            courier.stop()
+        for courier in self._couriers.values():
             courier.finish(wait)
 
     def begun(self, run: Run, job: Job) -> None:
