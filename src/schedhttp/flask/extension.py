@@ -283,6 +283,8 @@ class FlaskScheduler(FlaskJobs):
             name=settings.name or app.import_name,
             capture_output=settings.capture_output,
             redact=settings.redact,
+            notices=settings.notices,
+            remind_every=settings.remind_every,
         )
         build.trace(scheduler, settings)
         self._furnish(scheduler)
