@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from schedcore.atfork import Lock, hold_while_forking
 from schedcore.errors import TracebackElsewhere
-from schedcore.output import Capture, between_attempts, keep
+from schedcore.output import Capture, between_attempts, keep, keep_lines
 from schedcore.run import Run, run_here
 
 _STREAMS: Final = ("stdout", "stderr")
@@ -146,11 +146,12 @@ class StreamCapture(Capture):
 
     def failed(self, run: Run, error: BaseException) -> None:
         """Keep the traceback of what a run raised."""
-        keep(run, _traceback(error))
+        if run._output is not None and run._outcome is None:
+            keep_lines(run, _traceback(error))
 
     def tried_again(self, run: Run) -> None:
         """Keep the line that separates one attempt from the next."""
-        keep(run, between_attempts(run._attempt))
+        keep_lines(run, between_attempts(run._attempt))
 
 
 def _traceback(error: BaseException) -> str:

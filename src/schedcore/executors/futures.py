@@ -14,7 +14,7 @@ from schedcore.clock import Patience
 from schedcore.errors import InvalidOptionError, text_of
 from schedcore.executors.base import Pace, Reporter, perform, settle
 from schedcore.job import Job
-from schedcore.output import keep
+from schedcore.output import keep_from_elsewhere
 from schedcore.remote import Report, carry_out, check_by_name, result_of, task_of
 from schedcore.run import Run, run_here
 
@@ -220,7 +220,7 @@ class FuturesAdapter:
 def report_end(run: Run, reporter: Reporter, report: Report) -> None:
     """Report how a run ended in another process."""
     if report.printed is not None:
-        keep(run, report.printed)
+        keep_from_elsewhere(run, report.printed)
     try:
         value = result_of(report)
     except BaseException as error:  # noqa: BLE001 — what it raised
