@@ -103,7 +103,7 @@ def state_of(entry: Entry, running: bool) -> str:
 def read_new(body: Mapping[str, Any]) -> JobBody:
     """Return the definition of a new job, taken apart.
 
-    A job as the API shows it is one too, unless something in it was shown as its repr.
+    A job as the API shows it is one too, unless something in it was hidden, or shown as its repr.
 
     Raises:
         InvalidOptionError: if a field is unknown, or cannot be a new job's.
@@ -112,6 +112,10 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
     if fields.get("shown_as_repr"):
         raise InvalidOptionError(
             "shown_as_repr", fields["shown_as_repr"], "nothing: these are reprs, not values"
+        )
+    if fields.get("hidden"):
+        raise InvalidOptionError(
+            "hidden", fields["hidden"], "nothing: the values of these are not shown"
         )
     for name in READ_ONLY:
         fields.pop(name, None)

@@ -147,7 +147,7 @@ def _responses(route: Route, settings: Settings) -> Json:
     if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
-        told = "It does not do its work, or its store cannot be used."
+        told = "No: it does not do its work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})

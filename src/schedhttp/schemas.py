@@ -264,7 +264,9 @@ def _shown() -> Json:
         **LAST_RUNS.schema()["properties"],
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
-        "hidden": described(_TEXTS, "What is not shown to who may only look."),
+        "hidden": described(
+            _TEXTS, "Arguments that are not shown, or with stars in the place of secrets."
+        ),
     }
 
 
