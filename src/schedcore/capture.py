@@ -16,26 +16,17 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from contextvars import ContextVar
+from collections.abc import Iterable
 from typing import Any, Final
 
 from schedcore.atfork import Lock, hold_while_forking
-from schedcore.output import Capture, Elsewhere, Kept, between_attempts, keep
+from schedcore.errors import TracebackElsewhere
+from schedcore.output import Capture, between_attempts, keep, keep_lines
 from schedcore.run import Run, run_here
 
 _STREAMS: Final = ("stdout", "stderr")
 _PIECE: Final = 64 * 1024
 _format: Final = logging.Formatter("%(levelname)s %(name)s: %(message)s").format
-
-
-_elsewhere: ContextVar[Elsewhere] = ContextVar("schedcore_elsewhere")
-
-
-def _here() -> Run | Elsewhere | None:
-    run = run_here()
-    return _elsewhere.get(None) if run is None else run
 
 
 class Stream:
@@ -51,7 +42,7 @@ class Stream:
 
     def write(self, text: str) -> int:
         """Write text."""
-        run = _here()
+        run = run_here()
         # Not what handlers of logging write: the record is kept already.
         if (
             run is not None
@@ -86,7 +77,7 @@ class _Bytes:
 
     def write(self, data: Any) -> int:
         """Write bytes."""
-        run = _here()
+        run = run_here()
         if run is not None and self._above.active:
             keep_bytes(run, data)
         return self._stream.write(data)  # type: ignore[no-any-return]
@@ -100,7 +91,7 @@ class _Bytes:
         return getattr(self._stream, name)
 
 
-def keep_bytes(run: Run | Elsewhere, data: Any) -> None:
+def keep_bytes(run: Run, data: Any) -> None:
     """Keep bytes that a run printed; those that are no UTF-8, as escapes."""
     try:
         view = memoryview(data).cast("B")
@@ -121,7 +112,7 @@ class _Records:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._make(*args, **kwargs)
-        run = _here()
+        run = run_here()
         if run is not None and run._output is not None and self.active:
             keep(run, _told(record))
         return record
@@ -139,29 +130,7 @@ def _told(record: logging.LogRecord) -> str:
 
 def capture_here() -> None:
     """Have what runs print kept in this process, which is no scheduler's."""
-    _places.install(_elsewhere)
-
-
-def call_elsewhere(function: Callable[[], Any]) -> tuple[Any, Kept]:
-    """Call a function in another process; return what it returned, and what it printed.
-
-    On what it raises, that is :data:`PRINTED`.
-    """
-    _places.install(_elsewhere)
-    here = Elsewhere()
-    token = _elsewhere.set(here)
-    try:
-        return function(), here._output.kept()
-    except BaseException as error:
-        with suppress(Exception):  # of a class that takes no attributes
-            setattr(error, PRINTED, here._output.kept())
-        raise
-    finally:
-        _elsewhere.reset(token)
-
-
-PRINTED: Final = "schedcore_printed"
-"""The attribute of an error with what was printed before it was raised in another process."""
+    _places.install(_places)
 
 
 class StreamCapture(Capture):
@@ -177,15 +146,18 @@ class StreamCapture(Capture):
 
     def failed(self, run: Run, error: BaseException) -> None:
         """Keep the traceback of what a run raised."""
-        keep(run, _traceback(error))
+        if run._output is not None and run._outcome is None:
+            keep_lines(run, _traceback(error))
 
     def tried_again(self, run: Run) -> None:
         """Keep the line that separates one attempt from the next."""
-        keep(run, between_attempts(run._attempt))
+        keep_lines(run, between_attempts(run._attempt))
 
 
 def _traceback(error: BaseException) -> str:
     """Return the traceback of an error, from the job's function on."""
+    if isinstance(error.__cause__, TracebackElsewhere):
+        return str(error.__cause__.args[0])
     try:
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
@@ -195,10 +167,7 @@ def _traceback(error: BaseException) -> str:
         return f"{type(error).__name__} (its traceback raised {type(broken).__name__})\n"
 
 
-_OURS: Final = (
-    *("schedcore.executors.base", "schedcore.executors.coroutines", "schedcore.run"),
-    *("schedcore.executors.processes", "schedcore.executors.futures", "schedcore.remote"),
-)
+_OURS: Final = ("schedcore.executors.base", "schedcore.executors.coroutines", "schedcore.run")
 
 
 class _Places:

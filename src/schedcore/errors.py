@@ -230,6 +230,13 @@ MOST_TRACEBACK = 20_000
 """Characters that are kept of a traceback: the last ones, which tell where it was raised."""
 
 
+class TracebackElsewhere(Exception):
+    """The traceback of an error that was raised in another process: its cause here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
 def traceback_of(error: BaseException) -> str:
     """Return the traceback of *error* as text, bounded, whatever its ``__str__`` does."""
     from traceback import format_exception  # 4 ms, and only for errors

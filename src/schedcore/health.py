@@ -35,8 +35,8 @@ class Health(NamedTuple):
     """How a scheduler does."""
 
     ok: bool
-    """Whether it is started, its loop is there, not held up, and not failing, and no run waits for
-    a worker for longer than a minute; standing by is well too."""
+    """Whether it is started, its loop is there, not held up, and not failing, no run waits for a
+    worker for longer than a minute, and no executor is broken; standing by is well too."""
     state: State
     stalled_for: float
     """Seconds for which the loop has been held up by a store, a trigger or a listener."""
@@ -52,3 +52,5 @@ class Health(NamedTuple):
     """How many times a listener raised."""
     waiting: Mapping[str, float] = MappingProxyType({})
     """For how many seconds the oldest run waits for a worker, by executor; only where one does."""
+    broken: Mapping[str, str] = MappingProxyType({})
+    """Why executors can run nothing any more, by name; only where one cannot."""

@@ -101,8 +101,13 @@ class Lifecycle:
             return Health(False, state, 0.0, 0.0, 0, 0, 0, failures)
         waiting, reachable = self._waiting()
         too_long = any(seconds > LONGEST_WAIT for seconds in waiting.values())
+        broken = {
+            name: str(why)
+            for name, executor in self._executors.items()
+            if (why := getattr(executor, "broken", None))
+        }
         return Health(
-            self.running and reachable and not loop.failing and not too_long,
+            self.running and reachable and not (loop.failing or too_long or broken),
             state,
             loop.stalled_for,
             0.0 if loop.paused else self._behind(),
@@ -111,6 +116,7 @@ class Lifecycle:
             loop.restarts,
             failures,
             waiting,
+            broken,
         )
 
     def _waiting(self) -> tuple[dict[str, float], bool]:

@@ -95,8 +95,11 @@ class Node:
                 state = State.PAUSED
             self._life.begin(state)
 
-    def follow(self, autostart: bool) -> None:
+    def follow(self, autostart: bool) -> bool:
         """Join in the state in which the others are; alone, be started if *autostart* says so.
+
+        Returns:
+            Whether that is another state than the one in which the last process was.
 
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
@@ -106,10 +109,12 @@ class Node:
                 raise SchedulerAlreadyRunningError
             alone = self._join()
             wanted = self._cluster.wanted()
-            if alone and autostart != (wanted is not State.STOPPED):
+            changes = alone and autostart != (wanted is not State.STOPPED)
+            if changes:
                 wanted = State.RUNNING if autostart else State.STOPPED
                 self._cluster.want(wanted)
             self._reach(wanted)
+            return changes
 
     def command(self, state: State) -> None:
         """Have all nodes be in a state: RUNNING or PAUSED.

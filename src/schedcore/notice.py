@@ -22,6 +22,8 @@ MISSES: Final = frozenset((Outcome.MISSED, Outcome.SKIPPED))
 """The outcomes of occurrences that did not run, though they should have."""
 FRESH_US: Final = 60 * SECOND
 """How soon after a notice of a failure the next one may follow, if the job succeeded between."""
+OLDEST_US: Final = 7 * 86_400 * SECOND
+"""How old what is told may be: older news are nobody's any more."""
 LONGEST_OUTPUT: Final = 8_192
 """Characters of a run's output that a notice has: the last ones."""
 
@@ -164,7 +166,7 @@ def judge(news: News, record: RunRecord, again_us: int) -> tuple[News, Told | No
             return news, None
         told = Told("failure", news.failures, news.since_us)
         return news._replace(failure_told_us=now_us, failing=1), told
-    if outcome in MISSES:
+    if outcome in MISSES and record.cause != "manual":  # else whoever asked for it was told
         count = news.missed + record.occurrences
         if _is_within(again_us, news.missed_told_us, now_us):
             return news._replace(missed=count), None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schedcore.atfork import Lock, hold_while_forking
 from schedcore.errors import InvalidOptionError, RunLookupError
@@ -67,16 +67,6 @@ class Capture:
         self.redact = redact
 
 
-class Elsewhere:
-    """Stands in for a run whose function is called in another process."""
-
-    __slots__ = ("_output",)
-    _outcome = None
-
-    def __init__(self) -> None:
-        self._output: Any = Printed()
-
-
 class Printed:
     """What one run has printed up to now.  Only :func:`keep` adds to it.
 
@@ -119,7 +109,7 @@ class Printed:
     def _add(self, text: str) -> None:
         self.total += len(text)
         room = HALF - self._head_size
-        if room > 0:
+        if room > 0 and text:
             self._head.append(text[:room])
             self._head_size += len(self._head[-1])
             text = text[room:]
@@ -130,6 +120,13 @@ class Printed:
                 self._tail = ["".join(self._tail)[-HALF:]]
                 self._tail_size = HALF
 
+    def add_lines(self, text: str) -> None:
+        """Add text that begins on a line of its own."""
+        last = (self._tail or self._head or ["\n"])[-1]
+        if not last.endswith("\n"):
+            self._add("\n")
+        self.add(text)
+
     def follow(self, before: Kept, line: str) -> None:
         """Put what an earlier attempt printed in another process before it, and a line between."""
         with _lock:
@@ -137,7 +134,7 @@ class Printed:
             self._head, self._tail = [], []
             self._head_size = self._tail_size = self.total = 0
             self.add_kept(before)
-            self._add(line)
+            self.add_lines(line)
             self.add_kept(kept)
 
     def add_kept(self, kept: Kept) -> None:
@@ -158,7 +155,8 @@ class Printed:
         """Return what is kept of it, without secrets."""
         with _lock:
             head, tail = "".join(self._head), "".join(self._tail)[-HALF:]
-            self._head, self._tail, self._tail_size = [head], [tail], len(tail)
+            self._head, self._tail = [head] if head else [], [tail] if tail else []
+            self._tail_size = len(tail)
             total = self.total
         redact = self._redact
         return (
@@ -189,18 +187,38 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
     return kept.since(after, ended=run.outcome is not None)
 
 
-def keep(run: Run | Elsewhere, text: str | Kept) -> None:
+def keep(run: Run, text: str) -> None:
     """Add to what a run has printed, unless it has ended or captures nothing."""
     with _lock:
-        output = run._output
-        if output is None or not text or run._outcome is not None:
-            return
-        if type(output) is not Printed:
-            output = run._output = Printed(output.redact)
-        if isinstance(text, Kept):
-            output.add_kept(text)
-        else:
+        output = _open(run) if text else None
+        if output is not None:
             output.add(text)
+
+
+def keep_lines(run: Run, text: str) -> None:
+    """The same of text that begins on a line of its own."""
+    with _lock:
+        output = _open(run)
+        if output is not None:
+            output.add_lines(text)
+
+
+def keep_from_elsewhere(run: Run, kept: Kept) -> None:
+    """The same of what was printed in another process."""
+    with _lock:
+        output = _open(run) if kept.total else None
+        if output is not None:
+            output.add_kept(kept)
+
+
+def _open(run: Run) -> Printed | None:
+    """Return what a run has printed, to be added to; None: it has ended, or captures nothing."""
+    output = run._output
+    if output is None or run._outcome is not None:
+        return None
+    if type(output) is not Printed:
+        output = run._output = Printed(output.redact)
+    return output
 
 
 def printed(run: Run) -> Printed | None:

@@ -6,9 +6,11 @@ A text stays as long as it was, so that places in it stay where they are.
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from operator import is_
 from typing import Any, Final
 
 from schedcore.errors import InvalidOptionError
@@ -16,7 +18,13 @@ from schedcore.output import Redact
 from schedcore.run import RunRecord
 
 MOST: Final = 100
+"""Patterns."""
 LONGEST: Final = 500
+"""Characters of a pattern."""
+MOST_ENDLESS: Final = 3
+"""Repetitions without an end in a pattern."""
+_MOST_CHOICES: Final = 1e10
+"""Ways in which a pattern may match one text: more take for ever to be tried."""
 PIECE: Final = 500
 """Characters of a line that a pattern is tried on at once: what takes time by their square or cube
 is bounded so.  Longer lines are looked through in pieces, which end before a blank if there is one.
@@ -54,17 +62,22 @@ def redactor(patterns: object, option: str = "redact") -> Redact | None:
 
 
 def in_data(redact: Redact, value: Any, name: str = "") -> Any:
-    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``."""
+    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``.
+
+    What has none is returned as it is: the same object.
+    """
     if isinstance(value, dict):
-        return {key: in_data(redact, each, str(key)) for key, each in value.items()}
+        shown = {key: in_data(redact, each, str(key)) for key, each in value.items()}
+        return value if all(shown[key] is value[key] for key in value) else shown
     if isinstance(value, list | tuple):
-        return [in_data(redact, each, name) for each in value]
+        items = [in_data(redact, each, name) for each in value]
+        return value if all(map(is_, items, value)) else items
     if value is None or isinstance(value, bool):
         return value
     text = str(value)
     told = f"{name}={text}" if name else text
-    shown = redact(told)
-    return value if shown == told else shown[len(told) - len(text) :]
+    hidden = redact(told)
+    return value if hidden == told else hidden[len(told) - len(text) :]
 
 
 def in_record(redact: Redact, record: RunRecord) -> RunRecord:
@@ -97,12 +110,12 @@ def _compiled(option: str, pattern: object) -> re.Pattern[str]:
         raise InvalidOptionError(option, pattern, f"{expected}; here {error}") from None
     if compiled.search("") is not None:
         raise InvalidOptionError(option, pattern, "a pattern that needs something to match")
-    if _may_explode(parsed) or _endless(parsed) > _MOST_ENDLESS:
+    if _endless(parsed) > MOST_ENDLESS or _choices(parsed) > _MOST_CHOICES:
         raise InvalidOptionError(
             option,
             pattern,
             "no repetition or choice within a repetition, as in (a+)+ or (ab|a)+, no reference to a"
-            f" group, and no more than {_MOST_ENDLESS} repetitions without an end: with some texts,"
+            f" group, and no more than {MOST_ENDLESS} repetitions without an end: with some texts,"
             " those take for ever",
         )
     return compiled
@@ -111,31 +124,32 @@ def _compiled(option: str, pattern: object) -> re.Pattern[str]:
 _parser: Final = importlib.import_module(
     "re._parser" if sys.version_info >= (3, 11) else "sre_parse"
 )
-_FEW: Final = 10
-"""A repetition of so many times at most may have others within."""
-_MOST_ENDLESS: Final = 3
+_REPEATS: Final = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
-def _may_explode(parsed: Any, repeated: bool = False) -> bool:
-    """Return whether a pattern may take a time that doubles with each character."""
+def _choices(parsed: Any) -> float:
+    """Return how many ways a pattern may have to match one text, at most."""
+    ways = 1.0
     for operation, what in parsed:
-        kind, within = str(operation), repeated
-        if kind in ("MAX_REPEAT", "MIN_REPEAT"):
-            if repeated:
-                return True
-            within = what[1] > _FEW
-        elif (kind == "BRANCH" and repeated) or kind.startswith("GROUPREF"):
-            return True
-        if any(_may_explode(part, within) for part in _parts(what)):
-            return True
-    return False
+        kind, parts = str(operation), [_choices(part) for part in _parts(what)]
+        if kind.startswith("GROUPREF"):
+            return math.inf
+        if kind == "BRANCH":
+            ways *= sum(parts)
+        elif kind in _REPEATS:
+            high = min(int(what[1]), PIECE)
+            ways *= max(1, high - what[0] + 1)
+            if parts[0] > 1:  # each time another choice; the bounds keep it a float
+                ways *= min(parts[0], 1e6) ** min(high, 40)
+        else:
+            ways *= math.prod(parts)
+    return ways
 
 
 def _endless(parsed: Any) -> int:
     """Return how many repetitions without an end a pattern has."""
     return sum(
-        (str(operation) in ("MAX_REPEAT", "MIN_REPEAT") and what[1] > PIECE)
-        + sum(map(_endless, _parts(what)))
+        (str(operation) in _REPEATS and int(what[1]) > PIECE) + sum(map(_endless, _parts(what)))
         for operation, what in parsed
     )
 

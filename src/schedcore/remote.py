@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any, Final, NamedTuple
 
 from schedcore.callables import is_local
-from schedcore.errors import InvalidOptionError, text_of, traceback_of
+from schedcore.errors import InvalidOptionError, TracebackElsewhere, text_of, traceback_of
 from schedcore.job import Job
 from schedcore.output import Capture, Kept, printed
 from schedcore.run import ResultText, Run, call_as, short_repr
@@ -142,16 +142,21 @@ def _returned(value: Any) -> Report:
 
 
 def _failure(error: BaseException) -> Failure:
-    kind = type(error)
+    kind, trace = type(error), error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
+        trace = trace.tb_next
     base = next(each for each in kind.__mro__ if each.__module__ == "builtins")
     return Failure(
         kind.__module__,
         kind.__qualname__,
         text_of(error),
-        traceback_of(error),
+        traceback_of(error.with_traceback(trace)),
         base.__name__,
         _pickled(error, text_of(error)),
     )
+
+
+_OURS: Final = ("schedcore.remote", "schedcore.run")
 
 
 def _pickled(value: Any, text: str | None = None) -> bytes | None:
@@ -178,7 +183,7 @@ def result_of(report: Report) -> Any:
     """
     failure = report.failure
     if failure is not None:
-        raise _error_of(failure) from _TracebackElsewhere(failure.trace)
+        raise _error_of(failure) from TracebackElsewhere(failure.trace)
     if report.text is None:
         return None
     value = _unpickled(report.pickled)
@@ -193,13 +198,6 @@ def _unpickled(data: bytes | None) -> Any:
         return pickle.loads(data)
     except BaseException:  # noqa: BLE001 — whatever a user's class does: the text tells it
         return None
-
-
-class _TracebackElsewhere(Exception):
-    """The traceback of an error in another process."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
 
 
 def _error_of(failure: Failure) -> BaseException:

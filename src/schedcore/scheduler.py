@@ -224,10 +224,13 @@ class Scheduler(ChangeMethods):
             SchedulerAlreadyRunningError: if it is started.
             StoreError: if the store cannot be used.
         """
+        changes = autostart
         if self._node is not None:
-            self._node.follow(autostart)
+            changes = self._node.follow(autostart)
         elif autostart:
             self._life.begin(State.RUNNING)
+        if changes:
+            self._engine.audit.note("started" if autostart else "stopped")
 
     def pause(self) -> None:
         """Submit nothing more until :meth:`resume`; active runs go on.

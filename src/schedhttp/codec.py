@@ -15,7 +15,9 @@ from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
 from schedhttp.hiding import Hide
 
-READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr", "hidden"})
+OF_RUNS: Final = frozenset({"last_run", "failures_in_a_row", "mean_duration", "p95_duration"})
+"""What is shown of a job's last runs."""
+READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr", "hidden"}) | OF_RUNS
 """What is shown and cannot be set."""
 _MINUTE: Final = timedelta(minutes=1)
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
@@ -101,7 +103,7 @@ def state_of(entry: Entry, running: bool) -> str:
 def read_new(body: Mapping[str, Any]) -> JobBody:
     """Return the definition of a new job, taken apart.
 
-    A job as the API shows it is one too, unless something in it was shown as its repr.
+    A job as the API shows it is one too, unless something in it was hidden, or shown as its repr.
 
     Raises:
         InvalidOptionError: if a field is unknown, or cannot be a new job's.
@@ -110,6 +112,10 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
     if fields.get("shown_as_repr"):
         raise InvalidOptionError(
             "shown_as_repr", fields["shown_as_repr"], "nothing: these are reprs, not values"
+        )
+    if fields.get("hidden"):
+        raise InvalidOptionError(
+            "hidden", fields["hidden"], "nothing: the values of these are not shown"
         )
     for name in READ_ONLY:
         fields.pop(name, None)
@@ -143,7 +149,8 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
         for name, value in body.items()
         if name not in named or name == "trigger" or not _same(value, now.get(name))
     }
-    changes.pop("state", None)  # may have moved on since
+    for name in ("state", *OF_RUNS):  # may have moved on since
+        changes.pop(name, None)
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]
     for name in _NEVER_SET:

@@ -18,9 +18,22 @@ def secrets_hidden(redact: Redact) -> Hide:
     """Return what hides secrets in the arguments of jobs."""
 
     def hide(shown: dict[str, Any]) -> dict[str, Any]:
-        return {**shown, **{k: in_data(redact, shown[k]) for k in _CALL if k in shown}}
+        less = {name: in_data(redact, shown[name]) for name in _CALL if name in shown}
+        hidden = [place for name in less for place in _changed(name, shown[name], less[name])]
+        return {**shown, **less, "hidden": hidden} if hidden else shown
 
     return hide
+
+
+def _changed(name: str, shown: Any, less: Any) -> list[str]:
+    """Return the places of the arguments in which something was hidden."""
+    if less is shown:
+        return []
+    if isinstance(shown, dict):
+        return [f"{name}.{key}" for key in shown if less[key] is not shown[key]]
+    if isinstance(shown, list):
+        return [f"{name}[{n}]" for n, value in enumerate(shown) if less[n] is not value]
+    return [name]  # what the audit cut is a text
 
 
 def arguments_hidden(shown: dict[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _responses(route: Route, settings: Settings) -> Json:
     if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
-        told = "It does not do its work, or its store cannot be used."
+        told = "No: it does not do its work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
@@ -298,6 +298,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
     "fields": (TEXT, "Only these fields of each job, with commas between."),
+    "include": (
+        {"type": "string", "enum": ["runs"]},
+        f"Shows the last runs of each job as well; {paging.MOST_WITH_RUNS} jobs at most.",
+    ),
     "job": (JOB_ID, "Only of this job."),
 }
 _QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {

@@ -81,7 +81,9 @@ class Settings:
         {}, types.table, "Options of jobs that do not give them."
     )
     executors: Mapping[str, Any] = _setting(
-        {}, types.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
+        {},
+        types.table,
+        'Executors by name: `{type = "threadpool", max_workers = 20}`, or `"processpool"`.',
     )
     store: Any = _setting(  # noqa: RUF009 — it is a field
         None,
@@ -103,6 +105,12 @@ class Settings:
     )
     remind_every: float = _setting(
         3600.0, types.seconds, "Seconds after which it is told again that a job fails."
+    )
+    retention: Mapping[str, int] = _setting(
+        {},
+        types.retention,
+        "How much of the history and the audit a store on disk keeps, as far as it is not to be the"
+        " default: `{per_job = 100, days = 7, audit_days = 365}`; see stores.md.",
     )
     timezone: str | None = _setting(
         None, types.zone, "Zone of triggers that name none; by default the computer's."

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.servers import typed
+from tests.cli.servers import real_server, typed
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -118,11 +118,13 @@ def test_what_others_do_between_the_plan_and_its_turn_stays(apply, run, monkeypa
         run("edit", "removed", "hours=7")
 
     monkeypatch.setattr("schedcore.cli.applying.confirm", meanwhile)
-    assert apply(job("added", hours=1, replace_existing=True), job("changed", hours=2))[0] == 1
+    wanted = [job("added", hours=1, replace_existing=True), job("changed", hours=2)]
+    assert apply(*wanted, job("fine"))[0] == 1
     assert {job_id: job["hours"] for job_id, job in jobs(run).items()} == {
         "added": 5,
         "changed": 6,
         "removed": 7,
+        "fine": 1,
     }
 
 
@@ -204,3 +206,36 @@ def test_the_jobs_of_a_server_go_to_another_one(run, server, tmp_path):
     assert [{k: v for k, v in job.items() if k not in moving} for job in jobs(run).values()] == [
         {k: v for k, v in job.items() if k not in moving} for job in before.values()
     ]
+
+
+def test_what_the_server_hides_is_kept(run, tmp_path, apply, monkeypatch):
+    """Of an argument with a secret the server shows stars, which are not to become the argument."""
+    secret = {"args": ["secret-123"]}
+    with real_server(tmp_path, SCHEDULER_REDACT="secret-[0-9]+") as url:
+        monkeypatch.setenv("SCHEDCORE_URL", url)
+        assert apply(job("a", hours=1, **secret)) == (0, {"a": "add"})
+        assert "secret-123" not in run("job", "a", "--json").out
+        assert apply(job("a", hours=1, **secret)) == (0, {"a": "keep"})
+        assert apply(job("a", hours=2, **secret)) == (0, {"a": "change"})
+        assert apply(job("a", hours=2, args=["secret-123", 5])) == (0, {"a": "change"})
+    stored = json.loads(run("export", "--from", f"sqlite:///{tmp_path}/schedcore.db").out)
+    assert stored["args"] == ["secret-123", 5]
+
+
+def test_what_cannot_be_exported_is_told(run, fake):
+    there = {"state": "paused", "next_run_time": None, "trigger": "date", "func": "f"}
+    fake.answer = lambda asked: (
+        200,
+        [
+            there | {"id": "a"},
+            there | {"id": "b\x1b", "shown_as_repr": ["args[0]", "func"]},
+            there | {"id": "c", "hidden": ["args"]},
+        ],
+    )
+    ran = run("export", "--from", fake.url)
+    assert ran.status == 1
+    assert json.loads(ran.out) == {"id": "a", "trigger": "date", "func": "f"}
+    assert ran.err == (
+        "left: b\\x1b: JSON cannot carry its args[0], func\n"
+        "left: c: who may only look does not see its args\n"
+    )

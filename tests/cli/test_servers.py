@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.cli.servers import PROGRAM, real_server, typed
+from tests.cli.servers import PROGRAM, on_a_terminal, real_server, typed
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -212,6 +212,24 @@ def test_somebody_elses_server_is_told_apart(run, fake, status, answer):
     assert f"{fake.url} answers {status} with " in ran.err
 
 
+COMMANDS = [
+    ["jobs"], ["job", "a"], ["ps"], ["runs"], ["logs", "1"], ["logs", "a"], ["top"], ["run", "a"],
+    ["run", "--all", "--yes"], ["pause", "--all", "--yes"], ["cancel", "1"], ["add", "a", "x=1"],
+    ["edit", "a", "x=1"], ["check", "jobs.json"], ["apply", "jobs.json", "--yes"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_an_answer_of_another_shape_is_no_traceback(run, fake, tmp_path, command):
+    (tmp_path / "jobs.json").write_text('{"id": "a", "func": "f"}')
+    for answer in ([1], [[]], {"a": 1}, [{"a": 1}], "text", None, 5):
+        fake.answer = lambda asked, answer=answer: (200, answer)
+        ran = run(*command, "--url", fake.url)
+        assert ran.status == 3, (answer, ran)
+        assert "does not answer as this schedcore expects" in ran.err
+        assert len(ran.err.splitlines()) == 1
+
+
 def test_no_redirect_is_followed(run, fake):
     fake.answer = lambda asked: (302, b"")
     fake.headers["Location"] = "http://elsewhere/"
@@ -226,6 +244,12 @@ def test_a_server_that_is_not_there(run, url):
     ran = run("jobs", "--url", url)
     assert ran.status == 3
     assert ran.err.startswith(f"schedcore: {url} cannot be reached: ")
+
+
+def test_a_view_of_what_is_not_there_does_not_begin():
+    status, shown = on_a_terminal("top", "--url", "http://127.0.0.1:1")
+    assert status == 3
+    assert shown.startswith("schedcore: http://127.0.0.1:1 cannot be reached: ")
 
 
 @pytest.mark.parametrize("job_id", ["..", ".", ""])
@@ -282,7 +306,10 @@ def test_a_job_is_changed_only_as_it_was_seen(run, fake):
 def test_who_is_refused_is_told_why(tmp_path):
     tokens = json.dumps({"ops": "a" * 40, "looker": "b" * 40})
     with real_server(
-        tmp_path, SCHEDULER_API_TOKENS=tokens, SCHEDULER_API_READ_ONLY='["looker"]'
+        tmp_path,
+        SCHEDULER_API_TOKENS=tokens,
+        SCHEDULER_API_READ_ONLY='["looker"]',
+        SCHEDULER_API_HIDE_ARGS="true",
     ) as url:
         none = typed("jobs", SCHEDCORE_URL=url)
         assert none.returncode == 2
@@ -294,6 +321,12 @@ def test_who_is_refused_is_told_why(tmp_path):
         assert "SCHEDULER_API_READ_ONLY" in reader.stderr
         assert typed(*add, SCHEDCORE_URL=url, SCHEDCORE_TOKEN="a" * 40).returncode == 0
         assert typed("jobs", SCHEDCORE_URL=url, SCHEDCORE_TOKEN="b" * 40).returncode == 0
+        apply = ["apply", "-", "--as", "x", "--yes", "--json"]
+        wanted = '{"id": "b", "func": "tasks:ok", "hours": 1, "args": [1]}'
+        made = typed(*apply, stdin=wanted, SCHEDCORE_URL=url, SCHEDCORE_TOKEN="a" * 40)
+        assert made.returncode == 0
+        planned = typed(*apply, stdin=wanted, SCHEDCORE_URL=url, SCHEDCORE_TOKEN="b" * 40)
+        assert [step["do"] for step in json.loads(planned.stdout)["steps"]] == ["keep"]
 
 
 def test_a_reader_that_goes_away_is_no_trouble(fake):

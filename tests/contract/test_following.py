@@ -16,6 +16,7 @@ from schedcore import (
     StoreError,
     acting,
 )
+from schedcore.clock import Patience
 from schedcore.executors.inline import InlineExecutor
 from tests.stores.stepping import ByHand, Stepped
 
@@ -138,6 +139,26 @@ def test_orders_to_the_scheduler_are_kept(store):
         ("alice", "resumed", None),
         ("alice", "stopped", None),
     ]
+
+
+def test_who_joins_others_changes_nothing_and_who_comes_first_may(store):
+    scheduler = Scheduler(store=store, timezone="UTC")
+    shared = hasattr(store, "cluster")
+    expected = []
+    # A shared store goes on in the state in which it was left, unless somebody stopped it.
+    for autostart, verb in (
+        (True, not shared and "started"),
+        (False, shared and "stopped"),
+        (True, "started"),
+    ):
+        scheduler.follow(autostart)
+        expected += [verb] if verb else []
+        if scheduler.running:
+            scheduler.shutdown()
+            expected += [] if shared else ["stopped"]
+        elif shared:
+            scheduler._node.leave(Patience(0))
+    assert [verb for _, verb, _ in told(scheduler)] == expected
 
 
 def test_the_actor_is_of_the_thread_and_ends_with_the_block(stepped):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
-from schedcore.audit import Actor, AuditRecord, AuditTrail
+from schedcore.audit import PYTHON, Actor, AuditRecord, AuditTrail
 from schedcore.run import RunRecord
 from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Declared
@@ -210,6 +210,38 @@ def test_the_audit_in_memory_is_bounded_and_followers_are_told():
     assert not store.happened_after(place, 10).whole
 
 
+def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
+    """There transactions have other numbers, which may be far ahead."""
+    store = postgres_store(keep=Retention(per_job=1, audit=1))
+    store.record([RunRecord(None, "a", Outcome.EXECUTED, n) for n in range(3)])
+    store.note([noted("old"), noted("older")])
+    trim(store, 1)
+    before = store.happened_after(None, 10).place
+    with store.database.write() as tx:
+        for table in ("schedcore_ledger", "schedcore_audit"):
+            tx.run(f"update {table} set tx = tx + 1000000")
+        for name in ("schedcore_ledger cut", "schedcore_audit cut"):
+            tx.run("update schedcore_meta set value = '1000000.1' where name = ?", name)
+    restored = beside(store)
+    assert restored.happened_after(before, 10).records == []
+    place = restored.happened_after(None, 10).place
+    restored.record([record(9)])
+    restored.note([noted("new")])
+    found = restored.happened_after(place, 10)
+    assert (names(found.records), found.whole) == ([9, "new"], True)
+    assert restored.keeps_after(restored.ended_after(None, 1)[0])
+    restored.close()
+    store.close()
+
+
+def test_a_forked_child_knows_no_place_of_its_parent():
+    store = MemoryStore()
+    place = store.happened_after(None, 10).place
+    assert store.happened_after(place, 10).whole
+    store.after_fork_in_child()
+    assert not store.happened_after(place, 10).whole
+
+
 @pytest.mark.parametrize("kind", sorted(STORES))
 def test_many_writers_are_followed_without_a_gap(kind):
     store = STORES[kind]()
@@ -281,7 +313,7 @@ def test_what_is_kept_is_bounded_whatever_the_arguments():
 
 
 def test_what_the_program_itself_adds_is_not_written_down():
-    assert record_of_change(entry("a"), Actor("python"), 5).after is None
+    assert record_of_change(entry("a"), PYTHON, 5).after is None
     assert record_of_change(entry("a"), ALICE, 5).after["id"] == "a"
 
 

@@ -98,6 +98,16 @@ def test_the_traceback_of_what_it_raised_comes_last(make, kind):
         executor.shutdown()
 
 
+def test_a_traceback_begins_on_a_line_of_its_own(make):
+    scheduler = make()
+
+    def work():
+        print("halfway", end="")
+        raise ValueError("boom")
+
+    assert printed_by(scheduler, work).startswith("halfway\nTraceback (most recent call last):\n")
+
+
 def test_all_of_it_goes_where_it_went_without(make, capsys, caplog):
     scheduler = make()
     run(scheduler, all_ways, "job")

@@ -57,6 +57,9 @@ def test_no_patterns_hide_nothing():
         ([r"\S+@\S+:\S+/\S+"], "no more than 3 repetitions"),
         (["(?:(?:a*)b)*x"], "no repetition"),
         (["(?=(a+)+)x"], "no repetition"),
+        (["((a{1,10}){1,10})x"], "no repetition"),
+        (["(a|ab){50}x"], "no repetition"),
+        (["(a{600,}b|ab{600,}){50}x"], "no repetition"),
         ([r"(a+)\1"], "no reference to a group"),
         (["fine", "(a*)*x"], r"redact\[1\]="),
     ],
@@ -67,7 +70,13 @@ def test_patterns_that_cannot_be_used(patterns, expected):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(?:ab){1,5}x+", "[ab]+x", "(?:ab|c)x+", "(?:ab)+", r"\S{1,9}@\S+:\S+/\S+"]
+    "pattern",
+    [
+        *("(?:ab){1,5}x+", "[ab]+x", "(?:ab|c)x+", "(?:ab)+", r"\S{1,9}@\S+:\S+/\S+", "x{500}"),
+        r"(?i)(?:password|passwd|secret|token|api[_-]?key)\s*[=:]\s*(\S+)",
+        r"[\w.+-]+@[\w-]+\.[\w.-]+",
+        r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}",
+    ],
 )
 def test_patterns_that_can_be_used(pattern):
     assert redactor([pattern]) is not None
@@ -87,6 +96,8 @@ def test_plain_data_is_looked_at_by_names():
         "all": [{"password": "*"}, "a ******", None, True, 1.5],
         "pins": {"pin": ["**", "**"]},
     }
+    harmless = {"a": (1, [2.5, {"b": "c"}])}
+    assert in_data(redact, harmless) is harmless
 
 
 def test_secrets_are_hidden_in_what_a_run_prints():

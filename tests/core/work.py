@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -19,6 +20,27 @@ def returned(*given):
 
 def raising(kind):
     raise kind("no")
+
+
+async def awaited(number):
+    await asyncio.sleep(0)
+    return number
+
+
+def generating():
+    yield 1
+
+
+def returns_generator():
+    return generating()
+
+
+def own_run():
+    return current_run().job_id
+
+
+async def own_run_awaited():
+    return current_run().job_id
 
 
 class NotPickled(ValueError):
@@ -92,3 +114,18 @@ def prints_and_dies():
 def prints_much():
     for n in range(20_000):
         print(f"line {n} {'x' * 100}")
+
+
+def returns_nothing():
+    return None
+
+
+def wait_for(path):
+    """Wait until a file is there."""
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
+async def wait_for_async(path):
+    while not os.path.exists(path):
+        await asyncio.sleep(0.01)

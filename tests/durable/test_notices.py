@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from schedcore.notice import is_run
 from tests.durable.conftest import Shared
 from tests.durable.processes import until
 from tests.durable.test_postgres import SharedDatabase
@@ -131,3 +132,24 @@ def test_a_program_without_the_channel_leaves_it_to_one_that_has_it(shared, rece
     assert kinds(server, 1) == ["failure"]
     assert other.asked.empty()
     assert second("scheduler.notice_channels()[0].name") == "ops"
+
+
+def test_each_run_is_told_at_least_once_and_in_order_over_many_deaths(shared, receiver):
+    server = receiver()
+    place, _ = shared.store.ended_after(None, 0)
+    tick = "scheduler.add_job(work.note, trigger='interval', seconds=0.05, id='tick', on_run='ops')"
+    told = []
+    for deaths in range(5):
+        process = shared.started(tick, **telling(server))
+        for _ in range(4 + 3 * deaths):
+            told.append(json.loads(server.next().body))
+        process.kill()
+    last = shared.started(tick, **telling(server))
+    last("scheduler.pause_job('tick')")
+    last("scheduler.shutdown()")  # which tells what is left
+    until_taken(shared)
+    while not server.asked.empty():
+        told.append(json.loads(server.next().body))
+    runs = [int(each["run_id"]) for each in told if each["kind"] == "ended"]
+    _, records = shared.store.ended_after(place, 10_000)
+    assert list(dict.fromkeys(runs)) == [each.run_id for each in records if is_run(each)]

@@ -162,7 +162,7 @@ def test_a_client_sees_each_event_once_over_the_kill_of_a_worker(gunicorn):
     server = gunicorn("--workers", "2", "--threads", "8")
     server.all_answer(2)
     place = server.patiently("GET", "/scheduler/changes").json["next"]
-    events = []
+    events, killed = [], []
 
     def read(wait=1):
         nonlocal place
@@ -177,7 +177,9 @@ def test_a_client_sees_each_event_once_over_the_kill_of_a_worker(gunicorn):
         # 409: it was added, and the worker was killed before it said so.
         assert server.patiently("POST", "/scheduler/jobs", job).status in (200, 409)
         if n in (1, 2):
-            os.kill(server.holder(), signal.SIGKILL)
+            holder = server.until(lambda: (pid := server.holder()) not in killed and pid)
+            os.kill(holder, signal.SIGKILL)
+            killed.append(holder)
         server.until(lambda: [e for e in read() if e["event"] == "run_ended"])
     assert server.patiently("POST", "/scheduler/pause").status == 204
     while "scheduler_paused" not in {e["event"] for e in events}:

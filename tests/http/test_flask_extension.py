@@ -77,7 +77,7 @@ def test_url_for_knows_every_endpoint(made):
         assert app.url_for("scheduler.get_jobs") == "/scheduler/jobs"
         assert app.url_for("scheduler.get_job", job_id="a b") == "/scheduler/jobs/a%20b"
         for route in ROUTES:
-            values = {"job_id": "x"} if "job_id" in route.path else {}
+            values = {name: "5" for name in ("job_id", "run_id") if f"{name}>" in route.path}
             assert app.url_for(f"scheduler.{route.name}", **values).startswith("/scheduler")
 
 

@@ -1,4 +1,4 @@
-"""The probe: anybody is told whether the scheduler does its work, and nothing else."""
+"""The probe: anybody is told whether the process is to be left alone, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from schedcore import Scheduler, State
 from schedhttp import create_app
+from tests.http.conftest import wsgi
 
 TOKEN = "a-token-that-is-long-enough"
 FAR = {"REMOTE_ADDR": "192.0.2.7", "HTTP_HOST": "10.0.0.5:8080", "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
@@ -24,8 +26,18 @@ def test_anybody_may_ask(mount, scheduler, settings, environ):
         (200, 200),
         (200, 401),
     )
-    scheduler.shutdown()
-    answer = api("GET", "/live", environ=environ)
+    scheduler.shutdown()  # which somebody wants: a restart is not to undo it
+    assert api("GET", "/live", environ=environ).status == 200
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED, State.STANDBY])
+def test_a_process_whose_loop_hangs_is_not_live(state):
+    class Hung(Scheduler):
+        state = None
+        running = False
+
+    Hung.state = state
+    answer = wsgi(Hung(), {})("GET", "/live")
     assert (answer.status, answer.json) == (503, {"ok": False})
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import queue
+
 import pytest
+from flask import Flask
 
 from schedhttp.build import make_scheduler
+from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import ConfigError, Settings
 
 OPS = {"ops": {"type": "webhook", "url": "https://ops.example/", "secret": "x" * 16}}
@@ -36,6 +40,17 @@ def test_and_none_that_the_operator_did_not_make(mount, channel):
     api.add()
     assert api("PATCH", "/jobs/j", {"on_run": [channel]}).status == 422
     assert api("GET", "/jobs/j").json["on_run"] == []
+
+
+def test_an_app_has_functions_as_channels():
+    told = queue.Queue()
+    app = Flask("tests", root_path=".")
+    app.config.update(SCHEDULER_STORE="memory", SCHEDULER_NOTICES={"me": told.put})
+    extension = FlaskScheduler(app=app)
+    extension.start()
+    extension.add_job("j", "math:sqrt", trigger="date", args=[-1], on_failure="me")
+    assert told.get(timeout=20).record.error_type == "ValueError"
+    extension.shutdown()
 
 
 @pytest.mark.parametrize(

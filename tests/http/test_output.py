@@ -11,6 +11,7 @@ from schedcore import InvalidOptionError, Scheduler, State
 from schedhttp.build import make_scheduler
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import Settings
+from tests.http.conftest import listed
 
 SOON = 20
 READER = {"Authorization": "Bearer the-token-of-the-reader"}
@@ -129,7 +130,8 @@ def test_secrets_are_hidden_wherever_they_are_shown(mount, scheduler):
     job = api("GET", "/jobs/j").json
     assert job["args"] == [{"pin": "****"}, "password=***"]
     assert job["kwargs"] == {"password": "***", "n": 3}
-    assert api("GET", "/jobs").json == [job]
+    assert job["hidden"] == ["args[0]", "args[1]", "kwargs.password"]
+    assert api("GET", "/jobs").json == [listed(job)]
     narrow = api("GET", "/jobs?fields=args,kwargs").json
     assert narrow == [{"args": job["args"], "kwargs": job["kwargs"]}]
     shown = api("GET", f"/runs/{one.id}").json
@@ -149,6 +151,18 @@ def test_what_is_shown_with_stars_changes_nothing_when_it_is_sent_back(api, sche
     job = api("GET", "/jobs/j").json
     assert api("PATCH", "/jobs/j", {**job, "name": "renamed"}).status == 200
     assert scheduler.get_job("j").kwargs == {"password": "abc"}
+
+
+def test_stars_make_no_new_job(api, scheduler):
+    run(scheduler, dict, password="abc")
+    job = api("GET", "/jobs/j").json
+    answer = api("POST", "/jobs", {**job, "id": "k", "func": "math:sqrt"})
+    assert answer.status == 500
+    assert answer.json["error_type"] == "InvalidOptionError"
+    assert answer.json["error_message"].startswith("hidden=['kwargs.password']: expected nothing")
+    assert scheduler.get_job("k") is None
+    api.add("shown")
+    assert "hidden" not in api("GET", "/jobs/shown").json
 
 
 def test_a_change_of_what_is_hidden_is_a_change(api, scheduler):
@@ -176,7 +190,7 @@ def test_who_may_only_look_sees_neither_arguments_nor_output(mount, scheduler):
         "hidden": ["args", "kwargs"],
         "shown_as_repr": ["func"],
     }
-    assert api("GET", "/jobs", headers=READER).json == [shown]
+    assert api("GET", "/jobs", headers=READER).json == [listed(shown)]
     assert "secret" not in api("GET", "/jobs?fields=args,id", headers=READER).text
     path = f"/runs/{one.id}/output"
     answer = api("GET", path, headers=READER)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import datetime, timezone
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,8 @@ from schedcore.notices.channels import Ping, Webhook, make_channels
 from tests.notices.receiver import nobody
 
 SECRET = "a secret of 16 bytes or more"
+AT = datetime.fromtimestamp(1, timezone.utc)
+"""When what the notices here tell happened."""
 KEY = "whsec_" + base64.b64encode(SECRET.encode()).decode()
 
 
@@ -103,7 +106,7 @@ def test_where_nobody_listens_is_an_error_to_be_tried_again():
 )
 def test_a_ping_goes_where_it_belongs(receiver, what, path):
     server = receiver()
-    Ping(server.url + "/u1?rid=1").send(what)
+    Ping(server.url + "/u1?rid=1", clock=ManualClock(AT)).send(what)
     asked = server.next()
     assert (asked.method, asked.path) == ("POST", path)
     assert asked.body.decode() == f"{what.text}\n\nthe end of it"
@@ -111,7 +114,7 @@ def test_a_ping_goes_where_it_belongs(receiver, what, path):
 
 def test_the_job_and_the_run_stand_in_its_url(receiver):
     server = receiver()
-    ping = Ping(server.url + "/{job_id}?rid={run_id}", method="GET")
+    ping = Ping(server.url + "/{job_id}?rid={run_id}", method="GET", clock=ManualClock(AT))
     ping.send(notice("ended", job_id="a/b ü?"))
     asked = server.next()
     assert (asked.method, asked.body) == ("GET", b"")
@@ -120,9 +123,22 @@ def test_the_job_and_the_run_stand_in_its_url(receiver):
         ping.send(notice("ended", job_id=".."))
 
 
+def test_an_old_success_is_not_pinged_and_an_old_failure_is(receiver):
+    server = receiver()
+    clock = ManualClock(AT)
+    ping = Ping(server.url + "/u1", clock=clock)
+    clock.advance(601)
+    for what in (notice("ended", "executed"), notice("started", record=None)):
+        with pytest.raises(RefusedError, match="it is 601 s old"):
+            ping.send(what)
+    ping.send(notice("ended"))
+    assert server.next().path == "/u1/fail"
+
+
 def test_a_ping_may_have_a_url_for_each_case(receiver):
     server = receiver()
-    ping = Ping(f"{server.url}/?s=ok", f"{server.url}/?s=in_progress", f"{server.url}/?s=error")
+    urls = [f"{server.url}/?s={state}" for state in ("ok", "in_progress", "error")]
+    ping = Ping(*urls, clock=ManualClock(AT))
     for what in (notice("started", record=None), notice("ended", "executed"), notice("ended")):
         ping.send(what)
     assert [server.next().path for _ in range(3)] == ["/?s=in_progress", "/?s=ok", "/?s=error"]

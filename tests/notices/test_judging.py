@@ -78,6 +78,10 @@ def test_what_is_told(outcomes, expected):
     assert told(*outcomes) == expected
 
 
+def test_whoever_asked_for_a_run_that_was_skipped_was_told():
+    assert judge(News(), record("skipped", 0, cause="manual"), HOUR * SECOND) == (News(), None)
+
+
 def test_misses_count_each_occurrence():
     _, event = judge(News(), record("missed", 0, occurrences=40), HOUR * SECOND)
     assert event.count == 40

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 
-from schedcore import History, InvalidOptionError, MemoryStore, Outcome, Scheduler
+from schedcore import (
+    ChannelState,
+    History,
+    InvalidOptionError,
+    ManualClock,
+    MemoryStore,
+    Outcome,
+    Scheduler,
+    StoreUnavailableError,
+)
 from schedcore.notice import LONGEST_OUTPUT, Wanted
 from tests.notices.receiver import SOON
 
@@ -298,3 +308,70 @@ def test_a_shutdown_tells_what_has_just_ended(store, schedulers, told):
     run(scheduler, "failed")
     scheduler.shutdown(timeout=SOON)
     assert [notice.kind for notice in told.rest()] == ["failure"]
+
+
+def test_nothing_is_told_that_is_older_than_a_week(schedulers, told):
+    clock = ManualClock()
+    store = MemoryStore(clock=clock)
+    first = schedulers(store=store, notices={"ops": told}, clock=clock)
+    add(first, on_failure="ops")
+    first.shutdown(timeout=SOON)
+    other = schedulers(store=store, clock=clock)
+    run(other, "failed")
+    other.shutdown(timeout=SOON)
+    clock.advance(timedelta(days=8))
+    scheduler = schedulers(store=store, notices={"ops": told}, clock=clock)  # it is overdue
+    assert told.next().time_us == clock.now_us()
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
+def fail_first(monkeypatch, owner, name, times=3):
+    """Have a method raise at first, as where a store is away."""
+    method, left = getattr(owner, name), iter(range(times))
+
+    def fail(*args):
+        if next(left, None) is not None:
+            raise StoreUnavailableError("the store", "it is away")
+        return method(*args)
+
+    monkeypatch.setattr(owner, name, fail)
+
+
+@pytest.mark.parametrize("method", ["offices", "wanted", "advance", "waiting", "remove", "note"])
+def test_a_store_that_is_away_loses_nothing(schedulers, told, monkeypatch, caplog, method):
+    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+    store = MemoryStore()
+    refusals = iter([True])
+
+    def tell(notice):
+        if next(refusals, False):
+            raise OSError("not now")
+        told(notice)
+
+    scheduler = schedulers(store=store, notices={"ops": tell})
+    fail_first(monkeypatch, store.notices, method)
+    add(scheduler, on_failure="ops", on_recovery="ops")
+    for outcome in ("failed", "executed"):
+        run(scheduler, outcome)
+    assert [told.next().kind for _ in range(2)] == ["failure", "recovery"]
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+    assert store.notices.states() == [ChannelState("ops", 0, None, None)]
+    assert [each for each in caplog.messages if each.endswith("held up; trying on")]
+
+
+def test_how_far_outcomes_were_judged_is_kept_also_while_nothing_is_told(
+    store, schedulers, told, monkeypatch
+):
+    monkeypatch.setattr("schedcore.notices.notifier.KEEP_US", 0)
+    if not hasattr(store, "notices"):
+        pytest.skip("it keeps nothing")
+    scheduler = schedulers(store=store, notices={"ops": told})
+    scheduler.add_job(work, "interval", hours=1, id="job")
+    before = store.notices.place()
+    run(scheduler, "executed")
+    scheduler.shutdown(timeout=SOON)
+    after = store.notices.place()
+    assert [record.job_id for record in store.ended_after(before, 10)[1]] == ["job"]
+    assert store.ended_after(after, 10) == (after, [])

@@ -118,7 +118,7 @@ def _apply(api: Api, parsed: argparse.Namespace) -> int:
     if refused:
         print_error("nothing was done, since not all of the file can be")
         return REFUSED
-    return PARTLY if failed else DONE
+    return DONE if not failed else PARTLY if len(failed) < len(todo) else REFUSED
 
 
 def plan(api: Api, jobs: Sequence[Job], mark: str) -> list[Step]:
@@ -165,7 +165,7 @@ def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
     answer = api("GET", "jobs", job_id)  # as it is now, with what tells that it stayed so
     found = differences(planned, answer.json, wanted)
     shown = "; ".join(f"{name}: {_short(was)} -> {_short(to)}" for name, (was, to) in found.items())
-    body = _changes({name: to for name, (_, to) in found.items()}, planned)
+    body = _changes({name: to for name, (_, to) in found.items()}, planned, wanted)
     return Step("change", job_id, shown, body, answer.headers.get("ETag", "*"))
 
 
@@ -194,10 +194,13 @@ def differences(planned: Job, there: Job, wanted: Job) -> dict[str, tuple[Any, A
     """
     planned, there = _comparable(planned, wanted), _comparable(there, wanted)
     names = planned.keys() | (there.keys() & (JOB_FIELDS | _options_of(there)))
+    names -= _PLACE
+    if "name" not in wanted and planned["name"] == planned["func"]:
+        names -= {"name"}  # who may only look has no function imported to learn its name
     return {
         name: (there.get(name), planned.get(name))
         for name in {**planned, **there}
-        if name in names - _PLACE and planned.get(name) != there.get(name)
+        if name in names and planned.get(name) != there.get(name)
     }
 
 
@@ -222,15 +225,19 @@ def _flat(job: Job) -> Job:
     return {**job, **nested} if isinstance(nested, dict) else job
 
 
-def _changes(body: Job, planned: Job) -> Job:
-    """Return the body of a request that makes a job as it is planned."""
-    if "trigger" not in body:
-        return body
-    options = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
-    trigger = {
-        k: v for k, v in planned.items() if k in options and k not in _OF_MAKING - body.keys()
-    }
-    own = {k: v for k, v in body.items() if k in JOB_FIELDS}
+def _changes(different: Job, planned: Job, wanted: Job) -> Job:
+    """Return the body of a request that makes a job as it is planned.
+
+    The job's own fields are as the file has them: the server may show them without secrets.
+    """
+    own = {name: wanted.get(name) for name in different if name in JOB_FIELDS}
+    options = {name: value for name, value in different.items() if name not in JOB_FIELDS}
+    if "trigger" not in different:
+        return {**own, **options}
+    # Another kind begins from scratch.
+    known = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
+    known -= _OF_MAKING - different.keys()
+    trigger = {name: value for name, value in planned.items() if name in known}
     return {**own, "trigger": {"type": planned["trigger"], **trigger}}
 
 

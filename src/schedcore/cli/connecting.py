@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from schedcore.cli.base import Commands
-from schedcore.cli.client import Api, Place
-from schedcore.errors import InvalidOptionError
+from schedcore.cli.client import Api, Place, Unreachable
+from schedcore.errors import InvalidOptionError, SchedError
 
 DEFAULT_URL: Final = "http://127.0.0.1:5000/scheduler"
 URL, TOKEN, USER = "SCHEDCORE_URL", "SCHEDCORE_TOKEN", "SCHEDCORE_USER"
@@ -66,7 +66,15 @@ def add_command(
 
 def _run(parsed: argparse.Namespace) -> int:
     with closing(connected(parsed)) as api:
-        return int(parsed.ask(api, parsed))
+        try:
+            return int(parsed.ask(api, parsed))
+        except SchedError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise Unreachable(
+                f"{api.place.url} does not answer as this schedcore expects; is it one, and of the"
+                f" same version? ({type(error).__name__}: {error})"
+            ) from error
 
 
 def connected(parsed: argparse.Namespace) -> Api:

@@ -34,6 +34,7 @@ def read_jobs(path: str) -> list[dict[str, Any]]:
     jobs = [found] if isinstance(found, dict) else found
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise InvalidOptionError("file", path, "jobs: [[jobs]] in TOML, or JSON objects")
+    jobs = [{k: v for k, v in job.items() if k != "etag"} for job in jobs]  # of job --json
     ids = [job.get("id") for job in jobs]
     for job_id in ids:
         if not isinstance(job_id, str) or not job_id:
@@ -62,7 +63,7 @@ def with_trigger(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NO_OPTIONS: Final = frozenset(
-    {"replace_existing", "jobstore", "state", "broken", "shown_as_repr", "etag"}
+    {"replace_existing", "jobstore", "state", "broken", "shown_as_repr", "hidden"}
 )
 """What may stand in a job beside its fields and the options of its trigger."""
 

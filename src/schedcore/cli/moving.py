@@ -103,6 +103,8 @@ def _server_lines(url: str) -> Iterator[_Exported]:
     for job in jobs:
         if as_repr := job.get("shown_as_repr"):
             yield _Exported(job["id"], "", f"JSON cannot carry its {', '.join(as_repr)}")
+        elif hidden := job.get("hidden"):
+            yield _Exported(job["id"], "", f"who may only look does not see its {hidden[0]}")
         else:
             line = json.dumps({k: v for k, v in job.items() if k not in _PLACE})
             yield _Exported(job["id"], line)

@@ -146,15 +146,13 @@ def _job(api: Api, parsed: argparse.Namespace) -> int:
 def _add(api: Api, parsed: argparse.Namespace) -> int:
     if (parsed.file is None) == (parsed.id is None):
         raise InvalidOptionError("ID", parsed.id, "an id, or --file; and not both")
+    more = {"replace_existing": True} if parsed.replace else {}
     if parsed.file is not None:
-        found = read_jobs(parsed.file)
+        found = [{**with_trigger(job), **more} for job in read_jobs(parsed.file)]
+        jobs = api("POST", "jobs", body=found).json  # all or none
     else:
-        found = [{"id": parsed.id, **read_pairs(parsed.pairs)}]
-    found = [
-        {**with_trigger(job), **({"replace_existing": True} if parsed.replace else {})}
-        for job in found
-    ]
-    jobs = api("POST", "jobs", body=found).json  # all or none
+        job = with_trigger({"id": parsed.id, **read_pairs(parsed.pairs)})
+        jobs = [api("POST", "jobs", body={**job, **more}).json]
     if parsed.json:
         print_json(jobs)
     else:
@@ -174,11 +172,17 @@ def _edit(api: Api, parsed: argparse.Namespace) -> int:
     changed = [
         (name, _value(name, before.json, at), _value(name, job, at))
         for name in {**before.json, **job}
-        if name not in ("state", "last_run") and before.json.get(name) != job.get(name)
+        if name not in _MOVING and before.json.get(name) != job.get(name)
     ]
     show(("field", "was", "is"), changed)
-    print(f"{counted(len(changed), 'field')} of {harmless(parsed.id)} changed")
+    print(f"{counted(len(changed), 'field')} of {harmless(job['id'])} changed")
     return DONE
+
+
+_MOVING: Final = frozenset(
+    ("state", "last_run", "failures_in_a_row", "mean_duration", "p95_duration")
+)
+"""What is shown of a job, and changes as it runs."""
 
 
 def _value(name: str, job: Mapping[str, Any], at: datetime) -> str:

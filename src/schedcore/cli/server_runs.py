@@ -163,8 +163,10 @@ def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]],
     def start(job_id: str) -> tuple[str, str]:
         # If the answer is lost, asking again starts no second run.
         key = {"Idempotency-Key": os.urandom(16).hex()}
-        answer = api("POST", "jobs", job_id, "run", body=body, headers=key)
-        return answer.headers["X-Run-Id"], job_id
+        run_id = api("POST", "jobs", job_id, "run", body=body, headers=key).headers["X-Run-Id"]
+        if run_id is None:
+            raise LookupError("X-Run-Id")
+        return run_id, job_id
 
     if not has_filter(parsed):
         return each(parsed.ids, start)

@@ -76,16 +76,17 @@ def together(
         InvalidOptionError: if it is not confirmed.
     """
     which = {"q": parsed.q, "tag": parsed.tag, "all": "true" if parsed.all else None}
+    answer: Mapping[str, Any]
     try:
-        api(method, *parts, query=which)
+        answer = api(method, *parts, query=which).json
     except Refused as error:
         if "count" not in error.details:
             raise
         count, ids = int(error.details["count"]), error.details["ids"]
-    if count:
-        shown = ", ".join(map(str, ids)) + (", ..." if count > len(ids) else "")
-        confirm(f"{verb} {counted(count, 'job')} ({shown})?", parsed)
-    answer: Mapping[str, Any] = api(method, *parts, query={**which, "confirm": count}).json
+        if count:
+            shown = ", ".join(map(str, ids)) + (", ..." if count > len(ids) else "")
+            confirm(f"{verb} {counted(count, 'job')} ({shown})?", parsed)
+        answer = api(method, *parts, query={**which, "confirm": count}).json
     return answer
 
 

@@ -65,7 +65,7 @@ def away(by: timedelta) -> str:
 
 def ago(text: str, at: datetime) -> str:
     """Return a moment for the API: as it was given, or so long ago, such as ``90s`` or ``12h``."""
-    match = re.fullmatch(r"(\d{1,5})([smhd])", text)
+    match = re.fullmatch(r"([0-9]{1,5})([smhd])", text)
     if match is None:
         return text
     seconds = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]

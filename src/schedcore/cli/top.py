@@ -77,6 +77,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
             parts += [Text(harmless(title)), *([table_of(columns, rows)] if columns else []), ""]
         return Group(*parts)
 
+    look(api)  # if there is no server, that is told and not watched
     live = Live(drawn(), console=console, screen=True, auto_refresh=False)
     try:  # not "with": that would not give the screen back if it is interrupted as it begins
         live.start(refresh=True)

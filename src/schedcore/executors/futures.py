@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, wait
 from concurrent.futures import Executor as FuturesExecutor
-from contextvars import Context
 from functools import partial
 from typing import Any
 
-from schedcore.callables import is_local
-from schedcore.errors import InvalidOptionError
-from schedcore.executors.base import Reporter, perform, settle
+from schedcore.clock import Patience
+from schedcore.errors import InvalidOptionError, text_of
+from schedcore.executors.base import Pace, Reporter, perform, settle
 from schedcore.job import Job
-from schedcore.output import Kept, keep
-from schedcore.run import Run, completed, run_here
+from schedcore.output import keep_from_elsewhere
+from schedcore.remote import Report, carry_out, check_by_name, result_of, task_of
+from schedcore.run import Run, run_here
 
 
 class FuturesAdapter:
@@ -23,7 +24,9 @@ class FuturesAdapter:
 
     A pool that is remote calls functions in other processes: it is given the function and its
     arguments, which must be found or be able to be pickled there, and hands back what comes of
-    them, and at the end what was printed.  :func:`~schedcore.current_run` is not set there.
+    them, and at the end what was printed.  It is given no more runs than it has workers, where
+    that is known: a run that waits has not begun, and can be cancelled.  One that runs cannot be
+    ended; :class:`~schedcore.executors.processes.ProcessPool` has processes that can be.
     A pool of the user's is not shut down with the scheduler, so it serves the next start.  One that
     a function makes is: runs that do not finish in time are ended with their processes.
     A pool whose process died can run nothing more: another one takes its place, made by that
@@ -37,6 +40,7 @@ class FuturesAdapter:
 
     Attributes:
         remote: The same, known.
+        broken: Why the pool can run nothing any more, and no other one could be made.
     """
 
     def __init__(
@@ -57,7 +61,12 @@ class FuturesAdapter:
         # It pickles functions by name.  Of other pools it is not known what they can carry.
         self._by_name = isinstance(made, ProcessPoolExecutor)
         self.remote = self._by_name if remote is None else remote
+        self.broken: str | None = None
+        self._waiting: deque[tuple[Run, Reporter]] = deque()
+        self._handing_on = threading.RLock()
         self._pending: dict[Future[Any], Run] = {}
+        self._done_ever = 0
+        self._pace = Pace()
         self._here = threading.local()
 
     def check_job(self, job: Job) -> None:
@@ -66,43 +75,74 @@ class FuturesAdapter:
         Raises:
             InvalidOptionError: if its function can never be found in another process.
         """
-        if self._by_name and job.func is not None and is_local(job.func):
-            raise InvalidOptionError(
-                "func",
-                job.func,
-                "a function that another process finds by its name, defined at the top level of a"
-                f" module, since the executor {job.executor!r} is a process pool; or another"
-                " executor",
-            )
+        if self._by_name:
+            check_by_name(job)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once."""
-        for run in runs:
-            try:
-                future = self._start(run, reporter)
-            except BaseException as error:  # noqa: BLE001 — a pool that is broken or shut down
-                reporter.end(run, None, error)
-                continue
-            if future is not None:
-                self._pending[future] = run
-                future.add_done_callback(partial(self._done, run, reporter))
+        self._waiting.extend((run, reporter) for run in runs)
+        self._hand_on()
 
-    def workers_here(self) -> int | None:
-        """Return how many threads the pool has, where that is known, inside one of its runs."""
-        if getattr(self._here, "run", None) is None:
-            return None
+    def _hand_on(self) -> None:
+        """Give the pool the runs that wait, as far as it has workers for them."""
+        # One thread at a time, so that they are counted.  Another look after the release: some
+        # thread may have found the lock taken just before.
+        while self._waiting and self._has_room() and self._handing_on.acquire(blocking=False):
+            try:
+                if self._waiting and self._has_room():
+                    self._hand_over(*self._waiting.popleft())
+            finally:
+                self._handing_on.release()
+
+    def _has_room(self) -> bool:
+        most = self._workers() if self.remote else None
+        return most is None or len(self._pending) < most
+
+    def _workers(self) -> int | None:
         workers: int | None = getattr(self._pool, "_max_workers", None)
         return workers
 
+    def _hand_over(self, run: Run, reporter: Reporter) -> None:
+        try:
+            future = self._start(run, reporter)
+        except BaseException as error:  # noqa: BLE001 — a pool that is broken or shut down
+            if isinstance(error, BrokenExecutor):
+                self.broken = text_of(error) or type(error).__name__
+            reporter.end(run, None, error)
+            return
+        if future is not None:
+            self.broken = None
+            self._pending[future] = run
+            future.add_done_callback(partial(self._done, run, reporter))
+
+    def room(self) -> int | None:
+        """Return how many runs can begin soon, where it is known how many workers there are."""
+        workers = self._workers()
+        if workers is None:
+            return None
+        soon = workers + self._pace.lately(self._done_ever)
+        return max(0, soon - len(self._pending) - len(self._waiting))
+
+    def workers_here(self) -> int | None:
+        """Return how many threads the pool has, where that is known, inside one of its runs."""
+        return None if getattr(self._here, "run", None) is None else self._workers()
+
     def abandon(self, run: Run) -> None:
-        """Do nothing: a future that runs cannot be stopped, and its worker is the pool's."""
+        """Cancel the future of a run; one that runs cannot be stopped, and its worker is kept."""
+        for future, its_run in list(self._pending.items()):
+            if its_run is run:
+                future.cancel()
 
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun."""
         here = run_here()
-        pending = [future for future, run in list(self._pending.items()) if run is not here]
-        if timeout is None or timeout > 0:
-            wait(pending, timeout)
+        patience = Patience(timeout)
+        while pending := [future for future, run in list(self._pending.items()) if run is not here]:
+            left = patience.left()
+            if left is not None and left <= 0:
+                break
+            wait(pending, left)
+        self._waiting.clear()
         for future in pending:
             future.cancel()
         if self._own:
@@ -141,12 +181,7 @@ class FuturesAdapter:
         if not self.remote:
             return self._to_pool(self._perform, run, reporter)
         # The other process cannot report when it begins: the time of submitting is the nearest.
-        if not reporter.begin(run):
-            return None
-        job = run.job
-        assert job.func is not None
-        call = _call if run._output is None else _call_and_capture
-        return self._to_pool(call, job.func, job.args, dict(job.kwargs))
+        return self._to_pool(carry_out, task_of(run)) if reporter.begin(run) else None
 
     def _perform(self, run: Run, reporter: Reporter) -> None:
         """Execute a run in a thread of the pool."""
@@ -158,13 +193,20 @@ class FuturesAdapter:
 
     def _done(self, run: Run, reporter: Reporter, future: Future[Any]) -> None:
         self._pending.pop(future, None)
+        self._done_ever += 1
+        self._report(run, reporter, future)
+        if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
+            # Not in this thread: the pool holds its lock while it fails its futures.
+            threading.Thread(target=self._hand_on, name="schedcore-renews", daemon=True).start()
+        else:
+            self._hand_on()
+        settle(reporter)
+
+    def _report(self, run: Run, reporter: Reporter, future: Future[Any]) -> None:
         if future.cancelled():
             reporter.cancelled(run)
             return
         error = future.exception()
-        value = future.result() if self.remote and error is None else None
-        if self.remote and run._output is not None:
-            value = _keep_printed(run, value, error)
         if isinstance(error, BrokenExecutor):
             reporter.lost(run, error)
         elif error is not None:
@@ -172,8 +214,19 @@ class FuturesAdapter:
             # called, since the pool could not carry it to where it runs.
             reporter.end(run, None, error if self.remote else _never_called(error))
         elif self.remote:
-            reporter.end(run, value, None)
-        settle(reporter)
+            report_end(run, reporter, future.result())
+
+
+def report_end(run: Run, reporter: Reporter, report: Report) -> None:
+    """Report how a run ended in another process."""
+    if report.printed is not None:
+        keep_from_elsewhere(run, report.printed)
+    try:
+        value = result_of(report)
+    except BaseException as error:  # noqa: BLE001 — what it raised
+        reporter.end(run, None, error)
+    else:
+        reporter.end(run, value, None)
 
 
 def _like(pool: FuturesExecutor) -> FuturesExecutor:
@@ -190,28 +243,6 @@ def _like(pool: FuturesExecutor) -> FuturesExecutor:
     options = {option: getattr(pool, name, None) for option, name in made.items()}
     # Left out where it was not given: Python 3.10 does not know the last one.
     return ProcessPoolExecutor(**{k: v for k, v in options.items() if v is not None})
-
-
-def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    # As in a thread: each run has a context of its own.
-    return Context().run(lambda: completed(func(*args, **kwargs)))
-
-
-def _call_and_capture(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Any, Kept]:
-    from schedcore.capture import call_elsewhere
-
-    return Context().run(call_elsewhere, lambda: completed(func(*args, **kwargs)))
-
-
-def _keep_printed(run: Run, gave: Any, error: BaseException | None) -> Any:
-    """Keep what a run printed in another process; return what its function returned."""
-    from schedcore.capture import PRINTED
-
-    value, kept = (None, getattr(error, PRINTED, Kept())) if error is not None else gave
-    keep(run, kept)
-    return value
 
 
 def _never_called(error: BaseException) -> BaseException:

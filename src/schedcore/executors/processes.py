@@ -21,7 +21,7 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.executors.worker import Channel
 from schedcore.job import Job
 from schedcore.jobs import signal_name
-from schedcore.output import keep
+from schedcore.output import keep_from_elsewhere
 from schedcore.remote import Report, check_by_name, result_of, task_of
 from schedcore.run import Run
 
@@ -168,7 +168,7 @@ class ProcessPool:
             except BaseException as raised:  # noqa: BLE001 — what the run raised
                 error = raised
             if report is not None and report.printed is not None:
-                keep(run, report.printed)
+                keep_from_elsewhere(run, report.printed)
             return reporter.end(run, value, error) - (run._started_us or 0)
         finally:
             self._release(run, process)
@@ -238,7 +238,7 @@ class _Process:
                 said = self._channel.receive()
                 if isinstance(said, Report):
                     return said
-                keep(run, said)
+                keep_from_elsewhere(run, said)
         except (EOFError, OSError):
             raise ProcessEndedError(self._popen.pid, self.bury()) from None
 

@@ -115,13 +115,14 @@ class Ping:
         fail: After a failure; unless given, *url* with ``/fail`` after its path.
         method: ``"POST"``, with the output's end as the body, or ``"GET"``, without.
         timeout: Seconds that one attempt may take.
+        clock: Tells how old a notice is.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
     """
 
     kind = "ping"
-    patience = 600.0  # that a job did well ten minutes ago helps nobody who watches for silence
+    patience = 600.0
 
     def __init__(
         self,
@@ -130,6 +131,7 @@ class Ping:
         fail: str | None = None,
         method: str = "POST",
         timeout: float = 10.0,
+        clock: Clock | None = None,
     ) -> None:
         self._url = check_url("url", url)
         self._start = _below(url, "start") if start is None else check_url("start", start)
@@ -138,9 +140,13 @@ class Ping:
             raise InvalidOptionError("method", method, "'POST' or 'GET'")
         self._method = method
         self._timeout = _check_timeout(timeout)
+        self._clock = clock or SystemClock()
 
     def send(self, notice: Notice) -> None:
         """Ask for the URL that fits."""
+        age = (self._clock.now_us() - notice.time_us) / SECOND
+        if notice.good and age > self.patience:  # told as if it were now, it would hide silence
+            raise RefusedError(f"it is {age:.0f} s old, and would be taken for news")
         url = self._url if notice.good else self._fail
         if notice.kind == "started":
             url = self._start

@@ -32,6 +32,9 @@ class Courier:
         store: Where they wait.
         clock: Tells how old they are.
         log: Logger of what is given up.
+
+    Attributes:
+        idle: Whether it has nothing to send, and all that it sent is taken out of the store.
     """
 
     def __init__(
@@ -46,24 +49,20 @@ class Courier:
         self._clock, self._log = clock, log
         self._letters: deque[Letter] = deque()
         self._told: list[int] = []
-        self._attempts = 0
+        self._attempts = self._failing = 0
         self._problem: str | None = None
+        self._written: str | None = None
         self._stopping = False
-        self._waker, self._idle = Waker(), threading.Event()
-        self._idle.set()
+        self._waker = Waker()
+        self.idle = True
         self._thread: threading.Thread | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether it has nothing to send, and all that it sent is taken out of the store."""
-        return self._idle.is_set()
 
     def give(self, letters: Sequence[Letter]) -> None:
         """Have it send notices; only for one that is idle."""
         if not letters:
             return
         self._letters.extend(letters)
-        self._idle.clear()
+        self.idle = False
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._live, name=f"schedcore-notices-{self._name}", daemon=True
@@ -71,37 +70,46 @@ class Courier:
             self._thread.start()
         self._waker.wake()
 
+    def stop(self) -> None:
+        """Have it send what it has, up to the first failure, and end."""
+        self._stopping = True
+        self._waker.wake()
+
     def finish(self, patience: Patience) -> None:
-        """Wait until all is sent, unless the channel is in trouble, and end."""
-        here = threading.current_thread() is self._thread  # its function shuts down
-        if not self._idle.wait(0 if here or self._problem is not None else patience.left()):
+        """Wait until it has ended."""
+        if self._thread is threading.current_thread():
+            return  # its function shuts the scheduler down, and has yet to return
+        if self._thread is not None:
+            self._thread.join(patience.left())
+        if not self.idle:
             self._log.warning(
                 "notices wait for channel %r: the next start tells them, if the store is on disk",
                 self._name,
             )
-        self._stopping = True
-        self._waker.wake()
 
     def _live(self) -> None:
-        while not self._stopping:
+        while not (self._stopping and self.idle):
             if self.idle:
                 self._waker.sleep()
                 continue
             try:
                 pause = self._turn()
+                self._failing = 0
             except BaseException as error:  # noqa: BLE001 — a store that is away: it goes on
-                self._log.error("notices of channel %r are held up", self._name, error=error)
-                pause = _LONGEST_PAUSE / 10
+                self._failing += 1
+                pause = pause_after(self._failing)
+                if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                    self._log.error("channel %r is held up; trying on", self._name, error=error)
+            if pause and self._stopping:
+                return
             if pause:
                 self._waker.sleep(pause)
 
     def _turn(self) -> float:
-        """Send one notice, or note what was sent; return how long to wait then."""
-        if self._told:
-            self._store.remove(self._told)
-            self._told = []
+        """Send one notice; return how long to wait then."""
+        self._write()
         if not self._letters:
-            self._idle.set()
+            self.idle = True
             return 0
         letter = self._letters[0]
         try:
@@ -109,8 +117,17 @@ class Courier:
         except BaseException as error:  # noqa: BLE001 — a function may raise anything
             return self._failed(letter, error)
         self._done(letter)
-        self._note(None)
+        self._problem = None
         return 0
+
+    def _write(self) -> None:
+        """Write what was sent, and how the channel does."""
+        if self._told:
+            self._store.remove(self._told)
+            self._told = []
+        if self._problem != self._written:
+            self._store.note(self._name, self._problem)
+            self._written = self._problem
 
     def _done(self, letter: Letter) -> None:
         self._letters.popleft()
@@ -142,10 +159,6 @@ class Courier:
                 error=trace,
                 fields={"channel": self._name},
             )
-        self._note(problem[:_LONGEST_PROBLEM])
+        self._problem = problem[:_LONGEST_PROBLEM]
+        self._write()
         return pause
-
-    def _note(self, problem: str | None) -> None:
-        if problem != self._problem:
-            self._problem = problem
-            self._store.note(self._name, problem)

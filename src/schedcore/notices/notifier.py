@@ -16,6 +16,7 @@ from schedcore.logs import GuardedLogger
 from schedcore.notice import (
     LONGEST_OUTPUT,
     NOTHING,
+    OLDEST_US,
     ChannelState,
     News,
     Notice,
@@ -139,6 +140,8 @@ class Notifier:
         if threading.current_thread() is not thread:
             thread.join(wait.left())
         for courier in self._couriers.values():
+            courier.stop()
+        for courier in self._couriers.values():
             courier.finish(wait)
 
     def begun(self, run: Run, job: Job) -> None:
@@ -250,6 +253,8 @@ class Notifier:
         after, told = judge(before, record, self._again_us)
         if after != before:
             news[record.job_id] = after
+        if self._clock.now_us() - time_of(record) > OLDEST_US:  # nobody told for long
+            return []
         events = [] if told is None else [told]
         if wanted.on_run and is_run(record):
             events.append(Told("ended", 1))

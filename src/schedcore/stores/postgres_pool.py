@@ -19,6 +19,7 @@ from schedcore.errors import InvalidOptionError, StoreError, StoreUnavailableErr
 from schedcore.stores.database import CommitInDoubtError, Row, Transaction
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.schema import POSTGRESQL, migrate
+from schedcore.stores.sql_order import CommitOrder
 
 OLDEST_SERVER: Final = 13
 """The first PostgreSQL with ``pg_current_xact_id()``."""
@@ -340,6 +341,8 @@ class PostgresPool:
             "select to_regclass('schedcore_meta') is not null, current_schema()"
         )
         self.schema = migrate(tx, POSTGRESQL, self.shown, there)
+        for table in ("schedcore_ledger", "schedcore_audit"):
+            CommitOrder(table, self.kind).take_over(tx)
         connection.execute("commit")
         # One for each schema: the channels of a database are the same in all of them.
         self.channel = f"schedcore_{name}"[:63]

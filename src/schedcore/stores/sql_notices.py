@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND, passing_us
 from schedcore.logs import GuardedLogger
-from schedcore.notice import MOST_WAITING, ChannelState, Letter, News, Wanted
+from schedcore.notice import MOST_WAITING, OLDEST_US, ChannelState, Letter, News, Wanted
 from schedcore.notice_data import wanted_from
 from schedcore.stores.database import Transaction
 
@@ -18,8 +18,6 @@ log = GuardedLogger(__name__)
 
 FORGET_US: Final = 30 * 86_400 * SECOND
 """For how long it is known what was told of a job of which nothing new is told."""
-GIVE_UP_US: Final = 7 * 86_400 * SECOND
-"""For how long a notice waits for a process that has its channel."""
 _TIDY_US: Final = 3600 * SECOND
 _JUDGE: Final = ""
 """The row that stands for reading outcomes, and tells up to where they were read."""
@@ -154,7 +152,7 @@ class SqlNotices:
             return
         self._tidied_us = passing_us()
         tx.run("delete from schedcore_news where changed_us < ?", now_us - FORGET_US)
-        tx.run("delete from schedcore_notices where made_us < ?", now_us - GIVE_UP_US)
+        tx.run("delete from schedcore_notices where made_us < ?", now_us - OLDEST_US)
 
     def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
         """Return the first notices that wait for each of these channels, in their order."""

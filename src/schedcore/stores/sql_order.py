@@ -29,6 +29,19 @@ class CommitOrder:
         self._by_tx = kind == "postgresql"
         self._cut = f"{table} cut"
 
+    def take_over(self, tx: Transaction) -> None:
+        """Put what was committed on another server ahead of all that this one commits.
+
+        After a dump was restored, say: there transactions have other numbers, which may be greater
+        than those here for years.
+        """
+        last = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+        if self._by_tx:
+            tx.run(f"update {self._table} set tx = 0 where tx > {last}")
+            of_cut = "split_part(value, '.', 1)::bigint"
+            sql = f"delete from schedcore_meta where name = ? and {of_cut} > {last}"
+            tx.run(sql, self._cut)
+
     def end(self, tx: Transaction) -> Place:
         """Return the place behind all that is there."""
         if self._by_tx:

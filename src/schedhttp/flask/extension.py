@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _OF_THE_SCHEDULER = (
     *("timezone", "job_defaults", "executors", "app_context", "store", "name"),
-    *("capture_output", "redact"),
+    *("capture_output", "redact", "retention"),
     *("notices", "remind_every"),
 )
 """Settings that a scheduler is made with: one that is made already does not take them."""
@@ -283,6 +283,8 @@ class FlaskScheduler(FlaskJobs):
             name=settings.name or app.import_name,
             capture_output=settings.capture_output,
             redact=settings.redact,
+            notices=settings.notices,
+            remind_every=settings.remind_every,
         )
         build.trace(scheduler, settings)
         self._furnish(scheduler)

@@ -54,7 +54,7 @@ def preview(service: Service, request: Incoming) -> Reply:
     if "func" in body:
         if fields["func"] is _anything:
             entry = entry._replace(job=entry.job._replace(func=None, given_ref=body["func"]))
-        told["job"] = codec.job_to_dict(entry, running=False)
+        told["job"] = codec.job_to_dict(entry, False, service.job_json.hide)
     return Reply(told)
 
 

@@ -92,8 +92,13 @@ def get_health(service: Service, request: Incoming) -> Reply:
 
 
 def get_live(service: Service, request: Incoming) -> Reply:
-    """Tell anybody whether the scheduler does its work, and nothing else: for probes."""
-    ok = _health(service.scheduler)[0].ok
+    """Tell anybody whether the process is to be left alone, and nothing else: for probes.
+
+    Whoever asks ends it if not, and the runs under way with it: that mends a loop that hangs, and
+    neither a store that is away nor a stop that somebody ordered.
+    """
+    scheduler = service.scheduler
+    ok = scheduler.state is State.STOPPED or scheduler.running
     return Reply({"ok": ok}, 200 if ok else 503)
 
 
