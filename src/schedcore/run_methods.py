@@ -13,6 +13,7 @@ from schedcore.clock import Patience, Waker
 from schedcore.errors import InvalidOptionError, RunEndedError, check_timeout, did_you_mean
 from schedcore.health import State
 from schedcore.job import MAX_ID_LENGTH
+from schedcore.last_runs import LOOKED_AT, LastRuns, last_runs
 from schedcore.lifecycle import Lifecycle
 from schedcore.nested import NestedWaits
 from schedcore.output import output_of
@@ -37,7 +38,8 @@ class RunMethods(JobMethods):
     _runs: Runs
     _life: Lifecycle
     _nested: NestedWaits
-    _node: Node | None
+    if TYPE_CHECKING:  # whoever resolves the hints of the class does not know that name
+        _node: Node | None
 
     def run_job(
         self,
@@ -99,8 +101,8 @@ class RunMethods(JobMethods):
 
     def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
         """Wait for a run that another process has begun; return it as it is in the end."""
-        pause = _FIRST_LOOK
-        while run.outcome is None:
+        job, pause = run._job, _FIRST_LOOK
+        while run.outcome is None and job is not None:
             left = patience.left()
             if left is not None and left <= 0:
                 break
@@ -108,7 +110,7 @@ class RunMethods(JobMethods):
             pause = min(2 * pause, _LAST_LOOK)
             found = self.get_run(run.id)
             if isinstance(found, RunRecord):
-                return ended_run(run.job, found)
+                return ended_run(job, found)
             if found is None:
                 raise RunEndedError(run.id)
         return run
@@ -166,6 +168,13 @@ class RunMethods(JobMethods):
         if value is None:
             return None
         return triggers.moment_us(option, value, triggers.zone_of(self.timezone))
+
+    def last_runs(self, job_id: str) -> LastRuns:
+        """Return how the last runs of a job went: the last outcome, failures in a row, durations.
+
+        Of a job that is gone as well, as long as its outcomes are kept.
+        """
+        return last_runs(self.records(RunQuery(job_id, limit=LOOKED_AT)))
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

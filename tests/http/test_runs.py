@@ -145,17 +145,17 @@ def test_a_run_is_cancelled_and_its_place_is_free(api, scheduler):
     assert run_id in again.json["error_message"]
 
 
-@pytest.mark.parametrize("run_id", ["5", "9" * 20, "9" * 25])
-def test_a_run_that_is_not_known(api, run_id):
-    for answer in (api("GET", f"/runs/{run_id}"), api("POST", f"/runs/{run_id}/cancel")):
-        assert error(answer) == (404, "RunLookupError")
-        assert run_id[:9] in answer.json["error_message"]
+def test_a_run_that_is_not_known(api):
+    for run_id in ("5", "9" * 20, "9" * 25):
+        for answer in (api("GET", f"/runs/{run_id}"), api("POST", f"/runs/{run_id}/cancel")):
+            assert error(answer) == (404, "RunLookupError")
+            assert run_id[:9] in answer.json["error_message"]
 
 
-@pytest.mark.parametrize("run_id", ["x", "-1", "1.5", "1e3", "²", "9" * 26, "..", "%00", "0x1"])
-def test_what_is_no_id_of_a_run(api, run_id):
-    for answer in (api("GET", f"/runs/{run_id}"), api("POST", f"/runs/{run_id}/cancel")):
-        assert answer.status in (400, 404)
+def test_what_is_no_id_of_a_run(api):
+    for run_id in ("x", "-1", "1.5", "1e3", "²", "9" * 26, "..", "%00", "0x1"):
+        for answer in (api("GET", f"/runs/{run_id}"), api("POST", f"/runs/{run_id}/cancel")):
+            assert answer.status in (400, 404), run_id
     assert error(api("GET", "/runs/x")) == (400, "BadRequest")
     assert error(api("GET", "/runs/5/cancel")) == (405, "MethodNotAllowed")
     assert error(api("POST", "/runs/5/retry")) == (404, "NotFound")
@@ -196,19 +196,19 @@ def test_parts_are_followed_to_the_end(api):
         assert seen == whole
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        *("state=ended,open", "state=", "state=over", "job=", "job=" + 256 * "x", "job=a%00"),
-        *("outcome=", "outcome=failed,", "outcome=failed,lucky", "since=", "since=yesterday"),
-        *("since=2026-13-01", "until=1e9", "until=0001-01-01T00:00:00+23:00", "before="),
-        *("limit=1001", "limit=-1", "offset=100001", "before=x", "limit=1&limit=2", "n=3"),
-    ],
+NONSENSE = (
+    *("state=ended,open", "state=", "state=over", "job=", "job=" + 256 * "x", "job=a%00"),
+    *("outcome=", "outcome=failed,", "outcome=failed,lucky", "since=", "since=yesterday"),
+    *("since=2026-13-01", "until=1e9", "until=0001-01-01T00:00:00+23:00", "before="),
+    *("limit=1001", "limit=-1", "offset=100001", "before=x", "limit=1&limit=2", "n=3"),
 )
-def test_what_makes_no_sense_is_refused_with_the_parameter(api, query):
-    answer = api("GET", "/runs?" + query)
-    assert error(answer) == (400, "BadRequest")
-    assert query.partition("=")[0] in answer.json["error_message"]
+
+
+def test_what_makes_no_sense_is_refused_with_the_parameter(api):
+    for query in NONSENSE:
+        answer = api("GET", "/runs?" + query)
+        assert error(answer) == (400, "BadRequest"), query
+        assert query.partition("=")[0] in answer.json["error_message"]
 
 
 def test_occurrences_are_counted_by_outcome(api, scheduler):
@@ -330,9 +330,67 @@ def test_it_is_told_again_of_a_failure_and_of_what_still_runs(api, scheduler):
     assert done.headers["X-Run-Outcome"] == "executed"
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "ü"])
-def test_a_key_that_is_none(api, scheduler, key):
-    answer = api("POST", "/jobs/add/run", headers={"Idempotency-Key": key})
-    assert error(answer) == (400, "BadRequest")
-    assert "Idempotency-Key" in answer.json["error_message"]
+def test_a_key_that_is_none(api, scheduler):
+    for key in ("", "x" * 256, "a\tb", "ü"):
+        answer = api("POST", "/jobs/add/run", headers={"Idempotency-Key": key})
+        assert error(answer) == (400, "BadRequest"), key
+        assert "Idempotency-Key" in answer.json["error_message"]
     assert scheduler.history() == []
+
+
+# How the last runs of a job went
+
+
+def test_a_job_shows_how_its_last_runs_went(api):
+    def shown(path="/jobs/fail"):
+        job = api("GET", path).json
+        return job["last_run"], job["failures_in_a_row"], job["mean_duration"], job["p95_duration"]
+
+    assert shown() == (None, 0, None, None)
+    etag = api("GET", "/jobs/fail").headers["ETag"]
+    for n in (1, 2):
+        api("POST", "/jobs/fail/run")
+        (latest, *_) = api("GET", "/jobs/fail/runs").json
+        last = {"run_id": latest["run_id"], "outcome": "failed", "at": latest["ended"]}
+        assert shown() == (last, n, None, None)
+    assert api("GET", "/jobs/fail", headers={"If-None-Match": etag}).status == 200
+    assert api("PATCH", "/jobs/fail", {"name": "x"}, headers={"If-Match": etag}).status == 200
+    etag = api("GET", "/jobs/fail").headers["ETag"]
+    assert api("GET", "/jobs/fail", headers={"If-None-Match": etag}).status == 304
+    api("POST", "/jobs/add/run")
+    last, failures, mean, p95 = shown("/jobs/add")
+    assert (last["outcome"], failures) == ("executed", 0)
+    assert 0 <= mean == p95 < PATIENCE
+
+
+def test_what_is_shown_of_runs_can_be_sent_back(api):
+    api("POST", "/jobs/fail/run")
+    job = api("GET", "/jobs/fail").json
+    api("POST", "/jobs/fail/run")
+    answer = api("PATCH", "/jobs/fail", job)
+    assert (answer.status, answer.json["failures_in_a_row"]) == (200, 2)
+
+
+def test_lists_show_them_where_they_are_asked_for(api):
+    api("POST", "/jobs/fail/run")
+    ones = {job_id: api("GET", f"/jobs/{job_id}").json for job_id in ("add", "block", "fail")}
+    answer = api("GET", "/jobs?include=runs&sort=id")
+    assert answer.json == list(ones.values())
+    assert "ETag" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert all("last_run" not in job for job in api("GET", "/jobs").json)
+    assert api("GET", "/jobs?fields=id,failures_in_a_row&sort=id").json == [
+        {"id": job_id, "failures_in_a_row": int(job_id == "fail")} for job_id in ones
+    ]
+    assert error(api("GET", "/jobs?include=run")) == (400, "BadRequest")
+
+
+def test_they_are_looked_up_for_some_jobs_at_a_time(api, scheduler):
+    scheduler.add_jobs(
+        {"func": f"{HERE}:add", "args": (1,), "id": f"j{n}", "trigger": "interval", "hours": 1}
+        for n in range(200)
+    )
+    refused = api("GET", "/jobs?include=runs")
+    assert error(refused) == (400, "BadRequest")
+    assert "limit=200" in refused.json["error_message"]
+    assert len(api("GET", "/jobs?include=runs&limit=200").json) == 200

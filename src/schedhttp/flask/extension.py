@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _OF_THE_SCHEDULER = (
     *("timezone", "job_defaults", "executors", "app_context", "store", "name"),
-    *("capture_output", "redact"),
+    *("capture_output", "redact", "retention"),
     *("notices", "remind_every"),
 )
 """Settings that a scheduler is made with: one that is made already does not take them."""
@@ -119,7 +119,7 @@ class FlaskScheduler(FlaskJobs):
                 "call shutdown() before init_app() is called again, or give each app an extension"
                 " of its own"
             )
-        settings = config.read(app.config, self._base)
+        settings = config.with_key_of_app(config.read(app.config, self._base), app.secret_key)
         if settings.api_enabled:
             mount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
         scheduler = self._given or self._make(settings, app)
