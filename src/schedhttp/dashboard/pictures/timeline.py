@@ -48,6 +48,7 @@ def lane(
     happenings: Iterable[Happening],
     coming_us: Sequence[int],
     took_us: int | None = None,
+    further: int = 0,
 ) -> Markup:
     """Return the picture.
 
@@ -58,6 +59,7 @@ def lane(
         happenings: What was due.
         coming_us: Due times to come.
         took_us: How long a run takes; None: not known.
+        further: How many others come behind these, spread over the rest of the time.
     """
     in_view = [
         each for each in happenings if scale.begin_us <= each.end_us and each.due_us < scale.end_us
@@ -66,6 +68,9 @@ def lane(
     parts = grid(scale, zone, HEIGHT, now_us)
     for us in _by_column(scale, [(us, us) for us in coming]):
         parts.append(_coming(scale, zone, us, took_us or 0))
+    if further and coming:
+        title = f"{further:,} more, as often"
+        parts.append(bar(scale.at(coming[-1]), 1.0, 11, 4, "coming", title))
     for group in _by_column(scale, [(each.begin_us, each) for each in in_view]):
         found = _merged(group, zone)
         if found.late_us:
@@ -74,7 +79,7 @@ def lane(
             parts.append(bar(scale.at(late_us), scale.at(found.begin_us), 11, 4, "late", title, 0))
         begin, end = scale.at(found.begin_us), scale.at(found.end_us)
         parts.append(bar(begin, end, 4, 18, found.kind, found.title))
-    return picture("lane", HEIGHT, _label(in_view, len(coming)), *parts)
+    return picture("lane", HEIGHT, _label(in_view, len(coming) + further), *parts)
 
 
 def _by_column(scale: Scale, placed: Iterable[tuple[int, object]]) -> list[list]:  # type: ignore[type-arg]
@@ -117,4 +122,4 @@ def counted(kinds: Iterable[str]) -> str:
 
 def _label(in_view: Sequence[Happening], coming: int) -> str:
     past = counted(each.kind for each in in_view) or "nothing was due"
-    return f"{past}; {coming or 'nothing'} to come"
+    return f"{past}; {f'{coming:,}' if coming else 'nothing'} to come"
