@@ -12,6 +12,7 @@ from benchmarks.measuring import Scenario, measure, scenarios_of
 
 TABLED = {
     "engine": "adding, changing, looking at and firing jobs",
+    "executors": "round trips on each executor, against the pools of others",
     "steady": "thousands of runs a second, one after idling, and none due",
     "durable": "jobs on disk, against APScheduler with SQLAlchemy, and bare transactions",
     "postgres": "jobs in PostgreSQL, and several nodes on it (it starts a server of its own)",

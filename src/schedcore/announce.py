@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from schedcore.admission import MOST_WAITING
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import JobLookupError
 from schedcore.events import (
@@ -25,7 +24,7 @@ from schedcore.events import (
 )
 from schedcore.job import Job
 from schedcore.logs import GuardedLogger
-from schedcore.run import Outcome, Run, named
+from schedcore.run import Outcome, Run, RunRecord, named
 from schedcore.stores.base import Entry, Passed, Settled
 from schedcore.stores.ends import End
 
@@ -172,8 +171,8 @@ class Announcer:
             text = "job %r: run %d is shed: the executor %r is full%s"
             self._log.warning(text, run.job_id, run.id, name, again, fields=fields)
         else:
-            told = outcome.value.replace("_", " ")
-            self._log.warning("job %r: run %d %s%s", run.job_id, run.id, told, again, fields=fields)
+            text = "job %r: run %d %s%s"
+            self._log.warning(text, run.job_id, run.id, run.why(), again, fields=fields)
 
     def retried(self, end: End) -> None:
         """Log that the function raised, and that another attempt follows."""
@@ -198,20 +197,18 @@ class Announcer:
         for job, passed in settled.passed:
             if passed.outcome is Outcome.MISSED:
                 self._missed(job, passed)
-        for job, times in settled.skipped:
-            self.skipped(job, times)
+        for skipped in settled.skipped:
+            self.skipped(*skipped)
 
-    def skipped(self, job: Job, due: Sequence[int]) -> None:
+    def skipped(self, job: Job, due: Sequence[int], record: RunRecord) -> None:
         """Announce fire times that were skipped because of the job's active or waiting runs."""
         again = self._again(job.id, "skipped")
         if again is not None:
             self._log.warning(
-                "job %r skipped %d run(s): %s%s",
+                "job %r: %d run(s) %s%s",
                 job.id,
                 len(due),
-                f"max_instances={job.max_instances} run already, or too many wait for a worker"
-                if job.max_instances > MOST_WAITING
-                else f"max_instances={job.max_instances} run already",
+                record.why(),
                 again,
                 fields={"job_id": job.id, "outcome": Outcome.SKIPPED.value},
             )

@@ -48,6 +48,7 @@ from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
 from schedcore.rooms import Rooms
 from schedcore.run import Outcome, Run, ended_run, named
+from schedcore.run_query import RunQuery
 from schedcore.runs import Runs
 from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
@@ -259,7 +260,7 @@ class Engine:
         planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, at_us, judged_us)
         passed: list[Passed] = []
         if (missed := planned.missed) is not None:
-            reason = f"and misfire_grace_time is {job.misfire_grace_time:g} s"
+            reason = f"misfire_grace_time is {job.misfire_grace_time:g} s"
             passed.append(Passed(Outcome.MISSED, missed, now_us - missed.first_us, reason))
         if (joined := planned.coalesced) is not None:
             reason = f"that of {from_us(planned.runs[0]).isoformat()}"
@@ -360,7 +361,8 @@ class Engine:
         if isinstance(run, Earlier):
             return self._earlier(job, run.run_id)
         if run is None:
-            self.announce.skipped(job, (now_us,))
+            (record,) = self.store.records(RunQuery(job_id, (Outcome.SKIPPED,), limit=1))
+            self.announce.skipped(job, (now_us,), record)
             active = sum(run._job_id == job_id for run in self.store.runs())
             bound = MOST_WAITING if active < job.max_instances else None
             raise MaxInstancesError(job_id, job.max_instances, bound)

@@ -1,4 +1,4 @@
-"""What jobs can run without code of yours: a program."""
+"""What jobs can run without code of yours: a program, and a call of a URL."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from schedcore.errors import InvalidOptionError, SchedError
+from schedcore.errors import InvalidOptionError, SchedError, check_timeout
 from schedcore.output import keep
 from schedcore.run import run_here
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 MOST_OUTPUT: Final = 1_000
-"""Characters that are kept of what a program prints: the last ones."""
+"""Characters that are returned of what a program prints, the last ones, or a URL answers."""
+MOST_ANSWER: Final = 64 * 1024
+"""Bytes that are read of what a URL answers, for the output of the run."""
 LOOK: Final = 0.1
 """Seconds between two looks at whether the run was cancelled."""
 GRACE: Final = 5.0
@@ -95,6 +100,128 @@ def run_command(
     if process.returncode:
         raise CommandFailedError(words, process.returncode, output)
     return output
+
+
+class UrlFailedError(SchedError):
+    """A URL answered with a status that was not expected.
+
+    Args:
+        method: The method of the request.
+        url: Its URL; what comes after a ``?`` may be a secret, and is not told.
+        status: The status of the answer.
+        answer: The beginning of its body, or where a redirection leads.
+    """
+
+    def __init__(self, method: str, url: str, status: int, answer: str) -> None:
+        place = url.partition("?")[0]
+        super().__init__(f"{method} {place}: status {status}" + (f": {answer}" if answer else ""))
+        self.method, self.url, self.status, self.answer = method, place, status, answer
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
+        return UrlFailedError, (self.method, self.url, self.status, self.answer)
+
+
+def call_url(
+    url: str,
+    *,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    expect: int | Sequence[int] | None = None,
+    timeout: float = 60.0,
+    ca_file: str | None = None,
+    cert_file: str | None = None,
+) -> str:
+    """Send an HTTP request, and return the beginning of what is answered.
+
+    Redirections are not followed; proxies are those of the environment (``https_proxy``).  If the
+    run is cancelled, the connection is cut.
+
+    Args:
+        url: Where to, by http or https, without a password: that belongs into *headers*.
+        method: Such as ``"PUT"``; left out, ``"POST"`` with a body, and ``"GET"`` without.
+        headers: Of the request.
+        body: What to send: text as it is, and anything else as JSON.
+        expect: The status, or several, that is no failure; left out, 200 to 299.
+        timeout: Seconds that all of it may take.
+        ca_file: Certificates of whom to trust; left out, those that the system trusts.
+        cert_file: Our own certificate and its key, for servers that ask for one.
+
+    Raises:
+        UrlFailedError: if another status comes back.
+        OSError: if none does: a TimeoutError if none does in time.
+    """
+    from schedcore import http_request  # 25 ms
+
+    if not http_request.is_url(url):
+        raise InvalidOptionError(
+            "url", "...", 'a URL such as "https://example.com/path", without a password in it'
+        )
+    method = method or ("GET" if body is None else "POST")
+    given, sent = _request_of(method, headers, body)
+    expected = _statuses(expect)
+    run = run_here()
+    answer = http_request.request(
+        url,
+        method,
+        sent,
+        given,
+        check_timeout(timeout) or 0.0,
+        MOST_ANSWER,
+        _trust(ca_file, cert_file),
+        None if run is None else lambda: not run.cancelled,
+    )
+    text = answer.body.decode("utf-8", "replace")
+    if run is not None:
+        keep(run, text)
+    if answer.status not in expected:
+        place = f"it leads to {answer.location}" if answer.location else text.strip()
+        raise UrlFailedError(method, url, answer.status, place[:MOST_OUTPUT])
+    return text.strip()[:MOST_OUTPUT]
+
+
+def _request_of(
+    method: str, headers: Mapping[str, str] | None, body: Any
+) -> tuple[dict[str, str], bytes | None]:
+    """Return the headers and the body to send."""
+    if not (isinstance(method, str) and method.isascii() and method.isalpha()):
+        raise InvalidOptionError("method", method, 'a method of HTTP, such as "PUT"')
+    given = {} if headers is None else headers
+    if not isinstance(given, Mapping) or not all(
+        isinstance(text, str) and "\n" not in text and "\r" not in text
+        for pair in given.items()
+        for text in pair
+    ):
+        raise InvalidOptionError("headers", headers, "a mapping of names to texts of one line each")
+    kind, sent = "text/plain; charset=utf-8", body
+    if body is not None and not isinstance(body, str):
+        import json
+
+        kind, sent = "application/json", json.dumps(body)
+    named = {name.lower() for name in given}
+    more = {} if sent is None or "content-type" in named else {"Content-Type": kind}
+    return {"User-Agent": "schedcore", **more, **given}, None if sent is None else sent.encode()
+
+
+def _statuses(expect: int | Sequence[int] | None) -> Sequence[int]:
+    if expect is None:
+        return range(200, 300)
+    several = [expect] if isinstance(expect, int) else expect
+    if isinstance(several, list | tuple) and all(isinstance(each, int) for each in several):
+        return several
+    raise InvalidOptionError("expect", expect, "a status such as 204, or a list of them")
+
+
+def _trust(ca_file: str | None, cert_file: str | None) -> SSLContext | None:
+    """Return who is trusted, and who we are; None: nothing of that is given."""
+    if ca_file is None and cert_file is None:
+        return None
+    from ssl import create_default_context
+
+    context = create_default_context(cafile=ca_file)
+    if cert_file is not None:
+        context.load_cert_chain(cert_file)
+    return context
 
 
 @contextmanager

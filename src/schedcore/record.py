@@ -73,7 +73,7 @@ class RunRecord(NamedTuple):
         return "ended"
 
     def why(self) -> str:
-        """Return one sentence that says what became of it, and why."""
+        """Return one sentence that says what became of it, with the facts that tell why."""
         outcome, took = self.outcome, ""
         if self.started_us is not None and self.ended_us is not None:
             took = f"{(self.ended_us - self.started_us) / SECOND:.3f} s"
@@ -82,19 +82,21 @@ class RunRecord(NamedTuple):
             Outcome.FAILED: f"{self.error_type}: {self.error_text}",
             Outcome.MISSED: f"{self.lateness:.0f} s late",
             Outcome.COALESCED: "another run of the same backlog ran for it",
-            Outcome.SKIPPED: "its job was running already",
+            Outcome.SKIPPED: "there was no room for it",
             Outcome.PAUSED: "its job was paused",
             Outcome.SHED: "the queue of its executor was full",
             Outcome.CANCELLED: f"after {took}" if took else "before it began",
             Outcome.TIMED_OUT: f"after {took}",
             Outcome.LOST: self.error_text or "its process ended",
         }[outcome]
-        text = f"{outcome.value.replace('_', ' ')}: {told}"
         if self.reason is not None:
-            text += f", {self.reason}"
-        if outcome is Outcome.FAILED and self.attempt > 1:
-            text += f" (attempt {self.attempt})"
-        return text
+            # What took up the room says it all.
+            told = self.reason if outcome is Outcome.SKIPPED else f"{told}, {self.reason}"
+        if outcome is Outcome.EXECUTED and self.late_us >= SECOND:
+            told += f", and began {self.lateness:.0f} s late"
+        if self.attempt > 1:
+            told += f" (attempt {self.attempt})"
+        return f"{outcome.value.replace('_', ' ')}: {told}"
 
     def __repr__(self) -> str:
         parts = [f"<RunRecord of {self.job_id!r}: {self.outcome.value}"]

@@ -48,6 +48,7 @@ class Run:
         "_outcome",
         "_output",
         "_queued_us",
+        "_reason",
         "_reporter",
         "_result",
         "_slot",
@@ -56,7 +57,9 @@ class Run:
         "_waits",
     )
 
-    _node: int | None  # left unset in a store of one process, where each run would pay for it
+    # Left unset where there is nothing to say: each run would pay for it.
+    _node: int | None
+    _reason: tuple[Outcome, str | None]
     occurrences = 1
     """How many occurrences it is of: one.  Some records are of several."""
 
@@ -165,6 +168,11 @@ class Run:
         return getattr(self, "_node", None)
 
     @property
+    def reason(self) -> str | None:
+        """Facts about how it ended early; see :attr:`RunRecord.reason`."""
+        return None if self._outcome is None else reason_of(self, self._outcome)
+
+    @property
     def outcome(self) -> Outcome | None:
         """How it ended; None: it has not."""
         return self._outcome
@@ -219,6 +227,15 @@ class Run:
         return self._awaited.wait(timeout)
 
 
+def reason_of(run: Run, outcome: Outcome) -> str | None:
+    """Return why a run is to end with this outcome, if whoever ends it said so.
+
+    It may end with another one: by itself, just before.
+    """
+    meant, reason = getattr(run, "_reason", (None, None))
+    return reason if meant is outcome else None
+
+
 def record_of(run: Run) -> RunRecord:
     """Return the record of a run that has ended."""
     assert run._outcome is not None
@@ -238,7 +255,7 @@ def record_of(run: Run) -> RunRecord:
         run._error_text,
         run._attempt,
         run.cause,
-        None,
+        run.reason,
         run.node,
     )
 
@@ -252,6 +269,7 @@ def ended_run(job: Job, record: RunRecord) -> Run:
     run._result, run._error_type, run._error_text = record[8:11]
     run._attempt, run._by_hand = record.attempt, record.cause == "manual"
     run._backlog, run._node = record.cause == "backfill", record.node
+    run._reason = record.outcome, record.reason
     return run
 
 

@@ -13,6 +13,7 @@ from schedcore.clock import Patience, Waker
 from schedcore.errors import InvalidOptionError, RunEndedError, check_timeout, did_you_mean
 from schedcore.health import State
 from schedcore.job import MAX_ID_LENGTH
+from schedcore.last_runs import LOOKED_AT, LastRuns, last_runs
 from schedcore.lifecycle import Lifecycle
 from schedcore.nested import NestedWaits
 from schedcore.output import output_of
@@ -166,6 +167,13 @@ class RunMethods(JobMethods):
         if value is None:
             return None
         return triggers.moment_us(option, value, triggers.zone_of(self.timezone))
+
+    def last_runs(self, job_id: str) -> LastRuns:
+        """Return how the last runs of a job went: the last outcome, failures in a row, durations.
+
+        Of a job that is gone as well, as long as its outcomes are kept.
+        """
+        return last_runs(self.records(RunQuery(job_id, limit=LOOKED_AT)))
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

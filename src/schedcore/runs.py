@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from schedcore.retry import RandomSource
 
 
+_SHUTDOWN = "since the scheduler was shut down"
 MOST_ENDS = 256
 """Ends that are noted and not recorded: more would cost the garbage collector more than a lock."""
 
@@ -289,7 +290,9 @@ class Runs:
         retries: list[Run] = []
         for run in self._timers.pop_due(passed_us):
             if run._started_us is not None:
-                self.end_early(run, Outcome.TIMED_OUT)
+                job = run._job
+                told = None if job is None else f"timeout is {job.timeout:g} s"
+                self.end_early(run, Outcome.TIMED_OUT, told)
             elif self._holding or self._closing:
                 self._timers.set(run, passed_us + SECOND)
             else:
@@ -305,9 +308,10 @@ class Runs:
             self._timers.drop(run)
         self.expect(self._now_us() + delay_us)
 
-    def end_early(self, run: Run, outcome: Outcome, log: bool = True) -> bool:
+    def end_early(self, run: Run, outcome: Outcome, reason: str | None, log: bool = True) -> bool:
         """End *run* early, whatever it is doing; return whether it had not ended before."""
         self.settle()
+        run._reason = outcome, reason
         run._cancelled = True
         return self._end_now(end_of(run, outcome, self._now_us()), log)
 
@@ -330,7 +334,7 @@ class Runs:
             RunLookupError: if no run with this id is known.
         """
         found = self.settled().find(run_id)
-        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED):
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED, "on request"):
             return found
         if found is None:
             raise RunLookupError(run_id)
@@ -407,7 +411,7 @@ class Runs:
             return
         for run in self.open():
             if run._waits:
-                self.end_early(run, Outcome.CANCELLED, log=False)
+                self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
 
     def cancel_waiting(self) -> None:
         """Cancel every run that has not begun; on a store that others share, leave it to them."""
@@ -418,7 +422,9 @@ class Runs:
         if self._cluster is not None:
             self._cluster.hand_back(runs, self._now_us())
             return
-        cancelled = sum(self.end_early(run, Outcome.CANCELLED, log=False) for run in runs)
+        cancelled = sum(
+            self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False) for run in runs
+        )
         self._announce.many_cancelled(cancelled)
 
     def wait_until_idle(self, timeout: float | None) -> bool:

@@ -15,7 +15,9 @@ from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
 from schedhttp.hiding import Hide
 
-READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr", "hidden"})
+OF_RUNS: Final = frozenset({"last_run", "failures_in_a_row", "mean_duration", "p95_duration"})
+"""What is shown of a job's last runs."""
+READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr", "hidden"}) | OF_RUNS
 """What is shown and cannot be set."""
 _MINUTE: Final = timedelta(minutes=1)
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
@@ -147,7 +149,8 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
         for name, value in body.items()
         if name not in named or name == "trigger" or not _same(value, now.get(name))
     }
-    changes.pop("state", None)  # may have moved on since
+    for name in ("state", *OF_RUNS):  # may have moved on since
+        changes.pop(name, None)
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]
     for name in _NEVER_SET:

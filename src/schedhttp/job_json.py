@@ -11,13 +11,16 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from schedcore import Scheduler
+from schedcore import RunRecord, Scheduler
 from schedcore.atfork import call_in_child
+from schedcore.last_runs import last_runs
+from schedcore.run_query import RunQuery
 from schedcore.stores.base import Entry
 from schedhttp import codec
 from schedhttp.hiding import Hide
+from schedhttp.shapes import LAST_RUNS, LastRunsShown
 
 
 def _moment(value: object) -> str:
@@ -83,6 +86,7 @@ class JobJson:
         self._scheduler = scheduler
         self.hide = hide
         self._written: dict[str, _Written] = {}
+        self._runs: dict[str, tuple[RunRecord, bytes]] = {}
         self._most = _SLACK
         self.after_fork_in_child()
         call_in_child(self)
@@ -94,11 +98,15 @@ class JobJson:
         self._list: tuple[object, frozenset[str], bytes] = (None, frozenset(), b"")
 
     def one(self, entry: Entry) -> tuple[bytes, str]:
-        """Return the JSON of a job, and its ETag: the definition's, a dot, and its place's."""
+        """Return the JSON of a job with its last runs, and its ETag.
+
+        That is the definition's, a dot, and that of its place and runs.
+        """
         written = self._of(entry)
         text = written.text
         if entry.job.id in self.running():
             text = _with_place(text[: written.fixed], entry, running=True)
+        text = self.with_runs(text, entry)
         place = hashlib.blake2b(text[written.fixed :], digest_size=6).hexdigest()
         return text, f"{_definition_etag(written)}.{place}"
 
@@ -150,7 +158,29 @@ class JobJson:
             self._forget_gone(entries)
         return body
 
-    def some(self, entries: Sequence[Entry], running: frozenset[str]) -> bytes:
+    def runs_of(self, job_id: str) -> dict[str, Any]:
+        """Return what is shown of the last runs of a job."""
+        return LAST_RUNS.to_dict(LastRunsShown.of(self._scheduler.last_runs(job_id)))
+
+    def with_runs(self, text: bytes, entry: Entry) -> bytes:
+        """Return the JSON of a job with what is shown of its last runs.
+
+        That is kept until another outcome is recorded: to look for the last one takes less.
+        """
+        job_id = entry.job.id
+        latest = self._scheduler.records(RunQuery(job_id, limit=1))
+        if not latest:
+            return text[:-1] + _NO_RUNS
+        kept = self._runs.get(job_id)
+        if kept is None or kept[0] != latest[0]:
+            if len(self._runs) >= self._most:
+                self._runs.clear()
+            kept = self._runs[job_id] = latest[0], b"," + dumps(self.runs_of(job_id))[1:]
+        return text[:-1] + kept[1]
+
+    def some(
+        self, entries: Sequence[Entry], running: frozenset[str], with_runs: bool = False
+    ) -> bytes:
         """Return the JSON of these jobs, in this order, while those in *running* are under way."""
         texts = [self._of(entry).text for entry in entries]
         if not texts:
@@ -160,6 +190,10 @@ class JobJson:
                 if entry.job.id in running:
                     fixed = self._of(entry).fixed
                     texts[place] = _with_place(texts[place][:fixed], entry, running=True)
+        if with_runs:
+            texts = [
+                self.with_runs(text, entry) for text, entry in zip(texts, entries, strict=True)
+            ]
         texts[0] = b"[" + texts[0]
         texts[-1] += b"]"
         return b",".join(texts)
@@ -190,6 +224,9 @@ class JobJson:
         there = {entry.job.id for entry in entries}
         self._most = len(there) + len(there) // 4 + _SLACK
         self._written = {k: kept for k, kept in list(self._written.items()) if k in there}
+
+
+_NO_RUNS: Final = b"," + dumps(LAST_RUNS.to_dict(LastRunsShown.of(last_runs(()))))[1:]
 
 
 def _shows(one: Entry, other: Entry) -> bool:

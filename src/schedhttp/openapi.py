@@ -298,6 +298,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
     "fields": (TEXT, "Only these fields of each job, with commas between."),
+    "include": (
+        {"type": "string", "enum": ["runs"]},
+        f"Shows the last runs of each job as well; {paging.MOST_WITH_RUNS} jobs at most.",
+    ),
     "job": (JOB_ID, "Only of this job."),
 }
 _QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {

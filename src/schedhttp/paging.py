@@ -25,7 +25,11 @@ from schedhttp.request import Incoming, read_count
 
 MOST: Final = 100_000
 STATES: Final = ("scheduled", "paused", "running", "broken")
-JOB_PARAMETERS: Final = ("limit", "offset", "after", "state", "q", "tag", "id", "sort", "fields")
+JOB_PARAMETERS: Final = (
+    *("limit", "offset", "after", "state", "q", "tag", "id", "sort", "fields", "include"),
+)
+MOST_WITH_RUNS: Final = 200
+"""How many jobs may be shown with their last runs: each is looked up by itself."""
 _PARTS: Final = frozenset({"limit", "offset", "after"})
 
 T = TypeVar("T")
@@ -88,6 +92,19 @@ def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
         upwards = sort == "id"
         begin = bisect_right(ids, after) if upwards else sum(job_id >= after for job_id in ids)
     return _page(entries, request, begin, lambda at: {"sort": sort, "after": ids[at - 1]})
+
+
+def asks_for_runs(request: Incoming) -> bool:
+    """Return whether the query asks for the last runs of jobs, as a whole or by a field of them.
+
+    Raises:
+        BadRequest: if it asks to include something else.
+    """
+    args = request.whole.args
+    if (include := args.get("include")) is not None:
+        check_known("include", include, ("runs",))
+    names = {part.strip() for part in args.get("fields", "").split(",")}
+    return include is not None or not names.isdisjoint(codec.OF_RUNS)
 
 
 def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | None:

@@ -27,6 +27,8 @@ from schedhttp.shapes import (
     HEALTH,
     HOLDER,
     INFO,
+    LAST_RUN,
+    LAST_RUNS,
     NODE,
     OUTPUT,
     RUN,
@@ -165,6 +167,7 @@ def schemas() -> Json:
             description="Arguments are for this run alone; without them, the job's own hold.",
         ),
         "Run": RUN.schema(),
+        "LastRun": LAST_RUN.schema(),
         "Changes": obj(
             {
                 "next": described(TEXT, "What to ask with, as `since`, for what comes after."),
@@ -258,6 +261,7 @@ def _shown() -> Json:
         "next_run_time": optional(described(TIME, "When it is next due; null: paused.")),
         **fields_schema(Options, _OPTION_BOUNDS),
         "state": {"type": "string", "enum": list(STATES)},
+        **LAST_RUNS.schema()["properties"],
         "broken": described(TEXT, "Why it cannot be run at present."),
         "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
         "hidden": described(
@@ -314,7 +318,10 @@ def _job_schemas() -> Json:
     return {
         "Retry": _retry(),
         "Job": obj(_shown(), always, examples=[_SHOWN]),
-        "ListedJob": obj(_shown(), description="A job; with ?fields=, those fields alone."),
+        "ListedJob": obj(
+            _shown(),
+            description="A job; those fields that ?fields= names; its last runs if ?include=runs.",
+        ),
         "Jobs": {"type": "array", "items": ref("ListedJob")},
         "NewJobs": {"anyOf": [ref("NewJob"), {"type": "array", "items": ref("NewJob")}]},
         "AddedJobs": {"anyOf": [ref("Job"), {"type": "array", "items": ref("Job")}]},
@@ -406,4 +413,12 @@ _SHOWN: Final[Json] = {
     "on_run": [],
     "next_run_time": "2030-11-23T21:42:59+00:00",
     "state": "scheduled",
+    "last_run": {
+        "run_id": "1795645412310251482913",
+        "outcome": "executed",
+        "at": "2030-11-23T21:42:29.108220+00:00",
+    },
+    "failures_in_a_row": 0,
+    "mean_duration": 0.057,
+    "p95_duration": 0.061,
 }

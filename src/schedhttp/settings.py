@@ -80,7 +80,9 @@ class Settings:
         {}, types.table, "Options of jobs that do not give them."
     )
     executors: Mapping[str, Any] = _setting(
-        {}, types.table, 'Executors by name: `{type = "threadpool", max_workers = 20}`.'
+        {},
+        types.table,
+        'Executors by name: `{type = "threadpool", max_workers = 20}`, or `"processpool"`.',
     )
     store: Any = _setting(  # noqa: RUF009 — it is a field
         None,

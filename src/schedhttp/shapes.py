@@ -35,6 +35,7 @@ from schedcore import (
     State,
 )
 from schedcore.clock import SECOND, from_us
+from schedcore.last_runs import LastRuns
 
 if TYPE_CHECKING:
     from schedcore import Holder, NodeInfo, StoreInfo
@@ -325,8 +326,6 @@ class RunShown(NamedTuple):
     """Null where no run was made: missed, coalesced and skipped occurrences.  A number, as text
     since it may have more digits than JavaScript can tell apart."""
     job_id: str
-    state: str
-    """`waiting`, `running` or `ended`."""
     outcome: Outcome | None
     """Null: it has not ended."""
     scheduled: datetime
@@ -351,6 +350,8 @@ class RunShown(NamedTuple):
     """Facts that the other fields do not tell."""
     node: int | None
     """The process that it belongs or belonged to, on a store that processes share."""
+    state: str
+    """`waiting`, `running` or `ended`."""
     why: str
     """What became of it and why, in one sentence."""
 
@@ -364,7 +365,6 @@ class RunShown(NamedTuple):
         return cls(
             None if record.run_id is None else str(record.run_id),
             record.job_id,
-            record.state,
             record.outcome,
             record.scheduled,
             record.started,
@@ -378,6 +378,7 @@ class RunShown(NamedTuple):
             record.cause,
             record.reason,
             record.node,
+            record.state,
             record.why(),
         )
 
@@ -385,10 +386,56 @@ class RunShown(NamedTuple):
     def _of_open(cls, run: Run) -> RunShown:
         started = None if run.started_us is None else from_us(run.started_us)
         return cls(
-            *(str(run.id), run.job_id, run.state, None, run.scheduled_time, started, None),
-            *(run.lateness, 1, None, run.error_type, run.error_text, run.attempt, run.cause),
-            *(None, run.node, run.why()),
+            run_id=str(run.id),
+            job_id=run.job_id,
+            outcome=None,
+            scheduled=run.scheduled_time,
+            started=started,
+            ended=None,
+            lateness=run.lateness,
+            occurrences=1,
+            result=None,
+            error_type=run.error_type,
+            error_text=run.error_text,
+            attempt=run.attempt,
+            cause=run.cause,
+            reason=None,
+            node=run.node,
+            state=run.state,
+            why=run.why(),
         )
+
+
+class LastRun(NamedTuple):
+    """The outcome of a job that was recorded last."""
+
+    run_id: str | None
+    """Null: no run was made."""
+    outcome: Outcome
+    at: datetime
+    """When it ended; of what did not run, when it was due."""
+
+
+class LastRunsShown(NamedTuple):
+    """How the last runs of a job went, as far as they are kept, and the last 100 at most."""
+
+    last_run: LastRun | None
+    """The outcome that was recorded last."""
+    failures_in_a_row: int
+    """How many runs failed, timed out or were lost since the last one that was executed."""
+    mean_duration: float | None
+    """Seconds that those took that were executed; null: none was."""
+    p95_duration: float | None
+    """Seconds within which 95 of 100 of them had ended."""
+
+    @classmethod
+    def of(cls, runs: LastRuns) -> LastRunsShown:
+        """Return what the API shows of *runs*."""
+        last = runs.last
+        if last is not None:
+            run_id = None if last.run_id is None else str(last.run_id)
+            last_run = LastRun(run_id, last.outcome, last.ended or last.scheduled)
+        return cls(None if last is None else last_run, *runs[1:])
 
 
 HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
@@ -403,6 +450,8 @@ HEALTH: Final = Shape(
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )
+LAST_RUN: Final = _SHAPES.setdefault(LastRun, Shape(LastRun))
+LAST_RUNS: Final = Shape(LastRunsShown)
 RUN: Final = _SHAPES.setdefault(RunShown, Shape(RunShown))
 OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})
 

@@ -331,7 +331,7 @@ class Conservation(RuleBasedStateMachine):
             for run in behind:
                 assert run.id not in known
                 self.open[run.id] = self.opened(one, run.due_us, waits=True, backlog=backlog)
-        told = [due for skipped_job, due in settled.skipped if skipped_job.id == one.id]
+        told = [due for skipped_job, due, _ in settled.skipped if skipped_job.id == one.id]
         left_out = times[starts : starts + skipped]
         assert told == ([left_out] if skipped else [])
         if skipped:

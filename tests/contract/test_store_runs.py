@@ -71,7 +71,7 @@ def two_rounds(store, **options):
 def test_one_that_is_too_many_is_skipped(store):
     run, settled = two_rounds(store)
     assert settled.runs == settled.evicted == []
-    assert settled.skipped == [(store.get("a").job, (15,))]
+    assert [each[:2] for each in settled.skipped] == [(store.get("a").job, (15,))]
     (record,) = store.records(RunQuery("a"))
     assert record._replace(reason=None) == RunRecord(None, "a", Outcome.SKIPPED, 15)
     assert f"run {run.id} " in record.reason
@@ -83,7 +83,7 @@ def test_several_that_find_no_room_are_skipped_together(store):
     settle(store, 5, next_us=15)
     settled = settle(store, 27, times=(15, 20, 25), next_us=30)
     assert settled.runs == []
-    assert [tuple(times) for _, times in settled.skipped] == [(15, 20, 25)]
+    assert [tuple(times) for _, times, _ in settled.skipped] == [(15, 20, 25)]
     record = RunRecord(None, "a", Outcome.SKIPPED, 15, late_us=12, occurrences=3)
     assert [each._replace(reason=None) for each in store.records(RunQuery("a"))] == [record]
     assert store.counts("a") == {Outcome.SKIPPED: 3}
@@ -299,7 +299,9 @@ def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     assert skipped._replace(reason=None) == RunRecord(
         None, "a", Outcome.SKIPPED, 20, cause="manual"
     )
-    assert skipped.why().startswith("skipped: its job was running already, max_instances is 1 and")
+    does = "waits for a worker" if overlap == "cancel" else "has been under way since 1970-01-01T"
+    assert skipped.why().startswith(f"skipped: run {before[0].id} {does}")
+    assert skipped.why().endswith(", and max_instances is 1")
 
 
 @pytest.fixture

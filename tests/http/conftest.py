@@ -35,6 +35,20 @@ START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)  # a Monday
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 
 
+NO_RUNS = {
+    "last_run": None,
+    "failures_in_a_row": 0,
+    "mean_duration": None,
+    "p95_duration": None,
+}
+"""What a job that has not run shows of its last runs."""
+
+
+def listed(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a job, as it was shown by itself, as a list shows it: without its last runs."""
+    return {name: value for name, value in job.items() if name not in NO_RUNS}
+
+
 class Answer(NamedTuple):
     """What came back."""
 

@@ -7,7 +7,7 @@ import pytest
 from schedcore import Outcome, Scheduler
 from schedcore.stores.memory import MemoryStore
 from schedhttp import create_app
-from tests.http.conftest import Api
+from tests.http.conftest import Api, listed
 
 BULK = [
     ("POST", "/jobs/pause"),
@@ -291,7 +291,7 @@ def test_an_array_adds_all_of_its_jobs(api):
     answer = api("POST", "/jobs", jobs)
     assert answer.status == 200, answer.text
     assert [job["id"] for job in answer.json] == ["a", "b", "c"]
-    assert answer.json == [api("GET", f"/jobs/{job_id}").json for job_id in "abc"]
+    assert answer.json == [listed(api("GET", f"/jobs/{job_id}").json) for job_id in "abc"]
     assert api("POST", "/jobs", []).json == []
 
 

@@ -14,6 +14,7 @@ from schedcore import ManualClock, Scheduler
 from schedcore.triggers.factory import option_names
 from schedhttp import create_app
 from schedhttp.codec import JOB_FIELDS
+from tests.http.conftest import listed
 
 DOCUMENTED = {200, 204, 400, 403, 404, 405, 409, 412, 413}
 BOUNDED = settings(
@@ -93,7 +94,7 @@ def test_any_job(fuzzed, job):
     fuzzed.scheduler.remove_all_jobs()
     status, shown = fuzzed.send("POST", "/jobs", json.dumps(job))
     if status == 200:
-        assert fuzzed.send("GET", "/jobs")[1] == [shown]
+        assert fuzzed.send("GET", "/jobs")[1] == [listed(shown)]
         path = "/jobs/" + quote(shown["id"], safe="")
         assert fuzzed.send("GET", path) == (200, shown)
         assert fuzzed.send("PATCH", path, json.dumps(shown)) == (200, shown)

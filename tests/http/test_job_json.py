@@ -81,7 +81,8 @@ def take(scheduler: Scheduler, kept: JobJson, step: tuple) -> None:
         park(scheduler, job_id)
     elif action == "show":
         entry = scheduler.entry(job_id)
-        assert kept.one(entry)[0] == dumps(codec.job_to_dict(entry, False))
+        shown = {**codec.job_to_dict(entry, False), **kept.runs_of(job_id)}
+        assert kept.one(entry)[0] == dumps(shown)
     else:
         getattr(scheduler, f"{action}_job")(job_id)
 

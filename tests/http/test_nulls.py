@@ -9,7 +9,7 @@ from schedcore.job import OPTION_NAMES
 from schedcore.triggers.factory import KINDS, option_names
 from schedhttp import build
 from schedhttp.codec import JOB_FIELDS, READ_ONLY
-from tests.http.conftest import START
+from tests.http.conftest import START, listed
 
 DEFAULTS = {
     "misfire_grace_time": 5,
@@ -253,7 +253,7 @@ def test_another_store_is_refused(mount, jobstore, precise):
         answer = api(method, path, body(jobstore=jobstore))
         assert answer.status == (422 if precise else 500)
         assert "one store of jobs" in answer.json["error_message"]
-    assert api("GET", "/jobs").json == [job]
+    assert api("GET", "/jobs").json == [listed(job)]
 
 
 def test_jobs_in_the_settings_may_name_it(scheduler):

@@ -11,6 +11,7 @@ from schedcore import InvalidOptionError, Scheduler, State
 from schedhttp.build import make_scheduler
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import Settings
+from tests.http.conftest import listed
 
 SOON = 20
 READER = {"Authorization": "Bearer the-token-of-the-reader"}
@@ -130,7 +131,7 @@ def test_secrets_are_hidden_wherever_they_are_shown(mount, scheduler):
     assert job["args"] == [{"pin": "****"}, "password=***"]
     assert job["kwargs"] == {"password": "***", "n": 3}
     assert job["hidden"] == ["args[0]", "args[1]", "kwargs.password"]
-    assert api("GET", "/jobs").json == [job]
+    assert api("GET", "/jobs").json == [listed(job)]
     narrow = api("GET", "/jobs?fields=args,kwargs").json
     assert narrow == [{"args": job["args"], "kwargs": job["kwargs"]}]
     shown = api("GET", f"/runs/{one.id}").json
@@ -189,7 +190,7 @@ def test_who_may_only_look_sees_neither_arguments_nor_output(mount, scheduler):
         "hidden": ["args", "kwargs"],
         "shown_as_repr": ["func"],
     }
-    assert api("GET", "/jobs", headers=READER).json == [shown]
+    assert api("GET", "/jobs", headers=READER).json == [listed(shown)]
     assert "secret" not in api("GET", "/jobs?fields=args,id", headers=READER).text
     path = f"/runs/{one.id}/output"
     answer = api("GET", path, headers=READER)

@@ -7,6 +7,8 @@ from threading import Event
 
 import pytest
 
+from tests.http.conftest import NO_RUNS, listed
+
 MONDAY_NOON = "2026-01-05T13:00:00+01:00"
 
 
@@ -81,9 +83,10 @@ def test_an_interval_job_as_documented(api):
         "on_run": [],
         "next_run_time": "2026-01-05T13:00:30+01:00",
         "state": "scheduled",
+        **NO_RUNS,
     }
     assert api("GET", "/jobs/test_job").json == job
-    assert api("GET", "/jobs").json == [job]
+    assert api("GET", "/jobs").json == [listed(job)]
 
 
 def test_a_cron_job_as_documented(api):
@@ -182,7 +185,8 @@ def test_pause_and_resume_a_job(api):
 def test_run_is_200_with_the_job(api, scheduler):
     job = api.add("j")
     answer = api("POST", "/jobs/j/run")
-    assert (answer.status, answer.json) == (200, job)
+    assert (answer.status, listed(answer.json)) == (200, listed(job))
+    assert answer.json["last_run"]["run_id"] == answer.headers["X-Run-Id"]
     assert [record.result for record in scheduler.history("j")] == ["2.0"]
 
 

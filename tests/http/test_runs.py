@@ -336,3 +336,61 @@ def test_a_key_that_is_none(api, scheduler, key):
     assert error(answer) == (400, "BadRequest")
     assert "Idempotency-Key" in answer.json["error_message"]
     assert scheduler.history() == []
+
+
+# How the last runs of a job went
+
+
+def test_a_job_shows_how_its_last_runs_went(api):
+    def shown(path="/jobs/fail"):
+        job = api("GET", path).json
+        return job["last_run"], job["failures_in_a_row"], job["mean_duration"], job["p95_duration"]
+
+    assert shown() == (None, 0, None, None)
+    etag = api("GET", "/jobs/fail").headers["ETag"]
+    for n in (1, 2):
+        api("POST", "/jobs/fail/run")
+        (latest, *_) = api("GET", "/jobs/fail/runs").json
+        last = {"run_id": latest["run_id"], "outcome": "failed", "at": latest["ended"]}
+        assert shown() == (last, n, None, None)
+    assert api("GET", "/jobs/fail", headers={"If-None-Match": etag}).status == 200
+    assert api("PATCH", "/jobs/fail", {"name": "x"}, headers={"If-Match": etag}).status == 200
+    etag = api("GET", "/jobs/fail").headers["ETag"]
+    assert api("GET", "/jobs/fail", headers={"If-None-Match": etag}).status == 304
+    api("POST", "/jobs/add/run")
+    last, failures, mean, p95 = shown("/jobs/add")
+    assert (last["outcome"], failures) == ("executed", 0)
+    assert 0 <= mean == p95 < PATIENCE
+
+
+def test_what_is_shown_of_runs_can_be_sent_back(api):
+    api("POST", "/jobs/fail/run")
+    job = api("GET", "/jobs/fail").json
+    api("POST", "/jobs/fail/run")
+    answer = api("PATCH", "/jobs/fail", job)
+    assert (answer.status, answer.json["failures_in_a_row"]) == (200, 2)
+
+
+def test_lists_show_them_where_they_are_asked_for(api):
+    api("POST", "/jobs/fail/run")
+    ones = {job_id: api("GET", f"/jobs/{job_id}").json for job_id in ("add", "block", "fail")}
+    answer = api("GET", "/jobs?include=runs&sort=id")
+    assert answer.json == list(ones.values())
+    assert "ETag" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert all("last_run" not in job for job in api("GET", "/jobs").json)
+    assert api("GET", "/jobs?fields=id,failures_in_a_row&sort=id").json == [
+        {"id": job_id, "failures_in_a_row": int(job_id == "fail")} for job_id in ones
+    ]
+    assert error(api("GET", "/jobs?include=run")) == (400, "BadRequest")
+
+
+def test_they_are_looked_up_for_some_jobs_at_a_time(api, scheduler):
+    scheduler.add_jobs(
+        {"func": f"{HERE}:add", "args": (1,), "id": f"j{n}", "trigger": "interval", "hours": 1}
+        for n in range(200)
+    )
+    refused = api("GET", "/jobs?include=runs")
+    assert error(refused) == (400, "BadRequest")
+    assert "limit=200" in refused.json["error_message"]
+    assert len(api("GET", "/jobs?include=runs&limit=200").json) == 200

@@ -47,7 +47,7 @@ class Receiver:
                     self.send_header("Location", place)
                 self.end_headers()
 
-            do_POST = do_GET = handle_one
+            do_POST = do_GET = do_PUT = handle_one
 
             def drip(self):
                 """Send a header that never ends: each byte comes soon."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.output import Kept, printed
-from schedcore.run import Outcome, Run, RunRecord
+from schedcore.run import Outcome, Run, RunRecord, reason_of
 from schedcore.run_query import EVERYTHING
 from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
 from schedcore.stores.base import (
@@ -26,11 +26,12 @@ from schedcore.stores.base import (
     Entry,
     Settled,
     Settlement,
+    Skipped,
     Slot,
     Written,
 )
 from schedcore.stores.changed import record_of_change
-from schedcore.stores.ends import end_of, mark_ended, mark_retried
+from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.places import Place, Places, in_order, read_place, read_places
 from schedcore.stores.trail import Happened
@@ -311,7 +312,7 @@ class PlainStore:
         for claim in begun[:evicted]:
             run = self._run(claim)
             run._cancelled = True
-            end = end_of(run, Outcome.CANCELLED, now_us)
+            end = end_of_evicted(run, now_us)
             self._close(claim, end)
             settled.evicted.append(end)
         backlog = continues or len(times) > 1
@@ -349,9 +350,10 @@ class PlainStore:
         claims = self._session.rows("runs", "job_id", job.id)
         active = [self._run(claim) for claim in claims if not claim["waits"]]
         cause = "manual" if settled is None else "schedule"
-        self._history.add(skipped_record(job, times, now_us, active, cause))
+        record = skipped_record(job, times, now_us, active, cause)
+        self._history.add(record)
         if settled is not None:
-            settled.skipped.append((job, times))
+            settled.skipped.append(Skipped(job, times, record))
 
     def give_back(self, batch):
         with self._session.transaction():
@@ -498,12 +500,7 @@ class PlainStore:
                 run._cancelled = was_cancelled
                 self._session.put("runs", run.id, claim | {"last": True})
                 continue
-            end = end_of(run, outcome, now_us)
-            error_type, error_text = claim["error"]
-            if error_type is not None:
-                end = end._replace(
-                    outcome=Outcome.FAILED, error_type=error_type, error_text=error_text
-                )
+            end = end_of_waiting(run, outcome, now_us)
             self._close(claim, end)
             ended.append(end)
 
@@ -527,6 +524,7 @@ class PlainStore:
                 end.error_text,
                 claim["attempt"],
                 "manual" if claim["by_hand"] else "backfill" if claim["backlog"] else "schedule",
+                reason_of(end.run, end.outcome),
             )
         )
 

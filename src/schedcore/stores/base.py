@@ -168,13 +168,21 @@ The plain case is nearly every fire, and a container for each would double its c
 """
 
 
+class Skipped(NamedTuple):
+    """Fire times for which there was no room."""
+
+    job: Job
+    times: Sequence[int]
+    record: RunRecord
+    """As the history has them."""
+
+
 class Settled(NamedTuple):
     """What came of the settlements of one batch."""
 
     runs: list[Run]
     """To be submitted, in this order."""
-    skipped: list[tuple[Job, Sequence[int]]]
-    """Fire times that were skipped."""
+    skipped: list[Skipped]
     passed: list[tuple[Job, Passed]]
     evicted: list[End]
     """Runs that were cancelled in favour of others: they are to be abandoned."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from schedcore.job import Job
 from schedcore.jobdata import job_to_dict, with_fields
-from schedcore.run import RunRecord
+from schedcore.run import RunRecord, reason_of
 from schedcore.stores.ends import End
 from schedcore.stores.sql_jobs import unreadable
 
@@ -73,7 +73,7 @@ def record_of(claim: Claim, end: End) -> RunRecord:
         *(claim.run_id, claim.job_id, outcome, claim.due_us, started_us, ended_us),
         *(max(0, late_us), 1, result, error_type, error_text, claim.attempt),
         claim.cause,
-        None,
+        reason_of(run, outcome),
         claim.node,
     )
 

@@ -41,6 +41,25 @@ def end_of(
     return End(run, job, outcome, ended_us, short_repr(value), None, None, value, None)
 
 
+def end_of_evicted(run: Run, ended_us: int) -> End:
+    """Return the end of a run that is cancelled for a new one of its job."""
+    run._reason = Outcome.CANCELLED, "for a new run: overlap is 'cancel'"
+    return end_of(run, Outcome.CANCELLED, ended_us)
+
+
+def end_of_waiting(run: Run, outcome: Outcome, ended_us: int) -> End:
+    """Return the end of a run that has not begun when its job is paused, removed or replaced.
+
+    One that waits for its next attempt has failed, with the error of the last one.
+    """
+    if run._error_type is not None:
+        error = run._error_type, run._error_text
+        return End(run, run._job, Outcome.FAILED, ended_us, None, *error)
+    if outcome is Outcome.CANCELLED:
+        run._reason = outcome, "since its job was removed or replaced"
+    return end_of(run, outcome, ended_us)
+
+
 def mark_ended(end: End) -> None:
     """Write on a run how it ended; from then on it keeps no arguments and no function alive."""
     run = end[0]

@@ -13,8 +13,8 @@ from schedcore.output import Printed
 from schedcore.run import Outcome, Run
 from schedcore.runids import RunIds
 from schedcore.stores.asked import Earlier
-from schedcore.stores.base import Settled, Slot
-from schedcore.stores.ends import End, end_of, mark_ended
+from schedcore.stores.base import Settled, Skipped, Slot
+from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.keys import Keys
 from schedcore.stores.outputs import Outputs
 from schedcore.stores.passing import skipped_record
@@ -66,7 +66,7 @@ class OpenRuns:
         )
         for run in begun[:evicted]:
             run._cancelled = True
-            end = end_of(run, Outcome.CANCELLED, now_us)
+            end = end_of_evicted(run, now_us)
             self.close(end)
             settled.evicted.append(end)
         backlog = continues or len(times) > 1
@@ -75,8 +75,9 @@ class OpenRuns:
             self._wait(slot, times[len(times) - waits :], backlog)
         if skipped:
             left_out = times[starts : starts + skipped]
-            self._history.add(skipped_record(job, left_out, now_us, slot.runs))
-            settled.skipped.append((job, left_out))
+            record = skipped_record(job, left_out, now_us, slot.runs)
+            self._history.add(record)
+            settled.skipped.append(Skipped(job, left_out, record))
 
     def open(self, slot: Slot, job: Job, due_us: int, key: str | None) -> Run | Earlier | None:
         """Start a run that run_job() asked for, or record that there is no room for it."""
@@ -171,11 +172,7 @@ class OpenRuns:
                 run._cancelled = was_cancelled
                 run._final = True
                 continue
-            end = end_of(run, outcome, now_us)
-            if run._error_type is not None:  # it waited for its next attempt
-                end = end._replace(
-                    outcome=Outcome.FAILED, error_type=run._error_type, error_text=run._error_text
-                )
+            end = end_of_waiting(run, outcome, now_us)
             if self.close(end) is not None:
                 ended.append(end)
         return ended

@@ -66,9 +66,9 @@ def skipped_record(
         does = (
             "waits for a worker"
             if since_us is None
-            else f"has been under way since {from_us(since_us).isoformat()}"
+            else f"has been under way since {from_us(since_us).isoformat(timespec='seconds')}"
         )
-        reason = f"max_instances is {job.max_instances} and run {oldest.id} {does}"
+        reason = f"run {oldest.id} {does}, and max_instances is {job.max_instances}"
     late_us = max(0, now_us - due[0])
     return RunRecord(
         None,

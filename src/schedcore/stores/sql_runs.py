@@ -10,10 +10,10 @@ from schedcore.admission import admit, room_for
 from schedcore.job import Job
 from schedcore.output import storable
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import Settled
+from schedcore.stores.base import Settled, Skipped
 from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of, with_call
 from schedcore.stores.database import Database, Transaction
-from schedcore.stores.ends import End, end_of, mark_ended
+from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
@@ -163,7 +163,7 @@ class ClaimRows:
             run = self.run_of(tx, claim)
             tx.if_undone(partial(setattr, run, "_cancelled", run._cancelled))
             run._cancelled = True
-            end = end_of(run, Outcome.CANCELLED, now_us)
+            end = end_of_evicted(run, now_us)
             records.append(self.close(tx, claim, end))
             settled.evicted.append(end)
         backlog = continues or len(times) > 1
@@ -180,8 +180,9 @@ class ClaimRows:
         if skipped:
             left_out = times[starts : starts + skipped]
             runs = [self.run_of(tx, claim) for claim in active]
-            records.append(skipped_record(job, left_out, now_us, runs))
-            settled.skipped.append((job, left_out))
+            record = skipped_record(job, left_out, now_us, runs)
+            records.append(record)
+            settled.skipped.append(Skipped(job, left_out, record))
         return records
 
     def has_room(self, job: Job, claims: Sequence[Claim]) -> bool:
@@ -343,13 +344,7 @@ class ClaimRows:
                 run._cancelled = was_cancelled
                 tx.run("update schedcore_claims set final = 1 where run_id = ?", claim.run_id)
                 continue
-            end = end_of(run, outcome, now_us)
-            if claim.error_type is not None:  # it waited for its next attempt
-                end = end._replace(
-                    outcome=Outcome.FAILED,
-                    error_type=claim.error_type,
-                    error_text=claim.error_text,
-                )
+            end = end_of_waiting(run, outcome, now_us)
             records.append(self.close(tx, claim, end))
             ended.append(end)
         return records

@@ -99,7 +99,9 @@ def wanted(
 
 def get_jobs(service: Service, request: Incoming) -> Reply:
     """List the jobs: the earliest due first, paused ones last."""
-    etag = service.job_json.list_etag()  # before the jobs, so never younger than they are
+    with_runs = request.has_query and paging.asks_for_runs(request)
+    # Before the jobs, so never younger than they are; and it tells nothing of runs.
+    etag = None if with_runs else service.job_json.list_etag()
     headers = {} if etag is None else _to_be_asked_again(etag)
     if etag is not None and is_known(request, etag):
         return Reply(None, 304, headers)
@@ -110,15 +112,25 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
     fields = paging.fields_of(request, found)
     page = paging.page_of_jobs(found, request)
     headers |= page.headers
+    if with_runs and len(page.items) > paging.MOST_WITH_RUNS:
+        raise BadRequest(
+            f"the last runs of {len(page.items)} jobs: expected limit={paging.MOST_WITH_RUNS} or"
+            " less beside include=runs"
+        )
     if fields is None:
-        return Reply(service.job_json.some(list(page.items), running), headers=headers)
+        shown = service.job_json.some(list(page.items), running, with_runs)
+        return Reply(shown, headers=headers)
     hide = service.job_json.hide
     narrowed = [codec.fields_to_dict(e, e.job.id in running, fields, hide) for e in page.items]
+    if with_runs:
+        for entry, job in zip(page.items, narrowed, strict=True):
+            runs = service.job_json.runs_of(entry.job.id)
+            job |= {name: value for name, value in runs.items() if name in fields}
     return Reply(narrowed, headers=headers)
 
 
 def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Show a job."""
+    """Show a job, and how its last runs went."""
     entry = service.scheduler.entry(job_id)
     if (check := check_of(request, service.job_json)) is not None:
         check(entry)

@@ -1,0 +1,158 @@
+"""Executors: round trips a second, beside the engine under each or the best peer there is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor as FuturesPool
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from benchmarks.measuring import COST, OURS, Figures, Row, Scenario, Stopwatch
+from schedcore import DateTrigger, Run, ThreadPool
+from schedcore.executors.coroutines import CoroutineLoop
+from schedcore.executors.futures import FuturesAdapter
+from schedcore.executors.processes import ProcessPool
+from schedcore.job import Job, Options
+
+WORKERS = 2
+BARE = "concurrent.futures"
+PEBBLE = "pebble"
+
+
+def nothing() -> None:
+    """Be what every run does."""
+
+
+async def nothing_awaited() -> None:
+    """Be what every run does on an event loop."""
+
+
+class Counting:
+    """Reports to nobody, and counts."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def wait(self) -> None:
+        assert self._over.wait(100)
+
+    def begin(self, run: Run) -> bool:
+        run._started_us = 0
+        return True
+
+    def end(self, run: Run, value: Any, error: BaseException | None) -> int:  # noqa: ARG002
+        assert error is None
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._over.set()
+        return 100
+
+    def settle(self) -> None:
+        """Do nothing."""
+
+
+def runs(count: int, function: Callable[..., Any]) -> list[Run]:
+    trigger = DateTrigger("2030-01-01", "UTC")
+    job = Job("j", function, (), {}, trigger, Options())
+    return [Run(number, job, 0) for number in range(count)]
+
+
+def trips(executor: Any, count: int, function: Callable[..., Any] = nothing) -> Figures:
+    """Return what a round trip costs, once the executor has warmed up."""
+    for warm in (True, False):
+        number = 20 if warm else count
+        batch, counting = runs(number, function), Counting(number)
+        with Stopwatch() as watch:
+            executor.submit(batch, counting)
+            counting.wait()
+    executor.shutdown(10)
+    return {COST: watch.seconds / count}
+
+
+def bare_trips(pool: FuturesPool, count: int) -> Figures:
+    """Return the same of a pool alone."""
+    for number in (20, count):
+        with Stopwatch() as watch:
+            for future in [pool.submit(nothing) for _ in range(number)]:
+                future.result()
+    pool.shutdown()
+    return {COST: watch.seconds / count}
+
+
+def pebble_trips(count: int) -> Figures:
+    from pebble import ProcessPool as Pebble
+
+    pool = Pebble(WORKERS, context=get_context("spawn"))
+    for number in (20, count):
+        with Stopwatch() as watch:
+            for future in [pool.schedule(nothing) for _ in range(number)]:
+                future.result()
+    pool.close()
+    pool.join()
+    return {COST: watch.seconds / count}
+
+
+def spawned() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(WORKERS, get_context("spawn"))
+
+
+@contextmanager
+def own_pool(pool: FuturesPool) -> Iterator[FuturesAdapter]:
+    with pool:
+        yield FuturesAdapter(pool)
+
+
+def adapted_trips(make: Callable[[], FuturesPool], count: int) -> Figures:
+    with own_pool(make()) as executor:
+        return trips(executor, count)
+
+
+def scenarios(full: bool) -> Sequence[Scenario]:
+    """Return what is measured."""
+    count = 20_000 if full else 4_000
+    few = count // 2
+    return [
+        Scenario(
+            "round trip on threads",
+            {
+                OURS: lambda: trips(ThreadPool(WORKERS), count),
+                BARE: lambda: bare_trips(ThreadPoolExecutor(WORKERS), count),
+            },
+            (Row(peer=BARE, times_peer=1.0),),
+        ),
+        Scenario(
+            "round trip on an event loop",
+            {OURS: lambda: trips(CoroutineLoop(), count, nothing_awaited)},
+            (Row(peer=BARE),),
+        ),
+        Scenario(
+            "round trip on threads of a pool",
+            {
+                OURS: lambda: adapted_trips(lambda: ThreadPoolExecutor(WORKERS), count),
+                BARE: lambda: bare_trips(ThreadPoolExecutor(WORKERS), count),
+            },
+            (Row(peer=BARE),),
+        ),
+        Scenario(
+            "round trip on processes",
+            {
+                OURS: lambda: trips(ProcessPool(WORKERS), few),
+                PEBBLE: lambda: pebble_trips(few),
+            },
+            (Row(peer=PEBBLE, times_peer=0.8),),
+        ),
+        Scenario(
+            "round trip on processes of a pool",
+            {
+                OURS: lambda: adapted_trips(spawned, few),
+                BARE: lambda: bare_trips(spawned(), few),
+            },
+            (Row(peer=BARE),),
+        ),
+    ]
