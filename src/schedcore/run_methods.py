@@ -38,7 +38,8 @@ class RunMethods(JobMethods):
     _runs: Runs
     _life: Lifecycle
     _nested: NestedWaits
-    _node: Node | None
+    if TYPE_CHECKING:  # whoever resolves the hints of the class does not know that name
+        _node: Node | None
 
     def run_job(
         self,

@@ -164,6 +164,9 @@ def open_store(settings: Settings, place: str = "SCHEDULER_STORE") -> Store:
         found.changes(None)
     except SchedError as error:
         raise ConfigError(place, error) from error
+    keep = getattr(found, "keep", None)
+    if keep is not None and settings.retention:  # one in memory keeps what it was made with
+        found.keep = keep._replace(**settings.retention)  # type: ignore[attr-defined]
     return found
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
-from schedcore.errors import InvalidOptionError
+from schedcore.errors import InvalidOptionError, did_you_mean, whole
 from schedcore.redacting import redactor
 from schedcore.stores.urls import KINDS, without_password
 from schedcore.triggers.zones import zone_of
@@ -129,6 +129,20 @@ def table(name: str, value: object) -> Mapping[str, Any]:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return dict(value)
     raise InvalidOptionError(name, value, "a table of names to values")
+
+
+def retention(name: str, value: object) -> Mapping[str, int]:
+    """Read a table of bounds for what a store keeps."""
+    from schedcore.stores.sql_history import Retention  # 20 ms
+
+    read = table(name, value)
+    for bound, most in read.items():
+        if bound not in Retention._fields:
+            hint = did_you_mean(bound, Retention._fields)
+            expected = f"one of {', '.join(Retention._fields)}{hint}"
+            raise InvalidOptionError(f"{name}[{bound!r}]", most, expected)
+        whole(f"{name}[{bound!r}]", most)
+    return read
 
 
 def hidden_table(name: str, value: object) -> Mapping[str, Any]:

@@ -105,6 +105,12 @@ class Settings:
     remind_every: float = _setting(
         3600.0, types.seconds, "Seconds after which it is told again that a job fails."
     )
+    retention: Mapping[str, int] = _setting(
+        {},
+        types.retention,
+        "How much of the history and the audit a store on disk keeps, as far as it is not to be the"
+        " default: `{per_job = 100, days = 7, audit_days = 365}`; see stores.md.",
+    )
     timezone: str | None = _setting(
         None, types.zone, "Zone of triggers that name none; by default the computer's."
     )

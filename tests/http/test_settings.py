@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from flask import Flask
 
-from schedcore import InvalidOptionError, Scheduler
+from schedcore import InvalidOptionError, Retention, Scheduler
 from schedhttp import create_app
+from schedhttp.build import open_store
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import FIELDS, Settings, load, variable
 
@@ -26,6 +28,7 @@ VALUES = {
     "notices": {"ops": {"type": "webhook", "url": "https://ops.example/"}},
     "remind_every": 60,
     "timezone": "Europe/Berlin",
+    "retention": {"per_job": 5, "audit_days": 365},
     "capture_output": False,
     "redact": ["password=.*"],
     "app_context": True,
@@ -272,3 +275,25 @@ def test_every_setting_is_documented_as_it_is_defined(name):
     shown = json.dumps(list(default) if isinstance(default, tuple) else default)
     row = f"| `{variable(name)}` | `{name}` | `{shown}` | {FIELDS[name].metadata['doc']} |"
     assert row in (DOCS / "settings.md").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"day": 5}, "retention['day']=5: expected one of per_job, days, overall"),
+        ({"days": 0}, "retention['days']=0: expected a whole number of 1 or more"),
+        ({"days": "5"}, "retention['days']='5'"),
+        ([5], "retention=[5]: expected a table"),
+    ],
+)
+def test_bounds_of_what_is_kept_that_make_no_sense_are_refused(given, message):
+    with pytest.raises(InvalidOptionError, match=re.escape(message)):
+        Settings.of(retention=given)
+
+
+def test_a_store_on_disk_keeps_what_a_setting_says(tmp_path):
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    store = open_store(Settings.of(store=url, retention={"days": 7, "audit_days": 365}))
+    assert store.keep == Retention(days=7, audit_days=365)
+    store.close()
+    assert open_store(Settings.of(store="memory", retention={"days": 7}))

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _OF_THE_SCHEDULER = (
     *("timezone", "job_defaults", "executors", "app_context", "store", "name"),
-    *("capture_output", "redact"),
+    *("capture_output", "redact", "retention"),
     *("notices", "remind_every"),
 )
 """Settings that a scheduler is made with: one that is made already does not take them."""
