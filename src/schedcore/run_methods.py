@@ -38,7 +38,8 @@ class RunMethods(JobMethods):
     _runs: Runs
     _life: Lifecycle
     _nested: NestedWaits
-    _node: Node | None
+    if TYPE_CHECKING:  # its module is imported by who has a store that is shared
+        _node: Node | None
 
     def run_job(
         self,
