@@ -38,7 +38,7 @@ class RunMethods(JobMethods):
     _runs: Runs
     _life: Lifecycle
     _nested: NestedWaits
-    if TYPE_CHECKING:  # its module is imported by who has a store that is shared
+    if TYPE_CHECKING:  # whoever resolves the hints of the class does not know that name
         _node: Node | None
 
     def run_job(
