@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import logging
 import sys
 import threading
@@ -152,6 +153,29 @@ def test_a_log_record_brings_its_traceback_and_may_be_malformed(make):
         "Traceback (most recent call last):",
     ]
     assert lines[-2:] == ["ValueError: boom", "INFO tests.jobs: '%d of %d'"]
+
+
+def test_handlers_format_errors_as_they_would_without(make):
+    class Brief(logging.Formatter):
+        def formatException(self, ei):
+            return f"({ei[0].__name__})"
+
+    logger, stream = logging.getLogger("tests.jobs"), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Brief("%(message)s"))
+    logger.addHandler(handler)
+
+    def work():
+        try:
+            fails()
+        except ValueError:
+            logger.exception("it failed")
+
+    try:
+        assert "Traceback" in printed_by(make(), work)
+    finally:
+        logger.removeHandler(handler)
+    assert stream.getvalue() == "it failed\n(ValueError)\n"
 
 
 def test_who_prints_outside_of_a_run_is_not_kept(make, capsys):
