@@ -272,7 +272,8 @@ def test_a_task_that_outlives_its_run_adds_nothing(make):
     assert before == scheduler.output(one.id) == Output("in time\n", 8, 0, True)
 
 
-def test_the_attempts_of_a_run_follow_each_other(make):
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_the_attempts_of_a_run_follow_each_other(make, kind):
     scheduler = make()
     texts = iter(("one", "two"))
 
@@ -282,7 +283,11 @@ def test_the_attempts_of_a_run_follow_each_other(make):
         if text == "one":
             raise ValueError("again")
 
-    text = printed_by(scheduler, work, retry={"count": 1, "delay": 0})
+    async def work_async():
+        work()
+
+    func = work if kind == "function" else work_async
+    text = printed_by(scheduler, func, retry={"count": 1, "delay": 0})
     first, between, second = text.partition("--- attempt 2 ---\n")
     assert between
     assert (first.splitlines()[0], first.splitlines()[-1]) == ("one", "ValueError: again")
