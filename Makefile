@@ -15,7 +15,7 @@ help:  ## print this list
 
 $(VENV)/.server: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,dashboard]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml

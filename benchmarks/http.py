@@ -21,6 +21,7 @@ from datetime import datetime, timedelta, timezone
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Flask
 from flask_apscheduler import APScheduler
@@ -28,6 +29,7 @@ from flask_apscheduler import APScheduler
 from benchmarks.durable import a_path
 from benchmarks.measuring import COST, OURS, Figures, Row, Scenario
 from schedcore import Outcome, RunRecord, Scheduler
+from schedcore.clock import from_us
 from schedhttp import create_app
 
 JOBS = 10_000
@@ -233,6 +235,46 @@ def scraped() -> Figures:
     return figures
 
 
+BEGAN_US = 1_700_000_000_000_000
+"""When the first of many runs was due; there is one each second."""
+
+
+def asked_of_runs(count: int) -> dict[str, tuple[str, str]]:
+    """Return what is asked about so many runs: by its name, the path and the query."""
+    middle = count // 2 + 1  # it was executed
+    due_us = BEGAN_US + middle * 1_000_000
+    since, until = (from_us(at_us).isoformat() for at_us in (due_us, due_us + 3_600_000_000))
+    return {
+        "one run": (f"/scheduler/runs/{middle}", ""),
+        "the latest": ("/scheduler/runs", ""),
+        "in the middle": ("/scheduler/runs", f"before={middle}"),
+        "failed, in the middle": ("/scheduler/runs", f"outcome=failed,lost&before={middle}"),
+        "of a job": ("/scheduler/jobs/job-7/runs", ""),
+        "an hour": ("/scheduler/runs", urlencode({"since": since, "until": until})),
+    }
+
+
+def listed_runs(count: int) -> Figures:
+    """Return the seconds that parts of a history of so many runs take, on SQLite."""
+    scheduler = Scheduler(timezone="UTC", store=f"sqlite:///{a_path()}")
+    store = scheduler._engine.store
+    for first in range(0, count, 50_000):
+        store.record(
+            [
+                RunRecord(
+                    *(n, f"job-{n % 1_000}", Outcome.EXECUTED if n % 50 else Outcome.FAILED),
+                    *(BEGAN_US + n * 1_000_000 + late for late in (0, 500, 80_000)),
+                )
+                for n in range(first + 1, first + 50_001)
+            ]
+        )
+    side = Side(create_app(scheduler), scheduler.modify_job)
+    return {
+        name: statistics.median(side.seconds(asked("GET", path, None, query)) for _ in range(9))
+        for name, (path, query) in asked_of_runs(count).items()
+    }
+
+
 CONSTANT = """
 from werkzeug import Request, Response
 
@@ -300,6 +342,7 @@ def under_gunicorn(target: str) -> Figures:
 def scenarios(full: bool) -> list[Scenario]:
     """Return what is measured."""
     rounds = 5 if full else 3
+    runs = 1_000_000 if full else 100_000
     return [
         Scenario(
             f"REST, {JOBS:,} jobs",
@@ -322,6 +365,13 @@ def scenarios(full: bool) -> list[Scenario]:
                 for bound in (1_000, JOBS)
             ),
             rounds,
+        ),
+        Scenario(
+            f"REST, {runs:,} runs on SQLite, 100 of them",
+            {OURS: lambda: listed_runs(runs)},
+            tuple(Row(name, name, peer="") for name in asked_of_runs(runs)),
+            rounds=1,
+            longest_s=300,
         ),
         Scenario(
             "REST, gunicorn, eight threads: constant",

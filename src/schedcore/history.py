@@ -102,6 +102,8 @@ class History:
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the outcomes kept that *query* asks for."""
         kept = self._kept(query)
+        if not kept:  # as of a job that is new, which is looked at as soon as it is added
+            return []
         if query.before is not None:
             kept = kept[_behind(kept, query.before) :]
         end = None if query.limit is None else query.offset + query.limit
@@ -123,7 +125,9 @@ class History:
 
     def _latest_of(self, job_id: str) -> list[Run | RunRecord]:
         """Return the outcomes kept of one job: its last ones, and its last troubles before them."""
-        records = self._jobs.get(job_id, [])
+        records = self._jobs.get(job_id)
+        if records is None:
+            return []
         latest = records[: -self._per_job - 1 : -1]
         missing = TROUBLES - len(_troubles(latest))
         if missing <= 0:

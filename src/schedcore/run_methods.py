@@ -38,7 +38,8 @@ class RunMethods(JobMethods):
     _runs: Runs
     _life: Lifecycle
     _nested: NestedWaits
-    _node: Node | None
+    if TYPE_CHECKING:  # whoever resolves the hints of the class does not know that name
+        _node: Node | None
 
     def run_job(
         self,
@@ -100,8 +101,8 @@ class RunMethods(JobMethods):
 
     def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
         """Wait for a run that another process has begun; return it as it is in the end."""
-        pause = _FIRST_LOOK
-        while run.outcome is None:
+        job, pause = run._job, _FIRST_LOOK
+        while run.outcome is None and job is not None:
             left = patience.left()
             if left is not None and left <= 0:
                 break
@@ -109,7 +110,7 @@ class RunMethods(JobMethods):
             pause = min(2 * pause, _LAST_LOOK)
             found = self.get_run(run.id)
             if isinstance(found, RunRecord):
-                return ended_run(run.job, found)
+                return ended_run(job, found)
             if found is None:
                 raise RunEndedError(run.id)
         return run

@@ -74,6 +74,9 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
         return
     base = (addresses[0] if addresses else "") + quote(settings.api_prefix)
     log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
+    if app.dashboard is not None:
+        pages = quote(settings.dashboard_prefix) or "/"
+        log.info("the dashboard is at %s%s", addresses[0] if addresses else "", pages)
     if app.guard.has_credentials:
         return
     is_own_socket = addresses and all(each.startswith("unix:") for each in addresses)

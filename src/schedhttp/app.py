@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from werkzeug import Request, Response
 from werkzeug.exceptions import NotFound
 from werkzeug.http import HTTP_STATUS_CODES
 
-from schedcore import JobLookupError, Scheduler, acting
+from schedcore import InvalidOptionError, JobLookupError, Scheduler, acting
 from schedhttp import connection, openapi
 from schedhttp.addresses import Addresses
 from schedhttp.conditions import missing
@@ -19,12 +19,19 @@ from schedhttp.hiding import arguments_hidden, secrets_hidden
 from schedhttp.job_json import JobJson, dumps
 from schedhttp.problems import problem
 from schedhttp.request import Incoming, check_query
+from schedhttp.routes import Route
 from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.security.authentication import Guard, Role
 from schedhttp.security.cors import Cors
 from schedhttp.settings import Settings
-from schedhttp.views.base import Reply, Service
+from schedhttp.views.base import Rendered, Reply, Service
 from schedhttp.waiting import Waiting
+
+if TYPE_CHECKING:
+    from schedhttp.dashboard.site import Dashboard
+
+PACKAGES = 'pip install "schedcore-engine[dashboard]"'
+"""What brings the packages that the dashboard needs."""
 
 
 def create_app(scheduler: Scheduler, **settings: Any) -> App:
@@ -43,8 +50,6 @@ def create_app(scheduler: Scheduler, **settings: Any) -> App:
 
 
 StartResponse = Callable[..., Any]
-Rendered = tuple[int, list[tuple[str, str]], bytes]
-"""The status, the headers and the body of a response."""
 
 
 class App:
@@ -76,6 +81,21 @@ class App:
         )
         self._cors = Cors(settings.api_trusted_origins)
         self._waiting = Waiting(settings.threads)
+        self.dashboard = self._dashboard() if settings.dashboard and settings.api_enabled else None
+
+    def _dashboard(self) -> Dashboard:
+        try:
+            from schedhttp.dashboard.site import Dashboard
+        except ImportError as error:
+            raise InvalidOptionError(
+                "SCHEDULER_DASHBOARD", True, f"what {PACKAGES} brings ({error}), or false"
+            ) from error
+        prefix = self.settings.dashboard_prefix
+        if prefix == self.settings.api_prefix:
+            raise InvalidOptionError(
+                "SCHEDULER_DASHBOARD_PREFIX", prefix, "another path than the API's, /dashboard say"
+            )
+        return Dashboard(self.service, self.guard, self.perform, rendered)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as PEP 3333 has it."""
@@ -103,6 +123,8 @@ class App:
         request.came_by_own_socket = connection.is_own_socket(environ)
         connection.bound_patience(environ)
         try:
+            if self.dashboard is not None and self.dashboard.has(request.path):
+                return self.dashboard.answer(request)
             with self._waiting.place(request):
                 return self._answer_to_site(request)
         finally:
@@ -117,7 +139,6 @@ class App:
         return status, [*headers, *self._cors.headers(request)], body
 
     def _answer(self, request: Incoming) -> Rendered:
-        endpoint = None
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
@@ -125,12 +146,23 @@ class App:
                 check_query(request, anybodys.query)
                 return rendered(anybodys.view(self.service, request))
             role = self.guard.admit(request)
-            request.may_change = role is Role.ALL
             if request.method == "OPTIONS":
                 methods = ", ".join(self.addresses.methods(request))
                 return rendered(Reply(None, 204, {"Allow": methods}))
             route, values = self.addresses.match(request)
-            endpoint = route.name
+        except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
+            return self._last_resort(error, None)
+        return self.perform(route, values, request, role)
+
+    def perform(
+        self, route: Route, values: Mapping[str, Any], request: Incoming, role: Role
+    ) -> Rendered:
+        """Return what an endpoint answers to *request*, whose sender was let in with this *role*.
+
+        Whatever asks an endpoint comes by here: requests to the API, and the dashboard's pages.
+        """
+        try:
+            request.may_change = role is Role.ALL
             if route.changes:
                 role.check_may_change()
             check_query(request, route.query)
@@ -140,9 +172,9 @@ class App:
             with acting(request.user, request.environ.get("REMOTE_ADDR") or None):
                 return rendered(route.view(service, request, **values))
         except JobLookupError as error:
-            return self._last_resort(missing(request, error), endpoint)
+            return self._last_resort(missing(request, error), route.name)
         except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
-            return self._last_resort(error, endpoint)
+            return self._last_resort(error, route.name)
 
     def _last_resort(self, error: BaseException, endpoint: str | None) -> Rendered:
         """Return the response to *error*; nothing that goes wrong comes out of here.

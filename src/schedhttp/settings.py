@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,20 @@ class Settings:
     api_run_timeout: float = _setting(
         30.0, types.seconds, "Seconds that a request waits for a run at most."
     )
+    # The dashboard
+    dashboard: bool = _setting(
+        False,
+        types.flag,
+        "Whether the dashboard is served beside the API; the server serves it if Jinja2 is there.",
+    )
+    dashboard_prefix: str = _setting(
+        "/dashboard", types.prefix, "What the paths of its pages begin with; the server's: nothing."
+    )
+    dashboard_secret: str = _setting(
+        "",
+        types.text,
+        "By which it signs sessions; by default made of users and tokens, or Flask's `SECRET_KEY`.",
+    )
     metrics_jobs: int = _setting(
         1_000,
         types.positive,
@@ -288,10 +303,18 @@ def load(path: str | None, environment: Mapping[str, str]) -> Settings:
         InvalidOptionError: naming the setting, its value and what was expected.
     """
     path = path or environment.get(CONFIG)
-    settings = Settings.of(api_enabled=True)
+    settings = Settings.of(api_enabled=True, dashboard=has_dashboard(), dashboard_prefix="")
     if path:
         settings = settings.with_file(path)
-    return settings.with_environment(environment)
+    settings = settings.with_environment(environment)
+    if settings.dashboard_prefix == settings.api_prefix == "":
+        return settings.changed({"dashboard_prefix": "/dashboard"})
+    return settings
+
+
+def has_dashboard() -> bool:
+    """Return whether the packages of the dashboard are installed."""
+    return all(find_spec(name) is not None for name in ("jinja2", "itsdangerous"))
 
 
 def variable(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from schedcore.stores import keys, sql_keys
@@ -136,3 +138,17 @@ def test_a_key_is_known_in_another_process(pair):
     add(one, entry("a", None, max_instances=2))
     run = one.open(one.get("a").job, 5, Asked(key="k"))
     assert other.open(other.get("a").job, 6, Asked(key="k")) == Earlier(run.id)
+
+
+def test_asked_in_two_processes_at_once_it_is_one_run(pair):
+    one, other = pair
+    add(one, entry("a", None, max_instances=20))
+    job = one.get("a").job
+
+    def ask(n):
+        opened = (one, other)[n % 2].open(job, 5, Asked(key="k"))
+        return opened.run_id if isinstance(opened, Earlier) else opened.id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(16)))) == 1
+    assert len(one.runs()) == 1

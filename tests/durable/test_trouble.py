@@ -383,6 +383,21 @@ def test_the_history_is_cut_by_job_by_age_and_overall_and_the_totals_never_forge
     assert counts == {"a": 30, "b": 2_500, "old": 1, "all": 2_541}
 
 
+def test_the_last_troubles_of_a_job_are_kept_beyond_its_last_outcomes(opened):
+    store = opened(keep=Retention(per_job=10, days=2))
+    told = [record("a", n, Outcome.FAILED) for n in range(8)]
+    told += [record("a", n) for n in range(8, 40)]
+    told += [record("b", n, Outcome.FAILED) for n in range(30)]
+    store.record(told, 10 * DAY_US)
+    for _ in range(2):  # the second time there is nothing to cut
+        trim(store, 10 * DAY_US)
+        kept = {job_id: store.records(RunQuery(job_id)) for job_id in "ab"}
+        assert [r.scheduled_us for r in kept["a"]] == [*range(39, 29, -1), *range(7, 2, -1)]
+        assert [r.scheduled_us for r in kept["b"]] == list(range(29, 19, -1))
+    trim(store, 13 * DAY_US)  # they are too old
+    assert store.records() == []
+
+
 def test_after_many_changes_all_jobs_are_to_be_read_anew(opened):
     one, other = opened(), opened()
     add(one, *(entry(f"{n:03}", 5) for n in range(150)))

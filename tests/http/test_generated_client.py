@@ -97,10 +97,18 @@ def test_a_job_is_added_changed_run_and_deleted(generated):
     refused, status = generated("update_job", "a/b c", body=changes, if_match='"stale"')
     assert (status, refused.error_type) == (412, "PreconditionFailed")
 
-    job, status = generated("run_job", "a/b c", body=models.Wait(wait=True))
-    assert (status, job.state) == (200, "scheduled")
-    (run,), _ = generated("get_job_runs", "a/b c")
-    assert (run.outcome, run.result, run.job_id) == ("executed", "3.0", "a/b c")
+    body = models.NewRun(wait=True, args=[16])
+    for _ in range(2):
+        job, status = generated("run_job", "a/b c", body=body, idempotency_key="once")
+        assert (status, job.state, job.last_run.outcome) == (200, "scheduled", "executed")
+    (run,), _ = generated("get_job_runs", "a/b c", outcome="executed,failed")
+    assert (run.outcome, run.result, run.job_id) == ("executed", "4.0", "a/b c")
+    one, status = generated("get_run", job.last_run.run_id)
+    assert (status, one) == (200, run)
+    ended, status = generated("cancel_run", run.run_id)
+    assert (status, ended.error_type) == (409, "RunEndedError")
+    counts, _ = generated("get_counts", job="a/b c")
+    assert counts.executed == 1
     paused, _ = generated("pause_job", "a/b c")
     assert (paused.state, paused.next_run_time) == ("paused", None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from schedhttp.settings import FIELDS, OTHER_NAMES, PREFIX, Settings, variable
 log = logging.getLogger(__name__)
 
 _JOBS, _OLD_JOBS = variable("jobs"), "JOBS"
-_OURS_ALONE = ("API_", "AUTH")
+_OURS_ALONE = ("API_", "AUTH", "DASHBOARD")
 """What follows the prefix in settings of who may do what: here each name that is unknown is a
 mistake, since the API would be open to those whom it was meant to keep out."""
 _PORT = re.compile(r":\d*$")
@@ -81,6 +82,19 @@ def _is_foreign(given: str) -> bool:
         return False
     alike = {*ours, *(each.removeprefix("api_") for each in ours)}
     return not difflib.get_close_matches(name.lower()[:64], alike, n=1, cutoff=_CLOSE)
+
+
+def with_key_of_app(settings: Settings, key: str | bytes | None) -> Settings:
+    """Return settings by which the dashboard signs sessions with the app's own key.
+
+    Args:
+        settings: Those of the app; a secret that they have counts more.
+        key: The app's ``SECRET_KEY``.
+    """
+    if not key or settings.dashboard_secret:
+        return settings
+    known = key.encode() if isinstance(key, str) else key
+    return settings.changed({"dashboard_secret": hashlib.sha256(known).hexdigest()})
 
 
 class Watched:

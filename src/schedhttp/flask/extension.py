@@ -119,7 +119,7 @@ class FlaskScheduler(FlaskJobs):
                 "call shutdown() before init_app() is called again, or give each app an extension"
                 " of its own"
             )
-        settings = config.read(app.config, self._base)
+        settings = config.with_key_of_app(config.read(app.config, self._base), app.secret_key)
         if settings.api_enabled:
             mount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
         scheduler = self._given or self._make(settings, app)

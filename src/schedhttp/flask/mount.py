@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -14,6 +15,7 @@ from schedhttp import routes
 from schedhttp.app import App
 from schedhttp.errors import Forbidden
 from schedhttp.flask.config import Watched
+from schedhttp.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,9 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
             merge_slashes=False,
         )
 
+    if api.dashboard is not None:
+        _mount_pages(app, settings, api_view)
+
     blueprints = _Blueprints(settings.endpoint_prefix)
 
     def answer_what_has_no_rule() -> Response | None:
@@ -109,6 +114,20 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
 
     if prefix:
         app.before_request(answer_what_has_no_rule)
+
+
+def _mount_pages(app: Flask, settings: Settings, view: Callable[..., Response]) -> None:
+    """Give the app the rules of the dashboard, which knows its pages itself."""
+    for name, below in (("dashboard", ""), ("dashboard_page", "/<path:page>")):
+        app.add_url_rule(
+            settings.dashboard_prefix + below or "/",
+            endpoint=settings.endpoint_prefix + name,
+            view_func=view,
+            methods=["GET", "POST"],
+            provide_automatic_options=False,
+            strict_slashes=False,
+            merge_slashes=False,
+        )
 
 
 class _Blueprints:

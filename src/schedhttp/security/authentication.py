@@ -144,6 +144,26 @@ class Guard:
             raise _unauthorized()
         return role
 
+    def sign_in(self, request: Incoming, given: Authorization) -> Role | None:
+        """Return what may do who has *given* these credentials in a form; None: they do not hold.
+
+        ``request.user`` is their name then.
+
+        Raises:
+            TooManyFailures: if too many credentials did not hold lately.
+        """
+        return self._role_of(request, given)
+
+    def standing_of(self, name: str) -> tuple[Role, bytes] | None:
+        """Return what a user or a token may do by now, and what changes with the password.
+
+        None: there is none of that name, nor a callback that may know it.
+        """
+        known = self._users.get(name, "").encode() or self._tokens.get(name, b"")
+        if not known and self._authenticate is None:
+            return None
+        return self._role_of_name(name) or Role.READ, known
+
     def _check_sender(self, request: Incoming) -> None:
         """Check what is to be seen of a sender at a glance.
 

@@ -35,4 +35,7 @@ class Reply(NamedTuple):
     """Several values are several lines."""
 
 
+Rendered = tuple[int, list[tuple[str, str]], bytes]
+"""The status, the headers and the body of a response."""
+
 NOTHING = Reply(None, 204)

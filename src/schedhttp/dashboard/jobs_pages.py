@@ -1,0 +1,90 @@
+"""The pages of jobs: all of them, and one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schedhttp.dashboard import texts
+from schedhttp.dashboard.now import took
+from schedhttp.dashboard.visit import Page, Visit
+from schedhttp.paging import STATES
+from schedhttp.request import read_count
+
+PER_PAGE: Final = 50
+SORTS: Final = {"next_run_time": "next run", "id": "id", "name": "name"}
+_MOST_PAGES: Final = 10_000
+_FIELDS: Final = ("q", "tag", "state", "sort")
+
+
+def show_all(visit: Visit) -> Page:
+    """Return the list of jobs, as far as the filter in its address means them."""
+    wanted = {name: visit.args.get(name, "") for name in _FIELDS}
+    page = read_count(visit.request, "page", 1, _MOST_PAGES) or 1
+    answer = visit.ask(
+        "get_jobs", query={**wanted, "limit": PER_PAGE, "offset": (page - 1) * PER_PAGE}
+    )
+    histories = {job["id"]: visit.latest_runs(job["id"]) for job in answer.json}
+    times = {job_id: took(runs) for job_id, runs in histories.items()}
+    values = {
+        "jobs": answer.json,
+        "count": answer.count,
+        "page": page,
+        "pages": -(-(answer.count or 0) // PER_PAGE),
+        "wanted": wanted,
+        "is_filtered": any(wanted[name] for name in ("q", "tag", "state")),
+        "states": STATES,
+        "sorts": SORTS,
+        "histories": histories,
+        "usual": {
+            job_id: (texts.percentile(each, 0.5), texts.percentile(each, 0.95))
+            for job_id, each in times.items()
+        },
+    }
+    return Page("jobs.html", values)
+
+
+def show(visit: Visit) -> Page:
+    """Return what there is to know about one job."""
+    job_id = visit.args.get("id", "")
+    outcome = visit.args.get("outcome", "")
+    job = {"job_id": job_id}
+    answer = visit.ask("get_job", job)
+    runs = visit.ask(
+        "get_job_runs",
+        job,
+        {"outcome": outcome, "limit": PER_PAGE, "before": visit.args.get("before")},
+    )
+    latest = visit.latest_runs(job_id, 100)
+    times = took(latest)
+    values = {
+        "job": answer.json,
+        "etag": answer.headers["ETag"],
+        "options": texts.options_of(answer.json),
+        "coming": _coming(visit, job_id),
+        "open": visit.ask("get_job_runs", job, {"state": "open", "limit": 20}).json,
+        "runs": runs,
+        "outcome": outcome,
+        "counts": visit.ask("get_counts", query={"job": job_id}).json,
+        "latest": latest[:20],
+        "usual": (texts.percentile(times, 0.5), texts.percentile(times, 0.95)),
+    }
+    return Page("job.html", values)
+
+
+def _coming(visit: Visit, job_id: str) -> list[tuple[str, str]]:
+    """Return the coming fire times of a job, each with its remark."""
+    found = visit.ask("get_next", {"job_id": job_id}, {"n": 10}).json["next_fire_times"]
+    remarks = _remarks(visit, job_id, len(found))
+    return [(moment, remarks.get(texts.millis(moment), "")) for moment in found]
+
+
+def _remarks(visit: Visit, job_id: str, n: int) -> dict[int, Any]:
+    """Return what there is to say about coming fire times: where clocks change, say."""
+    from schedcore.clock import from_us
+    from schedcore.triggers.lint import look_ahead
+
+    entry = visit.scheduler.entry(job_id)
+    if entry.fire_us is None or not n:
+        return {}
+    times = look_ahead(entry.job.trigger, n, from_us(entry.fire_us - 1))
+    return {round(t.moment.timestamp() * 1000): t.remark for t in times if t.remark}

@@ -1,0 +1,50 @@
+"""The page of a run: what became of it and why, and what it printed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schedhttp.dashboard import texts
+from schedhttp.dashboard.asking import Refused
+from schedhttp.dashboard.now import took
+from schedhttp.dashboard.visit import Page, Raw, Visit
+
+MOST_LINES: Final = 5_000
+"""Lines of output that a page shows: the last ones."""
+
+
+def show(visit: Visit) -> Page:
+    """Return the page."""
+    run_id = visit.args.get("id", "")
+    run = visit.ask("get_run", {"run_id": run_id}).json
+    output, hidden = _output(visit, run_id)
+    lines = (output["text"] if output else "").splitlines()
+    job = visit.scheduler.get_job(run["job_id"])
+    values = {
+        "run": run,
+        "has_job": job is not None,
+        "usual": texts.percentile(took(visit.latest_runs(run["job_id"])), 0.5),
+        "output": output,
+        "hidden": hidden,
+        "text": "\n".join(lines[-MOST_LINES:]),
+        "left_out": max(0, len(lines) - MOST_LINES),
+    }
+    return Page("run.html", values)
+
+
+def download(visit: Visit) -> Raw:
+    """Return the output of a run as a file."""
+    run_id = visit.args.get("id", "")
+    output = visit.ask("get_output", {"run_id": run_id}).json
+    text = output["text"].encode("utf-8", "replace")
+    return Raw(text, "text/plain; charset=utf-8", f"run-{output['run_id']}.txt")
+
+
+def _output(visit: Visit, run_id: str) -> tuple[dict[str, Any] | None, str]:
+    """Return what a run printed, or why that is not shown."""
+    try:
+        return visit.ask("get_output", {"run_id": run_id}).json, ""
+    except Refused as error:
+        if error.status not in (403, 404):
+            raise
+        return None, str(error) if error.status == 403 else ""

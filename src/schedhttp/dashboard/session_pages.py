@@ -1,0 +1,67 @@
+"""Signing in and out, and the zone in which times are shown."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from schedhttp.dashboard.door import SESSION, SESSION_SECONDS, Door, cookie
+from schedhttp.dashboard.visit import ZONE, Page, Redirect, Visit
+from schedhttp.errors import BadRequest
+
+_YEAR = 31_536_000
+
+
+def ask_to_sign_in(visit: Visit, status: int = 200, wrong: bool = False) -> Page:
+    """Return the form that asks for credentials."""
+    whole = visit.request.whole
+    is_shown = visit.request.method in ("GET", "HEAD")
+    here = visit.request.path[len(visit.settings.dashboard_prefix) :] or "/"
+    query = f"?{whole.query_string.decode('latin-1')}" if whole.query_string else ""
+    to = "/"
+    if here != "/sign-in":
+        to = quote(here) + query if is_shown else "/"
+    elif not is_shown:
+        to = visit.form.get("to", "/")
+    return Page("sign_in.html", {"to": to, "wrong": wrong}, status)
+
+
+def sign_in(visit: Visit, door: Door) -> Page | Redirect:
+    """Begin a session for who gives credentials that hold."""
+    form = visit.form
+    session = door.sign_in(visit.request, form.get("user", ""), form.get("password", ""))
+    if session is None:
+        return ask_to_sign_in(visit, 401, wrong=True)
+    sets = cookie(visit.request, SESSION, session, _root(visit), SESSION_SECONDS)
+    return Redirect(_own_path(form.get("to", "/")), cookies=(sets,))
+
+
+def go_on(visit: Visit) -> Redirect:
+    """Leave the form that asks for credentials, for who needs none or has a session."""
+    return Redirect("/")
+
+
+def sign_out(visit: Visit) -> Redirect:
+    """End the session of this browser."""
+    return Redirect("/", cookies=(cookie(visit.request, SESSION, "", _root(visit)),))
+
+
+def choose_zone(visit: Visit) -> Redirect:
+    """Show times in another zone from now on."""
+    zone = visit.form.get("zone", "")
+    if len(zone) > 80 or not zone.isprintable():
+        raise BadRequest(f"zone={zone[:80]!r}: expected the name of a zone")
+    sets = cookie(visit.request, ZONE, zone, _root(visit), _YEAR)
+    return Redirect(_own_path(visit.form.get("to", "/")), cookies=(sets,))
+
+
+def _own_path(to: str) -> str:
+    """Return where to go on, which is below our own prefix, whatever a form says."""
+    is_ours = to.startswith("/") and to.isascii() and to.isprintable() and len(to) < 2_000
+    return to if is_ours and not to.startswith(("//", "/\\")) else "/"
+
+
+def _root(visit: Visit) -> str:
+    script: str = visit.request.environ.get("SCRIPT_NAME", "")
+    return (
+        quote(script.encode("latin-1", "replace") + visit.settings.dashboard_prefix.encode()) or "/"
+    )

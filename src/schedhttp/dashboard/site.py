@@ -1,0 +1,313 @@
+"""The dashboard as a whole: from a request for a page to the page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+from schedcore import StoreError
+from schedhttp.conditions import is_known
+from schedhttp.dashboard import jobs_pages, ledger, now, run_pages, session_pages, system, texts
+from schedhttp.dashboard.asking import Asking, Perform, Refused
+from schedhttp.dashboard.door import FORM, Door, Visitor, cookie, is_link
+from schedhttp.dashboard.visit import TOLD, Page, Raw, Redirect, Visit, read_told, told_text
+from schedhttp.problems import problem
+from schedhttp.request import Incoming
+from schedhttp.security.authentication import Guard, Role
+from schedhttp.views.base import Rendered, Reply, Service
+
+View = Callable[[Visit], "Page | Redirect | Raw"]
+
+
+class Place(NamedTuple):
+    """One page, or what one form does."""
+
+    view: View
+    title: str = ""
+    """In the navigation; empty: it is not there."""
+
+
+PAGES: Final[Mapping[str, Place]] = {
+    "/": Place(now.show, "Now"),
+    "/jobs": Place(jobs_pages.show_all, "Jobs"),
+    "/job": Place(jobs_pages.show),
+    "/run": Place(run_pages.show),
+    "/output": Place(run_pages.download),
+    "/ledger": Place(ledger.show, "Ledger"),
+    "/ledger.csv": Place(ledger.as_csv),
+    "/ledger.json": Place(ledger.as_json),
+    "/system": Place(system.show, "System"),
+    "/sign-in": Place(session_pages.go_on),
+}
+"""What is shown, by its path."""
+FORMS: Final[Mapping[str, View]] = {
+    "/zone": session_pages.choose_zone,
+    "/sign-out": session_pages.sign_out,
+}
+"""What is done by forms, by their path."""
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+_STATIC: Final = {"dashboard.css": "text/css", "dashboard.js": "text/javascript"}
+_HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
+
+
+class Dashboard:
+    """The pages beside the API of one scheduler.
+
+    Args:
+        service: What the API's views work on.
+        guard: Its users, tokens and roles.
+        perform: Has an endpoint answer.
+        rendered: Makes a response of a reply.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        guard: Guard,
+        perform: Perform,
+        rendered: Callable[[Reply], Rendered],
+    ) -> None:
+        self._scheduler = service.scheduler
+        self._settings = settings = service.settings
+        self._job_json = service.job_json
+        self._perform = perform
+        self._rendered = rendered
+        self._prefix = settings.dashboard_prefix
+        self.door = Door(settings, guard, service.scheduler.clock)
+        self._templates = _environment()
+
+    def has(self, path: str) -> bool:
+        """Return whether what is at *path* belongs to the dashboard, and not to the API."""
+        ours, api = self._prefix, self._settings.api_prefix
+        if not _is_below(path, ours):
+            return False
+        return len(ours) > len(api) or not _is_below(path, api)
+
+    def answer(self, request: Incoming) -> Rendered:
+        """Return the response to *request*."""
+        try:
+            return self._rendered(self._answer(request))
+        except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
+            return self._rendered(self._problem(request, None, error))
+
+    def _answer(self, request: Incoming) -> Reply:
+        path = request.path[len(self._prefix) :] or "/"
+        if path.startswith("/static/"):
+            return _static(path.removeprefix("/static/"))
+        visitor = self.door.admit(request)
+        if visitor is None or (path == "/sign-in" and request.method == "POST"):
+            return self._without_session(request, path)
+        visit = self._visit(request, visitor)
+        try:
+            return self._answer_to(visit, path)
+        except BaseException as error:  # noqa: BLE001 — as above, with the page's frame around it
+            return self._problem(request, visit, error)
+
+    def _answer_to(self, visit: Visit, path: str) -> Reply:
+        request = visit.request
+        if request.method == "POST":
+            if path not in FORMS:
+                raise MethodNotAllowed(["GET"]) if path in PAGES else _nothing_at(request)
+            self.door.check_form(request)
+            return self._reply(visit, FORMS[path](visit))
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(["GET", "HEAD", "POST"])
+        if path not in PAGES:
+            raise MethodNotAllowed(["POST"]) if path in FORMS else _nothing_at(request)
+        version = self._version(visit) if path in LIVE else None
+        if version is not None and is_known(request, version):
+            return Reply(None, 304, {"ETag": f'"{version}"', "X-Now": str(visit.now_ms)})
+        return self._reply(visit, PAGES[path].view(visit), path, version)
+
+    # What is live
+
+    def _version(self, visit: Visit) -> str | None:
+        """Return what changes with anything that a page shows; None: it is not known."""
+        scheduler = self._scheduler
+        jobs = self._job_json.list_etag()
+        if jobs is None:
+            return None
+        runs = [(run.id, run.state) for run in scheduler.runs()]
+        shown = (
+            *(jobs, runs, scheduler.changes().next, scheduler.state, scheduler.shared_state()),
+            *(
+                visit.visitor,
+                visit.zone,
+                visit.form_token,
+                visit.request.path,
+                [*visit.args.lists()],
+            ),
+            # What is late, or takes long, is so without anything that happens.
+            visit.now_ms // _ANEW_MS,
+        )
+        return hashlib.blake2b(repr(shown).encode(errors="replace"), digest_size=12).hexdigest()
+
+    # Answers
+
+    def _visit(self, request: Incoming, visitor: Visitor) -> Visit:
+        settings = self._settings
+        ask = Asking(self._perform, request, visitor.role, settings.api_max_body)
+        token = self.door.form_token(request)
+        return Visit(request, visitor, ask, self._scheduler, settings, token)
+
+    def _without_session(self, request: Incoming, path: str) -> Reply:
+        """Answer somebody who has to sign in, or is about to."""
+        anybody = self._visit(request, Visitor(Role.READ, "", False))
+        if request.method == "POST" and path == "/sign-in":
+            self.door.check_form(request)
+            return self._reply(anybody, session_pages.sign_in(anybody, self.door))
+        if is_link(request.environ) and request.environ.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+            # The browser has kept the session back, since the link was on another site's page.
+            return self._page(anybody, Page("from_elsewhere.html", {}))
+        return self._page(anybody, session_pages.ask_to_sign_in(anybody, 401))
+
+    def _reply(
+        self,
+        visit: Visit,
+        found: Page | Redirect | Raw,
+        path: str = "",
+        version: str | None = None,
+    ) -> Reply:
+        if isinstance(found, Page):
+            return self._page(visit, found, path, version)
+        if isinstance(found, Raw):
+            disposition = f'attachment; filename="{found.filename}"' if found.filename else "inline"
+            headers = {"Content-Type": found.media, "Content-Disposition": disposition}
+            return Reply(found.body, 200, {**_HEADERS, **_SANDBOX, **headers})
+        cookies = list(found.cookies)
+        if found.told:
+            cookies.append(cookie(visit.request, TOLD, told_text(found), self._root(visit), 60))
+        target = self._base(visit.request) + found.path
+        return Reply(b"", 303, {**_HEADERS, "Location": target, "Set-Cookie": tuple(cookies)})
+
+    def _page(self, visit: Visit, page: Page, path: str = "", version: str | None = None) -> Reply:
+        request = visit.request
+        told, cookies = None, []
+        if "HTTP_X_LIVE" not in request.environ and (told := read_told(request)) is not None:
+            cookies.append(cookie(request, TOLD, "", self._root(visit)))
+        if request.whole.cookies.get(FORM) != visit.form_token:
+            cookies.append(cookie(request, FORM, visit.form_token, self._root(visit)))
+        base = self._base(request)
+        values = {
+            "visit": visit,
+            "base": base,
+            "path": path,
+            "here": texts.address(path or "/", visit.args.to_dict(flat=False)),
+            "told": told,
+            "version": version or "",
+            "nav": [(p, place.title) for p, place in PAGES.items() if place.title],
+            "api": self._mount(request) + quote(self._settings.api_prefix),
+            "is_locked": self.door.is_locked,
+            "url": lambda to, **given: base + texts.address(to, given),
+            "form_fields": lambda **given: texts.form_fields(
+                {"form_token": visit.form_token, **given}
+            ),
+            "static": lambda name: f"{base}/static/{name}?v={_digest(name)}",
+            **page.values,
+        }
+        body = self._templates.get_template(page.template).render(values).encode("utf-8", "replace")
+        headers: dict[str, Any] = {**_HEADERS, **_HTML, "Set-Cookie": tuple(cookies)}
+        if version is not None:
+            headers["ETag"] = f'"{version}"'
+        return Reply(body, page.status, headers)
+
+    def _problem(self, request: Incoming, visit: Visit | None, error: BaseException) -> Reply:
+        """Return the page that tells of *error*."""
+        if isinstance(error, Refused):
+            status, headers, text = error.status, {}, str(error)
+        else:
+            told = problem(error, self._settings.api_precise_errors, "the dashboard")
+            assert isinstance(told.body, dict)
+            status, headers, text = told.status, dict(told.headers), told.body["error_message"]
+        headers.pop("WWW-Authenticate", None)  # a browser would ask by a window of its own
+        visit = visit or self._visit(request, Visitor(Role.READ, "", False))
+        template = "problem.html" if visit.visitor.user else "plain_problem.html"
+        is_away = isinstance(error, StoreError)
+        values = {"text": text, "status": status, "is_away": is_away}
+        reply = self._page(visit, Page(template, values, status))
+        return reply._replace(headers={**headers, **reply.headers})
+
+    # Addresses
+
+    def _mount(self, request: Incoming) -> str:
+        root: str = request.environ.get("SCRIPT_NAME", "")
+        return quote(root.encode("latin-1", "replace")).rstrip("/")
+
+    def _base(self, request: Incoming) -> str:
+        return self._mount(request) + quote(self._prefix)
+
+    def _root(self, visit: Visit) -> str:
+        return self._base(visit.request) or "/"
+
+
+LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/system"})
+"""Pages that are asked for again and again, and answered by 304 while nothing has happened."""
+_ANEW_MS: Final = 15_000
+
+
+def _nothing_at(request: Incoming) -> NotFound:
+    return NotFound(f"there is no page at {request.path[:200]!r}")
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("schedhttp.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=texts.visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals.update(
+        marks=texts.MARKS,
+        field=texts.field,
+        schedule=texts.schedule,
+        duration=texts.duration,
+        as_json=texts.as_json,
+    )
+    return found
+
+
+@cache
+def _file(name: str) -> bytes:
+    return resources.files("schedhttp.dashboard").joinpath("static").joinpath(name).read_bytes()
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.blake2b(_file(name), digest_size=6).hexdigest()
+
+
+def _static(name: str) -> Reply:
+    """Return a file of our own: anybody may have it."""
+    if name not in _STATIC:
+        raise NotFound(f"there is no file {name[:80]!r}")
+    headers = {
+        **_HEADERS,
+        "Content-Type": f"{_STATIC[name]}; charset=utf-8",
+        "Cache-Control": "public, max-age=31536000, immutable",
+    }
+    return Reply(_file(name), 200, headers)

@@ -1,0 +1,65 @@
+"""The page of the system: its processes, its executors, who changed what, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schedhttp.dashboard.visit import Page, Visit
+from schedhttp.settings import FIELDS, Settings
+
+_SECRET: Final = frozenset({"api_users", "api_tokens", "auth", "notices", "dashboard_secret"})
+_ELSEWHERE: Final = frozenset({"jobs", "store", "executors"})
+"""What the page tells in other ways."""
+_AUDIT: Final = 30
+
+
+def show(visit: Visit) -> Page:
+    """Return the page."""
+    info = visit.ask("get_scheduler_info").json
+    audit, further = [], None
+    if visit.may_change:
+        answer = visit.ask(
+            "get_audit",
+            query={
+                "job": visit.args.get("job"),
+                "before": visit.args.get("before"),
+                "limit": _AUDIT,
+            },
+        )
+        audit = answer.json
+        further = audit[-1]["id"] if "Link" in answer.headers else None
+    values = {
+        "info": info,
+        "health": visit.ask("get_health").json,
+        "counts": visit.ask("get_counts").json,
+        "settings": _settings(visit.settings) if visit.may_change else [],
+        "audit": audit,
+        "further": further,
+        "job": visit.args.get("job", ""),
+    }
+    return Page("system.html", values)
+
+
+def _settings(settings: Settings) -> list[tuple[str, str, bool, str]]:
+    """Return each setting's name, value, whether it is another than the default, and meaning."""
+    default = Settings()
+    return [
+        (
+            name,
+            _shown(name, getattr(settings, name)),
+            getattr(settings, name) != getattr(default, name),
+            field.metadata["doc"],
+        )
+        for name, field in FIELDS.items()
+        if name not in _ELSEWHERE
+    ]
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return a value as text, without what may be a secret in it."""
+    if name not in _SECRET:
+        return str(value) if not isinstance(value, tuple) else ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: …" for key in value)
+    return "…" if value else ""

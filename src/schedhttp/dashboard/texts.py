@@ -1,0 +1,151 @@
+"""How times, durations, schedules and texts look on a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from markupsafe import Markup, escape
+
+from schedcore.triggers import option_names
+
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+_KINDS: Final = ("date", "interval", "cron", "calendarinterval", "and", "or")
+_CRON: Final = ("second", "minute", "hour", "day", "month", "day_of_week", "week", "year")
+_UNITS: Final = ("weeks", "days", "hours", "minutes", "seconds")
+
+MARKS: Final = {
+    "executed": ("✓", "good"),
+    "failed": ("✗", "bad"),
+    "timed_out": ("⧗", "bad"),
+    "lost": ("!", "bad"),
+    "missed": ("−", "warn"),
+    "shed": ("≡", "warn"),
+    "skipped": ("»", "dull"),
+    "coalesced": ("∪", "dull"),
+    "paused": ("‖", "dull"),
+    "cancelled": ("⊘", "dull"),
+    "waiting": ("…", "open"),
+    "running": ("▸", "open"),
+}
+"""A sign for each outcome, and for runs that have none yet; and the class of its colour."""
+
+
+def visible(value: object) -> object:
+    """Return text with what nobody sees in it made visible: a name could look like another."""
+    if type(value) is not str:  # Markup is ours
+        return value
+    return _CONTROLS.sub(_sign, value)
+
+
+def _sign(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
+
+
+def field(value: object) -> Markup:
+    """Return text as it is, for the value of a form's field."""
+    return escape("" if value is None else value)
+
+
+def form_fields(values: Mapping[str, object]) -> Markup:
+    """Return the hidden fields of a form."""
+    one = Markup('<input type="hidden" name="{}" value="{}">')
+    return Markup("").join(one.format(name, field(value)) for name, value in values.items())
+
+
+def address(path: str, parameters: Mapping[str, object]) -> str:
+    """Return the address of a page with its parameters; None and empty ones are left out."""
+    given = {k: v for k, v in parameters.items() if v not in (None, "", [], False)}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def duration(seconds: float | None) -> str:
+    """Return how long something takes, in two units at most."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    for size, unit, smaller, name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit} {rest} {name}" if rest else f"{whole // size} {unit}"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole} s"
+
+
+def millis(moment: str) -> int:
+    """Return a moment of the API's in milliseconds since the Unix epoch."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def clock_text(moment: str, zone: tzinfo) -> str:
+    """Return a moment of the API's in a zone, which is named."""
+    local = datetime.fromisoformat(moment).astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+
+
+def time_tag(moment: str | None, zone: tzinfo, relative: bool = False) -> Markup:
+    """Return the element that shows a moment; the script adds how far away it is, if *relative*."""
+    if moment is None:
+        return Markup("–")
+    attribute = Markup(' data-at="{}"').format(millis(moment)) if relative else ""
+    return Markup('<time datetime="{}"{}>{}</time>').format(
+        moment, attribute, clock_text(moment, zone)
+    )
+
+
+def elapsed_tag(since: str, now_ms: int) -> Markup:
+    """Return the element that shows since when something goes on, which the script counts up."""
+    seconds = (now_ms - millis(since)) / 1000
+    return Markup('<span data-since="{}">{}</span>').format(millis(since), duration(seconds))
+
+
+def schedule(job: Mapping[str, Any]) -> str:
+    """Return when a job runs, in a few words."""
+    kind = job["trigger"]
+    if isinstance(kind, Mapping):
+        kind, job = kind.get("type", ""), kind
+    if kind == "interval":
+        units = [f"{_number(job[u])} {u}" for u in _UNITS if job.get(u)]
+        return "every " + (" ".join(units) or "interval")
+    if kind == "date":
+        return "once"
+    if job.get("crontab"):
+        return f"crontab {job['crontab']}"
+    if kind == "cron":
+        fields = [f"{name.replace('_', ' ')} {job[name]}" for name in _CRON if job.get(name)]
+        return "cron: " + (", ".join(fields) or "each second")
+    return " ".join([str(kind), *(f"{k}={v}" for k, v in options_of(job).items())])
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def options_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a job's trigger that are given."""
+    kind = job["trigger"]
+    if isinstance(kind, Mapping):
+        return {k: v for k, v in kind.items() if k != "type" and v is not None}
+    names = option_names(kind) if kind in _KINDS else ()
+    return {k: job[k] for k in names if job.get(k) is not None}
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """Return JSON for people: letters beyond ASCII as they are."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def percentile(values: list[float], part: float) -> float | None:
+    """Return the value below which this part of them is; None: there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else None

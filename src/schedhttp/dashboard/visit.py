@@ -1,0 +1,169 @@
+"""A visit: what a page's code is given, and what it returns."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+from typing import Any, NamedTuple
+
+from werkzeug.datastructures import MultiDict
+
+from schedcore import InvalidOptionError, Scheduler
+from schedcore.run_query import RunQuery
+from schedcore.triggers import zone_of
+from schedhttp.dashboard import texts
+from schedhttp.dashboard.asking import Asking
+from schedhttp.dashboard.door import Visitor, form_of
+from schedhttp.hiding import run_without_secrets
+from schedhttp.request import Incoming
+from schedhttp.settings import Settings
+from schedhttp.shapes import RUN, RunShown
+
+ZONE, TOLD = "schedcore_zone", "schedcore_told"
+"""The cookies: in which zone times are shown; and what the last form has done."""
+JOBS_ZONE = "job"
+_LONGEST_TOLD = 2_000
+
+
+class Page(NamedTuple):
+    """A page to be rendered."""
+
+    template: str
+    values: Mapping[str, Any]
+    status: int = 200
+
+
+class Redirect(NamedTuple):
+    """Another page, which tells what was done."""
+
+    path: str
+    """Below the dashboard's prefix, with its query."""
+    told: str = ""
+    undo: tuple[str, str, Mapping[str, Any]] | None = None
+    """What takes it back: the words on a button, the path of a form, and its fields."""
+    cookies: tuple[str, ...] = ()
+
+
+class Raw(NamedTuple):
+    """Something that is no page."""
+
+    body: bytes
+    media: str
+    filename: str = ""
+    """Under which it is kept; empty: it is shown."""
+
+
+class Visit:
+    """One request for a page, by somebody who was let in.
+
+    Args:
+        request: Itself.
+        visitor: Who sent it.
+        ask: Asks the API on their behalf.
+        scheduler: Whose dashboard it is.
+        settings: All of them.
+        form_token: What forms have to send back.
+    """
+
+    def __init__(
+        self,
+        request: Incoming,
+        visitor: Visitor,
+        ask: Asking,
+        scheduler: Scheduler,
+        settings: Settings,
+        form_token: str,
+    ) -> None:
+        self.request = request
+        self.visitor = visitor
+        self.ask = ask
+        self.scheduler = scheduler
+        self.settings = settings
+        self.form_token = form_token
+        self.now_ms = scheduler.clock.now_us() // 1000
+        self.zone = _zone_in(request.whole.cookies.get(ZONE, ""))
+        """The name of a zone, or :data:`JOBS_ZONE`: times are shown in that of each job."""
+
+    @property
+    def args(self) -> MultiDict[str, str]:
+        """The parameters of the page's address."""
+        return self.request.whole.args
+
+    @property
+    def form(self) -> MultiDict[str, str]:
+        """The fields of the form that was sent."""
+        return form_of(self.request)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether who looks at the page may do more than that."""
+        return self.visitor.role.value == "all"
+
+    def tz(self, job_zone: object = None) -> tzinfo:
+        """Return the zone in which times are shown.
+
+        Args:
+            job_zone: That of the job which they belong to; None: the scheduler's.
+        """
+        if self.zone != JOBS_ZONE:
+            return zone_of(self.zone).tz
+        try:
+            return zone_of(job_zone or self.scheduler.timezone).tz
+        except InvalidOptionError:  # a zone that is not installed any more, say
+            return zone_of(self.scheduler.timezone).tz
+
+    def time(self, moment: str | None, job_zone: object = None, relative: bool = False) -> Any:
+        """Return the element that shows a moment of the API's."""
+        return texts.time_tag(moment, self.tz(job_zone), relative)
+
+    def elapsed(self, since: str) -> Any:
+        """Return the element that shows since when something goes on."""
+        return texts.elapsed_tag(since, self.now_ms)
+
+    def latest_runs(self, job_id: str, many: int = 20) -> list[dict[str, Any]]:
+        """Return the latest outcomes of a job, as the API shows them, without counting them."""
+        records = self.scheduler.records(RunQuery(job_id, limit=many))
+        redact = self.scheduler.redact
+        return [RUN.to_dict(run_without_secrets(RunShown.of(each), redact)) for each in records]
+
+    def zones_of(self, job_ids: Iterable[str]) -> dict[str, Any]:
+        """Return the zones of jobs by their ids, of those that are there."""
+        zones = {}
+        for job_id in set(job_ids):
+            handle = self.scheduler.get_job(job_id)
+            if handle is not None:
+                zones[job_id] = zone_of(handle.trigger.timezone).name
+        return zones
+
+
+def _zone_in(name: str) -> str:
+    """Return the zone that a cookie names; that of each job, if it names none."""
+    if name in ("", JOBS_ZONE):
+        return JOBS_ZONE
+    try:
+        return zone_of(name[:80]).name or JOBS_ZONE
+    except InvalidOptionError:
+        return JOBS_ZONE
+
+
+def told_text(redirect: Redirect) -> str:
+    """Return the value of the cookie that tells the next page what was done."""
+    text = json.dumps([redirect.told, redirect.undo])
+    if len(text) > _LONGEST_TOLD:
+        text = json.dumps([redirect.told[:500], None])
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def read_told(request: Incoming) -> tuple[str, Any] | None:
+    """Return what the cookie tells, and how that is taken back; None: nothing."""
+    given = request.whole.cookies.get(TOLD, "")
+    try:
+        told, undo = json.loads(urlsafe_b64decode(given))
+        if undo is not None:
+            label, path, fields = undo
+            undo = (str(label), str(path), {str(k): v for k, v in dict(fields).items()})
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return (told, undo) if isinstance(told, str) else None

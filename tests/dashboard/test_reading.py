@@ -1,0 +1,200 @@
+"""Pages can be read: by everybody whom the API serves, without script, whatever jobs are called."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from datetime import datetime, timezone
+from urllib.parse import quote
+
+import pytest
+
+from schedcore import EVENT_JOB_MISSED
+from schedhttp.dashboard.site import PAGES
+from tests.dashboard.conftest import HOSTILE, USERS, Document
+
+JOB = f"/job?id={quote(HOSTILE)}"
+
+
+_NO_PAGES = ("/output", "/sign-in")
+
+
+def paths(run_id):
+    """Return the addresses of all pages."""
+    given = {"/job": JOB, "/run": f"/run?id={run_id}"}
+    return [given.get(path, path) for path in PAGES if "." not in path and path not in _NO_PAGES]
+
+
+def test_each_page_is_whole_and_escapes_what_is_hostile(browser, hostile_run):
+    for path in paths(hostile_run):
+        answer = browser.open(path)
+        assert answer.status_code == 200, path
+        assert answer.content_type == "text/html; charset=utf-8"
+        page = Document(answer.text)
+        assert not page.tags("img"), path
+        assert len(page.tags("h1")) == 1, path
+        assert len([a for a in page.tags("a") if "aria-current" in a]) <= 1
+        if path != "/system":
+            assert HOSTILE in page.text, path
+
+
+def test_pages_have_no_inline_code(browser, hostile_run):
+    for path in paths(hostile_run):
+        page = browser.get(path)
+        assert not page.tags("style"), path
+        assert all(script.get("src") for script in page.tags("script")), path
+        for tag, attributes in page.elements:
+            assert not {name for name in attributes if name == "style" or name.startswith("on")}, (
+                f"{path}: {tag}"
+            )
+
+
+def test_headers_keep_pages_to_themselves(browser):
+    headers = browser.open("/").headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_pages_link_is_there(browser, hostile_run):
+    seen = set()
+    for path in paths(hostile_run):
+        page = browser.get(path)
+        found = [*page.tags("a", "link"), *page.tags("script")]
+        seen |= {str(each.get("href") or each.get("src")) for each in found}
+    for link in seen:
+        if link.startswith(("data:", "#")) or "openapi" in link:
+            continue
+        assert link.startswith(browser.base + "/"), link
+        answer = browser.open(link.removeprefix(browser.base))
+        assert answer.status_code == 200, link
+
+
+def test_output_is_a_file_that_no_browser_runs(browser, hostile_run):
+    answer = browser.open(f"/output?id={hostile_run}")
+    assert answer.text.splitlines()[0] == HOSTILE
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_control_characters_are_made_visible(browser, scheduler):
+    scheduler.add_job(print, "interval", hours=1, id="a\u202eb\x1b", name="n")
+    text = browser.get("/jobs").text
+    assert "a⟨U+202E⟩b␛" in text
+    assert "\u202e" not in text
+
+
+def test_without_jobs_the_pages_teach(browser):
+    assert "There are no jobs yet" in browser.get("/").text
+    assert "[[jobs]]" in browser.get("/jobs").text
+    assert "Nothing was due yet" in browser.get("/ledger").text
+
+
+def test_a_job_that_fails_is_told_first_until_it_is_well_again(browser, scheduler):
+    fails = [True]
+
+    def task():
+        if fails:
+            raise ValueError("no luck")
+
+    scheduler.add_job(task, "interval", minutes=5, id="j")
+    assert "Nothing: no job failed" in browser.get("/").text
+    scheduler.run_job("j")
+    scheduler.run_job("j")
+    text = browser.get("/").text
+    assert "failed, 2 in a row" in text
+    assert "ValueError: no luck" in text
+    fails.clear()
+    scheduler.run_job("j")
+    assert "Nothing: no job failed" in browser.get("/").text
+
+
+def test_what_did_not_run_says_why(browser, scheduler, clock):
+    scheduler.add_job(print, "interval", minutes=1, id="j", misfire_grace_time=5)
+    is_missed = threading.Event()
+    scheduler.add_listener(lambda _event: is_missed.set(), EVENT_JOB_MISSED)
+    clock.advance(90)
+    assert is_missed.wait(30)
+    missed = browser.get("/ledger?outcome=missed")
+    assert "30 s late" in missed.text
+
+
+def test_jobs_are_filtered_and_given_in_parts(browser, scheduler):
+    for number in range(60):
+        scheduler.add_job(print, "interval", hours=1, id=f"j{number:02}", tags=["t"] * (number < 3))
+    assert "3 jobs with this filter" in browser.get("/jobs?tag=t").text
+    first = browser.get("/jobs?sort=id")
+    assert "j49" in first.text
+    assert "j50" not in first.text
+    assert "j50" in browser.get("/jobs?sort=id&page=2").text
+    assert "No job is meant" in browser.get("/jobs?q=nothing").text
+
+
+def test_coming_runs_have_remarks_where_clocks_change(browser, scheduler, clock):
+    clock.set(datetime(2026, 3, 28, 12, tzinfo=timezone.utc))
+    scheduler.add_job(print, "cron", hour=2, minute=30, timezone="Europe/Berlin", id="j")
+    text = browser.get("/job?id=j").text
+    assert "2026-03-29 03:00:00 CEST" in text
+    assert "02:30 does not exist on this day" in text
+
+
+def test_times_are_in_the_zone_that_was_chosen(browser, scheduler):
+    scheduler.add_job(print, "cron", hour=9, timezone="Asia/Tokyo", id="j")
+    assert "2026-01-06 09:00:00 JST" in browser.get("/jobs").text
+    page = browser.follow(browser.send("/zone", {"zone": "America/New_York", "to": "/jobs"}))
+    assert "2026-01-05 19:00:00 EST" in page.text
+    page = browser.follow(browser.send("/zone", {"zone": "no zone", "to": "/jobs"}))
+    assert "JST" in page.text
+
+
+def test_a_ledger_for_other_programs(browser, scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="=1+1")
+    scheduler.run_job("=1+1")
+    rows = list(csv.DictReader(browser.open("/ledger.csv").text.splitlines()))
+    assert [(row["job_id"], row["outcome"]) for row in rows] == [("'=1+1", "executed")]
+    assert browser.open("/ledger.json").json[0]["job_id"] == "=1+1"
+
+
+def test_what_is_not_there(browser):
+    assert "there is no page" in browser.get("/nothing", 404).text
+    assert "no job with id" in browser.get("/job?id=no", 404).text
+    assert browser.open("/run?id=no").status_code == 400
+    assert browser.open("/jobs", "DELETE").status_code == 405
+    assert browser.open("/static/site.py").status_code == 404
+
+
+def test_nothing_is_sent_again_while_nothing_happens(browser, scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    for path in ("/", "/jobs", "/job?id=j", "/ledger", "/system"):
+        browser.get(path)
+        etag = browser.open(path).headers["ETag"]
+        again = browser.open(path, headers={"If-None-Match": etag})
+        assert again.status_code == 304, path
+        assert again.headers["X-Now"] == "1767614400000"
+        scheduler.run_job("j")
+        assert browser.open(path, headers={"If-None-Match": etag}).status_code == 200, path
+
+
+@pytest.mark.parametrize("user", ["ann", "rob"])
+def test_only_who_has_all_rights_sees_buttons_and_the_audit(mount, hostile_run, user):
+    browser = mount(**USERS)
+    browser.sign_in(user, f"of {user}")
+    for path in paths(hostile_run):
+        page = browser.get(path)
+        actions = {str(form["action"]).removeprefix(browser.base) for form, _ in page.forms}
+        if user == "rob":
+            assert actions <= {"/zone", "/sign-out", "/jobs", "/ledger"}, path
+    assert ("Who changed what" in browser.get("/system").text) == (user == "ann")
+
+
+def test_arguments_are_hidden_from_who_may_only_look(mount, scheduler):
+    scheduler.add_job(print, "interval", hours=1, args=["sesame"], id="j")
+    run_id = scheduler.run_job("j").id
+    browser = mount(**USERS, api_hide_args=True)
+    browser.sign_in("rob", "of rob")
+    assert "sesame" not in browser.get("/job?id=j").text
+    assert "SCHEDULER_API_HIDE_ARGS" in browser.get(f"/run?id={run_id}").text
