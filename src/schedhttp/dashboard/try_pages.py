@@ -49,6 +49,7 @@ def show(visit: Visit) -> Page:
         "error": "",
         "warnings": [],
         "others": None,
+        "job": {"kind": kind, "schedule": _lines(text, zone)},
         "truncated": False,
     }
     if not text.strip():
@@ -88,6 +89,16 @@ def _options(text: str) -> dict[str, Any]:
     return {
         name.strip(): _read(value.strip()) for name, _, value in (x.partition("=") for x in lines)
     }
+
+
+def _lines(text: str, zone: str) -> str:
+    """Return a text as the form for a new job takes it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not all(map(_is_option, lines)):
+        lines = [f"crontab = {' '.join(lines)}"]
+    if zone and not any(line.partition("=")[0].strip() == "timezone" for line in lines):
+        lines.append(f"timezone = {zone}")
+    return "\n".join(lines)
 
 
 def _is_option(line: str) -> bool:
