@@ -138,5 +138,5 @@ def test_pictures_name_the_jobs_own_zone(browser, scheduler):
     scheduler.add_job(print, "cron", hour=9, timezone="Asia/Tokyo", id="j")
     scheduler.run_job("j")
     page = browser.get("/job?id=j")
-    assert pictures(page, "heat") == ["most was due Mon at 21:00, 1 times; nothing went wrong"]
+    assert pictures(page, "heat") == ["most was due Mon at 21:00, 1 time; nothing went wrong"]
     assert re.search(r"2026-01-05 21:00:00 JST: 0 ms, executed", page.text)
