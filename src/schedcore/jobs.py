@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from schedcore.errors import InvalidOptionError, SchedError, check_timeout
@@ -28,6 +29,11 @@ LOOK: Final = 0.1
 """Seconds between two looks at whether the run was cancelled."""
 GRACE: Final = 5.0
 """Seconds that a program has to end after it was asked to, before it is killed."""
+
+
+own_group = True
+"""Whether a program gets a process group of its own.  In a worker process it is of the worker's,
+which is killed as a whole when the worker ends, however that is."""
 
 
 class CommandFailedError(SchedError):
@@ -85,7 +91,7 @@ def run_command(
                 stdin=file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=own_group,
             )
         assert process.stdout is not None
         _follow(process, process.stdout.fileno(), tail)
@@ -304,11 +310,12 @@ def _read(output: int) -> bytes:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started in its group."""
+    tell = partial(os.killpg, process.pid) if own_group else process.send_signal
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+        tell(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        os.killpg(process.pid, signal.SIGKILL)
+        tell(signal.SIGKILL)
     process.wait()
 
 

@@ -45,8 +45,11 @@ def notifier_of(
     Raises:
         InvalidOptionError: naming the channel, and what of it makes no sense.
     """
-    if isinstance(remind_every, bool) or not 1 <= remind_every <= 30 * 86_400:
-        raise InvalidOptionError("remind_every", remind_every, "seconds, from 1 to 30 days'")
+    is_number = isinstance(remind_every, int | float) and not isinstance(remind_every, bool)
+    if not is_number or not 1 <= remind_every <= 30 * 86_400:
+        raise InvalidOptionError(
+            "remind_every", remind_every, "a number of seconds, from 1 to 2592000 (30 days)"
+        )
     if not notices:
         return None
     # http.client and ssl: 40 ms

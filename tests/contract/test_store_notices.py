@@ -54,11 +54,12 @@ def test_notices_wait_in_their_order_until_they_are_removed(store):
     )
 
 
-def test_of_too_many_the_oldest_are_dropped(store):
+def test_of_too_many_the_oldest_are_dropped_and_that_is_logged(store, caplog):
     put(store, ("mail", "kept"), *(("ops", str(n)) for n in range(MOST_WAITING + 5)))
     found = waiting(store, "ops", limit=2 * MOST_WAITING)
     assert [text for _, text in found] == [str(n) for n in range(5, MOST_WAITING + 5)]
     assert waiting(store, "mail") == [("mail", "kept")]
+    assert caplog.messages == ["5 notice(s) dropped: too many wait for channel 'ops'"]
 
 
 def test_what_is_known_of_a_job_is_replaced(store):

@@ -166,6 +166,14 @@ def test_arguments_that_cannot_be_pickled_are_the_end_of_their_run(scheduler):
     assert ran(scheduler, os.getpid).outcome is Outcome.EXECUTED
 
 
+def test_a_process_that_cannot_be_started_is_the_failure_of_its_run(scheduler, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nowhere/python")
+        record = ran(scheduler, os.getpid)
+    assert (record.outcome, record.error_type) == (Outcome.FAILED, "FileNotFoundError")
+    assert ran(scheduler, os.getpid).outcome is Outcome.EXECUTED
+
+
 def test_what_a_run_prints_is_kept(scheduler):
     record = ran(scheduler, work.prints)
     assert scheduler.output(record.run_id).text == "printed\nwritten\nWARNING work: logged\n"
@@ -216,16 +224,16 @@ SCRIPT = """
         record = scheduler.run_job(job.id, timeout=20).record
         print(record.why(), flush=True)
         assert record.result != str(os.getpid())
-        scheduler.add_job(work.hold, args=[sys.argv[1]])
+        scheduler.add_job(getattr(work, sys.argv[2]), args=[sys.argv[1]])
         sys.stdin.read()
 """
 
 
-def script(folder, alive, guard="if __name__ == '__main__':"):
+def script(folder, alive, func="hold", guard="if __name__ == '__main__':"):
     file = folder / "script.py"
     file.write_text(textwrap.dedent(SCRIPT.format(guard=guard)))
     return subprocess.Popen(
-        [sys.executable, str(file), alive.path],
+        [sys.executable, str(file), alive.path, func],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -233,10 +241,11 @@ def script(folder, alive, guard="if __name__ == '__main__':"):
     )
 
 
+@pytest.mark.parametrize("func", ["hold", "hold_program"])
 @pytest.mark.parametrize("how", ["killed", "ended"])
-def test_when_the_scheduler_is_gone_so_are_its_processes(tmp_path, alive, how):
+def test_when_the_scheduler_is_gone_so_are_its_processes(tmp_path, alive, how, func):
     """However it went; and functions of its script are found in them."""
-    with script(tmp_path, alive) as program:
+    with script(tmp_path, alive, func) as program:
         assert program.stdout.readline().startswith("executed")
         alive.until_begun()
         if how == "killed":

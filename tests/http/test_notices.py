@@ -60,7 +60,10 @@ def test_an_app_has_functions_as_channels():
             {"notices": {"x": {"type": "webhook", "url": "nothing", "secret": "s" * 16}}},
             "SCHEDULER_NOTICES: notices['x'].url='...': expected a URL",
         ),
-        ({"remind_every": 0}, "SCHEDULER_REMIND_EVERY: remind_every=0: expected seconds"),
+        (
+            {"remind_every": 0},
+            "SCHEDULER_REMIND_EVERY: remind_every=0: expected a number of seconds",
+        ),
         ({"job_defaults": {"on_run": "x"}}, "SCHEDULER_JOB_DEFAULTS: on_run='x': expected no"),
     ],
 )

@@ -375,3 +375,9 @@ def test_how_far_outcomes_were_judged_is_kept_also_while_nothing_is_told(
     after = store.notices.place()
     assert [record.job_id for record in store.ended_after(before, 10)[1]] == ["job"]
     assert store.ended_after(after, 10) == (after, [])
+
+
+@pytest.mark.parametrize("value", [0, 0.5, -1, True, "x", None, float("nan"), 10**9])
+def test_how_often_it_is_told_again_is_a_number_of_seconds(value):
+    with pytest.raises(InvalidOptionError, match=r"remind_every=.*from 1 to 2592000"):
+        Scheduler(remind_every=value)

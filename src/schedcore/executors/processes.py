@@ -153,7 +153,10 @@ class ProcessPool:
             return None
 
     def _perform(self, run: Run, reporter: Reporter) -> int | None:
-        process = self._process_for(run)
+        try:
+            process = self._process_for(run)
+        except OSError as failed:  # no more processes, or no more files
+            return reporter.end(run, None, failed) if reporter.begin(run) else None
         report: Report | None = None
         try:
             if not reporter.begin(run):

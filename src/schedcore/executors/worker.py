@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from schedcore import jobs
 from schedcore.output import printed
 from schedcore.remote import Report, Task, carry_out, carry_out_run, failed, run_of
 from schedcore.run import Run
@@ -129,6 +130,7 @@ def main(number: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = _Worker(channel, parent)
     signal.signal(signal.SIGTERM, server.stop)
+    jobs.own_group = False
     threading.Thread(target=server.watch, name="watcher", daemon=True).start()
     with suppress(EOFError, OSError):
         server.serve()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.errors import JobLookupError
 from schedcore.job import Job
+from schedcore.logs import GuardedLogger
 from schedcore.notice import (
     MOST_NEWS,
     MOST_WAITING,
@@ -18,6 +19,8 @@ from schedcore.notice import (
     Wanted,
 )
 from schedcore.stores.base import Entry
+
+log = GuardedLogger(__name__)
 
 
 class MemoryNotices:
@@ -113,11 +116,16 @@ class MemoryNotices:
 
     def _add(self, letters: Sequence[tuple[str, str]], now_us: int) -> None:
         for channel, text in letters:
-            waiting = self._letters.get(channel)
-            if waiting is None:
-                waiting = self._letters[channel] = deque(maxlen=MOST_WAITING)
             self._last += 1
+            waiting = self._letters.setdefault(channel, deque())
             waiting.append(Letter(self._last, channel, now_us, text))
+        for channel in {channel for channel, _ in letters}:
+            waiting = self._letters[channel]
+            dropped = len(waiting) - MOST_WAITING
+            for _ in range(dropped):
+                waiting.popleft()
+            if dropped > 0:
+                log.error("%d notice(s) dropped: too many wait for channel %r", dropped, channel)
 
     def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
         """Return the first notices that wait for each of these channels, in their order."""

@@ -14,7 +14,17 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from schedcore import StoreError
 from schedhttp.conditions import is_known
-from schedhttp.dashboard import jobs_pages, ledger, now, run_pages, session_pages, system, texts
+from schedhttp.dashboard import (
+    action_pages,
+    edit_pages,
+    jobs_pages,
+    ledger,
+    now,
+    run_pages,
+    session_pages,
+    system,
+    texts,
+)
 from schedhttp.dashboard.asking import Asking, Perform, Refused
 from schedhttp.dashboard.door import FORM, Door, Visitor, cookie, is_link
 from schedhttp.dashboard.visit import TOLD, Page, Raw, Redirect, Visit, read_told, told_text
@@ -38,6 +48,8 @@ PAGES: Final[Mapping[str, Place]] = {
     "/": Place(now.show, "Now"),
     "/jobs": Place(jobs_pages.show_all, "Jobs"),
     "/job": Place(jobs_pages.show),
+    "/job/edit": Place(edit_pages.show_edit),
+    "/job/new": Place(edit_pages.show_new),
     "/run": Place(run_pages.show),
     "/output": Place(run_pages.download),
     "/ledger": Place(ledger.show, "Ledger"),
@@ -48,6 +60,19 @@ PAGES: Final[Mapping[str, Place]] = {
 }
 """What is shown, by its path."""
 FORMS: Final[Mapping[str, View]] = {
+    "/job/run": action_pages.run_job,
+    "/job/pause": action_pages.pause_job,
+    "/job/resume": action_pages.resume_job,
+    "/job/remove": action_pages.remove_job,
+    "/job/add": action_pages.add_job,
+    "/job/change": action_pages.change_job,
+    "/job/edit": edit_pages.edit,
+    "/jobs/change": action_pages.change_jobs,
+    "/run/cancel": action_pages.cancel_run,
+    "/system/start": action_pages.start_scheduler,
+    "/system/pause": action_pages.pause_scheduler,
+    "/system/resume": action_pages.resume_scheduler,
+    "/system/stop": action_pages.stop_scheduler,
     "/zone": session_pages.choose_zone,
     "/sign-out": session_pages.sign_out,
 }
@@ -209,6 +234,7 @@ class Dashboard:
         base = self._base(request)
         values = {
             "visit": visit,
+            "key": visit.key,
             "base": base,
             "path": path,
             "here": texts.address(path or "/", visit.args.to_dict(flat=False)),

@@ -53,9 +53,14 @@ def field(value: object) -> Markup:
 
 
 def form_fields(values: Mapping[str, object]) -> Markup:
-    """Return the hidden fields of a form."""
+    """Return the hidden fields of a form: of a list one for each; empty ones are left out."""
     one = Markup('<input type="hidden" name="{}" value="{}">')
-    return Markup("").join(one.format(name, field(value)) for name, value in values.items())
+    return Markup("").join(
+        one.format(name, field(each))
+        for name, value in values.items()
+        for each in (value if isinstance(value, list) else [value])
+        if each not in (None, "")
+    )
 
 
 def address(path: str, parameters: Mapping[str, object]) -> str:
@@ -137,7 +142,15 @@ def options_of(job: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kind, Mapping):
         return {k: v for k, v in kind.items() if k != "type" and v is not None}
     names = option_names(kind) if kind in _KINDS else ()
-    return {k: job[k] for k in names if job.get(k) is not None}
+    return {k: job[k] for k in sorted(names, key=_rank) if job.get(k) is not None}
+
+
+def _rank(option: str) -> tuple[int, str]:
+    """Return the place of an option among others: what it is about first, its zone last."""
+    first = (*_CRON, *_UNITS, "crontab", "run_date")
+    if option in first:
+        return first.index(option), option
+    return len(first) + (option == "timezone"), option
 
 
 def as_json(value: object, indent: int | None = None) -> str:

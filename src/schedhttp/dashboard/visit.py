@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
@@ -27,6 +28,10 @@ JOBS_ZONE = "job"
 _LONGEST_TOLD = 2_000
 
 
+Undo = tuple[str, str, Mapping[str, Any]]
+"""What takes something back: the words on a button, the path of a form, and its fields."""
+
+
 class Page(NamedTuple):
     """A page to be rendered."""
 
@@ -41,8 +46,7 @@ class Redirect(NamedTuple):
     path: str
     """Below the dashboard's prefix, with its query."""
     told: str = ""
-    undo: tuple[str, str, Mapping[str, Any]] | None = None
-    """What takes it back: the words on a button, the path of a form, and its fields."""
+    undo: Undo | None = None
     cookies: tuple[str, ...] = ()
 
 
@@ -82,6 +86,8 @@ class Visit:
         self.scheduler = scheduler
         self.settings = settings
         self.form_token = form_token
+        self.key = secrets.token_urlsafe(12)
+        """By which two clicks on one button are known to be one wish."""
         self.now_ms = scheduler.clock.now_us() // 1000
         self.zone = _zone_in(request.whole.cookies.get(ZONE, ""))
         """The name of a zone, or :data:`JOBS_ZONE`: times are shown in that of each job."""
@@ -167,3 +173,9 @@ def read_told(request: Incoming) -> tuple[str, Any] | None:
     except (ValueError, TypeError, RecursionError):
         return None
     return (told, undo) if isinstance(told, str) else None
+
+
+def own_path(to: str) -> str:
+    """Return where to go on, which is below our own prefix, whatever a form says."""
+    is_ours = to.startswith("/") and to.isascii() and to.isprintable() and len(to) < 2_000
+    return to if is_ours and not to.startswith(("//", "/\\")) else "/"
