@@ -124,12 +124,26 @@ def schedule(job: Mapping[str, Any]) -> str:
         return "every " + (" ".join(units) or "interval")
     if kind == "date":
         return "once"
+    if kind == "cron":
+        return _cron_in_words(job)
+    return " ".join([str(kind), *(f"{k}={v}" for k, v in options_of(job).items())])
+
+
+def _cron_in_words(job: Mapping[str, Any]) -> str:
     if job.get("crontab"):
         return f"crontab {job['crontab']}"
-    if kind == "cron":
-        fields = [f"{name.replace('_', ' ')} {job[name]}" for name in _CRON if job.get(name)]
-        return "cron: " + (", ".join(fields) or "each second")
-    return " ".join([str(kind), *(f"{k}={v}" for k, v in options_of(job).items())])
+    given = {name: str(job[name]) for name in _CRON if job.get(name) not in (None, "*")}
+    minute, hour = given.get("minute", ""), given.get("hour", "")
+    days = given.keys() - {"hour", "minute"}
+    if minute.isdigit() and hour.isdigit() and days <= {"day_of_week"}:
+        return f"{given.get('day_of_week', 'each day')} at {int(hour):02}:{int(minute):02}"
+    if given.keys() == {"minute"} and (every := _EVERY.fullmatch(minute)):
+        return f"minutes 0, {every[1]}, … of each hour"
+    fields = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
+    return "when " + ", ".join(fields) if fields else "cron: * in each field"
+
+
+_EVERY: Final = re.compile(r"\*/(\d+)")
 
 
 def _number(value: object) -> str:
