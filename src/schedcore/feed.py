@@ -120,10 +120,10 @@ class Feed:
         """Block until something has happened since a look, or the time is over."""
         changed = self._changed
         with changed:
-            self._waiting += 1
             if not self._watches:
-                self._watches = True
                 threading.Thread(target=self._watch, name="schedcore-feed", daemon=True).start()
+                self._watches = True
+            self._waiting += 1
         try:
             while left := patience.left():
                 with changed:

@@ -330,6 +330,10 @@ def test_one_thread_looks_for_all_who_wait():
     scheduler.add_job("os:getpid", "interval", hours=1, id="job")
     for call in waiting:
         assert call.result().events
+    for thread in threading.enumerate():
+        if thread.name == "schedcore-feed":
+            thread.join(SOON)
+            assert not thread.is_alive(), "it looks for nobody"
 
 
 def test_who_waits_hears_that_the_store_is_away():

@@ -116,6 +116,18 @@ def test_who_comes_too_late_for_what_was_cut_is_told_and_gets_the_rest(kind, tmp
     store.close()
 
 
+def test_what_is_cut_later_and_was_recorded_earlier_hides_no_gap(tmp_path):
+    store = SqliteStore(tmp_path / "jobs.db", keep=Retention(per_job=2))
+    early, _ = store.ended_after(None, 10)
+    store.record([record(1, "b"), record(2), record(3), record(4)], 5)
+    between, _ = store.ended_after(early, 1)
+    for _ in range(2):
+        trim(store, 5)
+        assert not store.keeps_after(between)
+        store.record([record(5, "b"), record(6, "b")], 5)
+    store.close()
+
+
 @pytest.mark.parametrize("kind", sorted(STORES))
 def test_many_writers_at_once_are_followed_without_a_gap(kind):
     """Each outcome once; those of a writer in their order; none left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schedcore import Outcome
-from schedcore.output import Capture, Kept, keep
+from schedcore.output import Capture, Kept, keep, printed
 from schedcore.run_query import RunQuery
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_checks import broken_rules
@@ -48,6 +48,7 @@ def test_a_run_that_prints_nothing_and_one_that_is_not_known(store):
     run = printing(one_run(store))
     end(store, run)
     keep(run, "too late")
+    assert printed(run) is None
     assert store.output(run.id) == store.output(12345) == Kept()
 
 

@@ -230,6 +230,10 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     found = restored.happened_after(place, 10)
     assert (names(found.records), found.whole) == ([9, "new"], True)
     assert restored.keeps_after(restored.ended_after(None, 1)[0])
+    mark = place.partition(".")[0]
+    everything = restored.happened_after(f"{mark}.0.0-{mark}.0.0", 10)
+    assert sorted(names(everything.records[:2]), key=str) == [2, "older"]
+    assert (names(everything.records[2:]), everything.whole) == ([9, "new"], False)
     restored.close()
     store.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import logging
 import sys
 import threading
@@ -154,6 +155,29 @@ def test_a_log_record_brings_its_traceback_and_may_be_malformed(make):
     assert lines[-2:] == ["ValueError: boom", "INFO tests.jobs: '%d of %d'"]
 
 
+def test_handlers_format_errors_as_they_would_without(make):
+    class Brief(logging.Formatter):
+        def formatException(self, ei):
+            return f"({ei[0].__name__})"
+
+    logger, stream = logging.getLogger("tests.jobs"), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Brief("%(message)s"))
+    logger.addHandler(handler)
+
+    def work():
+        try:
+            fails()
+        except ValueError:
+            logger.exception("it failed")
+
+    try:
+        assert "Traceback" in printed_by(make(), work)
+    finally:
+        logger.removeHandler(handler)
+    assert stream.getvalue() == "it failed\n(ValueError)\n"
+
+
 def test_who_prints_outside_of_a_run_is_not_kept(make, capsys):
     scheduler = make()
     begun, go = threading.Event(), threading.Event()
@@ -248,7 +272,8 @@ def test_a_task_that_outlives_its_run_adds_nothing(make):
     assert before == scheduler.output(one.id) == Output("in time\n", 8, 0, True)
 
 
-def test_the_attempts_of_a_run_follow_each_other(make):
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_the_attempts_of_a_run_follow_each_other(make, kind):
     scheduler = make()
     texts = iter(("one", "two"))
 
@@ -258,7 +283,11 @@ def test_the_attempts_of_a_run_follow_each_other(make):
         if text == "one":
             raise ValueError("again")
 
-    text = printed_by(scheduler, work, retry={"count": 1, "delay": 0})
+    async def work_async():
+        work()
+
+    func = work if kind == "function" else work_async
+    text = printed_by(scheduler, func, retry={"count": 1, "delay": 0})
     first, between, second = text.partition("--- attempt 2 ---\n")
     assert between
     assert (first.splitlines()[0], first.splitlines()[-1]) == ("one", "ValueError: again")

@@ -517,6 +517,7 @@ def test_a_trigger_that_hangs_costs_its_own_job_only():
     scheduler._engine.step(clock.now_us())
     assert scheduler.counts() == {Outcome.EXECUTED: 1}
     assert "does not answer" in scheduler.entry("hangs").broken
+    assert [r.verb for r in scheduler.audit("hangs")] == ["added"], "nobody has ordered that"
     release.set()
     stuck.join(SOON)
     assert scheduler.counts() == {Outcome.EXECUTED: 1}  # its late changes were void

@@ -35,6 +35,8 @@ class Document(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.forms: list[tuple[dict[str, str | None], dict[str, str]]] = []
         self.text = ""
+        self._area: str | None = None
+        self._is_chosen = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
@@ -42,14 +44,30 @@ class Document(HTMLParser):
         self.elements.append((tag, given))
         if tag == "form":
             self.forms.append((given, {}))
-        if tag == "input" and self.forms and given.get("name"):
-            self.forms[-1][1].setdefault(str(given["name"]), given.get("value") or "")
+        name = given.get("name")
+        if tag == "input" and self.forms and name:
+            self.forms[-1][1].setdefault(name, given.get("value") or "")
+        if tag in ("textarea", "select") and self.forms and name:
+            self._area = name
+            self.forms[-1][1][name] = ""
+        self._is_chosen = tag == "option" and "selected" in given
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("textarea", "select"):
+            self._area = None
+        self._is_chosen = False
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._area is not None and (self.elements[-1][0] == "textarea" or self._is_chosen):
+            self.forms[-1][1][self._area] += data.removeprefix("\n")
 
     def tags(self, *names: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.elements if tag in names]
+
+    def fields(self, action: str) -> dict[str, str]:
+        """Return the fields of the last form whose action ends so."""
+        return [f for given, f in self.forms if str(given.get("action")).endswith(action)][-1]
 
     def form(self, action: str) -> dict[str, str] | None:
         """Return the fields of the first form whose action ends so."""
@@ -80,12 +98,11 @@ class Browser:
     def send(self, path: str, data: Any = None, environ: Any = None, token: bool = True) -> Any:
         """Send a form, as one of our own pages would."""
         cookie = self._cookie("schedcore_form") if token else ""
-        return self.open(
-            path,
-            "POST",
-            {**SAME_SITE, **(environ or {})},
-            data={"form_token": cookie, **(data or {})},
-        )
+        fields = {**(data or {}), "form_token": cookie}
+        return self.open(path, "POST", {**SAME_SITE, **(environ or {})}, data=fields)
+
+    def parsed(self, answer: Any) -> Document:
+        return Document(answer.text)
 
     def follow(self, answer: Any) -> Document:
         """Return the page to which a form leads."""

@@ -39,8 +39,8 @@ class CommitOrder:
         if self._by_tx:
             tx.run(f"update {self._table} set tx = 0 where tx > {last}")
             of_cut = "split_part(value, '.', 1)::bigint"
-            sql = f"delete from schedcore_meta where name = ? and {of_cut} > {last}"
-            tx.run(sql, self._cut)
+            sql = f"update schedcore_meta set value = {_SETTLED} || '.0' where name = ?"
+            tx.run(f"{sql} and {of_cut} > {last}", self._cut)
 
     def end(self, tx: Transaction) -> Place:
         """Return the place behind all that is there."""

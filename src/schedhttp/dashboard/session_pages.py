@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from schedhttp.dashboard.door import SESSION, SESSION_SECONDS, Door, cookie
-from schedhttp.dashboard.visit import ZONE, Page, Redirect, Visit
+from schedhttp.dashboard.visit import ZONE, Page, Redirect, Visit, own_path
 from schedhttp.errors import BadRequest
 
 _YEAR = 31_536_000
@@ -32,7 +32,7 @@ def sign_in(visit: Visit, door: Door) -> Page | Redirect:
     if session is None:
         return ask_to_sign_in(visit, 401, wrong=True)
     sets = cookie(visit.request, SESSION, session, _root(visit), SESSION_SECONDS)
-    return Redirect(_own_path(form.get("to", "/")), cookies=(sets,))
+    return Redirect(own_path(form.get("to", "/")), cookies=(sets,))
 
 
 def go_on(visit: Visit) -> Redirect:
@@ -51,13 +51,7 @@ def choose_zone(visit: Visit) -> Redirect:
     if len(zone) > 80 or not zone.isprintable():
         raise BadRequest(f"zone={zone[:80]!r}: expected the name of a zone")
     sets = cookie(visit.request, ZONE, zone, _root(visit), _YEAR)
-    return Redirect(_own_path(visit.form.get("to", "/")), cookies=(sets,))
-
-
-def _own_path(to: str) -> str:
-    """Return where to go on, which is below our own prefix, whatever a form says."""
-    is_ours = to.startswith("/") and to.isascii() and to.isprintable() and len(to) < 2_000
-    return to if is_ours and not to.startswith(("//", "/\\")) else "/"
+    return Redirect(own_path(visit.form.get("to", "/")), cookies=(sets,))
 
 
 def _root(visit: Visit) -> str:

@@ -14,9 +14,22 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from schedcore import StoreError
 from schedhttp.conditions import is_known
-from schedhttp.dashboard import jobs_pages, ledger, now, run_pages, session_pages, system, texts
+from schedhttp.dashboard import (
+    action_pages,
+    edit_pages,
+    jobs_pages,
+    ledger,
+    now,
+    run_pages,
+    session_pages,
+    system,
+    texts,
+    timeline,
+    try_pages,
+)
 from schedhttp.dashboard.asking import Asking, Perform, Refused
 from schedhttp.dashboard.door import FORM, Door, Visitor, cookie, is_link
+from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.dashboard.visit import TOLD, Page, Raw, Redirect, Visit, read_told, told_text
 from schedhttp.problems import problem
 from schedhttp.request import Incoming
@@ -38,16 +51,33 @@ PAGES: Final[Mapping[str, Place]] = {
     "/": Place(now.show, "Now"),
     "/jobs": Place(jobs_pages.show_all, "Jobs"),
     "/job": Place(jobs_pages.show),
+    "/job/edit": Place(edit_pages.show_edit),
+    "/job/new": Place(edit_pages.show_new),
     "/run": Place(run_pages.show),
     "/output": Place(run_pages.download),
     "/ledger": Place(ledger.show, "Ledger"),
     "/ledger.csv": Place(ledger.as_csv),
     "/ledger.json": Place(ledger.as_json),
+    "/timeline": Place(timeline.show, "Timeline"),
+    "/try": Place(try_pages.show, "Try a schedule"),
     "/system": Place(system.show, "System"),
     "/sign-in": Place(session_pages.go_on),
 }
 """What is shown, by its path."""
 FORMS: Final[Mapping[str, View]] = {
+    "/job/run": action_pages.run_job,
+    "/job/pause": action_pages.pause_job,
+    "/job/resume": action_pages.resume_job,
+    "/job/remove": action_pages.remove_job,
+    "/job/add": action_pages.add_job,
+    "/job/change": action_pages.change_job,
+    "/job/edit": edit_pages.edit,
+    "/jobs/change": action_pages.change_jobs,
+    "/run/cancel": action_pages.cancel_run,
+    "/system/start": action_pages.start_scheduler,
+    "/system/pause": action_pages.pause_scheduler,
+    "/system/resume": action_pages.resume_scheduler,
+    "/system/stop": action_pages.stop_scheduler,
     "/zone": session_pages.choose_zone,
     "/sign-out": session_pages.sign_out,
 }
@@ -65,7 +95,11 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-_STATIC: Final = {"dashboard.css": "text/css", "dashboard.js": "text/javascript"}
+_STATIC: Final = {
+    "dashboard.css": "text/css",
+    "pictures.css": "text/css",
+    "dashboard.js": "text/javascript",
+}
 _HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
 
 
@@ -93,6 +127,7 @@ class Dashboard:
         self._rendered = rendered
         self._prefix = settings.dashboard_prefix
         self.door = Door(settings, guard, service.scheduler.clock)
+        self._foreseen = Foreseen(service.scheduler)
         self._templates = _environment()
 
     def has(self, path: str) -> bool:
@@ -167,7 +202,7 @@ class Dashboard:
         settings = self._settings
         ask = Asking(self._perform, request, visitor.role, settings.api_max_body)
         token = self.door.form_token(request)
-        return Visit(request, visitor, ask, self._scheduler, settings, token)
+        return Visit(request, visitor, ask, self._scheduler, settings, token, self._foreseen)
 
     def _without_session(self, request: Incoming, path: str) -> Reply:
         """Answer somebody who has to sign in, or is about to."""
@@ -209,6 +244,7 @@ class Dashboard:
         base = self._base(request)
         values = {
             "visit": visit,
+            "key": visit.key,
             "base": base,
             "path": path,
             "here": texts.address(path or "/", visit.args.to_dict(flat=False)),

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from schedcore.clock import from_us
 from schedcore.triggers import option_names
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -53,9 +54,14 @@ def field(value: object) -> Markup:
 
 
 def form_fields(values: Mapping[str, object]) -> Markup:
-    """Return the hidden fields of a form."""
+    """Return the hidden fields of a form: of a list one for each; empty ones are left out."""
     one = Markup('<input type="hidden" name="{}" value="{}">')
-    return Markup("").join(one.format(name, field(value)) for name, value in values.items())
+    return Markup("").join(
+        one.format(name, field(each))
+        for name, value in values.items()
+        for each in (value if isinstance(value, list) else [value])
+        if each not in (None, "")
+    )
 
 
 def address(path: str, parameters: Mapping[str, object]) -> str:
@@ -85,6 +91,11 @@ def duration(seconds: float | None) -> str:
 def millis(moment: str) -> int:
     """Return a moment of the API's in milliseconds since the Unix epoch."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def iso(us: int) -> str:
+    """Return a moment in microseconds since the Unix epoch as the API takes it."""
+    return from_us(us).isoformat()
 
 
 def clock_text(moment: str, zone: tzinfo) -> str:
@@ -119,12 +130,26 @@ def schedule(job: Mapping[str, Any]) -> str:
         return "every " + (" ".join(units) or "interval")
     if kind == "date":
         return "once"
+    if kind == "cron":
+        return _cron_in_words(job)
+    return " ".join([str(kind), *(f"{k}={v}" for k, v in options_of(job).items())])
+
+
+def _cron_in_words(job: Mapping[str, Any]) -> str:
     if job.get("crontab"):
         return f"crontab {job['crontab']}"
-    if kind == "cron":
-        fields = [f"{name.replace('_', ' ')} {job[name]}" for name in _CRON if job.get(name)]
-        return "cron: " + (", ".join(fields) or "each second")
-    return " ".join([str(kind), *(f"{k}={v}" for k, v in options_of(job).items())])
+    given = {name: str(job[name]) for name in _CRON if job.get(name) not in (None, "*")}
+    minute, hour = given.get("minute", ""), given.get("hour", "")
+    days = given.keys() - {"hour", "minute"}
+    if minute.isdigit() and hour.isdigit() and days <= {"day_of_week"}:
+        return f"{given.get('day_of_week', 'each day')} at {int(hour):02}:{int(minute):02}"
+    if given.keys() == {"minute"} and (every := _EVERY.fullmatch(minute)):
+        return f"minutes 0, {every[1]}, … of each hour"
+    fields = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
+    return "when " + ", ".join(fields) if fields else "cron: * in each field"
+
+
+_EVERY: Final = re.compile(r"\*/(\d+)")
 
 
 def _number(value: object) -> str:
@@ -137,7 +162,15 @@ def options_of(job: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kind, Mapping):
         return {k: v for k, v in kind.items() if k != "type" and v is not None}
     names = option_names(kind) if kind in _KINDS else ()
-    return {k: job[k] for k in names if job.get(k) is not None}
+    return {k: job[k] for k in sorted(names, key=_rank) if job.get(k) is not None}
+
+
+def _rank(option: str) -> tuple[int, str]:
+    """Return the place of an option among others: what it is about first, its zone last."""
+    first = (*_CRON, *_UNITS, "crontab", "run_date")
+    if option in first:
+        return first.index(option), option
+    return len(first) + (option == "timezone"), option
 
 
 def as_json(value: object, indent: int | None = None) -> str:

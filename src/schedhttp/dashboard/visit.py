@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
@@ -16,15 +17,23 @@ from schedcore.triggers import zone_of
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.asking import Asking
 from schedhttp.dashboard.door import Visitor, form_of
+from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming
 from schedhttp.settings import Settings
-from schedhttp.shapes import RUN, RunShown
+from schedhttp.shown import (
+    RUN,
+    RunShown,
+)
 
 ZONE, TOLD = "schedcore_zone", "schedcore_told"
 """The cookies: in which zone times are shown; and what the last form has done."""
 JOBS_ZONE = "job"
 _LONGEST_TOLD = 2_000
+
+
+Undo = tuple[str, str, Mapping[str, Any]]
+"""What takes something back: the words on a button, the path of a form, and its fields."""
 
 
 class Page(NamedTuple):
@@ -41,8 +50,7 @@ class Redirect(NamedTuple):
     path: str
     """Below the dashboard's prefix, with its query."""
     told: str = ""
-    undo: tuple[str, str, Mapping[str, Any]] | None = None
-    """What takes it back: the words on a button, the path of a form, and its fields."""
+    undo: Undo | None = None
     cookies: tuple[str, ...] = ()
 
 
@@ -65,6 +73,7 @@ class Visit:
         scheduler: Whose dashboard it is.
         settings: All of them.
         form_token: What forms have to send back.
+        foreseen: What is to come.
     """
 
     def __init__(
@@ -75,6 +84,7 @@ class Visit:
         scheduler: Scheduler,
         settings: Settings,
         form_token: str,
+        foreseen: Foreseen,
     ) -> None:
         self.request = request
         self.visitor = visitor
@@ -82,6 +92,9 @@ class Visit:
         self.scheduler = scheduler
         self.settings = settings
         self.form_token = form_token
+        self.foreseen = foreseen
+        self.key = secrets.token_urlsafe(12)
+        """By which two clicks on one button are known to be one wish."""
         self.now_ms = scheduler.clock.now_us() // 1000
         self.zone = _zone_in(request.whole.cookies.get(ZONE, ""))
         """The name of a zone, or :data:`JOBS_ZONE`: times are shown in that of each job."""
@@ -122,9 +135,11 @@ class Visit:
         """Return the element that shows since when something goes on."""
         return texts.elapsed_tag(since, self.now_ms)
 
-    def latest_runs(self, job_id: str, many: int = 20) -> list[dict[str, Any]]:
+    def latest_runs(
+        self, job_id: str, many: int = 20, since_us: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return the latest outcomes of a job, as the API shows them, without counting them."""
-        records = self.scheduler.records(RunQuery(job_id, limit=many))
+        records = self.scheduler.records(RunQuery(job_id, since_us=since_us, limit=many))
         redact = self.scheduler.redact
         return [RUN.to_dict(run_without_secrets(RunShown.of(each), redact)) for each in records]
 
@@ -167,3 +182,9 @@ def read_told(request: Incoming) -> tuple[str, Any] | None:
     except (ValueError, TypeError, RecursionError):
         return None
     return (told, undo) if isinstance(told, str) else None
+
+
+def own_path(to: str) -> str:
+    """Return where to go on, which is below our own prefix, whatever a form says."""
+    is_ours = to.startswith("/") and to.isascii() and to.isprintable() and len(to) < 2_000
+    return to if is_ours and not to.startswith(("//", "/\\")) else "/"

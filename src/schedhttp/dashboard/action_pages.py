@@ -1,0 +1,213 @@
+"""What forms do to jobs, runs and the scheduler; each tells what it did, with a way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schedhttp.dashboard.asking import Refused
+from schedhttp.dashboard.texts import address, as_json
+from schedhttp.dashboard.visit import Page, Redirect, Undo, Visit, own_path
+from schedhttp.errors import BadRequest
+
+_DONE: Final = {"pause": "paused", "resume": "resumed", "run": "begun", "remove": "removed"}
+_ENDPOINTS: Final = {
+    "pause": "pause_jobs",
+    "resume": "resume_jobs",
+    "run": "run_jobs",
+    "remove": "delete_jobs",
+}
+_BACK: Final = {"pause": "resume", "resume": "pause"}
+_WORDS: Final = {"pause": "Pause", "resume": "Resume", "run": "Run now", "remove": "Remove"}
+
+
+# One job
+
+
+def run_job(visit: Visit) -> Redirect:
+    """Run a job now, maybe with other arguments, and show the run."""
+    job_id = visit.form.get("id", "")
+    body: dict[str, Any] = {"wait": False}
+    for name in ("args", "kwargs"):
+        if text := visit.form.get(name, "").strip():
+            body[name] = read_json(name, text)
+    key = visit.form.get("key")
+    headers = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}  # two clicks are one run
+    answer = visit.ask("run_job", {"job_id": job_id}, body=body, headers=headers)
+    run_id = answer.headers["X-Run-Id"]
+    return Redirect(address("/run", {"id": run_id}), f"A run of {job_id} was begun.")
+
+
+def pause_job(visit: Visit) -> Redirect:
+    """Stop scheduling a job."""
+    return _one(visit, "pause")
+
+
+def resume_job(visit: Visit) -> Redirect:
+    """Schedule a paused job again."""
+    return _one(visit, "resume")
+
+
+def remove_job(visit: Visit) -> Page | Redirect:
+    """Remove a job, once that is confirmed."""
+    job_id = visit.form.get("id", "")
+    job = visit.ask("get_job", {"job_id": job_id})
+    if not visit.form.get("confirm"):
+        runs = visit.ask("get_job_runs", {"job_id": job_id}, {"state": "open", "limit": 1}).json
+        left = " A run of it is under way, and goes on." if runs else ""
+        return _question(visit, f"Remove {job_id}?{left}", "Remove", {"id": job_id, "confirm": 1})
+    visit.ask("delete_job", {"job_id": job_id})
+    # What is hidden in it, or shown as its repr, could not be given back.
+    is_whole = visit.scheduler.redact is None and not job.json.get("shown_as_repr")
+    undo = ("Add it again", "/job/add", {"definition": as_json(job.json)}) if is_whole else None
+    return Redirect("/jobs", f"{job_id} was removed; its outcomes are kept.", undo)
+
+
+def add_job(visit: Visit) -> Redirect:
+    """Add a job as its definition in JSON has it."""
+    definition = read_json("definition", visit.form.get("definition", ""))
+    job = visit.ask("add_job", body=definition, headers={"HTTP_IF_NONE_MATCH": "*"}).json
+    return Redirect(address("/job", {"id": job["id"]}), f"{job['id']} was added.")
+
+
+def change_job(visit: Visit) -> Redirect:
+    """Change fields of a job back to what they were."""
+    job_id = visit.form.get("id", "")
+    changes = read_json("changes", visit.form.get("changes", ""))
+    match = {"HTTP_IF_MATCH": visit.form.get("etag", "")}
+    visit.ask("update_job", {"job_id": job_id}, body=changes, headers=match)
+    return Redirect(address("/job", {"id": job_id}), f"{job_id} is as it was.")
+
+
+def _one(visit: Visit, verb: str) -> Redirect:
+    job_id = visit.form.get("id", "")
+    visit.ask(f"{verb}_job", {"job_id": job_id})
+    back = _BACK[verb]
+    undo = (_WORDS[back], f"/job/{back}", {"id": job_id})
+    return Redirect(address("/job", {"id": job_id}), f"{job_id} was {_DONE[verb]}.", undo)
+
+
+# Many jobs
+
+
+def change_jobs(visit: Visit) -> Page | Redirect:
+    """Do the same to many jobs: those that were chosen, or all that a filter means.
+
+    How many these are, the API itself asks to confirm.
+    """
+    verb = visit.form.get("do", "")
+    if verb not in _ENDPOINTS:
+        raise BadRequest(f"do={verb[:80]!r}: expected one of {', '.join(_ENDPOINTS)}")
+    meant = _meant(visit)
+    confirm = visit.form.get("confirm", "")
+    try:
+        done = visit.ask(_ENDPOINTS[verb], query={**meant, "confirm": confirm}).json
+    except Refused as error:
+        if error.error_type != "NotConfirmed" or not error.answer.json.get("count"):
+            raise
+        return _ask_how_many(visit, verb, meant, error.answer.json, bool(confirm))
+    told = f"{_jobs(done['count'])} {'was' if done['count'] == 1 else 'were'} {_DONE[verb]}."
+    if refused := done.get("refused"):
+        job_id, why = next(iter(refused.items()))
+        told += f" {len(refused)} could not be run: {job_id}: {why}"
+    undo: Undo | None = None
+    if verb in _BACK:
+        fields = {"do": _BACK[verb], "id": done["ids"], "confirm": done["count"]}
+        undo = (_WORDS[_BACK[verb]], "/jobs/change", {**fields, "which": "chosen"})
+    return Redirect(own_path(visit.form.get("to", "/jobs")), told, undo)
+
+
+def _meant(visit: Visit) -> dict[str, Any]:
+    """Return the query that means the jobs."""
+    form = visit.form
+    if form.get("which") == "filter":
+        given = {name: form.get(name) for name in ("q", "tag") if form.get(name)}
+        return given or {"all": "true"}
+    if ids := form.getlist("id"):
+        return {"id": ids}
+    raise BadRequest("no job was chosen: tick some, or choose all that the filter means")
+
+
+def _ask_how_many(
+    visit: Visit, verb: str, meant: Mapping[str, Any], told: Mapping[str, Any], again: bool
+) -> Page:
+    count, ids = told["count"], told["ids"]
+    which = "filter" if "id" not in meant else "chosen"
+    given = {k: v for k, v in meant.items() if k != "all"}
+    fields = {**given, "which": which, "do": verb, "confirm": count}
+    fields["to"] = visit.form.get("to", "/jobs")
+    text = f"{_WORDS[verb]}: {_jobs(count)}?"
+    if again:
+        text = f"There are other jobs by now. {text}"
+    return _question(visit, text, f"{_WORDS[verb]} {_jobs(count)}", fields, ids, count - len(ids))
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} {'job' if count == 1 else 'jobs'}"
+
+
+# Runs, and the scheduler
+
+
+def cancel_run(visit: Visit) -> Redirect:
+    """End a run early."""
+    run_id = visit.form.get("run", "")
+    run = visit.ask("cancel_run", {"run_id": run_id}).json
+    to = visit.form.get("to") or address("/run", {"id": run_id})
+    return Redirect(own_path(to), f"The run of {run['job_id']} was cancelled.")
+
+
+def start_scheduler(visit: Visit) -> Redirect:
+    """Start the scheduler, in all processes on its store."""
+    visit.ask("start_scheduler")
+    return Redirect("/system", "The scheduler was started.")
+
+
+def pause_scheduler(visit: Visit) -> Redirect:
+    """Start no more runs."""
+    visit.ask("pause_scheduler")
+    undo: Undo = ("Resume", "/system/resume", {})
+    return Redirect("/", "No run is started until the scheduler is resumed.", undo)
+
+
+def resume_scheduler(visit: Visit) -> Redirect:
+    """Go on after a pause."""
+    visit.ask("resume_scheduler")
+    return Redirect("/", "The scheduler goes on.")
+
+
+def stop_scheduler(visit: Visit) -> Page | Redirect:
+    """Stop the scheduler, once that is confirmed; who asks does not wait for active runs."""
+    if not visit.form.get("confirm"):
+        text = "Stop the scheduler, in all processes on its store? Runs that are under way go on."
+        return _question(visit, text, "Stop", {"confirm": 1})
+    visit.ask("shutdown_scheduler", body={"wait": False})
+    return Redirect("/system", "The scheduler was stopped.", ("Start", "/system/start", {}))
+
+
+def _question(
+    visit: Visit,
+    text: str,
+    button: str,
+    fields: Mapping[str, Any],
+    ids: list[str] | None = None,
+    more: int = 0,
+) -> Page:
+    """Return the page that asks whether something is meant."""
+    visit.visitor.role.check_may_change()
+    path = visit.request.path[len(visit.settings.dashboard_prefix) :]
+    values = {"text": text, "button": button, "fields": fields, "action": path}
+    return Page("question.html", {**values, "ids": ids or [], "more": more})
+
+
+def read_json(name: str, text: str) -> Any:
+    """Return the value that JSON in a form's field means.
+
+    Raises:
+        BadRequest: if it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"{name}: {text[:80]!r} is not JSON: {error}") from None

@@ -1,0 +1,218 @@
+"""Forms do what the API does, say what they did, and can be taken back."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from schedhttp.dashboard.site import FORMS
+from tests.dashboard.conftest import HOSTILE, USERS
+
+
+@pytest.fixture
+def job(scheduler):
+    """A job that was added by hand."""
+    return scheduler.add_job(math.sqrt, "interval", hours=1, id="j", args=[4], tags=["t"])
+
+
+def test_a_job_is_run_now_and_its_run_shown(browser, scheduler, job):
+    form = browser.get("/job?id=j").form("/job/run")
+    page = browser.follow(browser.send("/job/run", form))
+    assert "A run of j was begun." in page.text
+    assert len(scheduler.history("j")) + len(scheduler.runs()) == 1
+    browser.send("/job/run", form)  # a second click
+    assert len(scheduler.history("j")) + len(scheduler.runs()) == 1
+
+
+def test_a_job_is_run_with_other_arguments(browser, scheduler, job):
+    browser.get("/job?id=j")
+    browser.follow(browser.send("/job/run", {"id": "j", "args": "[9]"}))
+    (run,) = scheduler.runs() or [None]
+    if run is not None:
+        run.wait(30)
+    assert scheduler.history("j")[0].result == "3.0"
+    answer = browser.send("/job/run", {"id": "j", "args": "[9"})
+    assert answer.status_code == 400
+    assert "is not JSON" in answer.text
+
+
+def test_pause_and_back_again(browser, scheduler, job):
+    browser.get("/job?id=j")
+    page = browser.follow(browser.send("/job/pause", {"id": "j"}))
+    assert "j was paused." in page.text
+    assert scheduler.entry("j").due_us is None
+    page = browser.follow(browser.send("/job/resume", page.form("/job/resume")))
+    assert "j was resumed." in page.text
+    assert scheduler.entry("j").due_us is not None
+    assert "j was resumed." not in browser.get("/job?id=j").text
+
+
+def test_a_job_is_removed_once_that_is_confirmed_and_added_again(browser, scheduler, job):
+    browser.get("/job?id=j")
+    question = browser.send("/job/remove", {"id": "j"})
+    assert "Remove j?" in question.text
+    assert scheduler.get_job("j") is not None
+    page = browser.follow(browser.send("/job/remove", {"id": "j", "confirm": "1"}))
+    assert scheduler.get_job("j") is None
+    browser.follow(browser.send("/job/add", page.form("/job/add")))
+    assert scheduler.entry("j").job.args == (4,)
+
+
+def test_many_jobs_are_paused_by_a_filter_with_a_count_in_the_question(browser, scheduler):
+    for number in range(50):
+        scheduler.add_job(print, "interval", hours=1, id=f"j{number}", tags=["t"] * (number < 3))
+    browser.get("/jobs")
+    fields = {"do": "pause", "which": "filter", "tag": "t", "to": "/jobs?tag=t"}
+    answer = browser.send("/jobs/change", fields)
+    assert "Pause: 3 jobs?" in answer.text
+    page = browser.parsed(answer)
+    scheduler.add_job(print, "interval", hours=1, id="another", tags=["t"])
+    again = browser.send("/jobs/change", page.form("/jobs/change"))
+    assert "There are other jobs by now. Pause: 4 jobs?" in again.text
+    done = browser.follow(browser.send("/jobs/change", browser.parsed(again).form("/jobs/change")))
+    assert "4 jobs were paused." in done.text
+    assert sum(entry.due_us is None for entry in scheduler.entries()) == 4
+
+
+def test_many_jobs_are_chosen_one_by_one_and_taken_back(browser, scheduler):
+    for name in "abc":
+        scheduler.add_job(print, "interval", hours=1, id=name)
+    browser.get("/jobs")
+    fields = {"do": "pause", "id": ["a", "b"], "which": "chosen", "confirm": "2"}
+    page = browser.follow(browser.send("/jobs/change", fields))
+    assert "2 jobs were paused." in page.text
+    assert scheduler.entry("c").due_us is not None
+    undo = {"do": "resume", "id": ["a", "b"], "which": "chosen", "confirm": "2"}
+    assert page.form("/jobs/change")["do"] == "resume"
+    browser.follow(browser.send("/jobs/change", undo))
+    assert all(entry.due_us is not None for entry in scheduler.entries())
+    nobody = browser.send("/jobs/change", {"do": "pause", "which": "chosen"})
+    assert "no job was chosen" in nobody.text
+
+
+def test_a_change_is_previewed_saved_and_taken_back(browser, scheduler, job):
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    assert form["schedule"].startswith("hours = 1")
+    form |= {"schedule": "minutes = 30", "name": "half"}
+    preview = browser.send("/job/edit", {**form, "do": "preview"})
+    assert "2026-01-05 13:30:00 CET" in preview.text
+    assert scheduler.entry("j").job.name != "half"
+    saved = browser.send("/job/edit", {**browser.parsed(preview).form("/job/edit"), "do": "save"})
+    page = browser.follow(saved)
+    assert "Changed: " in page.text
+    assert scheduler.entry("j").job.name == "half"
+    assert scheduler.entry("j").job.trigger.interval.total_seconds() == 1800
+    browser.follow(browser.send("/job/change", page.form("/job/change")))
+    assert scheduler.entry("j").job.trigger.interval.total_seconds() == 3600
+
+
+def test_a_form_that_is_saved_as_it_is_changes_nothing(browser, scheduler):
+    scheduler.add_job(
+        print, "cron", id="j", args=["5", " x"], minute="5", hour="*/2", tags=["a"], timeout=3
+    )
+    before = scheduler.entry("j").job
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    assert "Nothing." in browser.send("/job/edit", {**form, "do": "preview"}).text
+    browser.follow(browser.send("/job/edit", {**form, "do": "save"}))
+    assert scheduler.entry("j").job == before
+
+
+def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, job):
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    scheduler.modify_job("j", name="by somebody else")
+    answer = browser.send("/job/edit", {**form, "name": "mine", "do": "save"})
+    assert answer.status_code == 412
+    assert "was changed since" in answer.text
+    assert browser.parsed(answer).fields("/job/edit")["name"] == "mine"
+    assert scheduler.entry("j").job.name == "by somebody else"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("schedule", "hours = -1", "hours=-1"),
+        ("schedule", "hours", "expected name = value"),
+        ("schedule", "hours = 1\nhours = 2", "stands twice"),
+        ("schedule", "func = os:system", "does not belong there"),
+        ("options", "max_instances = none", "max_instances"),
+        ("args", "[", "is not JSON"),
+        ("func", "os:system", "SCHEDULER_API_ALLOWED_FUNCS"),
+    ],
+)
+def test_what_cannot_be_saved_is_told_with_the_form_as_it_was(browser, job, field, value, told):
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    answer = browser.send("/job/edit", {**form, field: value, "do": "preview"})
+    assert answer.status_code >= 400
+    assert told in answer.text
+    assert browser.parsed(answer).fields("/job/edit")[field] == value
+
+
+def test_a_job_is_duplicated_and_a_new_one_added(browser, scheduler, job):
+    form = browser.get("/job/new?from=j").fields("/job/edit")
+    assert (form["id"], form["args"]) == ("", "[4]")
+    assert browser.send("/job/edit", {**form, "id": "j", "do": "save"}).status_code == 412
+    browser.follow(browser.send("/job/edit", {**form, "id": "k", "do": "save"}))
+    assert scheduler.entry("k").job.options == scheduler.entry("j").job.options
+    empty = browser.get("/job/new").fields("/job/edit")
+    preview = browser.send(
+        "/job/edit", {**empty, "id": "n", "func": "math:sqrt", "args": "[4]", "do": "preview"}
+    )
+    assert "2026-01-05 13:05:00" in preview.text
+
+
+def test_a_run_is_cancelled(browser, scheduler, job):
+    scheduler.shutdown(timeout=10)
+    scheduler.start()
+    run = scheduler.run_job("j")
+    browser.get("/")
+    ended = browser.send("/run/cancel", {"run": str(run.id)})
+    assert ended.status_code == 409
+    assert "Not done" in ended.text
+
+
+def test_the_scheduler_is_paused_resumed_stopped_and_started(browser, scheduler):
+    browser.get("/")
+    page = browser.follow(browser.send("/system/pause"))
+    assert scheduler.state.name == "PAUSED"
+    assert page.form("/system/resume") is not None
+    browser.follow(browser.send("/system/resume"))
+    assert "Stop the scheduler" in browser.send("/system/stop").text
+    assert scheduler.state.name == "RUNNING"
+    browser.follow(browser.send("/system/stop", {"confirm": "1"}))
+    assert scheduler.state.name == "STOPPED"
+    browser.follow(browser.send("/system/start"))
+    assert scheduler.state.name == "RUNNING"
+
+
+@pytest.mark.parametrize("path", [path for path in FORMS if path not in ("/zone", "/sign-out")])
+def test_who_may_only_look_is_refused_whatever_is_sent(mount, scheduler, job, path):
+    browser = mount(**USERS)
+    browser.sign_in("rob", "of rob")
+    before = scheduler.entries()
+    fields = {"id": "j", "do": "pause", "run": "1", "definition": "{}", "changes": "{}", "new": ""}
+    answer = browser.send(path, {**fields, "which": "chosen", "confirm": "1"})
+    assert answer.status_code == 403
+    assert "SCHEDULER_API_READ_ONLY" in answer.text
+    assert scheduler.entries() == before
+    assert scheduler.state.name == "RUNNING"
+    assert browser.open("/job/edit?id=j").status_code == 403
+
+
+def test_who_did_it_is_in_the_audit(mount, scheduler, job):
+    browser = mount(**USERS)
+    browser.sign_in("ann", "of ann")
+    browser.send("/job/pause", {"id": "j"})
+    record = scheduler.audit("j")[0]
+    assert (record.who, record.address, record.verb) == ("ann", "127.0.0.1", "paused")
+
+
+def test_what_was_done_is_told_without_being_believed(browser, scheduler):
+    scheduler.add_job(print, "interval", hours=1, id=HOSTILE)
+    browser.get("/jobs")
+    page = browser.follow(browser.send("/job/pause", {"id": HOSTILE}))
+    assert f"{HOSTILE} was paused." in page.text
+    assert not page.tags("img")
+    for garbage in ("x", "bnVsbA==", "WzEsMl0=", "WyJhIiwgWzEsMiwzXV0="):
+        browser._client.set_cookie("schedcore_told", garbage, path=browser.base or "/")
+        browser.get("/")

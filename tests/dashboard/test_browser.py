@@ -1,0 +1,291 @@
+"""What people do in a browser: without an error in its console, with a keyboard, in any width."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+
+from schedcore import Scheduler
+from schedhttp import create_app
+from tests.dashboard.chromium import Tab, chromium, need_chromium, served
+from tests.dashboard.conftest import HOSTILE, USERS, spoil
+
+pytestmark = pytest.mark.xdist_group("chromium")
+
+
+@pytest.fixture(scope="module")
+def browser_program():
+    need_chromium()
+    with chromium() as program:
+        yield program
+
+
+@pytest.fixture
+def serve(scheduler):
+    """Serve a dashboard with the settings given; returns its address."""
+    with_ends = []
+
+    def start(**settings):
+        settings = {"dashboard": True, "dashboard_prefix": "", **settings}
+        app = create_app(scheduler, api_allowed_funcs=["math:*"], **settings)
+        context = served(app)
+        with_ends.append(context)
+        return context.__enter__()
+
+    yield start
+    for context in with_ends:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def open_tab(browser_program):
+    """Open a tab in a profile of its own; what went wrong in any is an error at the end."""
+    contexts, tabs = [], []
+
+    def make(base, **options):
+        contexts.append(browser_program.new_context(**options))
+        tabs.append(Tab(contexts[-1], base))
+        return tabs[-1]
+
+    yield make
+    wrong = [each for tab in tabs for each in tab.wrong]
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+@pytest.fixture
+def much(scheduler):
+    """A scheduler with jobs in each state, whose texts are hostile; the addresses of all pages."""
+    scheduler.add_job(spoil, "interval", minutes=5, id=HOSTILE, name=HOSTILE, args=[HOSTILE])
+    scheduler.add_job(lambda: 1, "cron", hour=2, minute=30, id="night", tags=["t"])
+    scheduler.add_job(print, "interval", hours=3, id="paused")
+    scheduler.pause_job("paused")
+    run = scheduler.run_job(HOSTILE)
+    scheduler.run_job("night")
+    paths = ("/", "/jobs", "/job?id=night", "/ledger", "/system", "/job/new", "/job/edit?id=night")
+    return [*paths, f"/run?id={run.id}"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_page_can_be_used_by_everybody(serve, open_tab, much, scheme):
+    tab = open_tab(serve(), color_scheme=scheme)
+    for path in much:
+        tab.goto(path)
+        tab.check_access()
+
+
+def test_no_page_is_wider_than_a_small_telephone(serve, open_tab, much):
+    tab = open_tab(serve(), viewport={"width": 320, "height": 640})
+    for path in much:
+        page = tab.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") == 320, path
+
+
+def test_each_page_can_be_read_without_script(serve, open_tab, much):
+    tab = open_tab(serve(), java_script_enabled=False)
+    for path in much:
+        page = tab.goto(path)
+        assert page.locator("h1").count() == 1
+    page = tab.goto("/job?id=night")
+    page.get_by_role("button", name="Pause").click()
+    tab.sees("night was paused.")
+
+
+def test_what_is_hostile_is_text(serve, open_tab, much):
+    tab = open_tab(serve())
+    for path in much:
+        page = tab.goto(path)
+        assert page.locator("img").count() == 0, path
+    assert HOSTILE in page.locator("pre.output").inner_text()
+
+
+def test_a_job_that_fails_is_red_within_a_look_and_well_again(serve, open_tab, scheduler):
+    fails = threading.Event()
+
+    def task():
+        if fails.is_set():
+            raise ValueError("no luck")
+
+    scheduler.add_job(task, "interval", hours=1, id="j")
+    tab = open_tab(serve())
+    tab.goto("/")
+    tab.sees("Nothing: no job failed")
+    fails.set()
+    scheduler.run_job("j")
+    tab.sees("ValueError: no luck")
+    fails.clear()
+    scheduler.run_job("j")
+    tab.sees("Nothing: no job failed")
+
+
+def test_a_run_is_cancelled_where_it_is_seen(serve, open_tab, scheduler):
+    goes_on = threading.Event()
+    scheduler.add_job(lambda: goes_on.wait(60) and None, "interval", hours=1, id="j")
+    tab = open_tab(serve())
+    page = tab.goto("/")
+    scheduler.run_job("j", wait=False)
+    page.get_by_role("button", name="Cancel the run of j").click()
+    tab.sees("The run of j was cancelled.")
+    goes_on.set()
+    assert [record.outcome.value for record in scheduler.history("j")] == ["cancelled"]
+
+
+def test_three_of_fifty_jobs_are_paused_by_a_filter(serve, open_tab, scheduler):
+    for number in range(50):
+        scheduler.add_job(print, "interval", hours=1, id=f"j{number}", tags=["t"] * (number < 3))
+    tab = open_tab(serve())
+    page = tab.goto("/jobs")
+    page.get_by_label("Tag").fill("t")
+    page.get_by_role("button", name="Show").first.click()
+    page.get_by_label("all with this filter (3)").check()
+    page.get_by_role("button", name="Pause").click()
+    tab.sees("Pause: 3 jobs?")
+    page.get_by_role("button", name="Pause 3 jobs").click()
+    tab.sees("3 jobs were paused.")
+    assert sum(entry.due_us is None for entry in scheduler.entries()) == 3
+    assert "tag=t" in page.url
+    page.get_by_role("button", name="Resume").first.click()
+    tab.sees("3 jobs were resumed.")
+
+
+def test_what_was_ticked_stays_so_while_the_page_changes(serve, open_tab, scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    tab = open_tab(serve())
+    page = tab.goto("/jobs")
+    page.get_by_role("checkbox", name="j", exact=True).check()
+    page.get_by_label("Text").focus()
+    scheduler.run_job("j")
+    page.locator(".strip .good").wait_for()
+    assert page.get_by_role("checkbox", name="j", exact=True).is_checked()
+
+
+def test_an_edit_of_what_was_changed_meanwhile_is_refused(serve, open_tab, scheduler):
+    scheduler.add_job(len, "interval", hours=1, id="j", args=["four"])
+    tab = open_tab(serve())
+    page = tab.goto("/job?id=j")
+    page.get_by_role("link", name="Change").click()
+    page.get_by_label("Name", exact=True).fill("mine")
+    page.get_by_role("button", name="Preview").click()
+    tab.sees("What changes")
+    scheduler.modify_job("j", name="by somebody else")
+    page.get_by_role("button", name="Save").click()
+    tab.sees("was changed since")
+    assert page.get_by_label("Name", exact=True).input_value() == "mine"
+    tab.wrong = [text for text in tab.wrong if "412" not in text]  # which Chromium notes itself
+
+
+def test_nothing_is_rendered_while_nothing_happens(serve, open_tab, scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    tab = open_tab(serve())
+    page = tab.goto("/")
+    with page.expect_response(lambda answer: answer.status == 304):
+        pass
+    tab.asked.clear()
+    with page.expect_response(lambda answer: answer.status == 200):
+        scheduler.run_job("j")
+    assert len(tab.asked) <= 3  # one request for each look, and no more
+
+
+def test_a_server_that_is_gone_is_told_and_its_return_too(scheduler, open_tab):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    app = create_app(scheduler, dashboard=True, dashboard_prefix="")
+    with served(app) as base:
+        tab = open_tab(base)
+        page = tab.goto("/")
+    heard = page.locator("#heard")
+    heard.filter(has_text=re.compile("last heard .* ago")).wait_for()
+    with served(app, int(base.rpartition(":")[2])):
+        heard.wait_for(state="hidden")
+    tab.wrong.clear()  # connections that were refused, which Chromium notes itself
+
+
+def test_countdowns_are_those_of_the_servers_clock(serve, open_tab, scheduler):
+    scheduler.add_job(lambda: 1, "interval", minutes=30, id="j")
+    page = open_tab(serve()).goto("/")
+    page.locator("time[data-away^='in 29 min']").wait_for()  # by a clock that stands at 12:00
+
+
+def test_times_in_the_zone_of_who_looks(serve, open_tab, scheduler):
+    scheduler.add_job(print, "cron", hour=9, timezone="Asia/Tokyo", id="j")
+    tab = open_tab(serve(), timezone_id="America/New_York")
+    page = tab.goto("/jobs")
+    tab.sees("09:00:00 JST")
+    page.get_by_label("Times in").select_option("America/New_York")
+    tab.sees("19:00:00 EST")
+
+
+def test_a_night_job_on_the_spring_day_has_its_remark_in_each_zone(
+    serve, open_tab, scheduler, clock
+):
+    clock.set(clock.now().replace(month=3, day=28))
+    scheduler.add_job(print, "cron", hour=2, minute=30, timezone="Europe/Berlin", id="j")
+    tab = open_tab(serve())
+    page = tab.goto("/job?id=j")
+    tab.sees("02:30 does not exist on this day")
+    tab.sees("2026-03-29 03:00:00 CEST")
+    page.get_by_label("Times in").select_option("UTC")
+    tab.sees("2026-03-29 01:00:00 UTC")
+    tab.sees("02:30 does not exist on this day")
+
+
+def test_everything_is_reached_by_keyboard(serve, open_tab, much):
+    page = open_tab(serve()).goto("/job?id=night")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    for _ in range(40):
+        if page.evaluate("document.activeElement.textContent") == "Pause":
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("night was paused.").wait_for()
+
+
+def test_signing_in_and_looking_without_touching(serve, open_tab, much):
+    tab = open_tab(serve(**USERS))
+    page = tab.goto("/jobs")
+    page.get_by_label("User").fill("rob")
+    page.get_by_label("Password").fill("of rob")
+    page.get_by_role("button", name="Sign in").click()
+    tab.sees("may only look")
+    assert page.get_by_role("button", name="Pause").count() == 0
+    for path in much:
+        if not path.startswith("/job/"):
+            tab.goto(path)
+    page.get_by_role("button", name="Sign out rob").click()
+    page.get_by_label("Password").wait_for()
+    tab.wrong = [text for text in tab.wrong if "401" not in text]
+
+
+def test_ten_thousand_jobs_and_a_long_output_stay_small(serve, open_tab, scheduler):
+    scheduler.add_jobs(
+        {"func": len, "trigger": "interval", "hours": 1, "id": f"j{n}", "args": ["x"]}
+        for n in range(10_000)
+    )
+
+    def talk():
+        print("\n" * 20_000)
+
+    scheduler.add_job(talk, "interval", hours=1, id="talks")
+    run = scheduler.run_job("talks")
+    tab = open_tab(serve())
+    for path in ("/", "/jobs", "/ledger", f"/run?id={run.id}"):
+        page = tab.goto(path)
+        assert page.evaluate("document.querySelectorAll('*').length") < 3_000, path
+        assert len(page.content()) < 300_000, path
+
+
+def test_two_tabs_leave_the_api_quick(serve, open_tab, scheduler: Scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    base = serve()
+    tabs = [open_tab(base) for _ in range(2)]
+    pages = [tab.goto("/") for tab in tabs]
+    for page in pages:
+        with page.expect_response(lambda answer: answer.status == 304):
+            pass
+    # No request of theirs is left open, which would hold a thread.
+    assert all(
+        page.evaluate("fetch('/scheduler/live').then((r) => r.status)") == 200 for page in pages
+    )
