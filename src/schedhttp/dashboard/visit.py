@@ -17,10 +17,14 @@ from schedcore.triggers import zone_of
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.asking import Asking
 from schedhttp.dashboard.door import Visitor, form_of
+from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming
 from schedhttp.settings import Settings
-from schedhttp.shapes import RUN, RunShown
+from schedhttp.shown import (
+    RUN,
+    RunShown,
+)
 
 ZONE, TOLD = "schedcore_zone", "schedcore_told"
 """The cookies: in which zone times are shown; and what the last form has done."""
@@ -69,6 +73,7 @@ class Visit:
         scheduler: Whose dashboard it is.
         settings: All of them.
         form_token: What forms have to send back.
+        foreseen: What is to come.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Visit:
         scheduler: Scheduler,
         settings: Settings,
         form_token: str,
+        foreseen: Foreseen,
     ) -> None:
         self.request = request
         self.visitor = visitor
@@ -86,6 +92,7 @@ class Visit:
         self.scheduler = scheduler
         self.settings = settings
         self.form_token = form_token
+        self.foreseen = foreseen
         self.key = secrets.token_urlsafe(12)
         """By which two clicks on one button are known to be one wish."""
         self.now_ms = scheduler.clock.now_us() // 1000
@@ -128,9 +135,11 @@ class Visit:
         """Return the element that shows since when something goes on."""
         return texts.elapsed_tag(since, self.now_ms)
 
-    def latest_runs(self, job_id: str, many: int = 20) -> list[dict[str, Any]]:
+    def latest_runs(
+        self, job_id: str, many: int = 20, since_us: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return the latest outcomes of a job, as the API shows them, without counting them."""
-        records = self.scheduler.records(RunQuery(job_id, limit=many))
+        records = self.scheduler.records(RunQuery(job_id, since_us=since_us, limit=many))
         redact = self.scheduler.redact
         return [RUN.to_dict(run_without_secrets(RunShown.of(each), redact)) for each in records]
 
