@@ -229,6 +229,8 @@ class Dashboard:
         told, cookies = None, []
         if "HTTP_X_LIVE" not in request.environ and (told := read_told(request)) is not None:
             cookies.append(cookie(request, TOLD, "", self._root(visit)))
+            text, undo = told
+            told = text, undo if undo is not None and undo[1] in FORMS else None
         if request.whole.cookies.get(FORM) != visit.form_token:
             cookies.append(cookie(request, FORM, visit.form_token, self._root(visit)))
         base = self._base(request)
@@ -313,6 +315,7 @@ def _environment() -> Environment:
         schedule=texts.schedule,
         duration=texts.duration,
         as_json=texts.as_json,
+        why=texts.why,
     )
     return found
 
