@@ -57,6 +57,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.load_forecast import LoadForecast
     from schedcore.notice import ChannelState, Notice
     from schedcore.output import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
@@ -116,6 +117,7 @@ __all__ = [
     "JobLookupError",
     "JobSpec",
     "JobSubmissionEvent",
+    "LoadForecast",
     "ManualClock",
     "MaxInstancesError",
     "MemoryStore",
@@ -159,6 +161,7 @@ if not TYPE_CHECKING:
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
             **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
+            "LoadForecast": "schedcore.load_forecast",
             "Output": "schedcore.output",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",

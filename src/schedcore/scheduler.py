@@ -323,6 +323,33 @@ class Scheduler(ChangeMethods):
         kind = "memory" if isinstance(store, MemoryStore) else type(store).__name__
         return StoreInfo(kind, reachable=True)
 
+    def forecast(self, hours: float = 24) -> schedcore.LoadForecast:
+        """Return which runs come, and how many of them at once: more than there are workers?
+
+        An estimate, for any number of jobs within a second: each run takes as long as those of its
+        job did on average, and what is under way already is not counted.
+        :func:`schedcore.forecast` plays the same through with the engine, run by run.
+
+        Args:
+            hours: How far to look ahead; a week at most.
+
+        Raises:
+            InvalidOptionError: if *hours* is not more than 0, or too many.
+            StoreError: if the store cannot be used.
+        """
+        from schedcore.load_forecast import check_hours, load_ahead, mean_us
+
+        check_hours(hours)
+        entries = self._engine.store.entries()
+        totals = self.totals([entry.job.id for entry in entries]).jobs
+        took_us = {job_id: mean_us(ended) for job_id, ended in totals.items()}
+        taking = [node.executors for node in self.nodes() if node.takes and node.state == "alive"]
+        workers: dict[str, int | None] = {}
+        for name, executor in self._executors.items():
+            here: int | None = getattr(executor, "max_workers", None)
+            workers[name] = here and here * max(1, sum(name in names for names in taking))
+        return load_ahead(entries, took_us, workers, self._clock.now_us(), hours)
+
     def notice_channels(self) -> list[schedcore.ChannelState]:
         """Return how the channels do that notices go through: how many wait, and why.
 

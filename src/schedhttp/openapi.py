@@ -8,12 +8,14 @@ from urllib.parse import quote
 from schedcore import __version__
 from schedcore.change_methods import MOST_RECORDS
 from schedcore.feed import MOST_AT_ONCE
+from schedcore.load_forecast import MOST_HOURS
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import Json, ref
 from schedhttp.views import changes
+from schedhttp.views.forecast import HOURS
 from schedhttp.views.output import MOST_AFTER
 from schedhttp.views.runs import MOST_FIRE_TIMES
 
@@ -91,7 +93,7 @@ _NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
 
 
 def _tag(route: Route) -> str:
-    if route.gives in ("Run", "Runs", "Output", "Counts", "Next", "Previewed"):
+    if route.gives in ("Run", "Runs", "Output", "Counts", "Next", "Previewed", "Forecast"):
         return "runs"
     return "jobs" if "/jobs" in route.path else "scheduler"
 
@@ -303,6 +305,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
         f"Shows the last runs of each job as well; {paging.MOST_WITH_RUNS} jobs at most.",
     ),
     "job": (JOB_ID, "Only of this job."),
+    "hours": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_HOURS, "default": HOURS},
+        "How far to look ahead.",
+    ),
 }
 _QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {
     "since": (

@@ -8,7 +8,17 @@ from typing import Any, Final, NamedTuple
 from werkzeug.routing import BaseConverter, Map, Rule
 
 from schedhttp import paging, run_pages
-from schedhttp.views import bulk, changes, jobs, metrics, output, running, runs, scheduler
+from schedhttp.views import (
+    bulk,
+    changes,
+    forecast,
+    jobs,
+    metrics,
+    output,
+    running,
+    runs,
+    scheduler,
+)
 from schedhttp.views.base import Reply
 
 
@@ -114,6 +124,15 @@ ROUTES: tuple[Route, ...] = (
         changes.AUDIT_PARAMETERS,
     ),
     Route("preview", "POST", "/preview", runs.preview, False, "Preview", "Previewed", ("n",)),
+    Route(
+        "get_forecast",
+        "GET",
+        "/forecast",
+        forecast.get_forecast,
+        False,
+        gives="Forecast",
+        query=("hours",),
+    ),
     Route("get_health", "GET", "/health", scheduler.get_health, False, gives="Health"),
     Route("get_live", "GET", "/live", scheduler.get_live, False, gives="Live", open=True),
     Route("get_ready", "GET", "/ready", scheduler.get_ready, False, gives="Ready", open=True),

@@ -19,6 +19,7 @@ from schedcore.job import (
 )
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
+from schedhttp.load_shapes import FORECAST, PARTS
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
     AUDIT,
@@ -180,6 +181,8 @@ def schemas() -> Json:
         "Change": AUDIT.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
         "Output": OUTPUT.schema(),
+        "Forecast": FORECAST.schema(),
+        **{name: shape.schema() for name, shape in PARTS.items()},
         "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),

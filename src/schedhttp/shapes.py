@@ -233,6 +233,11 @@ _SHAPES: Final[dict[type, Shape]] = {}
 """The shapes of value classes that are fields of others."""
 
 
+def nested(kind: type[Any]) -> Shape:
+    """Return the shape of a value class that is a field of others."""
+    return _SHAPES.setdefault(kind, Shape(kind))
+
+
 class HolderInfo(NamedTuple):
     """The process that takes due jobs."""
 
@@ -438,10 +443,10 @@ class LastRunsShown(NamedTuple):
         return cls(None if last is None else last_run, *runs[1:])
 
 
-HOLDER: Final = _SHAPES.setdefault(HolderInfo, Shape(HolderInfo))
-STORE: Final = _SHAPES.setdefault(StoreShown, Shape(StoreShown))
-NODE: Final = _SHAPES.setdefault(NodeShown, Shape(NodeShown))
-CHANNEL: Final = _SHAPES.setdefault(ChannelState, Shape(ChannelState))
+HOLDER: Final = nested(HolderInfo)
+STORE: Final = nested(StoreShown)
+NODE: Final = nested(NodeShown)
+CHANNEL: Final = nested(ChannelState)
 INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,
@@ -450,9 +455,9 @@ HEALTH: Final = Shape(
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )
-LAST_RUN: Final = _SHAPES.setdefault(LastRun, Shape(LastRun))
+LAST_RUN: Final = nested(LastRun)
 LAST_RUNS: Final = Shape(LastRunsShown)
-RUN: Final = _SHAPES.setdefault(RunShown, Shape(RunShown))
+RUN: Final = nested(RunShown)
 OUTPUT: Final = Shape(Output, more={"run_id": (str, "Of which run.")})
 
 

@@ -209,3 +209,18 @@ def test_a_view_on_a_terminal_goes_on_until_it_is_interrupted(run, held):
     assert run_id in shown
     assert "\x1b[?1049h" in shown, "on a screen of its own"
     assert "\x1b[?1049l" in shown, "and it gives the other one back"
+
+
+def test_how_the_last_runs_of_each_job_went(run):
+    for job_id, func in (("bad", "fail"), ("good", "ok"), ("new", "ok")):
+        add(run, f"last-{job_id}", func)
+    run("run", "last-bad", "last-good", "--wait")
+    run("run", "last-bad", "--wait")
+    shown = run("jobs", "--q", "last-", "--last").out
+    assert re.search(r"^last-bad .* failed \S+ \(.*\), 2 failures in a row$", shown, re.M)
+    assert re.search(r"^last-good .* executed \S+ \(.*\)$", shown, re.M)
+    assert re.search(r"^last-new .* -$", shown, re.M)
+    found = json.loads(run("jobs", "--q", "last-", "--last", "--json").out)
+    assert [job["failures_in_a_row"] for job in found] == [2, 0, 0]
+    assert re.search(r"^last_run +failed ", run("job", "last-bad").out, re.M)
+    assert "last_run" not in run("edit", "last-bad", "hours=3").out

@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -71,21 +72,28 @@ def test_options_come_before_the_environment_and_that_before_the_file(run, fake,
     ]
 
 
-def test_a_unix_socket_is_asked(tmp_path, run):
-    path = tmp_path / "s"
-    (tmp_path / "socket.toml").write_text(f'bind = "unix:{path}"')
+@pytest.fixture
+def socket_path():
+    """Return a path for a socket that is short: it has 108 bytes at most."""
+    folder = tempfile.mkdtemp(prefix="s-")
+    yield f"{folder}/s"
+    shutil.rmtree(folder)
+
+
+def test_a_unix_socket_is_asked(tmp_path, run, socket_path):
+    (tmp_path / "socket.toml").write_text(f'bind = "unix:{socket_path}"\napi_prefix = "/ops"')
     with real_server(tmp_path, "--config", "socket.toml"):
-        assert run("jobs", "--json", "--url", f"unix:{path}") == (0, "[]\n", "")
-        assert run("jobs", "--url", f"unix:{path}:/elsewhere").status == 2
-    assert run("jobs", "--url", f"unix:{path}").status == 3
+        ran = run("jobs", "--json", "--url", f"unix:{socket_path}:/ops")
+        assert ran == (0, "[]\n", "")
+        assert run("jobs", "--url", f"unix:{socket_path}").status != 0, "with another prefix"
+    assert run("jobs", "--url", f"unix:{socket_path}").status == 3
 
 
-def test_a_unix_socket_that_the_server_closes_is_opened_again(tmp_path, run):
-    path = tmp_path / "s"
-    (tmp_path / "socket.toml").write_text(f'bind = "unix:{path}"')
+def test_a_unix_socket_that_the_server_closes_is_opened_again(tmp_path, run, socket_path):
+    (tmp_path / "socket.toml").write_text(f'bind = "unix:{socket_path}"')
     closing = {"GUNICORN_CMD_ARGS": "--keep-alive 0"}
     with real_server(tmp_path, "--config", "socket.toml", **closing):
-        ran = run("top", "--json", "--url", f"unix:{path}")
+        ran = run("top", "--json", "--url", f"unix:{socket_path}")
     assert ran.status == 0, ran.err
 
 

@@ -238,7 +238,7 @@ def test_what_makes_no_sense_is_500_with_a_reason_or_422_if_asked(mount, job, me
     [
         b"",
         b"{",
-        b"[]",
+        b"[5]",
         b'"x"',
         b"null",
         b"5",

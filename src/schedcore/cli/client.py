@@ -154,16 +154,18 @@ class Api:
             raise self._error(answer)
         return answer
 
-    def items(self, *parts: str, query: Mapping[str, object], most: int) -> Iterator[Any]:
-        """Yield up to *most* items of a list, which may take several requests."""
-        answer = self("GET", *parts, query={**query, "limit": min(most, _PAGE)})
+    def items(
+        self, *parts: str, query: Mapping[str, object], most: int, page: int = 1_000
+    ) -> Iterator[Any]:
+        """Yield up to *most* items of a list, which may take several requests of *page* items."""
+        answer = self("GET", *parts, query={**query, "limit": min(most, page)})
         while True:
             yield from answer.json[:most]
             most -= len(answer.json)
             following = next_page(answer.headers.get("Link", ""))
             if most <= 0 or not answer.json or following is None:
                 return
-            answer = self("GET", *parts, query=following | {"limit": min(most, _PAGE)})
+            answer = self("GET", *parts, query=following | {"limit": min(most, page)})
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -269,9 +271,6 @@ class Api:
         if answer.status == 401:
             text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER give them"
         return Refused(answer.status, text, told)
-
-
-_PAGE: Final = 1000
 
 
 def next_page(link: str) -> dict[str, object] | None:

@@ -31,6 +31,7 @@ def add_commands(commands: Commands) -> None:
     command.add_argument(
         "--sort", metavar="FIELD", help="next_run_time, id or name; -id: backwards"
     )
+    command.add_argument("--last", action="store_true", help="also how the last run of each went")
     command = add_command(commands, "job", _job, "show a job, and what became of it", "job report")
     command.add_argument("id", metavar="ID")
     for name, (told, _) in _TOGETHER.items():
@@ -97,12 +98,34 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
 
 def _jobs(api: Api, parsed: argparse.Namespace) -> int:
     asked = {name: getattr(parsed, name) for name in ("q", "tag", "state", "sort")}
-    jobs = api("GET", "jobs", query=asked).json
+    if parsed.last:  # in the order of due times, pages would repeat and miss jobs
+        asked |= {"include": "runs", "sort": parsed.sort or "id"}
+        jobs = list(api.items("jobs", query=asked, most=_MOST_JOBS, page=_WITH_RUNS))
+    else:
+        jobs = api("GET", "jobs", query=asked).json
+    at = now()
     if parsed.json:
         print_json(jobs)
+    elif parsed.last:
+        rows = zip(jobs, job_rows(jobs, at), strict=True)
+        show((*JOB_TITLES, "last"), [(*row, _last(job, at)) for job, row in rows])
     else:
-        show(JOB_TITLES, job_rows(jobs, now()))
+        show(JOB_TITLES, job_rows(jobs, at))
     return DONE
+
+
+_MOST_JOBS: Final = 100_000
+_WITH_RUNS: Final = 200
+"""Jobs that the server looks at in one request, together with their last runs."""
+
+
+def _last(job: Mapping[str, Any], at: datetime) -> str:
+    """Return how the last runs of a job went, in a few words."""
+    last, failures = job["last_run"], job["failures_in_a_row"]
+    if last is None:
+        return "-"
+    told = f"{last['outcome']} {moment(last['at'], at)}"
+    return f"{told}, {failures} failures in a row" if failures > 1 else told
 
 
 JOB_TITLES: Final = ("id", "state", "next run", "schedule", "function")
@@ -134,6 +157,8 @@ def _job(api: Api, parsed: argparse.Namespace) -> int:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if name == "next_run_time":
             text = moment(value, at)
+        elif name == "last_run":
+            text = _last(job, at)
         print(harmless(f"{name.ljust(width)}  {text}"))
     runs = api("GET", "jobs", parsed.id, "runs", query={"limit": 5}).json
     if runs:

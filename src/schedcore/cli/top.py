@@ -62,7 +62,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
             show(columns, rows)
         return DONE
     if (console := terminal()) is None:
-        raise InvalidOptionError("top", "a terminal", "Rich: pip install 'schedcore-engine[cli]'")
+        raise InvalidOptionError("top", "a terminal", "Rich: pip install rich")
     from rich.console import Group, RenderableType
     from rich.live import Live
     from rich.text import Text

@@ -115,6 +115,11 @@ class FuturesAdapter:
             self._pending[future] = run
             future.add_done_callback(partial(self._done, run, reporter))
 
+    @property
+    def max_workers(self) -> int | None:
+        """How many runs may be active at once; None: that is not known."""
+        return self._workers()
+
     def room(self) -> int | None:
         """Return how many runs can begin soon, where it is known how many workers there are."""
         workers = self._workers()

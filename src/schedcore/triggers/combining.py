@@ -75,25 +75,31 @@ class Coming(NamedTuple):
     truncated: bool
 
 
-def coming(trigger: Trigger, after_us: int, n: int, until_us: int = HORIZON_US) -> Coming:
-    """Return up to *n* fire times in ``(after_us, until_us]``, for no more than LIST_ROUNDS.
+def coming(
+    trigger: Trigger,
+    after_us: int,
+    n: int,
+    until_us: int = HORIZON_US,
+    rounds: int = LIST_ROUNDS,
+) -> Coming:
+    """Return up to *n* fire times in ``(after_us, until_us]``, for no more than *rounds*.
 
     Any trigger will do; only combinations ever need more than one round for each fire time.
     """
     instants: list[int] = []
-    left = LIST_ROUNDS
+    left = rounds
     while len(instants) < n:
         given = min(left, MAX_ROUNDS)
-        rounds = _Rounds(given)
+        budget = _Rounds(given)
         try:
-            found = _next(trigger, after_us, rounds)
+            found = _next(trigger, after_us, budget)
         except _OutOfRoundsError:
             return Coming(instants, True)
         if found is None or found > until_us:
             break
         instants.append(found)
         after_us = found
-        left -= given - rounds.left
+        left -= given - budget.left
     return Coming(instants, False)
 
 
