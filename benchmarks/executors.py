@@ -20,6 +20,7 @@ from schedcore.job import Job, Options
 WORKERS = 2
 BARE = "concurrent.futures"
 PEBBLE = "pebble"
+DASK = "distributed"
 
 
 def nothing() -> None:
@@ -98,6 +99,24 @@ def pebble_trips(count: int) -> Figures:
     return {COST: watch.seconds / count}
 
 
+def dask_trips(count: int, ours: bool) -> Figures:
+    """Return the same of a Dask cluster: through the executor, or by its client alone."""
+    from distributed import Client, LocalCluster
+
+    from schedcore.executors.dask import DaskExecutor
+
+    with (
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        if ours:
+            return trips(DaskExecutor(client), count)
+        for number in (20, count):
+            with Stopwatch() as watch:
+                client.gather([client.submit(nothing, pure=False) for _ in range(number)])
+        return {COST: watch.seconds / count}
+
+
 def spawned() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(WORKERS, get_context("spawn"))
 
@@ -154,5 +173,13 @@ def scenarios(full: bool) -> Sequence[Scenario]:
                 BARE: lambda: bare_trips(spawned(), few),
             },
             (Row(peer=BARE),),
+        ),
+        Scenario(
+            "round trip on Dask",
+            {
+                OURS: lambda: dask_trips(few // 10, ours=True),
+                DASK: lambda: dask_trips(few // 10, ours=False),
+            },
+            (Row(peer=DASK),),
         ),
     ]

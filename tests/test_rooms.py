@@ -36,7 +36,7 @@ STORES = [
 """The files of that folder, each of which imports only from those before it."""
 
 
-EXECUTORS = ["base", "inline", "coroutines", "threads", "futures", "worker", "processes"]
+EXECUTORS = ["base", "inline", "coroutines", "threads", "futures", "dask", "worker", "processes"]
 """The same of executors."""
 
 

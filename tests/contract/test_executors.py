@@ -16,6 +16,7 @@ from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.processes import ProcessPool
 from tests.core import work
+from tests.core.dask_cluster import dask_cluster
 from tests.durable.processes import until
 
 SOON = 20
@@ -26,8 +27,9 @@ KINDS = {
     "futures' threads": lambda: ThreadPoolExecutor(2),
     "futures' processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
     "processes": lambda: ProcessPool(2),
+    "dask": lambda: {"type": "dask", "address": dask_cluster()},
 }
-REMOTE = {"futures' processes", "processes"}
+REMOTE = {"futures' processes", "processes", "dask"}
 
 
 @pytest.fixture(params=KINDS)

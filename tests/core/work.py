@@ -129,3 +129,14 @@ def wait_for(path):
 async def wait_for_async(path):
     while not os.path.exists(path):
         await asyncio.sleep(0.01)
+
+
+def note_and_die(path):
+    with open(path, "a") as file:
+        file.write("started\n")
+    die()
+
+
+def touch_and_wait_for(mine, path):
+    open(mine, "w").close()
+    wait_for(path)

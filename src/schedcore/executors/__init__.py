@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 log = GuardedLogger(__name__)
 
-_KINDS: Final = ("threadpool", "processpool")
+_KINDS: Final = ("threadpool", "processpool", "dask")
 _METHODS: Final = ("submit", "abandon", "shutdown")
 _AN_EXECUTOR: Final = (
     "an executor such as ThreadPool(20), a concurrent.futures pool, or a table such as"
-    ' {"type": "threadpool", "max_workers": 20} (or "processpool")'
+    ' {"type": "threadpool", "max_workers": 20} (or "processpool", or {"type": "dask", "address":'
+    ' "tcp://..."})'
 )
 
 
@@ -60,7 +61,8 @@ def make_executor(name: str, what: Any) -> Executor:
     Args:
         name: What it is called; its threads' names begin with it.
         what: An executor, a ``concurrent.futures`` pool, which gets an adapter, or a table:
-            ``type`` (``"threadpool"`` unless given, or ``"processpool"``) and ``max_workers``.
+            ``type`` (``"threadpool"`` unless given, or ``"processpool"``) and ``max_workers``; or
+            the type ``"dask"`` and an ``address``.
 
     Raises:
         InvalidOptionError: if it is none of these.
@@ -85,17 +87,31 @@ def make_executor(name: str, what: Any) -> Executor:
 def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
     options = dict(table)
     kind = options.pop("type", "threadpool")
-    workers = options.pop("max_workers", 10)
+    given = "address" if kind == "dask" else "max_workers"
+    value = options.pop(given, 10)
     if kind not in _KINDS or options:
         wrong = str(next(iter(options), kind))
-        hint = did_you_mean(wrong, ["type", "max_workers", *_KINDS])
+        hint = did_you_mean(wrong, ["type", given, *_KINDS])
         raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
-    workers = whole(f"{option}.max_workers", workers)
+    if kind == "dask":
+        return _dask(option, value)
+    workers = whole(f"{option}.max_workers", value)
     if kind == "threadpool":
         return ThreadPool(workers, name=f"schedcore-{name}")
     from schedcore.executors.processes import ProcessPool
 
     return ProcessPool(workers, name=f"schedcore-{name}")
+
+
+def _dask(option: str, address: Any) -> Executor:
+    try:
+        from schedcore.executors.dask import DaskExecutor
+    except ImportError as error:
+        way_out = f"pip install 'schedcore-engine[dask]' ({error})"
+        raise InvalidOptionError(option, address, way_out) from None
+    if not isinstance(address, str):
+        raise InvalidOptionError(f"{option}.address", address, 'text such as "tcp://host:8786"')
+    return DaskExecutor(address)
 
 
 def _check_name(name: object) -> str:

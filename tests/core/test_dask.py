@@ -1,0 +1,127 @@
+"""Runs on a Dask cluster: none starts twice, and a cluster that is away loses nothing."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from schedcore import InvalidOptionError, Outcome, Scheduler
+from tests.core import work
+from tests.core.dask_cluster import Cluster, dask_cluster
+from tests.durable.processes import until
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+SOON = 60
+
+
+@pytest.fixture
+def started():
+    """Start schedulers on clusters."""
+    made = []
+
+    def start(cluster, **options):
+        from schedcore.executors.dask import DaskExecutor
+
+        executors = {"default": DaskExecutor(cluster)}
+        scheduler = Scheduler(timezone="UTC", executors=executors, **options)
+        made.append(scheduler)
+        scheduler.start()
+        return scheduler
+
+    yield start
+    for scheduler in made:
+        scheduler.shutdown(timeout=1)
+
+
+def run_of(scheduler, func, *args, **options):
+    job = scheduler.add_job(func, args=args, next_run_time=None, **options)
+    return scheduler.run_job(job.id, wait=False)
+
+
+def test_a_run_whose_worker_dies_is_lost_and_not_started_again(started, tmp_path):
+    """Dask starts the task of a dead worker on another one."""
+    scheduler = started(dask_cluster())
+    for n in range(2):
+        path = tmp_path / f"starts{n}"
+        run = run_of(scheduler, work.note_and_die, str(path))
+        assert run.wait(SOON)
+        assert run.outcome is Outcome.LOST
+        assert path.read_text() == "started\n"
+    again = run_of(scheduler, work.returned, 1)
+    assert again.wait(SOON)
+    assert again.outcome is Outcome.EXECUTED
+
+
+@pytest.fixture
+def cluster():
+    """Return what starts clusters at a port."""
+    made = []
+
+    def start(port):
+        made.append(Cluster(port))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_a_cluster_that_is_away_is_waited_for(started, cluster):
+    port = free_port()
+    scheduler = started(f"tcp://127.0.0.1:{port}")
+    run = run_of(scheduler, work.returned, 1, timeout=60)
+    until(lambda: "default" in scheduler.health().broken, "that health tells", SOON)
+    assert run.started_us is None
+    cluster(port)
+    assert run.wait(SOON)
+    assert run.outcome is Outcome.EXECUTED
+    assert scheduler.health().ok
+
+
+def test_runs_of_a_cluster_that_goes_away_are_lost(started, cluster, tmp_path):
+    there = cluster(free_port())
+    scheduler = started(there.address)
+    gate = tmp_path / "gate"
+    run = run_of(scheduler, work.touch_and_wait_for, str(tmp_path / "begun"), str(gate))
+    until((tmp_path / "begun").exists, "that it began", SOON)
+    there.kill()
+    assert run.wait(SOON)
+    assert run.outcome is Outcome.LOST
+    gate.touch()
+
+
+def test_a_client_of_the_users_stays_open(started):
+    with distributed.Client(dask_cluster()) as client:
+        scheduler = started(client)
+        run = run_of(scheduler, work.returned, 1)
+        assert run.wait(SOON)
+        scheduler.shutdown()
+        assert client.submit(len, "abc").result() == 3
+        scheduler.start()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"type": "dask"},
+        {"type": "dask", "address": ""},
+        {"type": "dask", "address": "tcp://127.0.0.1:1", "max_workers": 3},
+    ],
+)
+def test_a_table_that_names_no_cluster_is_refused(table):
+    with pytest.raises(InvalidOptionError, match=r"address|max_workers"):
+        Scheduler(executors={"cluster": table})
+
+
+def test_a_function_that_no_worker_finds_is_refused():
+    address = "tcp://127.0.0.1:1"
+    scheduler = Scheduler(executors={"default": {"type": "dask", "address": address}})
+    with pytest.raises(InvalidOptionError, match="top level of a module"):
+        scheduler.add_job(lambda: None)
