@@ -7,7 +7,9 @@ from typing import Any
 
 from schedcore.output import Redact
 from schedcore.redacting import in_data
-from schedhttp.shapes import RunShown
+from schedhttp.shown import (
+    RunShown,
+)
 
 Hide = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the definition of a job as it is shown, without what is hidden."""

@@ -20,7 +20,10 @@ from schedcore.run_query import RunQuery
 from schedcore.stores.base import Entry
 from schedhttp import codec
 from schedhttp.hiding import Hide
-from schedhttp.shapes import LAST_RUNS, LastRunsShown
+from schedhttp.shown import (
+    LAST_RUNS,
+    LastRunsShown,
+)
 
 
 def _moment(value: object) -> str:

@@ -8,7 +8,10 @@ from typing import Final, NamedTuple
 from schedcore import LoadForecast
 from schedcore.clock import SECOND, from_us
 from schedcore.load_forecast import Crowd, ExecutorAhead, JobAhead, Slice
-from schedhttp.shapes import Shape, nested
+from schedhttp.shapes import (
+    Shape,
+    nested,
+)
 
 MOST_JOBS: Final = 1_000
 MOST_TIMES: Final = 10

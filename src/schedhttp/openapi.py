@@ -13,7 +13,10 @@ from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
-from schedhttp.shapes import Json, ref
+from schedhttp.shapes import (
+    Json,
+    ref,
+)
 from schedhttp.views import changes
 from schedhttp.views.forecast import HOURS
 from schedhttp.views.output import MOST_AFTER

@@ -22,6 +22,13 @@ from schedcore.triggers.factory import KINDS, kind_names, option_names
 from schedhttp.load_shapes import FORECAST, PARTS
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
+    Json,
+    fields_schema,
+    obj,
+    optional,
+    ref,
+)
+from schedhttp.shown import (
     AUDIT,
     CHANNEL,
     EVENT,
@@ -34,11 +41,6 @@ from schedhttp.shapes import (
     OUTPUT,
     RUN,
     STORE,
-    Json,
-    fields_schema,
-    obj,
-    optional,
-    ref,
 )
 
 

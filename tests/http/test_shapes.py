@@ -15,13 +15,15 @@ from schedcore.job import Options
 from schedcore.retry import Retry
 from schedhttp import create_app
 from schedhttp.shapes import (
+    Shape,
+)
+from schedhttp.shown import (
     HEALTH,
     RUN,
     HolderInfo,
     NodeShown,
     RunShown,
     SchedulerInfo,
-    Shape,
     StoreShown,
 )
 

@@ -20,7 +20,10 @@ from schedhttp.dashboard.door import Visitor, form_of
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming
 from schedhttp.settings import Settings
-from schedhttp.shapes import RUN, RunShown
+from schedhttp.shown import (
+    RUN,
+    RunShown,
+)
 
 ZONE, TOLD = "schedcore_zone", "schedcore_told"
 """The cookies: in which zone times are shown; and what the last form has done."""

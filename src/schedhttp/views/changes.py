@@ -18,7 +18,12 @@ from schedhttp.hiding import change_without_secrets, run_without_secrets
 from schedhttp.paging import link
 from schedhttp.request import Incoming, read_count
 from schedhttp.run_pages import read_job, read_moment
-from schedhttp.shapes import AUDIT, EVENT, EventShown, RunShown
+from schedhttp.shown import (
+    AUDIT,
+    EVENT,
+    EventShown,
+    RunShown,
+)
 from schedhttp.views.base import Reply, Service
 
 LONGEST_WAIT: Final = 60

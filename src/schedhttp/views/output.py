@@ -6,7 +6,9 @@ from schedcore import InvalidOptionError
 from schedhttp.errors import BadRequest, Forbidden
 from schedhttp.request import Incoming, read_count
 from schedhttp.run_pages import read_run_id
-from schedhttp.shapes import OUTPUT
+from schedhttp.shown import (
+    OUTPUT,
+)
 from schedhttp.views.base import Reply, Service
 
 MOST_AFTER = 10**11 - 1

@@ -14,7 +14,10 @@ from schedhttp import codec
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming, read_count, read_object
 from schedhttp.run_pages import page_of_runs, read_job, read_run_id
-from schedhttp.shapes import RUN, RunShown
+from schedhttp.shown import (
+    RUN,
+    RunShown,
+)
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import get_job, wanted
 

@@ -8,7 +8,14 @@ from schedcore import Health, Scheduler, State, StoreError
 from schedcore.clock import Patience, Waker
 from schedhttp.errors import Forbidden
 from schedhttp.request import Incoming, read_flag, read_object
-from schedhttp.shapes import HEALTH, INFO, HolderInfo, NodeShown, SchedulerInfo, StoreShown
+from schedhttp.shown import (
+    HEALTH,
+    INFO,
+    HolderInfo,
+    NodeShown,
+    SchedulerInfo,
+    StoreShown,
+)
 from schedhttp.views.base import NOTHING, Reply, Service
 
 log = logging.getLogger(__package__)
