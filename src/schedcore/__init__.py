@@ -57,6 +57,7 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.executors.processes import ProcessPool
     from schedcore.load_forecast import LoadForecast
     from schedcore.notice import ChannelState, Notice
     from schedcore.output import Output
@@ -126,6 +127,7 @@ __all__ = [
     "OrTrigger",
     "Outcome",
     "Output",
+    "ProcessPool",
     "Retention",
     "Retry",
     "Run",
@@ -163,6 +165,7 @@ if not TYPE_CHECKING:
             **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
             "LoadForecast": "schedcore.load_forecast",
             "Output": "schedcore.output",
+            "ProcessPool": "schedcore.executors.processes",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

@@ -132,6 +132,9 @@ _BEGUN: Final[Json] = {
 def schemas() -> Json:
     """Return all schemas by name."""
     times = {"type": "array", "items": TIME}
+    remarks = described(
+        _TEXT_BY_ID, "What changes of clocks do to some of them, by their times; left out: nothing."
+    )
     more = described(FLAG, "Whether a search for more would have taken too long.")
     return {
         **_trigger_schemas(),
@@ -148,6 +151,7 @@ def schemas() -> Json:
         "Previewed": obj(
             {
                 "next_fire_times": times,
+                "remarks": remarks,
                 "warnings": _TEXTS,
                 "job": described(ref("Job"), "As it would be shown, if `func` was given."),
                 "truncated": more,
@@ -155,7 +159,8 @@ def schemas() -> Json:
             ["next_fire_times", "warnings"],
         ),
         "Next": obj(
-            {"id": JOB_ID, "next_fire_times": times, "truncated": more}, ["id", "next_fire_times"]
+            {"id": JOB_ID, "next_fire_times": times, "remarks": remarks, "truncated": more},
+            ["id", "next_fire_times"],
         ),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True

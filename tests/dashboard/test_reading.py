@@ -14,6 +14,7 @@ from schedhttp.dashboard.site import PAGES
 from tests.dashboard.conftest import HOSTILE, USERS, Document
 
 JOB = f"/job?id={quote(HOSTILE)}"
+TRY = f"/try?schedule={quote(HOSTILE)}"
 
 
 _NO_PAGES = ("/output", "/sign-in")
@@ -21,7 +22,7 @@ _NO_PAGES = ("/output", "/sign-in")
 
 def paths(run_id, may_change=True):
     """Return the addresses of all pages."""
-    given = {"/job": JOB, "/run": f"/run?id={run_id}"}
+    given = {"/job": JOB, "/run": f"/run?id={run_id}", "/try": TRY}
     given |= {"/job/edit": f"/job/edit?{JOB[5:]}", "/job/new": f"/job/new?from={JOB[8:]}"}
     return [
         given.get(path, path)
@@ -194,7 +195,7 @@ def test_only_who_has_all_rights_sees_buttons_and_the_audit(mount, hostile_run, 
         page = browser.get(path)
         actions = {str(form["action"]).removeprefix(browser.base) for form, _ in page.forms}
         if user == "rob":
-            assert actions <= {"/zone", "/sign-out", "/jobs", "/ledger"}, path
+            assert actions <= {"/zone", "/sign-out", "/jobs", "/ledger", "/timeline", "/try"}, path
             assert "/job/edit" not in str(page.elements), path
     assert ("Who changed what" in browser.get("/system").text) == (user == "ann")
 

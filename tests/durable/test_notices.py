@@ -146,10 +146,14 @@ def test_each_run_is_told_at_least_once_and_in_order_over_many_deaths(shared, re
         process.kill()
     last = shared.started(tick, **telling(server))
     last("scheduler.pause_job('tick')")
-    last("scheduler.shutdown()")  # which tells what is left
-    until_taken(shared)
-    while not server.asked.empty():
-        told.append(json.loads(server.next().body))
-    runs = [int(each["run_id"]) for each in told if each["kind"] == "ended"]
-    _, records = shared.store.ended_after(place, 10_000)
-    assert list(dict.fromkeys(runs)) == [each.run_id for each in records if is_run(each)]
+
+    def ended():
+        _, records = shared.store.ended_after(place, 10_000)
+        return [each.run_id for each in records if is_run(each)]
+
+    def runs_told():
+        while not server.asked.empty():
+            told.append(json.loads(server.next().body))
+        return list(dict.fromkeys(int(each["run_id"]) for each in told if each["kind"] == "ended"))
+
+    until(lambda: runs_told() == ended(), "that each is told, in order")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from threading import Event
 
 import pytest
@@ -457,3 +458,15 @@ def test_the_description_names_the_headers_that_are_sent(api):
 
 def test_the_description_says_how_mistakes_are_told(api):
     assert "SCHEDULER_API_PRECISE_ERRORS" in api("GET", "/openapi.json").json["info"]["description"]
+
+
+def test_what_changes_of_clocks_do_is_told_beside_the_times(api, clock):
+    clock.set(datetime(2026, 3, 28, 12, tzinfo=timezone.utc))
+    nightly = {"trigger": "cron", "hour": 2, "minute": 30, "timezone": "Europe/Berlin"}
+    expected = {
+        "2026-03-29T03:00:00+02:00": "02:30 does not exist on this day: runs when the gap ends"
+    }
+    assert api("POST", "/preview", nightly).json["remarks"] == expected
+    api.add("nightly", **nightly)
+    assert api("GET", "/jobs/nightly/next").json["remarks"] == expected
+    assert "remarks" not in api("POST", "/preview", {**nightly, "timezone": "UTC"}).json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -55,14 +55,18 @@ def look_ahead(trigger: Trigger, n: int, after: datetime) -> FireTimes:
     """
     times = FireTimes()
     trigger = trigger.bound_to(to_us(after))
-    offset = after.astimezone(trigger.timezone).utcoffset()
     instants, times.truncated = coming(trigger, to_us(after), n)
+    times.extend(remarked(trigger, instants, to_us(after)))
+    return times
+
+
+def remarked(trigger: Trigger, instants: Iterable[int], after_us: int) -> Iterator[FireTime]:
+    """Yield fire times of *trigger*, which follow *after_us*, each with its remark."""
+    offset = from_us(after_us, trigger.timezone).utcoffset()
     for fire_us in instants:
         moment = from_us(fire_us, trigger.timezone)
         change, offset = (moment.utcoffset() or _ZERO) - (offset or _ZERO), moment.utcoffset()
-        remark = remark_of(trigger, fire_us) or _change_text(change)
-        times.append(FireTime(moment, remark))
-    return times
+        yield FireTime(moment, remark_of(trigger, fire_us) or _change_text(change))
 
 
 def remark_of(trigger: Trigger, fire_us: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from schedhttp.dashboard import texts
+from schedhttp.dashboard import job_pictures, texts
 from schedhttp.dashboard.now import took
 from schedhttp.dashboard.visit import Page, Visit
 from schedhttp.paging import STATES
@@ -65,6 +65,7 @@ def show(visit: Visit) -> Page:
         "runs": runs,
         "outcome": outcome,
         "counts": visit.ask("get_counts", query={"job": job_id}).json,
+        "pictures": job_pictures.of_job(visit, job_id, answer.json.get("timezone")),
         "latest": latest[:20],
         "usual": (texts.percentile(times, 0.5), texts.percentile(times, 0.95)),
     }
@@ -73,18 +74,6 @@ def show(visit: Visit) -> Page:
 
 def _coming(visit: Visit, job_id: str) -> list[tuple[str, str]]:
     """Return the coming fire times of a job, each with its remark."""
-    found = visit.ask("get_next", {"job_id": job_id}, {"n": 10}).json["next_fire_times"]
-    remarks = _remarks(visit, job_id, len(found))
-    return [(moment, remarks.get(texts.millis(moment), "")) for moment in found]
-
-
-def _remarks(visit: Visit, job_id: str, n: int) -> dict[int, Any]:
-    """Return what there is to say about coming fire times: where clocks change, say."""
-    from schedcore.clock import from_us
-    from schedcore.triggers.lint import look_ahead
-
-    entry = visit.scheduler.entry(job_id)
-    if entry.fire_us is None or not n:
-        return {}
-    times = look_ahead(entry.job.trigger, n, from_us(entry.fire_us - 1))
-    return {round(t.moment.timestamp() * 1000): t.remark for t in times if t.remark}
+    found = visit.ask("get_next", {"job_id": job_id}, {"n": 10}).json
+    remarks = found.get("remarks", {})
+    return [(moment, remarks.get(moment, "")) for moment in found["next_fire_times"]]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 
 from schedhttp.dashboard import texts
+from schedhttp.dashboard.ahead import crowds, loads
 from schedhttp.dashboard.visit import Page, Visit
 
 WELL: Final = "executed"
@@ -38,6 +39,7 @@ def show(visit: Visit) -> Page:
     under_way = ask("get_runs", query={"state": "open", "limit": _MOST})
     coming = ask("get_jobs", query={"limit": _MOST})
     usual = {run["job_id"]: _usual(visit, run["job_id"]) for run in under_way.json}
+    forecast = visit.foreseen.of(1)
     hour_ms = visit.now_ms + 3_600_000
     soon = [job for job in coming.json if _due_ms(job, hour_ms + 1) <= hour_ms]
     values = {
@@ -48,6 +50,8 @@ def show(visit: Visit) -> Page:
         "under_way": under_way,
         "usual": usual,
         "soon": soon,
+        "loads": loads(visit, forecast),
+        "crowds": crowds(visit, forecast),
         "jobs": coming.count,
         "nothing_ran": not ask("get_runs", query={"limit": 1}).json,
     }

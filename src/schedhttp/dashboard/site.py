@@ -24,9 +24,12 @@ from schedhttp.dashboard import (
     session_pages,
     system,
     texts,
+    timeline,
+    try_pages,
 )
 from schedhttp.dashboard.asking import Asking, Perform, Refused
 from schedhttp.dashboard.door import FORM, Door, Visitor, cookie, is_link
+from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.dashboard.visit import TOLD, Page, Raw, Redirect, Visit, read_told, told_text
 from schedhttp.problems import problem
 from schedhttp.request import Incoming
@@ -55,6 +58,8 @@ PAGES: Final[Mapping[str, Place]] = {
     "/ledger": Place(ledger.show, "Ledger"),
     "/ledger.csv": Place(ledger.as_csv),
     "/ledger.json": Place(ledger.as_json),
+    "/timeline": Place(timeline.show, "Timeline"),
+    "/try": Place(try_pages.show, "Try a schedule"),
     "/system": Place(system.show, "System"),
     "/sign-in": Place(session_pages.go_on),
 }
@@ -91,7 +96,11 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _SANDBOX: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-_STATIC: Final = {"dashboard.css": "text/css", "dashboard.js": "text/javascript"}
+_STATIC: Final = {
+    "dashboard.css": "text/css",
+    "pictures.css": "text/css",
+    "dashboard.js": "text/javascript",
+}
 _HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
 
 
@@ -119,6 +128,7 @@ class Dashboard:
         self._rendered = rendered
         self._prefix = settings.dashboard_prefix
         self.door = Door(settings, guard, service.scheduler.clock)
+        self._foreseen = Foreseen(service.scheduler)
         self._templates = _environment()
 
     def has(self, path: str) -> bool:
@@ -193,7 +203,7 @@ class Dashboard:
         settings = self._settings
         ask = Asking(self._perform, request, visitor.role, settings.api_max_body)
         token = self.door.form_token(request)
-        return Visit(request, visitor, ask, self._scheduler, settings, token)
+        return Visit(request, visitor, ask, self._scheduler, settings, token, self._foreseen)
 
     def _without_session(self, request: Incoming, path: str) -> Reply:
         """Answer somebody who has to sign in, or is about to."""

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from schedcore.clock import from_us
 from schedcore.triggers import option_names
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -90,6 +91,11 @@ def duration(seconds: float | None) -> str:
 def millis(moment: str) -> int:
     """Return a moment of the API's in milliseconds since the Unix epoch."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def iso(us: int) -> str:
+    """Return a moment in microseconds since the Unix epoch as the API takes it."""
+    return from_us(us).isoformat()
 
 
 def clock_text(moment: str, zone: tzinfo) -> str:

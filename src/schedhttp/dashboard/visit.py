@@ -17,6 +17,7 @@ from schedcore.triggers import zone_of
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.asking import Asking
 from schedhttp.dashboard.door import Visitor, form_of
+from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming
 from schedhttp.settings import Settings
@@ -72,6 +73,7 @@ class Visit:
         scheduler: Whose dashboard it is.
         settings: All of them.
         form_token: What forms have to send back.
+        foreseen: What is to come.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Visit:
         scheduler: Scheduler,
         settings: Settings,
         form_token: str,
+        foreseen: Foreseen,
     ) -> None:
         self.request = request
         self.visitor = visitor
@@ -89,6 +92,7 @@ class Visit:
         self.scheduler = scheduler
         self.settings = settings
         self.form_token = form_token
+        self.foreseen = foreseen
         self.key = secrets.token_urlsafe(12)
         """By which two clicks on one button are known to be one wish."""
         self.now_ms = scheduler.clock.now_us() // 1000
@@ -131,9 +135,11 @@ class Visit:
         """Return the element that shows since when something goes on."""
         return texts.elapsed_tag(since, self.now_ms)
 
-    def latest_runs(self, job_id: str, many: int = 20) -> list[dict[str, Any]]:
+    def latest_runs(
+        self, job_id: str, many: int = 20, since_us: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return the latest outcomes of a job, as the API shows them, without counting them."""
-        records = self.scheduler.records(RunQuery(job_id, limit=many))
+        records = self.scheduler.records(RunQuery(job_id, since_us=since_us, limit=many))
         redact = self.scheduler.redact
         return [RUN.to_dict(run_without_secrets(RunShown.of(each), redact)) for each in records]
 

@@ -30,7 +30,8 @@ def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
         return get_job(service, request, whole)
     n = _how_many(request)
     entry = service.scheduler.entry(job_id)
-    return Reply({"id": entry.job.id, **fire_times(entry, n)})
+    now_us = service.scheduler.clock.now_us()
+    return Reply({"id": entry.job.id, **fire_times(entry, n, now_us)})
 
 
 def preview(service: Service, request: Incoming) -> Reply:
@@ -52,8 +53,9 @@ def preview(service: Service, request: Incoming) -> Reply:
         service.allowed.check(fields["func"], scheduler.registered)
         fields["func"] = _anything
     entry = scheduler.draft_job(**wanted(service, fields, trigger))
-    warnings = lint.warnings_of(entry.job.trigger, scheduler.clock.now_us())
-    told = {**fire_times(entry, n), "warnings": warnings}
+    now_us = scheduler.clock.now_us()
+    warnings = lint.warnings_of(entry.job.trigger, now_us)
+    told = {**fire_times(entry, n, now_us), "warnings": warnings}
     if "func" in body:
         if fields["func"] is _anything:
             entry = entry._replace(job=entry.job._replace(func=None, given_ref=body["func"]))
@@ -102,10 +104,11 @@ def get_counts(service: Service, request: Incoming) -> Reply:
     return Reply({outcome.value: counts.get(outcome, 0) for outcome in Outcome})
 
 
-def fire_times(entry: Entry, n: int) -> dict[str, Any]:
+def fire_times(entry: Entry, n: int, now_us: int) -> dict[str, Any]:
     """Return up to *n* coming times of a job, with the offset of its trigger's zone.
 
-    Where a search for more would take too long, ``truncated`` says so.
+    What changes of clocks do to some of them is told in ``remarks``; where a search for more would
+    take too long, ``truncated`` says so.
     """
     if entry.due_us is None or entry.fire_us is None:
         return {"next_fire_times": []}
@@ -113,7 +116,12 @@ def fire_times(entry: Entry, n: int) -> dict[str, Any]:
     later, truncated = coming(trigger, entry.fire_us, n - 1)
     instants = [entry.due_us, *later]
     times = [from_us(instant, trigger.timezone).isoformat() for instant in instants[:n]]
-    return {"next_fire_times": times, **({"truncated": True} if truncated else {})}
+    told: dict[str, Any] = {"next_fire_times": times}
+    # A first time before now is late; its remark is none of the clocks that changed since.
+    found = lint.remarked(trigger, [entry.fire_us, *later][:n], min(now_us, entry.fire_us))
+    if remarks := {at: f.remark for at, f in zip(times, found, strict=True) if f.remark}:
+        told["remarks"] = remarks
+    return {**told, **({"truncated": True} if truncated else {})}
 
 
 def _whole_id(service: Service, job_id: str, ending: str) -> str | None:

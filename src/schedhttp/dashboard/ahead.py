@@ -1,0 +1,57 @@
+"""What is to come as pages show it: how busy each executor will be, and when too busy."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from markupsafe import Markup
+
+from schedcore import LoadForecast
+from schedcore.load_forecast import ExecutorAhead
+from schedhttp.dashboard.pictures.load import Part, load, number
+from schedhttp.dashboard.pictures.scale import Scale, moment
+from schedhttp.dashboard.visit import Visit
+
+CROWDS: Final = 10
+"""Times with too many runs that are told, at most."""
+
+
+class Load(NamedTuple):
+    """One executor's."""
+
+    name: str
+    workers: int | None
+    picture: Markup
+
+
+def loads(visit: Visit, forecast: LoadForecast) -> list[Load]:
+    """Return the pictures of what is to come, of those executors for which anything is."""
+    scale = Scale(forecast.begin_us, forecast.end_us)
+    return [
+        Load(each.name, each.workers, load(scale, visit.tz(), _parts(each, forecast), each.workers))
+        for each in forecast.executors
+        if any(part.runs for part in each.slices)
+    ]
+
+
+def _parts(executor: ExecutorAhead, forecast: LoadForecast) -> list[Part]:
+    return [
+        Part(
+            max(each.begin_us, forecast.begin_us),
+            min(each.begin_us + forecast.slice_us, forecast.end_us),
+            each.runs,
+            each.most,
+        )
+        for each in executor.slices
+    ]
+
+
+def crowds(visit: Visit, forecast: LoadForecast) -> list[str]:
+    """Return when there are more runs than workers, in sentences."""
+    zone = visit.tz()
+    return [
+        f"{moment(max(each.begin_us, forecast.begin_us), zone)} to {moment(each.end_us, zone)}:"
+        f" {number(each.most)} runs at once at {moment(each.most_us, zone)},"
+        f" and {each.workers} workers of {each.executor}"
+        for each in forecast.crowds[:CROWDS]
+    ]

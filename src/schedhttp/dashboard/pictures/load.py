@@ -1,0 +1,69 @@
+"""How many runs of an executor are to be under way at once, and how many can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Final, NamedTuple
+
+from markupsafe import Markup
+
+from schedcore.clock import SECOND
+from schedhttp.dashboard.pictures.scale import Scale, grid, moment, names
+from schedhttp.dashboard.pictures.svg import bar, element, picture
+
+_TOP, _FLOOR = 18, 118
+HEIGHT: Final = 138
+
+
+class Part(NamedTuple):
+    """A part of the time that is looked at."""
+
+    begin_us: int
+    end_us: int
+    runs: float
+    """How many runs are due in it."""
+    most: float
+    """How many there would be at once."""
+
+
+def load(scale: Scale, zone: tzinfo, parts: Sequence[Part], workers: int | None) -> Markup:
+    """Return the picture.
+
+    Args:
+        scale: The time that is shown.
+        zone: In which moments are named.
+        parts: What is to come.
+        workers: How many runs can be under way at once; None: any number.
+    """
+    peak = max(parts, key=lambda each: each.most, default=None)
+    most = 0.0 if peak is None else peak.most
+    highest = max(most, 1.25 * (workers or 0), 1.0)
+    drawn = grid(scale, zone, _FLOOR)
+    for each in parts:
+        if not each.most:
+            continue
+        height = max(2.0, each.most / highest * (_FLOOR - _TOP))
+        kind = "bad" if workers is not None and each.most > workers else "open"
+        title = f"{moment(each.begin_us, zone)}: {number(each.most)} at once, {each.runs:.0f} due"
+        begin, end = scale.at(each.begin_us), scale.at(each.end_us)
+        drawn.append(bar(begin, end - 0.001, _FLOOR - height, height, kind, title))
+    if workers is not None:
+        level = _FLOOR - workers / highest * (_FLOOR - _TOP)
+        drawn.append(element("line", x1="0%", x2="100%", y1=level, y2=level, class_="limit"))
+        drawn.append(element("text", f"{workers} workers", x="0%", y=level - 4, class_="name"))
+    drawn += names(scale, zone, HEIGHT - 6)
+    return picture("load", HEIGHT, _label(peak, workers, zone), *drawn)
+
+
+def number(value: float) -> str:
+    """Return a count that may be a mean."""
+    return f"{value:.0f}" if value == round(value) or value >= 10 else f"{value:.1f}"
+
+
+def _label(peak: Part | None, workers: int | None, zone: tzinfo) -> str:
+    can = "any number" if workers is None else workers
+    if peak is None or not peak.most:
+        return f"nothing is to come; {can} can run at once"
+    begin = moment(peak.begin_us // SECOND * SECOND, zone)
+    return f"at most {number(peak.most)} runs at once, about {begin}; {can} can"

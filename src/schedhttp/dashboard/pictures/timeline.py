@@ -1,0 +1,125 @@
+"""The lane of one job on the timeline: what was due and ran, and what is to come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from typing import Final, NamedTuple
+
+from markupsafe import Markup
+
+from schedcore.clock import SECOND
+from schedhttp.dashboard import texts
+from schedhttp.dashboard.pictures.scale import Scale, grid, moment
+from schedhttp.dashboard.pictures.svg import bar, picture
+
+COLUMNS: Final = 200
+"""What begins in the same column is one bar: a lane never has more than these, twice."""
+HEIGHT: Final = 26
+_WORST: Final = ("bad", "warn", "open", "dull", "good", "coming")
+
+
+class Happening(NamedTuple):
+    """What became of a due time, or is becoming of it."""
+
+    due_us: int
+    begin_us: int
+    """When it began; what did not begin, when that was decided."""
+    end_us: int
+    """When it ended; what goes on, now."""
+    kind: str
+    """Its outcome; or ``waiting``, ``running``."""
+    why: str
+
+
+class _Bar(NamedTuple):
+    begin_us: int
+    end_us: int
+    late_us: int
+    kind: str
+    title: str
+
+
+def lane(
+    scale: Scale,
+    zone: tzinfo,
+    now_us: int,
+    happenings: Iterable[Happening],
+    coming_us: Sequence[int],
+    took_us: int | None = None,
+    further: int = 0,
+) -> Markup:
+    """Return the picture.
+
+    Args:
+        scale: The time that is shown.
+        zone: In which moments are named.
+        now_us: The present moment.
+        happenings: What was due.
+        coming_us: Due times to come.
+        took_us: How long a run takes; None: not known.
+        further: How many others come behind these, spread over the rest of the time.
+    """
+    in_view = [
+        each for each in happenings if scale.begin_us <= each.end_us and each.due_us < scale.end_us
+    ]
+    coming = [us for us in coming_us if scale.begin_us <= us < scale.end_us]
+    parts = grid(scale, zone, HEIGHT, now_us)
+    for us in _by_column(scale, [(us, us) for us in coming]):
+        parts.append(_coming(scale, zone, us, took_us or 0))
+    if further and coming:
+        title = f"{further:,} more, as often"
+        parts.append(bar(scale.at(coming[-1]), 1.0, 11, 4, "coming", title))
+    for group in _by_column(scale, [(each.begin_us, each) for each in in_view]):
+        found = _merged(group, zone)
+        if found.late_us:
+            late_us = found.begin_us - found.late_us
+            title = f"late by {texts.duration(found.late_us / SECOND)}"
+            parts.append(bar(scale.at(late_us), scale.at(found.begin_us), 11, 4, "late", title, 0))
+        begin, end = scale.at(found.begin_us), scale.at(found.end_us)
+        parts.append(bar(begin, end, 4, 18, found.kind, found.title))
+    return picture("lane", HEIGHT, _label(in_view, len(coming) + further), *parts)
+
+
+def _by_column(scale: Scale, placed: Iterable[tuple[int, object]]) -> list[list]:  # type: ignore[type-arg]
+    """Return things in groups of those that stand in the same column."""
+    columns: dict[int, list[object]] = {}
+    for us, each in placed:
+        columns.setdefault(int(scale.at(us) * COLUMNS), []).append(each)
+    return list(columns.values())
+
+
+def _coming(scale: Scale, zone: tzinfo, group: list[int], took_us: int) -> Markup:
+    first, last = min(group), max(group)
+    title = f"due {moment(first, zone)}"
+    if len(group) > 1:
+        title = f"{len(group)} runs due from {moment(first, zone)} to {moment(last, zone)}"
+    return bar(scale.at(first), scale.at(last + took_us), 8, 10, "coming", title)
+
+
+def _merged(group: list[Happening], zone: tzinfo) -> _Bar:
+    """Return one bar for all that begins in a column: the worst of it has the colour."""
+    kinds = [texts.MARKS[each.kind][1] for each in group]
+    worst = min(kinds, key=_WORST.index)
+    first = group[kinds.index(worst)]
+    began = min(each.begin_us for each in group)
+    late_us = max(each.begin_us - each.due_us for each in group)
+    if len(group) == 1:
+        title = f"due {moment(first.due_us, zone)}: {first.why}"
+    else:
+        title = f"{counted(each.kind for each in group)} from {moment(began, zone)} on: {first.why}"
+    end_us = max(each.end_us for each in group)
+    return _Bar(began, end_us, late_us if late_us >= SECOND else 0, worst, title)
+
+
+def counted(kinds: Iterable[str]) -> str:
+    """Return how many there are of each kind, in words."""
+    counts = Counter(kinds)
+    ordered = sorted(counts, key=lambda kind: _WORST.index(texts.MARKS[kind][1]))
+    return ", ".join(f"{counts[kind]} {kind.replace('_', ' ')}" for kind in ordered)
+
+
+def _label(in_view: Sequence[Happening], coming: int) -> str:
+    past = counted(each.kind for each in in_view) or "nothing was due"
+    return f"{past}; {f'{coming:,}' if coming else 'nothing'} to come"
