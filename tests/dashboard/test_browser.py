@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import socket
+import sys
 import threading
 from datetime import datetime, timezone
 
@@ -12,6 +16,7 @@ from schedcore import Scheduler
 from schedhttp import create_app
 from tests.dashboard.chromium import Tab, chromium, need_chromium, served
 from tests.dashboard.conftest import HOSTILE, USERS, spoil
+from tests.http.conftest import Served
 
 pytestmark = pytest.mark.xdist_group("chromium")
 
@@ -202,6 +207,36 @@ def test_a_server_that_is_gone_is_told_and_its_return_too(scheduler, open_tab):
     with served(app, int(base.rpartition(":")[2])):
         heard.wait_for(state="hidden")
     tab.wrong.clear()  # connections that were refused, which Chromium notes itself
+
+
+def test_all_processes_are_killed_and_started_again_with_the_page_open(open_tab, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = (sys.executable, "-m", "schedhttp", "--port", str(port), "--workers", "2")
+    jobs = [{"id": "j", "func": "math:sqrt", "args": [4], "trigger": "interval", "hours": 1}]
+    server = Served(tmp_path, *command, SCHEDULER_JOBS=json.dumps(jobs))
+    try:
+        server.all_answer(2)
+        tab = open_tab(f"http://127.0.0.1:{port}")
+        page = tab.goto("/")
+        tab.sees("2 processes on one store")
+        server.kill()
+        page.locator("#heard").filter(has_text="last heard").wait_for()
+        server.begin()
+        server.all_answer(2)
+        page.locator("#heard").wait_for(state="hidden")
+        tab.asked.clear()
+        for _ in range(3):
+            with page.expect_response(lambda answer: answer.status in (200, 304)):
+                pass
+        assert [url for url, _ in tab.asked] == [page.url] * len(tab.asked)
+        assert len(tab.asked) <= 4  # one request for each look
+        page.get_by_role("button", name="Pause everything").click()  # by whichever worker
+        tab.sees("No run is started until")
+    finally:
+        server.kill()
+        shutil.rmtree(server.temporary)
+    tab.wrong.clear()  # connections that were refused
 
 
 def test_countdowns_are_those_of_the_servers_clock(serve, open_tab, scheduler):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 
 from schedcore import InvalidOptionError, Scheduler
 from schedhttp import create_app
+from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import load
-from tests.dashboard.conftest import SAME_SITE, USERS, wsgi
+from tests.dashboard.conftest import SAME_SITE, USERS, Browser, wsgi
 
 LINK = {"HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
 CROSS_SITE = {"HTTP_SEC_FETCH_SITE": "cross-site"}
@@ -92,6 +94,15 @@ def test_who_may_only_look_by_now_may_not_more_by_an_older_session(scheduler):
     assert "Who changed what" not in browser.get("/system").text
 
 
+def test_a_session_is_one_of_all_workers_with_the_same_users(scheduler):
+    browser = wsgi(scheduler, {"dashboard": True, **USERS})
+    browser.sign_in("ann", "of ann")
+    browser._client.application = create_app(
+        Scheduler(clock=scheduler.clock), dashboard=True, dashboard_prefix="", **USERS
+    )
+    assert "Sign out ann" in browser.get("/").text
+
+
 def test_a_forged_session_is_none(mount):
     browser = mount(**USERS)
     browser._client.set_cookie("schedcore_session", "WyJhbm4iLCJhbGwiXQ.x", path="/")
@@ -161,3 +172,31 @@ def test_it_is_there_only_where_it_is_asked_for():
 def test_one_prefix_cannot_be_of_both():
     with pytest.raises(InvalidOptionError, match="another path than the API's"):
         create_app(Scheduler(), dashboard=True, dashboard_prefix="/x", api_prefix="/x")
+
+
+def test_two_dashboards_of_one_flask_app_have_paths_of_their_own():
+    app = Flask("tests", root_path=".")
+    app.config.update(SCHEDULER_API_ENABLED=True, SCHEDULER_DASHBOARD=True)
+    FlaskScheduler(Scheduler(), app)
+    app.config.update(SCHEDULER_API_PREFIX="/other", SCHEDULER_ENDPOINT_PREFIX="other.")
+    with pytest.raises(InvalidOptionError, match="SCHEDULER_DASHBOARD_PREFIX"):
+        FlaskScheduler(Scheduler(), app)
+    app.config.update(SCHEDULER_DASHBOARD_PREFIX="/pages")
+    FlaskScheduler(Scheduler(), app)
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
+    assert {"/dashboard", "/pages"} <= rules
+
+
+def test_sessions_in_flask_are_signed_by_the_apps_own_key(scheduler):
+    def browser(key):
+        app = Flask("tests", root_path=".")
+        app.config.update(SCHEDULER_API_ENABLED=True, SCHEDULER_DASHBOARD=True, SECRET_KEY=key)
+        app.config.update(SCHEDULER_AUTH=lambda given: given.password == "sesame")
+        FlaskScheduler(scheduler, app)
+        return Browser(app, "/dashboard")
+
+    first = browser("k")
+    first.sign_in("ann", "sesame")
+    for key, status in (("k", 200), ("another", 401)):
+        first._client.application = browser(key)._client.application
+        assert first.open("/").status_code == status

@@ -114,7 +114,7 @@ def _failing(visit: Visit) -> list[Trouble]:
         if row:
             what = decided[0]["outcome"].replace("_", " ")
             times = f"{what}, {row} in a row" if row > 1 else what
-            found.append(Trouble(job_id, times, decided[0]["why"], decided[0]))
+            found.append(Trouble(job_id, times, texts.why(decided[0]), decided[0]))
         if len(found) == _MOST:
             break
     return found

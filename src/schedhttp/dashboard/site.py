@@ -89,6 +89,7 @@ _POLICY: Final = (
 )
 _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
+    # With "no-referrer" browsers would send "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -239,6 +240,8 @@ class Dashboard:
         told, cookies = None, []
         if "HTTP_X_LIVE" not in request.environ and (told := read_told(request)) is not None:
             cookies.append(cookie(request, TOLD, "", self._root(visit)))
+            text, undo = told
+            told = text, undo if undo is not None and undo[1] in FORMS else None
         if request.whole.cookies.get(FORM) != visit.form_token:
             cookies.append(cookie(request, FORM, visit.form_token, self._root(visit)))
         base = self._base(request)
@@ -323,6 +326,7 @@ def _environment() -> Environment:
         schedule=texts.schedule,
         duration=texts.duration,
         as_json=texts.as_json,
+        why=texts.why,
     )
     return found
 

@@ -173,6 +173,12 @@ def _rank(option: str) -> tuple[int, str]:
     return len(first) + (option == "timezone"), option
 
 
+def why(run: Mapping[str, Any]) -> str:
+    """Return why a run is what it is, without what that is: a sign beside it says so."""
+    text: str = run["why"]
+    return text.partition(": ")[2] or text
+
+
 def as_json(value: object, indent: int | None = None) -> str:
     """Return JSON for people: letters beyond ASCII as they are."""
     return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -122,6 +122,8 @@ class FlaskScheduler(FlaskJobs):
         settings = config.with_key_of_app(config.read(app.config, self._base), app.secret_key)
         if settings.api_enabled:
             mount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
+            if settings.dashboard:
+                mount.check_pages(app, settings.dashboard_prefix)
         scheduler = self._given or self._make(settings, app)
         if self._given is not None:
             _say_what_is_not_taken(settings)

@@ -48,6 +48,21 @@ def check_names(app: Flask, endpoint_prefix: str, api_prefix: str) -> None:
         )
 
 
+def check_pages(app: Flask, prefix: str) -> None:
+    """Refuse the path of a dashboard that another scheduler of this app has.
+
+    Raises:
+        InvalidOptionError: naming the setting that gives it another.
+    """
+    ours = {rule.rule for rule in app.url_map.iter_rules() if _is_ours(app, rule.endpoint)}
+    if prefix + "/<path:page>" in ours:
+        raise InvalidOptionError(
+            "SCHEDULER_DASHBOARD_PREFIX",
+            prefix,
+            "another path than the app's other dashboard has: set one for each extension",
+        )
+
+
 def check_blueprints(app: Flask, endpoint_prefix: str) -> None:
     """Refuse a prefix by which Flask takes the API for a part of the app's own blueprint.
 

@@ -3,7 +3,7 @@
 
 const LOOKED_AT = 2_000; // milliseconds between two looks, while somebody looks at the page
 const IN_BACKGROUND = 15_000;
-const LONGEST_PAUSE = 60_000; // while the server does not answer
+const LONGEST_PAUSE = 15_000; // while the server does not answer
 const STALE_AFTER = 2; // failures in a row before the page says so
 
 const heard = document.getElementById("heard");
@@ -166,7 +166,7 @@ function plan() {
   clearTimeout(timer);
   if (!isLive()) return;
   const pause = document.hidden ? IN_BACKGROUND : LOOKED_AT;
-  timer = setTimeout(look, Math.min(pause * 2 ** failures, Math.max(pause, LONGEST_PAUSE)));
+  timer = setTimeout(look, Math.min(pause * 2 ** failures, LONGEST_PAUSE));
 }
 
 setClock(document.body.dataset.now);
