@@ -7,7 +7,16 @@ from random import Random
 
 import pytest
 
-from schedcore import InvalidOptionError, ManualClock, Scheduler, ThreadPool, Trigger
+from schedcore import (
+    CronTrigger,
+    InvalidOptionError,
+    ManualClock,
+    NodeInfo,
+    OrTrigger,
+    Scheduler,
+    ThreadPool,
+    Trigger,
+)
 from schedcore.clock import SECOND, to_us
 from schedcore.load_forecast import load_ahead
 
@@ -87,6 +96,37 @@ def test_no_more_runs_of_a_job_are_under_way_than_it_may_have(scheduler):
     assert max(most for _, _, most in load(ahead(scheduler, 1, seconds=600))) == 2
 
 
+def test_a_run_may_begin_as_the_one_before_it_ends(scheduler):
+    scheduler.add_job(work, "interval", minutes=10, id="back to back")
+    (executor,) = ahead(scheduler, 3, seconds=600).executors
+    assert {part.most for part in executor.slices[10:]} == {1}
+
+
+def test_as_many_runs_as_workers_are_not_too_many(scheduler):
+    for n in range(3):
+        scheduler.add_job(work, "cron", hour=2, id=f"nightly {n}")
+    assert ahead(scheduler, seconds=60).crowds == ()
+
+
+def test_what_is_overdue_is_due_now(scheduler):
+    scheduler.add_job(work, "cron", hour="13,20", id="late")
+    scheduler.clock.advance(3 * 3_600)
+    (job,) = ahead(scheduler).jobs
+    assert job.times_us[:2] == (at("2026-03-28 15:00"), at("2026-03-28 20:00"))
+
+
+def test_broken_jobs_are_not_there(scheduler):
+    scheduler.add_job(work, "cron", hour=13, id="broken")
+    entries = [entry._replace(broken="no function") for entry in scheduler.entries()]
+    assert load_ahead(entries, {}, {"default": 3}, scheduler.clock.now_us(), 24).jobs == ()
+
+
+def test_combinations_of_triggers_are_looked_up_too(scheduler):
+    scheduler.add_job(work, OrTrigger([CronTrigger(minute=m) for m in (0, 20, 40)]), id="or")
+    found = ahead(scheduler, 10, budget=40)
+    assert (found.runs, found.exact_until_us) == (30, found.end_us)
+
+
 def test_of_jobs_that_run_often_the_rest_is_counted(scheduler):
     """A job each second, looked up one by one for its share alone: all its runs are there."""
     scheduler.add_job(work, "interval", seconds=1, id="each second")
@@ -100,6 +140,12 @@ def test_of_jobs_that_run_often_the_rest_is_counted(scheduler):
     by_the_mean = [most for begin, _, most in inner if begin > found.exact_until_us]
     assert min(by_the_mean) == pytest.approx(0.5 + 0.25, abs=0.01)
     assert max(by_the_mean) == pytest.approx(1 + 0.5 + 0.25, abs=0.01)  # the nightly one is exact
+
+
+def test_the_mean_is_no_more_than_a_job_may_have_under_way(scheduler):
+    scheduler.add_job(work, "interval", seconds=1, max_instances=2, id="slow")
+    *_, (_, _, most) = load(ahead(scheduler, 24, seconds=600, budget=100))
+    assert most == 2
 
 
 class Often(Trigger):
@@ -172,6 +218,15 @@ def test_a_scheduler_knows_how_long_its_runs_take_and_how_many_workers_there_are
     assert [each.name for each in found.executors] == ["default", "coroutines"]
     (crowd,) = found.crowds
     assert (crowd.workers, crowd.most, crowd.most_us) == (2, 3, at("2026-03-28 13:00"))
+
+
+def test_workers_of_all_processes_that_take_jobs_count(monkeypatch):
+    scheduler = Scheduler(clock=ManualClock(START), executors={"default": ThreadPool(2)})
+    node = NodeInfo(1, "h", 1, 0, "alive", True, None, 0, ("default",), "app")
+    nodes = [node, node, node._replace(takes=False), node._replace(state="dead")]
+    monkeypatch.setattr(scheduler, "nodes", lambda: nodes)
+    workers = {each.name: each.workers for each in scheduler.forecast(1).executors}
+    assert workers == {"default": 4, "coroutines": None}
 
 
 @pytest.mark.parametrize("hours", [0, -1, 169, "24", None, True, float("nan")])

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import threading
+from datetime import datetime, timezone
 
 import pytest
 
@@ -70,8 +71,9 @@ def much(scheduler):
     scheduler.pause_job("paused")
     run = scheduler.run_job(HOSTILE)
     scheduler.run_job("night")
-    paths = ("/", "/jobs", "/job?id=night", "/ledger", "/timeline", "/try", "/system", "/job/new")
-    return [*paths, "/job/edit?id=night", f"/run?id={run.id}"]
+    paths = ("/", "/jobs", "/job?id=night", "/ledger", "/system", "/job/new", "/job/edit?id=night")
+    ahead = ("/timeline?view=30h", "/try", "/try?kind=cron&schedule=30+2+*+*+*")
+    return [*paths, *ahead, f"/run?id={run.id}"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -335,3 +337,39 @@ def test_two_tabs_leave_the_api_quick(serve, open_tab, scheduler: Scheduler):
     assert all(
         page.evaluate("fetch('/scheduler/live').then((r) => r.status)") == 200 for page in pages
     )
+
+
+def test_a_schedule_is_tried_and_a_job_made_of_it(serve, open_tab, scheduler, clock):
+    clock.set(datetime(2026, 3, 28, 12, tzinfo=timezone.utc))
+    tab = open_tab(serve())
+    page = tab.goto("/try")
+    page.get_by_role("link", name="at 02:30, when clocks change too").click()
+    tab.sees("02:30 does not exist on this day")
+    page.get_by_role("link", name="Make a job of it").click()
+    page.get_by_label("Id", exact=True).fill("night")
+    page.get_by_label("Function").fill("math:sqrt")
+    page.get_by_label("Arguments, a JSON array").fill("[4]")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Add").click()
+    tab.sees("night was added.")
+    assert scheduler.get_job("night").next_run_time.isoformat() == "2026-03-29T03:00:00+02:00"
+
+
+def test_pictures_are_drawn_inside_their_lanes_and_tell_more_when_pointed_at(
+    serve, open_tab, scheduler, clock
+):
+    """What ran stands left of now, what comes right of it, at any width of the window."""
+    scheduler.add_job(lambda: clock.advance(1_800), "interval", hours=1, id="j")
+    scheduler.run_job("j")
+    for width in (1_200, 400):
+        tab = open_tab(serve(), viewport={"width": width, "height": 800})
+        page = tab.goto("/timeline?view=2h")
+        lane, now, ran, due = (
+            page.locator(f"svg.lane{each}").bounding_box()
+            for each in ("", " line.now", " rect.good", " rect.coming")
+        )
+        assert lane["x"] <= ran["x"] < ran["x"] + ran["width"] <= now["x"] + 2 < due["x"]
+        assert due["x"] + due["width"] <= lane["x"] + lane["width"] + 1  # its line
+        assert ran["width"] == pytest.approx(lane["width"] / 4, abs=2)
+        told = page.locator("svg.lane rect.good title").text_content()
+        assert told == "due 2026-01-05 13:00:00 CET: executed: it took 1800.000 s"

@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timezone
 
 from schedcore import Trigger
+from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.dashboard.timeline import LANES
 from tests.dashboard.conftest import HOSTILE
 
@@ -117,6 +118,18 @@ def test_ten_thousand_jobs_are_a_page_of_bounded_size(browser, scheduler):
     assert len(page.elements) < 3_000
 
 
+def test_a_forecast_of_many_jobs_is_kept_for_a_while(scheduler, clock):
+    each = {"trigger": "interval", "minutes": 10, "func": print}
+    scheduler.add_jobs([{**each, "id": f"job-{n}"} for n in range(501)])
+    foreseen = Foreseen(scheduler)
+    first = foreseen.of(1)
+    scheduler.add_job(print, "interval", minutes=10, id="another")
+    assert foreseen.of(1) is first
+    assert len(foreseen.of(2).jobs) == 502
+    clock.advance(15)
+    assert len(foreseen.of(1).jobs) == 502
+
+
 # The job's page
 
 
@@ -138,5 +151,5 @@ def test_pictures_name_the_jobs_own_zone(browser, scheduler):
     scheduler.add_job(print, "cron", hour=9, timezone="Asia/Tokyo", id="j")
     scheduler.run_job("j")
     page = browser.get("/job?id=j")
-    assert pictures(page, "heat") == ["most was due Mon at 21:00, 1 times; nothing went wrong"]
+    assert pictures(page, "heat") == ["most was due Mon at 21:00, 1 time; nothing went wrong"]
     assert re.search(r"2026-01-05 21:00:00 JST: 0 ms, executed", page.text)

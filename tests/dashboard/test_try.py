@@ -100,6 +100,18 @@ def test_a_job_can_be_made_of_it(browser, schedule):
     assert answer.text.count("09:00:00 JST") == 10
 
 
+def test_the_preview_of_a_change_has_remarks_and_what_else_is_due(browser, scheduler, clock):
+    clock.set(SPRING)
+    for n in range(3):
+        scheduler.add_job("math:sqrt", "cron", args=[4], hour=2, minute=30, id=f"j{n}")
+    fields = {"kind": "cron", "schedule": "hour = 2", "id": "j0", "name": "n"}
+    fields |= {"func": "math:sqrt", "args": "[4]"}
+    browser.get("/")
+    text = browser.send("/job/edit", fields).text
+    assert "02:00 does not exist on this day: runs when the gap ends" in text
+    assert "2 other runs are due" in text
+
+
 def test_who_may_only_look_may_try(mount):
     browser = mount(**USERS)
     browser.sign_in("rob", "of rob")

@@ -469,4 +469,6 @@ def test_what_changes_of_clocks_do_is_told_beside_the_times(api, clock):
     assert api("POST", "/preview", nightly).json["remarks"] == expected
     api.add("nightly", **nightly)
     assert api("GET", "/jobs/nightly/next").json["remarks"] == expected
+    noon = api("POST", "/preview", {**nightly, "hour": 12}).json["remarks"]
+    assert noon == {"2026-03-29T12:30:00+02:00": "clocks went forward by 1:00"}
     assert "remarks" not in api("POST", "/preview", {**nightly, "timezone": "UTC"}).json

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
 from schedcore import LoadForecast
+from schedcore.clock import SECOND, to_us
 from schedcore.load_forecast import ExecutorAhead
+from schedhttp.dashboard import texts
 from schedhttp.dashboard.pictures.load import Part, load, number
 from schedhttp.dashboard.pictures.scale import Scale, moment
 from schedhttp.dashboard.visit import Visit
 
 CROWDS: Final = 10
 """Times with too many runs that are told, at most."""
+_MINUTE_US: Final = 60 * SECOND
+_DAY_MS: Final = 86_400_000
 
 
 class Load(NamedTuple):
@@ -55,3 +61,26 @@ def crowds(visit: Visit, forecast: LoadForecast) -> list[str]:
         f" and {each.workers} workers of {each.executor}"
         for each in forecast.crowds[:CROWDS]
     ]
+
+
+def due_beside(visit: Visit, times: Sequence[str], but: str = "") -> int | None:
+    """Return how many other runs are due in the minute of the first of *times*.
+
+    Args:
+        visit: Of a page.
+        times: Coming fire times, as the API has them.
+        but: The id of a job whose runs are no others.
+
+    Returns:
+        None, if there is no such time within a day.
+    """
+    if not times or texts.millis(times[0]) - visit.now_ms > _DAY_MS:
+        return None
+    begin_us = to_us(datetime.fromisoformat(times[0])) // _MINUTE_US * _MINUTE_US
+    jobs = visit.foreseen.of(25).jobs
+    return sum(
+        begin_us <= us < begin_us + _MINUTE_US
+        for job in jobs
+        if job.job_id != but
+        for us in job.times_us
+    )

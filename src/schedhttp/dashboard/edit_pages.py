@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from schedcore.job import OPTION_NAMES
 from schedhttp.dashboard.action_pages import read_json
+from schedhttp.dashboard.ahead import due_beside
 from schedhttp.dashboard.asking import Refused
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
@@ -100,6 +101,7 @@ def _preview(
         "previewed": previewed,
         "changes": changes,
         "zone": wanted.get("timezone"),
+        "others": due_beside(visit, previewed["next_fire_times"], fields["id"]),
     }
     return Page("preview.html", values)
 
@@ -144,7 +146,7 @@ def _text(value: object) -> str:
     return as_json(value)
 
 
-def _read_lines(option: str, text: str) -> dict[str, Any]:
+def read_lines(option: str, text: str) -> dict[str, Any]:
     """Return the values in lines of ``name = value``.
 
     Raises:
@@ -172,8 +174,8 @@ def _wanted(fields: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         BadRequest: if a field cannot be read.
     """
-    schedule = _read_lines("schedule", fields["schedule"])
-    options = _read_lines("options", fields["options"])
+    schedule = read_lines("schedule", fields["schedule"])
+    options = read_lines("options", fields["options"])
     _check_apart("schedule", schedule, (*FIELDS, "trigger", *OPTION_NAMES))
     _check_apart("options", options, (*FIELDS, "trigger", *schedule))
     return {

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
-from schedcore.clock import SECOND, to_us
 from schedcore.triggers import zone_of
 from schedcore.triggers.options import split_zone
 from schedhttp.dashboard import texts
+from schedhttp.dashboard.ahead import due_beside
 from schedhttp.dashboard.asking import Refused
+from schedhttp.dashboard.edit_pages import read_lines
 from schedhttp.dashboard.visit import JOBS_ZONE, Page, Visit
+from schedhttp.errors import BadRequest
 
 KINDS: Final = ("cron", "interval", "date", "calendarinterval")
 TIMES: Final = 20
 _LONGEST: Final = 2_000
-_MINUTE_US: Final = 60 * SECOND
-_DAY_MS: Final = 86_400_000
 EXAMPLES: Final = {
     "each weekday at 9": ("cron", "0 9 * * mon-fri"),
     "every five minutes": ("interval", "minutes = 5"),
@@ -59,7 +58,7 @@ def show(visit: Visit) -> Page:
         if zone:
             trigger.setdefault("timezone", zone)
         answer = visit.ask("preview", query={"n": TIMES}, body={"trigger": trigger}).json
-    except Refused as error:
+    except (BadRequest, Refused) as error:
         return Page("try.html", {**values, "error": str(error)})
     remarks = answer.get("remarks", {})
     times = [Coming(at, remarks.get(at, "")) for at in answer["next_fire_times"]]
@@ -70,7 +69,7 @@ def show(visit: Visit) -> Page:
         "local": _local,
         "zone": _zone(visit, trigger),
         "viewer": None if visit.zone == JOBS_ZONE else visit.zone,
-        "others": _others(visit, times[0].moment) if times else None,
+        "others": due_beside(visit, answer["next_fire_times"]),
     }
     return Page("try.html", {**values, **shown})
 
@@ -86,9 +85,7 @@ def _options(text: str) -> dict[str, Any]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not all(_is_option(line) for line in lines):
         return {"crontab": " ".join(lines)}
-    return {
-        name.strip(): _read(value.strip()) for name, _, value in (x.partition("=") for x in lines)
-    }
+    return read_lines("schedule", text)
 
 
 def _lines(text: str, zone: str) -> str:
@@ -106,23 +103,7 @@ def _is_option(line: str) -> bool:
     return bool(sign) and name.strip().islower() and name.strip().replace("_", "").isalpha()
 
 
-def _read(value: str) -> object:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
 def _zone(visit: Visit, trigger: Mapping[str, Any]) -> str | None:
     """Return the zone of a schedule that was understood."""
     named = split_zone(str(trigger.get("crontab", "")))[0]
     return zone_of(named or trigger.get("timezone") or visit.scheduler.timezone).name
-
-
-def _others(visit: Visit, first: str) -> int | None:
-    """Return how many other runs are due in the minute of a moment; None: it is too far away."""
-    if texts.millis(first) - visit.now_ms > _DAY_MS:
-        return None
-    begin_us = to_us(datetime.fromisoformat(first)) // _MINUTE_US * _MINUTE_US
-    jobs = visit.foreseen.of(25).jobs
-    return sum(begin_us <= us < begin_us + _MINUTE_US for job in jobs for us in job.times_us)

@@ -72,7 +72,7 @@ def _label(cells: Mapping[tuple[int, int], Cell]) -> str:
         return "nothing was due yet"
     (day, hour), cell = max(cells.items(), key=lambda each: (each[1].runs, each[0]))
     bad = sum(each.bad for each in cells.values())
-    busiest = f"most was due {DAYS[day]} at {hour:02}:00, {cell.runs} times"
+    busiest = f"most was due {DAYS[day]} at {hour:02}:00, {cell.runs} time{'s' * (cell.runs != 1)}"
     if not bad:
         return f"{busiest}; nothing went wrong"
     (day, hour), cell = max(cells.items(), key=lambda each: (each[1].bad, each[0]))
