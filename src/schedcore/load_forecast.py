@@ -7,7 +7,7 @@ that are looked at while the scheduler works, and takes some tenths of a second 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from schedcore.clock import SECOND
@@ -127,6 +127,7 @@ def load_ahead(
     workers: Mapping[str, int | None],
     now_us: int,
     hours: float,
+    under_way: Iterable[tuple[str, int]] = (),
     budget: int = BUDGET,
 ) -> LoadForecast:
     """Return what is to come.
@@ -137,6 +138,7 @@ def load_ahead(
         workers: How many each executor has, by name.
         now_us: The present moment.
         hours: How far to look ahead.
+        under_way: Of each run that is open: its executor, and when it ends.
         budget: How many fire times to look up, of all jobs together.
     """
     span_us = round(hours * 3_600 * SECOND)
@@ -154,6 +156,9 @@ def load_ahead(
     stride = max(1, -(-len(wanted) * _MOST_SLICES // budget))  # parts counted in one, of many jobs
     grid = _Grid(first_us, end_us, slice_us, stride)
     loads = {name: _Load(grid) for name in workers}
+    for name, until_us in under_way:
+        if name in loads:
+            loads[name].go_on(now_us, until_us)
     jobs, unknown, exact_until_us = [], [], end_us
     for entry in wanted:
         job, load = entry.job, loads.get(entry.job.executor)
@@ -249,11 +254,15 @@ class _Load:
             self._runs[(us - grid.first_us) // grid.slice_us] += 1
             if len(ends) == most and ends[0] > us:
                 continue  # it waits, or is skipped
-            end = us + max(1, took_us)
+            end = us + took_us
             ends.append(end)
-            self._edges.append(2 * us + 1)
-            if end < grid.end_us:
-                self._edges.append(2 * end)
+            self.go_on(us, end)
+
+    def go_on(self, begin_us: int, end_us: int) -> None:
+        """Add a run that is under way from one moment to another."""
+        self._edges.append(2 * begin_us + 1)
+        if end_us < self._grid.end_us:
+            self._edges.append(2 * max(end_us, begin_us + 1))
 
     def spread(self, steps: list[_Step], took_us: int, most: int) -> None:
         """Add runs of which only is known how many come in each step."""

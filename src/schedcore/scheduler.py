@@ -326,8 +326,8 @@ class Scheduler(ChangeMethods):
     def forecast(self, hours: float = 24) -> schedcore.LoadForecast:
         """Return which runs come, and how many of them at once: more than there are workers?
 
-        An estimate, for any number of jobs within a second: each run takes as long as those of its
-        job did on average, and what is under way already is not counted.
+        An estimate, for any number of jobs within a second: each run, those under way too, takes
+        as long as those of its job did on average.
         :func:`schedcore.forecast` plays the same through with the engine, run by run.
 
         Args:
@@ -348,7 +348,12 @@ class Scheduler(ChangeMethods):
         for name, executor in self._executors.items():
             here: int | None = getattr(executor, "max_workers", None)
             workers[name] = here and here * max(1, sum(name in names for names in taking))
-        return load_ahead(entries, took_us, workers, self._clock.now_us(), hours)
+        now_us = self._clock.now_us()
+        under_way = [
+            (run.job.executor, (run.started_us or now_us) + (took_us.get(run.job_id) or 0))
+            for run in self.runs()
+        ]
+        return load_ahead(entries, took_us, workers, now_us, hours, under_way)
 
     def notice_channels(self) -> list[schedcore.ChannelState]:
         """Return how the channels do that notices go through: how many wait, and why.

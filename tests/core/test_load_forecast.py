@@ -220,6 +220,15 @@ def test_a_scheduler_knows_how_long_its_runs_take_and_how_many_workers_there_are
     assert (crowd.workers, crowd.most, crowd.most_us) == (2, 3, at("2026-03-28 13:00"))
 
 
+def test_runs_under_way_take_their_workers(scheduler):
+    """Two until one o'clock, one for longer than usual: it may end at any moment."""
+    now_us = scheduler.clock.now_us()
+    under_way = [("default", now_us + HOUR)] * 2 + [("default", now_us - HOUR), ("gone", now_us)]
+    found = load_ahead([], {}, {"default": 3}, now_us, 2, under_way)
+    (executor,) = found.executors
+    assert [part.most for part in executor.slices[::12]] == [3, 2, 2, 0, 0]  # each 24 minutes
+
+
 def test_workers_of_all_processes_that_take_jobs_count(monkeypatch):
     scheduler = Scheduler(clock=ManualClock(START), executors={"default": ThreadPool(2)})
     node = NodeInfo(1, "h", 1, 0, "alive", True, None, 0, ("default",), "app")

@@ -82,6 +82,13 @@ def test_what_stands_together_is_one_bar_in_the_colour_of_the_worst():
     assert root.get("aria-label") == "1 failed, 10 executed; nothing to come"
 
 
+def test_kinds_differ_by_more_than_their_colours():
+    kinds = ("executed", "failed", "missed", "skipped", "running")
+    lanes = [parsed(lane(DAY, UTC, NOON, [happening("06:00", kind=kind)], [])) for kind in kinds]
+    bars = [next(root.iter(SVG + "rect")) for root in lanes]
+    assert len({(bar.get("y"), bar.get("height")) for bar in bars}) == len(kinds)
+
+
 def test_what_is_to_come_is_told_apart_and_counted():
     coming = [NOON + n * MINUTE for n in range(1, 61)]
     root = parsed(lane(DAY, UTC, NOON, [], coming, took_us=HOUR))
@@ -229,7 +236,8 @@ def test_spans_are_as_high_as_they_are_long():
     root = parsed(spans("Durations", found, UTC))
     heights = [float(dot.get("cy")) for dot in root.iter(SVG + "circle")]
     assert heights == [116.0, 91.5, 67.0, 42.5, 18.0]
-    assert len(all_of(root, "bad", "circle")) == 1
+    (wrong,) = all_of(root, "bad", "circle")
+    assert wrong.get("r") > all_of(root, "good", "circle")[0].get("r")
     assert root.get("aria-label") == "Durations of the last 5: half up to 2.0 s, the longest 4.0 s"
     assert "2026-03-28 12:02:00 UTC: 2.0 s, timed out" in titles(root)
 

@@ -16,8 +16,7 @@ HOURS: Final = 24
 def get_forecast(service: Service, request: Incoming) -> Reply:
     """Tell which runs come in the next hours, and when there are more than workers.
 
-    An estimate: each run takes as long as those of its job did on average, and what is under way
-    already is not counted.
+    An estimate: each run, those under way too, takes as long as those of its job did on average.
     """
     hours = read_count(request, "hours", HOURS, MOST_HOURS)
     if not hours:

@@ -53,7 +53,7 @@ def spans(what: str, found: Sequence[Span], zone: tzinfo) -> Markup:
                 element("title", title),
                 cx=part(scale.at(at_us)),
                 cy=_height(seconds, highest),
-                r=3,
+                r=3 if kind == "executed" else 5,  # to be told apart without colours, too
                 class_=texts.MARKS[kind][1],
             )
         )

@@ -17,6 +17,15 @@ from schedhttp.dashboard.pictures.svg import bar, picture
 COLUMNS: Final = 200
 """What begins in the same column is one bar: a lane never has more than these, twice."""
 HEIGHT: Final = 26
+_PLACES: Final = {
+    "bad": (0, HEIGHT),
+    "warn": (16, 10),
+    "open": (3, 20),
+    "dull": (19, 7),
+    "good": (6, 14),
+}
+"""Upper edge and height by kind, since not everybody can tell the colours apart: what went wrong
+stands out, what did not run lies at the bottom."""
 _WORST: Final = ("bad", "warn", "open", "dull", "good", "coming")
 
 
@@ -78,7 +87,7 @@ def lane(
             title = f"late by {texts.duration(found.late_us / SECOND)}"
             parts.append(bar(scale.at(late_us), scale.at(found.begin_us), 11, 4, "late", title, 0))
         begin, end = scale.at(found.begin_us), scale.at(found.end_us)
-        parts.append(bar(begin, end, 4, 18, found.kind, found.title))
+        parts.append(bar(begin, end, *_PLACES[found.kind], found.kind, found.title))
     return picture("lane", HEIGHT, _label(in_view, len(coming) + further), *parts)
 
 
