@@ -245,6 +245,17 @@ def test_countdowns_are_those_of_the_servers_clock(serve, open_tab, scheduler):
     page.locator("time[data-away^='in 29 min']").wait_for()  # by a clock that stands at 12:00
 
 
+def test_what_others_do_to_a_job_is_seen_and_typed_text_stays(serve, open_tab, scheduler):
+    scheduler.add_job(len, "interval", hours=1, id="j", args=["four"])
+    page = open_tab(serve()).goto("/job?id=j")
+    page.get_by_text("Run now with other arguments").click()
+    page.get_by_label("Arguments, a JSON array").fill('["typed"]')
+    scheduler.pause_job("j")
+    page.get_by_role("button", name="Resume").wait_for()
+    page.locator("h1 .mark").filter(has_text="paused").wait_for()
+    assert page.get_by_label("Arguments, a JSON array").input_value() == '["typed"]'
+
+
 def test_times_in_the_zone_of_who_looks(serve, open_tab, scheduler):
     scheduler.add_job(print, "cron", hour=9, timezone="Asia/Tokyo", id="j")
     tab = open_tab(serve(), timezone_id="America/New_York")

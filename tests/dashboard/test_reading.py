@@ -148,6 +148,7 @@ def test_coming_runs_have_remarks_where_clocks_change(browser, scheduler, clock)
     text = browser.get("/job?id=j").text
     assert "2026-03-29 03:00:00 CEST" in text
     assert "02:30 does not exist on this day" in text
+    assert "comes twice on 2026-10-25" in text
 
 
 def test_times_are_in_the_zone_that_was_chosen(browser, scheduler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schedcore.triggers.lint import warnings_of
 from schedhttp.dashboard import job_pictures, texts
 from schedhttp.dashboard.now import took
 from schedhttp.dashboard.visit import Page, Visit
@@ -58,9 +59,9 @@ def show(visit: Visit) -> Page:
     times = took(latest)
     values = {
         "job": answer.json,
-        "etag": answer.headers["ETag"],
         "options": texts.options_of(answer.json),
         "coming": _coming(visit, job_id),
+        "warnings": warnings_of(visit.scheduler.entry(job_id).job.trigger, visit.now_ms * 1000),
         "open": visit.ask("get_job_runs", job, {"state": "open", "limit": 20}).json,
         "runs": runs,
         "outcome": outcome,

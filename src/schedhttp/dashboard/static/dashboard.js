@@ -66,6 +66,7 @@ function plain(part) { // what differs by what the script or the user has done i
   const copy = part.cloneNode(true);
   for (const each of copy.querySelectorAll("[data-away]")) each.removeAttribute("data-away");
   for (const each of copy.querySelectorAll("[data-since]")) each.textContent = "";
+  for (const each of copy.querySelectorAll("input[name=key]")) each.removeAttribute("value");
   for (const each of copy.querySelectorAll("details[open]")) each.removeAttribute("open");
   return copy.innerHTML;
 }
