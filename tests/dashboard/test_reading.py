@@ -201,6 +201,20 @@ def test_only_who_has_all_rights_sees_buttons_and_the_audit(mount, hostile_run, 
     assert ("Who changed what" in browser.get("/system").text) == (user == "ann")
 
 
+def test_functions_that_may_be_named_are_told_and_offered(browser, scheduler):
+    assert "math:sqrt" in browser.get("/system").text
+    name = next(iter(scheduler.registered), None)
+    assert name is None
+    scheduler.register(known_function)
+    (name,) = scheduler.registered
+    assert name in browser.get("/system").text
+    assert {"value": name} in browser.get("/job/new").tags("option")
+
+
+def known_function():
+    """Stands for one that a program registers."""
+
+
 def test_arguments_are_hidden_from_who_may_only_look(mount, scheduler):
     scheduler.add_job(print, "interval", hours=1, args=["sesame"], id="j")
     run_id = scheduler.run_job("j").id

@@ -29,16 +29,16 @@ def show_new(visit: Visit) -> Page:
     original = visit.args.get("from")
     if not original:
         given = {name: visit.args[name] for name in FIELDS if name in visit.args}
-        return _form({**_EMPTY, **given})
+        return _form(visit, {**_EMPTY, **given})
     job = visit.ask("get_job", {"job_id": original}).json
-    return _form({**_fields_of(job), "id": "", "name": "", "new": "1", "etag": ""})
+    return _form(visit, {**_fields_of(job), "id": "", "name": "", "new": "1", "etag": ""})
 
 
 def show_edit(visit: Visit) -> Page:
     """Return the form for changes of a job."""
     visit.visitor.role.check_may_change()
     answer = visit.ask("get_job", {"job_id": visit.args.get("id", "")})
-    return _form({**_fields_of(answer.json), "new": "", "etag": answer.headers["ETag"]})
+    return _form(visit, {**_fields_of(answer.json), "new": "", "etag": answer.headers["ETag"]})
 
 
 def edit(visit: Visit) -> Page | Redirect:
@@ -46,14 +46,14 @@ def edit(visit: Visit) -> Page | Redirect:
     visit.visitor.role.check_may_change()
     fields = {name: visit.form.get(name, "") for name in (*FIELDS, *_HELD)}
     if visit.form.get("do") == "edit":
-        return _form(fields)
+        return _form(visit, fields)
     try:
         wanted = _wanted(fields)
         if fields["new"]:
             return _add(visit, fields, wanted)
         return _change(visit, fields, wanted)
     except (BadRequest, Refused) as error:
-        return _form(fields, str(error), error.status)
+        return _form(visit, fields, str(error), error.status)
 
 
 def _add(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> Page | Redirect:
@@ -106,8 +106,9 @@ def _preview(
     return Page("preview.html", values)
 
 
-def _form(fields: Mapping[str, str], error: str = "", status: int = 200) -> Page:
-    values = {"fields": fields, "kinds": KINDS, "error": error}
+def _form(visit: Visit, fields: Mapping[str, str], error: str = "", status: int = 200) -> Page:
+    known = sorted(visit.scheduler.registered)
+    values = {"fields": fields, "kinds": KINDS, "error": error, "known": known}
     return Page("edit.html", values, status)
 
 

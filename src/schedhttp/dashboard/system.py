@@ -33,6 +33,7 @@ def show(visit: Visit) -> Page:
         "info": info,
         "health": visit.ask("get_health").json,
         "counts": visit.ask("get_counts").json,
+        "allowed": [*visit.settings.api_allowed_funcs, *sorted(visit.scheduler.registered)],
         "settings": _settings(visit.settings) if visit.may_change else [],
         "audit": audit,
         "further": further,
