@@ -166,9 +166,9 @@ class Engine:
         finally:
             self._announce_step(settled, slots)  # a listener that blocks holds up no run
         self.runs.settle()  # runs that ended while others of their job were put behind them
-        due_us = self.store.next_due(rooms)
-        if len(rooms) < len(self.executors):
-            due_us = min(now_us + FULL_US, now_us + FULL_US if due_us is None else due_us)
+        due_us = self.store.next_due(self.executors)
+        if due_us is not None and len(rooms) < len(self.executors):  # some may wait for room
+            due_us = max(due_us, now_us + FULL_US)
         if timer_us is None or due_us is None:
             return timer_us if due_us is None else due_us
         return min(timer_us, due_us)
@@ -392,7 +392,7 @@ class Engine:
     def _made_ready(self, run: Run) -> Run:
         """Return a run that was taken over, with its function resolved if it can be."""
         job = run._job
-        if job is not None and job.func is None:
+        if job is not None:
             try:
                 run._job = self.ready(job)
             except Exception as error:  # noqa: BLE001 — whatever importing a module raises

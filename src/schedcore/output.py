@@ -159,9 +159,15 @@ class Printed:
             self._tail_size = len(tail)
             total = self.total
         redact = self._redact
-        return (
-            Kept(head, tail, total) if redact is None else Kept(redact(head), redact(tail), total)
-        )
+        if redact is None:
+            return Kept(head, tail, total)
+        size = len(head)
+        if total == size + len(tail):  # nothing is left out between them: a secret may be in both
+            hidden = redact(head + tail)
+            return Kept(hidden[:size], hidden[size:], total)
+        # Of what the tail begins in the midst of, nobody can tell whether it is one.
+        cut = len(tail.partition("\n")[0])
+        return Kept(redact(head), "*" * cut + redact(tail[cut:]), total)
 
 
 def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int) -> Output:

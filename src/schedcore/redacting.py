@@ -27,10 +27,12 @@ _MOST_CHOICES: Final = 1e10
 """Ways in which a pattern may match one text: more take for ever to be tried."""
 PIECE: Final = 500
 """Characters of a line that a pattern is tried on at once: what takes time by their square or cube
-is bounded so.  Longer lines are looked through in pieces, which end before a blank if there is one.
+is bounded so.  Longer lines are looked through in pieces, each of which begins in the middle of the
+one before; what is hidden up to the end of one is hidden on to the next blank.
 """
 
-_PIECES = re.compile(rf"[^\n]{{1,{PIECE}}}(?=\s|\Z)|[^\n]{{1,{PIECE}}}|\n+")
+_LINES = re.compile(r"[^\n]+")
+_BLANK = re.compile(r"\s|\Z")
 
 
 def redactor(patterns: object, option: str = "redact") -> Redact | None:
@@ -52,13 +54,28 @@ def redactor(patterns: object, option: str = "redact") -> Redact | None:
     if not compiled:
         return None
 
-    def piece(match: re.Match[str]) -> str:
-        text = match[0]
-        for pattern in compiled:
-            text = pattern.sub(_hidden, text)
-        return text
+    return lambda text: _LINES.sub(lambda line: _without(compiled, line[0]), text)
 
-    return lambda text: _PIECES.sub(piece, text)
+
+def _without(patterns: Sequence[re.Pattern[str]], line: str) -> str:
+    """Return a line without what the patterns hide."""
+    hidden: list[tuple[int, int]] = []
+    for start in range(0, max(1, len(line) - PIECE // 2), PIECE // 2):
+        piece = line[start : start + PIECE]
+        for pattern in patterns:
+            for match in pattern.finditer(piece):
+                hidden += ((start + first, start + last) for first, last in _spans(match))
+    for first, last in hidden:
+        # At the end of a piece it may go on.
+        goes_on = last % (PIECE // 2) == 0 and last >= PIECE
+        end = _next_blank(line, last) if goes_on else last
+        line = line[:first] + "*" * (end - first) + line[end:]
+    return line
+
+
+def _next_blank(line: str, start: int) -> int:
+    found = _BLANK.search(line, start)
+    return len(line) if found is None else found.start()
 
 
 def in_data(redact: Redact, value: Any, name: str = "") -> Any:
@@ -91,12 +108,10 @@ def in_record(redact: Redact, record: RunRecord) -> RunRecord:
 _TEXTS: Final = ("result", "error_text", "reason")
 
 
-def _hidden(match: re.Match[str]) -> str:
-    text, start = match[0], match.start()
+def _spans(match: re.Match[str]) -> list[tuple[int, int]]:
+    """Return what a match hides: its groups, or all of it if it has none."""
     spans = [match.span(n) for n in range(1, match.re.groups + 1) if match.start(n) >= 0]
-    for first, last in spans or [match.span()]:
-        text = text[: first - start] + "*" * (last - first) + text[last - start :]
-    return text
+    return spans or [match.span()]
 
 
 def _compiled(option: str, pattern: object) -> re.Pattern[str]:

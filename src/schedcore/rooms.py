@@ -6,6 +6,7 @@ begin: what it does not take another one may, and when its host dies it had litt
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from schedcore.executors.base import Executor
@@ -24,10 +25,12 @@ class Rooms:
         self._executors = executors
         self._most = most
         self._looked: Mapping[str, int] = {}
+        self._looked_us = 0
         self._since_us: dict[str, int] = {}  # those that could not, and have not caught up yet
 
     def look(self, now_us: int) -> dict[str, int]:
         """Return how many runs each executor can begin now; those that are full are left out."""
+        self._looked_us = now_us
         rooms: dict[str, int] = {}
         for name, executor in self._executors.items():
             ask = getattr(executor, "room", None)
@@ -55,7 +58,14 @@ class Rooms:
         return None if since_us is None else max(since_us, slot.due_us or 0)
 
     def taken(self, slots: Sequence[Slot]) -> None:
-        """Note what was taken since the last look: where room is left, no job waits any more."""
-        for name in [name for name in self._since_us if name in self._looked]:
-            if sum(slot.job.executor == name for slot in slots) < self._looked[name]:
-                del self._since_us[name]
+        """Note what was taken since the last look: where room is left, no job waits any more.
+
+        Where all of the room was taken, jobs may wait as where there was none, and so they may if
+        as many were taken as can be at once.
+        """
+        counts = Counter(slot.job.executor for slot in slots)
+        for name, room in self._looked.items():
+            if counts[name] >= room or len(slots) >= self._most:
+                self._since_us.setdefault(name, self._looked_us)
+            else:
+                self._since_us.pop(name, None)

@@ -287,8 +287,21 @@ class Runs:
         if not len(self._timers):
             return None
         passed_us = self._clock.monotonic_us()
+        due = self._timers.pop_due(passed_us)
+        try:
+            self._act_on(due, passed_us)
+        except BaseException:  # the store is away, say: what was not done is due again
+            for run in due:
+                if run._timer is None and run._outcome is None:
+                    self._timers.set(run, passed_us + SECOND)
+            raise
+        next_us = self._timers.first_due()
+        return None if next_us is None else now_us + max(0, next_us - passed_us)
+
+    def _act_on(self, due: Sequence[Run], passed_us: int) -> None:
+        """Time out runs, or try them again."""
         retries: list[Run] = []
-        for run in self._timers.pop_due(passed_us):
+        for run in due:
             if run._started_us is not None:
                 job = run._job
                 told = None if job is None else f"timeout is {job.timeout:g} s"
@@ -299,8 +312,6 @@ class Runs:
                 retries.append(run)
         if retries:
             self.submit(self._store.try_again(retries))
-        next_us = self._timers.first_due()
-        return None if next_us is None else now_us + max(0, next_us - passed_us)
 
     def _set_timer(self, run: Run, delay_us: int) -> None:
         self._timers.set(run, self._clock.monotonic_us() + delay_us)

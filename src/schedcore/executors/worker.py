@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -143,6 +144,7 @@ class _Worker:
         self._channel = channel
         self._parent = parent
         self._flusher = _Flusher(channel)
+        self._pid = os.getpid()
         self._busy = self._stopping = False
         self._main_failed: BaseException | None = None
 
@@ -163,16 +165,28 @@ class _Worker:
                 task: Task = pickle.loads(pickled)
             except BaseException as error:  # noqa: BLE001 — a module that cannot be imported, say
                 return failed(self._main_failed or error)
-            if not task.captures:
-                return carry_out(task)
-            run = run_of(task)
-            self._flusher.begin(run)
+            run = run_of(task) if task.captures else None
+            if run is not None:
+                self._flusher.begin(run)
             try:
-                return carry_out_run(task, run)
+                return carry_out(task) if run is None else carry_out_run(task, run)
             finally:
-                self._flusher.end()
+                self._leave_if_forked()
+                if run is not None:
+                    self._flusher.end()
         finally:
             self._busy = False
+
+    def _leave_if_forked(self) -> None:
+        """End this process if a run has forked it and its child came back: it is no worker.
+
+        It would report in place of its parent.
+        """
+        if os.getpid() != self._pid:
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(0)
 
     def stop(self, *_: object) -> None:
         """End; raise SystemExit in what the main thread is doing, as a signal handler does."""

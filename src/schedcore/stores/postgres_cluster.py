@@ -324,7 +324,7 @@ class PostgresCluster:
                 with self._database.read() as tx:
                     left = _unbegun(_mark(tx), other.id)
                 is_dead = partial(_is_dead, gone=gone)
-                now_us, unbegun = self._clock.now_us(), left_by(left)
+                now_us, unbegun = self._clock.now_us(), left_by(left, other.boot)
                 lost += reap(self._store, other.id, now_us, unbegun, is_dead)
                 with suppress(OSError):  # it is that of another machine, or another user's
                     left.unlink(missing_ok=True)

@@ -95,9 +95,17 @@ def _lost(store: SqlStore, tx: Transaction, claim: Claim, now_us: int, text: str
 def adopt(store: SqlStore, now_us: int) -> list[Run]:
     """Take the runs that are due again, belong to nobody, and can be run here."""
     found = _look_up_doubtful(store)
+    try:
+        return found + _adopt_orphans(store, now_us)
+    except BaseException:  # the store went away again: they are looked up again
+        store.claims.doubtful += found
+        raise
+
+
+def _adopt_orphans(store: SqlStore, now_us: int) -> list[Run]:
     with store.database.read() as tx:
         if not store.claims.orphans(tx, now_us):
-            return found
+            return []
     adopted: list[Run] = []
     with store.in_doubt(adopted), store.database.write() as tx:
         ((state,),) = tx.all("select state from schedcore_cluster")
@@ -114,17 +122,17 @@ def adopt(store: SqlStore, now_us: int) -> list[Run]:
         adopted += store.claims.start(tx, known)
         store.history.add(tx, lost, now_us, store.node)
     store.claims.opened(adopted)
-    return found + adopted
+    return adopted
 
 
 def _look_up_doubtful(store: SqlStore) -> list[Run]:
     """Return the runs that are this process's after all: its commit was made, unheard."""
-    doubtful = store.claims.doubtful
+    doubtful = list(store.claims.doubtful)
     if not doubtful:
         return []
     with store.database.read() as tx:
         claims = store.claims.find(tx, [run._id for run in doubtful])
-    store.claims.doubtful = []
+    del store.claims.doubtful[: len(doubtful)]  # not what was added meanwhile
     found = []
     for run in doubtful:
         claim = claims.get(run._id)

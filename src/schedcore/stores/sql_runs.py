@@ -97,9 +97,21 @@ class ClaimRows:
 
     def orphans(self, tx: Transaction, now_us: int) -> list[Claim]:
         """Return the retries that are due and belong to nobody."""
-        sql = f"{_SELECT} where act_us <= ? and node is null and state = ? order by run_id"
+        mine, names = self._of_mine()
+        sql = f"{_SELECT} where act_us <= ? and node is null and state = ?{mine} order by run_id"
         sql += tx.skip_locked
-        return [Claim._make(row) for row in tx.all(sql, now_us, RETRIES)]
+        return [Claim._make(row) for row in tx.all(sql, now_us, RETRIES, *names)]
+
+    def _of_mine(self) -> tuple[str, tuple[str, ...]]:
+        """Return a condition for runs of jobs that this process can run, or that are gone."""
+        if not self.executors:
+            return "", ()
+        names = tuple(self.executors)
+        of_job = "select executor from schedcore_due d where d.k = schedcore_claims.k"
+        return f" and coalesce(({of_job}), ?) in ({', '.join('?' * len(names))})", (
+            names[0],
+            *names,
+        )
 
     def first_orphan(self, tx: Transaction) -> int | None:
         """Return when the first run is due again that belongs to nobody, or None."""
@@ -107,7 +119,8 @@ class ClaimRows:
             "select min(act_us) from schedcore_claims where act_us is not null and node is null"
             " and state = ?"
         )
-        ((act_us,),) = tx.all(sql, RETRIES)
+        mine, names = self._of_mine()
+        ((act_us,),) = tx.all(sql + mine, RETRIES, *names)
         return act_us if act_us is None else int(act_us)
 
     def run_of(self, tx: Transaction, claim: Claim) -> Run:

@@ -20,6 +20,7 @@ from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
+from schedcore.stores.process import this_process
 from schedcore.stores.sql_nodes import (
     adopt,
     dropped_runs,
@@ -106,6 +107,7 @@ class SqliteCluster:
         """Become a node; return whether no other is there."""
         self._resigned = self._leaving = False
         self._as = app, json.dumps(sorted(executors))
+        self._store.claims.executors = frozenset(executors)
         own = self._own
         try:
             with self._file.write() as tx:
@@ -134,10 +136,11 @@ class SqliteCluster:
         app, executors = self._as
         tx.run(
             "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us, executors)"
-            " values (?, ?, ?, '', 'alive', 0, ?, ?)",
+            " values (?, ?, ?, ?, 'alive', 0, ?, ?)",
             app,
             socket.gethostname(),
             os.getpid(),
+            this_process(),
             self._clock.now_us(),
             executors,
         )
@@ -272,13 +275,14 @@ class SqliteCluster:
         lost: list[RunRecord] = []
         with self._file.read() as tx:
             others = self._others_listed(tx)
-        for node in others:
+        for node, process in others:
             lock = FileLock(self._beside(f"node-{node}"))
             if lock.attempt():
                 found = True
                 left = self._unbegun(node)
                 try:
-                    lost += reap(self._store, node, self._clock.now_us(), left_by(left))
+                    unbegun = left_by(left, process)
+                    lost += reap(self._store, node, self._clock.now_us(), unbegun)
                 finally:
                     lock.release()
                 left.unlink(missing_ok=True)
@@ -287,13 +291,14 @@ class SqliteCluster:
             trim(self._store, self._clock.now_us())
         return found, lost
 
-    def _others_listed(self, tx: Transaction) -> list[int]:
-        rows = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")
-        return [row[0] for row in rows if row[0] != self._store.node]
+    def _others_listed(self, tx: Transaction) -> list[tuple[int, str]]:
+        """Return the other nodes that are listed as alive, each with its process."""
+        rows = tx.all("select id, boot from schedcore_nodes where state in ('alive', 'leaving')")
+        return [(node, process) for node, process in rows if node != self._store.node]
 
     def _others(self, tx: Transaction) -> bool:
         """Return whether another node is alive, and not only listed as such."""
-        for node in self._others_listed(tx):
+        for node, _ in self._others_listed(tx):
             lock = FileLock(self._beside(f"node-{node}"))
             if not lock.attempt():
                 return True

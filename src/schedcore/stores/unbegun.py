@@ -43,18 +43,21 @@ class Unbegun:
         if not process or len(process) > _HEAD:
             raise OSError("this system does not tell processes apart for good")
         self.path = path
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
+        # What is there is of another process, which had this number in a store that is gone.
+        made = path.with_name(f"{path.name}.{os.getpid()}")
+        file = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
         try:
             size = _HEAD + 8 * SLOTS
             # Now: to write into memory for which a full disk has no room ends the process.
             os.posix_fallocate(file, 0, size)
             self._memory = mmap.mmap(file, size)
+            self._memory[: len(process)] = process
+            made.replace(path)
         except BaseException:
-            path.unlink()
+            made.unlink()
             raise
         finally:
             os.close(file)
-        self._memory[: len(process)] = process
         self._slots = memoryview(self._memory)[_HEAD:].cast("q")
 
     def hold(self, run_id: int) -> None:
@@ -82,11 +85,16 @@ def unbegun_at(path: Path) -> Unbegun | None:
         return None
 
 
-def left_by(path: Path) -> set[int]:
+def left_by(path: Path, process: str) -> set[int]:
     """Return the runs that a process had not begun when it was killed.
 
-    None of them if that is not certain: there is no such file, it is somebody else's, or its
-    process is there still, was on another machine, or before this machine was started anew.
+    None of them if that is not certain: there is no such file, it is somebody else's or another
+    process's, or its process is there still, was on another machine, or before this machine was
+    started anew.
+
+    Args:
+        path: Of the file.
+        process: What :func:`~schedcore.stores.process.this_process` returned there.
     """
     try:
         file = os.open(path, os.O_RDONLY | _SAFE)
@@ -95,8 +103,8 @@ def left_by(path: Path) -> set[int]:
     with os.fdopen(file, "rb") as stream:
         if hasattr(os, "geteuid") and os.fstat(file).st_uid != os.geteuid():
             return set()
-        process = stream.read(_HEAD).rstrip(b"\0").decode("ascii", "replace")
+        found = stream.read(_HEAD).rstrip(b"\0").decode("ascii", "replace")
         slots = stream.read(8 * SLOTS)
-    if not is_gone(process) or len(slots) != 8 * SLOTS:
+    if found != process or not is_gone(process) or len(slots) != 8 * SLOTS:
         return set()
     return set(array("q", slots)) - {0}
