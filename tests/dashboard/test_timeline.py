@@ -80,6 +80,7 @@ def test_moments_are_in_the_zone_that_was_chosen(browser, scheduler):
     browser.open("/")
     page = browser.follow(browser.send("/zone", {"zone": "UTC", "to": "/timeline?view=30h"}))
     assert "due 2026-01-05 19:00:00 UTC" in page.text
+    assert "times on this page are in UTC" in page.text
 
 
 class Broken(Trigger):
@@ -153,3 +154,4 @@ def test_pictures_name_the_jobs_own_zone(browser, scheduler):
     page = browser.get("/job?id=j")
     assert pictures(page, "heat") == ["most was due Mon at 21:00, 1 time; nothing went wrong"]
     assert re.search(r"2026-01-05 21:00:00 JST: 0 ms, executed", page.text)
+    assert "Hours are those of Asia/Tokyo" in page.text

@@ -26,6 +26,8 @@ class JobPictures(NamedTuple):
     week: Markup
     runs: int
     """Of how many runs."""
+    zone: str
+    """Whose clocks tell the hours."""
 
 
 def of_job(visit: Visit, job_id: str, job_zone: object) -> JobPictures | None:
@@ -51,4 +53,5 @@ def of_job(visit: Visit, job_id: str, job_zone: object) -> JobPictures | None:
         spans("Lateness", late, zone),
         heat(by_hour(due, zone)),
         len(records),
+        texts.zone_name(zone),
     )

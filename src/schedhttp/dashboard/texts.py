@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup, escape
 
 from schedcore.clock import from_us
-from schedcore.triggers import option_names
+from schedcore.triggers import option_names, zone_of
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 _KINDS: Final = ("date", "interval", "cron", "calendarinterval", "and", "or")
@@ -96,6 +96,11 @@ def millis(moment: str) -> int:
 def iso(us: int) -> str:
     """Return a moment in microseconds since the Unix epoch as the API takes it."""
     return from_us(us).isoformat()
+
+
+def zone_name(zone: tzinfo) -> str:
+    """Return what a zone is called."""
+    return zone_of(zone).name or str(zone)
 
 
 def clock_text(moment: str, zone: tzinfo) -> str:

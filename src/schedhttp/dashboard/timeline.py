@@ -61,6 +61,7 @@ def show(visit: Visit) -> Page:
     zone = visit.tz()
     values = {
         "now": texts.iso(now_us),
+        "zone": texts.zone_name(zone),
         "view": view,
         "views": {key: name for key, (name, *_) in VIEWS.items()},
         "q": text,
