@@ -111,7 +111,7 @@ class JobJson:
             text = _with_place(text[: written.fixed], entry, running=True)
         text = self.with_runs(text, entry)
         place = hashlib.blake2b(text[written.fixed :], digest_size=6).hexdigest()
-        return text, f"{_definition_etag(written)}.{place}"
+        return text, f"{self._definition_etag(written)}.{place}"
 
     def etag(self, entry: Entry) -> str:
         """Return what changes with anything that is shown of the job."""
@@ -122,21 +122,32 @@ class JobJson:
 
         A job that runs each second could never be changed with ``If-Match`` otherwise.
         """
-        return _definition_etag(self._of(entry))
+        return self._definition_etag(self._of(entry))
+
+    def _definition_etag(self, written: _Written) -> str:
+        state = b"paused" if written.entry.due_us is None else b""
+        definition = written.text[: written.fixed] + written.whole + state
+        # With a key, or whoever sees the rest could find out by trying what is hidden.
+        return hashlib.blake2b(definition, digest_size=12, key=self._key()).hexdigest()
+
+    def _key(self) -> bytes:
+        """Return what all processes on a store know, and no client; of one in memory, its own."""
+        self._mark = self._mark or self._scheduler.store_info().id or os.urandom(12).hex()
+        return self._mark.encode()[:64]
 
     def list_etag(self) -> str | None:
         """Return what changes with anything that is shown of any job; None: it is not known.
 
         All processes on a store have the same; of one in memory, each has its own.
         """
-        self._mark = self._mark or self._scheduler.store_info().id or os.urandom(12).hex()
         version, running = self._scheduler.jobs_version(), self.running()
         if version is None:
             return None
         kept = self._list_etag
         if kept[0] != version or kept[1] != running:
-            shown = f"{self._mark} {version!r} {sorted(running)!r}".encode(errors="replace")
-            kept = (version, running, hashlib.blake2b(shown, digest_size=12).hexdigest())
+            shown = f"{version!r} {sorted(running)!r}".encode(errors="replace")
+            etag = hashlib.blake2b(shown, digest_size=12, key=self._key()).hexdigest()
+            kept = (version, running, etag)
             self._list_etag = kept
         return kept[2]
 
@@ -241,9 +252,3 @@ def _shows(one: Entry, other: Entry) -> bool:
 def _with_place(definition: bytes, entry: Entry, running: bool) -> bytes:
     """Return a job's JSON of that of its definition, without the closing brace."""
     return definition + b"," + dumps(codec.place_to_dict(entry, running))[1:]
-
-
-def _definition_etag(written: _Written) -> str:
-    state = b"paused" if written.entry.due_us is None else b""
-    definition = written.text[: written.fixed] + written.whole + state
-    return hashlib.blake2b(definition, digest_size=12).hexdigest()

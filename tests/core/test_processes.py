@@ -261,3 +261,13 @@ def test_a_script_that_starts_a_scheduler_when_it_is_imported_starts_no_other(tm
         assert said.startswith("failed")
         assert "below if __name__ == '__main__'" in said
         program.kill()
+
+
+@pytest.mark.parametrize("how", ["returns", "exits"])
+@pytest.mark.parametrize("captures", [True, False])
+def test_the_child_of_a_run_that_forks_reports_nothing(how, captures):
+    scheduler = Scheduler(executors={"default": ProcessPool(1)}, capture_output=captures)
+    scheduler.start()
+    assert ran(scheduler, work.forks, how).result == "'parent'"
+    assert ran(scheduler, work.returned, 5).result == "(5,)"
+    scheduler.shutdown(timeout=SOON)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schedcore import InvalidOptionError, Scheduler
+from schedcore.output import HALF, Printed
 from schedcore.redacting import PIECE, in_data, redactor
 
 
@@ -122,3 +123,31 @@ def test_secrets_are_hidden_in_what_a_run_prints():
 def test_a_pattern_is_checked_when_the_scheduler_is_made():
     with pytest.raises(InvalidOptionError, match=r"redact\[0\]='\('"):
         Scheduler(redact=["("])
+
+
+@pytest.mark.parametrize("before", range(0, 24, 3))
+def test_secrets_are_hidden_where_the_beginning_of_an_output_ends(before):
+    redact = redactor([r"password=(\S+)"])
+    output = Printed(redact)
+    filler = "x" * 99 + "\n"
+    output.add((filler * 400)[: HALF - before - 1] + " ")
+    output.add("password=hunter2secret\n")
+    kept = output.kept()
+    assert (kept.head + kept.tail)[HALF - before :] == "password=*************\n"
+
+
+@pytest.mark.parametrize("cut", range(1, 22))
+def test_what_is_left_of_a_secret_is_hidden_where_an_output_is_cut(cut):
+    output = Printed(redactor([r"password=(\S+)"]))
+    secret = "password=hunter2secret"
+    output.add("x\n" * HALF)
+    output.add(secret + "\n" + "w" * (HALF - len(secret) - 2 + cut) + "\n")
+    assert not set("hunter2sct") & set(output.kept().tail)
+
+
+@pytest.mark.parametrize("place", [491, 495, 745, 750, 1_240])
+def test_secrets_are_hidden_anywhere_in_a_long_line(place):
+    redact = redactor([r"password=(\S+)", r"Bearer (\S+)"])
+    for start in ("password=", "Bearer "):
+        line = "x" * (place - 1) + " " + start + "A" * 900 + " then"
+        assert redact(line) == "x" * (place - 1) + " " + start + "*" * 900 + " then"

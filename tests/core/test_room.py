@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from schedcore import DateTrigger, Outcome, Scheduler, ThreadPool
+from schedcore import DateTrigger, ManualClock, Outcome, Scheduler, ThreadPool
+from schedcore.executors.inline import InlineExecutor
 from tests.contract.test_executor import Reports, run_of
 from tests.durable.processes import until
 from tests.stores.postgres import beside, postgres_store
@@ -104,3 +105,31 @@ def test_an_executor_that_is_full_holds_up_no_other_one(gate):
     until(lambda: scheduler.counts(job.id) == {Outcome.EXECUTED: 1}, "the run of the other one")
     gate.opened.set()
     scheduler.shutdown()
+
+
+class One(InlineExecutor):
+    """Can always begin one more run."""
+
+    clock = None
+
+    def room(self):
+        return 1
+
+
+def take_a_second():
+    One.clock.advance(1)
+
+
+def test_jobs_are_not_late_where_all_of_the_room_was_taken_each_time():
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=timezone.utc))
+    scheduler = Scheduler(
+        store=postgres_store(clock=clock), timezone="UTC", executors={"default": One()}, clock=clock
+    )
+    trigger = DateTrigger(clock.now())
+    One.clock = clock
+    for n in range(20):
+        scheduler.add_job(take_a_second, trigger, id=f"j{n}", misfire_grace_time=2)
+    engine = scheduler._engine
+    for _ in range(25):
+        engine.step(clock.now_us())
+    assert scheduler.counts() == {Outcome.EXECUTED: 20}

@@ -140,3 +140,14 @@ def note_and_die(path):
 def touch_and_wait_for(mine, path):
     open(mine, "w").close()
     wait_for(path)
+
+
+def forks(how):
+    """Return in the parent, and in a child that leaves as it is told."""
+    child = os.fork()
+    if child == 0:
+        if how == "exits":
+            raise SystemExit
+        return "child"
+    os.waitpid(child, 0)
+    return "parent"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 
+from schedcore.stores.process import this_process
 from schedcore.stores.sqlite import SqliteStore
+from schedcore.stores.unbegun import Unbegun, left_by
 from tests.durable.processes import Told, until
 
 SOON_EACH = "trigger='interval', seconds=0.05"
@@ -303,6 +307,16 @@ def test_what_has_not_begun_is_lost_if_it_cannot_be_told_from_the_rest(shared, r
     told.write_bytes(b"another boot 1 2".ljust(256, b"\0") + told.read_bytes()[256:])
     shared.started(*(hold(released, job) for job in sorted(begun | waiting)))
     assert {shared.until_ended(job)[0] for job in waiting} == {"lost"}
+
+
+def test_what_a_process_tells_takes_the_place_of_what_an_older_one_told(tmp_path):
+    path = tmp_path / "jobs.db-node-1.unbegun"
+    for run_id in (5, 7):
+        Unbegun(path).hold(run_id)
+    told = array("q", path.read_bytes()[256:])
+    assert set(told) == {0, 7}
+    assert left_by(path, "the older one") == left_by(path, this_process()) == set()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_run_is_lost_with_its_process_or_begun_again_as_its_job_says(shared, released):

@@ -8,6 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from werkzeug.datastructures import MultiDict
 
@@ -187,4 +188,5 @@ def read_told(request: Incoming) -> tuple[str, Any] | None:
 def own_path(to: str) -> str:
     """Return where to go on, which is below our own prefix, whatever a form says."""
     is_ours = to.startswith("/") and to.isascii() and to.isprintable() and len(to) < 2_000
-    return to if is_ours and not to.startswith(("//", "/\\")) else "/"
+    goes_up = any(unquote(part) in (".", "..") for part in to.partition("?")[0].split("/"))
+    return to if is_ours and not goes_up and not to.startswith(("//", "/\\")) else "/"
