@@ -30,7 +30,7 @@ from schedhttp.waiting import Waiting
 if TYPE_CHECKING:
     from schedhttp.dashboard.site import Dashboard
 
-PACKAGES = 'pip install "schedcore-engine[dashboard]"'
+PACKAGES = "pip install jinja2 itsdangerous"
 """What brings the packages that the dashboard needs."""
 
 
