@@ -107,7 +107,7 @@ def _dask(option: str, address: Any) -> Executor:
     try:
         from schedcore.executors.dask import DaskExecutor
     except ImportError as error:
-        way_out = f"pip install 'schedcore-engine[dask]' ({error})"
+        way_out = f"pip install distributed ({error})"
         raise InvalidOptionError(option, address, way_out) from None
     if not isinstance(address, str):
         raise InvalidOptionError(f"{option}.address", address, 'text such as "tcp://host:8786"')
