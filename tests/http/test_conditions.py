@@ -77,7 +77,7 @@ def test_a_run_does_not_stop_a_change_that_expects_the_definition(
     api, scheduler, clock, method, path, body
 ):
     """A job that runs each second could never be changed with If-Match otherwise."""
-    api.add("j", trigger="interval", seconds=1, start_date="2026-01-01")
+    api.add("j", trigger="interval", seconds=1, start_date="2026-01-01", max_instances=9)
     seen = api("GET", "/jobs/j")
     scheduler.modify_job("j", next_run_time="2026-02-01")  # moves its place, as a run does
     moved = api("GET", "/jobs/j")

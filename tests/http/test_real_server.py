@@ -330,7 +330,7 @@ WITHHELD = [
         id="chunks",
     ),
     pytest.param(
-        b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{",
+        b"POST /scheduler/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{",
         b"404",
         id="a body that nobody reads",
     ),
@@ -364,7 +364,11 @@ def test_a_refusal_of_a_body_that_was_sent_keeps_the_connection(start):
     server = start()
     connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
     with closing(connection):
-        for path, status in (("/nothing", 404), ("/scheduler/jobs", 403), ("/scheduler/jobs", 403)):
+        for path, status in (
+            ("/scheduler/nothing", 404),
+            ("/scheduler/jobs", 403),
+            ("/scheduler/jobs", 403),
+        ):
             host = {"Host": "evil.example"} if status == 403 else {}
             connection.request("POST", path, b"{" + b" " * 30_000, host)
             with connection.getresponse() as response:
