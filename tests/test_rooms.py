@@ -25,7 +25,7 @@ CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
     *("ends", "places", "outcomes", "trail", "asked", "base", "differences", "changed", "passing"),
-    *("change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_outcomes"),
+    *("declared", "change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_outcomes"),
     *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *("sql_totals", "sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs"),
     *("sql_notices", "sql_keys", "claims", "process", "unbegun", "sql_runs", "sql_checks"),

@@ -10,7 +10,7 @@ from operator import itemgetter
 from schedcore.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.audit import Actor, AuditRecord
 from schedcore.clock import Clock, SystemClock
-from schedcore.errors import ConflictingIdError, JobLookupError
+from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
 from schedcore.history import History
 from schedcore.job import Job
@@ -32,12 +32,12 @@ from schedcore.stores.base import (
 )
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.changed import record_of_change
+from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.memory_notices import MemoryNotices
 from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
-from schedcore.stores.passing import passed_records
 
 
 class MemoryStore(MemoryTrail):
@@ -53,7 +53,7 @@ class MemoryStore(MemoryTrail):
         self._slots: dict[str, Slot] = {}
         self._queue: DueQueue[Slot] = DueQueue()
         # Of each declared job, who declared it and its fingerprint; "" once it is parked.
-        self._declared: dict[str, tuple[str | None, str]] = {}
+        self._declared: dict[str, DeclaredBy] = {}
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
@@ -131,17 +131,37 @@ class MemoryStore(MemoryTrail):
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         with self._lock:
-            for entry, fingerprint in declared if otherwise == "refuse" else ():
-                _, known = self._declared.get(entry.job.id, (None, None))
-                if entry.job.id in self._slots and known != fingerprint:
-                    raise ConflictingIdError(entry.job.id)
-            for entry, fingerprint in declared:
-                replaces = otherwise == "replace"
-                made = self._declare(entry, (app, fingerprint), now_us, replaces)
-                if made is not None and by is not None:
-                    self.note((record_of_change(made, by, now_us),))
+            changes = [self._change_of(each, app, now_us, otherwise) for each in declared]
+            for each, change in zip(declared, changes, strict=True):
+                self._declare(each, app, change, now_us, by)
             ids = [entry.job.id for entry, _ in declared]
             return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
+
+    def _change_of(
+        self, declared: Declared, app: str | None, now_us: int, otherwise: Otherwise
+    ) -> Change | Entry | None:
+        job_id = declared.entry.job.id
+        slot, was = self._slots.get(job_id), self._declared.get(job_id)
+        old = None if slot is None else slot.entry()
+        return change_of(old, was, declared, app, now_us, otherwise)
+
+    def _declare(
+        self,
+        declared: Declared,
+        app: str | None,
+        change: Change | Entry | None,
+        now_us: int,
+        by: Actor | None,
+    ) -> None:
+        """Write what becomes of a declared job, and who declares it."""
+        job_id = declared.entry.job.id
+        if change is not None:
+            self._write_for(change, now_us, by)
+        elif job_id not in self._slots:
+            return  # it had its last fire time
+        elif app is None:
+            app, _ = self._declared[job_id]
+        self._declared[job_id] = DeclaredBy(app, declared.fingerprint)
 
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
@@ -154,39 +174,14 @@ class MemoryStore(MemoryTrail):
                 if of == app and fingerprint and job_id in self._slots and job_id not in declared
             ]
             for job_id in gone:
-                old = self._slots[job_id].entry()
-                reason = f"{app!r} does not declare it any more"
-                change = Change(old, old._replace(due_us=None, broken=reason))
-                notes = () if by is None else (record_of_change(change, by, now_us),)
-                self.write((change,), now_us, notes)
-                self._declared[job_id] = app, ""
+                self._write_for(parked(self._slots[job_id].entry(), app), now_us, by)
+                self._declared[job_id] = DeclaredBy(app, "")
             return gone
 
-    def _declare(
-        self, entry: Entry, mark: tuple[str | None, str], now_us: int, another: bool
-    ) -> Change | Entry | None:
-        """Add a declared job, or keep or replace the one with its id; return what changed."""
-        job_id = entry.job.id
-        slot = self._slots.get(job_id)
-        known = self._declared.get(job_id)
-        app, fingerprint = mark
-        if slot is None and app is not None and known == mark:
-            return None  # it had its last fire time
-        if slot is not None and known is not None and known[1] == fingerprint:
-            self._declared[job_id] = app or known[0], fingerprint
-            return None  # it stays as it is
-        made: Change | Entry = entry
-        if slot is None:
-            self._add(entry)
-        else:
-            paused = slot.due_us is None and known is not None and known[1] != ""
-            new = entry._replace(due_us=None) if paused else entry
-            old = slot.entry()
-            records = passed_records(old, new, now_us)
-            made = Change(old, new, another or known is None, records)
-            self.write((made,), now_us)
-        self._declared[job_id] = mark
-        return made
+    def _write_for(self, change: Change | Entry, now_us: int, by: Actor | None) -> None:
+        """Make a change, and add it to the audit as made by *by*, if that is anybody."""
+        notes = () if by is None else (record_of_change(change, by, now_us),)
+        self.write((change,), now_us, notes)
 
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
         """Return the ids of the changes whose job is not as it was read, or has two of them."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from schedcore.atfork import call_in_child
 from schedcore.audit import Actor, AuditRecord
-from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
+from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.asked import PLAINLY, Asked, Earlier
@@ -28,13 +28,12 @@ from schedcore.stores.changed import record_of_change
 from schedcore.stores.claims import Opening, call_text
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import CommitInDoubtError, Database, Transaction
+from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
-from schedcore.stores.passing import passed_records, skipped_record
+from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import (
-    NOBODY,
-    DeclaredRow,
     JobRow,
     JobRows,
     NewJob,
@@ -180,51 +179,30 @@ class SqlStore(SqlTrail):
         ended: list[End] = []
         with self.database.write() as tx:
             rows, known = self.jobs.hold(tx, ids), self.jobs.declared(tx, ids)
+            there = {old.job.id: old for old in self.jobs.entries(tx, list(rows.values()))}
             added: list[NewJob] = []
             records: list[RunRecord] = []
             made: list[Change | Entry] = []
-            same = {
-                entry.job.id
-                for entry, fingerprint in declared
-                if known.get(entry.job.id, NOBODY).fingerprint == fingerprint
-            }
-            taken = [job_id for job_id in ids if job_id in rows and job_id not in same]
-            refused = taken if otherwise == "refuse" else []
-            mark = 0 if refused else self.database.mark(tx)
-            for (entry, fingerprint), text in zip(declared, texts, strict=True):
-                job_id, wanted = entry.job.id, DeclaredRow(app, fingerprint)
-                row, was = rows.get(job_id), known.get(job_id)
-                if refused:
-                    break
-                if row is not None and job_id in same:  # it stays as it is
-                    if app is not None and was != wanted:
-                        self.jobs.set_declared(tx, job_id, wanted)
-                    continue
-                if row is None and app is not None and was == wanted:
-                    continue  # it had its last fire time
-                if row is None:
-                    added.append(NewJob(entry, text, wanted))
-                    made.append(entry)
-                    continue
-                paused = was is not None and row.due_us is None and was.fingerprint
-                new = entry._replace(due_us=None) if paused else entry  # it stays so
-                (old,) = self.jobs.entries(tx, (row,))
-                passed = passed_records(old, new, now_us)
-                another = was is None or otherwise == "replace"
-                change = Change(old, new, another, passed)
-                records += self._change(tx, change, row, text, mark, now_us, ended)
-                self.jobs.set_declared(tx, job_id, wanted)
-                made.append(change)
+            mark = self.database.mark(tx)
+            for each, text in zip(declared, texts, strict=True):
+                job_id, wanted = each.entry.job.id, DeclaredBy(app, each.fingerprint)
+                old, was = there.get(job_id), known.get(job_id)
+                change = change_of(old, was, each, app, now_us, otherwise)
+                if change is not None:
+                    made.append(change)
+                if isinstance(change, Entry):
+                    added.append(NewJob(change, text, wanted))
+                elif change is not None:
+                    records += self._change(tx, change, rows[job_id], text, mark, now_us, ended)
+                if old is not None and was != wanted and (change is not None or app is not None):
+                    self.jobs.set_declared(tx, job_id, wanted)
             self.jobs.insert(tx, added, mark)
             self._note_changes(tx, made, by, now_us)
-            if not refused:
-                self._record_change(tx, records, now_us)
+            self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
-            there = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
-        if refused:
-            raise ConflictingIdError(refused[0])
+            entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
         self.claims.ended(ended)
-        return there
+        return entries
 
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
@@ -238,11 +216,10 @@ class SqlStore(SqlTrail):
             records: list[RunRecord] = []
             made: list[Change | Entry] = []
             for old in self.jobs.entries(tx, list(rows.values())):
-                reason = f"{app!r} does not declare it any more"
-                change = Change(old, old._replace(due_us=None, broken=reason))
+                change = parked(old, app)
                 row = rows[old.job.id]
                 records += self._change(tx, change, row, None, mark, now_us, ended)
-                self.jobs.set_declared(tx, old.job.id, DeclaredRow(app, ""))
+                self.jobs.set_declared(tx, old.job.id, DeclaredBy(app, ""))
                 made.append(change)
             if gone:
                 self._note_changes(tx, made, by, now_us)

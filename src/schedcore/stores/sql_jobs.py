@@ -15,6 +15,7 @@ from schedcore.notice import Wanted
 from schedcore.notice_data import wanted_to
 from schedcore.stores.base import Change, Entry, Executors
 from schedcore.stores.database import Database, Row, Transaction
+from schedcore.stores.declared import DeclaredBy
 from schedcore.triggers.base import Trigger
 
 MOST_CACHED: Final = 100_000
@@ -44,14 +45,7 @@ class JobRow(NamedTuple):
         return self.k, self.ver, self.seq
 
 
-class DeclaredRow(NamedTuple):
-    """Who declared a job, and the fingerprint; "" once it is parked."""
-
-    app: str | None
-    fingerprint: str | None
-
-
-NOBODY: Final = DeclaredRow(None, None)
+NOBODY: Final = DeclaredBy(None, None)
 """Of a job that was not declared, or not heard of."""
 
 
@@ -61,7 +55,7 @@ class NewJob(NamedTuple):
     entry: Entry
     text: str
     """Its definition."""
-    declared: DeclaredRow = NOBODY
+    declared: DeclaredBy = NOBODY
 
 
 _PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
@@ -388,13 +382,13 @@ class JobRows:
 
     # Declared jobs
 
-    def declared(self, tx: Transaction, job_ids: Sequence[str]) -> dict[str, DeclaredRow]:
+    def declared(self, tx: Transaction, job_ids: Sequence[str]) -> dict[str, DeclaredBy]:
         """Return who declared or added these jobs, also those that had their last fire time."""
-        found: dict[str, DeclaredRow] = {}
+        found: dict[str, DeclaredBy] = {}
         for table in ("gone", "jobs"):
             sql = f"select id, app, fingerprint from schedcore_{table} where id in ({{}})"
             rows = tx.among(sql + " and fingerprint is not null", job_ids)
-            found |= {job_id: DeclaredRow(*rest) for job_id, *rest in rows}
+            found |= {job_id: DeclaredBy(*rest) for job_id, *rest in rows}
         return found
 
     def declared_by(self, tx: Transaction, app: str) -> set[str]:
@@ -402,7 +396,7 @@ class JobRows:
         sql = "select id from schedcore_jobs where app = ? and fingerprint <> '' and id is not null"
         return {row[0] for row in tx.all(sql, app)}
 
-    def set_declared(self, tx: Transaction, job_id: str, declared: DeclaredRow) -> None:
+    def set_declared(self, tx: Transaction, job_id: str, declared: DeclaredBy) -> None:
         """Write who declared a job."""
         tx.run("update schedcore_jobs set app = ?, fingerprint = ? where id = ?", *declared, job_id)
 
