@@ -347,33 +347,51 @@ def sizes_in_sqlite() -> Figures:
 SIZES = (Row(label="a job", unit="B"), Row(OUTCOME, "an outcome", unit="B"))
 
 
+def scenarios_of_both(
+    database: str,
+    ours: Callable[[], Any],
+    theirs: Callable[[], Any],
+    bare_due: Callable[[], Figures],
+    bare_each: Callable[[], Figures],
+    due: tuple[float, float],
+    rounds: int,
+) -> list[Scenario]:
+    """Return what is measured on each kind of database.
+
+    Args:
+        database: Which one.
+        ours: Makes our scheduler on it.
+        theirs: Makes the peer's.
+        bare_due: Moves as many rows on as there are jobs due.
+        bare_each: Inserts rows one by one.
+        due: What jobs that are due should reach against the peer, and against the bare rows.
+        rounds: How often each figure is taken.
+    """
+    bulk = {OURS: partial(add_in_bulk, ours, ADDED), APSCHEDULER: partial(add_in_bulk, theirs, 300)}
+    each = {OURS: partial(add_each, ours), APSCHEDULER: partial(add_each, theirs), BARE: bare_each}
+    fires = {
+        OURS: partial(ours_due, ours),
+        APSCHEDULER: partial(theirs_due, theirs),
+        BARE: bare_due,
+    }
+    rows = (
+        Row(times_peer=due[0]),
+        Row(label="one transaction", peer=BARE, times_peer=due[1]),
+        Row(PROCESSOR, "processor"),
+    )
+    adding = (Row(), Row(label="a transaction each", peer=BARE, times_peer=0.8))
+    return [
+        Scenario(f"{database}, 2,000 due at once", fires, rows, rounds),
+        Scenario(f"{database}, add_jobs 1,000", bulk, (Row(times_peer=100),), rounds),
+        Scenario(f"{database}, add_job", each, adding, rounds),
+    ]
+
+
 def scenarios(full: bool) -> list[Scenario]:
     """Return what is measured."""
     rounds, seconds = (5, 30.0) if full else (3, 10.0)
-    bulk = {OURS: partial(add_in_bulk, ours, ADDED), APSCHEDULER: partial(add_in_bulk, theirs, 300)}
-    each = {OURS: partial(add_each, ours), APSCHEDULER: partial(add_each, theirs), BARE: bare_each}
     return [
-        Scenario(
-            "SQLite, 2,000 due at once",
-            {
-                OURS: partial(ours_due, ours),
-                APSCHEDULER: partial(theirs_due, theirs),
-                BARE: bare_due,
-            },
-            (
-                Row(times_peer=200),
-                Row(label="one transaction", peer=BARE, times_peer=1 / 8),
-                Row(PROCESSOR, "processor"),
-            ),
-            rounds,
-        ),
-        Scenario("SQLite, add_jobs 1,000", bulk, (Row(times_peer=100),), rounds),
-        Scenario(
-            "SQLite, add_job",
-            each,
-            (Row(), Row(label="a transaction each", peer=BARE, times_peer=0.8)),
-            rounds,
-        ),
+        *scenarios_of_both("SQLite", ours, theirs, bare_due, bare_each, (200, 1 / 8), rounds),
         Scenario(
             "SQLite, a write beside 10,000 due",
             {OURS: write_beside_a_burst},

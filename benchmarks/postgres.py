@@ -15,21 +15,16 @@ from typing import Any
 import psycopg
 
 from benchmarks.durable import (
-    ADDED,
-    BARE,
     DUE,
     PROCESSOR,
     SIZES,
-    add_each,
-    add_in_bulk,
     many,
-    ours_due,
     row,
+    scenarios_of_both,
     sizes,
     theirs,
-    theirs_due,
 )
-from benchmarks.measuring import APSCHEDULER, COST, OURS, Figures, Row, Scenario, Stopwatch
+from benchmarks.measuring import COST, OURS, Figures, Row, Scenario, Stopwatch
 from schedcore import State
 from schedcore.stores.postgres import PostgresStore
 from tests.stores.postgres import Server
@@ -186,33 +181,8 @@ def idle(seconds: float) -> Figures:
 def scenarios(full: bool) -> list[Scenario]:
     """Return what is measured."""
     rounds = 5 if full else 3
-    bulk = {
-        OURS: partial(add_in_bulk, ours, ADDED),
-        APSCHEDULER: partial(add_in_bulk, peers, 300),
-    }
-    each = {OURS: partial(add_each, ours), APSCHEDULER: partial(add_each, peers), BARE: bare_each}
     return [
-        Scenario(
-            "PostgreSQL, 2,000 due at once",
-            {
-                OURS: partial(ours_due, ours),
-                APSCHEDULER: partial(theirs_due, peers),
-                BARE: bare_due,
-            },
-            (
-                Row(times_peer=40),
-                Row(label="one transaction", peer=BARE, times_peer=1 / 6),
-                Row(PROCESSOR, "processor"),
-            ),
-            rounds,
-        ),
-        Scenario("PostgreSQL, add_jobs 1,000", bulk, (Row(times_peer=100),), rounds),
-        Scenario(
-            "PostgreSQL, add_job",
-            each,
-            (Row(), Row(label="a transaction each", peer=BARE, times_peer=0.8)),
-            rounds,
-        ),
+        *scenarios_of_both("PostgreSQL", ours, peers, bare_due, bare_each, (40, 1 / 6), rounds),
         Scenario(
             f"PostgreSQL, {NODES} nodes, 20,000 due",
             {OURS: partial(worked_off_by, NODES), ONE: partial(worked_off_by, 1)},
