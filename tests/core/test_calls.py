@@ -10,22 +10,15 @@ import pytest
 
 from schedcore import InvalidOptionError, Outcome, Scheduler
 from schedcore.jobs import UrlFailedError, call_url
-from tests.notices.receiver import SOON, Receiver
+from tests.notices.receiver import SOON, receivers
 
 
 @pytest.fixture
 def receiver(monkeypatch):
     """Return what makes servers that answer as given."""
     monkeypatch.setenv("no_proxy", "*")
-    made = []
-
-    def make(*answers):
-        made.append(Receiver(*answers))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with receivers() as make:
+        yield make
 
 
 def test_the_request_is_sent_as_given(receiver):

@@ -10,7 +10,7 @@ from schedcore.notice import is_run
 from tests.durable.conftest import Shared
 from tests.durable.processes import until
 from tests.durable.test_postgres import SharedDatabase
-from tests.notices.receiver import Receiver
+from tests.notices.receiver import receivers
 from tests.stores.postgres import need_server
 from tests.stores.postgres import server as database
 
@@ -30,15 +30,8 @@ def shared(request, tmp_path):
 
 @pytest.fixture
 def receiver():
-    made = []
-
-    def make(*answers):
-        made.append(Receiver(*answers))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with receivers() as make:
+        yield make
 
 
 def telling(server, name="ops", **more):

@@ -9,7 +9,7 @@ import pytest
 from schedcore import Scheduler, State
 from schedcore.notices import notifier
 from tests.contract.conftest import STORES
-from tests.notices.receiver import SOON, Receiver
+from tests.notices.receiver import SOON, receivers
 
 
 @pytest.fixture(autouse=True)
@@ -22,15 +22,8 @@ def eager(monkeypatch):
 @pytest.fixture
 def receiver():
     """Return what makes receivers that answer as given."""
-    made = []
-
-    def make(*answers):
-        made.append(Receiver(*answers))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with receivers() as make:
+        yield make
 
 
 class Told:
