@@ -131,11 +131,6 @@ _BEGUN: Final[Json] = {
 
 def schemas() -> Json:
     """Return all schemas by name."""
-    times = {"type": "array", "items": TIME}
-    remarks = described(
-        _TEXT_BY_ID, "What changes of clocks do to some of them, by their times; left out: nothing."
-    )
-    more = described(FLAG, "Whether a search for more would have taken too long.")
     return {
         **_trigger_schemas(),
         **_job_schemas(),
@@ -148,20 +143,7 @@ def schemas() -> Json:
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
         "ChannelState": CHANNEL.schema(),
-        "Previewed": obj(
-            {
-                "next_fire_times": times,
-                "remarks": remarks,
-                "warnings": _TEXTS,
-                "job": described(ref("Job"), "As it would be shown, if `func` was given."),
-                "truncated": more,
-            },
-            ["next_fire_times", "warnings"],
-        ),
-        "Next": obj(
-            {"id": JOB_ID, "next_fire_times": times, "remarks": remarks, "truncated": more},
-            ["id", "next_fire_times"],
-        ),
+        **_schemas_of_what_comes(),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
@@ -188,14 +170,38 @@ def schemas() -> Json:
         "Change": AUDIT.schema(),
         "Runs": {"type": "array", "items": ref("Run")},
         "Output": OUTPUT.schema(),
-        "Forecast": FORECAST.schema(),
-        **{name: shape.schema() for name, shape in PARTS.items()},
         "Counts": obj({each.value: COUNT for each in Outcome}, [each.value for each in Outcome]),
         "Health": HEALTH.schema(),
         "Live": obj({"ok": FLAG}, ["ok"]),
         "Ready": obj({"ready": FLAG}, ["ready"]),
         "Metrics": described(TEXT, "Prometheus' text format, version 0.0.4."),
         "OpenApi": {"type": "object"},
+    }
+
+
+def _schemas_of_what_comes() -> Json:
+    times = {"type": "array", "items": TIME}
+    remarks = described(
+        _TEXT_BY_ID, "What changes of clocks do to some of them, by their times; left out: nothing."
+    )
+    more = described(FLAG, "Whether a search for more would have taken too long.")
+    return {
+        "Previewed": obj(
+            {
+                "next_fire_times": times,
+                "remarks": remarks,
+                "warnings": _TEXTS,
+                "job": described(ref("Job"), "As it would be shown, if `func` was given."),
+                "truncated": more,
+            },
+            ["next_fire_times", "warnings"],
+        ),
+        "Next": obj(
+            {"id": JOB_ID, "next_fire_times": times, "remarks": remarks, "truncated": more},
+            ["id", "next_fire_times"],
+        ),
+        "Forecast": FORECAST.schema(),
+        **{name: shape.schema() for name, shape in PARTS.items()},
     }
 
 
