@@ -146,10 +146,7 @@ class Runs:
         if self._cluster is not None and not self._cluster.begin(run):
             self._kept.append(run)
             return False
-        try:
-            run._started_us = self._clock.now_us()
-        except BaseException:  # noqa: BLE001 — logged by the other way
-            run._started_us = self._now_us()
+        run._started_us = self._now_us()
         timeout, on_run = job[5][5], job[5][12]
         if on_run:
             self._announce.on_begun(run, job)
@@ -165,10 +162,7 @@ class Runs:
 
     def end(self, run: Run, value: Any, error: BaseException | None) -> int:
         """Report that *run* ended now, with what its function returned or raised."""
-        try:
-            now_us = self._clock.now_us()
-        except BaseException:  # noqa: BLE001 — logged by the other way
-            now_us = self._now_us()
+        now_us = self._now_us()
         if error is None:
             # Each run passes here.
             if value is None:

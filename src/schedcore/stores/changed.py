@@ -1,9 +1,14 @@
-"""What the audit keeps of a change of a job."""
+"""What is told of a change of a job: which job, and what the audit keeps."""
 
 from __future__ import annotations
 
 from schedcore.audit import PYTHON, Actor, AuditRecord
 from schedcore.stores.base import Change, Entry
+
+
+def id_of(change: Change | Entry) -> str:
+    """Return the id of the job that is changed or added."""
+    return (change if isinstance(change, Entry) else change.old).job.id
 
 
 def record_of_change(change: Change | Entry, by: Actor, now_us: int) -> AuditRecord:
@@ -19,7 +24,7 @@ def record_of_change(change: Change | Entry, by: Actor, now_us: int) -> AuditRec
         # that takes 0.4 us longer, a tenth of adding a job.
         told = (0, now_us, "python", None, "added", change[0][0], None, None, None)
         return tuple.__new__(AuditRecord, told)
-    job_id = (change if isinstance(change, Entry) else change.old).job.id
+    job_id = id_of(change)
     from schedcore.stores.differences import difference  # 10 ms (json, jobdata)
 
     verb, before, after = difference(change)

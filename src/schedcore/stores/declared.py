@@ -24,7 +24,7 @@ def change_of(
     now_us: int,
     otherwise: Otherwise,
 ) -> Change | Entry | None:
-    """Return what is to be written of a declared job; see :meth:`Store.declare`.
+    """Return what is to be written of a declared job; as a store does in ``declare``.
 
     Args:
         old: The job with its id that is there, if there is one.

@@ -31,7 +31,7 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.change_log import ChangeLog
-from schedcore.stores.changed import record_of_change
+from schedcore.stores.changed import id_of, record_of_change
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
@@ -95,7 +95,7 @@ class MemoryStore(MemoryTrail):
                 else:
                     conflict = not self._make(change, ended, now_us)
                 if conflict:  # of many: a signal handler made a change meanwhile
-                    return Written((_id_of(change),), ended)
+                    return Written((id_of(change),), ended)
             self.note(notes)
         return Written((), ended) if ended else _MADE
 
@@ -186,10 +186,10 @@ class MemoryStore(MemoryTrail):
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
         """Return the ids of the changes whose job is not as it was read, or has two of them."""
         slots = self._slots
-        times = Counter(map(_id_of, changes))
+        times = Counter(map(id_of, changes))
         found = [job_id for job_id, count in times.items() if count > 1]
         for change in changes:
-            job_id = _id_of(change)
+            job_id = id_of(change)
             slot = slots.get(job_id)
             if isinstance(change, Entry):
                 conflict = slot is not None
@@ -439,10 +439,6 @@ class MemoryStore(MemoryTrail):
 
     def close(self) -> None:
         """Do nothing: there is nothing held open, and the jobs stay."""
-
-
-def _id_of(change: Change | Entry) -> str:
-    return (change if isinstance(change, Entry) else change.old).job.id
 
 
 def _earlier(one_us: int | None, other_us: int | None) -> int | None:

@@ -24,6 +24,7 @@ from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.postgres_keeper import CLOCK, Keeper, News
 from schedcore.stores.process import is_gone, this_process
+from schedcore.stores.schema import mark_of
 from schedcore.stores.sql_nodes import (
     adopt,
     dropped_runs,
@@ -159,7 +160,7 @@ class PostgresCluster:
             if not again:
                 node = self._insert(tx)
             alone = not self._others(tx, node or 0)
-            mark = _mark(tx)
+            mark = mark_of(tx)
             tx.tell()
         self._wanted = State[state.upper()]
         keeper = self._keeper
@@ -322,7 +323,7 @@ class PostgresCluster:
             gone = is_gone(other.boot)
             if gone or (other.over and steady):
                 with self._database.read() as tx:
-                    left = _unbegun(_mark(tx), other.id)
+                    left = _unbegun(mark_of(tx), other.id)
                 is_dead = partial(_is_dead, gone=gone)
                 now_us, unbegun = self._clock.now_us(), left_by(left, other.boot)
                 lost += reap(self._store, other.id, now_us, unbegun, is_dead)
@@ -396,7 +397,7 @@ class PostgresCluster:
         keeper = self._keeper
         mark = None
         with suppress(StoreError), self._database.read() as tx:
-            mark = _mark(tx)
+            mark = mark_of(tx)
         offset_us = None if keeper is None else keeper.offset_us
         return StoreInfo(
             "postgresql",
@@ -407,12 +408,6 @@ class PostgresCluster:
             self._database.shown,
             mark,
         )
-
-
-def _mark(tx: Transaction) -> str:
-    """Return the text that tells a store from all others."""
-    ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
-    return str(mark)
 
 
 def _unbegun(mark: str, node: int | None) -> Path:

@@ -252,6 +252,12 @@ META: Final = (
 )
 
 
+def mark_of(tx: Transaction) -> str:
+    """Return the text that tells a store from all others, made with its tables."""
+    ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+    return str(mark)
+
+
 def statements(words: Words, since: int = 0) -> list[str]:
     """Return the statements that lead from a schema to the present one.
 

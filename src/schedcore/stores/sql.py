@@ -24,7 +24,7 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import record_of_change
+from schedcore.stores.changed import id_of, record_of_change
 from schedcore.stores.claims import Opening, call_text
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import CommitInDoubtError, Database, Transaction
@@ -38,7 +38,6 @@ from schedcore.stores.sql_jobs import (
     JobRows,
     NewJob,
     conflicts_of,
-    id_of,
 )
 from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices

@@ -14,6 +14,7 @@ from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notice import Wanted
 from schedcore.notice_data import wanted_to
 from schedcore.stores.base import Change, Entry, Executors
+from schedcore.stores.changed import id_of
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.stores.declared import DeclaredBy
 from schedcore.triggers.base import Trigger
@@ -412,11 +413,6 @@ def entry_of(row: JobRow, job: Job) -> Entry:
     """Return a job as a value to be read."""
     _, _, _, _, fire_us, due_us, judged_us, broken = row
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
-
-
-def id_of(change: Change | Entry) -> str:
-    """Return the id of the job that is changed or added."""
-    return (change if isinstance(change, Entry) else change.old).job.id
 
 
 def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:

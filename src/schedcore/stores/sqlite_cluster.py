@@ -21,6 +21,7 @@ from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
 from schedcore.stores.process import this_process
+from schedcore.stores.schema import mark_of
 from schedcore.stores.sql_nodes import (
     adopt,
     dropped_runs,
@@ -362,6 +363,6 @@ class SqliteCluster:
         """Return what the store is, and how it does."""
         mark = None
         with suppress(StoreError), self._file.read() as tx:
-            ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
+            mark = mark_of(tx)
         url = f"sqlite:///{self._file.path}"
         return StoreInfo("sqlite", mark is not None, self._file.schema or None, url=url, id=mark)
