@@ -61,6 +61,9 @@ class MemoryStore(MemoryTrail):
         hold_while_forking(self)
         call_in_child(self)
 
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._slots)} job(s)>"
+
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
         return self._lock
