@@ -35,12 +35,11 @@ def main() -> None:
 
 def run_a_job() -> None:
     """Run one, in a store on disk."""
-    with Scheduler(timezone="UTC", store="sqlite:///smoke.db") as scheduler:
-        job = scheduler.add_job(time.ctime, "date", args=[0.0])
-        scheduler.start()
-        scheduler.run_forever(until_idle=True)
-        (record,) = scheduler.history(job.id)
-        assert record.outcome is Outcome.EXECUTED, record
+    scheduler = Scheduler(timezone="UTC", store="sqlite:///smoke.db")
+    job = scheduler.add_job(time.ctime, "date", args=[0.0])
+    scheduler.run_forever(until_idle=True)
+    (record,) = scheduler.history(job.id)
+    assert record.outcome is Outcome.EXECUTED, record
 
 
 def output_of(command: str, *arguments: str) -> str:
