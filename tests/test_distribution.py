@@ -60,7 +60,6 @@ def test_what_only_developers_need_is_no_extra():
     """An extra is for good: it is in the metadata of what is installed."""
     assert GROUPS.keys() >= {"bench", "dev", "release"}
     assert not GROUPS.keys() & EXTRAS.keys()
-    assert names_of(GROUPS["dev"]).isdisjoint(names_of(PROJECT["dependencies"]))
 
 
 def test_each_python_that_is_supported_is_named():

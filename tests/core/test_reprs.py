@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -28,7 +27,6 @@ from schedcore import (
     Scheduler,
     SystemClock,
     ThreadPool,
-    executors,
 )
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.futures import FuturesAdapter
@@ -39,21 +37,13 @@ AT = int(NOON.timestamp()) * 1_000_000
 RECORD = RunRecord(5, "backup", Outcome.FAILED, AT, error_type="OSError", error_text="full")
 
 
-def public_classes():
-    for module in (schedcore, schedhttp.flask, executors):
-        names = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
-        for name in names:
-            named = getattr(module, name)
-            if inspect.isclass(named) and named.__module__.startswith(("schedcore", "schedhttp")):
-                yield named
-
-
-def is_abstract(of: type) -> bool:
-    """Whether nobody has an object of it, but of a class that follows it."""
-    return getattr(of, "_is_protocol", False)
-
-
-CLASSES = sorted({c for c in public_classes() if not is_abstract(c)}, key=str)
+PUBLIC = [
+    *(getattr(schedcore, name) for name in schedcore.__all__),
+    *(getattr(schedhttp.flask, name) for name in schedhttp.flask.__all__),
+    *(CoroutineLoop, FuturesAdapter, SchedulerCollector),
+]
+# A protocol has no objects of its own, but what follows it has.
+CLASSES = [c for c in PUBLIC if isinstance(c, type) and not getattr(c, "_is_protocol", False)]
 
 
 @pytest.mark.parametrize("of", CLASSES, ids=lambda of: of.__name__)
