@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 TEXTS = [
     path
-    for pattern in ("*.md", "docs/*.md", "src/**/*.py", "examples/*", "Makefile", ".ci/*")
+    for pattern in ("*.md", "docs/**/*.md", "src/**/*.py", "examples/*", "Makefile", ".ci/*")
     for path in ROOT.glob(pattern)
 ]
 STRANGERS = re.compile(r"pip install\b[^\n]*?(?<![\w/.-])schedcore(?!-engine)\b")

@@ -1,4 +1,4 @@
-"""The core's imports go up the list in docs/design.md, never down; in a folder, to its ``base``."""
+"""The core's imports go up the list in docs/explanation/design.md; in a folder, to its ``base``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SRC = Path(__file__).parent.parent / "src"
 
 def rooms():
     """Return the rooms of the engine in their order: files, and folders without their slash."""
-    text = (SRC.parent / "docs" / "design.md").read_text("utf-8")
+    text = (SRC.parent / "docs" / "explanation" / "design.md").read_text("utf-8")
     block = re.search(r"^src/schedcore/$(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert block is not None, "docs/design.md has no list of the core's rooms"
+    assert block is not None, "docs/explanation/design.md has no list of the core's rooms"
     for line in block[1].splitlines():
         for name in re.findall(r"\S+(?:\.py|/)(?=\s)", line[:32]):
             yield name.removesuffix("/__init__.py").removesuffix(".py").strip("/").replace("/", ".")
@@ -71,7 +71,7 @@ CORE_FILES = sorted((SRC / "schedcore").rglob("*.py"))
 def test_the_engine_imports_from_what_is_above_it(path):
     parts = path.relative_to(SRC / "schedcore").with_suffix("").parts
     room = room_of(".".join(parts))
-    assert room in CORE, f"{room} has no place in the list of docs/design.md: give it one"
+    assert room in CORE, f"{room} has no place in docs/explanation/design.md: give it one"
     for module in imported(path):
         assert not module.startswith("schedhttp"), f"{path.name} knows of its front"
         if not module.startswith("schedcore."):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 ONE_STORE = (
     "a scheduler has one store, named by a URL: Scheduler(store='sqlite:///jobs.db'), or"
-    " 'postgresql://...'; see docs/stores.md"
+    " 'postgresql://...'; see docs/reference/stores.md"
 )
 _EXECUTORS = "executors are given to Scheduler(executors={'name': ...})"
 _KINDS = (

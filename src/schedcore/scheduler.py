@@ -65,8 +65,8 @@ class Scheduler(ChangeMethods):
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
             thread of its own.
         store: Where jobs, open runs and outcomes are kept: a store, or the URL of one
-            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see docs/stores.md).  In memory unless
-            given.
+            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see
+            docs/reference/stores.md).  In memory unless given.
         name: In whose name jobs are declared on a store that keeps them; of several programs that
             share one, each needs its own.  Left out, the name of the main script.
         clock: Where the time comes from; the computer's clock unless given.
@@ -74,7 +74,7 @@ class Scheduler(ChangeMethods):
         history: The history of outcomes, with its bounds, of the store in memory.
         notices: Channels by name, through which it is told how jobs do: functions of one
             :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
-            docs/notices.md).  Jobs name them in ``on_failure`` and the like.
+            docs/reference/notices.md).  Jobs name them in ``on_failure`` and the like.
         remind_every: Seconds after which it is told again that a job fails.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
