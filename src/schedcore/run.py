@@ -91,7 +91,7 @@ class Run:
         self._output: Any = None  # what it prints, where that is kept (output.py); None: it is not
 
     def __repr__(self) -> str:
-        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled_time.isoformat()}>"
+        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled.isoformat()}>"
 
     @property
     def id(self) -> int:
@@ -129,7 +129,7 @@ class Run:
         return self._due_us
 
     @property
-    def scheduled_time(self) -> datetime:
+    def scheduled(self) -> datetime:
         """When it fell due, in UTC."""
         return from_us(self._due_us)
 
