@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from schedcore.health import State
+from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.ends import End
 
