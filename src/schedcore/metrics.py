@@ -76,6 +76,9 @@ class SchedulerCollector:
         """Return nothing: so a registry does not ask the store when this is registered."""
         return []
 
+    def __repr__(self) -> str:
+        return f"<SchedulerCollector of {self._scheduler!r}>"
+
     def collect(self) -> Iterator[Metric]:
         """Return all metrics; without a store that can be reached, those of this process alone."""
         try:

@@ -82,6 +82,13 @@ class Forecast(NamedTuple):
     complete: bool
     """Whether all fire times are listed; not so beyond :data:`MAX_FIRES`."""
 
+    def __repr__(self) -> str:
+        more = "" if self.complete else " or more"
+        return (
+            f"<Forecast: {len(self.fires)}{more} run(s), {self.skipped} skipped,"
+            f" longest wait {self.longest_wait:.3f} s>"
+        )
+
 
 def forecast(
     scheduler: Scheduler,

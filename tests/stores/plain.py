@@ -72,7 +72,7 @@ class PlainStore:
             for change in changes:
                 if isinstance(change, Entry):
                     self._insert(change)
-                else:
+                elif change.new is not change.old:
                     self._change(change, now_us, ended)
             self._trail.add(notes)
         self._mark(ended)

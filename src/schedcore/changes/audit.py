@@ -93,6 +93,9 @@ class AuditRecord(NamedTuple):
         """
         return _read(self.after_text)
 
+    def __repr__(self) -> str:
+        return f"<AuditRecord {self.id}: {self.told()}, {self.at.isoformat()}>"
+
     def told(self) -> str:
         """Return one sentence that says who did what."""
         what = "the scheduler" if self.job_id is None else f"job {self.job_id!r}"

@@ -31,7 +31,11 @@ class Auditor:
     def of(self, changes: Sequence[Change | Entry]) -> list[AuditRecord]:
         """Return what is to be kept of changes, to be written with them."""
         by, now_us = actor(), self._clock.now_us()
-        return [record_of_change(change, by, now_us) for change in changes]
+        return [
+            record_of_change(change, by, now_us)
+            for change in changes
+            if isinstance(change, Entry) or change.new is not change.old
+        ]
 
     def of_order(
         self, verb: str, job_id: str | None = None, run_id: int | None = None

@@ -120,10 +120,12 @@ class Changes:
         for _ in range(MOST_ROUNDS):
             now_us = self._clock.now_us()
             changes = [draft.change(now_us, counted) for draft in drafts.values()]
-            to_write = [change for change in changes if change.new is not change.old]
-            conflicts = self.write(to_write, now_us, counted).conflicts if to_write else ()
+            # Beside others, those that stay as they are have to be as they were read, too: a job
+            # that was paused already, and that somebody resumes meanwhile, is to be paused again.
+            anything = any(change.new is not change.old for change in changes)
+            conflicts = self.write(changes, now_us, counted).conflicts if anything else ()
             if not conflicts:
-                if any(map(_makes_room, to_write)):
+                if any(map(_makes_room, changes)):
                     self._runs.promote()
                 return changes
             was_changed = False
@@ -226,6 +228,8 @@ class _Draft(NamedTuple):
     def rebased(self, now: Entry) -> _Draft | None:
         """Return the same change of the job as it is *now*; None: it has to be made anew."""
         new = None if self.made is None else rebased(self.made, self.read, now)
+        if new is not None and self.made is self.read:
+            new = now
         return None if new is None else self._replace(now=now, new=new)
 
 

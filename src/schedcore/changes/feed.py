@@ -47,6 +47,11 @@ class ChangeEvent(NamedTuple):
         """When it happened, in UTC."""
         return from_us(self.at_us)
 
+    def __repr__(self) -> str:
+        about = "" if self.job_id is None else f" of {self.job_id!r}"
+        ended = "" if self.run is None else f": {self.run!r}"
+        return f"<ChangeEvent {self.event}{about}, {self.at.isoformat()}{ended}>"
+
 
 class ChangeList(NamedTuple):
     """Events, and where to go on from."""

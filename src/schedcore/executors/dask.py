@@ -74,6 +74,9 @@ class DaskExecutor:
         self._closing = False
         self.broken: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<DaskExecutor on {self._address or self._given}>"
+
     def check_job(self, job: Job) -> None:
         """Check that a worker can find the function of *job*; raises InvalidOptionError."""
         check_by_name(job)

@@ -69,6 +69,9 @@ class FuturesAdapter:
         self._pace = Pace()
         self._here = threading.local()
 
+    def __repr__(self) -> str:
+        return f"<FuturesAdapter of {self._pool!r}>"
+
     def check_job(self, job: Job) -> None:
         """Check that the pool may be able to run *job*.
 

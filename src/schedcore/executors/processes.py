@@ -94,6 +94,9 @@ class ProcessPool:
             process.forget()
         self._begin_anew()
 
+    def __repr__(self) -> str:
+        return f"ProcessPool(max_workers={self.max_workers}, max_queue={self._threads.max_queue})"
+
     @property
     def max_workers(self) -> int:
         """How many runs may be active at once."""

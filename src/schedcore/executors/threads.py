@@ -92,6 +92,9 @@ class ThreadPool:
         self.after_fork_in_child()
         call_in_child(self)
 
+    def __repr__(self) -> str:
+        return f"ThreadPool(max_workers={self.max_workers}, max_queue={self.max_queue})"
+
     def after_fork_in_child(self) -> None:
         """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
         # A run that forked, and whose child returns from it, comes back to the crew of the parent.

@@ -57,6 +57,12 @@ class History:
         # Its first is found at once, also after many first ones were taken out of it.
         self.removed: OrderedDict[str, None] = OrderedDict()
 
+    def __repr__(self) -> str:
+        return (
+            f"History(per_job={self._per_job}, overall={self._overall},"
+            f" removed_jobs={self._removed_jobs})"
+        )
+
     def add(self, record: Run | RunRecord) -> None:
         """Keep a run that has ended, or a record, and count its occurrences."""
         records = self._all

@@ -38,6 +38,8 @@ def as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
 
 def paused(entry: Entry) -> Entry:
     """Return *entry* without a due time; it stays where it was in the schedule."""
+    if entry.due_us is None:
+        return entry
     return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
 
 

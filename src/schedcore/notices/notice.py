@@ -141,6 +141,9 @@ class Notice(NamedTuple):
             return f"{text}; {self.count} occurrences since this was told"
         return text
 
+    def __repr__(self) -> str:
+        return f"<Notice {self.kind}, {from_us(self.time_us).isoformat()}: {self.text}>"
+
 
 def judge(news: News, record: RunRecord, again_us: int) -> tuple[News, Told | None]:
     """Return what is to be told about an outcome, or None, and the news of its job from then on.
@@ -222,6 +225,11 @@ class ChannelState(NamedTuple):
     def since(self) -> datetime | None:
         """Since when the first of them waits, in UTC."""
         return None if self.since_us is None else from_us(self.since_us)
+
+    def __repr__(self) -> str:
+        since = "" if self.since is None else f" since {self.since.isoformat()}"
+        problem = "" if self.problem is None else f": {self.problem}"
+        return f"<ChannelState {self.name!r}, {self.waiting} waiting{since}{problem}>"
 
 
 class NoticeStore(Protocol):

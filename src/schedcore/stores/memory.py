@@ -61,6 +61,9 @@ class MemoryStore(MemoryTrail):
         hold_while_forking(self)
         call_in_child(self)
 
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._slots)} job(s)>"
+
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
         return self._lock
@@ -105,6 +108,8 @@ class MemoryStore(MemoryTrail):
         slot = self._slots.get(old[0][0])
         if slot is None or slot.seq != old[5]:
             return False
+        if new is old:
+            return True
         if new is None or another or (new[2] is None and old[2] is not None):
             paused = new is not None and not another
             outcome = Outcome.PAUSED if paused else Outcome.CANCELLED

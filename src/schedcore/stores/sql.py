@@ -112,7 +112,7 @@ class SqlStore(SqlTrail):
             for change, text in zip(changes, texts, strict=True):
                 if isinstance(change, Entry):
                     added.append(NewJob(change, text or ""))
-                else:
+                elif change.new is not change.old:
                     row = rows[change.old.job.id]
                     records += self._change(tx, change, row, text, mark, now_us, ended)
             self.jobs.insert(tx, added, mark)
