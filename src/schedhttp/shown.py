@@ -16,7 +16,7 @@ from schedcore import (
     State,
 )
 from schedcore.clock import SECOND, from_us
-from schedcore.last_runs import LastRuns
+from schedcore.history.last_runs import LastRuns
 from schedhttp.shapes import Shape, nested
 
 if TYPE_CHECKING:

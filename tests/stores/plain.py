@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.output import Kept, printed
+from schedcore.history.query import EVERYTHING
+from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.run_query import EVERYTHING
 from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
 from schedcore.stores.base import (
     Change,

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
-from schedcore.audit import Actor, AuditRecord
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
