@@ -12,9 +12,9 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import SECOND, from_us, passing_us
+from schedcore.history.record import Outcome as Outcome  # used with runs, nearly everywhere
+from schedcore.history.record import RunRecord as RunRecord
 from schedcore.job import Job
-from schedcore.record import Outcome as Outcome  # used with runs, nearly everywhere
-from schedcore.record import RunRecord as RunRecord
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -90,10 +90,10 @@ class Run:
         self._by_hand = False  # somebody asked for it, besides the schedule
         self._awaited: Event | None = None
         self._timer: object = None
-        self._output: Any = None  # what it prints, where that is kept (output.py); None: it is not
+        self._output: Any = None  # what it prints, where that is kept (output/); None: it is not
 
     def __repr__(self) -> str:
-        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled_time.isoformat()}>"
+        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled.isoformat()}>"
 
     @property
     def id(self) -> int:
@@ -131,7 +131,7 @@ class Run:
         return self._due_us
 
     @property
-    def scheduled_time(self) -> datetime:
+    def scheduled(self) -> datetime:
         """When it fell due, in UTC."""
         return from_us(self._due_us)
 

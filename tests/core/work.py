@@ -74,7 +74,7 @@ def leave():
 
 def about_itself():
     run = current_run()
-    return (run.id, run.job_id, run.attempt, run.fence, run.scheduled_time, run.cause)
+    return (run.id, run.job_id, run.attempt, run.fence, run.scheduled, run.cause)
 
 
 def hold(alive, rest="wait"):

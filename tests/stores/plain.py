@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.output import Kept, printed
+from schedcore.history.query import EVERYTHING
+from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.run_query import EVERYTHING
 from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
 from schedcore.stores.base import (
     Change,
@@ -72,7 +72,7 @@ class PlainStore:
             for change in changes:
                 if isinstance(change, Entry):
                     self._insert(change)
-                else:
+                elif change.new is not change.old:
                     self._change(change, now_us, ended)
             self._trail.add(notes)
         self._mark(ended)

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from schedcore.atfork import Lock, call_in_child
+from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.clock import Patience
 from schedcore.errors import SchedError
 from schedcore.executors.base import Reporter, report_lost
+from schedcore.executors.remote import Report, check_by_name, result_of, task_of
 from schedcore.executors.threads import ThreadPool
 from schedcore.executors.worker import Channel
 from schedcore.job import Job
 from schedcore.jobs import signal_name
-from schedcore.output import keep_from_elsewhere
-from schedcore.remote import Report, check_by_name, result_of, task_of
+from schedcore.output.text import keep_from_elsewhere
 from schedcore.run import Run
 
 GRACE: Final = 6.0
@@ -93,6 +93,9 @@ class ProcessPool:
         for process in (*self._idle, *self._busy.values(), *self._ending):
             process.forget()
         self._begin_anew()
+
+    def __repr__(self) -> str:
+        return f"ProcessPool(max_workers={self.max_workers}, max_queue={self._threads.max_queue})"
 
     @property
     def max_workers(self) -> int:

@@ -21,8 +21,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from schedcore import jobs
-from schedcore.output import printed
-from schedcore.remote import Report, Task, carry_out, carry_out_run, failed, run_of
+from schedcore.executors.remote import Report, Task, carry_out, carry_out_run, failed, run_of
+from schedcore.output.text import printed
 from schedcore.run import Run
 
 FLUSH_S: Final = 0.1

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
-from schedcore.audit import Actor, AuditRecord
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
@@ -280,7 +280,8 @@ class Store(Trail, Protocol):
         A change that removes a job, pauses it, or puts another in its place ends those of its runs
         that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
         run all the same); one that waits for its next attempt, as failed, with the error of the
-        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).
+        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).  One whose
+        new entry is the old one only compares.
 
         Args:
             changes: The changes.

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from schedcore.admission import MOST_WAITING, admit, room_for
-from schedcore.history import History
+from schedcore.basics.runids import RunIds
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.output import Printed
+from schedcore.output.text import Printed
 from schedcore.run import Outcome, Run
-from schedcore.runids import RunIds
 from schedcore.stores.asked import Earlier
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended

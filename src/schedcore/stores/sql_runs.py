@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
-from schedcore.output import storable
+from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled, Skipped
 from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of, with_call
