@@ -179,7 +179,7 @@ class RunShown(NamedTuple):
             run_id=str(run.id),
             job_id=run.job_id,
             outcome=None,
-            scheduled=run.scheduled_time,
+            scheduled=run.scheduled,
             started=started,
             ended=None,
             lateness=run.lateness,

@@ -131,7 +131,7 @@ class Announcer:
             JobExecutionEvent(
                 code,
                 job.id,
-                run.scheduled_time,
+                run.scheduled,
                 run.id,
                 end.value,
                 error,

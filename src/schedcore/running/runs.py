@@ -146,6 +146,12 @@ class Runs:
         if self._cluster is not None and not self._cluster.begin(run):
             self._kept.append(run)
             return False
+        if not run.take_start():
+            # Its job is being paused or removed, or it is handed back, in a transaction that may
+            # fail yet: then it begins after all.
+            if self._cluster is not None:
+                self._kept.append(run)
+            return False
         run._started_us = self._now_us()
         timeout, on_run = job[5][5], job[5][12]
         if on_run:
@@ -415,7 +421,7 @@ class Runs:
         if self._writes_at_once:
             return
         for run in self.open():
-            if run._waits:
+            if run._waits and run.withdraw():
                 self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
 
     def cancel_waiting(self) -> None:
@@ -428,7 +434,8 @@ class Runs:
             self._cluster.hand_back(runs, self._now_us())
             return
         cancelled = sum(
-            self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False) for run in runs
+            run.withdraw() and self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
+            for run in runs
         )
         self._announce.many_cancelled(cancelled)
 

@@ -166,12 +166,10 @@ class OpenRuns:
         for run in (*slot.runs, *(slot.behind or ())):
             if outcome is Outcome.PAUSED and run._awaited is not None:
                 continue  # run_job() asked for it
-            # In this order, and the other way round where runs begin: one of the two sees it.
-            was_cancelled, run._cancelled = run._cancelled, True
-            if run._started_us is not None:
-                run._cancelled = was_cancelled
+            if not run.withdraw():
                 run._final = True
                 continue
+            run._cancelled = True
             end = end_of_waiting(run, outcome, now_us)
             if self.close(end) is not None:
                 ended.append(end)
