@@ -1,9 +1,9 @@
 """Try what `make dist` has built: install it in new environments, and use it there.
 
 The wheel goes into one of each Python that is here and that the classifiers name, first alone and
-then with the server's extras; the sdist into one of the Python that runs this; and the wheel once as the
-container image has it, on what requirements.lock names.  It prints a line
-for each, and ends with status 1 if anything is wrong, or if no Python was found.
+then with the server's extras; the sdist into one of the Python that runs this; and the wheel once
+as the container image has it, on what requirements.lock names.  It prints a line for each, and
+ends with status 1 if anything is wrong, or if no Python was found.
 """
 
 from __future__ import annotations
