@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from schedcore import funcref
 from schedcore.admission import MOST_WAITING
+from schedcore.adopted_runs import take_over
 from schedcore.announce import Announcer
 from schedcore.auditing import Auditor, told
 from schedcore.changing import Changes, Check, set_back_entry
@@ -158,7 +159,7 @@ class Engine:
         try:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
-                self.runs.submit([self._made_ready(run) for run in self._cluster.adopt(now_us)])
+                take_over(self.runs, self.executors, [*map(self._made_ready, self._cluster.adopt(now_us))])
             timer_us = self.runs.check_timers(now_us)
         except BaseException:  # Ctrl-C, where this thread executes the runs itself
             self.runs.cancel_waiting()

@@ -113,6 +113,7 @@ class Scheduler(ChangeMethods):
         listeners = Listeners()
         kept = store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)
+        check_store(self._executors, kept)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
         engine = Engine(kept, self._executors, listeners, clock, random)

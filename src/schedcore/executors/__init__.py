@@ -55,6 +55,28 @@ def with_defaults(executors: Mapping[str, Any]) -> dict[str, Executor]:
     return both
 
 
+def check_store(executors: Mapping[str, Executor], store: Store) -> None:
+    """Have a store be where workers of clusters begin runs.
+
+    Raises:
+        InvalidOptionError: if an executor needs that, and the store is of this process alone.
+    """
+    remote = getattr(store, "remote", None)
+    outliving = {name: each for name, each in executors.items() if hasattr(each, "find")}
+    if remote is not None:
+        remote.serve(outliving)
+        return
+    for name, executor in outliving.items():
+        if getattr(executor, "needs_store", False):
+            raise InvalidOptionError(
+                f"executors[{name!r}]",
+                executor,
+                "a store that its workers can reach, in which each run begins once:"
+                ' Scheduler(store="sqlite:///jobs.db") for workers of this machine, or'
+                ' "postgresql://..."',
+            )
+
+
 def make_executor(name: str, what: Any) -> Executor:
     """Return the executor that *what* is or describes.
 
