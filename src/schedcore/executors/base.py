@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, passing_us
-from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call, named
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Reporter(Protocol):
     """To whom an executor reports that runs begin and end.  Thread-safe; never raises."""
 
     remote: RemoteRuns | None
-    """Where workers outside of this process begin runs; None: the store is of this process alone."""
+    """Where workers outside of this process begin runs; None: the store is this process's alone."""
 
     @property
     def captures(self) -> bool:

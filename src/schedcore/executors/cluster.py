@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Patience, passing_us
 from schedcore.errors import SchedError, text_of
 from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.executors.futures import report_end
+from schedcore.executors.remote import check_by_name
+from schedcore.executors.remote_text import report_of_text
 from schedcore.job import Job
-from schedcore.logs import GuardedLogger
-from schedcore.remote import check_by_name
-from schedcore.remote_text import report_of_text
 from schedcore.run import Run
 from schedcore.stores.process import is_gone
 from schedcore.stores.sql_remote import Begun, RemoteRuns
@@ -276,7 +276,9 @@ class ClusterExecutor:
         if run._job is None:
             self._drop(given)  # it has ended otherwise, or others see to it
             return
-        if begun is None or begun.attempt != run.attempt:
+        if begun is None:
+            if given.began:
+                self._drop(given)  # others have it, and have ended it
             return
         if not given.began:
             given.began = True

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from schedcore import funcref
-from schedcore.atfork import call_in_child
+from schedcore.basics import funcref
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SystemClock
 from schedcore.errors import StoreError
-from schedcore.logs import GuardedLogger
-from schedcore.output import Capture
-from schedcore.remote import Report, carry_out, failed, task_of
-from schedcore.remote_text import text_of_report
+from schedcore.executors.remote import Report, carry_out, failed, task_of
+from schedcore.executors.remote_text import text_of_report
+from schedcore.output.text import Capture
 from schedcore.run import Run
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.urls import open_store, without_password

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
-from schedcore.audit import Actor, AuditRecord
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
@@ -266,8 +266,8 @@ class Store(Trail, Protocol):
     such; ``_hurry`` if others wait for its place; how it ended or that it is retried
     (:mod:`~schedcore.stores.ends`); and ``_cancelled`` on what it evicts, or ends before it has
     begun.
-    For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
-    begin, so that one of the two sees it.
+    What has not begun it withdraws first (``run.withdraw()``), so that it does not begin meanwhile;
+    a transaction that is not made gives that back (``run.may_begin()``).
     """
 
     # Jobs

@@ -7,16 +7,16 @@ from collections.abc import Collection, Sequence
 from heapq import nsmallest
 from operator import itemgetter
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.runids import RunIds
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.output import Kept
+from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.runids import RunIds
 from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,

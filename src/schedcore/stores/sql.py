@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from schedcore.atfork import call_in_child
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import call_in_child
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Patience
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import Transaction
