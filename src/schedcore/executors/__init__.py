@@ -14,7 +14,8 @@ from schedcore.executors.threads import ThreadPool
 from schedcore.job import COROUTINE_EXECUTOR, DEFAULT_EXECUTOR
 
 if TYPE_CHECKING:
-    from schedcore.stores.base import Entry, Store
+    from schedcore.stores.base import Entry
+    from schedcore.stores.contract import Store
 
 log = GuardedLogger(__name__)
 
