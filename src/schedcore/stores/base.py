@@ -19,7 +19,7 @@ from schedcore.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.asked import OpensAsked
 from schedcore.stores.ends import End
 from schedcore.stores.trail import Trail
 
@@ -251,7 +251,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Trail, Protocol):
+class Store(Trail, OpensAsked, Protocol):
     """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -393,21 +393,6 @@ class Store(Trail, Protocol):
         ...
 
     # Runs
-
-    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run of a job besides its schedule, or record it as skipped for want of room.
-
-        Somebody may wait for the run that is returned.
-
-        Args:
-            job: The stored definition, with its function resolved.
-            due_us: When it falls due: now.
-            asked: With what besides.
-
-        Raises:
-            JobLookupError: if the job was removed.
-        """
-        ...
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history; each is recorded once, by whoever reports first.
