@@ -84,7 +84,7 @@ def test_what_a_docstring_names_is_there(module):
             assert resolves(name.rstrip("."), module, classes), f"{name} is nowhere: {text[:80]!r}"
 
 
-DOCS = sorted((SRC.parent / "docs").glob("*.md"))
+DOCS = sorted((SRC.parent / "docs").rglob("*.md"))
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from schedcore.audit import AuditRecord, acting
+from schedcore.basics.lazy_imports import on_demand
+from schedcore.basics.othernames import OF_PACKAGE
+from schedcore.changes.audit import AuditRecord, acting
+from schedcore.changes.feed import ChangeEvent, ChangeList
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
     ChangesLostError,
@@ -43,13 +46,10 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
-from schedcore.feed import ChangeEvent, ChangeList
-from schedcore.handle import JobHandle
-from schedcore.health import Health, Holder, State
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.lazy_imports import on_demand
-from schedcore.othernames import OF_PACKAGE
+from schedcore.lifetime.health import Health, Holder, State
+from schedcore.methods.handle import JobHandle
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
 from schedcore.scheduler import Scheduler
@@ -59,8 +59,8 @@ from schedcore.triggers.base import Trigger
 if TYPE_CHECKING:
     from schedcore.executors.processes import ProcessPool
     from schedcore.load_forecast import LoadForecast
-    from schedcore.notice import ChannelState, Notice
-    from schedcore.output import Output
+    from schedcore.notices.notice import ChannelState, Notice
+    from schedcore.output.text import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
     from schedcore.stores.sql_history import Retention
@@ -162,9 +162,9 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
-            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notices.notice"),
             "LoadForecast": "schedcore.load_forecast",
-            "Output": "schedcore.output",
+            "Output": "schedcore.output.text",
             "ProcessPool": "schedcore.executors.processes",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",

@@ -1,8 +1,8 @@
 """The public face: builds the parts of a scheduler and joins them.
 
 The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
-:mod:`~schedcore.job_methods` and :mod:`~schedcore.run_methods`; start, pause and shutdown go to
-:mod:`~schedcore.lifecycle`, and all else to the engine.
+:mod:`~schedcore.methods.jobs` and :mod:`~schedcore.methods.runs`; start, pause and shutdown go to
+:mod:`~schedcore.lifetime.lifecycle`, and all else to the engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
-from schedcore.change_methods import ChangeMethods
+from schedcore.basics.logs import GuardedLogger
+from schedcore.changes.feed import Feed
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
@@ -26,24 +27,23 @@ from schedcore.events import (
 )
 from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor, FuturesPool
-from schedcore.exit_messages import remind_at_exit
-from schedcore.feed import Feed
-from schedcore.health import Health, Holder, State
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Options, build_options
-from schedcore.job_factory import JobFactory
-from schedcore.lifecycle import Lifecycle
-from schedcore.logs import GuardedLogger
-from schedcore.nested import NestedWaits
+from schedcore.lifetime.exit_messages import remind_at_exit
+from schedcore.lifetime.health import Health, Holder, State
+from schedcore.lifetime.lifecycle import Lifecycle
+from schedcore.methods.changes import ChangeMethods
+from schedcore.methods.job_factory import JobFactory
 from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Run
+from schedcore.running.nested import NestedWaits
 from schedcore.stores.base import Store
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from schedcore.node import Node
+    from schedcore.lifetime.node import Node
 
 log = GuardedLogger(__name__)
 
@@ -65,8 +65,8 @@ class Scheduler(ChangeMethods):
             ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
             thread of its own.
         store: Where jobs, open runs and outcomes are kept: a store, or the URL of one
-            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see docs/stores.md).  In memory unless
-            given.
+            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see
+            docs/reference/stores.md).  In memory unless given.
         name: In whose name jobs are declared on a store that keeps them; of several programs that
             share one, each needs its own.  Left out, the name of the main script.
         clock: Where the time comes from; the computer's clock unless given.
@@ -74,7 +74,7 @@ class Scheduler(ChangeMethods):
         history: The history of outcomes, with its bounds, of the store in memory.
         notices: Channels by name, through which it is told how jobs do: functions of one
             :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
-            docs/notices.md).  Jobs name them in ``on_failure`` and the like.
+            docs/reference/notices.md).  Jobs name them in ``on_failure`` and the like.
         remind_every: Seconds after which it is told again that a job fails.
         capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
             scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
@@ -125,8 +125,8 @@ class Scheduler(ChangeMethods):
         app = check_app_name(name)
         declarations = None
         if cluster is not None:
-            from schedcore.declaring import Declarations, SameIds  # 10 ms (hashlib, json)
-            from schedcore.node import Node
+            from schedcore.changes.declaring import Declarations, SameIds  # 10 ms (hashlib, json)
+            from schedcore.lifetime.node import Node
 
             declarations = Declarations(kept, app, clock)
         super().__init__(zone, clock, engine, factory, listeners, declarations)
@@ -378,7 +378,7 @@ class Scheduler(ChangeMethods):
         Returns:
             The runs that did not finish.
         """
-        from schedcore.signals import start_and_wait  # signal takes 4 ms to import
+        from schedcore.lifetime.signals import start_and_wait  # signal takes 4 ms to import
 
         check_timeout(timeout)
         if until_idle:

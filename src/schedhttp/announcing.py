@@ -27,7 +27,7 @@ NOT_ON_THIS_HOST = (
 _NEXT = 3
 _WHAT_LOOPBACK_MEANS = (
     "without credentials all of this computer is served: its other users too, and whoever comes"
-    " through a proxy on it that adds no header. docs/security.md has closer ways:"
+    " through a proxy on it that adds no header. docs/reference/security.md has closer ways:"
     " bind = 'unix:...', python -m schedhttp --make-token, api_require_credentials = true"
 )
 
@@ -73,7 +73,9 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
     if not settings.api_enabled:
         return
     base = (addresses[0] if addresses else "") + quote(settings.api_prefix)
-    log.info("the API is at %s, described at %s/openapi.json and in docs/rest.md", base, base)
+    log.info(
+        "the API is at %s, described at %s/openapi.json and in docs/reference/rest.md", base, base
+    )
     if app.dashboard is not None:
         pages = quote(settings.dashboard_prefix) or "/"
         log.info("the dashboard is at %s%s", addresses[0] if addresses else "", pages)
@@ -87,13 +89,14 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
     if settings.api_loopback_only:
         log.warning(
             "%s can be reached from other computers, but without credentials only this one is"
-            " served: set api_users or api_tokens (docs/security.md), or listen at 127.0.0.1",
+            " served: set api_users or api_tokens (docs/reference/security.md), or listen at"
+            " 127.0.0.1",
             ", ".join(addresses),
         )
     else:
         log.warning(
             "%s: whoever can connect is served, without credentials: set api_users or api_tokens"
-            " (docs/security.md), or listen at 127.0.0.1",
+            " (docs/reference/security.md), or listen at 127.0.0.1",
             ", ".join(addresses),
         )
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedcore.change_methods import MOST_RECORDS
-from schedcore.feed import MOST_AT_ONCE
+from schedcore.changes.feed import MOST_AT_ONCE
 from schedcore.load_forecast import MOST_HOURS
+from schedcore.methods.changes import MOST_RECORDS
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas

@@ -1,4 +1,4 @@
-"""What docs/migrating.md shows of ``import-apscheduler`` is what it prints."""
+"""What docs/migration/commands.md shows of ``import-apscheduler`` is what it prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from freezegun import freeze_time
 
 from tests.cli.conftest import stored_rows
 
-PAGE = Path(__file__).parents[2] / "docs" / "migrating.md"
+PAGE = Path(__file__).parents[2] / "docs" / "migration" / "commands.md"
 SHOWN = {"beat", "cron-steps", "moved", "paused", "foreign-class"}
 
 

@@ -139,7 +139,7 @@ def test_it_is_in_the_audit(started):
 
 
 def times():
-    return current_run().scheduled_time
+    return current_run().scheduled
 
 
 def test_a_function_learns_which_due_time_its_run_is_of(make_store):

@@ -1,4 +1,4 @@
-"""The front's imports go up the list in docs/design.md, never down, so that there is no circle."""
+"""The front's imports go up the list in docs/explanation/design.md: there is no circle."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SRC = ROOT / "src" / "schedhttp"
 
 def rooms():
     """Return the line of the list on which each file stands."""
-    text = (ROOT / "docs" / "design.md").read_text("utf-8")
+    text = (ROOT / "docs" / "explanation" / "design.md").read_text("utf-8")
     block = re.search(r"^src/schedhttp/$(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert block is not None, "docs/design.md has no list of the front's rooms"
+    assert block is not None, "docs/explanation/design.md has no list of the front's rooms"
     return {
         name: number
         for number, line in enumerate(block[1].splitlines())
@@ -45,7 +45,7 @@ def test_the_front_imports_from_what_is_above_it(name):
     targets = set(imported(FILES[name]))
     if name.endswith("/__init__.py") and not targets:
         return
-    assert name in ROOMS, f"{name} has no place in the list of docs/design.md: give it one"
+    assert name in ROOMS, f"{name} has no place in docs/explanation/design.md: give it one"
     for target in targets:
         assert ROOMS[target] < ROOMS[name], f"{name} imports {target}"
 

@@ -269,7 +269,7 @@ def test_executors_that_make_no_sense(executors, message):
         FlaskScheduler(app=app)
 
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 @pytest.mark.parametrize("name", list(FIELDS))

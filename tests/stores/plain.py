@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.output import Kept, printed
+from schedcore.history.query import EVERYTHING
+from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.run_query import EVERYTHING
 from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
 from schedcore.stores.base import (
     Change,
@@ -72,7 +72,7 @@ class PlainStore:
             for change in changes:
                 if isinstance(change, Entry):
                     self._insert(change)
-                else:
+                elif change.new is not change.old:
                     self._change(change, now_us, ended)
             self._trail.add(notes)
         self._mark(ended)
@@ -507,14 +507,12 @@ class PlainStore:
             run = self._run(claim)
             if outcome is Outcome.PAUSED and run._awaited is not None:
                 continue
-            # In this order, and the other way round where runs begin: one of the two sees it.
-            was_cancelled, run._cancelled = run._cancelled, True
             # Whether one has begun that another client holds, is for that client to know.
             elsewhere = claim["id"] not in self._live and not claim["waits"]
-            if run._started_us is not None or elsewhere:
-                run._cancelled = was_cancelled
+            if elsewhere or not run.withdraw():
                 self._session.put("runs", run.id, claim | {"last": True})
                 continue
+            run._cancelled = True
             end = end_of_waiting(run, outcome, now_us)
             self._close(claim, end)
             ended.append(end)

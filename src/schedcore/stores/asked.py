@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from schedcore.audit import AuditRecord
+from schedcore.changes.audit import AuditRecord
 from schedcore.job import Job
 from schedcore.run import Run
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol
 
-from schedcore.audit import Actor, AuditRecord
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.job import Job
 from schedcore.planning import Backlog
 from schedcore.run import Outcome, Run, RunRecord
@@ -266,8 +266,8 @@ class Store(Trail, OpensAsked, Protocol):
     such; ``_hurry`` if others wait for its place; how it ended or that it is retried
     (:mod:`~schedcore.stores.ends`); and ``_cancelled`` on what it evicts, or ends before it has
     begun.
-    For that it sets ``_cancelled``, then reads ``_started_us``: the other way round where runs
-    begin, so that one of the two sees it.
+    What has not begun it withdraws first (``run.withdraw()``), so that it does not begin meanwhile;
+    a transaction that is not made gives that back (``run.may_begin()``).
     """
 
     # Jobs
@@ -280,7 +280,8 @@ class Store(Trail, OpensAsked, Protocol):
         A change that removes a job, pauses it, or puts another in its place ends those of its runs
         that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
         run all the same); one that waits for its next attempt, as failed, with the error of the
-        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).
+        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).  One whose
+        new entry is the old one only compares.
 
         Args:
             changes: The changes.

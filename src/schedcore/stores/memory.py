@@ -7,16 +7,16 @@ from collections.abc import Collection, Sequence
 from heapq import nsmallest
 from operator import itemgetter
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.runids import RunIds
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.output import Kept
+from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.runids import RunIds
 from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
@@ -60,6 +60,9 @@ class MemoryStore(MemoryTrail):
         self.notices = MemoryNotices(self.get)
         hold_while_forking(self)
         call_in_child(self)
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._slots)} job(s)>"
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
@@ -105,6 +108,8 @@ class MemoryStore(MemoryTrail):
         slot = self._slots.get(old[0][0])
         if slot is None or slot.seq != old[5]:
             return False
+        if new is old:
+            return True
         if new is None or another or (new[2] is None and old[2] is not None):
             paused = new is not None and not another
             outcome = Outcome.PAUSED if paused else Outcome.CANCELLED

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from schedcore.output import Kept
+from schedcore.history.query import EVERYTHING, RunQuery
+from schedcore.history.totals import Totals
+from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import EVERYTHING, RunQuery
-from schedcore.totals import Totals
 
 
 class Outcomes(Protocol):

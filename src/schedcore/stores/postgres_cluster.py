@@ -6,17 +6,18 @@ import json
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, lasting_us, passing_us
 from schedcore.errors import StoreError, StoreUnavailableError
-from schedcore.health import State
-from schedcore.logs import GuardedLogger
+from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.claims import RETRIES
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
@@ -74,10 +75,11 @@ class PostgresCluster:
         call_in_child(self)
 
     def _begin_anew(self) -> None:
+        self._knowing = threading.Lock()
         self._keeper: Keeper | None = None
         self._app = ""
         self._executors: tuple[str, ...] = ()
-        self._wanted = State.RUNNING
+        self._wanted, self._known_us = State.RUNNING, 0
         self._resigned = False
         self._gone = 0
         self._marked_us = 0
@@ -86,6 +88,17 @@ class PostgresCluster:
     def after_fork_in_child(self) -> None:
         """Be no node: the lease is the parent's."""
         self._begin_anew()
+
+    def _know(self, wanted: State, asked_us: int | None = None) -> State:
+        """Note the state that is wanted, and return what is known of it.
+
+        What was asked for before the last answer may be older than that, and does not count;
+        without *asked_us*, it was written, and counts.
+        """
+        with self._knowing:
+            if asked_us is None or asked_us > self._known_us:
+                self._wanted, self._known_us = wanted, lasting_us()
+            return self._wanted
 
     @property
     def takes(self) -> bool:
@@ -162,7 +175,7 @@ class PostgresCluster:
             alone = not self._others(tx, node or 0)
             mark = mark_of(tx)
             tx.tell()
-        self._wanted = State[state.upper()]
+        self._know(State[state.upper()])
         keeper = self._keeper
         if keeper is not None and again:
             keeper.leaving = False
@@ -259,19 +272,17 @@ class PostgresCluster:
         keeper = self._keeper
         if keeper is None:
             return Seen(self.wanted() if at_once else self._wanted)
-        if at_once:
-            self._wanted = self.wanted()
-        elif keeper.error is not None:
+        wanted = self.wanted() if at_once else self._wanted
+        if not at_once and keeper.error is not None:
             raise StoreUnavailableError(
                 self._database.shown, "the lease cannot be renewed"
             ) from keeper.error
         news = keeper.news()
         if news is None:
-            return Seen(self._wanted)
+            return Seen(wanted)
         if news.state not in ("alive", "leaving"):
             return self._join_anew()
-        if not at_once:
-            self._wanted = State[news.wanted.upper()]
+        known = self._know(State[news.wanted.upper()], news.asked_us)
         lost = self._look_for_the_dead(keeper, news)
         dropped: Sequence[End] = ()
         if news.gone != self._gone:
@@ -284,7 +295,7 @@ class PostgresCluster:
             self._store.forget_ahead()
             changed = True
         self._keep_house()
-        return Seen(self._wanted, changed, dropped, lost)
+        return Seen(wanted if at_once else known, changed, dropped, lost)
 
     def _join_anew(self) -> Seen:
         """Join as another node, since this one was taken for dead; nothing of it begins any more.
@@ -362,7 +373,7 @@ class PostgresCluster:
                 self._clock.now_us(),
             )
             tx.tell()
-        self._wanted = state
+        self._know(state)
         with self._database.read() as tx:
             nodes = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")
         for (node,) in nodes:
@@ -372,9 +383,12 @@ class PostgresCluster:
 
     def wanted(self) -> State:
         """Return the state that all nodes are to be in."""
+        asked_us = lasting_us()
         with self._database.read() as tx:
             ((state,),) = tx.all("select state from schedcore_cluster")
-        return State[state.upper()]
+        wanted = State[state.upper()]
+        self._know(wanted, asked_us)
+        return wanted
 
     def adopt(self, now_us: int) -> list[Run]:
         """Take the runs that are due again and belong to nobody."""

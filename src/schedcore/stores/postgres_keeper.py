@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, lasting_us
-from schedcore.logs import GuardedLogger
 from schedcore.stores.claims import RETRIES, WAITS
 from schedcore.stores.database import Row
 from schedcore.stores.postgres_pool import readable
@@ -52,7 +52,7 @@ _RENEW: Final = (
     f" where id = %s and state in ('alive', 'leaving') returning state, gone, {_SEEN}"
 )
 _LEFT: Final = (
-    "update schedcore_nodes set state = 'left' where id = %s and not exists"
+    "update schedcore_nodes set state = 'left' where id = %s and state = 'leaving' and not exists"
     " (select 1 from schedcore_claims c where c.node = schedcore_nodes.id) returning id"
 )
 
@@ -69,6 +69,8 @@ class Other(NamedTuple):
 class News(NamedTuple):
     """What a look at the database found."""
 
+    asked_us: int
+    """When it was asked, by :func:`~schedcore.clock.lasting_us`."""
     state: str
     """Of this node; ``"dead"``: others took it for that."""
     gone: int
@@ -159,7 +161,8 @@ class Keeper:
 
     def news(self) -> News | None:
         """Return what was found since the last call; None: nothing new."""
-        news, self._news = self._news, None
+        with self._mutex:
+            news, self._news = self._news, None
         return news
 
     # The thread
@@ -246,8 +249,10 @@ class Keeper:
         if found is not None and renews:
             self._renewed_us, self.until_us = asked_us, asked_us + self._lease_us
         self.looked_us, self.error = now_us, None
-        before = self._news  # of which nobody has heard yet
-        self._news = _news_of(found, heard or (before is not None and before.heard))
+        with self._mutex:
+            before = self._news  # of which nobody has heard yet
+            heard = heard or (before is not None and before.heard)
+            self._news = _news_of(asked_us, found, heard)
         self._woken()
 
     def _be_steady(self, asked_us: int, now_us: int) -> None:
@@ -282,12 +287,13 @@ class Keeper:
         self.offset_us = offset_us
 
 
-def _news_of(found: Row | None, heard: bool) -> News:
+def _news_of(asked_us: int, found: Row | None, heard: bool) -> News:
     if found is None:
-        return News("dead", 0, "stopped", None, None, False, (), heard)
+        return News(asked_us, "dead", 0, "stopped", None, None, False, (), heard)
     state, gone, wanted, _, due_us, again_us, waits, others, _ = found
     listed: list[Any] = others or []
     return News(
+        asked_us,
         state,
         gone,
         wanted,

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from schedcore.atfork import call_in_child
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import call_in_child
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
@@ -112,7 +112,7 @@ class SqlStore(SqlTrail):
             for change, text in zip(changes, texts, strict=True):
                 if isinstance(change, Entry):
                     added.append(NewJob(change, text or ""))
-                else:
+                elif change.new is not change.old:
                     row = rows[change.old.job.id]
                     records += self._change(tx, change, row, text, mark, now_us, ended)
             self.jobs.insert(tx, added, mark)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from schedcore.audit import AuditRecord
-from schedcore.output import storable
+from schedcore.changes.audit import AuditRecord
+from schedcore.output.text import storable
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.places import Place, Places, in_order, read_places
 from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention

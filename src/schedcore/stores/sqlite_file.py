@@ -7,12 +7,13 @@ import random
 import sqlite3
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Patience
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import Transaction
@@ -81,6 +82,7 @@ class SqliteFile:
         """Begin anew, and leave a connection that was within a transaction to the parent."""
         if self._connection is not None:
             _left_to_parents.append(self._connection)
+            self._forgotten.detach()
         self._begin_anew()
 
     # Transactions
@@ -185,6 +187,7 @@ class SqliteFile:
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
+                self._forgotten.detach()
                 connection.close()
 
     # Opening
@@ -204,6 +207,9 @@ class SqliteFile:
             connection.close()
             raise
         self._connection = connection
+        # A store that nobody closed; Python 3.13 warns of a connection that is left to it.
+        self._forgotten = weakref.finalize(self, connection.close)
+        self._forgotten.atexit = False  # threads may be using it then
         self._opened += 1
         return connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from schedcore.audit import AuditRecord
+from schedcore.changes.audit import AuditRecord
 from schedcore.run import RunRecord
 from schedcore.stores.outcomes import Outcomes
 

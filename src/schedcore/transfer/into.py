@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schedcore.audit import actor
+from schedcore.changes.audit import actor
 from schedcore.errors import JobChangedError
 from schedcore.job import Job
 from schedcore.jobdata import fingerprint

@@ -40,7 +40,8 @@ def read(config: Mapping[str, Any], base: Settings) -> Settings:
     foreign = sorted(filter(_is_foreign, values))
     if foreign:
         log.warning(
-            "no settings of the scheduler, and left alone: %s (docs/settings.md has all of them)",
+            "no settings of the scheduler, and left alone: %s (docs/reference/settings.md has all"
+            " of them)",
             ", ".join(foreign),
         )
     settings = base.changed({k: v for k, v in values.items() if k not in foreign})

@@ -8,10 +8,10 @@ from typing import Final
 from werkzeug.exceptions import ClientDisconnected
 
 from schedcore import ChangesLostError, InvalidOptionError, RunRecord
-from schedcore.change_methods import MOST_RECORDS
+from schedcore.changes.feed import MOST_AT_ONCE
 from schedcore.clock import from_us
-from schedcore.feed import MOST_AT_ONCE
-from schedcore.output import Redact
+from schedcore.methods.changes import MOST_RECORDS
+from schedcore.output.text import Redact
 from schedhttp import connection
 from schedhttp.errors import BadRequest, Forbidden, Gone
 from schedhttp.hiding import change_without_secrets, run_without_secrets

@@ -1,0 +1,84 @@
+"""Names of APScheduler that are not here, and the error that names what there is instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+ONE_STORE = (
+    "a scheduler has one store, named by a URL: Scheduler(store='sqlite:///jobs.db'), or"
+    " 'postgresql://...'; see docs/reference/stores.md"
+)
+_EXECUTORS = "executors are given to Scheduler(executors={'name': ...})"
+_KINDS = (
+    "there is one Scheduler: start() runs it in a thread of its own, run_forever() blocks, and it"
+    " runs coroutine functions as they are"
+)
+
+OF_PACKAGE: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "AsyncIOScheduler",
+            "BackgroundScheduler",
+            "BlockingScheduler",
+            "GeventScheduler",
+            "QtScheduler",
+            "TornadoScheduler",
+            "TwistedScheduler",
+        ),
+        f"{_KINDS} (from schedcore import Scheduler)",
+    ),
+    **dict.fromkeys(
+        (
+            "EtcdJobStore",
+            "MemoryJobStore",
+            "MongoDBJobStore",
+            "RedisJobStore",
+            "RethinkDBJobStore",
+            "SQLAlchemyJobStore",
+            "ZooKeeperJobStore",
+        ),
+        ONE_STORE,
+    ),
+    "ThreadPoolExecutor": f"ThreadPool is what it is called here, and {_EXECUTORS}",
+    "ProcessPoolExecutor": f"the one of concurrent.futures serves, and {_EXECUTORS}",
+    **dict.fromkeys(
+        ("AsyncIOExecutor", "DebugExecutor", "GeventExecutor", "TornadoExecutor"), _EXECUTORS
+    ),
+    "APScheduler": "the Flask extension is in schedhttp.flask",
+    "EVENT_SCHEDULER_START": "it is called EVENT_SCHEDULER_STARTED",
+    **dict.fromkeys(
+        ("EVENT_JOBSTORE_ADDED", "EVENT_JOBSTORE_REMOVED"),
+        f"there is no such event: {ONE_STORE}",
+    ),
+    **dict.fromkeys(
+        ("EVENT_EXECUTOR_ADDED", "EVENT_EXECUTOR_REMOVED"),
+        f"there is no such event: {_EXECUTORS}",
+    ),
+}
+"""What APScheduler's modules export, and what to use in its place."""
+
+OF_SCHEDULER: Mapping[str, str] = {
+    "configure": "all options are given to Scheduler(timezone=..., job_defaults=..., ...)",
+    "add_jobstore": ONE_STORE,
+    "remove_jobstore": ONE_STORE,
+    "add_executor": _EXECUTORS,
+    "remove_executor": _EXECUTORS,
+    "print_jobs": "print(*scheduler.get_jobs(), sep='\\n')",
+    "export_jobs": "get_jobs() has them all",
+    "import_jobs": "add_jobs() takes many at once",
+}
+"""Methods of its schedulers, and what to use in their place."""
+
+
+class OtherNames:
+    """Raises, for an attribute that APScheduler has, an error that names what there is instead."""
+
+    other_names: ClassVar[Mapping[str, str]] = OF_SCHEDULER
+
+    if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+        def __getattr__(self, name: str) -> object:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            hint = type(self).other_names.get(name)
+            raise AttributeError(f"{text}: {hint}" if hint else text, name=name, obj=self)
