@@ -24,7 +24,18 @@ def rooms():
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
-    *("ends", "places", "outcomes", "trail", "asked", "base", "differences", "changed", "passing"),
+    *(
+        "ends",
+        "places",
+        "outcomes",
+        "trail",
+        "asked",
+        "base",
+        "contract",
+        "differences",
+        "changed",
+        "passing",
+    ),
     *("declared", "change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_outcomes"),
     *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *("sql_totals", "sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs"),

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from schedcore.basics.lazy_imports import on_demand
 from schedcore.basics.othernames import OF_PACKAGE
 from schedcore.changes.audit import AuditRecord, acting
-from schedcore.changes.feed import ChangeEvent, ChangeList
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
     ChangesLostError,
@@ -57,12 +56,15 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.changes.feed import ChangeEvent, ChangeList
     from schedcore.executors.processes import ProcessPool
+    from schedcore.history.last_runs import LastRuns
     from schedcore.load_forecast import LoadForecast
     from schedcore.notices.notice import ChannelState, Notice
     from schedcore.output.text import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
+    from schedcore.stores.contract import Store
     from schedcore.stores.sql_history import Retention
     from schedcore.stores.sqlite import SqliteStore
     from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
@@ -118,6 +120,7 @@ __all__ = [
     "JobLookupError",
     "JobSpec",
     "JobSubmissionEvent",
+    "LastRuns",
     "LoadForecast",
     "ManualClock",
     "MaxInstancesError",
@@ -141,6 +144,7 @@ __all__ = [
     "SchedulerNotRunningError",
     "SqliteStore",
     "State",
+    "Store",
     "StoreError",
     "StoreInfo",
     "StoreUnavailableError",
@@ -163,9 +167,12 @@ if not TYPE_CHECKING:
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
             **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notices.notice"),
+            **dict.fromkeys(("ChangeEvent", "ChangeList"), "schedcore.changes.feed"),
+            "LastRuns": "schedcore.history.last_runs",
             "LoadForecast": "schedcore.load_forecast",
             "Output": "schedcore.output.text",
             "ProcessPool": "schedcore.executors.processes",
+            "Store": "schedcore.stores.contract",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

@@ -52,7 +52,6 @@ from schedcore.running.rooms import Rooms
 from schedcore.running.runs import Runs
 from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
-    Batch,
     Change,
     Decision,
     Executors,
@@ -60,12 +59,12 @@ from schedcore.stores.base import (
     Settled,
     Settlement,
     Slot,
-    Store,
 )
-from schedcore.stores.cluster import Cluster
 
 if TYPE_CHECKING:
     from schedcore.retry import RandomSource
+    from schedcore.stores.cluster import Cluster
+    from schedcore.stores.contract import Batch, Store
 
 BATCH = 10_000
 """Jobs taken in one step: a burst is planned and settled whole before the workers wake up."""

@@ -13,12 +13,12 @@ from schedcore.errors import InvalidOptionError
 from schedcore.history.history import History
 from schedcore.job import MAX_ID_LENGTH, Options
 from schedcore.output.text import Redact
-from schedcore.stores.base import Store
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from schedcore.notices.notifier import Notifier
     from schedcore.output.capture import StreamCapture
+    from schedcore.stores.contract import Store
 
 
 def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.basics.logs import GuardedLogger
-from schedcore.changes.feed import Feed
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
@@ -38,12 +37,11 @@ from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, 
 from schedcore.retry import RandomSource
 from schedcore.run import Run
 from schedcore.running.nested import NestedWaits
-from schedcore.stores.base import Store
-from schedcore.stores.cluster import Cluster
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from schedcore.lifetime.node import Node
+    from schedcore.stores.cluster import Cluster
 
 log = GuardedLogger(__name__)
 
@@ -94,7 +92,7 @@ class Scheduler(ChangeMethods):
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
         executors: Mapping[str, Executor | FuturesPool | Mapping[str, Any]] | None = None,
-        store: Store | str | None = None,
+        store: schedcore.Store | str | None = None,
         name: str | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
@@ -131,7 +129,6 @@ class Scheduler(ChangeMethods):
             declarations = Declarations(kept, app, clock)
         super().__init__(zone, clock, engine, factory, listeners, declarations)
         self._runs = engine.runs
-        self._feed = Feed(kept, self._runs.settled)
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
@@ -286,7 +283,7 @@ class Scheduler(ChangeMethods):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
-        self._feed.interrupt()
+        self._interrupt_feed()
         if self._node is not None and leave:
             return self._node.leave(patience)
         left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)

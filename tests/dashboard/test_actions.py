@@ -226,6 +226,7 @@ def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confir
         math.sqrt, "interval", hours=1, start_date="2026-01-05T00:00", id="j", args=[4]
     )
     asked = browser.get("/job?id=j").form("/job/backfill")
+    del asked["again"]  # which is not ticked
     asked |= {"since": "2026-01-05T09:00", "until": "2026-01-05 11:00"}  # in the job's own zone
     answer = browser.send("/job/backfill", asked)
     text = "Run j for 2 due times that passed, from 2026-01-05 09:00:00 CET to 2026-01-05 10:00:00"

@@ -33,8 +33,7 @@ from schedcore.stores.base import (
 from schedcore.stores.changed import record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
-from schedcore.stores.places import Place, Places, in_order, read_place, read_places
-from schedcore.stores.trail import Happened
+from schedcore.stores.places import Happened, Place, Places, in_order, read_place, read_places
 from tests.stores.database import LOG, Session
 from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
@@ -42,7 +41,7 @@ _new_name = itertools.count(1).__next__
 
 
 class PlainStore:
-    """Follows :class:`~schedcore.stores.base.Store`.
+    """Follows :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: Name of the database; several stores may share one, as processes would.
@@ -650,7 +649,7 @@ class PlainStore:
 
 
 class PlainBatch:
-    """Jobs whose rows say that they are taken; see :class:`~schedcore.stores.base.Batch`."""
+    """Jobs whose rows say that they are taken; see :class:`~schedcore.stores.contract.Batch`."""
 
     def __init__(self, store, slots, token):
         self.slots = slots

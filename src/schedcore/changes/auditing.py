@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.audit import PYTHON, AuditRecord, actor
 from schedcore.clock import Clock
-from schedcore.stores.base import Change, Entry, Store
+from schedcore.stores.base import Change, Entry
 from schedcore.stores.changed import record_of_change
+
+if TYPE_CHECKING:
+    from schedcore.stores.contract import Store
 
 log = GuardedLogger("schedcore.audit")
 _LOGGED: Final = ("at_us", "who", "address", "verb", "job_id", "run_id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from schedcore.changes.auditing import Auditor, told
 from schedcore.clock import Clock
@@ -11,8 +11,11 @@ from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
 from schedcore.planning import Place, set_back
 from schedcore.running.announce import Announcer
 from schedcore.running.runs import Runs
-from schedcore.stores.base import Change, Entry, Store, Written, make_entry
+from schedcore.stores.base import Change, Entry, Written, make_entry
 from schedcore.stores.passing import passed_records
+
+if TYPE_CHECKING:
+    from schedcore.stores.contract import Store
 
 ATTEMPTS = 20
 """How often a change is made anew because somebody else changed the job meanwhile."""

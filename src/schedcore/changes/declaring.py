@@ -17,7 +17,8 @@ from schedcore.changes.audit import actor
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError
 from schedcore.jobdata import digest, fingerprint
-from schedcore.stores.base import Declared, Entry, Otherwise, Store
+from schedcore.stores.base import Declared, Entry, Otherwise
+from schedcore.stores.contract import Store
 from schedcore.triggers.base import Trigger
 
 log = GuardedLogger(__name__)

@@ -13,7 +13,7 @@ from schedcore.changes.audit import AuditRecord
 from schedcore.clock import Patience, from_us
 from schedcore.errors import ChangesLostError, InvalidOptionError
 from schedcore.run import RunRecord
-from schedcore.stores.base import Store
+from schedcore.stores.contract import Store
 
 log = GuardedLogger(__name__)
 
@@ -21,10 +21,6 @@ LOOK_EVERY: Final = 0.1
 """Seconds between two looks at the store, of one thread for all who wait."""
 CHECK_EVERY: Final = 1.0
 """Seconds between two looks of whether somebody still waits."""
-MOST_AT_ONCE: Final = 1_000
-"""Events that are given at once, at most."""
-
-
 NEXT: Final = "what an earlier call gave as next, or None"
 
 
@@ -91,6 +87,8 @@ class Feed:
         self, since: str | None, wait: float, limit: int, check: Callable[[], object] | None = None
     ) -> ChangeList:
         """Return what came after *since*; see :meth:`Scheduler.changes`."""
+        if since is not None and not isinstance(since, str):
+            raise InvalidOptionError("since", since, NEXT)
         patience, interrupts = Patience(wait), self._interrupts
         while True:
             looks = self._looks
@@ -108,12 +106,6 @@ class Feed:
             since = place
             if not records:
                 self._wait((looks, interrupts), patience, check or _nothing)
-
-    def audit(
-        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
-    ) -> list[AuditRecord]:
-        """Return who changed what; see :meth:`Scheduler.audit`."""
-        return self._store.audit(job_id, since_us, before, limit)
 
     def interrupt(self) -> None:
         """Let nobody wait any longer: the scheduler ends here."""

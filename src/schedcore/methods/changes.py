@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from typing import TYPE_CHECKING, Final
 
+import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore.changes.audit import AuditRecord
-from schedcore.changes.feed import MOST_AT_ONCE, NEXT, ChangeList, Feed
 from schedcore.errors import InvalidOptionError, check_timeout, whole
 from schedcore.methods.runs import RunMethods
 
-MOST_RECORDS = 1_000
-"""Records of the audit that are given at once, at most."""
+if TYPE_CHECKING:
+    from schedcore.changes.feed import Feed
+
+MOST_AT_ONCE: Final = 1_000
+"""Events, or records of the audit, that are given at once, at most."""
 
 
 class ChangeMethods(RunMethods):
     """What happens to the jobs and runs of a scheduler, and by whom.
 
-    :class:`~schedcore.Scheduler` is one, and makes the feed.
+    :class:`~schedcore.Scheduler` is one.
     """
-
-    _feed: Feed
 
     def changes(
         self,
@@ -28,7 +30,7 @@ class ChangeMethods(RunMethods):
         wait: float = 0.0,
         limit: int = MOST_AT_ONCE,
         check: Callable[[], object] | None = None,
-    ) -> ChangeList:
+    ) -> schedcore.ChangeList:
         """Return what has happened: runs that ended, changes of jobs and of the scheduler.
 
         Each event is given once, in the order in which it was committed, in whatever process of the
@@ -45,14 +47,12 @@ class ChangeMethods(RunMethods):
             ChangesLostError: if not all that came since is kept any more.
             InvalidOptionError: if an argument makes no sense.
         """
-        if since is not None and not isinstance(since, str):
-            raise InvalidOptionError("since", since, NEXT)
         seconds = check_timeout(wait)
         if seconds is None:
             raise InvalidOptionError("wait", wait, "a number of seconds")
         if whole("limit", limit) > MOST_AT_ONCE:
             raise InvalidOptionError("limit", limit, f"{MOST_AT_ONCE} at most")
-        return self._feed.events(since, seconds, limit, check)
+        return self._feed().events(since, seconds, limit, check)
 
     def audit(
         self,
@@ -72,8 +72,26 @@ class ChangeMethods(RunMethods):
         Raises:
             InvalidOptionError: if an argument makes no sense.
         """
-        if whole("limit", limit) > MOST_RECORDS:
-            raise InvalidOptionError("limit", limit, f"{MOST_RECORDS} at most")
+        if whole("limit", limit) > MOST_AT_ONCE:
+            raise InvalidOptionError("limit", limit, f"{MOST_AT_ONCE} at most")
         if before is not None:
             whole("before", before)
-        return self._feed.audit(job_id, self._moment_us("since", since), before, limit)
+        since_us = self._moment_us("since", since)
+        return self._engine.store.audit(job_id, since_us, before, limit)
+
+    def _feed(self) -> Feed:
+        """Return what gives the events; made for the first who asks, since few programs do."""
+        feed: Feed | None = vars(self).get("_made_feed")
+        if feed is None:
+            from schedcore.changes.feed import Feed
+
+            # One alone, also if several threads ask first: a shutdown interrupts those who wait.
+            new = Feed(self._engine.store, self._runs.settled)
+            feed = vars(self).setdefault("_made_feed", new)
+        return feed
+
+    def _interrupt_feed(self) -> None:
+        """Let nobody wait any longer for an event."""
+        feed: Feed | None = vars(self).get("_made_feed")
+        if feed is not None:
+            feed.interrupt()

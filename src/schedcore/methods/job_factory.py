@@ -12,10 +12,11 @@ from schedcore import triggers
 from schedcore.basics.atfork import call_in_child
 from schedcore.changes.job_changes import changed
 from schedcore.clock import Clock
-from schedcore.errors import InvalidTriggerError, did_you_mean
+from schedcore.errors import InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
 from schedcore.job import (
+    CHANNEL_OPTIONS,
     COROUTINE_EXECUTOR,
     JOB_FIELDS,
     UNSET,
@@ -27,7 +28,6 @@ from schedcore.job import (
     define,
     unknown_option,
 )
-from schedcore.notices.notice import NOTHING, Wanted, check_channels
 from schedcore.planning import due_time
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
@@ -138,7 +138,7 @@ class JobFactory:
             wanted.pop("trigger", None)
         job = changed(old, wanted, self.defaults_of) if wanted else old  # moved: the very same
         if job.options is not old.options:
-            self.check_options(job.options, Wanted.of(old.options))
+            self.check_options(job.options, old.options)
         if job is not old:
             self._check_runnable(job)
         if entry.due_us is None:  # paused, and only resume_job() ends that
@@ -176,18 +176,21 @@ class JobFactory:
         """Return the options of jobs that do not give them."""
         return self._coroutine_defaults if coroutine else self._defaults
 
-    def check_options(self, options: Options, had: Wanted = NOTHING) -> None:
+    def check_options(self, options: Options, had: Options | None = None) -> None:
         """Check that there are the executor and the channels that options name.
 
         Args:
             options: Those of a job, or the defaults.
-            had: The channels that the job named before: those may be another program's.
+            had: Those that the job had: the channels that these name may be another program's.
 
         Raises:
             InvalidOptionError: if there is no such one.
         """
         check_executor(self._executors, options.executor)
-        check_channels(Wanted.of(options), had, self.channels)
+        for option in CHANNEL_OPTIONS:
+            names, before = getattr(options, option), () if had is None else getattr(had, option)
+            if names != before:
+                _check_channels(option, {*names}.difference(before), self.channels)
 
     def _check_runnable(self, job: Job) -> None:
         """Raise InvalidOptionError if the executor of *job* can never execute it.
@@ -226,6 +229,19 @@ class JobFactory:
     def _new_id(self) -> str:
         """Return an id that no other process makes: random, then counted (0.3 us; uuid4: 4 us)."""
         return f"{self._prefix}{next(self._counter)}"
+
+
+def _check_channels(option: str, names: Collection[str], known: Collection[str]) -> None:
+    """Check that there are the channels that an option names.
+
+    Raises:
+        InvalidOptionError: naming those that there are.
+    """
+    for name in sorted(names):
+        if name not in known:
+            listed = f"one of the channels {', '.join(sorted(known))}{did_you_mean(name, known)}"
+            none = "no channel, since this scheduler has none: Scheduler(notices=...)"
+            raise InvalidOptionError(option, name, listed if known else none)
 
 
 def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:

@@ -7,11 +7,14 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import compress
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import JobLookupError
-from schedcore.stores.base import Entry, Store
+from schedcore.stores.base import Entry
+
+if TYPE_CHECKING:
+    from schedcore.stores.contract import Store
 
 _PAUSED = 1 << 62
 """The place of paused jobs: after all due times."""

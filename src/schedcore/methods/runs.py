@@ -11,7 +11,6 @@ from schedcore import triggers
 from schedcore.changes.changing import Check
 from schedcore.clock import Patience, Waker
 from schedcore.errors import InvalidOptionError, RunEndedError, check_timeout, did_you_mean
-from schedcore.history.last_runs import LOOKED_AT, LastRuns, last_runs
 from schedcore.history.query import RunQuery
 from schedcore.history.totals import Totals
 from schedcore.job import MAX_ID_LENGTH
@@ -218,11 +217,13 @@ class RunMethods(JobMethods):
             return None
         return triggers.moment_us(option, value, triggers.zone_of(self.timezone))
 
-    def last_runs(self, job_id: str) -> LastRuns:
+    def last_runs(self, job_id: str) -> schedcore.LastRuns:
         """Return how the last runs of a job went: the last outcome, failures in a row, durations.
 
         Of a job that is gone as well, as long as its outcomes are kept.
         """
+        from schedcore.history.last_runs import LOOKED_AT, last_runs
+
         return last_runs(self.records(RunQuery(job_id, limit=LOOKED_AT)))
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from schedcore.clock import SECOND, from_us
-from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.job import Options
 from schedcore.run import Outcome, RunRecord
 
@@ -48,27 +47,6 @@ class Wanted(NamedTuple):
 
 NOTHING: Final = Wanted()
 """What a job wants to be told that names no channel."""
-
-
-def check_channels(wanted: Wanted, had: Wanted, known: Collection[str]) -> None:
-    """Check that there are the channels that a job names, but for those it had before.
-
-    Raises:
-        InvalidOptionError: naming those that there are.
-    """
-    if wanted == had:
-        return
-    for option, names, before in zip(Wanted._fields, wanted, had, strict=True):
-        for name in names:
-            if name not in known and name not in before:
-                listed = ", ".join(sorted(known))
-                raise InvalidOptionError(
-                    option,
-                    name,
-                    f"one of the channels {listed}{did_you_mean(name, known)}"
-                    if known
-                    else "no channel, since this scheduler has none: Scheduler(notices=...)",
-                )
 
 
 class News(NamedTuple):

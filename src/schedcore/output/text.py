@@ -15,7 +15,7 @@ from schedcore.errors import InvalidOptionError, RunLookupError
 
 if TYPE_CHECKING:
     from schedcore.run import Run, RunRecord
-    from schedcore.stores.base import Store
+    from schedcore.stores.contract import Store
 
 HALF: Final = 32 * 1024
 """Characters that are kept of the beginning of what a run prints, and as many of its end."""

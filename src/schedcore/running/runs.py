@@ -18,13 +18,13 @@ from schedcore.running.announce import Announcer
 from schedcore.running.idle import IdleWaits
 from schedcore.running.outbox import Outbox
 from schedcore.running.timers import Timers
-from schedcore.stores.base import Store
-from schedcore.stores.cluster import Cluster
 from schedcore.stores.ends import End, end_of
 
 if TYPE_CHECKING:
     from schedcore.output.capture import StreamCapture
     from schedcore.retry import RandomSource
+    from schedcore.stores.cluster import Cluster
+    from schedcore.stores.contract import Store
 
 
 _SHUTDOWN = "since the scheduler was shut down"

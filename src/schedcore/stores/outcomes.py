@@ -12,7 +12,7 @@ from schedcore.run import Outcome, Run, RunRecord
 
 
 class Outcomes(Protocol):
-    """The part of a :class:`~schedcore.stores.base.Store` that tells what has ended."""
+    """The part of a :class:`~schedcore.stores.contract.Store` that tells what has ended."""
 
     def record(self, records: Sequence[RunRecord]) -> None:
         """Add outcomes of occurrences that had no open run here."""

@@ -49,7 +49,7 @@ from schedcore.stores.sql_trail import SqlTrail
 class SqlStore(SqlTrail):
     """Keeps jobs, open runs and the history in a database that processes share.
 
-    Follows :class:`~schedcore.stores.base.Store`.
+    Follows :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: Where.
@@ -98,7 +98,7 @@ class SqlStore(SqlTrail):
     def write(
         self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
     ) -> Written:
-        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
         with self.database.write() as tx:

@@ -8,9 +8,8 @@ from typing import Final
 from werkzeug.exceptions import ClientDisconnected
 
 from schedcore import ChangesLostError, InvalidOptionError, RunRecord
-from schedcore.changes.feed import MOST_AT_ONCE
 from schedcore.clock import from_us
-from schedcore.methods.changes import MOST_RECORDS
+from schedcore.methods.changes import MOST_AT_ONCE
 from schedcore.output.text import Redact
 from schedhttp import connection
 from schedhttp.errors import BadRequest, Forbidden, Gone
@@ -81,7 +80,7 @@ def get_audit(service: Service, request: Incoming) -> Reply:
             "the audit shows what others do, and from where: it is for those who may change things,"
             " and SCHEDULER_API_READ_ONLY names these credentials"
         )
-    given = read_count(request, "limit", _RECORDS, MOST_RECORDS)
+    given = read_count(request, "limit", _RECORDS, MOST_AT_ONCE)
     limit = _RECORDS if given is None else given
     since_us = read_moment(service.scheduler, request, "since")
     try:
