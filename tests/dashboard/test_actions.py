@@ -242,7 +242,7 @@ def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confir
     assert "Nothing of j was due then that has not been executed." in again.text
     assert (
         "There are others by now."
-        in browser.send("/job/backfill", {**confirmed, "again": "1"}).text
+        in browser.send("/job/backfill", {**confirmed, "again": "1", "confirm": "3"}).text
     )
     assert "since=" in browser.send("/job/backfill", {"id": "j", "since": "soon"}).text
 
