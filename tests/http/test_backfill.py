@@ -10,7 +10,7 @@ RANGE = {"since": "2026-01-05T08:00Z", "until": "2026-01-05T11:00Z"}
 @pytest.fixture
 def hourly(api):
     """A job that is due each hour, and was so before it was added."""
-    api.add("j", trigger="interval", hours=1, start_date="2026-01-05T00:00Z")
+    api.add("j", trigger="interval", hours=1, start_date="2026-01-05T00:30Z")
     return api
 
 
@@ -25,8 +25,8 @@ def test_it_asks_first_and_says_how_many_and_which(hourly):
     told = {name: refused.json[name] for name in ("count", "first", "last")}
     assert told == {
         "count": 3,
-        "first": "2026-01-05T08:00:00+00:00",
-        "last": "2026-01-05T10:00:00+00:00",
+        "first": "2026-01-05T08:30:00+00:00",
+        "last": "2026-01-05T10:30:00+00:00",
     }
     assert backfill(hourly, RANGE, "?confirm=2").status == 409
     assert hourly("GET", "/jobs/j/runs?state=open").json == []
@@ -36,7 +36,7 @@ def test_each_due_time_is_run(hourly):
     done = backfill(hourly, RANGE, "?confirm=3")
     assert (done.status, done.json["count"]) == (200, 3)
     run = hourly("GET", f"/runs/{done.json['runs'][0]}").json
-    assert (run["scheduled"], run["cause"]) == ("2026-01-05T08:00:00+00:00", "backfill")
+    assert (run["scheduled"], run["cause"]) == ("2026-01-05T08:30:00+00:00", "backfill")
 
 
 @pytest.mark.parametrize(
