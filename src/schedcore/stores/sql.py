@@ -386,6 +386,22 @@ class SqlStore(SqlTrail):
         self.claims.opened(opened)
         return run
 
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed."""
+        settled, behind = Settled([], [], [], [], []), list[Run]()
+        with self.in_doubt(settled.runs), self.database.write() as tx:
+            row = self.jobs.hold(tx, (job.id,)).get(job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            opening = Opening(row.k, job, self.claims.of_job(tx, row.k))
+            self.claims.admit(tx, opening, times, True, settled, behind, times[-1])
+            self.changed.add(tx, (note,))
+        self.claims.opened(settled.runs)
+        self.claims.opened(behind, waits=True)
+        return settled.runs, behind
+
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""
         with self._ending:
