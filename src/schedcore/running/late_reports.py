@@ -32,13 +32,21 @@ class LateReports:
         self._making = False
         self._lock = threading.RLock()  # re-entrant: a report settles what there is
         # What has to be answered at once
-        self.begin, self.shed = runs.begin, runs.shed
+        self.begin, self.begun, self.shed = runs.begin, runs.begun, runs.shed
+        self.remote = runs.remote
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
-        """Report that *run* ended now; return when that is."""
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        return self._runs.captures
+
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended now, unless told when; return when that is."""
         if not _in_event_loop():
-            return self._runs.end(run, value, error)
-        ended_us = self._runs.now_us()
+            return self._runs.end(run, value, error, at_us)
+        ended_us = self._runs.now_us() if at_us is None else at_us
         self._note(partial(self._runs.end, run, value, error, ended_us))
         return ended_us
 
