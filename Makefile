@@ -2,33 +2,42 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CONFIG ?= examples/schedcore.toml
 # Many tests start processes of their own, and wait for them.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
 SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test soak check format bench profile clean
+.PHONY: help serve install test soak check lint types format bench profile dist lock clean
 
 help:  ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.server: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,dashboard]'
+	$(PIP) install --editable '.[server,dashboard]'
 	@touch $@
 
+# A pip from before 25.1, as Python 3.13 and earlier bring one, knows no dependency groups.
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP) install 'pip>=25.1'
+	$(PIP) install --editable '.[all]' --group dev
 	@touch $(VENV)/.server $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	$(PIP) install --group bench
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.dev
+	$(PIP) install --group release
 	@touch $@
 
 serve: $(VENV)/.server  ## run the engine and its REST API under gunicorn, with the example jobs
 	PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/python -m schedhttp --config $(CONFIG) $(ARGS)
+
+install: $(VENV)/.dev  ## make .venv with all that the targets below need
 
 test: $(VENV)/.dev  ## run the tests, on up to four processors
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -36,11 +45,14 @@ test: $(VENV)/.dev  ## run the tests, on up to four processors
 soak: $(VENV)/.dev  ## try the stores against their model, and kill processes, for a quarter of an hour
 	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract tests/durable -k "conservation or storm" $(ARGS)
 
-check: $(VENV)/.dev  ## format, lint and types, then the tests
+check: lint types test  ## all that a change has to pass: format, lint, types, tests
+
+lint: $(VENV)/.dev  ## tell what ruff finds wrong with format and code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(VENV)/.dev  ## check the types, by mypy
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 format: $(VENV)/.dev  ## rewrite the files in the project's format
 	$(BIN)/ruff format .
@@ -51,6 +63,17 @@ bench: $(VENV)/.bench  ## run the benchmarks against the peers
 
 profile: $(VENV)/.bench  ## tell where one of them spends its time: SCENARIO="add 10,000"
 	$(BIN)/python -m benchmarks.profiling "$(SCENARIO)" $(ARGS)
+
+dist: $(VENV)/.release  ## build wheel and sdist, and try them on each Python that is here
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m tools.try_dist $(ARGS)
+
+lock: $(VENV)/.release  ## bring up to date what the container image installs
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --extra server,dashboard,postgres,metrics,cli \
+		--output-file requirements.lock pyproject.toml
 
 clean:  ## remove the virtual environment, caches, and what the example server and its jobs wrote
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist var schedcore.db*

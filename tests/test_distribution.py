@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,10 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+GROUPS = PYPROJECT["dependency-groups"]
 TEXTS = [
     path
     for pattern in ("*.md", "docs/**/*.md", "src/**/*.py", "examples/*", "Makefile", ".ci/*")
@@ -35,12 +39,40 @@ def test_nobody_is_told_to_install_what_belongs_to_somebody_else():
     assert {path: found for path, found in told.items() if found} == {}
 
 
+def names_of(requirements):
+    return {re.split(r"[\[<>=;~! ]", each)[0] for each in requirements if isinstance(each, str)}
+
+
 def test_the_extras_refer_to_the_project_itself():
     assert PROJECT["name"] == "schedcore-engine"
-    required = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
-    names = {re.split(r"[\[<>=]", each)[0] for each in required}
-    assert "schedcore-engine" in names
-    assert "schedcore" not in names
+    required = [each for extra in EXTRAS.values() for each in extra]
+    assert "schedcore-engine" in names_of(required)
+    assert "schedcore" not in names_of([*required, *chain(*GROUPS.values())])
+
+
+def test_all_is_all_that_is_optional():
+    """It is what the tests run with."""
+    (everything,) = EXTRAS["all"]
+    assert set(re.split(r"[\[\],]", everything)[1:-1]) == EXTRAS.keys() - {"all"}
+
+
+def test_what_only_developers_need_is_no_extra():
+    """An extra is for good: it is in the metadata of what is installed."""
+    assert GROUPS.keys() >= {"bench", "dev", "release"}
+    assert not GROUPS.keys() & EXTRAS.keys()
+
+
+def test_each_python_that_is_supported_is_named():
+    minors = [int(m) for m in re.findall(r":: 3\.(\d+)", "\n".join(PROJECT["classifiers"]))]
+    least = PROJECT["requires-python"]
+    assert least == f">=3.{minors[0]}"
+    assert minors == list(range(minors[0], minors[-1] + 1))
+
+
+def test_there_is_no_address_that_nobody_has():
+    """A wrong one would send people, and their reports, to a stranger."""
+    assert all(url.startswith("https://") for url in PROJECT.get("urls", {}).values())
+    assert not any("example" in url for url in PROJECT.get("urls", {}).values())
 
 
 def test_both_packages_tell_one_version():

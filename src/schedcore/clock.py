@@ -68,6 +68,9 @@ class SystemClock:
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return "SystemClock()"
+
     def now_us(self) -> int:
         """Return the wall clock's instant, in microseconds since the Unix epoch."""
         # Asked first here, and not through two calls: each run reads the clock twice.  Nobody can
@@ -108,6 +111,9 @@ class ManualClock:
         self._now_us = self._elapsed_us = to_us(start)
         self._mutex = threading.RLock()  # a signal handler may move it as well
         self._waiting: list[Waker] = []
+
+    def __repr__(self) -> str:
+        return f"<ManualClock at {self.now().isoformat()}>"
 
     def now(self) -> datetime:
         """Return the clock's instant, in the zone of the datetime it was started with."""

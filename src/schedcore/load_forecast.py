@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from schedcore.clock import SECOND
+from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidOptionError
+from schedcore.history.totals import JobTotals
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry
-from schedcore.totals import JobTotals
 from schedcore.triggers.combining import coming
 from schedcore.triggers.cron import CronTrigger
 from schedcore.triggers.interval import IntervalTrigger
@@ -98,6 +98,12 @@ class LoadForecast(NamedTuple):
     def runs(self) -> int:
         """How many runs fall due."""
         return sum(job.runs for job in self.jobs)
+
+    def __repr__(self) -> str:
+        begin, end = from_us(self.begin_us).isoformat(), from_us(self.end_us).isoformat()
+        crowds = f", {len(self.crowds)} time(s) with too few workers" if self.crowds else ""
+        runs = f"{self.runs} run(s) of {len(self.jobs)} job(s)"
+        return f"<LoadForecast {begin} to {end}: {runs}{crowds}>"
 
 
 def check_hours(hours: float) -> None:

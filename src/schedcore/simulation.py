@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, ManualClock, from_us, to_us
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError, SchedulerAlreadyRunningError
@@ -17,10 +18,9 @@ from schedcore.events import Listeners
 from schedcore.executors.base import Executor, Reporter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.threads import ThreadPool
-from schedcore.health import State
-from schedcore.history import History
+from schedcore.history.history import History
+from schedcore.lifetime.health import State
 from schedcore.load_forecast import mean_us
-from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore
@@ -82,6 +82,13 @@ class Forecast(NamedTuple):
     """How many runs are skipped because ``max_instances`` of their job are active."""
     complete: bool
     """Whether all fire times are listed; not so beyond :data:`MAX_FIRES`."""
+
+    def __repr__(self) -> str:
+        more = "" if self.complete else " or more"
+        return (
+            f"<Forecast: {len(self.fires)}{more} run(s), {self.skipped} skipped,"
+            f" longest wait {self.longest_wait:.3f} s>"
+        )
 
 
 def forecast(

@@ -6,9 +6,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedcore.change_methods import MOST_RECORDS
-from schedcore.feed import MOST_AT_ONCE
 from schedcore.load_forecast import MOST_HOURS
+from schedcore.methods.changes import MOST_AT_ONCE
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
@@ -334,7 +333,7 @@ _QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
         "The id behind which the part begins: the latest comes first.",
     ),
     "limit": (
-        {"type": "integer", "minimum": 1, "maximum": MOST_RECORDS, "default": 100},
+        {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": 100},
         "How many there are in this part.",
     ),
 }

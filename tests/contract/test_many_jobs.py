@@ -102,6 +102,40 @@ def test_one_that_somebody_else_changes_keeps_that_change(stepped):
     assert scheduler.get_job("b").name == "two"
 
 
+@pytest.mark.parametrize(("verb", "other"), [("pause", "resume"), ("resume", "pause")])
+def test_one_that_was_so_already_is_changed_too_if_somebody_else_changes_it(stepped, verb, other):
+    """Otherwise two who pause and resume all at once would leave half of them paused."""
+    scheduler, once = stepped.scheduler, iter([other])
+    if verb == "pause":
+        scheduler.pause_job("a")
+    else:
+        scheduler.pause_jobs(["b", "c"])
+
+    def check(entry):
+        if entry.job.id == "b" and next(once, None):
+            getattr(scheduler, f"{other}_job")("a")
+
+    getattr(scheduler, f"{verb}_jobs")(["a", "b", "c"], check)
+    assert paused(stepped) == ("abc" if verb == "pause" else "")
+
+
+def test_one_that_is_so_already_and_moves_on_meanwhile_stays_where_it_moved(stepped):
+    scheduler = stepped.scheduler
+    scheduler.pause_job("b")
+    once = iter(["step"])
+
+    def check(entry):
+        if entry.job.id == "b" and next(once, None):
+            stepped.step(10)
+
+    scheduler.resume_jobs(["a", "b"], check)
+    assert paused(stepped) == ""
+    assert scheduler.get_job("a").next_run_time == stepped.at(20)
+    told = [(record.verb, record.job_id) for record in scheduler.audit()]
+    assert told.count(("resumed", "b")) == 1
+    assert ("resumed", "a") not in told
+
+
 def test_one_that_somebody_else_changes_each_time_leaves_all_as_they_are(stepped):
     scheduler, numbers = stepped.scheduler, iter(range(1_000))
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from schedcore.atfork import Lock, call_in_child
+from schedcore.basics.atfork import Lock, call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Patience
 from schedcore.executors.base import Reporter, report_lost, settle
-from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class CoroutineLoop:
         self._name = name
         self.after_fork_in_child()
         call_in_child(self)
+
+    def __repr__(self) -> str:
+        return f"CoroutineLoop({self._name!r})"
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the event loop stayed behind in the parent."""

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from distributed import Client, Future, KilledWorker, Queue, get_client
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Patience, passing_us
 from schedcore.errors import InvalidOptionError, SchedError, text_of
 from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.executors.futures import report_end
+from schedcore.executors.remote import Report, Task, carry_out, check_by_name, task_of
 from schedcore.job import Job
-from schedcore.logs import GuardedLogger
-from schedcore.remote import Report, Task, carry_out, check_by_name, task_of
 from schedcore.run import Run
 
 log = GuardedLogger(__name__)
@@ -73,6 +73,9 @@ class DaskExecutor:
         self._wanted = threading.Event()
         self._closing = False
         self.broken: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<DaskExecutor on {self._address or self._given}>"
 
     def check_job(self, job: Job) -> None:
         """Check that a worker can find the function of *job*; raises InvalidOptionError."""

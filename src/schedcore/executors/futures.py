@@ -13,9 +13,9 @@ from typing import Any
 from schedcore.clock import Patience
 from schedcore.errors import InvalidOptionError, text_of
 from schedcore.executors.base import Pace, Reporter, perform, settle
+from schedcore.executors.remote import Report, carry_out, check_by_name, result_of, task_of
 from schedcore.job import Job
-from schedcore.output import keep_from_elsewhere
-from schedcore.remote import Report, carry_out, check_by_name, result_of, task_of
+from schedcore.output.text import keep_from_elsewhere
 from schedcore.run import Run, run_here
 
 
@@ -68,6 +68,9 @@ class FuturesAdapter:
         self._done_ever = 0
         self._pace = Pace()
         self._here = threading.local()
+
+    def __repr__(self) -> str:
+        return f"<FuturesAdapter of {self._pool!r}>"
 
     def check_job(self, job: Job) -> None:
         """Check that the pool may be able to run *job*.

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import MethodType
 
-from schedcore.atfork import Lock, call_in_child
+from schedcore.basics.atfork import Lock, call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
 from schedcore.executors.base import Pace, Reporter, perform, settle
-from schedcore.logs import GuardedLogger
 from schedcore.run import Run
 
 log = GuardedLogger(__name__)
@@ -91,6 +91,9 @@ class ThreadPool:
         self._numbers = itertools.count(1)
         self.after_fork_in_child()
         call_in_child(self)
+
+    def __repr__(self) -> str:
+        return f"ThreadPool(max_workers={self.max_workers}, max_queue={self.max_queue})"
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""

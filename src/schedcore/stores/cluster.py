@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from schedcore.health import State
+from schedcore.clock import from_us
+from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.ends import End
 
@@ -35,6 +36,13 @@ class NodeInfo(NamedTuple):
     """The names of its executors."""
     app: str
     """In whose name it declares jobs."""
+
+    def __repr__(self) -> str:
+        takes = ", takes due jobs" if self.takes else ""
+        return (
+            f"<NodeInfo {self.id}: process {self.pid} on {self.host!r}, {self.state}{takes},"
+            f" {self.runs} open run(s), since {from_us(self.since_us).isoformat()}>"
+        )
 
 
 class StoreInfo(NamedTuple):

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from schedcore.atfork import call_in_child
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import call_in_child
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
@@ -49,7 +49,7 @@ from schedcore.stores.sql_trail import SqlTrail
 class SqlStore(SqlTrail):
     """Keeps jobs, open runs and the history in a database that processes share.
 
-    Follows :class:`~schedcore.stores.base.Store`.
+    Follows :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: Where.
@@ -98,7 +98,7 @@ class SqlStore(SqlTrail):
     def write(
         self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
     ) -> Written:
-        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
         with self.database.write() as tx:
@@ -112,7 +112,7 @@ class SqlStore(SqlTrail):
             for change, text in zip(changes, texts, strict=True):
                 if isinstance(change, Entry):
                     added.append(NewJob(change, text or ""))
-                else:
+                elif change.new is not change.old:
                     row = rows[change.old.job.id]
                     records += self._change(tx, change, row, text, now_us, ended)
             self.jobs.insert(tx, added)

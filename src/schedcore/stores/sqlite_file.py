@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Patience
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import Transaction
@@ -48,6 +48,7 @@ class SqliteFile:
     marked = "(select changes from schedcore_cluster)"
 
     def __init__(self, path: str | os.PathLike[str], durable: bool = True) -> None:
+        self._connection: sqlite3.Connection | None = None
         self.path = Path(os.path.abspath(path))
         self._durable = durable
         self.schema = 0
@@ -58,12 +59,17 @@ class SqliteFile:
     def _begin_anew(self) -> None:
         # Re-entrant, so that a signal handler which interrupts a transaction finds out.
         self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection = None
         self._within = False
         self._opened = 0
 
     def __repr__(self) -> str:
         return f"<SqliteFile {self.path}>"
+
+    def __del__(self) -> None:
+        # Of a store that nobody closed: Python 3.13 warns of a connection that is left to it.
+        if self._connection is not None:
+            self._connection.close()
 
     def data_lock(self) -> Lock:
         """Return the lock that each transaction holds."""

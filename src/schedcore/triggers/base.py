@@ -48,6 +48,9 @@ class Trigger:
         if not abstract and cls.next_us is Trigger.next_us and cls.next_after is Trigger.next_after:
             raise TypeError(f"{cls.__name__} has no successor: define next_after() or next_us()")
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     def next_us(self, after_us: int) -> int | None:
         """Return the first fire time strictly later than *after_us*, or None."""
         found = self.next_after(from_us(after_us))

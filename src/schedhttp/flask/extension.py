@@ -102,6 +102,10 @@ class FlaskScheduler(FlaskJobs):
         if app is not None:
             self.init_app(app)
 
+    def __repr__(self) -> str:
+        app = "no app" if self.app is None else f"app {self.app.name!r}"
+        return f"<{type(self).__name__} of {app}: {self._scheduler or 'no scheduler yet'}>"
+
     def init_app(self, app: Flask) -> None:
         """Read the app's config, make the scheduler, add the config's jobs, and mount the API.
 

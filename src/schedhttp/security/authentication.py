@@ -59,6 +59,9 @@ class HTTPBasicAuth:
     whether they hold, and until there is one none do.
     """
 
+    def __repr__(self) -> str:
+        return "HTTPBasicAuth()"
+
 
 class Guard:
     """Decides which requests are served.
