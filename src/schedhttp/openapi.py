@@ -91,7 +91,7 @@ def _operation(route: Route, settings: Settings) -> Json:
     return operation
 
 
-_NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
+_NEEDED: Final = ("NewJobs", "JobChanges", "Preview", "Backfill")
 
 
 def _tag(route: Route) -> str:
@@ -157,7 +157,7 @@ def _responses(route: Route, settings: Settings) -> Json:
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
     if "confirm" in route.query:
-        told = "Many jobs are meant, and not confirmed, or others changed them."
+        told = "Many jobs or due times are meant, and not confirmed, or others changed them."
         content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
         responses["409"] = {"description": told, "content": content}
     for status in sorted(_error_statuses(route, settings)):
@@ -296,7 +296,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     ),
     "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
     "all": ({"type": "string", "enum": ["true"]}, "All jobs, in place of q, tag and id."),
-    "confirm": (COUNT, "How many jobs are meant; 409 and nothing is done if there are others."),
+    "confirm": (
+        COUNT,
+        "How many jobs, or due times, are meant; 409 and nothing is done if there are others.",
+    ),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",

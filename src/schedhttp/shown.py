@@ -228,6 +228,14 @@ class LastRunsShown(NamedTuple):
         return cls(None if last is None else last_run, *runs[1:])
 
 
+class Backfilled(NamedTuple):
+    """Runs that were opened for due times that have passed."""
+
+    runs: tuple[str, ...]
+    """Their ids, the oldest due time first."""
+
+
+BACKFILLED: Final = Shape(Backfilled, more={"count": (int, "How many there are.")})
 HOLDER: Final = nested(HolderInfo)
 STORE: Final = nested(StoreShown)
 NODE: Final = nested(NodeShown)

@@ -392,6 +392,21 @@ class PlainStore:
         self._live[run.id] = run
         return run
 
+    def backfill(self, job, times, note):
+        settled = Settled([], [], [], [], [])
+        with self._session.transaction():
+            row = self._session.row("jobs", job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            before = {claim["id"] for claim in self._session.rows("runs", "k", row["k"])}
+            self._admit(row, job, times, True, settled, times[-1])
+            opened = [c["id"] for c in self._session.rows("runs", "k", row["k"])]
+            self._trail.add([note])
+        self._live |= {run.id: run for run in settled.runs}
+        started = {run.id for run in settled.runs}
+        behind = [self._live[i] for i in opened if i not in before and i not in started]
+        return settled.runs, behind
+
     def end(self, ends, promote):
         recorded, started = [], []
         with self._ending:

@@ -64,8 +64,8 @@ class AuditRecord(NamedTuple):
     """From where the order came; None: from inside."""
     verb: str
     """Of a job: ``"added"``, ``"changed"``, ``"replaced"``, ``"paused"``, ``"resumed"``,
-    ``"parked"``, ``"removed"``, ``"run"``; of a run: ``"cancelled"``; of the scheduler:
-    ``"started"``, ``"paused"``, ``"resumed"``, ``"stopped"``."""
+    ``"parked"``, ``"removed"``, ``"run"``, ``"backfilled"``; of a run: ``"cancelled"``; of the
+    scheduler: ``"started"``, ``"paused"``, ``"resumed"``, ``"stopped"``."""
     job_id: str | None = None
     """Of which job; None: of the scheduler."""
     run_id: int | None = None

@@ -59,8 +59,9 @@ class RunRecord(NamedTuple):
     attempt: int = 1
     """Which attempt ended it, from 1."""
     cause: str = "schedule"
-    """Why it was due: ``"schedule"``; ``"manual"``: somebody ran it; or ``"backfill"``: it was one
-    of several due times that had come before the first of them ran.  A retry keeps its cause."""
+    """Why it was due: ``"schedule"``; ``"manual"``: somebody ran it; or ``"backfill"``:
+    somebody ran it for a due time that had passed, or it was one of several due times that had come
+    before the first of them ran.  A retry keeps its cause."""
     reason: str | None = None
     """Facts about an outcome other than ``executed`` that the other fields do not tell."""
     node: int | None = None

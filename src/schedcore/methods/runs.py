@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,55 @@ class RunMethods(JobMethods):
                 return self._ended_elsewhere(run, patience)
             run.wait(patience.left())
         return run
+
+    def backfill(
+        self,
+        job_id: str,
+        since: date | str,
+        until: date | str | None = None,
+        *,
+        again: bool = False,
+        check: Callable[[Sequence[int]], object] | None = None,
+    ) -> list[int]:
+        """Run a job for due times that have passed: those of an outage, say.
+
+        Each run is of one due time, its ``scheduled``, whatever ``misfire_grace_time`` and
+        ``coalesce`` say; its cause is ``"backfill"``.  As many are active as ``max_instances``
+        lets, the others wait, and pausing or removing the job ends those that wait.  What its
+        schedule brings meanwhile finds them before it, as ``overlap`` and ``coalesce`` say.
+
+        Args:
+            job_id: Which job.
+            since: Due then or later; without a zone, in that of the scheduler.
+            until: Due before then; None, or later than now: what is due by now.
+            again: Whether due times for which a run was executed, as far as that is kept, or is
+                open, run once more.
+            check: Given the due times in microseconds since the Unix epoch, the oldest first; what
+                it raises keeps all of them from running.
+
+        Returns:
+            The ids of the runs, the oldest first; :meth:`get_run` tells what becomes of them.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if a date is none, or there are more than 1,000 due times.
+            MaxInstancesError: if too many runs of it would wait.
+            SchedulerNotRunningError: if the scheduler is not started.
+        """
+        from schedcore.methods.backfill import (
+            Span,
+            backfill,
+        )  # seldom needed, and brings combined triggers
+
+        now_us = self._clock.now_us()
+        since_us, until_us = self._moment_us("since", since), self._moment_us("until", until)
+        if since_us is None:
+            raise InvalidOptionError("since", since, "a date and time")
+        last_us = now_us + 1 if until_us is None else min(until_us, now_us + 1)
+        if since_us >= last_us:
+            raise InvalidOptionError("since", since, "a moment before until, and before now")
+        self._life.loop_or_error()
+        return backfill(self._engine, job_id, Span(since_us, last_us), again, check)
 
     def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
         """Wait for a run that another process has begun; return it as it is in the end."""

@@ -235,6 +235,24 @@ class Store(Trail, Protocol):
         """
         ...
 
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed.
+
+        Args:
+            job: The stored definition, with its function resolved.
+            times: The oldest first.
+            note: What the audit is to keep of it.
+
+        Returns:
+            Those that start, for which there is room; and those that wait behind them.
+
+        Raises:
+            JobLookupError: if the job was removed.
+        """
+        ...
+
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history; each is recorded once, by whoever reports first.
 

@@ -266,10 +266,13 @@ class MemoryStore(MemoryTrail):
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
         with self._lock:
-            slot = self._slots.get(job_id)
-            if slot is None:
-                raise JobLookupError(job_id)
-            return slot.entry()
+            return self._there(job_id).entry()
+
+    def _there(self, job_id: str) -> Slot:
+        slot = self._slots.get(job_id)
+        if slot is None:
+            raise JobLookupError(job_id)
+        return slot
 
     def entries(self) -> list[Entry]:
         """Return all jobs: the earliest due first, paused ones last."""
@@ -387,13 +390,19 @@ class MemoryStore(MemoryTrail):
     def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         with self._lock:
-            slot = self._slots.get(job.id)
-            if slot is None:
-                raise JobLookupError(job.id)
-            run = self._open.open(slot, job, due_us, asked.key)
+            run = self._open.open(self._there(job.id), job, due_us, asked.key)
             if isinstance(run, Run) and asked.note is not None:
                 self.note((asked.note._replace(run_id=run._id),))
             return run
+
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed."""
+        with self._lock:
+            opened = self._open.backfill(self._there(job.id), job, times)
+            self.note((note,))
+            return opened
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

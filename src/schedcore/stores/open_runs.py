@@ -95,6 +95,17 @@ class OpenRuns:
             self.keys.note(slot, key, run._id, due_us)
         return run
 
+    def backfill(
+        self, slot: Slot, job: Job, times: Sequence[int]
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Start runs for times that have passed, as far as there is room; the others wait."""
+        settled, before = Settled([], [], [], [], []), len(slot.behind or ())
+        self.admit(slot, times, True, settled, times[-1])
+        behind = list(slot.behind or ())[before:]
+        for run in (*settled.runs, *behind):
+            run._job = job
+        return settled.runs, behind
+
     def _start(self, slot: Slot, due_us: int, backlog: bool = False) -> Run:
         run = Run(self._ids.next(), slot.job, due_us, slot)
         run._backlog = backlog

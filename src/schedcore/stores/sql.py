@@ -41,6 +41,7 @@ from schedcore.stores.sql_jobs import (
 )
 from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
+from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
 from schedcore.stores.sql_trail import SqlTrail
@@ -69,6 +70,7 @@ class SqlStore(SqlTrail):
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
         self.notices = SqlNotices(self)
+        self.remote = RemoteRuns(self)
         self._begin_anew()
         call_in_child(self)
 
@@ -393,6 +395,22 @@ class SqlStore(SqlTrail):
         run._awaited, run._hurry = threading.Event(), True
         self.claims.opened(opened)
         return run
+
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed."""
+        settled, behind = Settled([], [], [], [], []), list[Run]()
+        with self.in_doubt(settled.runs), self.database.write() as tx:
+            row = self.jobs.hold(tx, (job.id,)).get(job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            opening = Opening(row.k, job, self.claims.of_job(tx, row.k))
+            self.claims.admit(tx, opening, times, True, settled, behind, times[-1])
+            self.changed.add(tx, (note,))
+        self.claims.opened(settled.runs)
+        self.claims.opened(behind, waits=True)
+        return settled.runs, behind
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

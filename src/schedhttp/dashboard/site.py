@@ -66,6 +66,7 @@ PAGES: Final[Mapping[str, Place]] = {
 """What is shown, by its path."""
 FORMS: Final[Mapping[str, View]] = {
     "/job/run": action_pages.run_job,
+    "/job/backfill": action_pages.backfill_job,
     "/job/pause": action_pages.pause_job,
     "/job/resume": action_pages.resume_job,
     "/job/remove": action_pages.remove_job,
@@ -298,7 +299,7 @@ class Dashboard:
         return self._base(visit.request) or "/"
 
 
-LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/system"})
+LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/timeline", "/system"})
 """Pages that are asked for again and again, and answered by 304 while nothing has happened."""
 _ANEW_MS: Final = 15_000
 
@@ -327,6 +328,7 @@ def _environment() -> Environment:
         duration=texts.duration,
         as_json=texts.as_json,
         why=texts.why,
+        zone_name=texts.zone_name,
     )
     return found
 
