@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -54,6 +55,8 @@ class PostgresTransaction(Transaction):
         self.expected: Rows = list
         self.tells = False
         self._unsent: list[_Statement] = [(self._cursor, begin, ())]
+        self._piped = ExitStack()
+        self._pipeline: psycopg.Pipeline | None = None
         if writes:
             self.for_update, self.skip_locked = " for update", " for update skip locked"
 
@@ -119,35 +122,41 @@ class PostgresTransaction(Transaction):
     def commit(self) -> str:
         """Send what waits, and the commit; return what the server says that it did."""
         self.run("commit")
-        self._send()
+        self._send(last=True)
         return str(self._cursor.statusmessage)
 
     def rollback(self) -> None:
         """Undo what was sent, if the connection is not lost."""
         self._unsent.clear()
         idle = psycopg.pq.TransactionStatus.IDLE
-        if not self.connection.closed and self.connection.info.transaction_status != idle:
-            self.connection.execute("rollback")
+        with self._piped:
+            if not self.connection.closed and self.connection.info.transaction_status != idle:
+                self.connection.execute("rollback")
 
-    def _send(self) -> None:
-        """Send what waits, and hear the answers; raise what the server says of the first error."""
+    def _send(self, last: bool = False) -> None:
+        """Send what waits, and hear the answers.
+
+        From the first statement to the last, the connection is in the mode in which several are
+        under way.  To leave it, the driver says more than that it waits, after which the server
+        would not count for how long a transaction is idle.
+
+        Raises:
+            psycopg.Error: the first one, if there is any.
+        """
         unsent, self._unsent = self._unsent, []
-        if len(unsent) == 1:
-            ((cursor, sql, params),) = unsent
-            cursor.execute(sql, params)
-        elif unsent:
-            first: psycopg.Error | None = None
-            try:
-                with self.connection.pipeline():
-                    try:
-                        for cursor, sql, params in unsent:
-                            cursor.execute(sql, params)
-                    except psycopg.Error as error:
-                        first = error
-            except psycopg.Error as error:
-                first = first or error
-            if first is not None:
-                raise first
+        if self._pipeline is None:
+            self._pipeline = self._piped.enter_context(self.connection.pipeline())
+        try:
+            for cursor, sql, params in unsent:
+                cursor.execute(sql, params)
+            if last:
+                self._piped.close()
+            else:
+                self._pipeline.sync()
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                self._pipeline.sync()  # what follows a statement that failed was passed over
+            raise
 
 
 @lru_cache(500)
