@@ -36,8 +36,9 @@ STORES = [
         "changed",
         "passing",
     ),
-    *("declared", "change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_outcomes"),
-    *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
+    *("declared", "change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_queues"),
+    *("memory_outcomes", "memory_trail", "memory_notices", "memory", "cluster", "database"),
+    *("schema", "sql_order"),
     *("sql_totals", "sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs"),
     *(
         "sql_notices",
