@@ -1,7 +1,5 @@
 """Which recorded outcomes are asked for, and in which order."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
