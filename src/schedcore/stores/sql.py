@@ -436,11 +436,6 @@ class SqlStore(SqlTrail):
             claim = self.claims.find(tx, (run_id,)).get(run_id)
             return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
 
-    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        with self.database.write() as tx:
-            self.history.add(tx, records, now_us, self.node)
-
     def close(self) -> None:
         """Close the database; the jobs stay."""
         self.database.close()
