@@ -10,6 +10,7 @@ from schedcore import Outcome, RunRecord
 from schedcore.history.history import TROUBLES
 from schedcore.history.query import RunQuery
 from tests.contract.conftest import STORES
+from tests.stores.calls import put_records
 
 EXECUTED, FAILED, LOST, SKIPPED = (
     *(Outcome.EXECUTED, Outcome.FAILED, Outcome.LOST),
@@ -20,7 +21,7 @@ EXECUTED, FAILED, LOST, SKIPPED = (
 def told(store, *rows):
     """Record outcomes, each given as its run's id, job, outcome and due time."""
     records = [RunRecord(*row) for row in rows]
-    store.record(records)
+    put_records(store, records)
     return records
 
 
