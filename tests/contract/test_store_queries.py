@@ -42,6 +42,14 @@ def told_six(store):
     return store
 
 
+def test_those_of_some_jobs_alone(told_six):
+    assert ids(told_six, job_ids={"b", "c"}) == [3, 2]
+    assert ids(told_six, job_ids={"a", "b"}, outcomes=[FAILED], since_us=0) == [2, 4]
+    assert ids(told_six, job_ids={"a", "b"}, job_id="b", limit=1) == [3]
+    assert ids(told_six, job_ids=()) == []
+    assert told_six.kept(RunQuery(job_ids={"b"}), 9) == 2
+
+
 def test_the_latest_is_what_was_recorded_last(told_six):
     assert ids(told_six) == [6, 3, 4, None, 2, 1]
     assert ids(told_six, limit=2) == [6, 3]
