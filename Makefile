@@ -10,7 +10,7 @@ PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
 SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test soak check lint types format docs docs-serve bench profile dist clean
+.PHONY: help serve install test soak check lint types format docs docs-serve bench profile dist lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ dist: $(VENV)/.release  ## build wheel and sdist, and try them on each Python th
 	$(BIN)/python -m build --quiet
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python -m tools.try_dist $(ARGS)
+
+lock: $(VENV)/.release  ## bring up to date what the container image installs
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --extra server,dashboard,postgres,metrics,cli \
+		--output-file requirements.lock pyproject.toml
 
 clean:  ## remove the virtual environment, caches, and what the example server and its jobs wrote
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist var schedcore.db*

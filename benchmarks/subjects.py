@@ -26,7 +26,7 @@ def capturing(on: bool) -> Any:
     What that needs is imported either way: a few modules more decide whether a full collection of
     garbage falls into a burst, which is a tenth of it.
     """
-    import schedcore.capture  # noqa: F401
+    import schedcore.output.capture  # noqa: F401
     from schedcore import Scheduler
 
     return Scheduler(timezone="UTC", capture_output=on)

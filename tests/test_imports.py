@@ -14,9 +14,10 @@ COSTLY = {
     "argparse", "asyncio", "croniter", "difflib", "hashlib", "inspect", "ipaddress",
     "json", "logging", "mmap", "pathlib", "random", "secrets", "shutil", "signal", "socket",
     "tempfile", "traceback", "tzlocal", "urllib", "zoneinfo",
-    "schedcore.declaring", "schedcore.jobdata", "schedcore.node", "schedcore.signals",
-    "schedcore.simulation", "schedcore.stores.sql", "schedcore.stores.urls", "sqlite3",
-    "schedcore.tagged_data", "schedcore.triggers.cron",
+    "schedcore.changes.declaring", "schedcore.jobdata", "schedcore.lifetime.node",
+    "schedcore.lifetime.signals", "schedcore.simulation",
+    "schedcore.stores.sql", "schedcore.stores.urls", "sqlite3",
+    "schedcore.basics.tagged_data", "schedcore.triggers.cron",
     "schedcore.triggers.interval", "schedcore.triggers.factory", "schedcore.triggers.zones",
     "schedcore.typed_options",
 }  # fmt: skip
@@ -24,9 +25,10 @@ COSTLY = {
 
 SELDOM_NEEDED = {
     "asyncio", "croniter", "hashlib", "json", "socket",
-    "schedcore.declaring", "schedcore.jobdata", "schedcore.node", "schedcore.signals",
-    "schedcore.simulation", "schedcore.stores.sql", "schedcore.stores.urls", "sqlite3",
-    "schedcore.tagged_data",
+    "schedcore.changes.declaring", "schedcore.jobdata", "schedcore.lifetime.node",
+    "schedcore.lifetime.signals", "schedcore.simulation",
+    "schedcore.stores.sql", "schedcore.stores.urls", "sqlite3",
+    "schedcore.basics.tagged_data",
     "schedcore.triggers.calendarinterval", "schedcore.triggers.combining",
     "schedcore.triggers.cron", "schedcore.triggers.crontab", "schedcore.triggers.cronfields",
     "schedcore.triggers.daysets", "schedcore.typed_options",

@@ -1,8 +1,9 @@
 """Try what `make dist` has built: install it in new environments, and use it there.
 
 The wheel goes into one of each Python that is here and that the classifiers name, first alone and
-then with the server's extras; the sdist into one of the Python that runs this.  It prints a line
-for each, and ends with status 1 if anything is wrong, or if no Python was found.
+then with the server's extras; the sdist into one of the Python that runs this; and the wheel once
+as the container image has it, on what requirements.lock names.  It prints a line for each, and
+ends with status 1 if anything is wrong, or if no Python was found.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SMOKE = Path(__file__).parent / "smoke.py"
+DOCKERFILE, LOCK = ROOT / "Dockerfile", ROOT / "requirements.lock"
 EXTRAS = "server,dashboard,postgres,cli"
 WHERE = "import sys; print(*sys.version_info[:2], sep='.'); print(sys.executable)"
 RELATIVE_LINK = re.compile(r"\]\((?!https?:|#)[^)]*\)")
@@ -34,6 +36,10 @@ def main() -> int:
         print(f"{wheel.name} on Python {version}: works", flush=True)
     try_in_new_environment(sys.executable, sdist, "")
     print(f"{sdist.name}: works")
+    (image,) = set(re.findall(r"^FROM python:(3\.\d+)", DOCKERFILE.read_text(), re.M))
+    if image in found:
+        try_in_new_environment(found[image], wheel, "", LOCK)
+        print(f"{wheel.name} with {LOCK.name}, as in the image: works")
     if missing := sorted(set(named) - set(found)):
         print(f"not tried, since they are not here: Python {', '.join(missing)}")
     return 0 if found else 1
@@ -71,14 +77,17 @@ def find_python(version: str) -> str | None:
     return None
 
 
-def try_in_new_environment(python: str, built: Path, extras: str) -> None:
+def try_in_new_environment(python: str, built: Path, extras: str, lock: Path | None = None) -> None:
     """Install what was built, and nothing of this folder, and use it."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([python, "-m", "venv", folder], check=True)
         own = f"{folder}/bin/python"
         wanted = f"schedcore-engine[{extras}] @ {built.as_uri()}"
         pip = [own, "-Im", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", wanted], check=True)
+        if lock is not None:
+            locked = ["install", "--require-hashes", "--only-binary", ":all:", "--requirement"]
+            subprocess.run([*pip, *locked, str(lock)], check=True)
+        subprocess.run([*pip, "install", *(["--no-deps"] if lock else []), wanted], check=True)
         subprocess.run([*pip, "check"], check=True, stdout=subprocess.DEVNULL)
         smoke = [own, "-I", "-W", "error", str(SMOKE)]
         done = subprocess.run(smoke, check=False, cwd=folder, stderr=subprocess.PIPE, text=True)

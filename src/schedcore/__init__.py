@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from schedcore.audit import AuditRecord, acting
+from schedcore.basics.lazy_imports import on_demand
+from schedcore.basics.othernames import OF_PACKAGE
+from schedcore.changes.audit import AuditRecord, acting
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
     ChangesLostError,
@@ -43,13 +45,10 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.executors.threads import ThreadPool
-from schedcore.feed import ChangeEvent, ChangeList
-from schedcore.handle import JobHandle
-from schedcore.health import Health, Holder, State
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.lazy_imports import on_demand
-from schedcore.othernames import OF_PACKAGE
+from schedcore.lifetime.health import Health, Holder, State
+from schedcore.methods.handle import JobHandle
 from schedcore.retry import Retry
 from schedcore.run import Outcome, Run, RunRecord, current_run
 from schedcore.scheduler import Scheduler
@@ -57,12 +56,15 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.changes.feed import ChangeEvent, ChangeList
     from schedcore.executors.processes import ProcessPool
+    from schedcore.history.last_runs import LastRuns
     from schedcore.load_forecast import LoadForecast
-    from schedcore.notice import ChannelState, Notice
-    from schedcore.output import Output
+    from schedcore.notices.notice import ChannelState, Notice
+    from schedcore.output.text import Output
     from schedcore.simulation import Fire, Forecast, forecast, simulate
     from schedcore.stores.cluster import NodeInfo, StoreInfo
+    from schedcore.stores.contract import Store
     from schedcore.stores.sql_history import Retention
     from schedcore.stores.sqlite import SqliteStore
     from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
@@ -118,6 +120,7 @@ __all__ = [
     "JobLookupError",
     "JobSpec",
     "JobSubmissionEvent",
+    "LastRuns",
     "LoadForecast",
     "ManualClock",
     "MaxInstancesError",
@@ -141,6 +144,7 @@ __all__ = [
     "SchedulerNotRunningError",
     "SqliteStore",
     "State",
+    "Store",
     "StoreError",
     "StoreInfo",
     "StoreUnavailableError",
@@ -162,10 +166,13 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(("NodeInfo", "StoreInfo"), "schedcore.stores.cluster"),
-            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notice"),
+            **dict.fromkeys(("ChannelState", "Notice"), "schedcore.notices.notice"),
+            **dict.fromkeys(("ChangeEvent", "ChangeList"), "schedcore.changes.feed"),
+            "LastRuns": "schedcore.history.last_runs",
             "LoadForecast": "schedcore.load_forecast",
-            "Output": "schedcore.output",
+            "Output": "schedcore.output.text",
             "ProcessPool": "schedcore.executors.processes",
+            "Store": "schedcore.stores.contract",
             "SqliteStore": "schedcore.stores.sqlite",
             "Retention": "schedcore.stores.sql_history",
             **dict.fromkeys(("Fire", "Forecast", "forecast", "simulate"), "schedcore.simulation"),

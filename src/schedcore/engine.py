@@ -7,13 +7,13 @@
    coalesced, and which one comes next.
 3. **settle**: in one transaction the store writes the new places, opens the runs that there is
    room for (:mod:`~schedcore.admission`), and records the outcomes of what does not run.
-4. **submit**: :class:`~schedcore.runs.Runs` hands the open runs to their executors, and sees each
-   of them to its outcome.
+4. **submit**: :class:`~schedcore.running.runs.Runs` hands the open runs to their executors, and
+   sees each of them to its outcome.
 5. **announce**: log lines and events of what did not run, after all else is submitted.
 
-All other changes of jobs are in :mod:`~schedcore.changing`.  A *slot* is the store's own row of a
-job; an *entry* is a job and its place in the schedule as a value.  docs/glossary.md has the other
-words.
+All other changes of jobs are in :mod:`~schedcore.changes.changing`.  A *slot* is the store's own
+row of a job; an *entry* is a job and its place in the schedule as a value.  docs/glossary.md has
+the other words.
 
 There is no thread, no sleep and no loop in here: the loop, the tests and the simulation all call
 :meth:`Engine.step` with the time of their choice.
@@ -25,11 +25,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from schedcore import funcref
 from schedcore.admission import MOST_WAITING
-from schedcore.announce import Announcer
-from schedcore.auditing import Auditor, told
-from schedcore.changing import Changes, Check, set_back_entry
+from schedcore.basics import funcref
+from schedcore.basics.logs import GuardedLogger
+from schedcore.changes.auditing import Auditor, told
+from schedcore.changes.changing import Changes, Check, set_back_entry
+from schedcore.changes.job_changes import changed
 from schedcore.clock import SECOND, Clock, from_us
 from schedcore.errors import (
     JobLookupError,
@@ -42,17 +43,15 @@ from schedcore.errors import (
 from schedcore.events import Listeners
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
+from schedcore.history.query import RunQuery
 from schedcore.job import Job
-from schedcore.job_changes import changed
-from schedcore.logs import GuardedLogger
 from schedcore.planning import due_time, following, plan
-from schedcore.rooms import Rooms
 from schedcore.run import Outcome, Run, ended_run, named
-from schedcore.run_query import RunQuery
-from schedcore.runs import Runs
+from schedcore.running.announce import Announcer
+from schedcore.running.rooms import Rooms
+from schedcore.running.runs import Runs
 from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
-    Batch,
     Change,
     Decision,
     Executors,
@@ -60,12 +59,12 @@ from schedcore.stores.base import (
     Settled,
     Settlement,
     Slot,
-    Store,
 )
-from schedcore.stores.cluster import Cluster
 
 if TYPE_CHECKING:
     from schedcore.retry import RandomSource
+    from schedcore.stores.cluster import Cluster
+    from schedcore.stores.contract import Batch, Store
 
 BATCH = 10_000
 """Jobs taken in one step: a burst is planned and settled whole before the workers wake up."""

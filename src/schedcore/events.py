@@ -11,12 +11,12 @@ from datetime import datetime
 from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
-from schedcore.atfork import Lock, hold_while_forking
-from schedcore.callables import makes_coroutine, makes_generator
+from schedcore.basics.atfork import Lock, hold_while_forking
+from schedcore.basics.callables import makes_coroutine, makes_generator
+from schedcore.basics.funcref import name_of
+from schedcore.basics.logs import GuardedLogger
 from schedcore.errors import InvalidOptionError, is_interrupt, traceback_of
-from schedcore.funcref import name_of
 from schedcore.job import Job
-from schedcore.logs import GuardedLogger
 
 log = GuardedLogger(__name__)
 

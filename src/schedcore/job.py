@@ -7,8 +7,8 @@ from functools import partial
 from types import FunctionType, MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from schedcore import funcref
-from schedcore.callables import check_call, is_really
+from schedcore.basics import funcref
+from schedcore.basics.callables import check_call, is_really
 from schedcore.clock import SECOND
 from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.retry import Retry, retry_of

@@ -1,7 +1,7 @@
 """Jobs as plain data, and back: the one codec of stores, import and export, and REST.
 
 Functions are references, triggers their plain-data form, and arguments tagged plain data
-(:mod:`schedcore.tagged_data`): nothing is a pickle, and what comes back is what was there.
+(:mod:`schedcore.basics.tagged_data`): nothing is a pickle, and what comes back is what was there.
 When a job is next due is not part of its definition, nor of its plain data.
 """
 
@@ -16,7 +16,8 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from schedcore import funcref
+from schedcore.basics import funcref
+from schedcore.basics.tagged_data import TAG, as_text, from_plain, refuse, to_plain
 from schedcore.clock import UTC
 from schedcore.errors import FuncRefError, InvalidOptionError, InvalidTriggerError, did_you_mean
 from schedcore.job import (
@@ -31,7 +32,6 @@ from schedcore.job import (
     check_name,
 )
 from schedcore.run import short_repr
-from schedcore.tagged_data import TAG, as_text, from_plain, refuse, to_plain
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.factory import comes_back, trigger_from_dict
 from schedcore.triggers.values import ValueTrigger

@@ -15,7 +15,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from schedcore.errors import InvalidOptionError, SchedError, check_timeout
-from schedcore.output import keep
+from schedcore.output.text import keep
 from schedcore.run import run_here
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def call_url(
         UrlFailedError: if another status comes back.
         OSError: if none does: a TimeoutError if none does in time.
     """
-    from schedcore import http_request  # 25 ms
+    from schedcore.basics import http_request  # 25 ms
 
     if not http_request.is_url(url):
         raise InvalidOptionError(

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from schedcore.clock import SECOND, from_us
 from schedcore.errors import InvalidOptionError
+from schedcore.history.totals import JobTotals
 from schedcore.run import Outcome
 from schedcore.stores.base import Entry
-from schedcore.totals import JobTotals
 from schedcore.triggers.combining import coming
 from schedcore.triggers.cron import CronTrigger
 from schedcore.triggers.interval import IntervalTrigger

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, Waker, is_frozen, passing_us
-from schedcore.logs import GuardedLogger
 
 log = GuardedLogger(__name__)
 

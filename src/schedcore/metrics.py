@@ -21,16 +21,16 @@ from prometheus_client.core import (
 )
 
 import schedcore
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND
 from schedcore.errors import whole
-from schedcore.health import Health, State
-from schedcore.logs import GuardedLogger
-from schedcore.notice import ChannelState
+from schedcore.history.totals import BOUNDS, Histogram, Total, Totals
+from schedcore.lifetime.health import Health, State
+from schedcore.notices.notice import ChannelState
 from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.base import Entry
 from schedcore.stores.cluster import NodeInfo
-from schedcore.totals import BOUNDS, Histogram, Total, Totals
 
 MOST_JOBS: Final = 1_000
 """Jobs that have series of their own, unless told otherwise: they have four to six each."""

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from schedcore.clock import Clock
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import MAX_ID_LENGTH, Options
-from schedcore.output import Redact
-from schedcore.stores.base import Store
+from schedcore.output.text import Redact
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from schedcore.capture import StreamCapture
     from schedcore.notices.notifier import Notifier
+    from schedcore.output.capture import StreamCapture
+    from schedcore.stores.contract import Store
 
 
 def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
@@ -68,7 +68,7 @@ def redact_of(patterns: Sequence[str]) -> Redact | None:
     """
     if isinstance(patterns, tuple) and not patterns:
         return None
-    from schedcore.redacting import redactor
+    from schedcore.output.redacting import redactor
 
     return redactor(patterns)
 
@@ -83,7 +83,7 @@ def capture_of(capture_output: bool, redact: Redact | None) -> StreamCapture | N
         raise InvalidOptionError("capture_output", capture_output, "True or False")
     if not capture_output:
         return None
-    from schedcore.capture import StreamCapture  # logging: 6 ms
+    from schedcore.output.capture import StreamCapture  # logging: 6 ms
 
     return StreamCapture(redact)
 

@@ -12,9 +12,9 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import SECOND, from_us, passing_us
+from schedcore.history.record import Outcome as Outcome  # used with runs, nearly everywhere
+from schedcore.history.record import RunRecord as RunRecord
 from schedcore.job import Job
-from schedcore.record import Outcome as Outcome  # used with runs, nearly everywhere
-from schedcore.record import RunRecord as RunRecord
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -52,6 +52,7 @@ class Run:
         "_reporter",
         "_result",
         "_slot",
+        "_start",
         "_started_us",
         "_timer",
         "_waits",
@@ -72,6 +73,7 @@ class Run:
         self._attempt = 1
         self._queued_us: int | None = None  # handed to its executor, by the monotonic clock
         self._reporter: Any = None  # whom its executor tells of it, where that keeps it
+        self._start: object = None  # there until somebody takes it
         self._started_us: int | None = None
         self._ended_us: int | None = None
         self._outcome: Outcome | None = None
@@ -88,10 +90,10 @@ class Run:
         self._by_hand = False  # somebody asked for it, besides the schedule
         self._awaited: Event | None = None
         self._timer: object = None
-        self._output: Any = None  # what it prints, where that is kept (output.py); None: it is not
+        self._output: Any = None  # what it prints, where that is kept (output/); None: it is not
 
     def __repr__(self) -> str:
-        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled_time.isoformat()}>"
+        return f"<Run {self._id} of {self._job_id!r}, due {self.scheduled.isoformat()}>"
 
     @property
     def id(self) -> int:
@@ -129,7 +131,7 @@ class Run:
         return self._due_us
 
     @property
-    def scheduled_time(self) -> datetime:
+    def scheduled(self) -> datetime:
         """When it fell due, in UTC."""
         return from_us(self._due_us)
 
@@ -212,6 +214,25 @@ class Run:
         A function that takes long looks at it now and then, and returns.
         """
         return self._cancelled
+
+    def take_start(self) -> bool:
+        """Return True to the first that asks: who begins it, or who withdraws it before it begins.
+
+        For the engine and stores: the two may come at the same moment, in two threads.
+        """
+        try:
+            del self._start  # in one step, and without a lock, which a fork would inherit
+        except AttributeError:
+            return False
+        return True
+
+    def withdraw(self) -> bool:
+        """Keep it from beginning; False: it has begun.  For stores."""
+        return self._started_us is None and self.take_start()
+
+    def may_begin(self) -> None:
+        """Let it begin, after :meth:`withdraw` or for another attempt.  For stores."""
+        self._started_us = self._start = None
 
     @property
     def record(self) -> RunRecord | None:

@@ -1,8 +1,8 @@
 """The public face: builds the parts of a scheduler and joins them.
 
 The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
-:mod:`~schedcore.job_methods` and :mod:`~schedcore.run_methods`; start, pause and shutdown go to
-:mod:`~schedcore.lifecycle`, and all else to the engine.
+:mod:`~schedcore.methods.jobs` and :mod:`~schedcore.methods.runs`; start, pause and shutdown go to
+:mod:`~schedcore.lifetime.lifecycle`, and all else to the engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
-from schedcore.change_methods import ChangeMethods
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Clock, Patience, SystemClock, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
@@ -26,24 +26,22 @@ from schedcore.events import (
 )
 from schedcore.executors import with_defaults
 from schedcore.executors.base import Executor, FuturesPool
-from schedcore.exit_messages import remind_at_exit
-from schedcore.feed import Feed
-from schedcore.health import Health, Holder, State
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Options, build_options
-from schedcore.job_factory import JobFactory
-from schedcore.lifecycle import Lifecycle
-from schedcore.logs import GuardedLogger
-from schedcore.nested import NestedWaits
+from schedcore.lifetime.exit_messages import remind_at_exit
+from schedcore.lifetime.health import Health, Holder, State
+from schedcore.lifetime.lifecycle import Lifecycle
+from schedcore.methods.changes import ChangeMethods
+from schedcore.methods.job_factory import JobFactory
 from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, store_of
 from schedcore.retry import RandomSource
 from schedcore.run import Run
-from schedcore.stores.base import Store
-from schedcore.stores.cluster import Cluster
+from schedcore.running.nested import NestedWaits
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from schedcore.node import Node
+    from schedcore.lifetime.node import Node
+    from schedcore.stores.cluster import Cluster
 
 log = GuardedLogger(__name__)
 
@@ -94,7 +92,7 @@ class Scheduler(ChangeMethods):
         timezone: str | tzinfo | None = None,
         job_defaults: schedcore.JobDefaults | None = None,
         executors: Mapping[str, Executor | FuturesPool | Mapping[str, Any]] | None = None,
-        store: Store | str | None = None,
+        store: schedcore.Store | str | None = None,
         name: str | None = None,
         clock: Clock | None = None,
         random: RandomSource | None = None,
@@ -125,13 +123,12 @@ class Scheduler(ChangeMethods):
         app = check_app_name(name)
         declarations = None
         if cluster is not None:
-            from schedcore.declaring import Declarations, SameIds  # 10 ms (hashlib, json)
-            from schedcore.node import Node
+            from schedcore.changes.declaring import Declarations, SameIds  # 10 ms (hashlib, json)
+            from schedcore.lifetime.node import Node
 
             declarations = Declarations(kept, app, clock)
         super().__init__(zone, clock, engine, factory, listeners, declarations)
         self._runs = engine.runs
-        self._feed = Feed(kept, self._runs.settled)
         self._nested = NestedWaits(self._executors)
         engine.announce.on_removed = self._forget
         self._life = Lifecycle(engine, self._executors, listeners, clock)
@@ -286,7 +283,7 @@ class Scheduler(ChangeMethods):
             InvalidOptionError: if *timeout* is negative.
         """
         patience = Patience(check_timeout(timeout) if wait else 0)
-        self._feed.interrupt()
+        self._interrupt_feed()
         if self._node is not None and leave:
             return self._node.leave(patience)
         left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)
@@ -378,7 +375,7 @@ class Scheduler(ChangeMethods):
         Returns:
             The runs that did not finish.
         """
-        from schedcore.signals import start_and_wait  # signal takes 4 ms to import
+        from schedcore.lifetime.signals import start_and_wait  # signal takes 4 ms to import
 
         check_timeout(timeout)
         if until_idle:

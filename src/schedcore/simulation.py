@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, ManualClock, from_us, to_us
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError, SchedulerAlreadyRunningError
@@ -17,9 +18,8 @@ from schedcore.events import Listeners
 from schedcore.executors.base import Executor, Reporter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.threads import ThreadPool
-from schedcore.health import State
-from schedcore.history import History
-from schedcore.logs import GuardedLogger
+from schedcore.history.history import History
+from schedcore.lifetime.health import State
 from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from schedcore.clock import ManualClock
-from schedcore.health import State
+from schedcore.lifetime.health import State
 from schedcore.scheduler import Scheduler
 
 

@@ -12,11 +12,11 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode, Tracer
 
 import schedcore
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND
 from schedcore.errors import text_of
 from schedcore.events import EVENT_JOB_CANCELLED, EVENT_JOB_ERROR, JobExecutionEvent
 from schedcore.executors.base import Reporter
-from schedcore.logs import GuardedLogger
 from schedcore.run import Outcome, Run, named
 from schedcore.scheduler import Scheduler
 

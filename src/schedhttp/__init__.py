@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from schedcore import __version__
-from schedcore.lazy_imports import on_demand
+from schedcore.basics.lazy_imports import on_demand
 
 if TYPE_CHECKING:
     from schedhttp.app import create_app

@@ -31,13 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _hash_password()
         if given.make_token:
             return _make_token()
-        return _serve(_settings(given), given.config or os.environ.get(settings.CONFIG))
+        return _serve(given, given.config or os.environ.get(settings.CONFIG))
     except InvalidOptionError as error:
         print(f"schedhttp: {error}", file=sys.stderr)
         return 2
 
 
-def _serve(chosen: Settings, config: str | None) -> int:
+def _serve(given: argparse.Namespace, config: str | None) -> int:
+    chosen = _settings(given)
     try:
         from schedhttp.server import serve
     except ModuleNotFoundError as error:
@@ -50,17 +51,22 @@ def _serve(chosen: Settings, config: str | None) -> int:
     # After gunicorn, which tells best whether this system has what these need as well.
     from schedhttp import build, checks
 
-    build.set_up_logging(chosen)
-    checks.check_workers(chosen, chosen.workers, config)
-    checks.check_app(chosen, config)
+    def checked() -> Settings:
+        """Read the settings, and try what they say: at the start, and at each reload."""
+        chosen = _settings(given)
+        build.set_up_logging(chosen)
+        checks.check_workers(chosen, chosen.workers, config)
+        checks.check_app(chosen, config)
+        # Last: what another server uses is not to be touched by one that cannot start.
+        checks.check_store(chosen, config)
+        return chosen
+
     try:
         checks.check_address(chosen.bind)
     except checks.AddressError as error:
         print(f"schedhttp: {error}", file=sys.stderr)
         return 1
-    # Last: what another server uses is not to be touched by one that cannot start.
-    checks.check_store(chosen, config)
-    serve(chosen, config)
+    serve(checked, config)
     return 0
 
 

@@ -19,7 +19,7 @@ from schedcore.executors import make_executor
 from schedcore.executors.base import Executor
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.stores import urls as stores
-from schedcore.stores.base import Store
+from schedcore.stores.contract import Store
 from schedhttp import codec
 from schedhttp.settings import ConfigError, Settings, variable
 

@@ -8,7 +8,7 @@ be changed otherwise.  ``If-None-Match`` compares all of it, so that 304 is neve
 from __future__ import annotations
 
 from schedcore import JobLookupError
-from schedcore.changing import Check
+from schedcore.changes.changing import Check
 from schedcore.stores.base import Entry
 from schedhttp.errors import BadRequest, PreconditionFailed
 from schedhttp.job_json import JobJson

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schedcore.output import Redact
-from schedcore.redacting import in_data
+from schedcore.output.redacting import in_data
+from schedcore.output.text import Redact
 from schedhttp.shown import (
     RunShown,
 )

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schedcore import RunRecord, Scheduler
-from schedcore.atfork import call_in_child
-from schedcore.last_runs import last_runs
-from schedcore.run_query import RunQuery
+from schedcore.basics.atfork import call_in_child
+from schedcore.history.last_runs import last_runs
+from schedcore.history.query import RunQuery
 from schedcore.stores.base import Entry
 from schedhttp import codec
 from schedhttp.hiding import Hide

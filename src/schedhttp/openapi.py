@@ -6,9 +6,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import __version__
-from schedcore.change_methods import MOST_RECORDS
-from schedcore.feed import MOST_AT_ONCE
 from schedcore.load_forecast import MOST_HOURS
+from schedcore.methods.changes import MOST_AT_ONCE
 from schedhttp import paging, run_pages
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
@@ -92,7 +91,7 @@ def _operation(route: Route, settings: Settings) -> Json:
     return operation
 
 
-_NEEDED: Final = ("NewJobs", "JobChanges", "Preview")
+_NEEDED: Final = ("NewJobs", "JobChanges", "Preview", "Backfill")
 
 
 def _tag(route: Route) -> str:
@@ -158,7 +157,7 @@ def _responses(route: Route, settings: Settings) -> Json:
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
     if "confirm" in route.query:
-        told = "Many jobs are meant, and not confirmed, or others changed them."
+        told = "Many jobs or due times are meant, and not confirmed, or others changed them."
         content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
         responses["409"] = {"description": told, "content": content}
     for status in sorted(_error_statuses(route, settings)):
@@ -297,7 +296,10 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     ),
     "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
     "all": ({"type": "string", "enum": ["true"]}, "All jobs, in place of q, tag and id."),
-    "confirm": (COUNT, "How many jobs are meant; 409 and nothing is done if there are others."),
+    "confirm": (
+        COUNT,
+        "How many jobs, or due times, are meant; 409 and nothing is done if there are others.",
+    ),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",
@@ -334,7 +336,7 @@ _QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
         "The id behind which the part begins: the latest comes first.",
     ),
     "limit": (
-        {"type": "integer", "minimum": 1, "maximum": MOST_RECORDS, "default": 100},
+        {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": 100},
         "How many there are in this part.",
     ),
 }

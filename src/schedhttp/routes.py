@@ -9,6 +9,7 @@ from werkzeug.routing import BaseConverter, Map, Rule
 
 from schedhttp import paging, run_pages
 from schedhttp.views import (
+    backfill,
     bulk,
     changes,
     forecast,
@@ -70,6 +71,16 @@ ROUTES: tuple[Route, ...] = (
     Route("pause_jobs", "POST", "/jobs/pause", bulk.pause_jobs, **_BULK),
     Route("resume_jobs", "POST", "/jobs/resume", bulk.resume_jobs, **_BULK),
     Route("run_jobs", "POST", "/jobs/run", bulk.run_jobs, gives="Begun", query=bulk.PARAMETERS),
+    Route(
+        "backfill_job",
+        "POST",
+        _JOB + "/backfill",
+        backfill.backfill_job,
+        True,
+        "Backfill",
+        "Backfilled",
+        ("confirm",),
+    ),
     Route("get_next", "GET", _JOB + "/next", runs.get_next, False, None, "Next", ("n",)),
     Route(
         "get_job_runs",

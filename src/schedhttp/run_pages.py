@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schedcore import InvalidOptionError, Outcome, Run, RunRecord, Scheduler
+from schedcore.history.query import RunQuery
 from schedcore.job import MAX_ID_LENGTH
-from schedcore.run_query import RunQuery
 from schedcore.triggers import moment_us, zone_of
 from schedhttp.errors import BadRequest
 from schedhttp.paging import MOST, Page, check_known, link

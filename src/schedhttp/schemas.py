@@ -30,6 +30,7 @@ from schedhttp.shapes import (
 )
 from schedhttp.shown import (
     AUDIT,
+    BACKFILLED,
     CHANNEL,
     EVENT,
     HEALTH,
@@ -120,8 +121,10 @@ _DONE: Final[Json] = {
     "ids": described(_IDS, "Which ones."),
 }
 _MEANT: Final[Json] = {
-    "count": described(COUNT, "How many jobs are meant."),
-    "ids": described(_IDS, "The first of them."),
+    "count": described(COUNT, "How many jobs, or due times, are meant."),
+    "ids": described(_IDS, "The first jobs of them."),
+    "first": described(TEXT, "Of due times, the first one."),
+    "last": described(TEXT, "The last one."),
 }
 _BEGUN: Final[Json] = {
     "runs": described(_TEXT_BY_ID, "The ids of their runs, by those of the jobs."),
@@ -135,7 +138,7 @@ def schemas() -> Json:
         **_trigger_schemas(),
         **_job_schemas(),
         "Error": obj(_ERROR, [*_ERROR]),
-        "NotConfirmed": obj({**_ERROR, **_MEANT}, [*_ERROR, *_MEANT]),
+        "NotConfirmed": obj({**_ERROR, **_MEANT}, [*_ERROR, "count"]),
         "Done": obj(_DONE, [*_DONE]),
         "Begun": obj({**_DONE, **_BEGUN}, [*_DONE, *_BEGUN]),
         "Info": INFO.schema(),
@@ -156,6 +159,17 @@ def schemas() -> Json:
             closed=True,
             description="Arguments are for this run alone; without them, the job's own hold.",
         ),
+        "Backfill": obj(
+            {
+                "since": described(TEXT, "The first due time, or a moment before it."),
+                "until": described(optional(TEXT), "What is due before then; left out: by now."),
+                "again": {"type": "boolean", "default": False},
+            },
+            ["since"],
+            examples=[{"since": "2026-01-01T00:00", "until": "2026-01-02T00:00"}],
+            closed=True,
+        ),
+        "Backfilled": BACKFILLED.schema(),
         "Run": RUN.schema(),
         "LastRun": LAST_RUN.schema(),
         "Changes": obj(

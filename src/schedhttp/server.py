@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger
 
@@ -14,23 +18,56 @@ from schedhttp.settings import Settings
 from schedhttp.workers import gunicorn
 from schedhttp.workers.host import Hosted
 
+log = logging.getLogger(__name__)
 
-def serve(settings: Settings, config: str | None = None) -> None:
+
+def serve(read: Callable[[], Settings], config: str | None = None) -> None:
     """Serve until SIGINT or SIGTERM; never returns, but leaves by SystemExit.
 
+    SIGHUP has the settings read and the jobs' modules imported anew.  If there is a mistake in
+    them, it is logged, and all stays as it is.
+
     Args:
-        settings: All of them.
+        read: Returns the settings, checked.
         config: The path of the file that they come from, if there is one.
+
+    Raises:
+        InvalidOptionError: whatever *read* raises.
     """
-    _Server(settings, config).run()
+    _Server(read, config).run()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    def reload(self) -> None:
+        """Start new workers, with new settings; gunicorn calls this at SIGHUP."""
+        # Earlier gunicorns wait for whichever child there is when they hear of one, and would take
+        # away the one that the settings are tried in.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        try:
+            self.app.read_again()
+        except InvalidOptionError as error:
+            log.error("%s; the server goes on as it is", error)
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        super().reload()
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(self, settings: Settings, config: str | None) -> None:
-        self._settings = settings
+    def __init__(self, read: Callable[[], Settings], config: str | None) -> None:
+        self._read = read
+        self._settings = read()
         self._config = config
         self._hosted: Hosted | None = None
         super().__init__()
+
+    def run(self) -> None:
+        """Run gunicorn's master, with our reload."""
+        _Arbiter(self).run()
+
+    def read_again(self) -> None:
+        """Read the settings anew."""
+        self._settings = self._read()
 
     def load_config(self) -> None:
         """Give gunicorn its settings."""

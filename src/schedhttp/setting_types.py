@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from schedcore.errors import InvalidOptionError, did_you_mean, whole
-from schedcore.redacting import redactor
+from schedcore.output.redacting import redactor
 from schedcore.stores.urls import KINDS, without_password
 from schedcore.triggers.zones import zone_of
 

@@ -16,7 +16,7 @@ from schedcore import (
     State,
 )
 from schedcore.clock import SECOND, from_us
-from schedcore.last_runs import LastRuns
+from schedcore.history.last_runs import LastRuns
 from schedhttp.shapes import Shape, nested
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class RunShown(NamedTuple):
             run_id=str(run.id),
             job_id=run.job_id,
             outcome=None,
-            scheduled=run.scheduled_time,
+            scheduled=run.scheduled,
             started=started,
             ended=None,
             lateness=run.lateness,
@@ -228,6 +228,14 @@ class LastRunsShown(NamedTuple):
         return cls(None if last is None else last_run, *runs[1:])
 
 
+class Backfilled(NamedTuple):
+    """Runs that were opened for due times that have passed."""
+
+    runs: tuple[str, ...]
+    """Their ids, the oldest due time first."""
+
+
+BACKFILLED: Final = Shape(Backfilled, more={"count": (int, "How many there are.")})
 HOLDER: Final = nested(HolderInfo)
 STORE: Final = nested(StoreShown)
 NODE: Final = nested(NodeShown)

@@ -224,3 +224,17 @@ def test_how_the_last_runs_of_each_job_went(run):
     assert [job["failures_in_a_row"] for job in found] == [2, 0, 0]
     assert re.search(r"^last_run +failed ", run("job", "last-bad").out, re.M)
     assert "last_run" not in run("edit", "last-bad", "hours=3").out
+
+
+def test_a_job_is_run_for_due_times_that_have_passed_once_they_are_confirmed(run):
+    add(run, "past", "ok", start_date="2026-01-05T00:00Z")
+    asked = ["backfill", "past", "--since", "2026-01-05T08:00Z", "--until", "2026-01-05T10:00Z"]
+    refused = run(*asked)
+    assert refused.status == 2
+    assert "run past for 2 due times, from 2026-01-05T08:00:00+00:00" in refused.err
+    assert run(*asked, "--yes").out == "2 runs of past have been started\n"
+    wait_until(lambda: json.loads(run("ps", "--json").out) == [])
+    found = json.loads(run("runs", "--job", "past", "--json").out)
+    assert {each["cause"] for each in found} == {"backfill"}
+    assert run(*asked, "--yes").out == "0 runs of past have been started\n"
+    assert run("backfill", "past", "--since", "soon", "--yes").status == 2

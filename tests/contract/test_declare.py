@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schedcore import ConflictingIdError, DateTrigger, IntervalTrigger, Outcome
+from schedcore.history.query import RunQuery
 from schedcore.job import Job, Options
-from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Declared, Entry
 
 NOW = 1_000_000

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from schedcore import JobLookupError, Outcome
+from schedcore.history.query import RunQuery
 from schedcore.run import RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Settlement
 from tests.stores.calls import (
     add,

@@ -8,8 +8,8 @@ from collections import deque
 import pytest
 
 from schedcore import Outcome
+from schedcore.history.query import RunQuery
 from schedcore.run import RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores.ends import End, end_of
 from tests.stores.calls import (
     add,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schedcore.notice import MOST_WAITING, ChannelState, News, Wanted
+from schedcore.notices.notice import MOST_WAITING, ChannelState, News, Wanted
 from schedcore.stores.base import Change
 from tests.contract.conftest import STORES
 from tests.stores.calls import add, end, entry, settle

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schedcore import Outcome
-from schedcore.output import Capture, Kept, keep, printed
-from schedcore.run_query import RunQuery
+from schedcore.history.query import RunQuery
+from schedcore.output.text import Capture, Kept, keep, printed
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_checks import broken_rules
 from schedcore.stores.sql_history import Retention

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from schedcore import Outcome, RunRecord
-from schedcore.history import TROUBLES
-from schedcore.run_query import RunQuery
+from schedcore.history.history import TROUBLES
+from schedcore.history.query import RunQuery
 from tests.contract.conftest import STORES
 
 EXECUTED, FAILED, LOST, SKIPPED = (

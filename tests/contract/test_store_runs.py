@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schedcore import JobLookupError, Outcome, admission
+from schedcore.history.query import RunQuery
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores import open_runs
 from schedcore.stores.base import Passed
 from tests.stores.calls import (

@@ -8,9 +8,9 @@ from math import inf
 import pytest
 
 from schedcore import Outcome
+from schedcore.history.totals import BOUNDS, Total
 from schedcore.run import RunRecord
 from schedcore.stores.ends import end_of
-from schedcore.totals import BOUNDS, Total
 from tests.stores.calls import add, begun, end, entry, settle
 
 SECOND = 1_000_000

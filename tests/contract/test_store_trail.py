@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
-from schedcore.audit import PYTHON, Actor, AuditRecord, AuditTrail
+from schedcore.changes.audit import PYTHON, Actor, AuditRecord, AuditTrail
 from schedcore.run import RunRecord
 from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Declared

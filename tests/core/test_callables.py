@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 import pytest
 
 from schedcore import InvalidOptionError, Outcome, Scheduler, simulate
-from schedcore.funcref import name_of
+from schedcore.basics.funcref import name_of
 
 
 def plain(x, y=0):

@@ -194,9 +194,9 @@ class Heard(logging.Handler):
 @pytest.fixture
 def waiting_for():
     handler = Heard()
-    logging.getLogger("schedcore.exit_messages").addHandler(handler)
+    logging.getLogger("schedcore.lifetime.exit_messages").addHandler(handler)
     yield handler
-    logging.getLogger("schedcore.exit_messages").removeHandler(handler)
+    logging.getLogger("schedcore.lifetime.exit_messages").removeHandler(handler)
 
 
 def test_a_shutdown_says_at_once_what_it_waits_for(

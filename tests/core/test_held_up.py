@@ -176,7 +176,7 @@ def test_runs_left_behind_a_blocked_executor_are_submitted_once_it_goes_on(clock
             super().submit(runs, reporter)
             for run in runs:
                 assert reporter.begin(run)
-                taken.append(run.scheduled_time)
+                taken.append(run.scheduled)
                 reporter.end(run, None, None)
 
     slow = Slow(release)

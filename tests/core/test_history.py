@@ -277,7 +277,7 @@ def test_a_backlog_runs_once_or_each(virtual_scheduler, manual_clock):
     ran = []
     for coalesce in (True, False):
         virtual_scheduler.add_job(
-            lambda c=coalesce: ran.append((c, current_run().scheduled_time.minute)),
+            lambda c=coalesce: ran.append((c, current_run().scheduled.minute)),
             "interval",
             minutes=1,
             coalesce=coalesce,
@@ -526,7 +526,7 @@ def test_the_current_run_tells_about_itself(virtual_scheduler, manual_clock):
 
     def job():
         run = current_run()
-        told.append((run.job_id, run.scheduled_time, run.lateness, run.attempt, run.cancelled))
+        told.append((run.job_id, run.scheduled, run.lateness, run.attempt, run.cancelled))
 
     virtual_scheduler.add_job(job, "date", run_date=START, id="job")
     manual_clock.advance(7)

@@ -31,6 +31,7 @@ from schedcore import (
     Trigger,
     register_trigger,
 )
+from schedcore.basics.tagged_data import MAX_DEPTH, TAG, from_plain, to_plain
 from schedcore.job import Job, Options
 from schedcore.jobdata import (
     FIELDS,
@@ -41,7 +42,6 @@ from schedcore.jobdata import (
     shown,
     with_fields,
 )
-from schedcore.tagged_data import MAX_DEPTH, TAG, from_plain, to_plain
 from schedcore.triggers import factory
 from tests.naming import case
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from schedcore import Retry, simulate
+from schedcore.basics.logs import GuardedLogger
 from schedcore.json_logs import JsonFormatter
-from schedcore.logs import GuardedLogger
 
 log = logging.getLogger("test.json_logs")
 

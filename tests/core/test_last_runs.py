@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schedcore import Outcome, RunRecord
-from schedcore.last_runs import last_runs
+from schedcore.history.last_runs import last_runs
 
 EXECUTED, FAILED, LOST, SKIPPED, CANCELLED, TIMED_OUT = (
     *(Outcome.EXECUTED, Outcome.FAILED, Outcome.LOST),

@@ -21,10 +21,10 @@ from schedcore import (
     Scheduler,
     ThreadPool,
 )
-from schedcore.capture import Stream
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.inline import InlineExecutor
-from schedcore.output import HALF, Kept, Output, Printed
+from schedcore.output.capture import Stream
+from schedcore.output.text import HALF, Kept, Output, Printed
 from schedcore.stores.outputs import Outputs
 from tests.core.conftest import SOON
 from tests.core.printing import all_ways, all_ways_async, fails, told

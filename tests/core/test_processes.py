@@ -241,7 +241,12 @@ def script(folder, alive, func="hold", guard="if __name__ == '__main__':"):
     )
 
 
-@pytest.mark.parametrize("func", ["hold", "hold_program"])
+ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends these")
+
+
+@pytest.mark.parametrize(
+    "func", ["hold", "hold_program", pytest.param("hold_lock", marks=ONLY_LINUX)]
+)
 @pytest.mark.parametrize("how", ["killed", "ended"])
 def test_when_the_scheduler_is_gone_so_are_its_processes(tmp_path, alive, how, func):
     """However it went; and functions of its script are found in them."""

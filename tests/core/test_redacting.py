@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schedcore import InvalidOptionError, Scheduler
-from schedcore.output import HALF, Printed
-from schedcore.redacting import PIECE, in_data, redactor
+from schedcore.output.redacting import PIECE, in_data, redactor
+from schedcore.output.text import HALF, Printed
 
 
 @pytest.mark.parametrize(

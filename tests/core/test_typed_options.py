@@ -10,7 +10,7 @@ import pytest
 
 from schedcore import InvalidTriggerError, Retry, Scheduler, job
 from schedcore import typed_options as typed
-from schedcore.job_changes import CHANGEABLE
+from schedcore.changes.job_changes import CHANGEABLE
 from schedcore.triggers import option_names
 
 NAMES = {

@@ -23,10 +23,10 @@ from schedcore import (
     simulate,
 )
 from schedcore.admission import MOST_WAITING
-from schedcore.health import LONGEST_WAIT
-from schedcore.history import TROUBLES
-from schedcore.run_query import RunQuery
-from schedcore.runids import RunIds
+from schedcore.basics.runids import RunIds
+from schedcore.history.history import TROUBLES
+from schedcore.history.query import RunQuery
+from schedcore.lifetime.health import LONGEST_WAIT
 
 SOON = 20
 

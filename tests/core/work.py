@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def leave():
 
 def about_itself():
     run = current_run()
-    return (run.id, run.job_id, run.attempt, run.fence, run.scheduled_time, run.cause)
+    return (run.id, run.job_id, run.attempt, run.fence, run.scheduled, run.cause)
 
 
 def hold(alive, rest="wait"):
@@ -93,6 +94,14 @@ def hold_program(alive):
     from schedcore.jobs import run_command
 
     run_command(["/bin/sh", "-c", f"exec 3>{alive}; echo $$ >&3; sleep 1000"])
+
+
+def hold_lock(alive):
+    """Hold one end of a named pipe, and the interpreter's lock, for ever."""
+    with open(alive, "w") as file:
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        re.match("(a+)+$", "a" * 60 + "b")
 
 
 def prints():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
 from schedhttp.dashboard.site import FORMS
-from tests.dashboard.conftest import HOSTILE, USERS
+from tests.dashboard.conftest import HOSTILE, START, USERS
 
 
 @pytest.fixture
@@ -216,3 +217,39 @@ def test_what_was_done_is_told_without_being_believed(browser, scheduler):
     for garbage in ("x", "bnVsbA==", "WzEsMl0=", "WyJhIiwgWzEsMiwzXV0="):
         browser._client.set_cookie("schedcore_told", garbage, path=browser.base or "/")
         browser.get("/")
+
+
+def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confirmed(
+    browser, scheduler
+):
+    scheduler.add_job(
+        math.sqrt, "interval", hours=1, start_date="2026-01-05T00:00", id="j", args=[4]
+    )
+    asked = browser.get("/job?id=j").form("/job/backfill")
+    del asked["again"]  # which is not ticked
+    asked |= {"since": "2026-01-05T09:00", "until": "2026-01-05 11:00"}  # in the job's own zone
+    answer = browser.send("/job/backfill", asked)
+    text = "Run j for 2 due times that passed, from 2026-01-05 09:00:00 CET to 2026-01-05 10:00:00"
+    assert text in answer.text
+    assert len(scheduler.runs()) + len(scheduler.history()) <= 1, "what is due now, and no more"
+    confirmed = browser.parsed(answer).form("/job/backfill")
+    page = browser.follow(browser.send("/job/backfill", confirmed))
+    assert "2 runs of j for past due times." in page.text
+    for run in scheduler.runs():
+        run_ended(scheduler, run.id)
+    assert [record.cause for record in scheduler.history("j", until=START)] == ["backfill"] * 2
+    again = browser.follow(browser.send("/job/backfill", asked))
+    assert "Nothing of j was due then that has not been executed." in again.text
+    assert (
+        "There are others by now."
+        in browser.send("/job/backfill", {**confirmed, "again": "1", "confirm": "3"}).text
+    )
+    assert "since=" in browser.send("/job/backfill", {"id": "j", "since": "soon"}).text
+
+
+def run_ended(scheduler, run_id):
+    """Wait until a run has ended."""
+    deadline = time.monotonic() + 30
+    while scheduler.get_run(run_id).outcome is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

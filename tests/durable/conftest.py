@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from schedcore.run_query import RunQuery
+from schedcore.history.query import RunQuery
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.processes import Process, environment, until
 

@@ -16,8 +16,8 @@ from collections import deque
 from pathlib import Path
 
 from schedcore import Outcome
-from schedcore.health import State
 from schedcore.job import Options
+from schedcore.lifetime.health import State
 from schedcore.planning import Backlog
 from schedcore.stores.base import Change, Declared, Entry, Passed, Settlement
 from schedcore.stores.ends import end_of

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from schedcore.health import State
+from schedcore.lifetime.health import State
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.conservation import check_due_times, check_totals
 from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, work_off

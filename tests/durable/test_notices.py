@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from schedcore.notice import is_run
+from schedcore.notices.notice import is_run
 from tests.durable.conftest import Shared
 from tests.durable.processes import until
 from tests.durable.test_postgres import SharedDatabase

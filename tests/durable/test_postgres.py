@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from schedcore import Outcome, Scheduler
-from schedcore.run_query import RunQuery
+from schedcore.history.query import RunQuery
 from schedcore.stores.postgres import PostgresStore
 from tests.durable.conftest import Shared
 from tests.durable.conservation import check_starts, check_totals

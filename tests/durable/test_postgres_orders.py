@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from schedcore.health import State
+from schedcore.lifetime.health import State
 from tests.durable.processes import until
 from tests.stores.calls import add, end, entry, settle
 from tests.stores.postgres import beside, postgres_store

@@ -23,8 +23,8 @@ from schedcore import (
     StoreError,
     StoreUnavailableError,
 )
+from schedcore.history.query import RunQuery
 from schedcore.run import RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores import sqlite_file
 from schedcore.stores.base import Change, Declared, Entry
 from schedcore.stores.sql_history import Retention

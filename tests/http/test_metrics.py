@@ -10,7 +10,7 @@ from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
 from schedcore import Scheduler, State, tracing
-from schedcore.health import Health
+from schedcore.lifetime.health import Health
 from schedhttp import build, create_app
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import ConfigError, Settings

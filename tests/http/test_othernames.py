@@ -8,7 +8,7 @@ import pytest
 
 import schedcore
 from schedcore import Scheduler
-from schedcore.othernames import OF_PACKAGE, OF_SCHEDULER
+from schedcore.basics.othernames import OF_PACKAGE, OF_SCHEDULER
 from schedhttp.flask import APScheduler
 
 

@@ -377,6 +377,44 @@ def test_a_reload_finds_changed_code_although_it_was_imported_to_be_checked(serv
     assert "changed code" in server.log
 
 
+def pids(server):
+    return {node["pid"] for node in server.all_answer(1) if node["state"] == "alive"}
+
+
+def test_a_reload_reads_the_settings_again(serve, tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text(f'python_path = ["."]\nbind = "127.0.0.1:0"\n{JOBS}')
+    server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
+    before = pids(server)
+    added = '[[jobs]]\nid = "new"\nfunc = "chores:beat"\nargs = ["x"]\ntrigger = "date"\n'
+    file.write_text(f"{file.read_text()}{added}run_date = 2999-01-01T00:00:00Z\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: server.holder() not in before)
+    assert server.patiently("GET", "/scheduler/jobs/new").status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("s.toml", "threads = 'many'\n", "s.toml: threads='many': expected"),
+        ("s.toml", "threads =", "s.toml: "),
+        ("chores.py", "raise OSError('no disk')\n", "importing 'chores' failed: no disk"),
+    ],
+    ids=["a wrong setting", "no TOML", "a module that cannot be imported"],
+)
+def test_a_reload_with_a_mistake_leaves_all_as_it_is(serve, tmp_path, name, text, told):
+    """gunicorn alone would end with the first worker that cannot load its app."""
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\nbind = "127.0.0.1:0"\n{JOBS}')
+    server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
+    before = pids(server)
+    file = tmp_path / name
+    file.write_text(text + file.read_text())
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: "the server goes on as it is" in server.log)
+    assert told in server.log
+    assert pids(server) == before
+
+
 # Whom it is open to
 
 EVERYWHERE = ["http://0.0.0.0:5000"]

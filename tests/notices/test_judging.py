@@ -6,8 +6,8 @@ import pytest
 
 from schedcore import Notice, Outcome, RunRecord
 from schedcore.clock import SECOND
-from schedcore.notice import News, judge
-from schedcore.notice_data import from_text, to_json, to_text
+from schedcore.notices.data import from_text, to_json, to_text
+from schedcore.notices.notice import News, judge
 
 HOUR = 3600
 

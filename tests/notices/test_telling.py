@@ -17,7 +17,7 @@ from schedcore import (
     Scheduler,
     StoreUnavailableError,
 )
-from schedcore.notice import LONGEST_OUTPUT, Wanted
+from schedcore.notices.notice import LONGEST_OUTPUT, Wanted
 from tests.notices.receiver import SOON
 
 fails = threading.Event()

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 
 from schedcore import DateTrigger
+from schedcore.history.query import RunQuery
 from schedcore.job import Job, Options
 from schedcore.run import Outcome
-from schedcore.run_query import RunQuery
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
 

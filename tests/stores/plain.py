@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
 from schedcore.errors import ConflictingIdError, JobLookupError
-from schedcore.output import Kept, printed
+from schedcore.history.query import EVERYTHING
+from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.run_query import EVERYTHING
 from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
 from schedcore.stores.base import (
     Change,
@@ -33,8 +33,7 @@ from schedcore.stores.base import (
 from schedcore.stores.changed import record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
-from schedcore.stores.places import Place, Places, in_order, read_place, read_places
-from schedcore.stores.trail import Happened
+from schedcore.stores.places import Happened, Place, Places, in_order, read_place, read_places
 from tests.stores.database import LOG, Session
 from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
@@ -42,7 +41,7 @@ _new_name = itertools.count(1).__next__
 
 
 class PlainStore:
-    """Follows :class:`~schedcore.stores.base.Store`.
+    """Follows :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: Name of the database; several stores may share one, as processes would.
@@ -393,6 +392,21 @@ class PlainStore:
         self._live[run.id] = run
         return run
 
+    def backfill(self, job, times, note):
+        settled = Settled([], [], [], [], [])
+        with self._session.transaction():
+            row = self._session.row("jobs", job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            before = {claim["id"] for claim in self._session.rows("runs", "k", row["k"])}
+            self._admit(row, job, times, True, settled, times[-1])
+            opened = [c["id"] for c in self._session.rows("runs", "k", row["k"])]
+            self._trail.add([note])
+        self._live |= {run.id: run for run in settled.runs}
+        started = {run.id for run in settled.runs}
+        behind = [self._live[i] for i in opened if i not in before and i not in started]
+        return settled.runs, behind
+
     def end(self, ends, promote):
         recorded, started = [], []
         with self._ending:
@@ -492,14 +506,12 @@ class PlainStore:
             run = self._run(claim)
             if outcome is Outcome.PAUSED and run._awaited is not None:
                 continue
-            # In this order, and the other way round where runs begin: one of the two sees it.
-            was_cancelled, run._cancelled = run._cancelled, True
             # Whether one has begun that another client holds, is for that client to know.
             elsewhere = claim["id"] not in self._live and not claim["waits"]
-            if run._started_us is not None or elsewhere:
-                run._cancelled = was_cancelled
+            if elsewhere or not run.withdraw():
                 self._session.put("runs", run.id, claim | {"last": True})
                 continue
+            run._cancelled = True
             end = end_of_waiting(run, outcome, now_us)
             self._close(claim, end)
             ended.append(end)
@@ -637,7 +649,7 @@ class PlainStore:
 
 
 class PlainBatch:
-    """Jobs whose rows say that they are taken; see :class:`~schedcore.stores.base.Batch`."""
+    """Jobs whose rows say that they are taken; see :class:`~schedcore.stores.contract.Batch`."""
 
     def __init__(self, store, slots, token):
         self.slots = slots

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pickle
 
-from schedcore import funcref
-from schedcore.audit import AuditRecord
+from schedcore.basics import funcref
+from schedcore.changes.audit import AuditRecord
 from schedcore.errors import FuncRefError
+from schedcore.history.totals import Histogram, Totals, add_totals, measure
 from schedcore.job import Job
 from schedcore.run import Outcome, RunRecord
-from schedcore.totals import Histogram, Totals, add_totals, measure
 
 
 class Definitions:

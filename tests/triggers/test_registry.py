@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 import pytest
 
 from schedcore import InvalidOptionError, InvalidTriggerError, ManualClock, Scheduler
+from schedcore.changes.job_changes import CHANGEABLE
 from schedcore.clock import SECOND
 from schedcore.job import OPTION_NAMES
-from schedcore.job_changes import CHANGEABLE
 from schedcore.triggers import (
     Trigger,
     factory,

@@ -1,4 +1,4 @@
-"""The runs of a running server: ``ps``, ``runs``, ``run``, ``cancel`` and ``logs``."""
+"""The runs of a server: ``ps``, ``runs``, ``run``, ``backfill``, ``cancel`` and ``logs``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from typing import Any, Final
 from schedcore.cli.base import DONE, PARTLY, Commands, counted, harmless
 from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
-from schedcore.cli.several import REFUSED, add_filter, each, has_filter, together
+from schedcore.cli.several import (
+    REFUSED,
+    add_filter,
+    add_yes,
+    confirmed,
+    each,
+    has_filter,
+    together,
+)
 from schedcore.cli.showing import ago, lasted, moment, now, print_error, print_json, show, waiting
 from schedcore.clock import Waker
 from schedcore.errors import InvalidOptionError
@@ -50,6 +58,20 @@ def add_commands(commands: Commands) -> None:
     )
     command.add_argument("--args", metavar="JSON", help="an array, for this run alone")
     command.add_argument("--kwargs", metavar="JSON", help="an object, for this run alone")
+    command = add_command(
+        commands,
+        "backfill",
+        _backfill,
+        "run a job for due times that have passed",
+        "backfill report --since 2026-11-01 --until 2026-11-02",
+    )
+    command.add_argument("id", metavar="JOB")
+    command.add_argument("--since", required=True, metavar="TIME", help="2026-11-25, 12h")
+    command.add_argument("--until", metavar="TIME", help="before then; left out: until now")
+    command.add_argument(
+        "--again", action="store_true", help="also those for which a run was executed"
+    )
+    add_yes(command)
     command = add_command(commands, "cancel", _cancel, "cancel runs", "cancel 1795471846471049")
     command.add_argument("ids", nargs="+", metavar="RUN")
     command = add_command(commands, "logs", _logs, "print what a run has printed", "logs -f report")
@@ -177,6 +199,24 @@ def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]],
         print_error(f"{job_id}: {reason}")
     started = [(run_id, job_id) for job_id, run_id in answer["runs"].items()]
     return started, DONE if not answer["refused"] else PARTLY if started else REFUSED
+
+
+def _backfill(api: Api, parsed: argparse.Namespace) -> int:
+    body: dict[str, Any] = {"since": ago(parsed.since, now()), "again": parsed.again}
+    if parsed.until is not None:
+        body["until"] = ago(parsed.until, now())
+
+    def question(count: int, details: Mapping[str, Any]) -> str:
+        first, last = details["first"], details["last"]
+        return f"run {parsed.id} for {counted(count, 'due time')}, from {first} to {last}?"
+
+    done = confirmed(api, parsed, question, "POST", "jobs", parsed.id, "backfill", body=body)
+    if parsed.json:
+        print_json(done)
+    else:
+        begun = f"{counted(done['count'], 'run')} of {parsed.id}"
+        print(harmless(f"{begun} {'has' if done['count'] == 1 else 'have'} been started"))
+    return DONE
 
 
 def _read_json(option: str, text: str, kind: type, told: str) -> Any:

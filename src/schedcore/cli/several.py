@@ -76,17 +76,48 @@ def together(
         InvalidOptionError: if it is not confirmed.
     """
     which = {"q": parsed.q, "tag": parsed.tag, "all": "true" if parsed.all else None}
+
+    def question(count: int, details: Mapping[str, Any]) -> str:
+        ids = details["ids"]
+        shown = ", ".join(map(str, ids)) + (", ..." if count > len(ids) else "")
+        return f"{verb} {counted(count, 'job')} ({shown})?"
+
+    return confirmed(api, parsed, question, method, *parts, query=which)
+
+
+def confirmed(
+    api: Api,
+    parsed: argparse.Namespace,
+    question: Callable[[int, Mapping[str, Any]], str],
+    method: str,
+    *parts: str,
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
+    """Ask the server for what concerns many, and again once their number is confirmed.
+
+    Args:
+        api: The server.
+        parsed: Whether it is confirmed already.
+        question: Made of how many there are, and what else the server tells of them.
+        method: Of the request.
+        parts: Its path.
+        query: Its query.
+        body: Its body.
+
+    Raises:
+        InvalidOptionError: if it is not confirmed.
+    """
     answer: Mapping[str, Any]
     try:
-        answer = api(method, *parts, query=which).json
+        answer = api(method, *parts, query=query, body=body).json
     except Refused as error:
         if "count" not in error.details:
             raise
-        count, ids = int(error.details["count"]), error.details["ids"]
+        count = int(error.details["count"])
         if count:
-            shown = ", ".join(map(str, ids)) + (", ..." if count > len(ids) else "")
-            confirm(f"{verb} {counted(count, 'job')} ({shown})?", parsed)
-        answer = api(method, *parts, query={**which, "confirm": count}).json
+            confirm(question(count, error.details), parsed)
+        answer = api(method, *parts, query={**(query or {}), "confirm": count}, body=body).json
     return answer
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from schedcore.clock import UTC, from_us
 from schedcore.errors import InvalidOptionError, StoreError
-from schedcore.stores.base import Entry, Store
+from schedcore.stores.base import Entry
+from schedcore.stores.contract import Store
 from schedcore.stores.sql import SqlStore
 from schedcore.stores.urls import open_store, sqlite_path
 

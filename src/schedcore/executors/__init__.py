@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.errors import InvalidOptionError, did_you_mean, whole
 from schedcore.executors.base import Executor
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.threads import ThreadPool
 from schedcore.job import COROUTINE_EXECUTOR, DEFAULT_EXECUTOR
-from schedcore.logs import GuardedLogger
 
 if TYPE_CHECKING:
     from schedcore.stores.base import Entry

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, Final, Protocol
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, passing_us
-from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call, named
 
 log = GuardedLogger(__name__)

@@ -8,10 +8,10 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from schedcore.atfork import Lock, call_in_child
+from schedcore.basics.atfork import Lock, call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Patience
 from schedcore.executors.base import Reporter, report_lost, settle
-from schedcore.logs import GuardedLogger
 from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
 
 if TYPE_CHECKING:

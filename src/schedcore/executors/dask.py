@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from distributed import Client, Future, KilledWorker, Queue, get_client
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Patience, passing_us
 from schedcore.errors import InvalidOptionError, SchedError, text_of
 from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.executors.futures import report_end
+from schedcore.executors.remote import Report, Task, carry_out, check_by_name, task_of
 from schedcore.job import Job
-from schedcore.logs import GuardedLogger
-from schedcore.remote import Report, Task, carry_out, check_by_name, task_of
 from schedcore.run import Run
 
 log = GuardedLogger(__name__)

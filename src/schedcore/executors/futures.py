@@ -13,9 +13,9 @@ from typing import Any
 from schedcore.clock import Patience
 from schedcore.errors import InvalidOptionError, text_of
 from schedcore.executors.base import Pace, Reporter, perform, settle
+from schedcore.executors.remote import Report, carry_out, check_by_name, result_of, task_of
 from schedcore.job import Job
-from schedcore.output import keep_from_elsewhere
-from schedcore.remote import Report, carry_out, check_by_name, result_of, task_of
+from schedcore.output.text import keep_from_elsewhere
 from schedcore.run import Run, run_here
 
 

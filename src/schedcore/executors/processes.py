@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from schedcore.atfork import Lock, call_in_child
+from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.clock import Patience
 from schedcore.errors import SchedError
 from schedcore.executors.base import Reporter, report_lost
+from schedcore.executors.remote import Report, check_by_name, result_of, task_of
 from schedcore.executors.threads import ThreadPool
 from schedcore.executors.worker import Channel
 from schedcore.job import Job
 from schedcore.jobs import signal_name
-from schedcore.output import keep_from_elsewhere
-from schedcore.remote import Report, check_by_name, result_of, task_of
+from schedcore.output.text import keep_from_elsewhere
 from schedcore.run import Run
 
 GRACE: Final = 6.0
@@ -206,21 +206,25 @@ class _Process:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        lifeline, kept = os.pipe()
+        self._lifeline = os.fdopen(kept, "wb")  # open as long as this process is there
+        with theirs, os.fdopen(lifeline, "rb"):
             number = theirs.fileno()
             program = (
                 f"import sys; sys.path[:] = {sys.path!r};"
-                f" from schedcore.executors.worker import main; main({number}, {os.getpid()})"
+                " from schedcore.executors.worker import main;"
+                f" main({number}, {lifeline}, {os.getpid()})"
             )
             try:
                 self._popen = subprocess.Popen(
                     [sys.executable, *_interpreter_flags(), "-c", program],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(number,),
+                    pass_fds=(number, lifeline),
                     start_new_session=True,
                 )
             except BaseException:
                 ours.close()
+                self._lifeline.close()
                 raise
         ours.settimeout(LOOK_S)
         self._channel = Channel(ours, self._look)
@@ -272,7 +276,7 @@ class _Process:
     def dismiss(self) -> None:
         """Have it end when it has nothing to do."""
         self.alive = False
-        self._channel.sock.close()
+        self._hang_up()
 
     def wait(self, timeout: float | None) -> None:
         """Wait for its end; kill it if that does not come in time."""
@@ -292,12 +296,17 @@ class _Process:
         if self._timer is not None:
             self._timer.cancel()
         self._kill()
+        self._hang_up()
         return self._popen.wait()
 
     def forget(self) -> None:
         """In a forked child: leave the process to the parent."""
-        self._channel.sock.close()
+        self._hang_up()
         self._popen.returncode = 0  # else Popen's finalizer warns of it
+
+    def _hang_up(self) -> None:
+        self._channel.sock.close()
+        self._lifeline.close()
 
 
 def _interpreter_flags() -> list[str]:

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import MethodType
 
-from schedcore.atfork import Lock, call_in_child
+from schedcore.basics.atfork import Lock, call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Patience, Waker
 from schedcore.errors import whole
 from schedcore.executors.base import Pace, Reporter, perform, settle
-from schedcore.logs import GuardedLogger
 from schedcore.run import Run
 
 log = GuardedLogger(__name__)

@@ -1,11 +1,13 @@
 """The program of a worker process: it calls what it is sent, and reports, one run at a time.
 
 Its scheduler is at the other end of a socket.  When that is closed, however the scheduler ended,
-the worker ends, with all that it started in its process group.
+the worker ends, with all that it started in its process group: a thread watches the socket.  While
+a run never releases the interpreter's lock, no thread does; then Linux sees to it by itself.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import select
@@ -19,8 +21,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from schedcore import jobs
-from schedcore.output import printed
-from schedcore.remote import Report, Task, carry_out, carry_out_run, failed, run_of
+from schedcore.executors.remote import Report, Task, carry_out, carry_out_run, failed, run_of
+from schedcore.output.text import printed
 from schedcore.run import Run
 
 FLUSH_S: Final = 0.1
@@ -120,16 +122,50 @@ class _Flusher:
                         self._channel.send(output.take())
 
 
-def main(number: int, parent: int) -> None:
+class _Lifeline:
+    """The end of a pipe to which its scheduler holds the other one, and writes nothing.
+
+    (``PR_SET_PDEATHSIG`` would tell of the end of the thread that started this process.)
+
+    Args:
+        number: Its file number.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._flags: int | None = None
+        with suppress(AttributeError, OSError):  # another system: the watching thread has to do
+            fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpid())  # all of its process group
+            fcntl.fcntl(number, fcntl.F_SETSIG, signal.SIGKILL)
+            self._flags = fcntl.fcntl(number, fcntl.F_GETFL)
+
+    def hold(self) -> None:
+        """Have the kernel kill this process group when the scheduler ends, from now on."""
+        if self._flags is None:
+            return
+        fcntl.fcntl(self._number, fcntl.F_SETFL, self._flags | os.O_ASYNC)
+        gone = select.poll()
+        gone.register(self._number, 0)
+        if gone.poll(0):  # it ended just before
+            os.killpg(os.getpid(), signal.SIGKILL)
+
+    def let_go(self) -> None:
+        """Have it end this process no more: when it has nothing to do, it leaves in order."""
+        if self._flags is not None:
+            fcntl.fcntl(self._number, fcntl.F_SETFL, self._flags)
+
+
+def main(number: int, lifeline: int, parent: int) -> None:
     """Serve the scheduler at the other end of an inherited socket until that is closed.
 
     Args:
         number: The file number of the socket.
+        lifeline: That of a pipe, which is closed with the scheduler's process.
         parent: The process of the scheduler.
     """
     channel = Channel(socket.socket(fileno=number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = _Worker(channel, parent)
+    server = _Worker(channel, _Lifeline(lifeline), parent)
     signal.signal(signal.SIGTERM, server.stop)
     jobs.own_group = False
     threading.Thread(target=server.watch, name="watcher", daemon=True).start()
@@ -140,8 +176,9 @@ def main(number: int, parent: int) -> None:
 class _Worker:
     """This process: what it is doing, and whether it is to end."""
 
-    def __init__(self, channel: Channel, parent: int) -> None:
+    def __init__(self, channel: Channel, lifeline: _Lifeline, parent: int) -> None:
         self._channel = channel
+        self._lifeline = lifeline
         self._parent = parent
         self._flusher = _Flusher(channel)
         self._pid = os.getpid()
@@ -160,6 +197,7 @@ class _Worker:
 
     def _perform(self, pickled: bytes) -> Report:
         self._busy = True
+        self._lifeline.hold()
         try:
             try:
                 task: Task = pickle.loads(pickled)
@@ -175,6 +213,7 @@ class _Worker:
                 if run is not None:
                     self._flusher.end()
         finally:
+            self._lifeline.let_go()
             self._busy = False
 
     def _leave_if_forked(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from schedcore.notice import Notice
+from schedcore.notices.notice import Notice
 
 
 class RefusedError(Exception):

@@ -13,13 +13,13 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID
 
-from schedcore import funcref
-from schedcore.callables import makes_coroutine, makes_generator
+from schedcore.basics import funcref
+from schedcore.basics.callables import makes_coroutine, makes_generator
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.errors import InvalidOptionError, did_you_mean
-from schedcore.notice import Notice
-from schedcore.notice_data import to_json
 from schedcore.notices.base import Channel, RefusedError
+from schedcore.notices.data import to_json
+from schedcore.notices.notice import Notice
 from schedcore.notices.requests import check_url, send
 
 _HOUR: Final = 3600.0
@@ -33,7 +33,7 @@ class Function:
     """Calls a function with each notice, in the channel's own thread.
 
     Args:
-        func: Takes one :class:`~schedcore.notice.Notice`; a callable, or its reference.
+        func: Takes one :class:`~schedcore.notices.notice.Notice`; a callable, or its reference.
 
     Raises:
         InvalidOptionError: if it cannot be called, or nobody would await what it returns.

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, Patience, Waker
 from schedcore.errors import text_of
-from schedcore.logs import GuardedLogger
-from schedcore.notice import Letter, NoticeStore
-from schedcore.notice_data import from_text
 from schedcore.notices.base import Channel, RefusedError
+from schedcore.notices.data import from_text
+from schedcore.notices.notice import Letter, NoticeStore
 
 _LONGEST_PAUSE: Final = 300.0
 _LONGEST_PROBLEM: Final = 300

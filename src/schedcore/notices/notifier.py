@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, Patience, Waker, passing_us
 from schedcore.engine import Engine
 from schedcore.job import Job, Options
-from schedcore.logs import GuardedLogger
-from schedcore.notice import (
+from schedcore.notices.base import Channel
+from schedcore.notices.courier import Courier
+from schedcore.notices.data import to_text
+from schedcore.notices.notice import (
     LONGEST_OUTPUT,
     NOTHING,
     OLDEST_US,
@@ -27,11 +30,8 @@ from schedcore.notice import (
     judge,
     time_of,
 )
-from schedcore.notice_data import to_text
-from schedcore.notices.base import Channel
-from schedcore.notices.courier import Courier
-from schedcore.output import Kept, Redact
-from schedcore.redacting import in_record
+from schedcore.output.redacting import in_record
+from schedcore.output.text import Kept, Redact
 from schedcore.run import Run, RunRecord
 from schedcore.stores.memory_notices import MemoryNotices
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from schedcore.basics.http_request import is_url, request
 from schedcore.errors import InvalidOptionError
-from schedcore.http_request import is_url, request
 from schedcore.notices.base import RefusedError
 
 _LATER: Final = (408, 425, 429)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from schedcore.audit import AuditRecord
+from schedcore.changes.audit import AuditRecord
 
 KEYS_KEPT_US: Final = 86_400 * 10**6
 """For how long a store knows the run that was opened for a key, if not too many came since."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schedcore.audit import PYTHON, Actor, AuditRecord
+from schedcore.changes.audit import PYTHON, Actor, AuditRecord
 from schedcore.stores.base import Change, Entry
 
 

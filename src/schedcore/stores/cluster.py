@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from schedcore.clock import from_us
-from schedcore.health import State
+from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.ends import End
 

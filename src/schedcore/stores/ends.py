@@ -72,5 +72,5 @@ def mark_retried(failed: End) -> None:
     """Write on a run that failed that it waits for its next attempt."""
     run = failed.run
     run._attempt += 1
-    run._started_us = None
+    run.may_begin()
     run._error_type, run._error_text = failed.error_type, failed.error_text

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
 
 # O_NOFOLLOW: no link is followed.  Windows has neither of them, and opens no file for children.
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)

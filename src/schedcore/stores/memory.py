@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from heapq import nsmallest
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.runids import RunIds
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import JobLookupError
 from schedcore.heap import DueQueue
-from schedcore.history import History
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.output import Kept
+from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.runids import RunIds
 from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
@@ -35,13 +37,15 @@ from schedcore.stores.changed import id_of, record_of_change
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
-from schedcore.stores.memory_notices import MemoryNotices
 from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
 
+if TYPE_CHECKING:
+    from schedcore.stores.memory_notices import MemoryNotices
+
 
 class MemoryStore(MemoryTrail):
-    """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.base.Store`.
+    """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.contract.Store`.
 
     Args:
         history: The history, which this store owns from now on; ``History()`` unless given.
@@ -57,12 +61,18 @@ class MemoryStore(MemoryTrail):
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
-        self.notices = MemoryNotices(self.get)
         hold_while_forking(self)
         call_in_child(self)
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._slots)} job(s)>"
+
+    @cached_property
+    def notices(self) -> MemoryNotices:
+        """What waits to be told; made for the scheduler that has channels, as most have none."""
+        from schedcore.stores.memory_notices import MemoryNotices
+
+        return MemoryNotices(self.get)
 
     def data_lock(self) -> Lock:
         """Return the lock that guards all of it."""
@@ -84,7 +94,7 @@ class MemoryStore(MemoryTrail):
     def write(
         self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
     ) -> Written:
-        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         ended: list[End] = []
         with self._lock:
             if len(changes) > 1:
@@ -234,10 +244,14 @@ class MemoryStore(MemoryTrail):
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
         self._log.note(job_id)
-        self.notices.job_removed(slot.job)
+        self._tell_removed(slot.job)
         slot.seq = 0  # whoever has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
+
+    def _tell_removed(self, job: Job) -> None:
+        if "notices" in vars(self):
+            self.notices.job_removed(job)
 
     def _forget(self, slot: Slot) -> None:
         """Tell the history that a job was removed, unless there is another with its id."""
@@ -252,10 +266,13 @@ class MemoryStore(MemoryTrail):
     def get(self, job_id: str) -> Entry:
         """Return one job; raises JobLookupError."""
         with self._lock:
-            slot = self._slots.get(job_id)
-            if slot is None:
-                raise JobLookupError(job_id)
-            return slot.entry()
+            return self._there(job_id).entry()
+
+    def _there(self, job_id: str) -> Slot:
+        slot = self._slots.get(job_id)
+        if slot is None:
+            raise JobLookupError(job_id)
+        return slot
 
     def entries(self) -> list[Entry]:
         """Return all jobs: the earliest due first, paused ones last."""
@@ -321,7 +338,7 @@ class MemoryStore(MemoryTrail):
                     if decision is None:
                         slot.seq = 0
                         del self._slots[slot.job[0]]
-                        self.notices.job_removed(slot.job)
+                        self._tell_removed(slot.job)
                         settled.removed.append(slot.job[0])
                         continue
                 elif not self._settle_one(slot, decision, settled, now_us):
@@ -373,13 +390,19 @@ class MemoryStore(MemoryTrail):
     def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
         """Open a run besides the schedule, or record that there is no room for it."""
         with self._lock:
-            slot = self._slots.get(job.id)
-            if slot is None:
-                raise JobLookupError(job.id)
-            run = self._open.open(slot, job, due_us, asked.key)
+            run = self._open.open(self._there(job.id), job, due_us, asked.key)
             if isinstance(run, Run) and asked.note is not None:
                 self.note((asked.note._replace(run_id=run._id),))
             return run
+
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed."""
+        with self._lock:
+            opened = self._open.backfill(self._there(job.id), job, times)
+            self.note((note,))
+            return opened
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MemoryBatch:
-    """Jobs that were taken out of the due queue; see :class:`~schedcore.stores.base.Batch`."""
+    """Jobs that were taken out of the due queue; see :class:`~schedcore.stores.contract.Batch`."""
 
     def __init__(self, store: MemoryStore, slots: list[Slot]) -> None:
         self.slots = slots

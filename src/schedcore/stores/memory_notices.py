@@ -6,11 +6,11 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.logs import GuardedLogger
 from schedcore.errors import JobLookupError
 from schedcore.job import Job
-from schedcore.logs import GuardedLogger
-from schedcore.notice import (
+from schedcore.notices.notice import (
     MOST_NEWS,
     MOST_WAITING,
     ChannelState,
@@ -24,7 +24,7 @@ log = GuardedLogger(__name__)
 
 
 class MemoryNotices:
-    """Follows :class:`~schedcore.notice.NoticeStore`; what it holds ends with the process.
+    """Follows :class:`~schedcore.notices.notice.NoticeStore`; what it holds ends with the process.
 
     Args:
         get: Returns a job by its id, or raises JobLookupError.

@@ -6,11 +6,11 @@ import os
 import threading
 from collections.abc import Collection, Sequence
 
-from schedcore.history import History
+from schedcore.history.history import History
+from schedcore.history.query import EVERYTHING, RunQuery
+from schedcore.history.totals import Totals
 from schedcore.run import Outcome, RunRecord
-from schedcore.run_query import EVERYTHING, RunQuery
 from schedcore.stores.places import MARK, Place, read_place
-from schedcore.totals import Totals
 
 
 class MemoryOutcomes:

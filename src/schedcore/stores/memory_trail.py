@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schedcore.audit import AuditRecord, AuditTrail
-from schedcore.history import History
+from schedcore.changes.audit import AuditRecord, AuditTrail
+from schedcore.history.history import History
 from schedcore.stores.memory_outcomes import MemoryOutcomes
-from schedcore.stores.places import Place, Places, in_order, read_places
-from schedcore.stores.trail import Happened
+from schedcore.stores.places import Happened, Place, Places, in_order, read_places
 
 
 class MemoryTrail(MemoryOutcomes):

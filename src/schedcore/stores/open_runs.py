@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from schedcore.admission import MOST_WAITING, admit, room_for
-from schedcore.history import History
+from schedcore.basics.runids import RunIds
+from schedcore.history.history import History
 from schedcore.job import Job
-from schedcore.output import Printed
+from schedcore.output.text import Printed
 from schedcore.run import Outcome, Run
-from schedcore.runids import RunIds
 from schedcore.stores.asked import Earlier
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
@@ -95,6 +95,17 @@ class OpenRuns:
             self.keys.note(slot, key, run._id, due_us)
         return run
 
+    def backfill(
+        self, slot: Slot, job: Job, times: Sequence[int]
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Start runs for times that have passed, as far as there is room; the others wait."""
+        settled, before = Settled([], [], [], [], []), len(slot.behind or ())
+        self.admit(slot, times, True, settled, times[-1])
+        behind = list(slot.behind or ())[before:]
+        for run in (*settled.runs, *behind):
+            run._job = job
+        return settled.runs, behind
+
     def _start(self, slot: Slot, due_us: int, backlog: bool = False) -> Run:
         run = Run(self._ids.next(), slot.job, due_us, slot)
         run._backlog = backlog
@@ -166,12 +177,10 @@ class OpenRuns:
         for run in (*slot.runs, *(slot.behind or ())):
             if outcome is Outcome.PAUSED and run._awaited is not None:
                 continue  # run_job() asked for it
-            # In this order, and the other way round where runs begin: one of the two sees it.
-            was_cancelled, run._cancelled = run._cancelled, True
-            if run._started_us is not None:
-                run._cancelled = was_cancelled
+            if not run.withdraw():
                 run._final = True
                 continue
+            run._cancelled = True
             end = end_of_waiting(run, outcome, now_us)
             if self.close(end) is not None:
                 ended.append(end)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from schedcore.output import Kept
+from schedcore.history.query import EVERYTHING, RunQuery
+from schedcore.history.totals import Totals
+from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import EVERYTHING, RunQuery
-from schedcore.totals import Totals
 
 
 class Outcomes(Protocol):
-    """The part of a :class:`~schedcore.stores.base.Store` that tells what has ended."""
+    """The part of a :class:`~schedcore.stores.contract.Store` that tells what has ended."""
 
     def record(self, records: Sequence[RunRecord]) -> None:
         """Add outcomes of occurrences that had no open run here."""

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from schedcore.output import printed
+from schedcore.output.text import printed
 
 if TYPE_CHECKING:
-    from schedcore.output import Printed
+    from schedcore.output.text import Printed
     from schedcore.run import Run
 
 PER_JOB: Final = 20

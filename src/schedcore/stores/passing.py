@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import from_us
 from schedcore.job import Job
-from schedcore.logs import GuardedLogger
 from schedcore.planning import passed_over
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Entry, Passed

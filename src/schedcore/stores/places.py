@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from schedcore.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from schedcore.changes.audit import AuditRecord
+    from schedcore.run import RunRecord
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 MARK: Final = 8
 """Characters by which a place tells its store from others."""
-_PLACE: Final = re.compile(r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})")
+_PLACE: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})"
 
 
 class Place(NamedTuple):
@@ -43,7 +47,7 @@ def read_place(text: str) -> Place:
     Raises:
         InvalidOptionError: if it is none.
     """
-    match = _PLACE.fullmatch(text)
+    match = re.fullmatch(_PLACE, text)
     if match is None:
         raise InvalidOptionError("place", text, "what an earlier call returned, or None")
     mark, tx, seq = match.groups()
@@ -62,6 +66,18 @@ class Places(NamedTuple):
     def knows(self, places: Places) -> bool:
         """Return whether places are of the store that has these as its ends."""
         return self.outcomes.knows(places.outcomes) and self.changes.knows(places.changes)
+
+
+class Happened(NamedTuple):
+    """A part of all that happened on a store."""
+
+    place: str
+    """Where to go on from; opaque, and can be kept."""
+    records: Sequence[RunRecord | AuditRecord]
+    """Outcomes and changes, each once, in the order in which they were committed."""
+    whole: bool
+    """Whether nothing was cut that came after the place that was asked for; False also for one of
+    another store, after which nothing is known."""
 
 
 def read_places(text: str) -> Places:

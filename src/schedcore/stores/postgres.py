@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
-from schedcore.audit import Actor, AuditRecord
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.job import Job
 from schedcore.run import Run, RunRecord
@@ -246,7 +246,7 @@ class PostgresStore(SqlStore):
     def write(
         self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
     ) -> Written:
-        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         self.let_go({c.job.id if isinstance(c, Entry) else c.old.job.id for c in changes})
         return self._again(super().write, changes, now_us, notes)
 
@@ -307,7 +307,7 @@ class PostgresStore(SqlStore):
 
 
 class PostgresBatch(SqlBatch):
-    """Jobs whose rows a transaction holds; see :class:`~schedcore.stores.base.Batch`.
+    """Jobs whose rows a transaction holds; see :class:`~schedcore.stores.contract.Batch`.
 
     Args:
         store: Whose.

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, lasting_us, passing_us
 from schedcore.errors import StoreError, StoreUnavailableError
-from schedcore.health import State
-from schedcore.logs import GuardedLogger
+from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.claims import RETRIES
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo

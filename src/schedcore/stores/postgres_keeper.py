@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, lasting_us
-from schedcore.logs import GuardedLogger
 from schedcore.stores.claims import RETRIES, WAITS
 from schedcore.stores.database import Row
 from schedcore.stores.postgres_pool import readable

@@ -14,7 +14,7 @@ import psycopg_pool
 from psycopg import errors as told
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
 from schedcore.errors import InvalidOptionError, StoreError, StoreUnavailableError
 from schedcore.stores.database import CommitInDoubtError, Row, Transaction
 from schedcore.stores.postgres_sql import PostgresTransaction

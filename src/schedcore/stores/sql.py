@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from schedcore.atfork import call_in_child
-from schedcore.audit import Actor, AuditRecord
+from schedcore.basics.atfork import call_in_child
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import Job, check_id
 from schedcore.run import Outcome, Run, RunRecord
@@ -49,7 +49,7 @@ from schedcore.stores.sql_trail import SqlTrail
 class SqlStore(SqlTrail):
     """Keeps jobs, open runs and the history in a database that processes share.
 
-    Follows :class:`~schedcore.stores.base.Store`.
+    Follows :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: Where.
@@ -98,7 +98,7 @@ class SqlStore(SqlTrail):
     def write(
         self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
     ) -> Written:
-        """Make all of *changes*, or none; see :meth:`~schedcore.stores.base.Store.write`."""
+        """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         texts = [self._text(change) for change in changes]
         ended: list[End] = []
         with self.database.write() as tx:
@@ -383,6 +383,22 @@ class SqlStore(SqlTrail):
         run._awaited, run._hurry = threading.Event(), True
         self.claims.opened(opened)
         return run
+
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed."""
+        settled, behind = Settled([], [], [], [], []), list[Run]()
+        with self.in_doubt(settled.runs), self.database.write() as tx:
+            row = self.jobs.hold(tx, (job.id,)).get(job.id)
+            if row is None:
+                raise JobLookupError(job.id)
+            opening = Opening(row.k, job, self.claims.of_job(tx, row.k))
+            self.claims.admit(tx, opening, times, True, settled, behind, times[-1])
+            self.changed.add(tx, (note,))
+        self.claims.opened(settled.runs)
+        self.claims.opened(behind, waits=True)
+        return settled.runs, behind
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

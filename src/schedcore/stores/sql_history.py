@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schedcore.errors import whole
-from schedcore.history import TROUBLES
-from schedcore.output import storable
+from schedcore.history.history import TROUBLES
+from schedcore.history.query import RunQuery
+from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.run_query import RunQuery
 from schedcore.stores.database import Transaction
 from schedcore.stores.places import Place
 from schedcore.stores.sql_order import CommitOrder

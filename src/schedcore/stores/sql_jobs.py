@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
-from schedcore.notice import Wanted
-from schedcore.notice_data import wanted_to
+from schedcore.notices.data import wanted_to
+from schedcore.notices.notice import Wanted
 from schedcore.stores.base import Change, Entry, Executors
 from schedcore.stores.changed import id_of
 from schedcore.stores.database import Database, Row, Transaction

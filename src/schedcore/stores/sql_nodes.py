@@ -151,12 +151,11 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
             claim = claims.get(run._id)
             if claim is None or claim.node != store.node:
                 continue  # it has ended, waits behind another, or is another process's
-            # In this order, and the other way round where runs begin: one of the two sees it.
+            if not run.withdraw():
+                continue
+            tx.if_undone(run.may_begin)
             tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
             run._cancelled = True
-            if run._started_us is not None:
-                run._cancelled = False
-                continue
             handed.append(run)
             run._job = None  # whoever has it in a queue does not begin it
             # What waits for its next attempt goes on waiting.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, passing_us
-from schedcore.logs import GuardedLogger
-from schedcore.notice import MOST_WAITING, OLDEST_US, ChannelState, Letter, News, Wanted
-from schedcore.notice_data import wanted_from
+from schedcore.notices.data import wanted_from
+from schedcore.notices.notice import MOST_WAITING, OLDEST_US, ChannelState, Letter, News, Wanted
 from schedcore.stores.database import Transaction
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _PROBLEM = (
 
 
 class SqlNotices:
-    """Follows :class:`~schedcore.notice.NoticeStore`.
+    """Follows :class:`~schedcore.notices.notice.NoticeStore`.
 
     An office belongs to the node that took it, until that is not alive any more.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from schedcore.output import Kept
+from schedcore.history.query import EVERYTHING, RunQuery
+from schedcore.history.totals import Totals
+from schedcore.output.text import Kept
 from schedcore.run import Outcome, RunRecord
-from schedcore.run_query import EVERYTHING, RunQuery
 from schedcore.stores.database import Database
 from schedcore.stores.places import Place, read_place
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_output import OutputRows
-from schedcore.totals import Totals
 
 
 class SqlOutcomes:

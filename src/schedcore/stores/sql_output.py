@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from schedcore.output import Kept, Printed, between_attempts, printed
+from schedcore.output.text import Kept, Printed, between_attempts, printed
 from schedcore.run import Run
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition, Retention

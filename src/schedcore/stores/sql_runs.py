@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schedcore.admission import admit, room_for
 from schedcore.job import Job
-from schedcore.output import storable
+from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled, Skipped
 from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of, with_call
@@ -347,16 +347,15 @@ class ClaimRows:
             if outcome is Outcome.PAUSED and claim.by_hand:
                 continue
             run = self.run_of(tx, claim)
-            # In this order, and the other way round where runs begin: one of the two sees it.
-            was_cancelled, run._cancelled = run._cancelled, True
-            tx.if_undone(partial(setattr, run, "_cancelled", was_cancelled))
             # Whether a run of another process has begun is for that process to know.
             mine = claim.run_id in self.live and claim.node == self.node
             elsewhere = claim.state == ACTIVE and not mine
-            if run._started_us is not None or elsewhere:
-                run._cancelled = was_cancelled
+            if elsewhere or not run.withdraw():
                 tx.run("update schedcore_claims set final = 1 where run_id = ?", claim.run_id)
                 continue
+            tx.if_undone(run.may_begin)
+            tx.if_undone(partial(setattr, run, "_cancelled", run._cancelled))
+            run._cancelled = True
             end = end_of_waiting(run, outcome, now_us)
             records.append(self.close(tx, claim, end))
             ended.append(end)

@@ -85,7 +85,7 @@ class Settling:
 
 
 class SqlBatch:
-    """Jobs that were taken; see :class:`~schedcore.stores.base.Batch`.
+    """Jobs that were taken; see :class:`~schedcore.stores.contract.Batch`.
 
     Args:
         store: Whose.

@@ -11,9 +11,17 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final
 
+from schedcore.history.totals import (
+    Histogram,
+    JobTotals,
+    Total,
+    Totals,
+    bound_of,
+    recorded_us,
+    took_us,
+)
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
-from schedcore.totals import Histogram, JobTotals, Total, Totals, bound_of, recorded_us, took_us
 
 _COUNT = (
     "insert into schedcore_totals (job_id, outcome, n, took_us, late_us, last_us)"

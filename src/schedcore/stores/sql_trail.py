@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from schedcore.audit import AuditRecord
-from schedcore.output import storable
+from schedcore.changes.audit import AuditRecord
+from schedcore.output.text import storable
 from schedcore.stores.database import Database, Transaction
-from schedcore.stores.places import Place, Places, in_order, read_places
+from schedcore.stores.places import Happened, Place, Places, in_order, read_places
 from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention
 from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_outcomes import SqlOutcomes
-from schedcore.stores.trail import Happened
 
 _COLUMNS: Final = "at_us, who, address, verb, job_id, run_id, before_text, after_text"
 _MARKS: Final = ", ".join("?" * (_COLUMNS.count(",") + 1))

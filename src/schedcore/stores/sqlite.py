@@ -37,7 +37,7 @@ class SqliteStore(SqlStore):
         self.cluster: SqliteCluster = SqliteCluster(self, clock or SystemClock())
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the history, each once; see :meth:`~schedcore.stores.base.Store.end`."""
+        """Move runs to the history, each once; see :meth:`~schedcore.stores.contract.Store.end`."""
         ended = super().end(ends, promote)
         self.cluster.left()
         return ended

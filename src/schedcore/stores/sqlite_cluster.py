@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, passing_us
 from schedcore.errors import StoreError
-from schedcore.health import State
-from schedcore.logs import GuardedLogger
+from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction

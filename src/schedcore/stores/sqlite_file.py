@@ -7,13 +7,12 @@ import random
 import sqlite3
 import sys
 import threading
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from schedcore.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.clock import Patience
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import Transaction
@@ -48,6 +47,7 @@ class SqliteFile:
     kind = "sqlite"
 
     def __init__(self, path: str | os.PathLike[str], durable: bool = True) -> None:
+        self._connection: sqlite3.Connection | None = None
         self.path = Path(os.path.abspath(path))
         self._durable = durable
         self.schema = 0
@@ -58,12 +58,17 @@ class SqliteFile:
     def _begin_anew(self) -> None:
         # Re-entrant, so that a signal handler which interrupts a transaction finds out.
         self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection = None
         self._within = False
         self._opened = 0
 
     def __repr__(self) -> str:
         return f"<SqliteFile {self.path}>"
+
+    def __del__(self) -> None:
+        # Of a store that nobody closed: Python 3.13 warns of a connection that is left to it.
+        if self._connection is not None:
+            self._connection.close()
 
     def data_lock(self) -> Lock:
         """Return the lock that each transaction holds."""
@@ -82,7 +87,6 @@ class SqliteFile:
         """Begin anew, and leave a connection that was within a transaction to the parent."""
         if self._connection is not None:
             _left_to_parents.append(self._connection)
-            self._forgotten.detach()
         self._begin_anew()
 
     # Transactions
@@ -187,7 +191,6 @@ class SqliteFile:
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
-                self._forgotten.detach()
                 connection.close()
 
     # Opening
@@ -207,9 +210,6 @@ class SqliteFile:
             connection.close()
             raise
         self._connection = connection
-        # A store that nobody closed; Python 3.13 warns of a connection that is left to it.
-        self._forgotten = weakref.finalize(self, connection.close)
-        self._forgotten.atexit = False  # threads may be using it then
         self._opened += 1
         return connection
 

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from schedcore.audit import AuditRecord
-from schedcore.run import RunRecord
+from schedcore.changes.audit import AuditRecord
 from schedcore.stores.outcomes import Outcomes
-
-
-class Happened(NamedTuple):
-    """A part of all that happened on a store."""
-
-    place: str
-    """Where to go on from; opaque, and can be kept."""
-    records: Sequence[RunRecord | AuditRecord]
-    """Outcomes and changes, each once, in the order in which they were committed."""
-    whole: bool
-    """Whether nothing was cut that came after the place that was asked for; False also for one of
-    another store, after which nothing is known."""
+from schedcore.stores.places import Happened
 
 
 class Trail(Outcomes, Protocol):
-    """The part of a :class:`~schedcore.stores.base.Store` that tells what has happened."""
+    """The part of a :class:`~schedcore.stores.contract.Store` that tells what has happened."""
 
     def note(self, records: Sequence[AuditRecord]) -> None:
         """Add to the audit what other calls do not take along; the store gives the numbers."""

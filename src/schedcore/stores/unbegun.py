@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from schedcore.logs import GuardedLogger
+from schedcore.basics.logs import GuardedLogger
 from schedcore.stores.process import is_gone, this_process
 
 log = GuardedLogger(__name__)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import InvalidOptionError, StoreError
-from schedcore.stores.base import Store
+from schedcore.stores.contract import Store
 
 KINDS = (
     "memory, sqlite:///relative/path.db, sqlite:////absolute/path.db,"

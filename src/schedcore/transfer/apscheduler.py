@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from schedcore import funcref
+from schedcore.basics import funcref
 from schedcore.clock import SECOND, UTC, from_us
 from schedcore.errors import InvalidOptionError
 from schedcore.job import (

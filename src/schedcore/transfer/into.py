@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schedcore.audit import actor
+from schedcore.changes.audit import actor
 from schedcore.errors import JobChangedError
 from schedcore.job import Job
 from schedcore.jobdata import fingerprint
-from schedcore.stores.base import Change, Declared, Entry, Store
+from schedcore.stores.base import Change, Declared, Entry
 from schedcore.stores.changed import record_of_change
+from schedcore.stores.contract import Store
 from schedcore.stores.passing import passed_records
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from schedcore.lazy_imports import on_demand
+from schedcore.basics.lazy_imports import on_demand
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schedhttp.dashboard.asking import Refused
-from schedhttp.dashboard.texts import address, as_json
+from schedhttp.dashboard.texts import address, as_json, clock_text, counted, in_zone
 from schedhttp.dashboard.visit import Page, Redirect, Undo, Visit, own_path
 from schedhttp.errors import BadRequest
 
@@ -80,6 +80,47 @@ def change_job(visit: Visit) -> Redirect:
     return Redirect(address("/job", {"id": job_id}), f"{job_id} is as it was.")
 
 
+def backfill_job(visit: Visit) -> Page | Redirect:
+    """Run a job for due times that have passed, once it is confirmed how many these are."""
+    form = visit.form
+    job_id, again = form.get("id", ""), bool(form.get("again"))
+    zone = visit.tz(visit.ask("get_job", {"job_id": job_id}).json.get("timezone"))
+    body: dict[str, Any] = {"again": again}
+    for name in ("since", "until"):
+        if text := form.get(name, "").strip():
+            body[name] = in_zone(text, zone)
+    confirm = form.get("confirm", "")
+    job = {"job_id": job_id}
+    try:
+        done = visit.ask("backfill_job", job, {"confirm": confirm}, body).json
+    except Refused as error:
+        told = error.answer.json
+        if error.error_type != "NotConfirmed":
+            raise
+        if not told["count"]:
+            where = address("/job", {"id": job_id})
+            return Redirect(where, f"Nothing of {job_id} was due then that has not been executed.")
+        return _ask_to_backfill(visit, body, told, again=again, anew=bool(confirm))
+    told_text = f"{counted(done['count'], 'run')} of {job_id} for past due times."
+    return Redirect(address("/job", {"id": job_id}), told_text)
+
+
+def _ask_to_backfill(
+    visit: Visit, body: Mapping[str, Any], told: Mapping[str, Any], again: bool, anew: bool
+) -> Page:
+    job_id, times = visit.form.get("id", ""), counted(told["count"], "due time")
+    job = visit.ask("get_job", {"job_id": job_id}).json
+    first, last = (
+        clock_text(told[name], visit.tz(job.get("timezone"))) for name in ("first", "last")
+    )
+    text = f"Run {job_id} for {times} that passed, from {first} to {last}?"
+    text += f" At most {counted(job['max_instances'], 'run')} at once; the others wait."
+    if anew:
+        text = f"There are others by now. {text}"
+    fields = {**body, "id": job_id, "again": "1" if again else "", "confirm": told["count"]}
+    return _question(visit, text, f"Run {times}", fields)
+
+
 def _one(visit: Visit, verb: str) -> Redirect:
     job_id = visit.form.get("id", "")
     visit.ask(f"{verb}_job", {"job_id": job_id})
@@ -107,7 +148,9 @@ def change_jobs(visit: Visit) -> Page | Redirect:
         if error.error_type != "NotConfirmed" or not error.answer.json.get("count"):
             raise
         return _ask_how_many(visit, verb, meant, error.answer.json, bool(confirm))
-    told = f"{_jobs(done['count'])} {'was' if done['count'] == 1 else 'were'} {_DONE[verb]}."
+    told = (
+        f"{counted(done['count'], 'job')} {'was' if done['count'] == 1 else 'were'} {_DONE[verb]}."
+    )
     if refused := done.get("refused"):
         job_id, why = next(iter(refused.items()))
         told += f" {len(refused)} could not be run: {job_id}: {why}"
@@ -137,14 +180,12 @@ def _ask_how_many(
     given = {k: v for k, v in meant.items() if k != "all"}
     fields = {**given, "which": which, "do": verb, "confirm": count}
     fields["to"] = visit.form.get("to", "/jobs")
-    text = f"{_WORDS[verb]}: {_jobs(count)}?"
+    text = f"{_WORDS[verb]}: {counted(count, 'job')}?"
     if again:
         text = f"There are other jobs by now. {text}"
-    return _question(visit, text, f"{_WORDS[verb]} {_jobs(count)}", fields, ids, count - len(ids))
-
-
-def _jobs(count: int) -> str:
-    return f"{count:,} {'job' if count == 1 else 'jobs'}"
+    return _question(
+        visit, text, f"{_WORDS[verb]} {counted(count, 'job')}", fields, ids, count - len(ids)
+    )
 
 
 # Runs, and the scheduler

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from markupsafe import Markup
 
 from schedcore.clock import SECOND
-from schedcore.run_query import RunQuery
-from schedcore.totals import took_us
+from schedcore.history.query import RunQuery
+from schedcore.history.totals import took_us
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.pictures.heat import by_hour, heat
 from schedhttp.dashboard.pictures.spans import MOST, Span, spans

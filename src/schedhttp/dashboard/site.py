@@ -66,6 +66,7 @@ PAGES: Final[Mapping[str, Place]] = {
 """What is shown, by its path."""
 FORMS: Final[Mapping[str, View]] = {
     "/job/run": action_pages.run_job,
+    "/job/backfill": action_pages.backfill_job,
     "/job/pause": action_pages.pause_job,
     "/job/resume": action_pages.resume_job,
     "/job/remove": action_pages.remove_job,
@@ -327,6 +328,7 @@ def _environment() -> Environment:
         duration=texts.duration,
         as_json=texts.as_json,
         why=texts.why,
+        zone_name=texts.zone_name,
     )
     return found
 

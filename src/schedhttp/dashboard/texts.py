@@ -125,6 +125,20 @@ def elapsed_tag(since: str, now_ms: int) -> Markup:
     return Markup('<span data-since="{}">{}</span>').format(millis(since), duration(seconds))
 
 
+def in_zone(text: str, zone: tzinfo) -> str:
+    """Return a moment that somebody typed as the API takes it: without a zone, it is in *zone*."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return text  # the API says what is wrong with it
+    return text if moment.tzinfo is not None else moment.replace(tzinfo=zone).isoformat()
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of something."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def schedule(job: Mapping[str, Any]) -> str:
     """Return when a job runs, in a few words."""
     kind = job["trigger"]

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from werkzeug.datastructures import MultiDict
 
 from schedcore import InvalidOptionError, Scheduler
-from schedcore.run_query import RunQuery
+from schedcore.history.query import RunQuery
 from schedcore.triggers import zone_of
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.asking import Asking

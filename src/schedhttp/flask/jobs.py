@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
-from schedcore.declaring import SameIds
+from schedcore.basics.othernames import OF_SCHEDULER, OtherNames
+from schedcore.changes.declaring import SameIds
 from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
-from schedcore.othernames import OF_SCHEDULER, OtherNames
 from schedcore.stores.base import Entry
 from schedcore.triggers import factory
 from schedhttp.codec import without_jobstore

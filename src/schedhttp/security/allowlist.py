@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from schedcore import FuncRefError, InvalidOptionError, funcref
+from schedcore import FuncRefError, InvalidOptionError
+from schedcore.basics import funcref
 from schedcore.job import Job
 from schedhttp.errors import Forbidden
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from schedcore import InvalidOptionError, JobLookupError, MaxInstancesError
-from schedcore.changing import Check
+from schedcore.changes.changing import Check
 from schedcore.stores.base import Entry
 from schedhttp import choosing
 from schedhttp.errors import BadRequest, NotConfirmed

@@ -8,10 +8,9 @@ from typing import Final
 from werkzeug.exceptions import ClientDisconnected
 
 from schedcore import ChangesLostError, InvalidOptionError, RunRecord
-from schedcore.change_methods import MOST_RECORDS
 from schedcore.clock import from_us
-from schedcore.feed import MOST_AT_ONCE
-from schedcore.output import Redact
+from schedcore.methods.changes import MOST_AT_ONCE
+from schedcore.output.text import Redact
 from schedhttp import connection
 from schedhttp.errors import BadRequest, Forbidden, Gone
 from schedhttp.hiding import change_without_secrets, run_without_secrets
@@ -81,7 +80,7 @@ def get_audit(service: Service, request: Incoming) -> Reply:
             "the audit shows what others do, and from where: it is for those who may change things,"
             " and SCHEDULER_API_READ_ONLY names these credentials"
         )
-    given = read_count(request, "limit", _RECORDS, MOST_RECORDS)
+    given = read_count(request, "limit", _RECORDS, MOST_AT_ONCE)
     limit = _RECORDS if given is None else given
     since_us = read_moment(service.scheduler, request, "since")
     try:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from schedcore import InvalidOptionError, Outcome, Run, RunRecord
-from schedcore.changing import Check
+from schedcore.changes.changing import Check
 from schedcore.errors import did_you_mean
 from schedcore.job import MAX_ID_LENGTH
-from schedcore.output import Redact
+from schedcore.output.text import Redact
 from schedcore.stores.base import Entry
 from schedhttp.conditions import check_of
 from schedhttp.errors import BadRequest, RunFailed

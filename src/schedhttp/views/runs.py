@@ -6,7 +6,7 @@ from typing import Any
 
 from schedcore import JobLookupError, Outcome, Run, RunLookupError, RunRecord, Scheduler
 from schedcore.clock import from_us
-from schedcore.run_query import RunQuery
+from schedcore.history.query import RunQuery
 from schedcore.stores.base import Entry
 from schedcore.triggers import lint
 from schedcore.triggers.combining import coming

@@ -20,7 +20,7 @@ from schedcore import (
     StoreError,
     StoreUnavailableError,
 )
-from schedcore.atfork import call_in_child
+from schedcore.basics.atfork import call_in_child
 from schedcore.clock import Waker
 from schedhttp import announcing
 from schedhttp.app import App, StartResponse

@@ -1,0 +1,62 @@
+"""Makes what the audit keeps of changes, and says it in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from schedcore.basics.logs import GuardedLogger
+from schedcore.changes.audit import PYTHON, AuditRecord, actor
+from schedcore.clock import Clock
+from schedcore.stores.base import Change, Entry
+from schedcore.stores.changed import record_of_change
+
+if TYPE_CHECKING:
+    from schedcore.stores.contract import Store
+
+log = GuardedLogger("schedcore.audit")
+_LOGGED: Final = ("at_us", "who", "address", "verb", "job_id", "run_id")
+"""Not what was changed: there may be secrets in arguments, and logs go far."""
+
+
+class Auditor:
+    """Tells a store who changes what.
+
+    Args:
+        store: Keeps the audit.
+        clock: Gives the moment.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def of(self, changes: Sequence[Change | Entry]) -> list[AuditRecord]:
+        """Return what is to be kept of changes, to be written with them."""
+        by, now_us = actor(), self._clock.now_us()
+        return [
+            record_of_change(change, by, now_us)
+            for change in changes
+            if isinstance(change, Entry) or change.new is not change.old
+        ]
+
+    def of_order(
+        self, verb: str, job_id: str | None = None, run_id: int | None = None
+    ) -> AuditRecord:
+        """Return what is to be kept of an order other than a change of a job."""
+        return AuditRecord(0, self._clock.now_us(), *actor(), verb, job_id, run_id)
+
+    def note(self, verb: str, job_id: str | None = None, run_id: int | None = None) -> None:
+        """Keep an order that was carried out."""
+        record = self.of_order(verb, job_id, run_id)
+        self._store.note((record,))
+        told((record,))
+
+
+def told(records: Sequence[AuditRecord]) -> None:
+    """Log what others than the program itself have changed."""
+    if actor() is PYTHON:
+        return
+    for record in records:
+        fields = {f"audit_{name}": getattr(record, name) for name in _LOGGED}
+        log.info("%s", record.told(), fields=fields)

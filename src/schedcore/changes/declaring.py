@@ -1,0 +1,116 @@
+"""Jobs that code adds on a store that keeps them: reconciled with those that are there already.
+
+What is added before the scheduler starts is *declared*: each start of the program says it again.
+The same definition keeps its place in the schedule, its pause, and what was changed since; another
+one is planned anew; and what nobody declares any more is parked.  What is added later is *added*:
+it stays until it is removed, and to add the very same again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from schedcore.basics.logs import GuardedLogger
+from schedcore.changes.audit import actor
+from schedcore.clock import Clock
+from schedcore.errors import ConflictingIdError
+from schedcore.jobdata import digest, fingerprint
+from schedcore.stores.base import Declared, Entry, Otherwise
+from schedcore.stores.contract import Store
+from schedcore.triggers.base import Trigger
+
+log = GuardedLogger(__name__)
+
+
+class SameIds:
+    """Makes the id that every process makes for the same declaration, in each start."""
+
+    def __init__(self) -> None:
+        self._made: Counter[str] = Counter()
+
+    def job_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
+        """Return the id of a job that was given none."""
+        mark = digest(func, dict(trigger_args))[:24]
+        self._made[mark] += 1
+        return f"{mark}{self._made[mark]:08x}"
+
+
+class Declarations:
+    """Stores the jobs that code adds.
+
+    Args:
+        store: Where.
+        app: In whose name.
+        clock: Gives the moment.
+
+    Attributes:
+        declares: Whether what is added is declared: until the scheduler has started.
+    """
+
+    def __init__(self, store: Store, app: str, clock: Clock) -> None:
+        self._store = store
+        self._app = app
+        self._clock = clock
+        self._ids: set[str] = set()
+        self.declares = True
+
+    def add(
+        self, entries: Sequence[Entry], triggers: Sequence[Trigger | None], replace: bool
+    ) -> list[Entry]:
+        """Store jobs, all or none; return them as they are there.
+
+        Args:
+            entries: The jobs, no id twice.
+            triggers: Their triggers as they count in the fingerprint; None: as they are, with the
+                place that was asked for.
+            replace: Whether to replace another definition under the same id.
+
+        Raises:
+            ConflictingIdError: if an id is taken by another definition, and *replace* is false.
+        """
+        declared = [
+            Declared(entry, _fingerprint(entry, trigger))
+            for entry, trigger in zip(entries, triggers, strict=True)
+        ]
+        ids = [entry.job.id for entry in entries]
+        if self.declares and not replace:
+            for job_id in ids:
+                if job_id in self._ids:
+                    raise ConflictingIdError(job_id)
+        app = self._app if self.declares else None
+        otherwise: Otherwise = "replace" if replace else "change" if self.declares else "refuse"
+        stored = self._store.declare(app, declared, self._clock.now_us(), otherwise, actor())
+        if self.declares:
+            self._ids.update(ids)
+        there = {entry.job.id: entry for entry in stored}
+        for job_id in ids:
+            if job_id not in there:
+                log.info(
+                    "job %r had its last run before, and is not run again: give it another id,"
+                    " or remove_job() it first",
+                    job_id,
+                    fields={"job_id": job_id},
+                )
+        return [there.get(entry.job.id, entry) for entry in entries]
+
+    def forget(self, job_id: str) -> None:
+        """Note that a job was removed: nobody declares it now."""
+        self._ids.discard(job_id)
+
+    def retire(self) -> None:
+        """Park what was declared before and is not any more; from now on, jobs are added."""
+        if not self.declares:
+            return
+        parked = self._store.retire(self._app, self._ids, self._clock.now_us(), actor())
+        self.declares = False
+        for job_id in parked:
+            text = "job %r is parked: %r does not declare it any more"
+            log.warning(text, job_id, self._app, fields={"job_id": job_id})
+
+
+def _fingerprint(entry: Entry, trigger: Trigger | None) -> str:
+    if trigger is not None:
+        return fingerprint(entry.job, trigger)
+    return f"{fingerprint(entry.job, entry.job.trigger.unbound())} {entry.due_us}"

@@ -1,0 +1,175 @@
+"""All that happens on a store, for programs that follow it: runs that end, jobs that change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
+from schedcore.changes.audit import AuditRecord
+from schedcore.clock import Patience, from_us
+from schedcore.errors import ChangesLostError, InvalidOptionError
+from schedcore.run import RunRecord
+from schedcore.stores.contract import Store
+
+log = GuardedLogger(__name__)
+
+LOOK_EVERY: Final = 0.1
+"""Seconds between two looks at the store, of one thread for all who wait."""
+CHECK_EVERY: Final = 1.0
+"""Seconds between two looks of whether somebody still waits."""
+NEXT: Final = "what an earlier call gave as next, or None"
+
+
+class ChangeEvent(NamedTuple):
+    """Something that happened: a run ended, a job was changed, or the scheduler was."""
+
+    event: str
+    """``"run_ended"``; ``"job_added"``, ``"job_changed"``, ``"job_replaced"``, ``"job_paused"``,
+    ``"job_resumed"``, ``"job_parked"``, ``"job_removed"``; or ``"scheduler_started"``,
+    ``"scheduler_paused"``, ``"scheduler_resumed"``, ``"scheduler_stopped"``."""
+    at_us: int
+    """When, in microseconds since the Unix epoch."""
+    job_id: str | None
+    """The job; None: the scheduler."""
+    run: RunRecord | None = None
+    """How the run ended, or occurrences that did not run."""
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, in UTC."""
+        return from_us(self.at_us)
+
+    def __repr__(self) -> str:
+        about = "" if self.job_id is None else f" of {self.job_id!r}"
+        ended = "" if self.run is None else f": {self.run!r}"
+        return f"<ChangeEvent {self.event}{about}, {self.at.isoformat()}{ended}>"
+
+
+class ChangeList(NamedTuple):
+    """Events, and where to go on from."""
+
+    next: str
+    """What to ask with for what comes after these; opaque, and good in every process of a store."""
+    events: tuple[ChangeEvent, ...]
+    """In the order in which they were committed."""
+
+
+class Feed:
+    """Gives the events of a store, and lets those wait who have had all.  Thread-safe.
+
+    Args:
+        store: Whose.
+        settle: Has the store know what has ended by now.
+    """
+
+    def __init__(self, store: Store, settle: Callable[[], object]) -> None:
+        self._store = store
+        self._settle = settle
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._changed = threading.Condition()
+        self._looks = 0
+        self._interrupts = 0
+        self._waiting = 0
+        self._watches = False
+
+    def after_fork_in_child(self) -> None:
+        """Forget who waits: they are the parent's."""
+        self._begin_anew()
+
+    def events(
+        self, since: str | None, wait: float, limit: int, check: Callable[[], object] | None = None
+    ) -> ChangeList:
+        """Return what came after *since*; see :meth:`Scheduler.changes`."""
+        if since is not None and not isinstance(since, str):
+            raise InvalidOptionError("since", since, NEXT)
+        patience, interrupts = Patience(wait), self._interrupts
+        while True:
+            looks = self._looks
+            self._settle()
+            try:
+                place, records, whole = self._store.happened_after(since, limit)
+            except InvalidOptionError:
+                raise InvalidOptionError("since", since, NEXT) from None
+            if not whole:
+                raise ChangesLostError(since)
+            events = tuple(_events(records))
+            left = patience.left()
+            if since is None or events or not left or interrupts != self._interrupts:
+                return ChangeList(place, events)
+            since = place
+            if not records:
+                self._wait((looks, interrupts), patience, check or _nothing)
+
+    def interrupt(self) -> None:
+        """Let nobody wait any longer: the scheduler ends here."""
+        with self._changed:
+            self._interrupts += 1
+            self._changed.notify_all()
+
+    def _wait(self, seen: tuple[int, int], patience: Patience, check: Callable[[], object]) -> None:
+        """Block until something has happened since a look, or the time is over."""
+        changed = self._changed
+        with changed:
+            if not self._watches:
+                threading.Thread(target=self._watch, name="schedcore-feed", daemon=True).start()
+                self._watches = True
+            self._waiting += 1
+        try:
+            while left := patience.left():
+                with changed:
+                    if changed.wait_for(
+                        lambda: seen != (self._looks, self._interrupts), min(left, CHECK_EVERY)
+                    ):
+                        return
+                check()
+        finally:
+            with changed:
+                self._waiting -= 1
+
+    def _watch(self) -> None:
+        """Look at the store for all who wait, for as long as somebody does."""
+        changed, place = self._changed, None
+        while True:
+            found = True
+            try:
+                self._settle()
+                if place is not None:
+                    _, records, whole = self._store.happened_after(place, 1)
+                    found = bool(records) or not whole
+                if found:
+                    place = self._store.happened_after(None, 0).place
+            except Exception as error:  # noqa: BLE001 — those who wait meet it too, and tell it
+                log.warning("cannot see what happens on the store: %s", error)
+                place = None
+            with changed:
+                if found:
+                    self._looks += 1
+                    changed.notify_all()
+                if not self._waiting and changed is self._changed:
+                    self._watches = False
+                    return
+                changed.wait_for(lambda: False, LOOK_EVERY)
+
+
+def _nothing() -> None:
+    """Check nothing."""
+
+
+def _events(records: Iterable[RunRecord | AuditRecord]) -> Iterable[ChangeEvent]:
+    for record in records:
+        if isinstance(record, RunRecord):
+            ended_us = record.ended_us
+            if ended_us is None:
+                ended_us = record.scheduled_us + record.late_us
+            yield ChangeEvent("run_ended", ended_us, record.job_id, record)
+        elif record.job_id is None:
+            yield ChangeEvent(f"scheduler_{record.verb}", record.at_us, None)
+        elif record.run_id is None:
+            yield ChangeEvent(f"job_{record.verb}", record.at_us, record.job_id)

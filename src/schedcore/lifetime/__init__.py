@@ -1,0 +1,1 @@
+"""How a scheduler lives: its states and its health, its process among others, and its end."""

@@ -1,0 +1,325 @@
+"""The states of a scheduler: its loop is started, paused, resumed and shut down; its health."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from schedcore.basics.atfork import call_in_child, held_here
+from schedcore.basics.logs import GuardedLogger
+from schedcore.clock import SECOND, Clock, Patience, Waker
+from schedcore.engine import Engine
+from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from schedcore.events import (
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_STARTED,
+    Listeners,
+    SchedulerEvent,
+)
+from schedcore.executors import prepare
+from schedcore.executors.base import Executor
+from schedcore.lifetime.exit_messages import logging_the_wait
+from schedcore.lifetime.health import LONGEST_WAIT, Health, State
+from schedcore.loop import Loop
+from schedcore.run import Run, run_here
+
+if TYPE_CHECKING:
+    from schedcore.notices.notifier import Notifier
+
+log = GuardedLogger(__name__)
+
+
+class Lifecycle:
+    """Starts, pauses and ends the loop of one scheduler.  Thread-safe, also in signal handlers.
+
+    Args:
+        engine: What the loop steps.
+        executors: Shut down with it, by name.
+        listeners: Receive the events.
+        clock: Where the time comes from.
+
+    Attributes:
+        ended: Woken by each shutdown.
+        notifier: Tells of outcomes while the loop is started; None: nobody does.
+        since_us: When the loop was started last, in microseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self, engine: Engine, executors: Mapping[str, Executor], listeners: Listeners, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._executors = executors
+        self._listeners = listeners
+        self._clock = clock
+        self.since_us = 0
+        self.notifier: Notifier | None = None
+        self._left_behind = False
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        # Never held while something is waited for.
+        # Re-entrant: a signal handler may shut down while its thread is inside a start.
+        self._lock = threading.RLock()
+        self._starting = self._shutting_down = False
+        self._loop: Loop | None = None
+        self.ended = Waker()
+
+    def after_fork_in_child(self) -> None:
+        """Become stopped: the threads stayed behind in the parent.  The fork itself calls this."""
+        self._left_behind = self._loop is not None
+        self._begin_anew()
+        self._engine.after_fork_in_child()
+
+    @property
+    def state(self) -> State:
+        """Whether the loop was stopped, started, or paused last."""
+        loop = self._loop
+        if loop is None:
+            self._log_left_behind()
+            return State.STOPPED
+        return State.PAUSED if loop.paused else State.RUNNING
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop is started (paused or not), and is there and not held up."""
+        loop = self._loop
+        if loop is None:
+            self._log_left_behind()
+            return False
+        return loop.alive and not loop.stalled_for
+
+    def health(self, state: State) -> Health:
+        """Return how the loop does, of a scheduler in this state."""
+        loop, failures = self._loop, self._listeners.failures
+        if loop is None:
+            return Health(False, state, 0.0, 0.0, 0, 0, 0, failures)
+        waiting, reachable = self._waiting()
+        too_long = any(seconds > LONGEST_WAIT for seconds in waiting.values())
+        broken = {
+            name: str(why)
+            for name, executor in self._executors.items()
+            if (why := getattr(executor, "broken", None))
+        }
+        return Health(
+            self.running and reachable and not (loop.failing or too_long or broken),
+            state,
+            loop.stalled_for,
+            0.0 if loop.paused else self._behind(),
+            loop.failing,
+            loop.failures,
+            loop.restarts,
+            failures,
+            waiting,
+            broken,
+        )
+
+    def _waiting(self) -> tuple[dict[str, float], bool]:
+        """Return how long runs wait, and whether the store can tell."""
+        try:
+            return self._engine.waiting(), True
+        except Exception as error:  # noqa: BLE001 — what is asked how it does has to answer
+            log.error("the store cannot tell which runs are open", error=error)
+            return {}, False
+
+    def _behind(self) -> float:
+        """Return the seconds by which the first due job is late; 0 if the store cannot tell."""
+        try:
+            due_us = self._engine.store.next_due(self._executors.keys())
+        except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
+            log.error("the store cannot tell what is due", error=error)
+            return 0.0
+        return 0.0 if due_us is None else max(0, self._clock.now_us() - due_us) / SECOND
+
+    def begin(self, state: State) -> None:
+        """Start the loop in this state; as stopped, do nothing.
+
+        Raises:
+            SchedulerAlreadyRunningError: if it is started.
+        """
+        if state is State.STOPPED:
+            return
+        worker = sys.modules.get("schedcore.executors.worker")
+        if worker is not None and worker.importing_main.is_set():
+            raise SchedulerAlreadyRunningError(
+                "this is a worker process of it, which imports the script that started it: start"
+                " the scheduler below if __name__ == '__main__'"
+            )
+        prepare(self._executors, self._engine.store.entries)
+        with self._lock:
+            if self._loop is not None or self._starting or self._shutting_down:
+                raise SchedulerAlreadyRunningError
+            self._starting = True
+            try:
+                stays = self._start_loop(paused=state is State.PAUSED)
+            finally:
+                self._starting = False
+        if stays:
+            self._emit(EVENT_SCHEDULER_STARTED)
+
+    def _start_loop(self, paused: bool) -> bool:
+        """Start the loop; return whether no signal handler shut it down meanwhile."""
+        self._engine.take_back(self._clock.now_us(), hung=False)
+        self._engine.runs.release()
+        if paused:
+            self._engine.runs.hold()
+        loop = Loop(self._engine, self._clock)
+        loop.paused = paused
+        self._left_behind = False
+        self.since_us = self._clock.now_us()
+        self.ended.sleep(0)  # forget an earlier end
+        # Before the loop starts: a job added at the same moment must find it.
+        self._loop = loop
+        capture = self._engine.runs.capture
+        try:
+            if self.notifier is not None:
+                self.notifier.start()
+            if capture is not None:
+                capture.start()
+            loop.start()
+        except BaseException:
+            self._loop = None
+            self._stop_capture()
+            if self.notifier is not None:
+                self.notifier.stop(Patience(0))
+            raise
+        return self._loop is loop
+
+    def pause(self) -> None:
+        """Submit nothing more; active runs go on.
+
+        Raises:
+            SchedulerNotRunningError: if the loop is not started.
+        """
+        loop = self.loop_or_error()
+        self._engine.runs.hold()
+        loop.paused = True
+        self._emit(EVENT_SCHEDULER_PAUSED)
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`.
+
+        Raises:
+            SchedulerNotRunningError: if the loop is not started.
+        """
+        loop = self.loop_or_error()
+        self._engine.runs.release()
+        loop.paused = False
+        loop.wake()
+        self._emit(EVENT_SCHEDULER_RESUMED)
+
+    def wakeup(self) -> None:
+        """Have the loop look for due jobs now."""
+        loop = self._loop
+        if loop is not None:
+            loop.wake()
+
+    def end(self, patience: Patience, quiet: Callable[[], object] = lambda: None) -> list[Run]:
+        """End the loop and shut the executors down.
+
+        Args:
+            patience: How long to wait for runs.
+            quiet: Called once the loop takes nothing more, before runs are waited for.
+
+        Returns:
+            The runs that did not finish, but for the one that calls this.
+
+        Raises:
+            SchedulerNotRunningError: if the loop is not started.
+        """
+        if self.interrupts_itself():
+            log.warning(
+                "shutdown() interrupts another call of its own thread, in a signal handler:"
+                " it does not wait, since runs may need what that call holds"
+            )
+            patience = Patience(0)
+        with self._lock:
+            loop = self.loop_or_error()
+            self._loop = None
+            self._shutting_down = True
+        try:
+            # Time-outs still hold while the executors finish.
+            loop.quiesce(patience.left())
+            quiet()
+            self._engine.runs.close()
+            with logging_the_wait(self._engine.runs.here, run_here(), self._clock, patience):
+                self._shut_executors_down(patience)
+        finally:
+            self._engine.runs.cancel_waiting()
+            loop.stop(patience.left())
+            if self.notifier is not None:
+                self.notifier.stop(patience)
+            self._stop_capture()
+            self._shutting_down = False
+            self.ended.wake()
+        self._emit(EVENT_SCHEDULER_SHUTDOWN)
+        return [run for run in self._engine.runs.here() if run is not run_here()]
+
+    def _stop_capture(self) -> None:
+        if self._engine.runs.capture is not None:
+            self._engine.runs.capture.stop()
+
+    def _shut_executors_down(self, patience: Patience) -> None:
+        for name, executor in self._executors.items():
+            try:
+                executor.shutdown(patience.left())
+            except Exception as error:  # noqa: BLE001 — the others must be shut down too
+                log.error("executor %r failed to shut down", name, error=error)
+
+    def interrupts_itself(self) -> bool:
+        """Return whether this is a signal handler that interrupted a call which holds a lock."""
+        owners = (self._engine.runs, self._engine.store, self._listeners, *self._executors.values())
+        return held_here(*owners)
+
+    def is_over(self) -> bool:
+        """Return whether it was shut down, or has nothing to do, now or later."""
+        loop = self._loop
+        if loop is None:
+            return self.state is State.STOPPED
+        return loop.between_steps(self._is_idle, timeout=1.0)
+
+    def _is_idle(self) -> bool:
+        try:
+            if self._engine.store.next_due() is not None or self._engine.runs.open():
+                return False
+            return all(entry.due_us is None for entry in self._engine.store.entries())
+        except Exception as error:  # noqa: BLE001 — a store that is down has jobs, maybe
+            log.error("the store cannot tell what is due", error=error)
+            return False
+
+    def expect(self, due_us: int | None) -> None:
+        """Have the loop awake at *due_us*."""
+        loop = self._loop
+        if loop is not None and due_us is not None:
+            loop.expect(due_us)
+
+    def loop_or_error(self) -> Loop:
+        """Return the loop.
+
+        Raises:
+            SchedulerNotRunningError: if it is not started.
+        """
+        loop = self._loop
+        if loop is None:
+            self._log_left_behind()
+            raise SchedulerNotRunningError
+        return loop
+
+    def _log_left_behind(self) -> None:
+        """Log once, in a forked child, that this scheduler does not run here."""
+        if self._left_behind:
+            self._left_behind = False
+            log.warning(
+                "the scheduler was started before this process (%d) was forked, and runs in its"
+                " parent only; start() starts it here as well",
+                os.getpid(),
+            )
+
+    def _emit(self, code: int) -> None:
+        if self._listeners.mask & code:
+            self._listeners.emit(SchedulerEvent(code))

@@ -1,0 +1,225 @@
+"""This process as one of several on a store: it joins, looks what others do, and leaves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
+from schedcore.clock import Patience, Waker
+from schedcore.engine import Engine
+from schedcore.errors import SchedulerAlreadyRunningError
+from schedcore.lifetime.health import State
+from schedcore.lifetime.lifecycle import Lifecycle
+from schedcore.run import Run
+from schedcore.stores.cluster import Cluster, Seen
+
+log = GuardedLogger(__name__)
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the store: how long a change by another process may go unseen."""
+
+
+class Node:
+    """Takes part in a shared store with one scheduler.  Thread-safe.
+
+    All processes on a store are in one state: running, paused or stopped.  Whoever changes it
+    writes it into the store, and the others follow within :data:`LOOK_EVERY`.
+
+    Args:
+        cluster: The processes on the store.
+        app: In whose name this one declares jobs.
+        engine: Its engine.
+        life: Its loop.
+        retire: Called when it joins: parks what the app does not declare any more.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        app: str,
+        engine: Engine,
+        life: Lifecycle,
+        retire: Callable[[], None],
+    ) -> None:
+        self._cluster = cluster
+        self._app = app
+        self._engine = engine
+        self._life = life
+        self._retire = retire
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        # Held while this process changes its state, or follows: one after the other.
+        self._mutex = threading.RLock()
+        self._waker = Waker()
+        self._failing = 0
+        self._leaving = False
+        self.joined = False
+
+    def after_fork_in_child(self) -> None:
+        """Take no part: the threads stayed behind in the parent."""
+        self._begin_anew()
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether it runs, and another process takes the due jobs."""
+        return self.joined and self._life.state is State.RUNNING and not self._cluster.takes
+
+    def catch_up(self) -> None:
+        """Follow at once what another process has ordered, so that two orders count in turn."""
+        with self._mutex:
+            if self.joined:
+                self._act_on(self._cluster.look(at_once=True))
+
+    # Orders
+
+    def start(self, state: State) -> None:
+        """Join, and have all be started; paused ones stay paused.
+
+        Raises:
+            SchedulerAlreadyRunningError: if this process is started.
+        """
+        with self._mutex:
+            self.catch_up()
+            if self._life.state is not State.STOPPED:
+                raise SchedulerAlreadyRunningError
+            self._join()
+            wanted = self._cluster.wanted()
+            if state is State.PAUSED or wanted is State.STOPPED:
+                self._cluster.want(state)
+            elif wanted is State.PAUSED:
+                log.warning("the scheduler was paused before, and stays so until resume()")
+                state = State.PAUSED
+            self._life.begin(state)
+
+    def follow(self, autostart: bool) -> bool:
+        """Join in the state in which the others are; alone, be started if *autostart* says so.
+
+        Returns:
+            Whether that is another state than the one in which the last process was.
+
+        Raises:
+            SchedulerAlreadyRunningError: if this process is started.
+        """
+        with self._mutex:
+            if self._life.state is not State.STOPPED:
+                raise SchedulerAlreadyRunningError
+            alone = self._join()
+            wanted = self._cluster.wanted()
+            changes = alone and autostart != (wanted is not State.STOPPED)
+            if changes:
+                wanted = State.RUNNING if autostart else State.STOPPED
+                self._cluster.want(wanted)
+            self._reach(wanted)
+            return changes
+
+    def command(self, state: State) -> None:
+        """Have all nodes be in a state: RUNNING or PAUSED.
+
+        Raises:
+            SchedulerNotRunningError: if this process is not started.
+        """
+        with self._mutex:
+            self.catch_up()
+            self._life.loop_or_error()
+            self._cluster.want(state)
+            (self._life.pause if state is State.PAUSED else self._life.resume)()
+
+    def stop_all(self, patience: Patience) -> list[Run]:
+        """Stop the scheduler in all processes, which stay joined.
+
+        Returns:
+            The runs of this process that did not finish.
+
+        Raises:
+            SchedulerNotRunningError: if this process is not started.
+        """
+        with self._mutex:
+            self.catch_up()
+            self._life.loop_or_error()
+            self._cluster.want(State.STOPPED)
+        return self._life.end(patience, self._cluster.resign)
+
+    def leave(self, patience: Patience) -> list[Run]:
+        """Stop here, and let the others go on.
+
+        Returns:
+            The runs that did not finish.
+
+        Raises:
+            SchedulerNotRunningError: if this process is not started.
+        """
+        with self._mutex:
+            self._leaving = True  # what others do is not followed any more
+        try:
+            if self._life.state is State.STOPPED and self.joined:
+                return []
+            return self._life.end(patience, self._cluster.resign)
+        finally:
+            with self._mutex:
+                self._leaving = False
+                if self.joined:
+                    self.joined = False
+                    self._waker.wake()
+                    self._cluster.leave()
+
+    def _join(self) -> bool:
+        """Join, if that has not been done; return whether no other is there."""
+        alone = self._cluster.join(self._app, self._engine.executors)
+        self._retire()
+        if not self.joined:
+            self.joined = True
+            self._waker = waker = Waker()
+            self._cluster.woken = waker.wake
+            threading.Thread(
+                target=self._live, args=(waker,), name="schedcore-node", daemon=True
+            ).start()
+        return alone
+
+    # The thread
+
+    def _live(self, waker: Waker) -> None:
+        while waker is self._waker and self.joined:
+            try:
+                with self._mutex:
+                    if waker is self._waker and self.joined:
+                        self._act_on(self._cluster.look())
+                self._failing = 0
+            except BaseException as error:  # noqa: BLE001 — it looks again
+                self._failing += 1
+                if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
+                    log.error("cannot see what others do on the store; trying on", error=error)
+            waker.sleep(LOOK_EVERY)
+
+    def _act_on(self, seen: Seen) -> None:
+        self._engine.runs.dropped(seen.dropped)
+        for record in seen.lost:
+            log.error(
+                "run %s of job %r is lost: %s", record.run_id, record.job_id, record.error_text
+            )
+        self._engine.runs.begin_kept()
+        if not self._leaving and seen.wanted is not self._life.state:
+            log.info("the scheduler is %s, as the others on its store", seen.wanted.name.lower())
+            self._reach(seen.wanted)
+        if seen.changed and self._life.state is State.RUNNING:
+            if self._cluster.takes:
+                self._engine.runs.promote()
+            self._life.wakeup()
+
+    def _reach(self, wanted: State) -> None:
+        """Be in the state that all are to be in."""
+        state = self._life.state
+        if state is wanted:
+            return
+        if wanted is State.STOPPED:
+            self._life.end(Patience(0), self._cluster.resign)
+        elif state is State.STOPPED:
+            self._cluster.join(self._app, self._engine.executors)
+            self._life.begin(wanted)
+        elif wanted is State.PAUSED:
+            self._life.pause()
+        else:
+            self._life.resume()

@@ -1,0 +1,108 @@
+"""Backfill: runs of a job for due times that have passed, because somebody asks for them.
+
+Those of an outage, say, or from before a fault was mended.  They are runs like others: as many are
+active as ``max_instances`` lets, the rest waits behind them, and pausing or removing the job ends
+those that wait.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from schedcore.admission import MOST_WAITING
+from schedcore.changes.auditing import told
+from schedcore.clock import from_us
+from schedcore.engine import Engine
+from schedcore.errors import InvalidOptionError, MaxInstancesError
+from schedcore.history.query import RunQuery
+from schedcore.run import Outcome
+from schedcore.triggers.base import Trigger
+from schedcore.triggers.combining import coming
+
+MOST: Final = 1_000
+"""Due times of one backfill."""
+
+Check = Callable[[Sequence[int]], object]
+"""Called with the due times that are to run; if it raises, none does."""
+
+
+class Span(NamedTuple):
+    """From when to when, in microseconds since the Unix epoch."""
+
+    since_us: int
+    until_us: int
+    """What is due then is not in it any more."""
+
+
+def backfill(
+    engine: Engine, job_id: str, span: Span, again: bool, check: Check | None
+) -> list[int]:
+    """Run a job for its due times in *span*; return the ids of the runs, the oldest first.
+
+    Args:
+        engine: Of the scheduler.
+        job_id: Which job.
+        span: Which due times; it ends now at the latest.
+        again: Whether those that were executed, or are open, run once more.
+        check: Looks at the times.
+
+    Raises:
+        JobLookupError: if there is no job with this id.
+        InvalidOptionError: if there are too many due times.
+        MaxInstancesError: if too many runs of the job would wait.
+    """
+    engine.runs.settle()
+    job = engine.ready(engine.store.get(job_id).job)
+    times = due_times(job.trigger, span)
+    if not again:
+        times = _not_run(engine, job_id, times, span, job.trigger.jitter_us)
+    if check is not None:
+        check(times)
+    if not times:
+        return []
+    waiting = sum(run.job_id == job_id for run in engine.store.runs())
+    if waiting + len(times) > MOST_WAITING + job.max_instances:
+        raise MaxInstancesError(job_id, job.max_instances, MOST_WAITING)
+    note = engine.audit.of_order("backfilled", job_id)
+    started, behind = engine.store.backfill(job, times, note)
+    engine.runs.submit(started)
+    told((note,))
+    return [run.id for run in (*started, *behind)]
+
+
+def due_times(trigger: Trigger, span: Span) -> list[int]:
+    """Return when a trigger fires in *span*.
+
+    Raises:
+        InvalidOptionError: if that is more often than :data:`MOST`.
+    """
+    found, truncated = coming(trigger, span.since_us - 1, MOST + 1, span.until_us - 1)
+    if len(found) > MOST or truncated:
+        last = from_us(found[-1]).isoformat() if found else from_us(span.since_us).isoformat()
+        raise InvalidOptionError(
+            "until",
+            from_us(span.until_us).isoformat(),
+            f"a moment up to which there are {MOST:,} due times at most: they reach to {last},"
+            " so ask for what follows in another backfill",
+        )
+    return found
+
+
+def _not_run(
+    engine: Engine, job_id: str, times: Sequence[int], span: Span, jitter_us: int
+) -> list[int]:
+    """Return those of *times* for which no run was executed, as far as is kept, or is open."""
+    query = RunQuery(
+        job_id, (Outcome.EXECUTED,), span.since_us, span.until_us + jitter_us, limit=None
+    )
+    ran = [record.scheduled_us for record in engine.store.records(query)]
+    ran += [run.due_us for run in engine.store.runs() if run.job_id == job_id]
+    ran.sort()
+
+    def has_run(due_us: int) -> bool:  # a jitter put it off
+        place = bisect_left(ran, due_us)
+        return place < len(ran) and ran[place] <= due_us + jitter_us
+
+    return [due_us for due_us in times if not has_run(due_us)]

@@ -1,0 +1,302 @@
+"""The methods of a scheduler for runs: to start one now, to look at them, to cancel one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import schedcore  # for hints: names that it imports only when they are asked for
+from schedcore import triggers
+from schedcore.changes.changing import Check
+from schedcore.clock import Patience, Waker
+from schedcore.errors import InvalidOptionError, RunEndedError, check_timeout, did_you_mean
+from schedcore.history.query import RunQuery
+from schedcore.history.totals import Totals
+from schedcore.job import MAX_ID_LENGTH
+from schedcore.lifetime.health import State
+from schedcore.lifetime.lifecycle import Lifecycle
+from schedcore.output.text import output_of
+from schedcore.run import Outcome, Run, RunRecord, ended_run
+from schedcore.running.nested import NestedWaits
+from schedcore.running.runs import Runs
+
+if TYPE_CHECKING:
+    from schedcore.lifetime.node import Node
+    from schedcore.methods.typed_calls import TypedJobMethods as JobMethods
+else:
+    from schedcore.methods.many_jobs import ManyJobs as JobMethods
+
+
+class RunMethods(JobMethods):
+    """The runs of a scheduler, on top of its jobs.
+
+    :class:`~schedcore.Scheduler` is one, and makes the parts that it works with.
+    """
+
+    _runs: Runs
+    _life: Lifecycle
+    _nested: NestedWaits
+    if TYPE_CHECKING:  # whoever resolves the hints of the class does not know that name
+        _node: Node | None
+
+    def run_job(
+        self,
+        job_id: str,
+        wait: bool = True,
+        timeout: float | None = None,
+        check: Check | None = None,
+        *,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Run:
+        """Run a job now, besides its schedule and also while it is paused.
+
+        Args:
+            job_id: Which job.
+            wait: Whether to wait until it has ended.  A run may wait for another one, unless it
+                keeps the last worker that could run that: in a coroutine, for another coroutine.
+            timeout: How many seconds to wait at most; None: until it has ended.
+            check: Given the job as it is at that moment, which is the one that runs; what it
+                raises keeps it from running.
+            args: Positional arguments of this one run; None: those of the job.
+            kwargs: Keyword arguments of this one run; None: those of the job.
+            key: Text of 1 to 255 characters, so that one wish is one run however often it is
+                asked for: the same key for the same job gives the same run for a day, in any
+                process of its store, whatever else is asked for.
+
+        Returns:
+            The run; its ``record`` tells how it ended, and is None if it has not.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
+                of the executor that has to run the job; or if its function cannot be called with
+                these arguments.
+            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
+            RunEndedError: if the run of *key* has ended, and is not kept any more.
+            SchedulerNotRunningError: if the scheduler is not started.
+        """
+        check_timeout(timeout)
+        call = {
+            name: given for name, given in (("args", args), ("kwargs", kwargs)) if given is not None
+        }
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID_LENGTH):
+            raise InvalidOptionError("key", key, f"text of 1 to {MAX_ID_LENGTH} characters")
+        if self._node is not None and self._life.state is State.STOPPED:
+            self._node.catch_up()  # another process may have started it just now
+        self._life.loop_or_error()
+        # Its worker may need what an interrupted call holds.
+        if not wait or self._life.interrupts_itself():
+            return self._engine.run_now(job_id, check, call, key)
+        patience = Patience(timeout)
+        with self._nested.waiting(check, for_ever=timeout is None) as check_both:
+            run = self._engine.run_now(job_id, check_both, call, key)
+            if run._awaited is None:
+                return self._ended_elsewhere(run, patience)
+            run.wait(patience.left())
+        return run
+
+    def backfill(
+        self,
+        job_id: str,
+        since: date | str,
+        until: date | str | None = None,
+        *,
+        again: bool = False,
+        check: Callable[[Sequence[int]], object] | None = None,
+    ) -> list[int]:
+        """Run a job for due times that have passed: those of an outage, say.
+
+        Each run is of one due time, its ``scheduled``, whatever ``misfire_grace_time`` and
+        ``coalesce`` say; its cause is ``"backfill"``.  As many are active as ``max_instances``
+        lets, the others wait, and pausing or removing the job ends those that wait.  What its
+        schedule brings meanwhile finds them before it, as ``overlap`` and ``coalesce`` say.
+
+        Args:
+            job_id: Which job.
+            since: Due then or later; without a zone, in that of the scheduler.
+            until: Due before then; None, or later than now: what is due by now.
+            again: Whether due times for which a run was executed, as far as that is kept, or is
+                open, run once more.
+            check: Given the due times in microseconds since the Unix epoch, the oldest first; what
+                it raises keeps all of them from running.
+
+        Returns:
+            The ids of the runs, the oldest first; :meth:`get_run` tells what becomes of them.
+
+        Raises:
+            JobLookupError: if there is no job with this id.
+            InvalidOptionError: if a date is none, or there are more than 1,000 due times.
+            MaxInstancesError: if too many runs of it would wait.
+            SchedulerNotRunningError: if the scheduler is not started.
+        """
+        from schedcore.methods.backfill import (
+            Span,
+            backfill,
+        )  # seldom needed, and brings combined triggers
+
+        now_us = self._clock.now_us()
+        since_us, until_us = self._moment_us("since", since), self._moment_us("until", until)
+        if since_us is None:
+            raise InvalidOptionError("since", since, "a date and time")
+        last_us = now_us + 1 if until_us is None else min(until_us, now_us + 1)
+        if since_us >= last_us:
+            raise InvalidOptionError("since", since, "a moment before until, and before now")
+        self._life.loop_or_error()
+        return backfill(self._engine, job_id, Span(since_us, last_us), again, check)
+
+    def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
+        """Wait for a run that another process has begun; return it as it is in the end."""
+        job, pause = run._job, _FIRST_LOOK
+        while run.outcome is None and job is not None:
+            left = patience.left()
+            if left is not None and left <= 0:
+                break
+            Waker().sleep(pause if left is None else min(pause, left))
+            pause = min(2 * pause, _LAST_LOOK)
+            found = self.get_run(run.id)
+            if isinstance(found, RunRecord):
+                return ended_run(job, found)
+            if found is None:
+                raise RunEndedError(run.id)
+        return run
+
+    # What happened
+
+    def history(
+        self,
+        job_id: str | None = None,
+        limit: int | None = None,
+        *,
+        outcomes: Outcome | str | Collection[Outcome | str] | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        before: int | None = None,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """Return recorded outcomes, the latest first.
+
+        The latest is what was recorded last; with *since* or *until*, what was due last.
+
+        Args:
+            job_id: Of which job; None: of all.
+            limit: How many at most; None: as many as the store keeps.
+            outcomes: With which outcomes: one or several, ``"failed"`` too; None: with any.
+            since: Due then or later; without a zone, in that of the scheduler.
+            until: Due before then.
+            before: The id of a run: what comes after it, in this order.  If that run is not kept,
+                what comes from the first one on that was made before it.
+            offset: How many to pass over.
+
+        Raises:
+            InvalidOptionError: if there is no such outcome, or a date is none.
+        """
+        query = RunQuery(
+            job_id,
+            _outcomes(outcomes),
+            self._moment_us("since", since),
+            self._moment_us("until", until),
+            before,
+            limit,
+            offset,
+        )
+        return self.records(query)
+
+    def records(self, query: RunQuery) -> list[RunRecord]:
+        """Return the recorded outcomes that *query* asks for: :meth:`history` in microseconds."""
+        return self._runs.settled().records(query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* asks for, wherever it begins; *most* at most."""
+        return self._runs.settled().kept(query, most)
+
+    def _moment_us(self, option: str, value: date | str | None) -> int | None:
+        if value is None:
+            return None
+        return triggers.moment_us(option, value, triggers.zone_of(self.timezone))
+
+    def last_runs(self, job_id: str) -> schedcore.LastRuns:
+        """Return how the last runs of a job went: the last outcome, failures in a row, durations.
+
+        Of a job that is gone as well, as long as its outcomes are kept.
+        """
+        from schedcore.history.last_runs import LOOKED_AT, last_runs
+
+        return last_runs(self.records(RunQuery(job_id, limit=LOOKED_AT)))
+
+    def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        return self._runs.settled().counts(job_id)
+
+    def totals(self, job_ids: Collection[str] = ()) -> Totals:
+        """Return what became of all occurrences ever, and how long and how late runs were.
+
+        Args:
+            job_ids: Of which jobs to tell what became of theirs.
+        """
+        return self._runs.settled().totals(job_ids)
+
+    def runs(self) -> list[Run]:
+        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
+        return self._runs.open()
+
+    def get_run(self, run_id: int) -> Run | RunRecord | None:
+        """Return a run that is open, or the record of how it ended.
+
+        None: there is none with this id, or its record is not kept any more.
+        """
+        return self._runs.settled().find(run_id)
+
+    def output(self, run_id: int, after: int = 0) -> schedcore.Output:
+        """Return what a run has printed and logged, and the tracebacks of what it raised.
+
+        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
+        without ``capture_output`` keeps nothing.
+
+        Args:
+            run_id: Which run; it may wait, be under way, or have ended.
+            after: How many characters the caller has: ``next`` of the output that was got before.
+
+        Raises:
+            RunLookupError: if no run with this id is known, or kept any more.
+            InvalidOptionError: if *after* is not from 0 to the number of characters there are.
+        """
+        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
+
+    def cancel(self, run_id: int) -> None:
+        """End a run early: it is recorded as cancelled and its place is free at once.
+
+        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
+        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
+
+        Raises:
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
+        """
+        run = self._runs.cancel(run_id)
+        self._engine.audit.note("cancelled", run.job_id, run_id)
+
+
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+"""Seconds between two looks for the end of a run of another process, at first and in the end."""
+
+
+def _outcomes(
+    given: Outcome | str | Collection[Outcome | str] | None,
+) -> frozenset[Outcome] | None:
+    """Return the outcomes that are meant.
+
+    Raises:
+        InvalidOptionError: if there is none of that name.
+    """
+    if given is None:
+        return None
+    known = {outcome.value: outcome for outcome in Outcome}
+    named = [given] if isinstance(given, str) else given
+    for name in named:
+        if name not in known:
+            hint = did_you_mean(str(name), known)
+            raise InvalidOptionError("outcomes", name, f"one of {', '.join(known)}{hint}")
+    return frozenset(Outcome(name) for name in named)

@@ -1,0 +1,65 @@
+"""Notices as text, for a store, and as JSON, for programs that are told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from schedcore.clock import from_us
+from schedcore.notices.notice import Notice, Wanted
+from schedcore.run import Outcome, RunRecord
+
+
+def to_text(notice: Notice) -> str:
+    """Return a notice as text, which :func:`from_text` makes an equal one of."""
+    data = notice._asdict()
+    if notice.record is not None:
+        data["record"] = notice.record._asdict()
+    return json.dumps(data, separators=(",", ":"))
+
+
+def from_text(text: str) -> Notice:
+    """Return the notice that a text tells of; fields that only another version has are left out."""
+    data = json.loads(text)
+    record = data["record"]
+    if record is not None:
+        record["outcome"] = Outcome(record["outcome"])
+        known = {name: value for name, value in record.items() if name in RunRecord._fields}
+        data["record"] = RunRecord(**known)
+    return Notice(**{name: value for name, value in data.items() if name in Notice._fields})
+
+
+def to_json(notice: Notice) -> dict[str, Any]:
+    """Return a notice as it is shown to programs that are told of it."""
+    record = notice.record
+    return {
+        "id": notice.id,
+        "kind": notice.kind,
+        "text": notice.text,
+        "job_id": notice.job_id,
+        "time": _iso(notice.time_us),
+        "run_id": None if notice.run_id is None else str(notice.run_id),
+        "outcome": None if record is None else record.outcome.value,
+        "scheduled": None if record is None else _iso(record.scheduled_us),
+        "started": None if record is None else _iso(record.started_us),
+        "ended": None if record is None else _iso(record.ended_us),
+        "error_type": None if record is None else record.error_type,
+        "error_text": None if record is None else record.error_text,
+        "count": notice.count,
+        "since": _iso(notice.since_us),
+        "output": notice.output,
+    }
+
+
+def _iso(instant_us: int | None) -> str | None:
+    return None if instant_us is None else from_us(instant_us).isoformat()
+
+
+def wanted_from(text: str) -> Wanted:
+    """Return the channels that a removed job named, as :func:`wanted_to` wrote them."""
+    return Wanted(*map(tuple, json.loads(text)))
+
+
+def wanted_to(wanted: Wanted) -> str | None:
+    """Return the channels that a job names, as text; None: it names none."""
+    return json.dumps(wanted, separators=(",", ":")) if any(wanted) else None

@@ -1,0 +1,288 @@
+"""What is told of the outcomes of jobs, when, and through which channels: pure.
+
+A job names *channels* in its options ``on_failure``, ``on_recovery``, ``on_missed`` and ``on_run``.
+A *notice* is what goes through one; each job's *news* remember what was told, so that a job that
+fails each second is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+
+from schedcore.clock import SECOND, from_us
+from schedcore.job import Options
+from schedcore.run import Outcome, RunRecord
+
+FAILURES: Final = frozenset((Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Outcome.SHED))
+"""The outcomes after which a job counts as failing."""
+MISSES: Final = frozenset((Outcome.MISSED, Outcome.SKIPPED))
+"""The outcomes of occurrences that did not run, though they should have."""
+FRESH_US: Final = 60 * SECOND
+"""How soon after a notice of a failure the next one may follow, if the job succeeded between."""
+OLDEST_US: Final = 7 * 86_400 * SECOND
+"""How old what is told may be: older news are nobody's any more."""
+LONGEST_OUTPUT: Final = 8_192
+"""Characters of a run's output that a notice has: the last ones."""
+
+
+class Wanted(NamedTuple):
+    """The channels that a job names, by what is told through them."""
+
+    on_failure: tuple[str, ...] = ()
+    on_recovery: tuple[str, ...] = ()
+    on_missed: tuple[str, ...] = ()
+    on_run: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: Options) -> Wanted:
+        """Return the channels that the options of a job name."""
+        return cls(options.on_failure, options.on_recovery, options.on_missed, options.on_run)
+
+    def channels(self, kind: str) -> tuple[str, ...]:
+        """Return the channels for a kind of notice."""
+        return self.on_run if kind in ("started", "ended") else getattr(self, f"on_{kind}")
+
+
+NOTHING: Final = Wanted()
+"""What a job wants to be told that names no channel."""
+
+
+class News(NamedTuple):
+    """What was told of a job, and how it did since."""
+
+    failures: int = 0
+    """How many times in a row it failed, up to now."""
+    since_us: int | None = None
+    """When the first of these was."""
+    failure_told_us: int | None = None
+    """The time of the failure that was told last."""
+    failing: int = 0
+    """1: it was told that the job fails, and not yet that it recovered."""
+    missed: int = 0
+    """How many occurrences were missed or skipped since that was told last."""
+    missed_told_us: int | None = None
+    """The time of the one that was told last."""
+
+
+class Told(NamedTuple):
+    """Something to tell of a job."""
+
+    kind: str
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    """How many failures in a row, or occurrences that were missed, it is about."""
+    since_us: int | None = None
+    """When the first of those failures was."""
+
+
+class Notice(NamedTuple):
+    """What goes through a channel: an event of a job."""
+
+    kind: str
+    """``"failure"``, ``"recovery"`` or ``"missed"``; of each run ``"started"`` and ``"ended"``."""
+    job_id: str
+    time_us: int
+    """When it happened, in microseconds since the Unix epoch; it may be told much later."""
+    run_id: int | None
+    """None: no run was made, as for what was missed."""
+    record: RunRecord | None
+    """How the run ended; None: it has just started."""
+    count: int = 1  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    """How many failures in a row, or occurrences that were missed, it is about."""
+    since_us: int | None = None
+    """When the first of those failures was, in microseconds since the Unix epoch."""
+    output: str = ""
+    """The end of what the run printed and logged."""
+    id: str = ""
+    """Of this notice alone: who is told twice, since an answer was lost, can tell."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it tells of a success, or a start."""
+        record = self.record
+        return self.kind == "recovery" or record is None or record.outcome is Outcome.EXECUTED
+
+    @property
+    def text(self) -> str:
+        """What happened, as one sentence."""
+        told, record = f"job {self.job_id!r}", self.record
+        since = "" if self.since_us is None else f" since {from_us(self.since_us).isoformat()}"
+        if record is None:
+            return f"{told}: run {self.run_id} has started"
+        if self.kind == "recovery":
+            return f"{told} succeeded again, after {self.count} failure(s){since}"
+        text = f"{told}: {record.why()}"
+        if self.kind == "failure" and self.count > 1:
+            return f"{text}; failure {self.count} in a row{since}"
+        if self.kind == "missed" and self.count > 1:
+            return f"{text}; {self.count} occurrences since this was told"
+        return text
+
+    def __repr__(self) -> str:
+        return f"<Notice {self.kind}, {from_us(self.time_us).isoformat()}: {self.text}>"
+
+
+def judge(news: News, record: RunRecord, again_us: int) -> tuple[News, Told | None]:
+    """Return what is to be told about an outcome, or None, and the news of its job from then on.
+
+    Args:
+        news: Those of the job so far.
+        record: What happened to it next.
+        again_us: A failure that lasts is told again after so long, and so are further misses.
+    """
+    outcome, now_us = record.outcome, time_of(record)
+    if outcome is Outcome.EXECUTED:
+        recovered = Told("recovery", news.failures, news.since_us) if news.failing else None
+        if news.failures:
+            news = news._replace(failures=0, since_us=None, failing=0)
+        return news, recovered
+    if outcome in FAILURES:
+        news = news._replace(
+            failures=news.failures + record.occurrences,
+            since_us=now_us if news.since_us is None else news.since_us,
+        )
+        gap_us = again_us if news.failing else min(again_us, FRESH_US)
+        if _is_within(gap_us, news.failure_told_us, now_us):
+            return news, None
+        told = Told("failure", news.failures, news.since_us)
+        return news._replace(failure_told_us=now_us, failing=1), told
+    if outcome in MISSES and record.cause != "manual":  # else whoever asked for it was told
+        count = news.missed + record.occurrences
+        if _is_within(again_us, news.missed_told_us, now_us):
+            return news._replace(missed=count), None
+        return news._replace(missed=0, missed_told_us=now_us), Told("missed", count)
+    return news, None  # cancelled, paused, coalesced: somebody wanted it so
+
+
+def _is_within(gap_us: int, then_us: int | None, now_us: int) -> bool:
+    """Return whether two times are close; where a clock was set back they are not."""
+    return then_us is not None and 0 <= now_us - then_us < gap_us
+
+
+def is_run(record: RunRecord) -> bool:
+    """Return whether an outcome is that of a run that began, or failed before it could."""
+    return record.outcome is Outcome.EXECUTED or (
+        record.outcome in FAILURES
+        or (record.outcome is Outcome.CANCELLED and record.started_us is not None)
+    )
+
+
+def time_of(record: RunRecord) -> int:
+    """Return when an outcome came about, in microseconds since the Unix epoch."""
+    return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
+
+
+# Where notices wait
+
+
+class Letter(NamedTuple):
+    """A notice that waits for its channel."""
+
+    seq: int
+    """Its place among all: they are told in this order."""
+    channel: str
+    made_us: int
+    """Since when it waits."""
+    text: str
+    """The notice, as :func:`schedcore.notices.data.to_text` writes it."""
+
+
+class ChannelState(NamedTuple):
+    """How a channel does, for whoever looks after it."""
+
+    name: str
+    waiting: int
+    """How many notices wait for it."""
+    since_us: int | None
+    """Since when the first of them waits, in microseconds since the Unix epoch."""
+    problem: str | None
+    """Why it does not take them; None: it does."""
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when the first of them waits, in UTC."""
+        return None if self.since_us is None else from_us(self.since_us)
+
+    def __repr__(self) -> str:
+        since = "" if self.since is None else f" since {self.since.isoformat()}"
+        problem = "" if self.problem is None else f": {self.problem}"
+        return f"<ChannelState {self.name!r}, {self.waiting} waiting{since}{problem}>"
+
+
+class NoticeStore(Protocol):
+    """Where notices wait until they are told, what was told of jobs, and what was read of outcomes.
+
+    Thread-safe; on a store that processes share, one for all of them.  Each method is one
+    transaction.
+    """
+
+    def offices(self, names: Collection[str]) -> Collection[str]:
+        """Take those of these offices that no living process holds; return those held here.
+
+        An office is the right to do something in place of all other processes: to tell through
+        the channel of this name, or, as ``""``, to judge outcomes.
+        """
+        ...
+
+    def place(self) -> str | None:
+        """Return up to which place outcomes were judged; None: none was yet."""
+        ...
+
+    def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
+        """Return the channels that these jobs name, of those that are known."""
+        ...
+
+    def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
+        """Return the news of these jobs, of those that have any."""
+        ...
+
+    def advance(
+        self,
+        old: str | None,
+        new: str,
+        news: Mapping[str, News],
+        letters: Sequence[tuple[str, str]],
+        now_us: int,
+    ) -> bool:
+        """Note that outcomes up to *new* were judged, with what came of it: all or nothing.
+
+        Args:
+            old: Up to where they had been; False is returned if that is not so any more.
+            new: Up to where they are now.
+            news: Those that changed, by job.
+            letters: Notices that wait from now on, each with its channel before it.
+            now_us: The present.
+        """
+        ...
+
+    def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
+        """Have notices wait that runs have started: of those that are open still.
+
+        Args:
+            letters: For each, the run, the channel and the notice.
+            now_us: The present.
+        """
+        ...
+
+    def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
+        """Return the first notices that wait for each of these channels, in their order."""
+        ...
+
+    def remove(self, seqs: Collection[int]) -> None:
+        """Take out notices that were told, or given up."""
+        ...
+
+    def note(self, channel: str, problem: str | None) -> None:
+        """Write how a channel does, for all to see."""
+        ...
+
+    def states(self) -> list[ChannelState]:
+        """Return how all channels do that were ever used here."""
+        ...
+
+
+MOST_WAITING: Final = 1_000
+"""Notices that wait for one channel: beyond, the oldest are dropped."""
+MOST_NEWS: Final = 10_000
+"""Jobs of which it is known what was told."""

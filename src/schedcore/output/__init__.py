@@ -1,0 +1,1 @@
+"""What runs print and log: captured, bounded, and without secrets."""

@@ -1,0 +1,178 @@
+"""Secrets in texts that are shown: found by patterns, and put out of sight.
+
+A text stays as long as it was, so that places in it stay where they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from operator import is_
+from typing import Any, Final
+
+from schedcore.errors import InvalidOptionError
+from schedcore.output.text import Redact
+from schedcore.run import RunRecord
+
+MOST: Final = 100
+"""Patterns."""
+LONGEST: Final = 500
+"""Characters of a pattern."""
+MOST_ENDLESS: Final = 3
+"""Repetitions without an end in a pattern."""
+_MOST_CHOICES: Final = 1e10
+"""Ways in which a pattern may match one text: more take for ever to be tried."""
+PIECE: Final = 500
+"""Characters of a line that a pattern is tried on at once: what takes time by their square or cube
+is bounded so.  Longer lines are looked through in pieces, each of which begins in the middle of the
+one before; what is hidden up to the end of one is hidden on to the next blank.
+"""
+
+_LINES = re.compile(r"[^\n]+")
+_BLANK = re.compile(r"\s|\Z")
+
+
+def redactor(patterns: object, option: str = "redact") -> Redact | None:
+    """Return what hides in a text what *patterns* match; None: there are none.
+
+    Where a pattern has groups, they are hidden, and what is around them stays: so
+    ``password=(\\S+)`` hides the password alone.
+
+    Args:
+        patterns: Regular expressions, each looked for within lines.
+        option: What errors call them.
+
+    Raises:
+        InvalidOptionError: if one is none, or may take for ever.
+    """
+    if isinstance(patterns, str) or not isinstance(patterns, Sequence) or len(patterns) > MOST:
+        raise InvalidOptionError(option, patterns, f"a list of {MOST} patterns at most")
+    compiled = [_compiled(f"{option}[{n}]", pattern) for n, pattern in enumerate(patterns)]
+    if not compiled:
+        return None
+
+    return lambda text: _LINES.sub(lambda line: _without(compiled, line[0]), text)
+
+
+def _without(patterns: Sequence[re.Pattern[str]], line: str) -> str:
+    """Return a line without what the patterns hide."""
+    hidden: list[tuple[int, int]] = []
+    for start in range(0, max(1, len(line) - PIECE // 2), PIECE // 2):
+        piece = line[start : start + PIECE]
+        for pattern in patterns:
+            for match in pattern.finditer(piece):
+                hidden += ((start + first, start + last) for first, last in _spans(match))
+    for first, last in hidden:
+        # At the end of a piece it may go on.
+        goes_on = last % (PIECE // 2) == 0 and last >= PIECE
+        end = _next_blank(line, last) if goes_on else last
+        line = line[:first] + "*" * (end - first) + line[end:]
+    return line
+
+
+def _next_blank(line: str, start: int) -> int:
+    found = _BLANK.search(line, start)
+    return len(line) if found is None else found.start()
+
+
+def in_data(redact: Redact, value: Any, name: str = "") -> Any:
+    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``.
+
+    What has none is returned as it is: the same object.
+    """
+    if isinstance(value, dict):
+        shown = {key: in_data(redact, each, str(key)) for key, each in value.items()}
+        return value if all(shown[key] is value[key] for key in value) else shown
+    if isinstance(value, list | tuple):
+        items = [in_data(redact, each, name) for each in value]
+        return value if all(map(is_, items, value)) else items
+    if value is None or isinstance(value, bool):
+        return value
+    text = str(value)
+    told = f"{name}={text}" if name else text
+    hidden = redact(told)
+    return value if hidden == told else hidden[len(told) - len(text) :]
+
+
+def in_record(redact: Redact, record: RunRecord) -> RunRecord:
+    """Return an outcome without secrets in what the function returned, and in why it failed."""
+    shown: dict[str, Any] = {
+        name: (text := getattr(record, name)) and redact(text) for name in _TEXTS
+    }
+    return record._replace(**shown)
+
+
+_TEXTS: Final = ("result", "error_text", "reason")
+
+
+def _spans(match: re.Match[str]) -> list[tuple[int, int]]:
+    """Return what a match hides: its groups, or all of it if it has none."""
+    spans = [match.span(n) for n in range(1, match.re.groups + 1) if match.start(n) >= 0]
+    return spans or [match.span()]
+
+
+def _compiled(option: str, pattern: object) -> re.Pattern[str]:
+    expected = f"a regular expression of {LONGEST} characters at most, such as 'password=(\\S+)'"
+    if not isinstance(pattern, str) or len(pattern) > LONGEST:
+        raise InvalidOptionError(option, pattern, expected)
+    try:
+        compiled = re.compile(pattern)
+        parsed = _parser.parse(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidOptionError(option, pattern, f"{expected}; here {error}") from None
+    if compiled.search("") is not None:
+        raise InvalidOptionError(option, pattern, "a pattern that needs something to match")
+    if _endless(parsed) > MOST_ENDLESS or _choices(parsed) > _MOST_CHOICES:
+        raise InvalidOptionError(
+            option,
+            pattern,
+            "no repetition or choice within a repetition, as in (a+)+ or (ab|a)+, no reference to a"
+            f" group, and no more than {MOST_ENDLESS} repetitions without an end: with some texts,"
+            " those take for ever",
+        )
+    return compiled
+
+
+_parser: Final = importlib.import_module(
+    "re._parser" if sys.version_info >= (3, 11) else "sre_parse"
+)
+_REPEATS: Final = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
+
+
+def _choices(parsed: Any) -> float:
+    """Return how many ways a pattern may have to match one text, at most."""
+    ways = 1.0
+    for operation, what in parsed:
+        kind, parts = str(operation), [_choices(part) for part in _parts(what)]
+        if kind.startswith("GROUPREF"):
+            return math.inf
+        if kind == "BRANCH":
+            ways *= sum(parts)
+        elif kind in _REPEATS:
+            high = min(int(what[1]), PIECE)
+            ways *= max(1, high - what[0] + 1)
+            if parts[0] > 1:  # each time another choice; the bounds keep it a float
+                ways *= min(parts[0], 1e6) ** min(high, 40)
+        else:
+            ways *= math.prod(parts)
+    return ways
+
+
+def _endless(parsed: Any) -> int:
+    """Return how many repetitions without an end a pattern has."""
+    return sum(
+        (str(operation) in _REPEATS and int(what[1]) > PIECE) + sum(map(_endless, _parts(what)))
+        for operation, what in parsed
+    )
+
+
+def _parts(what: Any) -> Iterator[Any]:
+    """Return the patterns within a part of one."""
+    if isinstance(what, _parser.SubPattern):
+        yield what
+    elif isinstance(what, list | tuple):
+        for each in what:
+            yield from _parts(each)

@@ -1,0 +1,459 @@
+"""The open runs: submitted, begun, ended once, retried, cancelled, timed out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from schedcore.basics.logs import GuardedLogger
+from schedcore.clock import SECOND, Clock, SystemClock, passing_us
+from schedcore.errors import RunEndedError, RunLookupError, is_interrupt
+from schedcore.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from schedcore.executors.base import Executor, Reporter
+from schedcore.job import Job
+from schedcore.run import Outcome, Run, named
+from schedcore.running.announce import Announcer
+from schedcore.running.idle import IdleWaits
+from schedcore.running.outbox import Outbox
+from schedcore.running.timers import Timers
+from schedcore.stores.ends import End, end_of
+
+if TYPE_CHECKING:
+    from schedcore.output.capture import StreamCapture
+    from schedcore.retry import RandomSource
+    from schedcore.stores.cluster import Cluster
+    from schedcore.stores.contract import Store
+
+
+_SHUTDOWN = "since the scheduler was shut down"
+MOST_ENDS = 256
+"""Ends that are noted and not recorded: more would cost the garbage collector more than a lock."""
+
+
+class Runs:
+    """Follows each open run to its outcome.  Thread-safe; executors report to it.
+
+    A worker only notes an end that nobody waits for, without a lock.  :meth:`settle` has the store
+    record all ends that were noted: the next step calls it, a reader of the history, and a worker
+    that has nothing more to do.
+
+    Args:
+        store: Keeps open runs and the history.
+        executors: By name.
+        announce: Logs and emits what became of them.
+        clock: Gives the times at which they begin and end.
+        random: Source of the jitter of retries.
+        log: Logger of what fails.
+
+    Attributes:
+        expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
+        reporter: To whom executors report: this, or what stands before it.
+        capture: Keeps what runs print; None: nobody does.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executors: dict[str, Executor],
+        announce: Announcer,
+        clock: Clock,
+        random: RandomSource,
+        log: GuardedLogger,
+    ) -> None:
+        self._store = store
+        self._executors = executors
+        self._announce = announce
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self.expect: Callable[[int], None] = lambda _due_us: None
+        self.reporter: Reporter = self
+        # On disk, an end that is only noted would be lost with the process: written at once, it is
+        # after one wait for the disk, and many share that.
+        self._cluster: Cluster | None = getattr(store, "cluster", None)
+        self._writes_at_once = self._cluster is not None
+        self._timers = Timers()
+        self.capture: StreamCapture | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._ends: deque[End] = deque()
+        self._outboxes: dict[str, Outbox] = {}
+        self._idle = IdleWaits()
+        self._kept: deque[Run] = deque()
+        self._holding = self._closing = False
+
+    def after_fork_in_child(self) -> None:
+        """Forget the runs: they are the parent's."""
+        self._timers.clear()
+        self._begin_anew()
+
+    # To the executors
+
+    def submit(self, runs: Sequence[Run]) -> None:
+        """Hand runs that were started to their executors."""
+        if not runs:
+            return
+        by_executor: dict[str, list[Run]] = {}
+        queued_us = self._passed_us()
+        for run in runs:
+            job = run._job
+            if job is not None:  # else it was cancelled meanwhile
+                run._queued_us = queued_us
+                by_executor.setdefault(job[5][0], []).append(run)
+        if self._closing:
+            self._give_up(runs)
+            return
+        # All are put before any is sent: an executor that blocks holds up its own runs alone.
+        outboxes = [self._outbox(name) for name in by_executor]
+        for outbox, together in zip(outboxes, by_executor.values(), strict=True):
+            outbox.put(together)
+        # And all are sent before any is announced: a listener that blocks holds up no run.
+        handed = [pair for outbox in list(self._outboxes.values()) for pair in outbox.send()]
+        self._announce.submitted(handed)
+
+    def _outbox(self, name: str) -> Outbox:
+        outbox = self._outboxes.get(name)
+        if outbox is None:
+            outbox = self._outboxes.setdefault(name, Outbox(partial(self._hand_over, name)))
+        return outbox
+
+    def _hand_over(self, name: str, runs: Sequence[Run]) -> Sequence[tuple[Run, Job]]:
+        """Give runs to their executor; return those to announce."""
+        handed: list[tuple[Run, Job]] = []
+        if self._announce.wants(EVENT_JOB_SUBMITTED):
+            handed = [(run, run._job) for run in runs if run._job is not None]
+        try:
+            self._executors[name].submit(runs, self.reporter)
+        except BaseException as error:
+            now_us = self._now_us()
+            for run in runs:
+                self._end_now(end_of(run, Outcome.FAILED, now_us, error=error))
+            if is_interrupt(error):
+                raise
+            return ()
+        return handed
+
+    # Reporter: called by executors
+
+    def begin(self, run: Run) -> bool:
+        """Report that *run* begins now; False: it was cancelled, and its function is not called."""
+        job = run._job
+        if job is None:
+            return False
+        if self._cluster is not None and not self._cluster.begin(run):
+            self._kept.append(run)
+            return False
+        if not run.take_start():
+            # Its job is being paused or removed, or it is handed back, in a transaction that may
+            # fail yet: then it begins after all.
+            if self._cluster is not None:
+                self._kept.append(run)
+            return False
+        run._started_us = self._now_us()
+        timeout, on_run = job[5][5], job[5][12]
+        if on_run:
+            self._announce.on_begun(run, job)
+        if self.capture is not None and run._output is None:  # else an earlier attempt printed
+            run._output = self.capture
+        if timeout is not None:
+            self._set_timer(run, round(timeout * SECOND))
+        # Read after _started_us was written: whoever cancels a run does it the other way round.
+        if run._cancelled:
+            self.cancelled(run)
+            return False
+        return True
+
+    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
+        """Report that *run* ended now, with what its function returned or raised."""
+        now_us = self._now_us()
+        if error is None:
+            # Each run passes here.
+            if value is None:
+                end = tuple.__new__(
+                    End,
+                    (run, run._job, Outcome.EXECUTED, now_us, None, None, None, None, None),
+                )
+            else:
+                end = end_of(run, Outcome.EXECUTED, now_us, value)
+            ends = self._ends
+            ends.append(end)
+            if (
+                run._hurry
+                or len(ends) >= MOST_ENDS
+                or self._idle.wakers
+                or self._announce.wants(EVENT_JOB_EXECUTED)
+            ):
+                self.settle()
+            elif self._writes_at_once:
+                self.expect(now_us)
+            return now_us
+        if self.capture is not None:
+            self.capture.failed(run, error)
+        end = end_of(run, Outcome.FAILED, now_us, error=error)
+        retry = end.job.options.retry if end.job is not None else None
+        over = self._closing and not self._writes_at_once
+        if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
+            self._end_now(end)
+        else:
+            self._retry(end, retry.delay_us(run._attempt, self._random))
+        return now_us
+
+    def _retry(self, failed: End, delay_us: int) -> None:
+        """Have a run that failed wait for its next attempt, or end it if none follows."""
+        if self._store.retry(failed, failed.ended_us + delay_us):
+            if self.capture is not None:
+                self.capture.tried_again(failed.run)
+            if self._closing:
+                self._give_up((failed.run,))
+            else:
+                self._set_timer(failed.run, delay_us)
+            self._announce.retried(failed)
+        else:
+            self._end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
+
+    def cancelled(self, run: Run) -> None:
+        """Report that *run* ended because it was cancelled."""
+        if run._job is not None:  # else it has ended, or was handed back
+            self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), log=False)
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Report that the end of *run* will never be known; *error* is why."""
+        self._end_now(end_of(run, Outcome.LOST, self._now_us(), error=error))
+
+    def shed(self, run: Run) -> None:
+        """Report that the executor's queue has no room for *run*."""
+        run._cancelled = True
+        self._end_now(end_of(run, Outcome.SHED, self._now_us()))
+
+    def settle(self) -> None:
+        """Have the store record the ends noted so far, and submit the runs that waited for them.
+
+        Whatever the store raises comes out; the ends stay noted, and are recorded the next time.
+        """
+        if self._ends:
+            self._record(self._ends)
+
+    def _end_now(self, end: End, log: bool = True) -> bool:
+        """Record one end; False: the run has ended before."""
+        one = deque((end,))
+        try:
+            self.settle()
+            return self._record(one, log)
+        finally:
+            self._ends.extend(one)  # left if the store failed
+
+    def _record(self, ends: deque[End], log: bool = True) -> bool:
+        may_promote = not (self._holding or self._closing)
+        recorded, followers, due_us = self._store.end(ends, may_promote)
+        self.submit(followers)
+        if due_us is not None:
+            self.expect(due_us)
+        self.recorded(recorded, log)
+        return bool(recorded)
+
+    def recorded(self, ends: Sequence[End], log: bool = True) -> None:
+        """Do what follows from ends that were recorded: timers, abandoned workers, events."""
+        plain = not self._announce.wants(EVENT_JOB_EXECUTED)
+        for end in ends:
+            run = end[0]
+            if plain and end[2] is Outcome.EXECUTED and run._timer is None:
+                continue
+            if run._timer is not None:
+                self._timers.drop(run)
+            if end[2] is Outcome.EXECUTED:
+                if self._announce.wants(EVENT_JOB_EXECUTED):
+                    self._announce.ended(end)
+                continue
+            if run._cancelled and end.job is not None:
+                self._abandon(run, end.job)
+            self._announce.ended(end, log)
+        self._wake_if_idle()
+
+    def _wake_if_idle(self) -> None:
+        if self._idle.wakers and not self._here(self._store.runs()):
+            self._idle.wake()
+
+    # Retries, time-outs, cancelling
+
+    def check_timers(self, now_us: int) -> int | None:
+        """Submit the retries that are due, and time out the runs that took too long.
+
+        Returns:
+            When to call again, in microseconds since the Unix epoch, or None.
+        """
+        if not len(self._timers):
+            return None
+        passed_us = self._clock.monotonic_us()
+        due = self._timers.pop_due(passed_us)
+        try:
+            self._act_on(due, passed_us)
+        except BaseException:  # the store is away, say: what was not done is due again
+            for run in due:
+                if run._timer is None and run._outcome is None:
+                    self._timers.set(run, passed_us + SECOND)
+            raise
+        next_us = self._timers.first_due()
+        return None if next_us is None else now_us + max(0, next_us - passed_us)
+
+    def _act_on(self, due: Sequence[Run], passed_us: int) -> None:
+        """Time out runs, or try them again."""
+        retries: list[Run] = []
+        for run in due:
+            if run._started_us is not None:
+                job = run._job
+                told = None if job is None else f"timeout is {job.timeout:g} s"
+                self.end_early(run, Outcome.TIMED_OUT, told)
+            elif self._holding or self._closing:
+                self._timers.set(run, passed_us + SECOND)
+            else:
+                retries.append(run)
+        if retries:
+            self.submit(self._store.try_again(retries))
+
+    def _set_timer(self, run: Run, delay_us: int) -> None:
+        self._timers.set(run, self._clock.monotonic_us() + delay_us)
+        if run._outcome is not None:  # it ended just before
+            self._timers.drop(run)
+        self.expect(self._now_us() + delay_us)
+
+    def end_early(self, run: Run, outcome: Outcome, reason: str | None, log: bool = True) -> bool:
+        """End *run* early, whatever it is doing; return whether it had not ended before."""
+        self.settle()
+        run._reason = outcome, reason
+        run._cancelled = True
+        return self._end_now(end_of(run, outcome, self._now_us()), log)
+
+    def _abandon(self, run: Run, job: Job) -> None:
+        """Have the executor free the worker of a run that was ended early."""
+        if run._started_us is None:
+            return
+        name = job.options.executor
+        try:
+            self._executors[name].abandon(run)
+        except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
+            text = "executor %r failed to give up a run"
+            self._log.error(text, name, error=error, fields=named(run))
+
+    def cancel(self, run_id: int) -> Run:
+        """Cancel a run, whether it waits or is active; return it.
+
+        Raises:
+            RunEndedError: if it has ended.
+            RunLookupError: if no run with this id is known.
+        """
+        found = self.settled().find(run_id)
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED, "on request"):
+            return found
+        if found is None:
+            raise RunLookupError(run_id)
+        raise RunEndedError(run_id)
+
+    def open(self) -> list[Run]:
+        """Return the open runs: waiting behind others, for a worker or a retry, or running."""
+        self.settle()
+        return self._store.runs()
+
+    def here(self) -> list[Run]:
+        """Return the open runs of this process: not those that others have, or that wait."""
+        return self._here(self.open())
+
+    def _here(self, runs: list[Run]) -> list[Run]:
+        if not self._writes_at_once:  # all are of this process
+            return runs
+        return [run for run in runs if run._queued_us is not None]
+
+    def settled(self) -> Store:
+        """Return the store, with all the ends recorded that were noted: to read its history."""
+        self.settle()
+        return self._store
+
+    def waiting(self) -> dict[str, float]:
+        """Return for how many seconds the oldest run waits for a worker, by executor."""
+        now_us = self._passed_us()
+        longest: dict[str, float] = {}
+        for run in self.open():
+            job, queued_us = run._job, run._queued_us
+            if job is not None and queued_us is not None and run._started_us is None:
+                name = job.options.executor
+                longest[name] = max(longest.get(name, 0.0), (now_us - queued_us) / SECOND)
+        return longest
+
+    def hold(self) -> None:
+        """Start no run that waits behind another or for a retry."""
+        self._holding = True
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`, and after :meth:`close`."""
+        self._holding = self._closing = False
+        self.promote()
+
+    def promote(self) -> None:
+        """Start the runs that wait though there is room, unless nothing is to be started."""
+        if self._holding or self._closing:
+            return
+        _, runs, due_us = self._store.promote()
+        self.submit(runs)
+        if due_us is not None:
+            self.expect(due_us)
+
+    def dropped(self, ends: Sequence[End]) -> None:
+        """Give up runs that others ended and announced; those taken for lost go on, if they run."""
+        for end in ends:
+            self._timers.drop(end.run)
+            if end.job is not None and end.outcome is not Outcome.LOST:
+                self._abandon(end.run, end.job)
+        self._wake_if_idle()
+
+    def begin_kept(self) -> None:
+        """Submit the runs again that might not begin while others took this process for dead."""
+        while self._kept:
+            self.submit((self._kept.popleft(),))
+
+    def close(self) -> None:
+        """Take nothing more: cancel the runs that wait behind others, and retry nothing.
+
+        On a store that others share, those are left to others.
+        """
+        self._closing = True
+        if self._writes_at_once:
+            return
+        for run in self.open():
+            if run._waits and run.withdraw():
+                self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
+
+    def cancel_waiting(self) -> None:
+        """Cancel every run that has not begun; on a store that others share, leave it to them."""
+        self._give_up([run for run in self.open() if run._started_us is None])
+
+    def _give_up(self, runs: Sequence[Run]) -> None:
+        """Cancel runs that have not begun; on a store that others share, leave them to others."""
+        if self._cluster is not None:
+            self._cluster.hand_back(runs, self._now_us())
+            return
+        cancelled = sum(
+            run.withdraw() and self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
+            for run in runs
+        )
+        self._announce.many_cancelled(cancelled)
+
+    def wait_until_idle(self, timeout: float | None) -> bool:
+        """Block until no run is open, or *timeout* seconds are over; return whether none is."""
+        return self._idle.wait(lambda: not self.here(), timeout)
+
+    def _passed_us(self) -> int:
+        """Return microseconds that passed; real ones if the scheduler's clock fails."""
+        try:
+            return self._clock.monotonic_us()
+        except BaseException:  # noqa: BLE001 — whoever reads it next logs it
+            return passing_us()
+
+    def _now_us(self) -> int:
+        """Return the time; the computer's own if the scheduler's clock fails."""
+        try:
+            return self._clock.now_us()
+        except BaseException as error:  # noqa: BLE001 — a run must end all the same
+            self._log.error("the clock failed", error=error)
+            return SystemClock().now_us()

@@ -1,0 +1,297 @@
+"""The contract of a store, which owns the jobs, their places, the open runs and the history.
+
+At every moment each due time of each job is in exactly one of three places: *to come* (the job's
+place in the schedule), *open* (a :class:`~schedcore.run.Run` that waits or is active), or *ended*
+(the history, with one outcome).  Each method here is one transaction that keeps this true:
+what it moves from one place to another it moves whole, or not at all.
+
+Times are integer microseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from types import TracebackType
+from typing import Protocol
+
+from schedcore.changes.audit import Actor, AuditRecord
+from schedcore.job import Job
+from schedcore.run import Run
+from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.base import (
+    Change,
+    Decision,
+    Declared,
+    Ended,
+    Entry,
+    Executors,
+    Otherwise,
+    Settled,
+    Slot,
+    Written,
+)
+from schedcore.stores.ends import End
+from schedcore.stores.trail import Trail
+
+
+class Batch(Protocol):
+    """Jobs that were taken: nobody else has them until they are settled or given back.
+
+    A context manager: leaving it without :meth:`settle` gives them back, as if nothing was taken.
+    """
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The jobs, the earliest due first."""
+        ...
+
+    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write the new places, the runs that start or wait, and the outcomes of what does not run.
+
+        :func:`schedcore.admission.admit` decides here how many start, with the counts of this
+        moment.  What was decided about a job that was changed or removed since it was taken
+        is void, and so is all of it after :meth:`give_back`.
+
+        Args:
+            decided: For each of :attr:`slots`, in their order.
+            now_us: The present.
+        """
+        ...
+
+    def give_back(self) -> None:
+        """Give back what was not settled.
+
+        Called by another thread when the one that took the batch is held up.
+        """
+        ...
+
+    def __enter__(self) -> Batch: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Store(Trail, Protocol):
+    """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
+
+    A store may keep values only: jobs, places, open runs by number, records.  Two things are
+    objects of this process, which a store cannot share:
+
+    A *job* whose definition did not change is the same object each time that it is read, if the
+    store can: so the engine distinguishes a job that has moved on from one that was changed.
+
+    A *run* is one object from :meth:`Batch.settle` or :meth:`open` to its end.  Only the engine
+    writes that it has begun (``run._started_us``).  The store writes on it, once the transaction is
+    made: ``_waits``; ``_backlog`` on each of several due times that were let in together, or after
+    such; ``_hurry`` if others wait for its place; how it ended or that it is retried
+    (:mod:`~schedcore.stores.ends`); and ``_cancelled`` on what it evicts, or ends before it has
+    begun.
+    What has not begun it withdraws first (``run.withdraw()``), so that it does not begin meanwhile;
+    a transaction that is not made gives that back (``run.may_begin()``).
+    """
+
+    # Jobs
+
+    def write(
+        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+    ) -> Written:
+        """Make all of *changes*, or none: compare-and-set; an entry alone is a job to be added.
+
+        A change that removes a job, pauses it, or puts another in its place ends those of its runs
+        that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
+        run all the same); one that waits for its next attempt, as failed, with the error of the
+        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).  One whose
+        new entry is the old one only compares.
+
+        Args:
+            changes: The changes.
+            now_us: The present.
+            notes: What the audit is to keep of them, if they are made.
+        """
+        ...
+
+    def declare(
+        self,
+        app: str | None,
+        declared: Sequence[Declared],
+        now_us: int,
+        otherwise: Otherwise = "change",
+        by: Actor | None = None,
+    ) -> list[Entry]:
+        """Reconcile jobs that *app* declares with what is stored under their ids.
+
+        One with the same fingerprint keeps its place, its pause, and what was changed since;
+        another definition takes the place of the old one, and is paused if that was; one that is
+        new is added, unless it was there before and had its last fire time.  A job with the same
+        id that nobody declared is replaced.
+
+        Args:
+            app: Who declares; :meth:`retire` leaves the jobs of others alone.  None: nobody, they
+                are added; but to add the same again changes nothing.
+            declared: Some of its jobs, no id twice.
+            now_us: The present.
+            otherwise: What comes of a job that has the same id and another definition.
+            by: Whose changes the audit is to keep these as; None: it keeps none.
+
+        Returns:
+            The jobs that are there now, in the order of *declared*.
+
+        Raises:
+            ConflictingIdError: if an id is taken by another definition, and *otherwise* says to
+                refuse that: nothing is changed then.
+        """
+        ...
+
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
+    ) -> list[str]:
+        """Park what *app* declared before and does not declare any more.
+
+        Those jobs are paused, with the reason in ``broken``; declared again, they go on.
+
+        Args:
+            app: Who declares.
+            declared: The ids of all its jobs.
+            now_us: The present.
+            by: As for :meth:`declare`.
+
+        Returns:
+            The ids of the jobs that were parked.
+        """
+        ...
+
+    def get(self, job_id: str) -> Entry:
+        """Return one job.
+
+        Raises:
+            JobLookupError: if there is none with this id.
+        """
+        ...
+
+    def entries(self) -> list[Entry]:
+        """Return all jobs: the earliest due first, paused ones last."""
+        ...
+
+    def page(self, after: str, limit: int) -> list[Entry]:
+        """Return up to *limit* jobs whose ids come after *after* (``""``: all), in their order."""
+        ...
+
+    def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
+        """Return the present version, and the ids of the jobs that changed after another one.
+
+        A version is equal for as long as :meth:`entries` returns the same; None: not known.
+        Read before the entries, it is never younger than they are.
+
+        Args:
+            since: A version that this returned; None: any.
+
+        Returns:
+            The version, and the ids of what was stored, changed or removed after *since*, which
+            may name one job several times; None in their place where they are not known.
+        """
+        ...
+
+    # The schedule
+
+    def take(self, now_us: int, limit: int, executors: Executors = None) -> Batch:
+        """Take up to *limit* jobs that are due, the earliest first.
+
+        Args:
+            now_us: What is due then is taken.
+            limit: How many jobs at most.
+            executors: Names of those that are there, and how many of their jobs at most; or the
+                names alone; None: any.  A store of which one process takes all jobs need not look
+                at it; others leave the rest to another process.
+        """
+        ...
+
+    def next_due(self, executors: Collection[str] | None = None) -> int | None:
+        """Return when the first job is due that :meth:`take` would give, or None.
+
+        Args:
+            executors: As in :meth:`take`: a job of other executors wakes nobody here.
+        """
+        ...
+
+    # Runs
+
+    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
+        """Open a run of a job besides its schedule, or record it as skipped for want of room.
+
+        Somebody may wait for the run that is returned.
+
+        Args:
+            job: The stored definition, with its function resolved.
+            due_us: When it falls due: now.
+            asked: With what besides.
+
+        Raises:
+            JobLookupError: if the job was removed.
+        """
+        ...
+
+    def backfill(
+        self, job: Job, times: Sequence[int], note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]]:
+        """Open a run of a job for each of *times*, which have passed.
+
+        Args:
+            job: The stored definition, with its function resolved.
+            times: The oldest first.
+            note: What the audit is to keep of it.
+
+        Returns:
+            Those that start, for which there is room; and those that wait behind them.
+
+        Raises:
+            JobLookupError: if the job was removed.
+        """
+        ...
+
+    def end(self, ends: deque[End], promote: bool) -> Ended:
+        """Move runs to the history; each is recorded once, by whoever reports first.
+
+        Args:
+            ends: What is recorded is taken out, from the left.
+            promote: Whether runs that waited may start in the places that become free.
+        """
+        ...
+
+    def promote(self) -> Ended:
+        """Start the waiting runs for which there is room."""
+        ...
+
+    def retry(self, failed: End, act_us: int) -> bool:
+        """Have a run that failed wait for its next attempt.
+
+        Args:
+            failed: How the last attempt ended.
+            act_us: When the next one is due; should this process be gone by then, another one may
+                take it (:meth:`Cluster.adopt <schedcore.stores.cluster.Cluster.adopt>`).
+
+        Returns:
+            False if no attempt follows: the run has ended meanwhile, or its job was paused, removed
+            or replaced since it was opened.
+        """
+        ...
+
+    def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Have this process begin the next attempt of runs that waited for it.
+
+        Returns:
+            Those that are open still: they are to be submitted.
+        """
+        ...
+
+    def runs(self) -> list[Run]:
+        """Return the open runs, in the order in which they were opened."""
+        ...
+
+    def close(self) -> None:
+        """Release what the store holds open, such as files; its jobs stay."""
+        ...
