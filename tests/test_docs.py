@@ -134,6 +134,7 @@ class Terminal:
             "SCHEDULER_BIND": f"127.0.0.1:{self.port}",
             "SCHEDCORE_URL": f"http://127.0.0.1:{self.port}/scheduler",
             "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{self.port}",
+            "FLASK_RUN_PORT": str(self.port),
             "PYTHONUNBUFFERED": "1",
         }
 

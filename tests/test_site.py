@@ -15,28 +15,26 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from schedcore.announce import EVENT_OF
 from werkzeug.test import Client
 
 import schedcore
 import schedhttp
 from schedcore import CronTrigger, IntervalTrigger, Outcome, Scheduler, ThreadPool
 from schedcore.errors import SchedError
+from schedcore.running.announce import EVENT_OF
 from schedhttp.problems import STATUSES
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 HERE = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"}
-WHOLE = ("events", "errors")
+WHOLE = ("errors", "events", "typed_options")
 """Modules that the API's pages show as they are."""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def test_the_site_is_built_without_a_warning_and_is_whole(tmp_path):
     pytest.importorskip("mkdocs")
-    folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -44,37 +42,20 @@ def site(tmp_path_factory):
         check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
-    return folder
-
-
-@pytest.mark.xdist_group("site")
-def test_the_site_is_built_without_a_warning(site):
-    assert (site / "tutorial" / "index.html").exists()
-
-
-@pytest.mark.xdist_group("site")
-def test_every_public_name_has_its_place_in_the_api(site):
-    pages = [path.read_text("utf-8") for path in (site / "reference" / "api").rglob("*.html")]
-    anchors = {name for page in pages for name in re.findall(r' id="([\w.]+)"', page)}
-    told = {name.rpartition(".")[2] for name in anchors if name.count(".") == 1}
-    told |= {name.removeprefix(f"schedcore.{module}.") for name in anchors for module in WHOLE}
-    public = {*schedcore.__all__, *schedhttp.__all__} - {"__version__"}
-    assert public - told == set()
-
-
-@pytest.mark.xdist_group("site")
-def test_what_docstrings_name_are_links_and_no_roles(site):
-    page = (site / "reference" / "api" / "scheduler" / "index.html").read_text("utf-8")
-    assert re.findall(r":(?:class|meth|func|data|attr|mod):", page) == []
-    assert re.search(r'<a[^>]*href="#schedcore.Scheduler.resume"[^>]*><code>resume</code>', page)
-
-
-@pytest.mark.xdist_group("site")
-def test_the_endpoints_are_those_that_a_server_describes(site):
-    shown = json.loads((site / "reference" / "openapi.json").read_text("utf-8"))
+    api = "".join(page.read_text("utf-8") for page in (tmp_path / "reference/api").rglob("*.html"))
+    check_that_every_public_name_is_in(api)
+    assert re.findall(r":(?:class|meth|func|data|attr|mod):", api) == []
+    assert re.search(r'<a[^>]*href="#schedcore.Scheduler.resume"[^>]*><code>resume</code>', api)
     app = schedhttp.create_app(Scheduler(timezone="UTC"))
     served = Client(app).get("/scheduler/openapi.json", environ_base=HERE).json
-    assert shown == served
+    assert json.loads((tmp_path / "reference/openapi.json").read_text("utf-8")) == served
+
+
+def check_that_every_public_name_is_in(api: str) -> None:
+    anchors = set(re.findall(r' id="([\w.]+)"', api))
+    told = {name.rpartition(".")[2] for name in anchors if name.count(".") == 1}
+    told |= {name.removeprefix(f"schedcore.{module}.") for name in anchors for module in WHOLE}
+    assert {*schedcore.__all__, *schedhttp.__all__} - {"__version__"} - told == set()
 
 
 def rows_of(page: str) -> list[list[str]]:
