@@ -46,7 +46,13 @@ class Counting:
         run._started_us = 0
         return True
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> int:  # noqa: ARG002
+    def end(
+        self,
+        run: Run,  # noqa: ARG002
+        value: Any,  # noqa: ARG002
+        error: BaseException | None,
+        at_us: int | None = None,  # noqa: ARG002
+    ) -> int:
         assert error is None
         with self._lock:
             self._left -= 1

@@ -75,6 +75,24 @@ def test_there_is_no_address_that_nobody_has():
     assert not any("example" in url for url in PROJECT.get("urls", {}).values())
 
 
+KINDS = PYPROJECT["tool"]["towncrier"]["fragment"]
+FRAGMENTS = [file for file in (ROOT / "changes").iterdir() if file.name != "README.md"]
+
+
+def test_each_change_is_of_a_kind_that_the_changelog_has():
+    """towncrier leaves others out without a word."""
+    name = re.compile(rf"\+[\w-]+\.({'|'.join(KINDS)})\.md")
+    assert [file.name for file in FRAGMENTS if not name.fullmatch(file.name)] == []
+    assert all(file.read_text("utf-8").strip() for file in FRAGMENTS)
+    assert set(re.findall(r"`(\w+)`", (ROOT / "changes" / "README.md").read_text())) == set(KINDS)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_what_a_page_beside_the_code_links_to_is_there(page):
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
 def test_both_packages_tell_one_version():
     assert schedhttp.__version__ == schedcore.__version__
     assert re.fullmatch(r"\d+\.\d+\.\d+", schedcore.__version__)

@@ -39,7 +39,16 @@ STORES = [
     *("declared", "change_log", "keys", "outputs", "open_runs", "memory_batch", "memory_outcomes"),
     *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *("sql_totals", "sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs"),
-    *("sql_notices", "sql_keys", "claims", "process", "unbegun", "sql_runs", "sql_checks"),
+    *(
+        "sql_notices",
+        "sql_keys",
+        "claims",
+        "process",
+        "unbegun",
+        "sql_runs",
+        "sql_remote",
+        "sql_checks",
+    ),
     *("sql_settle", "sql_ends", "sql", "file_lock", "sql_nodes", "sqlite_file", "sqlite_cluster"),
     *("sqlite", "postgres_sql", "postgres_pool", "postgres_keeper", "postgres_cluster"),
     *("postgres", "urls"),
@@ -48,8 +57,8 @@ STORES = [
 
 
 EXECUTORS = [
-    *("base", "remote", "inline", "coroutines", "threads", "futures", "dask"),
-    *("worker", "processes"),
+    *("base", "remote", "inline", "coroutines", "threads", "futures", "remote_text", "cluster"),
+    *("cluster_worker", "celery_task", "celery", "dask", "worker", "processes"),
 ]
 """The same of executors."""
 

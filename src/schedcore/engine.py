@@ -47,6 +47,7 @@ from schedcore.history.query import RunQuery
 from schedcore.job import Job
 from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run, ended_run, named
+from schedcore.running.adopted import take_over
 from schedcore.running.announce import Announcer
 from schedcore.running.rooms import Rooms
 from schedcore.running.runs import Runs
@@ -157,7 +158,8 @@ class Engine:
         try:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
-                self.runs.submit([self._made_ready(run) for run in self._cluster.adopt(now_us)])
+                adopted = [self._made_ready(run) for run in self._cluster.adopt(now_us)]
+                take_over(self.runs, self.executors, adopted)
             timer_us = self.runs.check_timers(now_us)
         except BaseException:  # Ctrl-C, where this thread executes the runs itself
             self.runs.cancel_waiting()

@@ -67,11 +67,24 @@ class Options(NamedTuple):
     on_run: tuple[str, ...] = ()
     """The channels through which each run is told: its start, and how it ended."""
 
+    def attempts(self) -> int:
+        """Return how often a run is begun in all, if its process dies or it fails each time."""
+        if self.retry is not None:
+            return 1 + self.retry.count
+        return MOST_RERUNS if self.on_lost == "rerun" else 1
+
+    def reruns(self, attempt: int) -> bool:
+        """Return whether a run is begun again whose process died in this attempt, from 1."""
+        return self.on_lost == "rerun" and attempt < self.attempts()
+
 
 OVERLAPS: Final = ("skip", "queue", "cancel")
 """At ``max_instances``: skip the new run, let one wait for a free place, or cancel the oldest."""
 
 
+MOST_RERUNS: Final = 3
+"""How often a run is begun in all if its process dies each time, unless ``retry`` says: it may be
+the run itself that kills the process."""
 ON_LOST: Final = ("record", "rerun")
 """If its process dies: record the run as lost, or run it again in another process.
 

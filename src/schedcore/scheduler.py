@@ -24,7 +24,7 @@ from schedcore.events import (
     Listener,
     Listeners,
 )
-from schedcore.executors import with_defaults
+from schedcore.executors import check_store, with_defaults
 from schedcore.executors.base import Executor, FuturesPool
 from schedcore.history.history import History
 from schedcore.job import Options, build_options
@@ -111,6 +111,7 @@ class Scheduler(ChangeMethods):
         listeners = Listeners()
         kept = store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)
+        check_store(self._executors, kept)
         defaults = build_options(Options(), job_defaults or {})
         factory = JobFactory(zone, self._executors, defaults, clock, random)
         engine = Engine(kept, self._executors, listeners, clock, random)

@@ -65,21 +65,34 @@ class _Spans:
         self._open: dict[int, _Open] = {}
         # What only passes through
         self.settle, self.shed = reporter.settle, reporter.shed
-        self.cancelled, self.lost = reporter.cancelled, reporter.lost
+        self.cancelled, self.lost, self.remote = reporter.cancelled, reporter.lost, reporter.remote
+
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        return self._reporter.captures
 
     def begin(self, run: Run) -> bool:
         """Report that *run* begins now, and begin its span if it does."""
         if not self._reporter.begin(run):
             return False
+        self._begin(run)
+        return True
+
+    def begun(self, run: Run, at_us: int) -> None:
+        """Report that *run* was begun elsewhere, and begin its span."""
+        self._reporter.begun(run, at_us)
+        self._begin(run)
+
+    def _begin(self, run: Run) -> None:
         try:
-            self._begin(run)
+            self._begin_span(run)
         except Exception as error:  # noqa: BLE001 — a span is no reason for a run not to run
             log.error(
                 "the span of run %d could not be begun", run.id, error=error, fields=named(run)
             )
-        return True
 
-    def _begin(self, run: Run) -> None:
+    def _begin_span(self, run: Run) -> None:
         started_us = run.started_us or 0
         span = self._tracer.start_span(
             f"run {run.job_id}",
@@ -100,10 +113,12 @@ class _Spans:
         token = None if remote else contexts.attach(trace.set_span_in_context(span))
         self._open[run.id] = _Open(run, span, token)
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
-        """Report that *run* ended now, and end its span."""
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended, and end its span."""
         found = self._open.pop(run.id, None)
-        ended_us = self._reporter.end(run, value, error)
+        ended_us = self._reporter.end(run, value, error, at_us)
         if found is not None:
             outcome = Outcome.EXECUTED if error is None else Outcome.FAILED
             self._end(found, outcome, error, ended_us)

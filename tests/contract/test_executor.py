@@ -44,7 +44,7 @@ class Reports:
             self._changed.notify_all()
         return not self.refuse
 
-    def end(self, run, value, error):
+    def end(self, run, value, error, at_us=None):
         ended_us = self.clock()
         with self._changed:
             self.ended.append((run.id, value, error))
@@ -157,7 +157,7 @@ def test_whatever_a_run_raises_is_its_end_and_the_next_one_runs(executor, raised
     # Ctrl-C is the program's as well, where the main thread executes the run.
     inline = isinstance(executor, InlineExecutor) and raised is KeyboardInterrupt
     with pytest.raises(raised) if inline else nullcontext():
-        executor.submit([run_of(raising, 1, (raised,))], reports)
+        executor.submit([run_of(raising, 1, (raised.__name__,))], reports)
     ((_, value, error),) = reports.wait_for(1)
     assert value is None
     assert type(error) is raised
@@ -202,7 +202,7 @@ def test_a_run_that_may_not_begin_is_not_called(executor):
     [
         (lambda: None, ()),  # cannot be carried there
         (returned, (threading.Lock(),)),  # nor can its argument
-        (raising, (ValueError,)),
+        (raising, ("ValueError",)),
     ],
 )
 def test_whatever_becomes_of_a_run_in_another_process_is_reported(func, args):

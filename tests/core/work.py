@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import os
 import re
@@ -19,8 +20,8 @@ def returned(*given):
     return given
 
 
-def raising(kind):
-    raise kind("no")
+def raising(name):
+    raise getattr(builtins, name)("no")
 
 
 async def awaited(number):

@@ -253,3 +253,17 @@ def run_ended(scheduler, run_id):
     while scheduler.get_run(run_id).outcome is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_few_jobs_that_were_removed_together_are_added_again(browser, scheduler):
+    for name in "abc":
+        scheduler.add_job(math.sqrt, "interval", hours=1, id=name, args=[4], tags=["t"])
+    before = {entry.job.id: entry.job.options for entry in scheduler.entries()}
+    browser.get("/jobs")
+    fields = {"do": "remove", "which": "filter", "tag": "t", "confirm": "3"}
+    page = browser.follow(browser.send("/jobs/change", fields))
+    assert "3 jobs were removed." in page.text
+    assert scheduler.get_jobs() == []
+    page = browser.follow(browser.send("/job/add", page.form("/job/add")))
+    assert "3 jobs were added." in page.text
+    assert {entry.job.id: entry.job.options for entry in scheduler.entries()} == before

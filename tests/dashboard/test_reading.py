@@ -178,7 +178,7 @@ def test_what_is_not_there(browser):
 
 def test_nothing_is_sent_again_while_nothing_happens(browser, scheduler):
     scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
-    for path in ("/", "/jobs", "/job?id=j", "/ledger", "/system"):
+    for path in ("/", "/jobs", "/job?id=j", "/ledger", "/timeline", "/system"):
         browser.get(path)
         etag = browser.open(path).headers["ETag"]
         again = browser.open(path, headers={"If-None-Match": etag})
@@ -222,3 +222,14 @@ def test_arguments_are_hidden_from_who_may_only_look(mount, scheduler):
     browser.sign_in("rob", "of rob")
     assert "sesame" not in browser.get("/job?id=j").text
     assert "SCHEDULER_API_HIDE_ARGS" in browser.get(f"/run?id={run_id}").text
+
+
+def test_what_is_counted_is_what_its_link_leads_to(browser, scheduler, clock):
+    """The first page's counts are of one day, and so are the lists behind them."""
+    scheduler.add_job(lambda: 1, "interval", weeks=1, id="j")
+    scheduler.run_job("j")
+    clock.advance(2 * 86_400)
+    scheduler.run_job("j")
+    page = browser.get("/")
+    (link,) = [a["href"] for a in page.tags("a") if "outcome=executed" in str(a.get("href"))]
+    assert "1 kept with this filter" in browser.get(link.removeprefix(browser.base)).text

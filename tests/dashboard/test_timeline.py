@@ -80,7 +80,7 @@ def test_moments_are_in_the_zone_that_was_chosen(browser, scheduler):
     browser.open("/")
     page = browser.follow(browser.send("/zone", {"zone": "UTC", "to": "/timeline?view=30h"}))
     assert "due 2026-01-05 19:00:00 UTC" in page.text
-    assert "times on this page are in UTC" in page.text
+    assert "Times on this page are in UTC" in page.text
 
 
 class Broken(Trigger):

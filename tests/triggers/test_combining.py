@@ -48,9 +48,9 @@ def test_and_fires_when_all_members_do():
 
 def test_and_of_a_dense_and_a_rare_member_is_quick():
     trigger = AndTrigger([cron(second="*"), cron(month=2, day=29)])
-    began = time.perf_counter()
+    began = time.thread_time()
     assert trigger.next_after(START) == datetime(2028, 2, 29, tzinfo=UTC)
-    assert time.perf_counter() - began < 0.5  # some 10 us
+    assert time.thread_time() - began < 0.5  # some 10 us
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_and_of_a_dense_and_a_rare_member_is_quick():
     ],
 )
 def test_and_of_what_never_meets_is_refused(members):
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(InvalidTriggerError, match="expected triggers with a fire time in common"):
         AndTrigger(members)
-    assert time.perf_counter() - began < 2  # some 40 ms
+    assert time.thread_time() - began < 2  # some 40 ms
 
 
 def test_and_that_gives_up_says_so():

@@ -15,15 +15,22 @@ from schedcore.job import COROUTINE_EXECUTOR, DEFAULT_EXECUTOR
 
 if TYPE_CHECKING:
     from schedcore.stores.base import Entry
+    from schedcore.stores.contract import Store
 
 log = GuardedLogger(__name__)
 
-_KINDS: Final = ("threadpool", "processpool", "dask")
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "threadpool": ("max_workers",),
+    "processpool": ("max_workers",),
+    "dask": ("address",),
+    "celery": ("broker", "max_workers", "queue"),
+}
+"""The types of executors that a table describes, and the options of each."""
 _METHODS: Final = ("submit", "abandon", "shutdown")
 _AN_EXECUTOR: Final = (
     "an executor such as ThreadPool(20), a concurrent.futures pool, or a table such as"
     ' {"type": "threadpool", "max_workers": 20} (or "processpool", or {"type": "dask", "address":'
-    ' "tcp://..."})'
+    ' "tcp://..."}, or {"type": "celery", "broker": "redis://..."})'
 )
 
 
@@ -55,6 +62,28 @@ def with_defaults(executors: Mapping[str, Any]) -> dict[str, Executor]:
     return both
 
 
+def check_store(executors: Mapping[str, Executor], store: Store) -> None:
+    """Have a store be where workers of clusters begin runs.
+
+    Raises:
+        InvalidOptionError: if an executor needs that, and the store is of this process alone.
+    """
+    remote = getattr(store, "remote", None)
+    outliving = {name: each for name, each in executors.items() if hasattr(each, "find")}
+    if remote is not None:
+        remote.serve(outliving)
+        return
+    for name, executor in outliving.items():
+        if getattr(executor, "needs_store", False):
+            raise InvalidOptionError(
+                f"executors[{name!r}]",
+                executor,
+                "a store that its workers can reach, in which each run begins once:"
+                ' Scheduler(store="sqlite:///jobs.db") for workers of this machine, or'
+                ' "postgresql://..."',
+            )
+
+
 def make_executor(name: str, what: Any) -> Executor:
     """Return the executor that *what* is or describes.
 
@@ -62,7 +91,8 @@ def make_executor(name: str, what: Any) -> Executor:
         name: What it is called; its threads' names begin with it.
         what: An executor, a ``concurrent.futures`` pool, which gets an adapter, or a table:
             ``type`` (``"threadpool"`` unless given, or ``"processpool"``) and ``max_workers``; or
-            the type ``"dask"`` and an ``address``.
+            the type ``"dask"`` and an ``address``; or the type ``"celery"``, a ``broker``, and
+            ``max_workers`` and ``queue``.
 
     Raises:
         InvalidOptionError: if it is none of these.
@@ -87,15 +117,19 @@ def make_executor(name: str, what: Any) -> Executor:
 def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
     options = dict(table)
     kind = options.pop("type", "threadpool")
-    given = "address" if kind == "dask" else "max_workers"
-    value = options.pop(given, 10)
+    known = _KINDS.get(kind, ())
+    given = {name: options.pop(name) for name in known if name in options}
     if kind not in _KINDS or options:
         wrong = str(next(iter(options), kind))
-        hint = did_you_mean(wrong, ["type", given, *_KINDS])
+        hint = did_you_mean(wrong, ["type", *known, *_KINDS])
+        if (kind, wrong) == ("celery", "backend"):
+            hint = "; without a backend: what comes of runs is written into the store"
         raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
     if kind == "dask":
-        return _dask(option, value)
-    workers = whole(f"{option}.max_workers", value)
+        return _dask(option, given.get("address"))
+    if kind == "celery":
+        return _celery(option, given)
+    workers = whole(f"{option}.max_workers", given.get("max_workers", 10))
     if kind == "threadpool":
         return ThreadPool(workers, name=f"schedcore-{name}")
     from schedcore.executors.processes import ProcessPool
@@ -112,6 +146,19 @@ def _dask(option: str, address: Any) -> Executor:
     if not isinstance(address, str):
         raise InvalidOptionError(f"{option}.address", address, 'text such as "tcp://host:8786"')
     return DaskExecutor(address)
+
+
+def _celery(option: str, given: Mapping[str, Any]) -> Executor:
+    try:
+        from schedcore.executors.celery import CeleryExecutor
+    except ImportError as error:
+        way_out = f'pip install "celery[redis]" ({error})'
+        raise InvalidOptionError(option, dict(given), way_out) from None
+    broker = given.get("broker")
+    if not isinstance(broker, str):
+        text = 'its URL, such as "redis://127.0.0.1:6379/0"'
+        raise InvalidOptionError(f"{option}.broker", broker, text)
+    return CeleryExecutor(**given)
 
 
 def _check_name(name: object) -> str:

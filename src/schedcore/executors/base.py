@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, passing_us
 from schedcore.run import Run, call, named
+
+if TYPE_CHECKING:
+    from schedcore.stores.sql_remote import RemoteRuns
 
 log = GuardedLogger(__name__)
 
@@ -16,12 +19,32 @@ log = GuardedLogger(__name__)
 class Reporter(Protocol):
     """To whom an executor reports that runs begin and end.  Thread-safe; never raises."""
 
+    remote: RemoteRuns | None
+    """Where workers outside of this process begin runs; None: the store is this process's alone."""
+
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        ...
+
     def begin(self, run: Run) -> bool:
         """Report that *run* begins now; False: it was cancelled, and its function is not called."""
         ...
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
-        """Report that *run* ended now, with what its function returned or raised.
+    def begun(self, run: Run, at_us: int) -> None:
+        """Report that *run* was begun elsewhere, where nobody can be asked whether it may."""
+        ...
+
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended, with what its function returned or raised.
+
+        Args:
+            run: The run.
+            value: What it returned.
+            error: What it raised; None: nothing.
+            at_us: When it ended; None: now.
 
         Returns:
             When that is, in microseconds since the Unix epoch.
@@ -57,6 +80,11 @@ class Executor(Protocol):
     one of them, and None otherwise: the last of them may not wait for a run of its own executor.
     One with ``room()``, which returns how many runs it can begin soon (None: any number), leaves
     others of a shared store what it has no room for.
+
+    One whose workers outlive this process, and begin runs in its store (``reporter.remote``), has
+    ``find(runs, reporter)``.  It is asked when runs are taken over from a process that is gone: it
+    sees to those that its workers have, and returns the others, which are lost.  Its ``abandon`` is
+    also called for runs that have not begun.
     """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:

@@ -225,16 +225,16 @@ class FuturesAdapter:
             report_end(run, reporter, future.result())
 
 
-def report_end(run: Run, reporter: Reporter, report: Report) -> None:
-    """Report how a run ended in another process."""
+def report_end(run: Run, reporter: Reporter, report: Report, at_us: int | None = None) -> None:
+    """Report how a run ended in another process, and when (None: now)."""
     if report.printed is not None:
         keep_from_elsewhere(run, report.printed)
     try:
         value = result_of(report)
     except BaseException as error:  # noqa: BLE001 — what it raised
-        reporter.end(run, None, error)
+        reporter.end(run, None, error, at_us)
     else:
-        reporter.end(run, value, None)
+        reporter.end(run, value, None, at_us)
 
 
 def _like(pool: FuturesExecutor) -> FuturesExecutor:

@@ -61,6 +61,8 @@ class Report(NamedTuple):
     text: str | None = None
     printed: Kept | None = None
     """What it printed and has not been told yet."""
+    value: Any = None
+    """What it returned, where it came as plain data."""
 
 
 def task_of(run: Run) -> Task:
@@ -186,11 +188,11 @@ def result_of(report: Report) -> Any:
         raise _error_of(failure) from TracebackElsewhere(failure.trace)
     if report.text is None:
         return None
-    value = _unpickled(report.pickled)
+    value = unpickled(report.pickled) if report.value is None else report.value
     return ResultText(report.text) if value is None else value
 
 
-def _unpickled(data: bytes | None) -> Any:
+def unpickled(data: bytes | None) -> Any:
     """Return a value; None if it did not come, or its class is not here, say."""
     if data is None:
         return None
@@ -202,7 +204,7 @@ def _unpickled(data: bytes | None) -> Any:
 
 def _error_of(failure: Failure) -> BaseException:
     """Return an error like the one that was raised in another process."""
-    found = _unpickled(failure.pickled)
+    found = unpickled(failure.pickled)
     if isinstance(found, BaseException):
         return found
     # One of the same name: the history tells it, and retries go by it.

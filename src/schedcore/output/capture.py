@@ -25,6 +25,8 @@ from schedcore.output.text import Capture, between_attempts, keep, keep_lines
 from schedcore.run import Run, run_here
 
 _STREAMS: Final = ("stdout", "stderr")
+_REDIRECTED: Final = "celery.redirected"
+"""The logger of what runs print in Celery workers, which is kept already."""
 _PIECE: Final = 64 * 1024
 _format: Final = logging.Formatter("%(levelname)s %(name)s: %(message)s").format
 
@@ -113,7 +115,12 @@ class _Records:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._make(*args, **kwargs)
         run = run_here()
-        if run is not None and run._output is not None and self.active:
+        if (
+            run is not None
+            and run._output is not None
+            and self.active
+            and record.name != _REDIRECTED
+        ):
             keep(run, _told(record))
         return record
 

@@ -176,7 +176,7 @@ class Announcer:
 
     def retried(self, end: End) -> None:
         """Log that the function raised, and that another attempt follows."""
-        run, retry = end.run, end.job.retry if end.job is not None else None
+        run = end.run
         again = self._again(run.job_id, f"retried, {_kind_of(end)}")
         if again is None:
             return
@@ -187,7 +187,7 @@ class Announcer:
             end.error_type,
             end.error_text,
             run.attempt,
-            1 + (retry.count if retry else 0),
+            1 if end.job is None else end.job.options.attempts(),
             again,
             fields={**named(run), "attempt": run.attempt - 1, "outcome": end.outcome.value},
         )

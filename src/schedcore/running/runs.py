@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from schedcore.retry import RandomSource
     from schedcore.stores.cluster import Cluster
     from schedcore.stores.contract import Store
+    from schedcore.stores.sql_remote import RemoteRuns
 
 
 _SHUTDOWN = "since the scheduler was shut down"
@@ -74,6 +75,7 @@ class Runs:
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self._writes_at_once = self._cluster is not None
+        self.remote: RemoteRuns | None = getattr(store, "remote", None)
         self._timers = Timers()
         self.capture: StreamCapture | None = None
         self._begin_anew()
@@ -138,6 +140,11 @@ class Runs:
 
     # Reporter: called by executors
 
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        return self.capture is not None
+
     def begin(self, run: Run) -> bool:
         """Report that *run* begins now; False: it was cancelled, and its function is not called."""
         job = run._job
@@ -152,23 +159,36 @@ class Runs:
             if self._cluster is not None:
                 self._kept.append(run)
             return False
-        run._started_us = self._now_us()
-        timeout, on_run = job[5][5], job[5][12]
-        if on_run:
-            self._announce.on_begun(run, job)
-        if self.capture is not None and run._output is None:  # else an earlier attempt printed
-            run._output = self.capture
-        if timeout is not None:
-            self._set_timer(run, round(timeout * SECOND))
+        run._started_us = now_us = self._now_us()
+        self._note_begun(run, job, now_us)
         # Read after _started_us was written: whoever cancels a run does it the other way round.
         if run._cancelled:
             self.cancelled(run)
             return False
         return True
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
-        """Report that *run* ended now, with what its function returned or raised."""
-        now_us = self._now_us()
+    def begun(self, run: Run, at_us: int) -> None:
+        """Report that *run* was begun elsewhere, where nobody can be asked whether it may."""
+        job = run._job
+        if job is not None:
+            run._started_us = at_us
+            self._note_begun(run, job, at_us)
+
+    def _note_begun(self, run: Run, job: Job, at_us: int) -> None:
+        timeout, on_run = job[5][5], job[5][12]
+        if on_run:
+            self._announce.on_begun(run, job)
+        if self.capture is not None and run._output is None:  # else an earlier attempt printed
+            run._output = self.capture
+        if timeout is not None:
+            ago_us = max(0, self._now_us() - at_us)
+            self._set_timer(run, max(0, round(timeout * SECOND) - ago_us))
+
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended, with what its function returned or raised."""
+        now_us = self._now_us() if at_us is None else at_us
         if error is None:
             # Each run passes here.
             if value is None:
@@ -221,7 +241,11 @@ class Runs:
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
-        self._end_now(end_of(run, Outcome.LOST, self._now_us(), error=error))
+        lost = end_of(run, Outcome.LOST, self._now_us(), error=error)
+        if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
+            self._retry(lost, 0)
+        else:
+            self._end_now(lost)
 
     def shed(self, run: Run) -> None:
         """Report that the executor's queue has no room for *run*."""
@@ -328,11 +352,12 @@ class Runs:
 
     def _abandon(self, run: Run, job: Job) -> None:
         """Have the executor free the worker of a run that was ended early."""
-        if run._started_us is None:
-            return
         name = job.options.executor
         try:
-            self._executors[name].abandon(run)
+            executor = self._executors[name]
+            # Of one whose workers begin runs by themselves, it is not known yet.
+            if run._started_us is not None or hasattr(executor, "find"):
+                executor.abandon(run)
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
             text = "executor %r failed to give up a run"
             self._log.error(text, name, error=error, fields=named(run))
@@ -425,8 +450,16 @@ class Runs:
                 self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
 
     def cancel_waiting(self) -> None:
-        """Cancel every run that has not begun; on a store that others share, leave it to them."""
-        self._give_up([run for run in self.open() if run._started_us is None])
+        """Cancel every run that has not begun; on a store that others share, leave it to them.
+
+        What workers outside of the nodes have begun is left to others as well.
+        """
+        self._give_up([r for r in self.open() if r._started_us is None or self._outlives(r)])
+
+    def _outlives(self, run: Run) -> bool:
+        """Return whether a run goes on without this process, and others see to it."""
+        job = run._job
+        return job is not None and hasattr(self._executors.get(job.options.executor), "find")
 
     def _give_up(self, runs: Sequence[Run]) -> None:
         """Cancel runs that have not begun; on a store that others share, leave them to others."""

@@ -18,6 +18,13 @@ ACTIVE: Final = 1
 """It was submitted, or is about to be, by the process that it belongs to."""
 RETRIES: Final = 2
 """It failed, and waits for its next attempt."""
+REMOTE: Final = 3
+"""It was given to workers outside of the nodes, one of which begins it in the store, or has begun
+it: it goes on when its node dies."""
+
+
+ORPHANED: Final = f"node is null and state in ({RETRIES}, {REMOTE})"
+"""Condition for runs that any process may take, once that is due."""
 
 
 class Claim(NamedTuple):
@@ -29,13 +36,13 @@ class Claim(NamedTuple):
     due_us: int
     attempt: int
     state: int
-    """:data:`WAITS`, :data:`ACTIVE` or :data:`RETRIES`."""
+    """:data:`WAITS`, :data:`ACTIVE`, :data:`RETRIES` or :data:`REMOTE`."""
     node: int | None
     """The process that it belongs to; None: to whichever takes it."""
     act_us: int | None
-    """When to try it again."""
+    """When to try it again, or to take it over."""
     begun_us: int | None
-    """When its function was called, for runs that have lasted a while."""
+    """When its function was called, for runs that have lasted a while, and remote ones."""
     backlog: int
     by_hand: int
     final: int
@@ -44,6 +51,11 @@ class Claim(NamedTuple):
     error_text: str | None = None
     call: str | None = None
     """The arguments of this run as text, if they are not those of its job."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a worker outside of the nodes has begun it."""
+        return self.state == REMOTE and self.begun_us is not None
 
     @property
     def cause(self) -> str:

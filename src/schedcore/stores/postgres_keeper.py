@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, lasting_us
-from schedcore.stores.claims import RETRIES, WAITS
+from schedcore.stores.claims import ORPHANED, WAITS
 from schedcore.stores.database import Row
 from schedcore.stores.postgres_pool import readable
 from schedcore.stores.sql_jobs import NOT_HELD
@@ -39,8 +39,7 @@ _SEEN: Final = (
     " (select min(d.due_us) from unnest(%s::text[]) e (name) cross join lateral (select due_us"
     " from schedcore_due d where d.executor = e.name and d.due_us is not null"
     f" and {NOT_HELD} order by d.due_us limit 1) d),"
-    " (select min(act_us) from schedcore_claims where act_us is not null and node is null"
-    f" and state = {RETRIES}),"
+    f" (select min(act_us) from schedcore_claims where act_us is not null and {ORPHANED}),"
     f" exists (select 1 from schedcore_claims where state = {WAITS}),"
     f" (select json_agg(json_build_array(id, boot, lease_us < {CLOCK})) from schedcore_nodes"
     " where state in ('alive', 'leaving') and id <> %s),"

@@ -136,6 +136,15 @@ MIGRATIONS: Final = (
             "create index schedcore_claims_act on schedcore_claims (act_us)"
             " where act_us is not null",
             "create index schedcore_claims_waiting on schedcore_claims (k) where state = 0",
+            # Which worker began a run outside of the nodes, and what came of it.
+            """create table schedcore_remote (
+                run_id {whole} primary key,
+                attempt {whole} not null,
+                start text not null,
+                process text not null,
+                place text not null,
+                beats {whole} not null,
+                report text)""",
             # Of runs that were asked for with a key: who asks again, gets the same one.
             """create table schedcore_keys (
                 k {whole} not null,

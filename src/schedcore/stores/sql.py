@@ -41,6 +41,7 @@ from schedcore.stores.sql_jobs import (
 )
 from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
+from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
 from schedcore.stores.sql_trail import SqlTrail
@@ -69,6 +70,7 @@ class SqlStore(SqlTrail):
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
         self.notices = SqlNotices(self)
+        self.remote = RemoteRuns(self)
         self._begin_anew()
         call_in_child(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
-from schedcore.stores.claims import ACTIVE, RETRIES, WAITS
+from schedcore.stores.claims import ACTIVE, REMOTE, RETRIES, WAITS
 from schedcore.stores.database import Transaction
 
 
@@ -46,7 +46,7 @@ def holdings(tx: Transaction) -> Holdings:
         paused,
         parked,
         next_due_us,
-        runs.get(ACTIVE, 0),
+        runs.get(ACTIVE, 0) + runs.get(REMOTE, 0),
         runs.get(WAITS, 0),
         runs.get(RETRIES, 0),
         outcomes,

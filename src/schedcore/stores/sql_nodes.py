@@ -12,7 +12,7 @@ from schedcore.clock import SECOND
 from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.claims import ACTIVE, Claim
+from schedcore.stores.claims import ACTIVE, REMOTE, Claim
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
@@ -22,9 +22,6 @@ from schedcore.stores.sql_keys import trim_keys
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
 
-MOST_ATTEMPTS: Final = 3
-"""How often a run is begun in all if its process dies each time, unless ``retry`` says: it may be
-the run itself that kills the process."""
 KEEP_GONE_US: Final = 3600 * SECOND
 """How long removed ids and nodes that are gone are remembered."""
 
@@ -39,7 +36,8 @@ def reap(
     """Declare a node dead, in one transaction with what becomes of its runs.
 
     What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
-    has attempts left; what waits for a retry is left to any other, and so is what never began.
+    has attempts left; what waits for a retry is left to any other, and so is what never began, and
+    what workers outside of the nodes run.
 
     Args:
         store: Where.
@@ -65,7 +63,9 @@ def reap(
         tx.run("update schedcore_nodes set state = 'dead', takes = 0 where id = ?", node)
         lost: list[RunRecord] = []
         for claim in store.claims.of_node(tx, node):
-            if claim.state != ACTIVE:
+            if claim.is_remote:
+                store.claims.release(tx, claim, now_us)
+            elif claim.state != ACTIVE:  # what no worker has begun, too: none begins it twice
                 store.claims.free(tx, (claim.run_id,), node, claim.act_us or now_us)
             elif claim.begun_us is None and claim.run_id in unbegun:
                 store.claims.free(tx, (claim.run_id,), node, now_us)
@@ -80,10 +80,7 @@ def reap(
 
 def _may_rerun(store: SqlStore, tx: Transaction, claim: Claim) -> bool:
     job = store.jobs.job_of(tx, claim.k)
-    if job is None or claim.final or job.options.on_lost != "rerun":
-        return False
-    retry = job.options.retry
-    return claim.attempt < (MOST_ATTEMPTS if retry is None else 1 + retry.count)
+    return job is not None and not claim.final and job.options.reruns(claim.attempt)
 
 
 def _lost(store: SqlStore, tx: Transaction, claim: Claim, now_us: int, text: str) -> RunRecord:
@@ -115,7 +112,7 @@ def _adopt_orphans(store: SqlStore, now_us: int) -> list[Run]:
         text = "its job was removed or changed while it waited for another process"
         for claim in claims:
             job = store.jobs.job_of(tx, claim.k)
-            if claim.final or job is None:
+            if job is None or (claim.final and not claim.is_remote):
                 lost.append(_lost(store, tx, claim, now_us, text))
             elif store.claims.may_run(job):
                 known.append(claim)
@@ -136,7 +133,7 @@ def _look_up_doubtful(store: SqlStore) -> list[Run]:
     found = []
     for run in doubtful:
         claim = claims.get(run._id)
-        if claim is not None and (claim.state, claim.node) == (ACTIVE, store.node):
+        if claim is not None and claim.state in (ACTIVE, REMOTE) and claim.node == store.node:
             found.append(run)
     store.claims.opened(found)
     return found
@@ -151,6 +148,12 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
             claim = claims.get(run._id)
             if claim is None or claim.node != store.node:
                 continue  # it has ended, waits behind another, or is another process's
+            if claim.is_remote:
+                tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
+                run._job = None  # whoever takes it over tells how it ended
+                store.claims.release(tx, claim, now_us)
+                handed.append(run)
+                continue
             if not run.withdraw():
                 continue
             tx.if_undone(run.may_begin)
@@ -287,6 +290,10 @@ def _forget_gone(tx: Transaction, now_us: int) -> None:
     tx.run(
         "delete from schedcore_nodes where state in ('left', 'dead') and since_us < ?",
         now_us - KEEP_GONE_US,
+    )
+    tx.run(
+        "delete from schedcore_remote where not exists"
+        " (select 1 from schedcore_claims c where c.run_id = schedcore_remote.run_id)"
     )
     tx.run(
         "delete from schedcore_jobs where id is null"

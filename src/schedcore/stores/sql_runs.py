@@ -11,7 +11,17 @@ from schedcore.job import Job
 from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import Settled, Skipped
-from schedcore.stores.claims import ACTIVE, RETRIES, WAITS, Claim, Opening, record_of, with_call
+from schedcore.stores.claims import (
+    ACTIVE,
+    ORPHANED,
+    REMOTE,
+    RETRIES,
+    WAITS,
+    Claim,
+    Opening,
+    record_of,
+    with_call,
+)
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.passing import skipped_record
@@ -39,6 +49,7 @@ class ClaimRows:
         live: The runs of this process that have not ended, by id.
         node: This process, as the store knows it; None: it has not joined.
         executors: The names of its executors; None: it has any that is asked for.
+        remote: The names of those whose workers begin runs in the store.
         doubtful: Runs that it opened or took in a transaction of which it is not known whether it
             was made.
         unbegun: Tells whoever takes over from this process which of its runs it has not begun.
@@ -59,6 +70,7 @@ class ClaimRows:
         self._marked: set[int] = set()
         self.node: int | None = None
         self.executors: Collection[str] | None = None
+        self.remote: Collection[str] = ()
         self.doubtful: list[Run] = []
         self.unbegun: Unbegun | None = None
 
@@ -96,11 +108,10 @@ class ClaimRows:
         return {row[0] for row in rows}
 
     def orphans(self, tx: Transaction, now_us: int) -> list[Claim]:
-        """Return the retries that are due and belong to nobody."""
+        """Return the retries and remote runs that are due and belong to nobody."""
         mine, names = self._of_mine()
-        sql = f"{_SELECT} where act_us <= ? and node is null and state = ?{mine} order by run_id"
-        sql += tx.skip_locked
-        return [Claim._make(row) for row in tx.all(sql, now_us, RETRIES, *names)]
+        sql = f"{_SELECT} where act_us <= ? and {ORPHANED}{mine} order by run_id{tx.skip_locked}"
+        return [Claim._make(row) for row in tx.all(sql, now_us, *names)]
 
     def _of_mine(self) -> tuple[str, tuple[str, ...]]:
         """Return a condition for runs of jobs that this process can run, or that are gone."""
@@ -115,12 +126,9 @@ class ClaimRows:
 
     def first_orphan(self, tx: Transaction) -> int | None:
         """Return when the first run is due again that belongs to nobody, or None."""
-        sql = (
-            "select min(act_us) from schedcore_claims where act_us is not null and node is null"
-            " and state = ?"
-        )
+        sql = f"select min(act_us) from schedcore_claims where act_us is not null and {ORPHANED}"
         mine, names = self._of_mine()
-        ((act_us,),) = tx.all(sql + mine, RETRIES, *names)
+        ((act_us,),) = tx.all(sql + mine, *names)
         return act_us if act_us is None else int(act_us)
 
     def run_of(self, tx: Transaction, claim: Claim) -> Run:
@@ -140,6 +148,10 @@ class ClaimRows:
     def _has_begun(self, claim: Claim) -> bool:
         run = self.live.get(claim.run_id)
         return claim.begun_us is not None or (run is not None and run._started_us is not None)
+
+    def _active(self, job: Job) -> int:
+        """Return the state of a run of a job that is submitted."""
+        return REMOTE if job.options.executor in self.remote else ACTIVE
 
     # Opening
 
@@ -183,7 +195,7 @@ class ClaimRows:
         started = self.open(tx, opening, times[:starts], backlog=backlog)
         if waits:
             last = times[len(times) - waits :]
-            waiting += self.open(tx, opening, last, state=WAITS, backlog=backlog)
+            waiting += self.open(tx, opening, last, waits=True, backlog=backlog)
         for run in started:
             run._hurry = bool(waits)
         for claim in claims if waits else ():
@@ -211,7 +223,7 @@ class ClaimRows:
         tx: Transaction,
         opening: Opening,
         times: Sequence[int],
-        state: int = ACTIVE,
+        waits: bool = False,
         backlog: bool = False,
         by_hand: bool = False,
     ) -> list[Run]:
@@ -220,23 +232,24 @@ class ClaimRows:
             return []
         ids = self._database.run_ids(tx, len(times))
         runs = [Run(run_id, opening.job, due_us) for run_id, due_us in zip(ids, times, strict=True)]
-        self.insert(tx, [(run, opening) for run in runs], state, backlog, by_hand)
+        self.insert(tx, [(run, opening) for run in runs], waits, backlog, by_hand)
         return runs
 
     def insert(
         self,
         tx: Transaction,
         runs: Sequence[tuple[Run, Opening]],
-        state: int = ACTIVE,
+        waits: bool = False,
         backlog: bool = False,
         by_hand: bool = False,
     ) -> None:
         """Write runs that were just made."""
-        node = None if state == WAITS else self.node
+        node = None if waits else self.node
         flags = int(backlog), int(by_hand), 0, None, None
         rows = []
-        for run, (k, _, _, call) in runs:
-            run._waits, run._backlog, run._by_hand = state == WAITS, backlog, by_hand
+        for run, (k, job, _, call) in runs:
+            state = WAITS if waits else self._active(job)
+            run._waits, run._backlog, run._by_hand = waits, backlog, by_hand
             run._node = node
             rows.append(
                 (run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags, call)
@@ -246,10 +259,13 @@ class ClaimRows:
     # Going on
 
     def start(self, tx: Transaction, claims: Sequence[Claim]) -> list[Run]:
-        """Have this process start runs that waited."""
+        """Have this process start runs that waited, and see to those that a worker has begun."""
+        runs = [self.run_of(tx, claim._replace(node=self.node)) for claim in claims]
         sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
-        tx.many(sql, [(ACTIVE, self.node, claim.run_id) for claim in claims])
-        return [self.run_of(tx, claim._replace(node=self.node)) for claim in claims]
+        states = [ACTIVE if run._job is None else self._active(run._job) for run in runs]
+        rows = [(state, self.node, run._id) for state, run in zip(states, runs, strict=True)]
+        tx.many(sql, rows)
+        return runs
 
     def may_run(self, job: Job) -> bool:
         """Return whether this process has the executor of a job."""
@@ -297,6 +313,12 @@ class ClaimRows:
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
         tx.tell()
 
+    def release(self, tx: Transaction, claim: Claim, act_us: int) -> None:
+        """Let any process see to a remote run, from *act_us* on; its worker goes on."""
+        sql = "update schedcore_claims set node = null, act_us = ? where run_id = ? and node = ?"
+        tx.run(sql, act_us, claim.run_id, claim.node)
+        tx.tell()
+
     def at_work(self) -> list[Run]:
         """Return the runs of this process."""
         return list(self.live.values())
@@ -327,6 +349,8 @@ class ClaimRows:
         """End runs; return their records, which are the caller's to write."""
         ids = [(claim.run_id,) for claim, _ in ended]
         tx.many("delete from schedcore_claims where run_id = ?", ids)
+        remote = [(claim.run_id,) for claim, _ in ended if claim.state == REMOTE]
+        tx.many("delete from schedcore_remote where run_id = ?", remote)
         self._tell_owner(tx, [claim for claim, _ in ended])
         return [record_of(claim, end) for claim, end in ended]
 
@@ -349,7 +373,7 @@ class ClaimRows:
             run = self.run_of(tx, claim)
             # Whether a run of another process has begun is for that process to know.
             mine = claim.run_id in self.live and claim.node == self.node
-            elsewhere = claim.state == ACTIVE and not mine
+            elsewhere = claim.is_remote or (claim.state == ACTIVE and not mine)
             if elsewhere or not run.withdraw():
                 tx.run("update schedcore_claims set final = 1 where run_id = ?", claim.run_id)
                 continue

@@ -19,6 +19,8 @@ _ENDPOINTS: Final = {
     "remove": "delete_jobs",
 }
 _BACK: Final = {"pause": "resume", "resume": "pause"}
+_REMEMBERED: Final = 3
+"""Removed jobs whose definitions fit into a cookie, so that they can be added again."""
 _WORDS: Final = {"pause": "Pause", "resume": "Resume", "run": "Run now", "remove": "Remove"}
 
 
@@ -58,16 +60,24 @@ def remove_job(visit: Visit) -> Page | Redirect:
         left = " A run of it is under way, and goes on." if runs else ""
         return _question(visit, f"Remove {job_id}?{left}", "Remove", {"id": job_id, "confirm": 1})
     visit.ask("delete_job", {"job_id": job_id})
-    # What is hidden in it, or shown as its repr, could not be given back.
-    is_whole = visit.scheduler.redact is None and not job.json.get("shown_as_repr")
-    undo = ("Add it again", "/job/add", {"definition": as_json(job.json)}) if is_whole else None
+    undo = _adding_again(visit, [job.json], "Add it again")
     return Redirect("/jobs", f"{job_id} was removed; its outcomes are kept.", undo)
 
 
+def _adding_again(visit: Visit, jobs: list[Any], label: str) -> Undo | None:
+    """Return what adds removed jobs again, unless they could not be given back as they were."""
+    # What is hidden in one, or shown as its repr, is not known any more.
+    if visit.scheduler.redact is not None or any(job.get("shown_as_repr") for job in jobs):
+        return None
+    return label, "/job/add", {"definition": as_json(jobs[0] if len(jobs) == 1 else jobs)}
+
+
 def add_job(visit: Visit) -> Redirect:
-    """Add a job as its definition in JSON has it."""
+    """Add a job, or an array of them, as the definition in JSON has it."""
     definition = read_json("definition", visit.form.get("definition", ""))
     job = visit.ask("add_job", body=definition, headers={"HTTP_IF_NONE_MATCH": "*"}).json
+    if isinstance(job, list):
+        return Redirect("/jobs", f"{counted(len(job), 'job')} {_were(len(job))} added.")
     return Redirect(address("/job", {"id": job["id"]}), f"{job['id']} was added.")
 
 
@@ -142,15 +152,14 @@ def change_jobs(visit: Visit) -> Page | Redirect:
         raise BadRequest(f"do={verb[:80]!r}: expected one of {', '.join(_ENDPOINTS)}")
     meant = _meant(visit)
     confirm = visit.form.get("confirm", "")
+    gone = _few(visit, meant) if verb == "remove" and confirm else []
     try:
         done = visit.ask(_ENDPOINTS[verb], query={**meant, "confirm": confirm}).json
     except Refused as error:
         if error.error_type != "NotConfirmed" or not error.answer.json.get("count"):
             raise
         return _ask_how_many(visit, verb, meant, error.answer.json, bool(confirm))
-    told = (
-        f"{counted(done['count'], 'job')} {'was' if done['count'] == 1 else 'were'} {_DONE[verb]}."
-    )
+    told = f"{counted(done['count'], 'job')} {_were(done['count'])} {_DONE[verb]}."
     if refused := done.get("refused"):
         job_id, why = next(iter(refused.items()))
         told += f" {len(refused)} could not be run: {job_id}: {why}"
@@ -158,7 +167,20 @@ def change_jobs(visit: Visit) -> Page | Redirect:
     if verb in _BACK:
         fields = {"do": _BACK[verb], "id": done["ids"], "confirm": done["count"]}
         undo = (_WORDS[_BACK[verb]], "/jobs/change", {**fields, "which": "chosen"})
+    elif gone and len(gone) == done["count"]:
+        undo = _adding_again(visit, gone, "Add them again")
     return Redirect(own_path(visit.form.get("to", "/jobs")), told, undo)
+
+
+def _few(visit: Visit, meant: Mapping[str, Any]) -> list[Any]:
+    """Return the jobs that are meant, if they are few enough to be remembered by a cookie."""
+    which = {name: value for name, value in meant.items() if name != "all"}
+    found = visit.ask("get_jobs", query={**which, "limit": _REMEMBERED + 1}).json
+    return found if len(found) <= _REMEMBERED else []
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _meant(visit: Visit) -> dict[str, Any]:
@@ -196,7 +218,10 @@ def cancel_run(visit: Visit) -> Redirect:
     run_id = visit.form.get("run", "")
     run = visit.ask("cancel_run", {"run_id": run_id}).json
     to = visit.form.get("to") or address("/run", {"id": run_id})
-    return Redirect(own_path(to), f"The run of {run['job_id']} was cancelled.")
+    job_id = run["job_id"]
+    is_there = visit.scheduler.get_job(job_id) is not None
+    undo = ("Run it again", "/job/run", {"id": job_id, "key": visit.key}) if is_there else None
+    return Redirect(own_path(to), f"The run of {job_id} was cancelled.", undo)
 
 
 def start_scheduler(visit: Visit) -> Redirect:

@@ -45,7 +45,7 @@ def of_job(visit: Visit, job_id: str, job_zone: object) -> JobPictures | None:
     late = [
         Span(each.scheduled_us, each.lateness, each.outcome.value)
         for each in began
-        if each.attempt == 1
+        if each.attempt == 1 and each.cause != "backfill"  # whose due times are long over
     ]
     due = [(each.scheduled_us, texts.MARKS[each.outcome.value][1] in _WRONG) for each in records]
     return JobPictures(

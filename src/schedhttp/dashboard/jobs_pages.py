@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schedcore.triggers import zone_of
 from schedcore.triggers.lint import warnings_of
 from schedhttp.dashboard import job_pictures, texts
 from schedhttp.dashboard.now import took
@@ -35,6 +36,7 @@ def show_all(visit: Visit) -> Page:
         "is_filtered": any(wanted[name] for name in ("q", "tag", "state")),
         "states": STATES,
         "sorts": SORTS,
+        "own_zone": texts.zone_name(zone_of(visit.scheduler.timezone).tz),
         "histories": histories,
         "usual": {
             job_id: (texts.percentile(each, 0.5), texts.percentile(each, 0.95))

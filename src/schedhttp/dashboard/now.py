@@ -41,11 +41,13 @@ def show(visit: Visit) -> Page:
     usual = {run["job_id"]: _usual(visit, run["job_id"]) for run in under_way.json}
     forecast = visit.foreseen.of(1)
     hour_ms = visit.now_ms + 3_600_000
+    since = (datetime.fromtimestamp(visit.now_ms // 1000, timezone.utc) - _DAY).isoformat()
     soon = [job for job in coming.json if _due_ms(job, hour_ms + 1) <= hour_ms]
     values = {
         "info": ask("get_scheduler_info").json,
         "health": ask("get_health").json,
-        "day": _day(visit),
+        "since": since,
+        "day": _day(visit, since),
         "troubles": _troubles(visit, under_way.json, coming.json, usual),
         "under_way": under_way,
         "usual": usual,
@@ -58,10 +60,8 @@ def show(visit: Visit) -> Page:
     return Page("now.html", values)
 
 
-def _day(visit: Visit) -> list[tuple[str, str, str, int | None]]:
+def _day(visit: Visit, since: str) -> list[tuple[str, str, str, int | None]]:
     """Return how many outcomes of the last day were good, bad and neither: with their filters."""
-    now = datetime.fromtimestamp(visit.now_ms / 1000, timezone.utc)
-    since = (now - _DAY).isoformat()
     return [
         (
             *(title, kind, outcomes),

@@ -299,7 +299,7 @@ class Dashboard:
         return self._base(visit.request) or "/"
 
 
-LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/system"})
+LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/timeline", "/system"})
 """Pages that are asked for again and again, and answered by 304 while nothing has happened."""
 _ANEW_MS: Final = 15_000
 

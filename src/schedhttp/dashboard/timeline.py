@@ -60,7 +60,6 @@ def show(visit: Visit) -> Page:
     wrong = _troubled(visit, scale, listed) if page == 1 and not text else []
     zone = visit.tz()
     values = {
-        "now": texts.iso(now_us),
         "zone": texts.zone_name(zone),
         "view": view,
         "views": {key: name for key, (name, *_) in VIEWS.items()},

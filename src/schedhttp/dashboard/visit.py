@@ -30,7 +30,7 @@ from schedhttp.shown import (
 ZONE, TOLD = "schedcore_zone", "schedcore_told"
 """The cookies: in which zone times are shown; and what the last form has done."""
 JOBS_ZONE = "job"
-_LONGEST_TOLD = 2_000
+_LONGEST_TOLD = 2_700  # in base64 less than the 4,096 bytes that browsers keep
 
 
 Undo = tuple[str, str, Mapping[str, Any]]

@@ -70,6 +70,13 @@ class _Reporter:
         self._reporter = reporter
         self._app = app
         self._entered: dict[int, Any] = {}
+        # What only passes through
+        self.remote, self.begun, self.settle = reporter.remote, reporter.begun, reporter.settle
+        self.shed = reporter.shed
+
+    @property
+    def captures(self) -> bool:
+        return self._reporter.captures
 
     def begin(self, run: Run) -> bool:
         if not self._reporter.begin(run):
@@ -79,19 +86,15 @@ class _Reporter:
         self._entered[run.id] = context
         return True
 
-    def end(self, run: Run, value: Any, error: BaseException | None) -> int:
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
         self._leave(run, error)
-        return self._reporter.end(run, value, error)
-
-    def settle(self) -> None:
-        self._reporter.settle()
+        return self._reporter.end(run, value, error, at_us)
 
     def cancelled(self, run: Run) -> None:
         self._leave(run, None)
         self._reporter.cancelled(run)
-
-    def shed(self, run: Run) -> None:
-        self._reporter.shed(run)
 
     def lost(self, run: Run, error: BaseException) -> None:
         self._entered.pop(run.id, None)

@@ -1,0 +1,316 @@
+"""Runs that workers of a cluster begin in the scheduler's store: what each such executor shares.
+
+The cluster is given tasks that name a run, and no more.  Whoever of its workers takes one begins
+the run in the store (:mod:`~schedcore.stores.sql_remote`), once, however often the cluster hands it
+out; and writes there what came of it.  So the store alone tells how runs do, and it is all that the
+next process needs when this one dies.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, Protocol
+
+from schedcore.basics.logs import GuardedLogger
+from schedcore.clock import SECOND, Patience, passing_us
+from schedcore.errors import SchedError, text_of
+from schedcore.executors.base import Reporter, report_lost, settle
+from schedcore.executors.futures import report_end
+from schedcore.executors.remote import check_by_name
+from schedcore.executors.remote_text import report_of_text
+from schedcore.job import Job
+from schedcore.run import Run
+from schedcore.stores.process import is_gone
+from schedcore.stores.sql_remote import Begun, RemoteRuns
+
+log = GuardedLogger(__name__)
+
+AGAIN_S: Final = 1.0
+"""Seconds until a cluster, or the store, that is away is asked again."""
+SEND_AGAIN_US: Final = 60 * SECOND
+"""How long a run that nobody begins is waited for before it is sent again, the first time: the
+broker may have lost it.  Then twice as long, and so on."""
+SILENT_US: Final = 60 * SECOND
+"""A worker that gives no sign of life for so long is taken for dead."""
+LOOK_AFTER_US: Final = SECOND // 5
+"""How often it is asked whether a worker's process is there, where that can be asked."""
+QUICKEST_S: Final = 0.005
+SLOWEST_S: Final = 0.2
+"""Seconds between two looks at the store: soon after something came of one, and later."""
+
+
+class WorkerLostError(SchedError):
+    """The worker of a run died."""
+
+
+class Task(NamedTuple):
+    """What the cluster is given of a run."""
+
+    name: str
+    """Unique for each time that it is sent."""
+    ticket: dict[str, Any]
+    """For :func:`schedcore.executors.cluster_worker.work_off`; plain data."""
+
+
+class Cluster(Protocol):
+    """What is different from one kind of cluster to the next; called by one thread."""
+
+    def reach(self) -> int:
+        """Return how many runs it can have at a time; raises whatever, if it cannot be reached."""
+        ...
+
+    def send(self, task: Task) -> None:
+        """Have a worker work a task off; raises whatever, if it is not known whether it will."""
+        ...
+
+    def revoke(self, names: Sequence[str]) -> None:
+        """Drop tasks, and stop those that are worked off, where that can be done."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class _Given:
+    """A run that this executor has, from when it is submitted."""
+
+    __slots__ = ("again_us", "asked_us", "beats", "began", "heard_us", "names", "reporter", "run")
+
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self.run = run
+        self.reporter = reporter
+        self.names: list[str] = []
+        self.again_us = 0
+        self.began = False
+        self.beats, self.heard_us, self.asked_us = -1, 0, 0
+
+    @property
+    def store(self) -> RemoteRuns:
+        assert self.reporter.remote is not None  # the scheduler looked
+        return self.reporter.remote
+
+    @property
+    def attempt(self) -> tuple[int, int]:
+        return self.run.id, self.run.attempt
+
+
+class ClusterExecutor:
+    """Executes runs on workers that begin them in the store.
+
+    Args:
+        cluster: Where the workers are.
+        name: Of its thread.
+
+    Attributes:
+        broken: Why the cluster cannot be reached at present.
+    """
+
+    remote = True
+    needs_store = True
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._lock = threading.Lock()
+        self._waiting: deque[_Given] = deque()
+        self._given: dict[int, _Given] = {}
+        self._withdrawn: deque[Run] = deque()
+        self._most = 0
+        self._pause_s = QUICKEST_S
+        self._thread: threading.Thread | None = None
+        self._wanted = threading.Event()
+        self._closing = False
+        self.broken: str | None = None
+
+    def check_job(self, job: Job) -> None:
+        """Check that a worker can find the function of *job*; raises InvalidOptionError."""
+        check_by_name(job)
+
+    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
+        """Take *runs* to be run; return at once."""
+        self._waiting.extend(_Given(run, reporter) for run in runs)
+        self._serve()
+
+    def find(self, runs: Sequence[Run], reporter: Reporter) -> Sequence[Run]:
+        """See to runs that workers have begun for a process that is gone; return no others."""
+        for run in runs:
+            self._given[run.id] = _Given(run, reporter)
+        self._serve()
+        return ()
+
+    def _serve(self) -> None:
+        with self._lock:
+            self._closing = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+        self._wanted.set()
+
+    def room(self) -> int:
+        """Return how many runs can begin soon; one, before it is known how many workers are."""
+        if not self._most and self.broken is None:
+            return 0 if self._waiting else 1
+        return max(0, self._most - len(self._given) - len(self._waiting))
+
+    def abandon(self, run: Run) -> None:
+        """Drop the task of a run, or have its worker stop it, where the cluster can do that."""
+        self._withdrawn.append(run)
+        self._wanted.set()
+
+    def wake(self) -> None:
+        """Look at once: the cluster says that something ended."""
+        self._wanted.set()
+
+    def shutdown(self, timeout: float | None) -> None:
+        """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun.
+
+        Runs that workers have begun by then go on, and so does whoever sees to them next.
+        """
+        patience = Patience(timeout)
+        while any(each.began for each in list(self._given.values())) or (
+            self.broken is None and (self._waiting or self._given)
+        ):
+            left = patience.left()
+            if left is not None and left <= 0:
+                break
+            threading.Event().wait(0.05 if left is None else min(left, 0.05))
+        with self._lock:
+            self._closing, thread, self._thread = True, self._thread, None
+        self._waiting.clear()
+        self._wanted.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5)
+        self._given.clear()
+        self._cluster.close()
+
+    # Its thread
+
+    def _work(self) -> None:
+        while not self._closing:
+            self._wanted.clear()
+            try:
+                self._most = self._cluster.reach()
+                self.broken = None if self._most else "it has no workers"
+                self._revoke()
+                self._send()
+            except Exception as error:  # noqa: BLE001 — whatever a network does: it is tried again
+                self._tell_broken(error)
+            self._look()
+            self._wanted.wait(self._patience())
+
+    def _patience(self) -> float | None:
+        if not self._given:
+            return AGAIN_S if self._waiting or self._withdrawn else None
+        self._pause_s = min(self._pause_s * 1.5, SLOWEST_S)
+        return self._pause_s
+
+    def _tell_broken(self, error: Exception) -> None:
+        if self.broken is None:
+            log.error("%s cannot be reached; runs wait for it", self, error=error)
+        self.broken = text_of(error) or type(error).__name__
+        with suppress(Exception):
+            self._cluster.close()
+
+    def _send(self) -> None:
+        """Give the cluster what waits and it has workers for, and again what nobody begins."""
+        while self._waiting and len(self._given) < self._most:
+            given = self._waiting.popleft()
+            if given.run._job is None or given.run.cancelled:
+                continue  # it has ended, or was handed back
+            self._given[given.run.id] = given
+            self._send_one(given)
+        now_us = passing_us()
+        for given in list(self._given.values()):
+            if given.names and not given.began and given.again_us <= now_us:
+                self._send_one(given)
+
+    def _send_one(self, given: _Given) -> None:
+        run_id, attempt = given.attempt
+        name = f"schedcore-{run_id}-{attempt}-{passing_us():x}"
+        given.names.append(name)  # before it is known whether it came
+        given.again_us = 0
+        ticket = {
+            "run_id": run_id,
+            "attempt": attempt,
+            "store": given.store.mark(),
+            "captures": given.reporter.captures,
+        }
+        self._cluster.send(Task(name, ticket))
+        given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(len(given.names) - 1, 10))
+
+    def _revoke(self) -> None:
+        while self._withdrawn:
+            given = self._given.get(self._withdrawn[0].id)
+            if given is not None:
+                self._cluster.revoke(given.names)
+                self._drop(given)
+            self._withdrawn.popleft()
+
+    def _drop(self, given: _Given) -> None:
+        if self._given.get(given.run.id) is given:
+            del self._given[given.run.id]
+
+    # What came of them
+
+    def _look(self) -> None:
+        try:
+            for store, together in _by_store(self._given):
+                begun = store.look([given.run for given in together])
+                for given in together:
+                    self._see(given, begun.get(given.run.id))
+                for reporter in {id(given.reporter): given.reporter for given in together}.values():
+                    settle(reporter)
+        except Exception as error:  # noqa: BLE001 — the store is away: it is asked again
+            log.error("the store cannot tell how runs do; it is asked again", error=error)
+            for given in list(self._given.values()):
+                given.heard_us = passing_us()
+            self._pause_s = AGAIN_S
+
+    def _see(self, given: _Given, begun: Begun | None) -> None:
+        """Report what became of a run."""
+        run, reporter = given.run, given.reporter
+        if run._job is None:
+            self._drop(given)  # it has ended otherwise, or others see to it
+            return
+        if begun is None:
+            if given.began:
+                self._drop(given)  # others have it, and have ended it
+            return
+        if not given.began:
+            given.began = True
+            reporter.begun(run, begun.begun_us)
+            self._pause_s = QUICKEST_S
+        if begun.report is not None:
+            self._pause_s = QUICKEST_S
+            self._drop(given)
+            try:
+                report, ended_us = report_of_text(begun.report)
+                report_end(run, reporter, report, ended_us)
+            except Exception as error:  # noqa: BLE001 — the report failed
+                report_lost(run, reporter, error)
+        elif _is_dead(given, begun):
+            self._drop(given)
+            reporter.lost(run, WorkerLostError(f"its worker ({begun.place}) died"))
+
+
+def _by_store(given: dict[int, _Given]) -> Iterator[tuple[RemoteRuns, list[_Given]]]:
+    by_store: dict[RemoteRuns, list[_Given]] = {}
+    for each in list(given.values()):
+        by_store.setdefault(each.store, []).append(each)
+    yield from by_store.items()
+
+
+def _is_dead(given: _Given, begun: Begun) -> bool:
+    """Return whether the worker of a run died, as the system knows, or seems to be."""
+    now_us = passing_us()
+    if begun.beats != given.beats:
+        given.beats, given.heard_us = begun.beats, now_us
+    if now_us - given.asked_us >= LOOK_AFTER_US:
+        given.asked_us = now_us
+        if is_gone(begun.process):
+            return True
+    return now_us - given.heard_us > SILENT_US

@@ -1,0 +1,160 @@
+"""What a worker of a cluster does with a run: begin it in the store, call it, and write its end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schedcore.basics import funcref
+from schedcore.basics.atfork import call_in_child
+from schedcore.basics.logs import GuardedLogger
+from schedcore.clock import SystemClock
+from schedcore.errors import StoreError
+from schedcore.executors.remote import Report, carry_out, failed, task_of
+from schedcore.executors.remote_text import text_of_report
+from schedcore.output.text import Capture
+from schedcore.run import Run
+from schedcore.stores.sql_remote import RemoteRuns
+from schedcore.stores.urls import open_store, without_password
+
+log = GuardedLogger(__name__)
+
+STORE: Final = "SCHEDULER_STORE"
+"""The variable that names the scheduler's store, where nothing else does."""
+BEAT_S: Final = 5.0
+"""Seconds between two signs of life."""
+_clock: Final = SystemClock()
+
+
+class StoreUnknownError(StoreError):
+    """A worker is not told where the scheduler's store is, or is told of another one."""
+
+
+def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
+    """Execute the run that a ticket names, if it is to be begun; return whether it was.
+
+    Everything else about it is read in the store, which the worker itself is told: whoever can
+    send tickets can have a run begin that is due, and nothing else.
+
+    Args:
+        ticket: As :class:`~schedcore.executors.cluster.Task` has it.
+        url: Of the store; None: as ``SCHEDULER_STORE`` says.
+
+    Raises:
+        StoreError: if the store cannot be used.  The run has not begun then, so it may be tried
+            again.
+    """
+    store = _stores.get(url or os.environ.get(STORE), str(ticket["store"]))
+    run = store.begin(int(ticket["run_id"]), int(ticket["attempt"]), _clock.now_us())
+    if run is None:
+        return False
+    if ticket["captures"]:
+        run._output = Capture()
+    _beating.add(run.id, store)
+    try:
+        report = _carry_out(run)
+        _tell(store, run, text_of_report(report, _clock.now_us()))
+    finally:
+        _beating.drop(run.id)
+    return True
+
+
+def _carry_out(run: Run) -> Report:
+    try:
+        job = run.job
+        if job.func is None:
+            run._job = job._replace(func=funcref.resolve(str(job.given_ref)))
+        task = task_of(run)
+    except Exception as error:  # noqa: BLE001 — whatever importing a module raises
+        return failed(error)
+    return carry_out(task)
+
+
+def _tell(store: RemoteRuns, run: Run, text: str) -> None:
+    """Write what came of a run, however long the store is away: nobody else knows it."""
+    ended_us, wait_s = _clock.now_us(), 0.1
+    while True:
+        try:
+            store.report(run, text, ended_us)
+        except StoreError as error:
+            log.error("the end of %r cannot be written yet", run, error=error)
+            threading.Event().wait(wait_s)
+            wait_s = min(wait_s * 2, BEAT_S)
+        else:
+            return
+
+
+class _Stores:
+    """The stores that this process has opened, by their URLs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, Any] = {}
+
+    def get(self, url: str | None, mark: str) -> RemoteRuns:
+        if not url:
+            raise StoreUnknownError(
+                STORE,
+                "not set: name the scheduler's store in this variable, in the environment of the"
+                " worker, such as sqlite:////var/lib/app/schedcore.db",
+            )
+        with self._lock:
+            store = self._open.get(url)
+            if store is None:
+                store = self._open[url] = open_store(url)
+        remote = getattr(store, "remote", None)
+        if not isinstance(remote, RemoteRuns):
+            raise StoreUnknownError(without_password(url), "it is no store that processes share")
+        if remote.mark() != mark:
+            with self._lock:  # the file may have been put in the place of another one
+                self._open.pop(url, None)
+            store.close()
+            raise StoreUnknownError(
+                without_password(url), "it is another store than that of the scheduler"
+            )
+        return remote
+
+
+class _Beating:
+    """Tells in the stores that this worker is alive, while it has runs."""
+
+    def __init__(self) -> None:
+        self._begin_anew()
+        call_in_child(self)
+
+    def _begin_anew(self) -> None:
+        self._runs: dict[int, RemoteRuns] = {}
+        self._thread: threading.Thread | None = None
+
+    def after_fork_in_child(self) -> None:
+        """Forget the runs: they are the parent's."""
+        self._begin_anew()
+
+    def add(self, run_id: int, store: RemoteRuns) -> None:
+        """Begin to tell so of a run."""
+        self._runs[run_id] = store
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._beat, name="schedcore-beat", daemon=True)
+            self._thread.start()
+
+    def drop(self, run_id: int) -> None:
+        """Tell so of it no more."""
+        self._runs.pop(run_id, None)
+
+    def _beat(self) -> None:
+        while True:
+            threading.Event().wait(BEAT_S)
+            by_store: dict[RemoteRuns, list[int]] = {}
+            for run_id, store in list(self._runs.items()):
+                by_store.setdefault(store, []).append(run_id)
+            for store, run_ids in by_store.items():
+                try:
+                    store.beat(run_ids)
+                except Exception as error:  # noqa: BLE001 — the store is away: so is the sign
+                    log.error("a sign of life cannot be given", error=error)
+
+
+_stores: Final = _Stores()
+_beating: Final = _Beating()

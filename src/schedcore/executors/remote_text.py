@@ -1,0 +1,68 @@
+"""What came of a run in another process, as text for a store: plain data, and nothing pickled.
+
+Whoever reads a pickle runs what it says, so one that lies in a database is as good as a password.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NamedTuple
+
+from schedcore.basics.tagged_data import from_plain, to_plain
+from schedcore.errors import InvalidOptionError
+from schedcore.executors.remote import MOST_BYTES, Failure, Report, unpickled
+from schedcore.output.text import Kept, storable
+
+_MOST_TEXT: Final = 16 * 1024
+"""Characters of each text of a failure that are kept."""
+
+
+class Told(NamedTuple):
+    """A report that was read."""
+
+    report: Report
+    ended_us: int
+
+
+def text_of_report(report: Report, ended_us: int) -> str:
+    """Return a report as text, of a few hundred kB at most.
+
+    Args:
+        report: What came of the run.
+        ended_us: When it ended, in microseconds since the Unix epoch.
+    """
+    data: dict[str, Any] = {"ended_us": ended_us, "text": report.text}
+    if report.failure is not None:
+        data["failure"] = [storable(part[-_MOST_TEXT:]) for part in report.failure[:5]]
+    if report.printed is not None:
+        data["printed"] = report.printed
+    if (value := _plain(report)) is not None:
+        data["value"] = value
+    return json.dumps(data, separators=(",", ":"))
+
+
+def _plain(report: Report) -> Any:
+    """Return the value of a report as plain data; None: it has none, or that is long."""
+    value = unpickled(report.pickled)
+    try:
+        plain = to_plain(value, "result")
+    except InvalidOptionError:
+        return None
+    return plain if len(json.dumps(plain)) <= MOST_BYTES else None
+
+
+def report_of_text(text: str) -> Told:
+    """Return the report that :func:`text_of_report` wrote."""
+    data = json.loads(text)
+    failure = data.get("failure")
+    printed = data.get("printed")
+    return Told(
+        Report(
+            None if failure is None else Failure(*failure),
+            None,
+            data["text"],
+            None if printed is None else Kept(*printed),
+            from_plain(data.get("value"), "result"),
+        ),
+        data["ended_us"],
+    )

@@ -1,0 +1,156 @@
+"""Runs that workers outside of the nodes execute: each begins one in the store, and tells its end.
+
+A worker of a cluster that starts tasks more than once may be given a run several times.  To begin
+it is one compare-and-set on the row of the open run, so one of them does, once; and what came of it
+is written beside that row, so it is found by whichever process sees to the run then.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from schedcore.clock import from_us
+from schedcore.run import Run
+from schedcore.stores.claims import REMOTE
+from schedcore.stores.database import CommitInDoubtError
+from schedcore.stores.process import this_process
+from schedcore.stores.schema import mark_of
+
+if TYPE_CHECKING:
+    from schedcore.stores.sql import SqlStore
+
+_BEGIN: Final = (
+    "update schedcore_claims set begun_us = ? where run_id = ? and attempt = ?"
+    f" and state = {REMOTE} and begun_us is null"
+)
+_NOTE: Final = (
+    "insert into schedcore_remote (run_id, attempt, start, process, place, beats, report)"
+    " values (?, ?, ?, ?, ?, 0, null) on conflict (run_id) do update set"
+    " attempt = excluded.attempt, start = excluded.start, process = excluded.process,"
+    " place = excluded.place, beats = 0, report = null"
+)
+_LOOK: Final = (
+    "select r.run_id, r.attempt, c.begun_us, r.process, r.place, r.beats, r.report"
+    " from schedcore_remote r join schedcore_claims c on c.run_id = r.run_id"
+    f" where r.run_id in ({{}}) and c.attempt = r.attempt and c.state = {REMOTE}"
+)
+
+
+class Begun(NamedTuple):
+    """A run that a worker has begun."""
+
+    run_id: int
+    attempt: int
+    begun_us: int
+    process: str
+    """The worker's, as :func:`~schedcore.stores.process.this_process` tells it."""
+    place: str
+    """The same for people."""
+    beats: int
+    """Grows while the worker is alive."""
+    report: str | None
+    """What came of it; None: it is under way."""
+
+
+class RemoteRuns:
+    """What workers and the nodes that wait for them do with a store.  Thread-safe.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self._mark = ""
+
+    def serve(self, executors: Collection[str]) -> None:
+        """Have the runs of these executors begun here."""
+        self._store.claims.remote = frozenset(executors)
+
+    @property
+    def url(self) -> str | None:
+        """Where workers of this machine find the store; None: they have to be told."""
+        path = getattr(self._store.database, "path", None)
+        return None if path is None else f"sqlite:///{path}"
+
+    def mark(self) -> str:
+        """Return what tells the store from all others; raises StoreError."""
+        if not self._mark:
+            with self._store.database.read() as tx:
+                self._mark = mark_of(tx)
+        return self._mark
+
+    # By workers
+
+    def begin(self, run_id: int, attempt: int, now_us: int) -> Run | None:
+        """Begin a run, in one step for all workers; return it with its definition.
+
+        None: it is not to be begun.  It was begun before, has ended, or is tried again by now.
+
+        Raises:
+            StoreError: if the store cannot be used: it may be tried again.
+        """
+        store, claims = self._store, self._store.claims
+        with store.database.read() as tx:
+            claim = claims.find(tx, (run_id,)).get(run_id)
+            if claim is None or (claim.state, claim.attempt) != (REMOTE, attempt):
+                return None
+            # Before it is begun: to read a definition imports the modules of its function.
+            run = claims.run_of(tx, claim)
+        if not self._begin(run, os.urandom(8).hex(), now_us):
+            return None
+        run._started_us = now_us
+        return run
+
+    def _begin(self, run: Run, start: str, now_us: int) -> bool:
+        place = f"{os.getpid()} on {socket.gethostname()}"
+        noted = run.id, run.attempt, start, this_process(), place
+        try:
+            with self._store.database.write() as tx:
+                if not tx.run(_BEGIN, now_us, run.id, run.attempt):
+                    return False
+                tx.run(_NOTE, *noted)
+        except CommitInDoubtError:  # it may have been made: nobody else would begin it then
+            with self._store.database.read() as tx:
+                sql = "select start from schedcore_remote where run_id = ?"
+                if tx.one(sql, run.id) != (start,):
+                    raise
+        return True
+
+    def beat(self, run_ids: Collection[int]) -> None:
+        """Tell that the worker of these runs is alive."""
+        sql = "update schedcore_remote set beats = beats + 1 where run_id = ? and process = ?"
+        with self._store.database.write() as tx:
+            tx.many(sql, [(run_id, this_process()) for run_id in sorted(run_ids)])
+
+    def report(self, run: Run, report: str, ended_us: int) -> bool:
+        """Write what came of a run; False: nobody waits for it any more, for it was ended early.
+
+        Beside the outcome of one that was taken for lost, it is noted that it ended after all.
+        """
+        open_still = (
+            "exists (select 1 from schedcore_claims c where c.run_id = schedcore_remote.run_id"
+            f" and c.attempt = schedcore_remote.attempt and c.state = {REMOTE})"
+        )
+        sql = (
+            "update schedcore_remote set report = ? where run_id = ? and attempt = ?"
+            f" and process = ? and {open_still}"
+        )
+        with self._store.database.write() as tx:
+            if tx.run(sql, report, run.id, run.attempt, this_process()):
+                tx.tell()
+                return True
+            at = from_us(ended_us).isoformat()
+            self._store.history.note(tx, run.id, f"and ended after all, at {at}")
+            return False
+
+    # By nodes
+
+    def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
+        """Return those of these runs that workers have begun, by their ids."""
+        with self._store.database.read() as tx:
+            rows = tx.among(_LOOK, [run.id for run in runs])
+        return {row[0]: Begun(*row) for row in rows}
