@@ -57,8 +57,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def end():
     while True:
         handler = signal.getsignal(signal.SIGINT)
-        starts_program = getattr(handler, "__module__", "") == "schedcore.jobs"
-        if handler is not signal.default_int_handler and not starts_program:
+        module = getattr(getattr(handler, "func", handler), "__module__", "")
+        passing = module in ("schedcore.jobs", "asyncio.runners")  # starts a program; starts a loop
+        if handler is not signal.default_int_handler and not passing:
             break
         threading.Event().wait(0.01)
     os.kill(os.getpid(), signal.SIGINT)

@@ -56,7 +56,9 @@ from schedcore.stores.memory import MemoryStore
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
+    from schedcore.async_scheduler import AsyncScheduler
     from schedcore.changes.feed import ChangeEvent, ChangeList
+    from schedcore.executors.coroutines import CoroutineLoop
     from schedcore.executors.processes import ProcessPool
     from schedcore.history.last_runs import LastRuns
     from schedcore.load_forecast import LoadForecast
@@ -92,6 +94,7 @@ __all__ = [
     "EVENT_SCHEDULER_SHUTDOWN",
     "EVENT_SCHEDULER_STARTED",
     "AndTrigger",
+    "AsyncScheduler",
     "AuditRecord",
     "CalendarIntervalTrigger",
     "ChangeEvent",
@@ -100,6 +103,7 @@ __all__ = [
     "ChannelState",
     "Clock",
     "ConflictingIdError",
+    "CoroutineLoop",
     "CronTrigger",
     "DateTrigger",
     "Fire",
@@ -171,6 +175,8 @@ if not TYPE_CHECKING:
             "LastRuns": "schedcore.history.last_runs",
             "LoadForecast": "schedcore.load_forecast",
             "Output": "schedcore.output.text",
+            "AsyncScheduler": "schedcore.async_scheduler",
+            "CoroutineLoop": "schedcore.executors.coroutines",
             "ProcessPool": "schedcore.executors.processes",
             "Store": "schedcore.stores.contract",
             "SqliteStore": "schedcore.stores.sqlite",

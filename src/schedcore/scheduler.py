@@ -135,6 +135,7 @@ class Scheduler(ChangeMethods):
         self._life = Lifecycle(engine, self._executors, listeners, clock)
         self._life.notifier = self._notifier
         self._runs.expect = self._expect = self._life.expect
+        self._runs.wake = self._life.wakeup
         self._cluster = cluster
         self._node: Node | None = None
         if cluster is not None:

@@ -20,6 +20,7 @@ from schedcore.executors.inline import InlineExecutor
 from schedcore.executors.threads import ThreadPool
 from schedcore.history.history import History
 from schedcore.lifetime.health import State
+from schedcore.load_forecast import mean_us
 from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore
@@ -103,7 +104,7 @@ def forecast(
     Args:
         scheduler: Started or not.
         until: The last moment to look at: an aware datetime, or a time from now.
-        durations: Seconds that a run takes, by job id; left out, the mean of those recorded, and
+        durations: Seconds that a run takes, by job id; left out, the mean of those so far, and
             0 for jobs that never ran.
 
     Raises:
@@ -114,10 +115,9 @@ def forecast(
     store = MemoryStore(History(per_job=1, overall=1))
     entries = scheduler.entries()
     store.write(entries, clock.now_us())
-    means = dict(durations or {})
-    for entry in entries:
-        means.setdefault(entry.job.id, _mean_duration(scheduler, entry.job.id))
-    stage = _Stage(clock, means)
+    totals = scheduler.totals([entry.job.id for entry in entries]).jobs
+    means = {job_id: (mean_us(ended) or 0) / SECOND for job_id, ended in totals.items()}
+    stage = _Stage(clock, means | dict(durations or {}))
     executors = {
         name: _Foreseen(stage, executor) for name, executor in scheduler._executors.items()
     }
@@ -249,13 +249,3 @@ def _end_us(until: datetime | timedelta, now_us: int) -> int:
     if end_us < now_us:
         raise InvalidOptionError("until", until, f"no earlier than now, {from_us(now_us)}")
     return end_us
-
-
-def _mean_duration(scheduler: Scheduler, job_id: str) -> float:
-    """Return how many seconds the recorded runs of a job took on average; 0 if there are none."""
-    took = [
-        record.ended_us - record.started_us
-        for record in scheduler.history(job_id)
-        if record.ended_us is not None and record.started_us is not None
-    ]
-    return sum(took) / len(took) / SECOND if took else 0.0

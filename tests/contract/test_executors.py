@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import get_context
 
 import pytest
@@ -21,9 +23,20 @@ from tests.core.dask_cluster import dask_cluster
 from tests.durable.processes import until
 
 SOON = 20
+
+
+@cache
+def programs_loop():
+    """Return an event loop that the program runs, in a thread here."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop
+
+
 KINDS = {
     "threads": lambda: ThreadPool(2),
     "coroutines": CoroutineLoop,
+    "the program's loop": lambda: CoroutineLoop(loop=programs_loop()),
     "inline": InlineExecutor,
     "futures' threads": lambda: ThreadPoolExecutor(2),
     "futures' processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
@@ -31,6 +44,7 @@ KINDS = {
     "dask": lambda: {"type": "dask", "address": dask_cluster()},
     "celery": lambda: {"type": "celery", "broker": celery_workers().broker, "max_workers": 2},
 }
+ON_LOOPS = {"coroutines", "the program's loop"}
 REMOTE = {"futures' processes", "processes", "dask", "celery"}
 STORES = {"celery": lambda: celery_workers().store}
 """Those of executors whose workers are told the store when they start."""
@@ -148,7 +162,7 @@ def test_one_that_hangs_times_out_and_the_next_one_is_executed(scheduler, kind, 
     if kind == "inline":
         pytest.skip("it holds the thread that would time it out")
     gate = tmp_path / "gate"
-    func = work.wait_for_async if kind == "coroutines" else work.wait_for
+    func = work.wait_for_async if kind in ON_LOOPS else work.wait_for
     job = scheduler.add_job(func, args=[str(gate)], next_run_time=None, timeout=0.5)
     assert ended(scheduler, job).outcome is Outcome.TIMED_OUT
     check_well(scheduler)
@@ -163,7 +177,7 @@ def ended(scheduler, job):
 
 
 def test_one_that_is_cancelled_while_it_waits_is_never_called(scheduler, kind, tmp_path):
-    if kind in ("inline", "coroutines"):
+    if kind in {"inline", *ON_LOOPS}:
         pytest.skip("no run waits there")
     gate, made = tmp_path / "gate", tmp_path / "made"
     hold = scheduler.add_job(work.wait_for, args=[str(gate)], next_run_time=None, max_instances=2)
@@ -182,7 +196,7 @@ def test_one_that_is_cancelled_while_it_waits_is_never_called(scheduler, kind, t
 
 
 def test_a_time_out_counts_from_the_beginning_and_not_while_it_waits(scheduler, kind, tmp_path):
-    if kind in ("inline", "coroutines"):
+    if kind in {"inline", *ON_LOOPS}:
         pytest.skip("no run waits there")
     gate = tmp_path / "gate"
     hold = scheduler.add_job(work.wait_for, args=[str(gate)], next_run_time=None, max_instances=2)

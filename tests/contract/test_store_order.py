@@ -160,6 +160,7 @@ def test_what_is_committed_late_is_not_passed_over_in_postgresql():
     place, _ = store.ended_after(None, 10)
     late = store.database.begin()
     store.history.add(late, [record(1)], 0, 1)
+    late.all("select 1")  # has it be written
     store.record([record(2, "b")])  # it counts elsewhere, and waits for no row
     waiting, records = store.ended_after(place, 10)
     assert records == [], "another transaction may come before it"

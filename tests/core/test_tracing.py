@@ -125,7 +125,7 @@ def test_an_exception_that_cannot_be_told_ends_the_span_all_the_same(traced, cap
 def test_each_attempt_is_a_span(traced):
     run(traced, fail, retry={"count": 1, "delay": 0})
     found = [told for _, told in ENDED.take(2)]
-    assert [told["attempt"] for told in found] == [1, 2]
+    assert {told["attempt"] for told in found} == {1, 2}  # the second may end before the first
     assert {told["outcome"] for told in found} == {"failed"}
 
 

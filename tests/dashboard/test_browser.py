@@ -72,7 +72,7 @@ def much(scheduler):
     run = scheduler.run_job(HOSTILE)
     scheduler.run_job("night")
     paths = ("/", "/jobs", "/job?id=night", "/ledger", "/system", "/job/new", "/job/edit?id=night")
-    ahead = ("/timeline?view=30h", "/try", "/try?kind=cron&schedule=30+2+*+*+*")
+    ahead = ("/timeline?view=30h", "/calendar", "/try", "/try?kind=cron&schedule=30+2+*+*+*")
     return [*paths, *ahead, f"/run?id={run.id}"]
 
 

@@ -12,7 +12,7 @@ from tests.http.test_bad_queries import ODD
 
 PARAMETERS = (
     *("id", "q", "tag", "state", "sort", "page", "outcome", "job", "since", "until", "before"),
-    *("offset", "from", "view", "kind", "schedule", "timezone"),
+    *("offset", "from", "view", "month", "kind", "schedule", "timezone"),
 )
 FIELDS = (
     *(

@@ -16,9 +16,13 @@ _KINDS = (
 )
 
 OF_PACKAGE: Mapping[str, str] = {
+    "AsyncIOScheduler": (
+        "AsyncScheduler runs coroutine functions on the program's own event loop: 'async with"
+        " AsyncScheduler() as scheduler' (from schedcore import AsyncScheduler)"
+    ),
+    "AsyncIOExecutor": f"CoroutineLoop(loop=...) is what it is called here, and {_EXECUTORS}",
     **dict.fromkeys(
         (
-            "AsyncIOScheduler",
             "BackgroundScheduler",
             "BlockingScheduler",
             "GeventScheduler",
@@ -42,9 +46,7 @@ OF_PACKAGE: Mapping[str, str] = {
     ),
     "ThreadPoolExecutor": f"ThreadPool is what it is called here, and {_EXECUTORS}",
     "ProcessPoolExecutor": f"the one of concurrent.futures serves, and {_EXECUTORS}",
-    **dict.fromkeys(
-        ("AsyncIOExecutor", "DebugExecutor", "GeventExecutor", "TornadoExecutor"), _EXECUTORS
-    ),
+    **dict.fromkeys(("DebugExecutor", "GeventExecutor", "TornadoExecutor"), _EXECUTORS),
     "APScheduler": "the Flask extension is in schedhttp.flask",
     "EVENT_SCHEDULER_START": "it is called EVENT_SCHEDULER_STARTED",
     **dict.fromkeys(

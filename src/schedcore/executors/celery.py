@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -97,9 +96,9 @@ class _Celery:
                 **self._where,
             )
 
-    def revoke(self, names: Sequence[str]) -> None:
+    def revoke(self, name: str) -> None:
         control = self._app.control
-        control.revoke(list(names), terminate=True, signal="SIGTERM", connection=self._connection)
+        control.revoke(name, terminate=True, signal="SIGTERM", connection=self._connection)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

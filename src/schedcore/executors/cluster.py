@@ -50,7 +50,7 @@ class Task(NamedTuple):
     """What the cluster is given of a run."""
 
     name: str
-    """Unique for each time that it is sent."""
+    """The same each time that it is sent, and that of no other run or attempt."""
     ticket: dict[str, Any]
     """For :func:`schedcore.executors.cluster_worker.work_off`; plain data."""
 
@@ -66,8 +66,8 @@ class Cluster(Protocol):
         """Have a worker work a task off; raises whatever, if it is not known whether it will."""
         ...
 
-    def revoke(self, names: Sequence[str]) -> None:
-        """Drop tasks, and stop those that are worked off, where that can be done."""
+    def revoke(self, name: str) -> None:
+        """Drop a task, or stop it if it is worked off, where that can be done."""
         ...
 
     def close(self) -> None:
@@ -78,13 +78,12 @@ class Cluster(Protocol):
 class _Given:
     """A run that this executor has, from when it is submitted."""
 
-    __slots__ = ("again_us", "asked_us", "beats", "began", "heard_us", "names", "reporter", "run")
+    __slots__ = ("again_us", "asked_us", "beats", "began", "heard_us", "reporter", "run", "sent")
 
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.run = run
         self.reporter = reporter
-        self.names: list[str] = []
-        self.again_us = 0
+        self.sent = self.again_us = 0
         self.began = False
         self.beats, self.heard_us, self.asked_us = -1, 0, 0
 
@@ -92,10 +91,6 @@ class _Given:
     def store(self) -> RemoteRuns:
         assert self.reporter.remote is not None  # the scheduler looked
         return self.reporter.remote
-
-    @property
-    def attempt(self) -> tuple[int, int]:
-        return self.run.id, self.run.attempt
 
 
 class ClusterExecutor:
@@ -118,7 +113,7 @@ class ClusterExecutor:
         self._lock = threading.Lock()
         self._waiting: deque[_Given] = deque()
         self._given: dict[int, _Given] = {}
-        self._withdrawn: deque[Run] = deque()
+        self._withdrawn: deque[str] = deque()
         self._most = 0
         self._pause_s = QUICKEST_S
         self._thread: threading.Thread | None = None
@@ -158,7 +153,7 @@ class ClusterExecutor:
 
     def abandon(self, run: Run) -> None:
         """Drop the task of a run, or have its worker stop it, where the cluster can do that."""
-        self._withdrawn.append(run)
+        self._withdrawn.append(_name(run))
         self._wanted.set()
 
     def wake(self) -> None:
@@ -225,29 +220,25 @@ class ClusterExecutor:
             self._send_one(given)
         now_us = passing_us()
         for given in list(self._given.values()):
-            if given.names and not given.began and given.again_us <= now_us:
+            if given.sent and not given.began and given.again_us <= now_us:
                 self._send_one(given)
 
     def _send_one(self, given: _Given) -> None:
-        run_id, attempt = given.attempt
-        name = f"schedcore-{run_id}-{attempt}-{passing_us():x}"
-        given.names.append(name)  # before it is known whether it came
+        given.sent += 1  # before it is known whether it came
         given.again_us = 0
+        run = given.run
         ticket = {
-            "run_id": run_id,
-            "attempt": attempt,
+            "run_id": run.id,
+            "attempt": run.attempt,
             "store": given.store.mark(),
             "captures": given.reporter.captures,
         }
-        self._cluster.send(Task(name, ticket))
-        given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(len(given.names) - 1, 10))
+        self._cluster.send(Task(_name(run), ticket))
+        given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
 
     def _revoke(self) -> None:
         while self._withdrawn:
-            given = self._given.get(self._withdrawn[0].id)
-            if given is not None:
-                self._cluster.revoke(given.names)
-                self._drop(given)
+            self._cluster.revoke(self._withdrawn[0])
             self._withdrawn.popleft()
 
     def _drop(self, given: _Given) -> None:
@@ -295,6 +286,10 @@ class ClusterExecutor:
         elif _is_dead(given, begun):
             self._drop(given)
             reporter.lost(run, WorkerLostError(f"its worker ({begun.place}) died"))
+
+
+def _name(run: Run) -> str:
+    return f"schedcore-{run.id}-{run.attempt}"
 
 
 def _by_store(given: dict[int, _Given]) -> Iterator[tuple[RemoteRuns, list[_Given]]]:

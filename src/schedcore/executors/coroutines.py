@@ -1,18 +1,20 @@
-"""One event loop in a thread of its own, for coroutine functions."""
+"""An event loop for coroutine functions: one in a thread of its own, or the program's."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Patience
+from schedcore.clock import Patience, Waker
+from schedcore.errors import InvalidOptionError, SchedError, is_interrupt
 from schedcore.executors.base import Reporter, report_lost, settle
-from schedcore.run import Run, call_async, go_by_real_time, load_asyncio
+from schedcore.run import Run, call_async, go_by_real_time, load_asyncio, run_here
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,28 +24,76 @@ log = GuardedLogger(__name__)
 
 CANCEL_S = 0.05
 """Seconds beyond a deadline that tasks are given to end once they are cancelled."""
+LOOK_S = 0.05
+"""How often it is looked whether a loop of the program's has come to its end."""
+
+
+class LoopClosedError(SchedError):
+    """The event loop of a run was closed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "its event loop is closed: shut the scheduler down before that, as"
+            " 'async with AsyncScheduler()' does"
+        )
+
+
+class EventLoop(Protocol):
+    """An event loop of ``asyncio``, named here without importing that package."""
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], /, *args: Any) -> Any:
+        """Have the loop call *callback*."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Return whether it can run no more."""
+        ...
 
 
 class CoroutineLoop:
-    """Executes coroutine functions side by side on one event loop, started when first needed.
+    """Executes coroutine functions side by side on one event loop.
 
-    A function that blocks holds up all others here; it belongs in the thread pool.
+    A function that blocks holds up all others there; it belongs in the thread pool.
+
+    Args:
+        name: Of the thread of a loop of its own, started when first needed.
+        loop: The program's event loop, whose tasks the runs are; it may run later.  It is neither
+            started nor closed here.
+
+    Raises:
+        InvalidOptionError: if *loop* is none.
     """
 
-    def __init__(self, name: str = "schedcore-coroutines") -> None:
+    def __init__(
+        self,
+        name: str = "schedcore-coroutines",
+        loop: EventLoop | None = None,
+    ) -> None:
+        if loop is not None and not hasattr(loop, "call_soon_threadsafe"):
+            expected = "an event loop of asyncio, such as asyncio.get_running_loop()"
+            raise InvalidOptionError("loop", loop, expected)
         self._name = name
+        self._given = self._loop = loop
         self.after_fork_in_child()
         call_in_child(self)
-
-    def __repr__(self) -> str:
-        return f"CoroutineLoop({self._name!r})"
 
     def after_fork_in_child(self) -> None:
         """Start from nothing: the event loop stayed behind in the parent."""
         # Re-entrant: a signal handler may shut down what this thread is about to submit to.
         self._lock = threading.RLock()
-        self._running: _Loop | None = None
-        self._closing: list[_Loop] = []
+        self._running: _Tasks | None = None
+        self._closing: list[_Tasks] = []
+
+    def use(self, loop: EventLoop) -> None:
+        """Execute what comes after the next shutdown on *loop*, if no other one was given."""
+        if self._given is None:
+            self._loop = loop
+
+    @property
+    def broken(self) -> str | None:
+        """Why it can execute nothing any more; None: it can."""
+        closed = self._loop is not None and self._loop.is_closed()
+        return str(LoopClosedError()) if closed else None
 
     def prepare(self) -> None:
         """Import what runs need, in a thread that may be held up by it, and with no lock held.
@@ -53,12 +103,18 @@ class CoroutineLoop:
         load_asyncio()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run as tasks; return at once."""
+        """Take *runs* to be run as tasks; return at once.
+
+        Raises:
+            LoopClosedError: if the loop is the program's, and closed.
+        """
         self.prepare()
         with self._lock:
             running = self._running
             if running is None:
-                running = self._running = _Loop(self._name)
+                loop = self._loop
+                running = _OwnLoop(self._name) if loop is None else _Tasks(loop)  # type: ignore[arg-type]
+                self._running = running
             running.submit(runs, reporter)
 
     def data_lock(self) -> Lock:
@@ -67,18 +123,21 @@ class CoroutineLoop:
 
     def workers_here(self) -> int | None:
         """Return 1 in the event loop's thread, and None elsewhere."""
-        here = threading.current_thread()
-        loops = [loop for loop in (self._running, *self._closing) if loop is not None]
-        return 1 if any(loop._thread is here for loop in loops) else None
+        loops = [tasks.loop for tasks in (self._running, *self._closing) if tasks is not None]
+        here = _loop_here()
+        return 1 if here is not None and here in (*loops, self._loop) else None
 
     def abandon(self, run: Run) -> None:
         """Cancel the run's task."""
-        for loop in (self._running, *self._closing):
-            if loop is not None:
-                loop.cancel(run)
+        for tasks in (self._running, *self._closing):
+            if tasks is not None:
+                tasks.cancel(run)
 
     def shutdown(self, timeout: float | None) -> None:
-        """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them."""
+        """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them.
+
+        In the event loop itself it does not wait.
+        """
         patience = Patience(timeout)
         left = patience.left()
         if not self._lock.acquire(timeout=-1 if left is None else left):
@@ -92,103 +151,168 @@ class CoroutineLoop:
         finally:
             self._lock.release()
         try:
-            running.shutdown(patience.left())
+            running.shutdown(patience)
         finally:
             self._closing.remove(running)
 
 
-class _Loop:
-    """The event loop and its thread, between two shutdowns."""
+class _Tasks:
+    """The runs on an event loop, between two shutdowns."""
 
-    def __init__(self, name: str) -> None:
-        import asyncio
-
-        self._loop = asyncio.new_event_loop()
-        go_by_real_time(self._loop)
-        self._tasks: dict[asyncio.Task[None], Run] = {}
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._tasks: dict[asyncio.Task[None], tuple[Run, Reporter]] = {}
         self._closing = False
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
+        self._ended = Waker()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        self._loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
+        try:
+            self.loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
+        except RuntimeError:
+            self._lose_all()
+            raise LoopClosedError from None
 
     def cancel(self, run: Run) -> None:
         self._call(self._cancel_task, run)
 
-    def shutdown(self, timeout: float | None) -> None:
+    def shutdown(self, patience: Patience) -> None:
+        here = run_here()
         self._call(self._close)
-        if timeout is not None and timeout <= 0:
-            self._call(self._cancel_all)
-        if threading.current_thread() is self._thread:
+        if patience.left() == 0:
+            self._call(self._cancel_all, here)
+        if _loop_here() is self.loop:
             return
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            self._call(self._cancel_all)
+        self._wait(patience, here)
+        if self._busy(here):
+            self._call(self._cancel_all, here)
             # Most tasks end as soon as they are cancelled; one may catch that, or block.
-            self._thread.join(CANCEL_S)
+            self._wait(Patience(CANCEL_S), here)
+        if self.loop.is_closed():
+            self._lose_all()
+
+    def _wait(self, patience: Patience, here: Run | None) -> None:
+        """Wait until no run is left but for *here*; not if nobody runs the loop."""
+        while self._busy(here) and self.loop.is_running():
+            left = patience.left()
+            if left == 0:
+                return
+            self._ended.sleep(LOOK_S if left is None else min(left, LOOK_S))
+
+    def _busy(self, here: Run | None) -> bool:
+        runs = [run for run, _ in list(self._tasks.values())]
+        return not self._closing or any(run is not here for run in runs)
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function* in the loop's thread, unless the loop has ended by now."""
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *args)
-
-    def _serve(self) -> None:
-        while not (self._closing and not self._tasks):
-            try:
-                self._loop.run_forever()
-            except BaseException as error:  # noqa: BLE001 — SystemExit in a task that a job made
-                log.error("a task that a coroutine started ended the event loop", error=error)
-        self._end_strays()
-        self._loop.close()
-
-    def _end_strays(self) -> None:
-        """Cancel the tasks that runs started and did not wait for, and close generators."""
-        import asyncio
-
-        strays = asyncio.all_tasks(self._loop)
-        for task in strays:
-            task.cancel()
-        try:
-            if strays:
-                self._loop.run_until_complete(asyncio.wait(strays, timeout=1.0))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        except BaseException as error:  # noqa: BLE001 — the loop is closed all the same
-            log.error("tasks that coroutines left behind could not be ended", error=error)
+            self.loop.call_soon_threadsafe(function, *args)
 
     def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
         for run in runs:
             # A task copies the context that it is made in: each gets one of its own, and nothing of
             # whoever submitted it.
-            task = Context().run(self._loop.create_task, _perform(run, reporter))
-            self._tasks[task] = run
+            coroutine = _perform(run, reporter)
+            name = f"schedcore run of {run.job_id}"
+            task = Context().run(self.loop.create_task, coroutine, name=name)
+            self._tasks[task] = run, reporter
             task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if self._closing and not self._tasks:
-            self._loop.stop()
+        run, reporter = self._tasks.pop(task, (None, None))
+        if not task.cancelled():
+            task.exception()  # Ctrl-C, which the program gets: nobody has to be told that it failed
+        elif run is not None and reporter is not None:
+            reporter.cancelled(run)  # before its first step, by the end of the program's loop, say
+        if self._closing:
+            self._ended.wake()
+            self._rest()
 
     def _close(self) -> None:
-        """Stop the loop once the tasks there are have ended."""
+        """Take nothing more."""
         self._closing = True
-        if not self._tasks:
-            self._loop.stop()
+        self._ended.wake()
+        self._rest()
 
-    def _cancel_all(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+    def _rest(self) -> None:
+        """Do what there is to do once the last task has ended."""
+
+    def _cancel_all(self, here: Run | None) -> None:
+        for task, (run, _) in list(self._tasks.items()):
+            if run is not here:
+                task.cancel()
 
     def _cancel_task(self, run: Run) -> None:
-        for task, its_run in self._tasks.items():
+        for task, (its_run, _) in self._tasks.items():
             if its_run is run:
                 task.cancel()
 
+    def _lose_all(self) -> None:
+        """Report the runs whose loop was closed under them."""
+        while self._tasks:
+            _, (run, reporter) = self._tasks.popitem()
+            reporter.lost(run, LoopClosedError())
+
+
+class _OwnLoop(_Tasks):
+    """An event loop in a thread of its own, which ends with the last task after a shutdown."""
+
+    def __init__(self, name: str) -> None:
+        import asyncio
+
+        super().__init__(asyncio.new_event_loop())
+        go_by_real_time(self.loop)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def _wait(self, patience: Patience, here: Run | None) -> None:
+        while self._thread.is_alive() and (here is None or self._busy(here)):
+            left = patience.left()
+            if left == 0:
+                return
+            # In slices where the caller is one of the runs, which cannot wait for the thread.
+            self._thread.join(
+                left if here is None else min(LOOK_S, LOOK_S if left is None else left)
+            )
+
+    def _rest(self) -> None:
+        if not self._tasks:
+            self.loop.stop()
+
+    def _serve(self) -> None:
+        while not (self._closing and not self._tasks):
+            try:
+                self.loop.run_forever()
+            except BaseException as error:  # noqa: BLE001 — SystemExit in a task that a job made
+                log.error("a task that a coroutine started ended the event loop", error=error)
+        self._end_strays()
+        self.loop.close()
+
+    def _end_strays(self) -> None:
+        """Cancel the tasks that runs started and did not wait for, and close generators."""
+        import asyncio
+
+        strays = asyncio.all_tasks(self.loop)
+        for task in strays:
+            task.cancel()
+        try:
+            if strays:
+                self.loop.run_until_complete(asyncio.wait(strays, timeout=1.0))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        except BaseException as error:  # noqa: BLE001 — the loop is closed all the same
+            log.error("tasks that coroutines left behind could not be ended", error=error)
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that this thread runs, or None."""
+    loaded = sys.modules.get("asyncio")
+    return None if loaded is None else loaded._get_running_loop()
+
 
 async def _perform(run: Run, reporter: Reporter) -> None:
-    """Execute *run* in this task and report it; raises nothing."""
+    """Execute *run* in this task and report it; raises nothing but Ctrl-C in the main thread."""
     import asyncio
 
+    interrupt: BaseException | None = None
     try:
         if not reporter.begin(run):
             return
@@ -197,9 +321,12 @@ async def _perform(run: Run, reporter: Reporter) -> None:
         except asyncio.CancelledError:
             reporter.cancelled(run)
         except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+            interrupt = error if is_interrupt(error) else None
             reporter.end(run, None, error)
         else:
             reporter.end(run, value, None)
         settle(reporter)
     except BaseException as error:  # noqa: BLE001 — the report failed
         report_lost(run, reporter, error)
+    if interrupt is not None:  # it is meant for the program
+        raise interrupt

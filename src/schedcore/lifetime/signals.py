@@ -33,7 +33,7 @@ def start_and_wait(
         stopped.wake()
 
     # Not an Event: its set() in a handler can meet its own wait() holding the lock it needs.
-    with _signals_call(react):
+    with signals_call(react):
         try:
             start()
             # In slices: a signal that comes just before a lock begins to be waited for does not end
@@ -49,8 +49,11 @@ def start_and_wait(
 
 
 @contextmanager
-def _signals_call(react: Callable[[], None]) -> Iterator[None]:
-    """Call *react* on a signal, and put back the handlers that were there before."""
+def signals_call(react: Callable[[], None]) -> Iterator[None]:
+    """Call *react* on SIGINT and SIGTERM, and put back the handlers that were there before.
+
+    Outside of the main thread, where Python takes no signals, do nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

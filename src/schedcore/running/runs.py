@@ -16,6 +16,7 @@ from schedcore.job import Job
 from schedcore.run import Outcome, Run, named
 from schedcore.running.announce import Announcer
 from schedcore.running.idle import IdleWaits
+from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
 from schedcore.running.timers import Timers
 from schedcore.stores.ends import End, end_of
@@ -50,6 +51,7 @@ class Runs:
 
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
+        wake: Called to have :meth:`settle` called soon.
         reporter: To whom executors report: this, or what stands before it.
         capture: Keeps what runs print; None: nobody does.
     """
@@ -70,12 +72,14 @@ class Runs:
         self._random = random
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
-        self.reporter: Reporter = self
+        self.wake: Callable[[], None] = lambda: None
         # On disk, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self._writes_at_once = self._cluster is not None
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
+        self._late = None if self._cluster is None else LateReports(self)
+        self.reporter: Reporter = self._late or self
         self._timers = Timers()
         self.capture: StreamCapture | None = None
         self._begin_anew()
@@ -130,7 +134,7 @@ class Runs:
         try:
             self._executors[name].submit(runs, self.reporter)
         except BaseException as error:
-            now_us = self._now_us()
+            now_us = self.now_us()
             for run in runs:
                 self._end_now(end_of(run, Outcome.FAILED, now_us, error=error))
             if is_interrupt(error):
@@ -159,7 +163,7 @@ class Runs:
             if self._cluster is not None:
                 self._kept.append(run)
             return False
-        run._started_us = now_us = self._now_us()
+        run._started_us = now_us = self.now_us()
         self._note_begun(run, job, now_us)
         # Read after _started_us was written: whoever cancels a run does it the other way round.
         if run._cancelled:
@@ -181,14 +185,14 @@ class Runs:
         if self.capture is not None and run._output is None:  # else an earlier attempt printed
             run._output = self.capture
         if timeout is not None:
-            ago_us = max(0, self._now_us() - at_us)
+            ago_us = max(0, self.now_us() - at_us)
             self._set_timer(run, max(0, round(timeout * SECOND) - ago_us))
 
     def end(
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
     ) -> int:
         """Report that *run* ended, with what its function returned or raised."""
-        now_us = self._now_us() if at_us is None else at_us
+        now_us = self.now_us() if at_us is None else at_us
         if error is None:
             # Each run passes here.
             if value is None:
@@ -237,11 +241,11 @@ class Runs:
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
         if run._job is not None:  # else it has ended, or was handed back
-            self._end_now(end_of(run, Outcome.CANCELLED, self._now_us()), log=False)
+            self._end_now(end_of(run, Outcome.CANCELLED, self.now_us()), log=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
-        lost = end_of(run, Outcome.LOST, self._now_us(), error=error)
+        lost = end_of(run, Outcome.LOST, self.now_us(), error=error)
         if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
             self._retry(lost, 0)
         else:
@@ -250,13 +254,15 @@ class Runs:
     def shed(self, run: Run) -> None:
         """Report that the executor's queue has no room for *run*."""
         run._cancelled = True
-        self._end_now(end_of(run, Outcome.SHED, self._now_us()))
+        self._end_now(end_of(run, Outcome.SHED, self.now_us()))
 
     def settle(self) -> None:
         """Have the store record the ends noted so far, and submit the runs that waited for them.
 
         Whatever the store raises comes out; the ends stay noted, and are recorded the next time.
         """
+        if self._late is not None:
+            self._late.make()
         if self._ends:
             self._record(self._ends)
 
@@ -341,14 +347,14 @@ class Runs:
         self._timers.set(run, self._clock.monotonic_us() + delay_us)
         if run._outcome is not None:  # it ended just before
             self._timers.drop(run)
-        self.expect(self._now_us() + delay_us)
+        self.expect(self.now_us() + delay_us)
 
     def end_early(self, run: Run, outcome: Outcome, reason: str | None, log: bool = True) -> bool:
         """End *run* early, whatever it is doing; return whether it had not ended before."""
         self.settle()
         run._reason = outcome, reason
         run._cancelled = True
-        return self._end_now(end_of(run, outcome, self._now_us()), log)
+        return self._end_now(end_of(run, outcome, self.now_us()), log)
 
     def _abandon(self, run: Run, job: Job) -> None:
         """Have the executor free the worker of a run that was ended early."""
@@ -464,7 +470,7 @@ class Runs:
     def _give_up(self, runs: Sequence[Run]) -> None:
         """Cancel runs that have not begun; on a store that others share, leave them to others."""
         if self._cluster is not None:
-            self._cluster.hand_back(runs, self._now_us())
+            self._cluster.hand_back(runs, self.now_us())
             return
         cancelled = sum(
             run.withdraw() and self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
@@ -483,7 +489,7 @@ class Runs:
         except BaseException:  # noqa: BLE001 — whoever reads it next logs it
             return passing_us()
 
-    def _now_us(self) -> int:
+    def now_us(self) -> int:
         """Return the time; the computer's own if the scheduler's clock fails."""
         try:
             return self._clock.now_us()

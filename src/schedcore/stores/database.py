@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol
 from schedcore.errors import StoreUnavailableError
 
 Row = tuple[Any, ...]
+Rows = Callable[[], list[Row]]
+"""Gives the rows of a query that was made before."""
 CHUNK: Final = 500
 """Values in one list of a statement: SQLite before 3.32 takes 999 parameters at most."""
 
@@ -71,24 +73,29 @@ class Transaction:
         while self._undo:
             self._undo.pop()()
 
-    def spelled(self, sql: str) -> str:
-        """Return a statement as the database spells it."""
-        return sql
+    def run(self, sql: str, *params: object) -> None:
+        """Run a statement."""
+        self._cursor.execute(sql, params)
 
-    def run(self, sql: str, *params: object) -> int:
+    def count(self, sql: str, *params: object) -> int:
         """Run a statement; return how many rows it changed."""
-        self._cursor.execute(self.spelled(sql), params)
+        self._cursor.execute(sql, params)
         return self._cursor.rowcount
 
     def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run a statement once for each of *rows*."""
         if rows:
-            self._cursor.executemany(self.spelled(sql), rows)
+            self._cursor.executemany(sql, rows)
 
     def all(self, sql: str, *params: object) -> list[Row]:
         """Return the rows that a query finds."""
-        self._cursor.execute(self.spelled(sql), params)
+        self._cursor.execute(sql, params)
         return self._cursor.fetchall()
+
+    def later(self, sql: str, *params: object) -> Rows:
+        """Make a query whose rows are asked for later, if a database does several at a time."""
+        rows = self.all(sql, *params)
+        return lambda: rows
 
     def one(self, sql: str, *params: object) -> Row | None:
         """Return the first row that a query finds, or None."""
@@ -105,6 +112,11 @@ class Transaction:
             found += self.all(sql.format(marks), *part, *params)
         return found
 
+    def among_later(self, sql: str, values: Iterable[object], *params: object) -> Rows:
+        """Make a query as :meth:`among`, for rows that are asked for later."""
+        rows = self.among(sql, values, *params)
+        return lambda: rows
+
 
 class Database(Protocol):
     """One database, for all threads of a process; others of the same processes share it.
@@ -114,6 +126,8 @@ class Database(Protocol):
 
     kind: str
     """``"sqlite"`` or ``"postgresql"``."""
+    marked: str
+    """The number of a transaction, as its statements write it."""
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Return a transaction that sees one moment, and writes nothing."""
@@ -123,12 +137,16 @@ class Database(Protocol):
         """Return a transaction; an error within it rolls it back."""
         ...
 
-    def mark(self, tx: Transaction) -> int:
-        """Return the number of a transaction, with which it marks the rows that it changes."""
+    def mark(self, tx: Transaction) -> None:
+        """Give a transaction a number, with which it marks the jobs that it changes."""
+        ...
+
+    def expect_runs(self, tx: Transaction, count: int) -> None:
+        """Say that ids for about so many runs are asked for next; their jobs are held."""
         ...
 
     def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return ids for so many runs: each greater than those before."""
+        """Return ids for so many runs: each greater than those of the same job before."""
         ...
 
     def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:

@@ -138,15 +138,17 @@ class PostgresStore(SqlStore):
         most: int,
         executors: Executors,
     ) -> PostgresBatch:
-        if not self.cluster.may_take(tx):
-            return PostgresBatch(self, ())
+        may_take = self.cluster.may_take(tx)
         # A pause for all waits for this transaction, or is seen by the next statement.
         only_if = "true" if self.node is None else _RUNNING
-        rows = self.jobs.take_due(tx, now_us, most, executors, only_if)
-        rows = [row for row in rows if self._taken.get(row.k) != row.seq]
+        due = self.jobs.take_due(tx, now_us, most, executors, only_if)
+        waiting = self.claims.waiting(tx)
+        if not may_take():
+            return PostgresBatch(self, ())
+        rows = [row for row in map(JobRow._make, due()) if self._taken.get(row.k) != row.seq]
         if not rows:
             return PostgresBatch(self, ())
-        batch = PostgresBatch(self, self.taken(tx, rows), rows, tx)
+        batch = PostgresBatch(self, self.taken(tx, rows, waiting), rows, tx)
         self._batches.add(batch)
         return batch
 
@@ -157,7 +159,7 @@ class PostgresStore(SqlStore):
         tx = batch.transaction()
         if tx is None:
             with self.database.write() as another:
-                there = self.cluster.may_take(another)
+                there = self.cluster.may_take(another)()
                 yield another, self._now_there(another, batch) if there else {}
             return
         try:
@@ -192,8 +194,9 @@ class PostgresStore(SqlStore):
         ahead = self._known(executors)
         if ahead is None:
             with self.database.read() as tx:
+                orphan = self.claims.first_orphan(tx)
                 due_us = self.jobs.first_due(tx, self._taken, executors)
-                again_us = None if self.node is None else self.claims.first_orphan(tx)
+                ((again_us,),) = ((None,),) if self.node is None else orphan()
             ahead = self._ahead = _Ahead(writes, executors, due_us, again_us)
         held = self._held
         looked = held is not None and (held.writes, held.executors) == (writes, executors)

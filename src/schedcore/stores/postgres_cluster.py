@@ -142,12 +142,13 @@ class PostgresCluster:
         keeper = self._keeper
         return keeper is None or lasting_us() < keeper.until_us
 
-    def may_take(self, tx: Transaction) -> bool:
-        """Return whether this node is alive, and takes jobs; so it stays up to the end of *tx*."""
+    def may_take(self, tx: Transaction) -> Callable[[], bool]:
+        """Look whether this node is alive, and takes jobs; so it stays up to the end of *tx*."""
         if self._store.node is None:
-            return True
+            return lambda: True
         sql = "select state, takes from schedcore_nodes where id = ? for key share"
-        return tx.one(sql, self._store.node) == ("alive", 1)
+        found = tx.later(sql, self._store.node)
+        return lambda: found() == [("alive", 1)]
 
     # Coming and going
 
@@ -163,7 +164,7 @@ class PostgresCluster:
         with self._database.write() as tx:
             ((state,),) = tx.all("select state from schedcore_cluster for share")
             node = self._store.node
-            again = node is not None and tx.run(
+            again = node is not None and tx.count(
                 "update schedcore_nodes set state = 'alive', takes = 1, app = ?, executors = ?"
                 " where id = ? and state in ('alive', 'leaving')",
                 self._app,
@@ -356,7 +357,9 @@ class PostgresCluster:
             self._trimmed_us = now_us
             holds = self._database.begin()
             try:
-                if holds.all(_TRIMMING) == [(True,)]:
+                with self._database.telling():
+                    first = holds.all(_TRIMMING) == [(True,)]
+                if first:
                     trim(self._store, self._clock.now_us())
             finally:
                 self._database.rollback(holds)

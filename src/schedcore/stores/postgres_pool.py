@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import selectors
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,8 @@ from schedcore.stores.sql_order import CommitOrder
 OLDEST_SERVER: Final = 13
 """The first PostgreSQL with ``pg_current_xact_id()``."""
 MOST_CONNECTIONS: Final = 10
+KEYS_AHEAD: Final = 30
+"""Keys of jobs that a process gets beyond those that it needs: for those it adds next."""
 LEASE: Final = 15.0
 PATIENCE: Final = 5.0
 """Seconds that a call waits for a connection."""
@@ -48,6 +51,10 @@ _LATE_CHANGES: Final = (
     "select coalesce(sum(hashint8(changed # k)), 0) from"
     " (select changed, k from schedcore_due where changed >= ? union all"
     " select changed, hashtext(id) from schedcore_gone where changed >= ?) late"
+)
+_RUN_IDS: Final = "select nextval('schedcore_run_ids') from generate_series(1, ?)"
+_JOB_KEYS: Final = (
+    "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k')) from generate_series(1, ?)"
 )
 _left_to_parents: list[object] = []
 """Pools that a forked child inherited: closed here, they would end the sessions of the parent."""
@@ -98,6 +105,7 @@ class PostgresPool:
     """
 
     kind = "postgresql"
+    marked = "pg_current_xact_id()::text::bigint"
 
     def __init__(self, url: str, limits: TimeLimits | None = None) -> None:
         self.shown, self._conninfo, own = _parts(url)
@@ -114,6 +122,7 @@ class PostgresPool:
         self._pool: psycopg_pool.ConnectionPool[psycopg.Connection[Row]] | None = None
         self._here = threading.local()
         self._away = False
+        self._keys: deque[int] = deque()
         self.writes = 0
 
     def __repr__(self) -> str:
@@ -163,13 +172,7 @@ class PostgresPool:
     def begin(self, begin: str = "begin", writes: bool = True) -> PostgresTransaction:
         """Begin a transaction, which is the caller's to end: :meth:`commit`, :meth:`rollback`."""
         with self.telling():
-            connection = self._borrowed()
-            try:
-                connection.execute(begin)
-                return PostgresTransaction(connection, writes)
-            except BaseException:
-                self._give_back(connection)
-                raise
+            return PostgresTransaction(self._borrowed(), begin, writes)
 
     def commit(self, tx: PostgresTransaction) -> None:
         """Make a transaction.
@@ -177,20 +180,21 @@ class PostgresPool:
         Raises:
             CommitInDoubtError: if it is not known whether it was made.
         """
+        if tx.tells:
+            tx.run("select pg_notify(?, 'look')", self.channel)
         try:
-            with self.telling():
-                if tx.tells:
-                    tx.all("select pg_notify(?, 'look')", self.channel)
+            made = tx.commit()
+        except psycopg.Error as error:
+            # Of a statement that it refuses, the server says so, and goes on.
+            refused = not tx.connection.closed and error.diag.severity_nonlocalized == "ERROR"
+            self.rollback(tx)
+            if refused:
+                raise self._told(error) from error
+            raise CommitInDoubtError(self.shown, _advice(error)) from error
         except BaseException:
             self.rollback(tx)
             raise
-        try:
-            made = tx.connection.execute("commit").statusmessage
-        except psycopg.Error as error:
-            tx.undone()
-            raise CommitInDoubtError(self.shown, _advice(error)) from error
-        finally:
-            self._give_back(tx.connection)
+        self._give_back(tx.connection)
         if made != "COMMIT":
             tx.undone()
             raise StoreError(self.shown, f"a transaction ended with {made}: an error was passed by")
@@ -199,8 +203,7 @@ class PostgresPool:
     def rollback(self, tx: PostgresTransaction) -> None:
         """Undo a transaction, also one whose connection is lost."""
         with suppress(psycopg.Error):
-            if not tx.connection.closed:
-                tx.connection.execute("rollback")
+            tx.rollback()
         self._give_back(tx.connection)
         tx.undone()
 
@@ -245,25 +248,36 @@ class PostgresPool:
 
     # Numbers
 
-    def mark(self, tx: Transaction) -> int:
-        """Return the number of a transaction: of all on this server."""
+    def mark(self, tx: Transaction) -> None:
+        """Give a transaction a number: it has one, of all on this server."""
+
+    def expect_runs(self, tx: Transaction, count: int) -> None:
+        """Have ids for so many runs come with the next answer."""
         assert isinstance(tx, PostgresTransaction)
-        if tx.mark is None:
-            ((tx.mark,),) = tx.all("select pg_current_xact_id()::text::bigint")
-        return tx.mark
+        tx.expected = tx.later(_RUN_IDS, count)
 
     def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return ids for so many runs: each greater than those that this process got before."""
-        sql = "select nextval('schedcore_run_ids') from generate_series(1, ?)"
-        return [row[0] for row in tx.all(sql, count)]
+        """Return ids for so many runs: each greater than those of the same job before."""
+        assert isinstance(tx, PostgresTransaction)
+        expected, tx.expected = tx.expected, list
+        ids = tx.run_ids
+        ids += [row[0] for row in expected()]
+        if len(ids) < count:
+            ids += [row[0] for row in tx.all(_RUN_IDS, count - len(ids))]
+        return [ids.popleft() for _ in range(count)]
 
     def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return keys for so many jobs, none of which was ever used."""
-        sql = (
-            "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k'))"
-            " from generate_series(1, ?)"
-        )
-        return [row[0] for row in tx.all(sql, count)]
+        """Return keys for so many jobs, none of which was ever used; some are got ahead."""
+        keys: list[int] = []
+        with suppress(IndexError):
+            while len(keys) < count:
+                keys.append(self._keys.popleft())
+        missing = count - len(keys)
+        if missing:
+            rows = tx.all(_JOB_KEYS, missing + KEYS_AHEAD)
+            keys += [row[0] for row in rows[:missing]]
+            self._keys += [row[0] for row in rows[missing:]]
+        return keys
 
     def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
         """Return the present version, and the mark above which rows may have changed."""
@@ -331,8 +345,7 @@ class PostgresPool:
             raise StoreError(
                 self.shown, f"the server is PostgreSQL {version}, and has to be {OLDEST_SERVER}"
             )
-        tx = PostgresTransaction(connection, writes=True)
-        connection.execute("begin")
+        tx = PostgresTransaction(connection, "begin", writes=True)
         tx.all("select pg_advisory_xact_lock(hashtext('schedcore'))")
         path = self._search_path
         if path and not tx.all("select 1 from pg_namespace where nspname = ?", path):
@@ -343,7 +356,7 @@ class PostgresPool:
         self.schema = migrate(tx, POSTGRESQL, self.shown, there)
         for table in ("schedcore_ledger", "schedcore_audit"):
             CommitOrder(table, self.kind).take_over(tx)
-        connection.execute("commit")
+        tx.commit()
         # One for each schema: the channels of a database are the same in all of them.
         self.channel = f"schedcore_{name}"[:63]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import ExitStack, suppress
+from functools import lru_cache, partial
+from typing import Any, Final
 
-from schedcore.stores.database import Row, Transaction
+import psycopg
 
-if TYPE_CHECKING:
-    import psycopg
+from schedcore.stores.database import Row, Rows, Transaction
 
 TEXTS: Final = frozenset(
     (
@@ -21,27 +22,41 @@ TEXTS: Final = frozenset(
     )
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""
-_VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \(([^)]*)\)")
+_VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \((.*?)\)(?= on conflict|$)")
+_Statement = tuple["psycopg.Cursor[Row]", str, Sequence[object]]
 _PARAMETER = re.compile(r"(?:(\w+) (?:=|<>|<=|>) )?\?")
 
 
 class PostgresTransaction(Transaction):
     """Statements on one connection, from ``begin`` to ``commit``.
 
+    What nobody asks an answer of waits here, and is sent with the next that somebody does: a
+    transaction takes a round trip for each answer that it depends on, and one for its commit.
+    After each answer the server waits for this process, and ends a transaction for which that takes
+    too long.
+
     Args:
         connection: In autocommit mode: what begins and ends here is said here.
+        begin: The statement that begins it.
         writes: Whether it reads rows in order to write them.
 
     Attributes:
-        mark: The number of the transaction, once it was asked for.
+        run_ids: Ids for runs, got ahead.
+        expected: Gives more of them.
         tells: Whether other processes are to look at once when this is made.
     """
 
-    def __init__(self, connection: psycopg.Connection[Row], writes: bool) -> None:
+    _cursor: psycopg.Cursor[Row]  # for all whose rows nobody asks for
+
+    def __init__(self, connection: psycopg.Connection[Row], begin: str, writes: bool) -> None:
         super().__init__(connection.cursor())
         self.connection = connection
-        self.mark: int | None = None
+        self.run_ids: deque[int] = deque()
+        self.expected: Rows = list
         self.tells = False
+        self._unsent: list[_Statement] = [(self._cursor, begin, ())]
+        self._piped = ExitStack()
+        self._pipeline: psycopg.Pipeline | None = None
         if writes:
             self.for_update, self.skip_locked = " for update", " for update skip locked"
 
@@ -49,14 +64,37 @@ class PostgresTransaction(Transaction):
         """Have other processes look at once, when this is made."""
         self.tells = True
 
-    def spelled(self, sql: str) -> str:
-        """Return a statement as PostgreSQL spells it."""
-        return _spelled(sql)
+    # Statements
+
+    def run(self, sql: str, *params: object) -> None:
+        """Run a statement."""
+        self._unsent.append((self._cursor, _spelled(sql), params))
+
+    def count(self, sql: str, *params: object) -> int:
+        """Run a statement; return how many rows it changed."""
+        self.run(sql, *params)
+        self._send()
+        return int(self._cursor.rowcount)
+
+    def all(self, sql: str, *params: object) -> list[Row]:
+        """Return the rows that a query finds."""
+        return self.later(sql, *params)()
+
+    def later(self, sql: str, *params: object) -> Rows:
+        """Make a query whose rows are asked for later."""
+        cursor = self.connection.cursor()
+        self._unsent.append((cursor, _spelled(sql), params))
+        return partial(self._rows, cursor)
+
+    def _rows(self, cursor: psycopg.Cursor[Row]) -> list[Row]:
+        if any(cursor is waiting for waiting, _, _ in self._unsent):
+            self._send()
+        return cursor.fetchall()
 
     def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Write all of *rows* in one statement: the same one by one takes three times as long."""
         if len(rows) == 1:
-            self._cursor.execute(_spelled(sql), rows[0])
+            self.run(sql, *rows[0])
         elif rows:
             text, are_texts = _at_once(sql)
             columns = zip(*rows, strict=True)
@@ -64,16 +102,61 @@ class PostgresTransaction(Transaction):
                 list(column) if is_text else _numbers(column)
                 for column, is_text in zip(columns, are_texts, strict=True)
             ]
-            self._cursor.execute(text, given)
+            self.run(text, *given)
 
     def among(self, sql: str, values: Iterable[object], *params: object) -> list[Row]:
         """Return the rows of a query with a list of *values* in the place of ``{}``."""
+        return self.among_later(sql, values, *params)()
+
+    def among_later(self, sql: str, values: Iterable[object], *params: object) -> Rows:
+        """Make a query as :meth:`among`, for rows that are asked for later."""
         given = list(values)
         if not given:
-            return []
+            return list
         if isinstance(given[0], int):
-            return self.all(_among(sql, "bigint"), _numbers(given), *params)
-        return self.all(_among(sql, "text"), given, *params)
+            return self.later(_among(sql, "bigint"), _numbers(given), *params)
+        return self.later(_among(sql, "text"), given, *params)
+
+    # The end
+
+    def commit(self) -> str:
+        """Send what waits, and the commit; return what the server says that it did."""
+        self.run("commit")
+        self._send(last=True)
+        return str(self._cursor.statusmessage)
+
+    def rollback(self) -> None:
+        """Undo what was sent, if the connection is not lost."""
+        self._unsent.clear()
+        idle = psycopg.pq.TransactionStatus.IDLE
+        with self._piped:
+            if not self.connection.closed and self.connection.info.transaction_status != idle:
+                self.connection.execute("rollback")
+
+    def _send(self, last: bool = False) -> None:
+        """Send what waits, and hear the answers.
+
+        From the first statement to the last, the connection is in the mode in which several are
+        under way.  To leave it, the driver says more than that it waits, after which the server
+        would not count for how long a transaction is idle.
+
+        Raises:
+            psycopg.Error: the first one, if there is any.
+        """
+        unsent, self._unsent = self._unsent, []
+        if self._pipeline is None:
+            self._pipeline = self._piped.enter_context(self.connection.pipeline())
+        try:
+            for cursor, sql, params in unsent:
+                cursor.execute(sql, params)
+            if last:
+                self._piped.close()
+            else:
+                self._pipeline.sync()
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                self._pipeline.sync()  # what follows a statement that failed was passed over
+            raise
 
 
 @lru_cache(500)

@@ -108,7 +108,7 @@ class SqlStore(SqlTrail):
             conflicts = conflicts_of(changes, rows)
             if conflicts:
                 return Written(conflicts)
-            mark = self.database.mark(tx)
+            self.database.mark(tx)
             added: list[NewJob] = []
             records: list[RunRecord] = []
             for change, text in zip(changes, texts, strict=True):
@@ -116,8 +116,8 @@ class SqlStore(SqlTrail):
                     added.append(NewJob(change, text or ""))
                 elif change.new is not change.old:
                     row = rows[change.old.job.id]
-                    records += self._change(tx, change, row, text, mark, now_us, ended)
-            self.jobs.insert(tx, added, mark)
+                    records += self._change(tx, change, row, text, now_us, ended)
+            self.jobs.insert(tx, added)
             self._record_change(tx, records, now_us)
             self.changed.add(tx, notes)
         self.claims.ended(ended)
@@ -137,7 +137,6 @@ class SqlStore(SqlTrail):
         change: Change,
         row: JobRow,
         text: str | None,
-        mark: int,
         now_us: int,
         ended: list[End],
     ) -> list[RunRecord]:
@@ -146,13 +145,13 @@ class SqlStore(SqlTrail):
         written = list(records)
         if new is None or another:
             written += self.claims.end_waiting(tx, row.k, Outcome.CANCELLED, now_us, ended)
-            self.jobs.delete(tx, (row,), mark, last=False)
+            self.jobs.delete(tx, (row,), last=False)
             if new is not None:
-                self.jobs.insert(tx, [NewJob(new, text or "")], mark)
+                self.jobs.insert(tx, [NewJob(new, text or "")])
         else:
             if new.due_us is None and old.due_us is not None:
                 written += self.claims.end_waiting(tx, row.k, Outcome.PAUSED, now_us, ended)
-            self.jobs.update(tx, row, new, mark, text)
+            self.jobs.update(tx, row, new, text)
         return written
 
     def _note_changes(
@@ -184,7 +183,7 @@ class SqlStore(SqlTrail):
             added: list[NewJob] = []
             records: list[RunRecord] = []
             made: list[Change | Entry] = []
-            mark = self.database.mark(tx)
+            self.database.mark(tx)
             for each, text in zip(declared, texts, strict=True):
                 job_id, wanted = each.entry.job.id, DeclaredBy(app, each.fingerprint)
                 old, was = there.get(job_id), known.get(job_id)
@@ -194,10 +193,10 @@ class SqlStore(SqlTrail):
                 if isinstance(change, Entry):
                     added.append(NewJob(change, text, wanted))
                 elif change is not None:
-                    records += self._change(tx, change, rows[job_id], text, mark, now_us, ended)
+                    records += self._change(tx, change, rows[job_id], text, now_us, ended)
                 if old is not None and was != wanted and (change is not None or app is not None):
                     self.jobs.set_declared(tx, job_id, wanted)
-            self.jobs.insert(tx, added, mark)
+            self.jobs.insert(tx, added)
             self._note_changes(tx, made, by, now_us)
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
@@ -212,14 +211,15 @@ class SqlStore(SqlTrail):
         ended: list[End] = []
         with self.database.write() as tx:
             gone = sorted(self.jobs.declared_by(tx, app) - set(declared))
-            mark = self.database.mark(tx) if gone else 0
+            if gone:
+                self.database.mark(tx)
             rows = self.jobs.hold(tx, gone)
             records: list[RunRecord] = []
             made: list[Change | Entry] = []
             for old in self.jobs.entries(tx, list(rows.values())):
                 change = parked(old, app)
                 row = rows[old.job.id]
-                records += self._change(tx, change, row, None, mark, now_us, ended)
+                records += self._change(tx, change, row, None, now_us, ended)
                 self.jobs.set_declared(tx, old.job.id, DeclaredBy(app, ""))
                 made.append(change)
             if gone:
@@ -277,12 +277,18 @@ class SqlStore(SqlTrail):
             rows = self.jobs.due(tx, now_us, most)
             rows = [row for row in rows if self._taken.get(row.k) != row.seq]
             rows = rows[: min(limit, self.most_at_once)]
-            return SqlBatch(self, self.taken(tx, rows), rows)
+            waiting = self.claims.waiting(tx) if rows else set()
+            return SqlBatch(self, self.taken(tx, rows, waiting), rows)
 
-    def taken(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Slot]:
-        """Note that jobs are taken, and return them as a batch has them."""
+    def taken(self, tx: Transaction, rows: Sequence[JobRow], waiting: set[int]) -> list[Slot]:
+        """Note that jobs are taken, and return them as a batch has them.
+
+        Args:
+            tx: The transaction.
+            rows: Which jobs.
+            waiting: The keys of those of which runs wait behind others.
+        """
         entries = self.jobs.entries(tx, rows)
-        waiting = self.claims.waiting(tx) if rows else set()
         slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
         for slot, row in zip(slots, rows, strict=True):
             slot.behind = deque() if row.k in waiting else None
@@ -299,8 +305,9 @@ class SqlStore(SqlTrail):
         if not self.takes:
             return None
         with self.database.read() as tx:
+            orphan = self.claims.first_orphan(tx)
             due_us = self.jobs.first_due(tx, self._taken)
-            again_us = None if self.node is None else self.claims.first_orphan(tx)
+            ((again_us,),) = ((None,),) if self.node is None else orphan()
         return min((each for each in (due_us, again_us) if each is not None), default=None)
 
     def settle(self, batch: SqlBatch, decided: Sequence[Decision], now_us: int) -> Settled:
@@ -313,12 +320,14 @@ class SqlStore(SqlTrail):
         with self.in_doubt(settled.runs), self._settling(batch) as (tx, now_there):
             if not now_there:
                 return settled
+            self.database.expect_runs(tx, len(now_there))
             claims = self.claims.of_jobs(tx, now_there)
             for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
                 if not now_there.get(row.k) == row.seq == self._taken.get(row.k):
                     continue  # changed, paused or removed meanwhile: that change counts
                 work.add(self, tx, slot, row, decision, claims.get(row.k, ()))
-            work.write(self, tx, self.database.mark(tx))
+            self.database.mark(tx)
+            work.write(self, tx)
         order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
         settled.runs.sort(key=lambda run: order[run._job_id])
         self.claims.opened(settled.runs)
@@ -370,6 +379,7 @@ class SqlStore(SqlTrail):
                 raise JobLookupError(job.id)
             if (run_id := find_key(tx, row.k, asked.key, due_us)) is not None:
                 return Earlier(run_id)
+            self.database.expect_runs(tx, 1)
             claims = self.claims.of_job(tx, row.k)
             if not self.claims.has_room(job, claims):
                 active = [self.claims.run_of(tx, claim) for claim in claims]

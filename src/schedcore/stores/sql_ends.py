@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import from_us
 from schedcore.job import Job
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Ended
 from schedcore.stores.claims import RETRIES, Claim
-from schedcore.stores.database import Transaction
+from schedcore.stores.database import Rows, Transaction
 from schedcore.stores.ends import End
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
+
+_OPEN: Final = "select k from schedcore_claims where run_id in ({})"
+_HELD: Final = "select k, due_us from schedcore_due where judged_us is not null and"
 
 
 def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
@@ -24,8 +27,11 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
     outputs = store.outputs.unsaved(end.run for end in noted)
     started: list[Run] = []
     with store.in_doubt(started), store.database.write() as tx:
-        _hold_jobs(store, tx, noted)
-        claims = store.claims.find(tx, [end.run._id for end in noted])
+        _hold_jobs(tx, noted)
+        noted_ids = [end.run._id for end in noted]
+        held = tx.among_later(f"{_HELD} k in ({_OPEN})", noted_ids)
+        waiting = store.claims.waiting_later(tx)
+        claims = store.claims.find(tx, noted_ids)
         ended = [
             (claims.pop(end.run._id), end)
             for end in noted
@@ -35,8 +41,8 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
         records = store.claims.close_many(tx, ended)
         keys = {claim.k for claim, _ in ended}
         if may_promote and keys:
-            started += _promote(store, tx, keys)
-        due_us = _released(store, tx, keys)
+            started += _promote(store, tx, keys, waiting)
+        due_us = _released(store, tx, keys, held)
         if records:
             last_us = max(end.ended_us for _, end in ended)
             store.history.add(tx, records, last_us, store.node)
@@ -51,14 +57,12 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
     return Ended(recorded, started, due_us)
 
 
-def _hold_jobs(store: SqlStore, tx: Transaction, noted: Sequence[End]) -> None:
+def _hold_jobs(tx: Transaction, noted: Sequence[End]) -> None:
     """Hold the jobs of which other runs may wait: those start in this transaction, or wait on."""
-    if not tx.for_update:
-        return
     ids = [end.run._id for end in noted if _may_wait(end.job)]
-    if ids:
-        sql = "select distinct k from schedcore_claims where run_id in ({})"
-        store.jobs.hold_keys(tx, [row[0] for row in tx.among(sql, ids)])
+    if tx.for_update and ids:
+        sql = f"select k from schedcore_due where k in ({_OPEN}) order by k{tx.for_update}"
+        tx.among_later(sql, ids)
 
 
 def _may_wait(job: Job | None) -> bool:
@@ -104,10 +108,10 @@ def _look_for_late(
     return written
 
 
-def _promote(store: SqlStore, tx: Transaction, keys: set[int]) -> list[Run]:
+def _promote(store: SqlStore, tx: Transaction, keys: set[int], waiting: Rows) -> list[Run]:
     """Start runs of these jobs that wait, as far as there is room."""
     started: list[Run] = []
-    for k in sorted(store.claims.waiting(tx) & keys):
+    for k in sorted({k for (k,) in waiting()} & keys):
         runs = store.claims.start(tx, store.claims.startable(tx, k))
         for run in runs:
             run._hurry = True
@@ -115,10 +119,9 @@ def _promote(store: SqlStore, tx: Transaction, keys: set[int]) -> list[Run]:
     return started
 
 
-def _released(store: SqlStore, tx: Transaction, keys: set[int]) -> int | None:
+def _released(store: SqlStore, tx: Transaction, keys: set[int], held: Rows) -> int | None:
     """Return when the first of these jobs is due of which the rest of a backlog is to come."""
-    held = "select k, due_us from schedcore_due where k in ({}) and judged_us is not null"
-    due = [(k, due_us) for k, due_us in tx.among(held, keys) if due_us is not None]
+    due = [(k, due_us) for k, due_us in held() if k in keys and due_us is not None]
     if not due:
         return None
     waiting = store.claims.waiting(tx)
@@ -131,8 +134,9 @@ def promote_runs(store: SqlStore) -> Ended:
     with store.in_doubt(started), store.database.write() as tx:
         keys = store.claims.waiting(tx)
         store.jobs.hold_keys(tx, keys)
-        started += _promote(store, tx, keys)
-        due_us = _released(store, tx, keys)
+        held = tx.among_later(f"{_HELD} k in ({{}})", keys)
+        started += _promote(store, tx, keys, store.claims.waiting_later(tx))
+        due_us = _released(store, tx, keys, held)
     store.claims.opened(started)
     return Ended([], started, due_us)
 

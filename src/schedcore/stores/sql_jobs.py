@@ -15,7 +15,7 @@ from schedcore.notices.data import wanted_to
 from schedcore.notices.notice import Wanted
 from schedcore.stores.base import Change, Entry, Executors
 from schedcore.stores.changed import id_of
-from schedcore.stores.database import Database, Row, Transaction
+from schedcore.stores.database import Database, Row, Rows, Transaction
 from schedcore.stores.declared import DeclaredBy
 from schedcore.triggers.base import Trigger
 
@@ -64,14 +64,6 @@ _FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
 _INSERT_JOB = (
     "insert into schedcore_jobs (k, id, ver, definition, app, fingerprint)"
     " values (?, ?, 1, ?, ?, ?)"
-)
-_INSERT_DUE = (
-    "insert into schedcore_due (k, executor, seq, fire_us, due_us, judged_us, broken, changed)"
-    " values (?, ?, 1, ?, ?, ?, ?, ?)"
-)
-_MOVE = (
-    "update schedcore_due set fire_us = ?, due_us = ?, judged_us = ?, broken = ?, seq = seq + 1,"
-    " changed = ? where k = ?"
 )
 
 
@@ -175,6 +167,14 @@ class JobRows:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.definitions = Definitions()
+        self._insert_due = (
+            "insert into schedcore_due (k, executor, seq, fire_us, due_us, judged_us, broken,"
+            f" changed) values (?, ?, 1, ?, ?, ?, ?, {database.marked})"
+        )
+        self._move = (
+            "update schedcore_due set fire_us = ?, due_us = ?, judged_us = ?, broken = ?,"
+            f" seq = seq + 1, changed = {database.marked} where k = ?"
+        )
 
     # Reading
 
@@ -193,13 +193,15 @@ class JobRows:
         Whatever holds jobs and claims holds the jobs first, and each in order of their numbers: so
         no two transactions wait for each other.
         """
+        if not tx.for_update:
+            return self.find(tx, job_ids)
+        sql = f"select d.k {_FROM} where j.id in ({{}}) order by d.k{tx.for_update} of d"
         held: set[int] = set()
         while True:
-            if tx.for_update:
-                sql = f"select d.k {_FROM} where j.id in ({{}}) order by d.k{tx.for_update} of d"
-                held.update(row[0] for row in tx.among(sql, job_ids))
+            locked = tx.among_later(sql, job_ids)
             rows = self.find(tx, job_ids)
-            if not tx.for_update or all(row.k in held for row in rows.values()):
+            held.update(row[0] for row in locked())
+            if all(row.k in held for row in rows.values()):
                 return rows  # else one was added meanwhile
 
     def hold_keys(self, tx: Transaction, keys: Iterable[int]) -> None:
@@ -230,16 +232,15 @@ class JobRows:
         limit: int,
         executors: Executors,
         only_if: str = "true",
-    ) -> list[JobRow]:
-        """Return jobs as :meth:`due`, but for those of other executors, and those others hold.
+    ) -> Rows:
+        """Find jobs as :meth:`due`, but for those of other executors, and those others hold.
 
         Up to the end of *tx*, nobody else changes or starts them; none if *only_if* does not hold.
         """
         where = f"d.due_us <= ? and {NOT_HELD} and {only_if} order by d.due_us limit"
         lock = tx.skip_locked.replace("update", "update of d")
         if executors is None:
-            rows = tx.all(f"select {_PLACE} {_FROM} where {where} ?{lock}", now_us, limit)
-            return [JobRow._make(row) for row in rows]
+            return tx.later(f"select {_PLACE} {_FROM} where {where} ?{lock}", now_us, limit)
         rooms = executors if isinstance(executors, Mapping) else dict.fromkeys(executors, limit)
         given = [each for name, room in rooms.items() for each in (name, min(room, limit))]
         sql = (
@@ -248,7 +249,7 @@ class JobRows:
             f" {where} e.room{lock}) d join schedcore_jobs j on j.k = d.k"
             " order by d.due_us limit ?"
         )
-        return [JobRow._make(row) for row in tx.all(sql, *given, now_us, limit)] if rooms else []
+        return tx.later(sql, *given, now_us, limit) if rooms else list
 
     def first_due(
         self, tx: Transaction, taken: Mapping[int, int], executors: Executors = None
@@ -317,7 +318,7 @@ class JobRows:
 
     # Writing
 
-    def insert(self, tx: Transaction, added: Sequence[NewJob], mark: int) -> None:
+    def insert(self, tx: Transaction, added: Sequence[NewJob]) -> None:
         """Add jobs."""
         if not added:
             return
@@ -326,18 +327,16 @@ class JobRows:
         for k, (entry, text, declared) in zip(keys, added, strict=True):
             job, fire_us, due_us, broken, judged_us, _ = entry
             jobs.append((k, job.id, text, *declared))
-            places.append((k, job.options.executor, fire_us, due_us, judged_us, broken, mark))
+            places.append((k, job.options.executor, fire_us, due_us, judged_us, broken))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
-        tx.many(_INSERT_DUE, places)
+        tx.many(self._insert_due, places)
         tx.many("delete from schedcore_gone where id = ?", ids)
         tx.if_undone(partial(self.definitions.drop, keys))
         for k, (entry, _, _) in zip(keys, added, strict=True):
             self.definitions.put(k, 1, entry.job)
 
-    def update(
-        self, tx: Transaction, row: JobRow, new: Entry, mark: int, text: str | None
-    ) -> JobRow:
+    def update(self, tx: Transaction, row: JobRow, new: Entry, text: str | None) -> JobRow:
         """Put *new* in the place of a job; *text* is its definition if that changed."""
         ver = row.ver
         if text is not None:
@@ -347,31 +346,30 @@ class JobRows:
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
             tx.if_undone(partial(self.definitions.drop, (row.k,)))
             self.definitions.put(row.k, ver, new.job)
-        tx.run(_MOVE, new.fire_us, new.due_us, new.judged_us, new.broken, mark, row.k)
+        tx.run(self._move, new.fire_us, new.due_us, new.judged_us, new.broken, row.k)
         place = (new.fire_us, new.due_us, new.judged_us, new.broken)
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)
 
-    def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]], mark: int) -> None:
+    def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:
         """Give jobs new places: fire, due and judged times, why broken, and the key."""
-        tx.many(_MOVE, [(*place, mark, k) for *place, k in places])
+        tx.many(self._move, places)
 
-    def delete(self, tx: Transaction, rows: Sequence[JobRow], mark: int, last: bool) -> None:
+    def delete(self, tx: Transaction, rows: Sequence[JobRow], last: bool) -> None:
         """Remove jobs; the definition of one with open runs stays with those.
 
         Args:
             tx: The transaction.
             rows: Which jobs.
-            mark: That of the transaction.
             last: Whether they had their last fire time: declared again, they stay removed.
         """
         app, fingerprint = ("app", "fingerprint") if last else ("null", "null")
         keys = [(row.k,) for row in rows]
         tx.many(
             "insert into schedcore_gone (id, changed, app, fingerprint)"
-            f" select id, ?, {app}, {fingerprint} from schedcore_jobs where k = ?"
-            " on conflict (id) do update set changed = excluded.changed, app = excluded.app,"
-            " fingerprint = excluded.fingerprint, notices = null",
-            [(mark, row.k) for row in rows],
+            f" select id, {self._database.marked}, {app}, {fingerprint} from schedcore_jobs"
+            " where k = ? on conflict (id) do update set changed = excluded.changed,"
+            " app = excluded.app, fingerprint = excluded.fingerprint, notices = null",
+            keys,
         )
         # The last run of one may not have ended, and is told as the job said.
         told = [(wanted_to(Wanted.of(job.options)), job.id) for job in self.jobs(tx, rows)]

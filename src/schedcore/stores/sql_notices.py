@@ -123,8 +123,8 @@ class SqlNotices:
     ) -> bool:
         """Note that outcomes up to *new* were judged, with what came of it: all or nothing."""
         with self._store.database.write() as tx:
-            made = tx.run(_START_AT, _JUDGE, new) if old is None else 0
-            if not (made or tx.run(_GO_ON, new, _JUDGE, old)):
+            made = tx.count(_START_AT, _JUDGE, new) if old is None else 0
+            if not (made or tx.count(_GO_ON, new, _JUDGE, old)):
                 return False
             tx.many(_SET_NEWS, [(job_id, *each, now_us) for job_id, each in sorted(news.items())])
             tx.many(_ADD, [(channel, now_us, text) for channel, text in letters])
@@ -142,7 +142,7 @@ class SqlNotices:
     def _drop(self, tx: Transaction, channels: Collection[str]) -> None:
         """Drop the oldest notices of channels for which too many wait."""
         for channel in sorted(channels):
-            dropped = tx.run(_DROP, channel, channel, MOST_WAITING)
+            dropped = tx.count(_DROP, channel, channel, MOST_WAITING)
             if dropped > 0:
                 log.error("%d notice(s) dropped: too many wait for channel %r", dropped, channel)
 

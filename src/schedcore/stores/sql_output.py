@@ -105,4 +105,4 @@ class OutputRows:
         """Cut outputs, :data:`TRIM_AT_ONCE` at most; return how many."""
         runs = f"select run_id from schedcore_output where {excess.where} order by run_id limit ?"
         sql = f"delete from schedcore_output where run_id in ({runs})"
-        return tx.run(sql, *excess.params, TRIM_AT_ONCE)
+        return tx.count(sql, *excess.params, TRIM_AT_ONCE)

@@ -110,7 +110,7 @@ class RemoteRuns:
         noted = run.id, run.attempt, start, this_process(), place
         try:
             with self._store.database.write() as tx:
-                if not tx.run(_BEGIN, now_us, run.id, run.attempt):
+                if not tx.count(_BEGIN, now_us, run.id, run.attempt):
                     return False
                 tx.run(_NOTE, *noted)
         except CommitInDoubtError:  # it may have been made: nobody else would begin it then
@@ -140,7 +140,7 @@ class RemoteRuns:
             f" and process = ? and {open_still}"
         )
         with self._store.database.write() as tx:
-            if tx.run(sql, report, run.id, run.attempt, this_process()):
+            if tx.count(sql, report, run.id, run.attempt, this_process()):
                 tx.tell()
                 return True
             at = from_us(ended_us).isoformat()

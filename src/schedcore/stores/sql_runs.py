@@ -22,7 +22,7 @@ from schedcore.stores.claims import (
     record_of,
     with_call,
 )
-from schedcore.stores.database import Database, Transaction
+from schedcore.stores.database import Database, Rows, Transaction
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_history import HistoryRows
@@ -104,8 +104,11 @@ class ClaimRows:
 
     def waiting(self, tx: Transaction) -> set[int]:
         """Return the keys of the jobs of which runs wait behind others."""
-        rows = tx.all("select distinct k from schedcore_claims where state = ?", WAITS)
-        return {row[0] for row in rows}
+        return {k for (k,) in self.waiting_later(tx)()}
+
+    def waiting_later(self, tx: Transaction) -> Rows:
+        """Look for the same; a row for each."""
+        return tx.later("select distinct k from schedcore_claims where state = ?", WAITS)
 
     def orphans(self, tx: Transaction, now_us: int) -> list[Claim]:
         """Return the retries and remote runs that are due and belong to nobody."""
@@ -124,12 +127,11 @@ class ClaimRows:
             *names,
         )
 
-    def first_orphan(self, tx: Transaction) -> int | None:
-        """Return when the first run is due again that belongs to nobody, or None."""
+    def first_orphan(self, tx: Transaction) -> Rows:
+        """Look when the first run is due again that belongs to nobody: one row, of that or null."""
         sql = f"select min(act_us) from schedcore_claims where act_us is not null and {ORPHANED}"
         mine, names = self._of_mine()
-        ((act_us,),) = tx.all(sql + mine, *names)
-        return act_us if act_us is None else int(act_us)
+        return tx.later(sql + mine, *names)
 
     def run_of(self, tx: Transaction, claim: Claim) -> Run:
         """Return the run that a claim stands for: the one of this process, if there is one."""
@@ -284,7 +286,7 @@ class ClaimRows:
     def wait_for_retry(self, tx: Transaction, failed: End, act_us: int) -> bool:
         """Have a run wait for its next attempt; False: none follows."""
         return bool(
-            tx.run(
+            tx.count(
                 "update schedcore_claims set state = ?, attempt = attempt + 1, act_us = ?,"
                 " begun_us = null, error_type = ?, error_text = ? where run_id = ? and final = 0"
                 " and coalesce(node, 0) = ?",

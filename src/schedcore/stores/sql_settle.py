@@ -68,8 +68,8 @@ class Settling:
         else:
             self._places.append((fire_us, due_us, judged_us, broken, row.k))
 
-    def write(self, store: SqlStore, tx: Transaction, mark: int) -> None:
-        """Write all of it; *mark* is that of the transaction."""
+    def write(self, store: SqlStore, tx: Transaction) -> None:
+        """Write all of it."""
         if self._plain:
             ids = store.database.run_ids(tx, len(self._plain))
             plain = [
@@ -78,9 +78,9 @@ class Settling:
             ]
             store.claims.insert(tx, plain)
             self._settled.runs.extend(run for run, _ in plain)
-        store.jobs.move(tx, self._places, mark)
+        store.jobs.move(tx, self._places)
         if self._removed:
-            store.jobs.delete(tx, self._removed, mark, last=True)
+            store.jobs.delete(tx, self._removed, last=True)
         store.history.add(tx, self._records, self._now_us, store.node)
 
 

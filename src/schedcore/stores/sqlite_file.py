@@ -45,6 +45,7 @@ class SqliteFile:
     """
 
     kind = "sqlite"
+    marked = "(select changes from schedcore_cluster)"
 
     def __init__(self, path: str | os.PathLike[str], durable: bool = True) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -151,18 +152,18 @@ class SqliteFile:
         except sqlite3.DatabaseError as error:
             raise StoreError(str(self.path), _advice(error)) from error
 
-    def mark(self, tx: Transaction) -> int:
-        """Return the number of a transaction: of all on this file, however many processes."""
-        return self._count_up(tx, "changes", 1)
+    def mark(self, tx: Transaction) -> None:
+        """Give a transaction a number: of all on this file, however many processes."""
+        tx.run("update schedcore_cluster set changes = changes + 1")
+
+    def expect_runs(self, tx: Transaction, count: int) -> None:
+        """Nothing is to be prepared for that."""
 
     def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
         """Return ids for so many runs: each greater than those before."""
-        last = self._count_up(tx, "runs", count)
+        tx.run("update schedcore_cluster set runs = runs + ?", count)
+        ((last,),) = tx.all("select runs from schedcore_cluster")
         return range(last - count + 1, last + 1)
-
-    def _count_up(self, tx: Transaction, counter: str, by: int) -> int:
-        tx.run(f"update schedcore_cluster set {counter} = {counter} + ?", by)
-        return int(tx.all(f"select {counter} from schedcore_cluster")[0][0])
 
     def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
         """Return keys for so many jobs, none of which was ever used."""

@@ -16,6 +16,7 @@ from schedcore import StoreError
 from schedhttp.conditions import is_known
 from schedhttp.dashboard import (
     action_pages,
+    calendar_page,
     edit_pages,
     jobs_pages,
     ledger,
@@ -59,6 +60,7 @@ PAGES: Final[Mapping[str, Place]] = {
     "/ledger.csv": Place(ledger.as_csv),
     "/ledger.json": Place(ledger.as_json),
     "/timeline": Place(timeline.show, "Timeline"),
+    "/calendar": Place(calendar_page.show),
     "/try": Place(try_pages.show, "Try a schedule"),
     "/system": Place(system.show, "System"),
     "/sign-in": Place(session_pages.go_on),
@@ -299,7 +301,7 @@ class Dashboard:
         return self._base(visit.request) or "/"
 
 
-LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/timeline", "/system"})
+LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/timeline", "/calendar", "/system"})
 """Pages that are asked for again and again, and answered by 304 while nothing has happened."""
 _ANEW_MS: Final = 15_000
 

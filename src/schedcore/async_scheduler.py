@@ -1,0 +1,195 @@
+"""The scheduler in a program of asyncio: its coroutine functions run on the program's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from schedcore.basics.logs import GuardedLogger
+from schedcore.errors import SchedulerNotRunningError, check_timeout
+from schedcore.events import EVENT_SCHEDULER_SHUTDOWN
+from schedcore.executors.coroutines import CoroutineLoop
+from schedcore.job import COROUTINE_EXECUTOR
+from schedcore.lifetime.health import State
+from schedcore.lifetime.signals import signals_call
+from schedcore.run import Run
+from schedcore.scheduler import Scheduler
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = GuardedLogger(__name__)
+
+
+class AsyncScheduler(Scheduler):
+    """A :class:`~schedcore.Scheduler` whose coroutine functions run on the program's event loop.
+
+    ::
+
+        async with AsyncScheduler() as scheduler:
+            scheduler.add_job(poll, "interval", seconds=10)
+            await scheduler.run_until_stopped()
+
+    It takes the loop in which it is started.  All else is as in :class:`~schedcore.Scheduler`:
+    plain functions run in its threads, and its methods may be called anywhere.  They block, for
+    microseconds in memory, and as long as the disk or the database takes on a store there:
+    ``await scheduler.in_thread(scheduler.add_job, ...)`` lets the loop go on meanwhile.
+    """
+
+    def start(self, paused: bool = False) -> None:
+        """Start, in the event loop that is to run coroutine functions; see :class:`Scheduler`.
+
+        Raises:
+            RuntimeError: if this is not called in an event loop.
+            SchedulerAlreadyRunningError: if it is started.
+            StoreError: if the store cannot be used.
+        """
+        self._use_loop()
+        super().start(paused)
+
+    def follow(self, autostart: bool = True) -> None:
+        """Join the other processes on the store, as :meth:`Scheduler.follow` does.
+
+        Raises:
+            RuntimeError: if this is not called in an event loop.
+            SchedulerAlreadyRunningError: if it is started.
+            StoreError: if the store cannot be used.
+        """
+        self._use_loop()
+        super().follow(autostart)
+
+    def _use_loop(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "no event loop runs in this thread: start an AsyncScheduler in a coroutine, as"
+                " 'async with AsyncScheduler()' does (a Scheduler has a loop of its own)"
+            ) from None
+        executor = self._executors[COROUTINE_EXECUTOR]
+        if self.state is State.STOPPED and isinstance(executor, CoroutineLoop):
+            executor.use(loop)
+
+    def shutdown(
+        self, wait: bool = True, timeout: float | None = None, leave: bool = True
+    ) -> list[Run]:
+        """Stop, as :meth:`Scheduler.shutdown` does; in the event loop, without waiting for runs.
+
+        Those that wait for the loop would never end: :meth:`aclose` waits for them.
+        """
+        if wait and timeout != 0 and asyncio._get_running_loop() is not None:
+            log.warning(
+                "shutdown() in an event loop does not wait for runs, which may need that loop:"
+                " await aclose() does"
+            )
+            wait = False
+        return super().shutdown(wait, timeout, leave)
+
+    # To be awaited
+
+    async def __aenter__(self) -> AsyncScheduler:
+        """Start, in the event loop that is to run coroutine functions."""
+        self._use_loop()
+        starting = asyncio.ensure_future(self.in_thread(super().start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(Exception):  # it is to end, however it started
+                await starting
+            await self.aclose(0)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Shut down, and give the active runs 30 seconds to finish."""
+        await self.aclose()
+
+    async def aclose(self, timeout: float | None = 30.0) -> list[Run]:
+        """Shut down, if it is started, and let the event loop go on while runs finish.
+
+        Args:
+            timeout: How many seconds they have; then coroutines are cancelled.  None: no limit.
+
+        Returns:
+            The runs that did not finish, but for the one that calls this.
+        """
+        check_timeout(timeout)
+        try:
+            return await self.in_thread(self.shutdown, timeout=timeout)
+        except SchedulerNotRunningError:
+            return []
+
+    async def run_until_stopped(self, timeout: float | None = 30.0) -> list[Run]:
+        """Start if need be, wait for SIGINT, SIGTERM or a shutdown, and shut down.
+
+        Signals are awaited in the main thread alone, and end nothing else: another one while runs
+        finish does what it did before.
+
+        Args:
+            timeout: How many seconds the active runs have to finish; None: no limit.
+
+        Returns:
+            The runs that did not finish.
+        """
+        check_timeout(timeout)
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+        def stop(_event: object = None) -> None:
+            with suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(stopped.set)
+
+        self.add_listener(stop, EVENT_SCHEDULER_SHUTDOWN)
+        try:
+            with signals_call(stop):
+                if self.state is State.STOPPED:
+                    await self.__aenter__()
+                await stopped.wait()
+        finally:
+            self.remove_listener(stop)
+            left = await self.aclose(timeout)
+        return left
+
+    async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function, such as a method of this scheduler that waits, in a thread of its own.
+
+        ``await scheduler.in_thread(scheduler.run_job, "report")`` waits for a run while the loop
+        goes on.  The function goes on if the wait is cancelled, and does not hold up the end of
+        the program.
+
+        Returns:
+            What it returns; what it raises comes out.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        context = copy_context()  # who acts, and which run calls
+
+        def finish(value: Any, error: BaseException | None) -> None:
+            if done.cancelled():
+                return
+            if error is None:
+                done.set_result(value)
+            else:
+                done.set_exception(error)
+
+        def call() -> None:
+            value, error = None, None
+            try:
+                value = context.run(function, *args, **kwargs)
+            except BaseException as raised:  # noqa: BLE001 — it comes out where it is awaited
+                error = raised
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(partial(finish, value, error))
+
+        threading.Thread(target=call, name="schedcore-call", daemon=True).start()
+        return await done

@@ -1,0 +1,95 @@
+"""Reports from event loops, on a store on disk: made by a thread that may wait for the disk."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from schedcore.run import Run
+
+if TYPE_CHECKING:
+    from schedcore.running.runs import Runs
+
+
+class LateReports:
+    """Stands before whom executors report to: what an event loop reports is noted, and made later.
+
+    To record an end takes as long as the disk or the database does, and an event loop would stand
+    still meanwhile.  The scheduler's loop is woken to make the report, or a reader of the history
+    does: whoever settles first.  Reports of other threads are made at once.
+
+    Args:
+        runs: Gets all reports.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._noted: deque[Callable[[], object]] = deque()
+        self._making = False
+        self._lock = threading.RLock()  # re-entrant: a report settles what there is
+        # What has to be answered at once
+        self.begin, self.begun, self.shed = runs.begin, runs.begun, runs.shed
+        self.remote = runs.remote
+
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        return self._runs.captures
+
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended now, unless told when; return when that is."""
+        if not _in_event_loop():
+            return self._runs.end(run, value, error, at_us)
+        ended_us = self._runs.now_us() if at_us is None else at_us
+        self._note(partial(self._runs.end, run, value, error, ended_us))
+        return ended_us
+
+    def cancelled(self, run: Run) -> None:
+        """Report that *run* ended because it was cancelled."""
+        self._make_or_note(partial(self._runs.cancelled, run))
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Report that the end of *run* will never be known."""
+        self._make_or_note(partial(self._runs.lost, run, error))
+
+    def settle(self) -> None:
+        """Report that a worker has nothing more to do."""
+        if not _in_event_loop():
+            self._runs.settle()
+
+    def _make_or_note(self, report: Callable[[], object]) -> None:
+        if _in_event_loop():
+            self._note(report)
+        else:
+            report()
+
+    def _note(self, report: Callable[[], object]) -> None:
+        self._noted.append(report)
+        self._runs.wake()
+
+    def make(self) -> None:
+        """Make the reports noted so far; one that fails is made the next time, and raises."""
+        if not self._noted and not self._making:
+            return
+        with self._lock:
+            if self._making:  # a report, which settles
+                return
+            self._making = True
+            try:
+                while self._noted:
+                    self._noted[0]()
+                    self._noted.popleft()
+            finally:
+                self._making = False
+
+
+def _in_event_loop() -> bool:
+    """Return whether this thread runs an event loop, and is in one of its callbacks."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None

@@ -1,0 +1,167 @@
+"""The page of a month: what became of each past day, and what comes on the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple
+
+from schedcore import Outcome
+from schedcore.clock import from_us, to_us
+from schedcore.history.query import RunQuery
+from schedcore.triggers.combining import coming
+from schedhttp.dashboard import texts
+from schedhttp.dashboard.visit import Page, Visit
+from schedhttp.errors import BadRequest
+
+LOOKED_AT: Final = 200
+"""Jobs whose coming runs are counted."""
+MOST_RUNS: Final = 1_000
+"""Coming runs of one job that are counted: one that runs oftener is named apart."""
+_MOST_OF_ALL: Final = 20_000
+"""Coming runs of all jobs that are counted, which takes some tenths of a second."""
+MOST_COUNTED: Final = 1_000
+"""Outcomes of a kind and a day that are counted."""
+_NAMED: Final = 3
+"""Jobs that are named on a day."""
+_YEARS: Final = (1970, 9_998)
+
+
+class Day(NamedTuple):
+    """One day of the month."""
+
+    date: date
+    is_today: bool
+    since: str
+    until: str
+    ended: tuple[tuple[str, str, int], ...]
+    """Of outcomes: their filter, the class of their colour, and how many there were."""
+    jobs: tuple[str, ...]
+    """Of what comes: the jobs that run seldom, which the day is known for."""
+    comes: int
+    """How many runs come."""
+    clocks: str
+    """What clocks do on this day; mostly nothing."""
+
+
+def show(visit: Visit) -> Page:
+    """Return the page."""
+    zone = visit.tz()
+    today = from_us(visit.now_ms * 1_000, zone).date()
+    first = _month(visit.args.get("month", "")) or today.replace(day=1)
+    after = _next_month(first)
+    text = visit.args.get("q", "")
+    jobs = visit.ask("get_jobs", query={"q": text, "limit": LOOKED_AT})
+    comes, often = _coming(visit, [job["id"] for job in jobs.json], first, after)
+    job_id = jobs.json[0]["id"] if text and jobs.count == 1 else ""
+    days = [_day(visit, each, today, comes.get(each, []), job_id) for each in _days(first, after)]
+    weeks: list[list[Day | None]] = [[None] * first.weekday()]
+    for day in days:
+        if len(weeks[-1]) == 7:
+            weeks.append([])
+        weeks[-1].append(day)
+    weeks[-1] += [None] * (7 - len(weeks[-1]))
+    values = {
+        "weeks": weeks,
+        "title": f"{first:%B %Y}",
+        "month": f"{first:%Y-%m}",
+        "before": f"{first - timedelta(days=1):%Y-%m}",
+        "after": f"{after:%Y-%m}",
+        "q": text,
+        "job": job_id,
+        "often": often,
+        "count": jobs.count or 0,
+        "looked_at": LOOKED_AT,
+        "zone": texts.zone_name(zone),
+    }
+    return Page("calendar.html", values)
+
+
+def _month(text: str) -> date | None:
+    """Return the first day of the month that an address names; None: it names none.
+
+    Raises:
+        BadRequest: if it names something else.
+    """
+    if not text:
+        return None
+    try:
+        found = date.fromisoformat(f"{text[:7]}-01") if len(text) == 7 else date.min
+    except ValueError:
+        found = date.min
+    if not _YEARS[0] <= found.year <= _YEARS[1]:
+        raise BadRequest(f"month={text[:80]!r}: expected a month such as 2026-01")
+    return found
+
+
+def _next_month(first: date) -> date:
+    return (first + timedelta(days=31)).replace(day=1)
+
+
+def _days(first: date, after: date) -> Iterator[date]:
+    while first < after:
+        yield first
+        first += timedelta(days=1)
+
+
+def _begin_us(visit: Visit, day: date) -> int:
+    """Return when a day begins on the clocks that the page goes by."""
+    return to_us(datetime(day.year, day.month, day.day, tzinfo=visit.tz()))
+
+
+def _coming(
+    visit: Visit, job_ids: list[str], first: date, after: date
+) -> tuple[dict[date, list[str]], list[str]]:
+    """Return the jobs of the runs that come, by days; and the jobs that run too often for that."""
+    zone, until_us = visit.tz(), _begin_us(visit, after) - 1
+    begin_us = max(_begin_us(visit, first), visit.now_ms * 1_000)
+    found: dict[date, list[str]] = {}
+    often: list[str] = []
+    left = _MOST_OF_ALL
+    for job_id in job_ids:
+        handle = visit.scheduler.get_job(job_id)
+        if handle is None or handle.last_seen.fire_us is None or handle.last_seen.due_us is None:
+            continue  # gone or paused
+        fire_us = handle.last_seen.fire_us
+        behind_us = max(begin_us, fire_us) - 1
+        most = min(left, MOST_RUNS)
+        try:
+            times, truncated = coming(handle.trigger, behind_us, most + 1, until_us)
+        except Exception:  # noqa: BLE001 — whatever a trigger raises: the page Now tells of it
+            times, truncated = [], True
+        left -= len(times)
+        if truncated or len(times) > most:
+            often.append(job_id)
+            continue
+        for us in times:
+            found.setdefault(from_us(us, zone).date(), []).append(job_id)
+    return found, often
+
+
+def _day(visit: Visit, day: date, today: date, comes: list[str], job_id: str) -> Day:
+    begin_us = _begin_us(visit, day)
+    end_us = _begin_us(visit, day + timedelta(days=1))
+    counts = Counter(comes)
+    names = tuple(sorted(counts, key=lambda job: (counts[job], job))[:_NAMED])
+    ended = tuple(_ended(visit, begin_us, end_us, job_id)) if day <= today else ()
+    since, until = (from_us(us, visit.tz()).isoformat() for us in (begin_us, end_us))
+    clocks = _clocks(end_us - begin_us)
+    return Day(day, day == today, since, until, ended, names, len(comes), clocks)
+
+
+def _ended(visit: Visit, begin_us: int, end_us: int, job_id: str) -> Iterator[tuple[str, str, int]]:
+    """Yield how many outcomes of each colour a day had, the worst first."""
+    for kind in ("bad", "warn", "dull", "good"):
+        outcomes = [each for each in Outcome if texts.MARKS[each.value][1] == kind]
+        query = RunQuery(job_id or None, outcomes, begin_us, end_us)
+        if count := visit.scheduler.kept(query, MOST_COUNTED + 1):
+            yield ",".join(each.value for each in outcomes), kind, count
+
+
+def _clocks(length_us: int) -> str:
+    """Return what clocks do on a day of this length."""
+    minutes = (length_us - 86_400 * 10**6) // (60 * 10**6)
+    if not minutes:
+        return ""
+    return f"clocks go {'back' if minutes > 0 else 'forward'} by {abs(minutes)} min"

@@ -1,0 +1,176 @@
+"""Runs that workers outside of the nodes begin in the store: once, and known to whoever asks."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from schedcore import Outcome
+from schedcore.stores.ends import end_of
+from schedcore.stores.sqlite import SqliteStore
+from tests.stores.calls import add, changed, end, entry, paused
+from tests.stores.postgres import beside, postgres_store
+
+NOW = 100
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def another(request, tmp_path):
+    """Make stores on one database: a node's, or a worker's."""
+    made = []
+
+    def make():
+        if request.param == "sqlite":
+            made.append(SqliteStore(tmp_path / "jobs.db", durable=False))
+        else:
+            made.append(beside(made[0]) if made else postgres_store())
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def node(make):
+    store = make()
+    store.remote.serve(["default"])
+    store.cluster.join("app", ["default"])
+    return store
+
+
+@pytest.fixture
+def store(another):
+    return node(another)
+
+
+@pytest.fixture
+def worker(store, another):
+    return another().remote
+
+
+def opened(store, job_id="a", **options):
+    """Add a job, and open a run of it."""
+    add(store, entry(job_id, due=10**6, **options))
+    return store.open(store.get(job_id).job, NOW)
+
+
+def gone(store):
+    """Take the process of a node for dead, as it is when it was killed."""
+    if isinstance(store, SqliteStore):
+        store.cluster._own.release()
+        store.cluster._engine.release()
+    else:
+        store.cluster._keeper.stop()
+        with store.database.write() as tx:
+            tx.run("update schedcore_nodes set boot = ?", " ".join((*boot(), "4194304", "1")))
+
+
+def boot():
+    from schedcore.stores.process import this_process
+
+    return this_process().split()[:2]
+
+
+def adopted(store):
+    from tests.durable.processes import until
+
+    def look():
+        store.cluster.look()
+        return store.cluster.adopt(10**18)
+
+    return until(look, "that it takes the run over")
+
+
+def test_of_all_that_are_given_a_run_one_begins_it(store, another):
+    run = opened(store)
+    workers = [another().remote for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda worker: worker.begin(run.id, 1, NOW), workers * 3))
+    (begun,) = [each for each in found if each is not None]
+    assert (begun.id, begun.attempt, begun.started_us) == (run.id, 1, NOW)
+    assert begun.job.func is store.get("a").job.func
+    (seen,) = store.remote.look([run]).values()
+    assert (seen.run_id, seen.begun_us, seen.report) == (run.id, NOW, None)
+
+
+def test_what_is_not_open_for_workers_is_not_begun(store, worker):
+    local = store.remote
+    assert worker.begin(12345, 1, NOW) is None
+    cancelled = opened(store)
+    end(store, cancelled, outcome=Outcome.CANCELLED)
+    assert worker.begin(cancelled.id, 1, NOW) is None
+    handed = opened(store, "b")
+    store.cluster.hand_back([handed], NOW)
+    assert worker.begin(handed.id, 1, NOW) is None
+    local.serve([])
+    here = opened(store, "c")
+    assert worker.begin(here.id, 1, NOW) is None
+
+
+def test_an_attempt_is_begun_by_its_own_message_alone(store, worker):
+    run = opened(store)
+    assert worker.begin(run.id, 2, NOW) is None
+    assert worker.begin(run.id, 1, NOW) is not None
+    run._started_us = NOW
+    assert store.retry(end_of(run, Outcome.FAILED, NOW, error=ValueError("no")), NOW)
+    assert worker.begin(run.id, 2, NOW) is None  # it waits
+    store.try_again([run])
+    assert worker.begin(run.id, 1, NOW) is None
+    assert worker.begin(run.id, 2, NOW).attempt == 2
+
+
+def test_a_run_that_a_worker_began_a_moment_ago_is_not_withdrawn(store, worker):
+    """Its node does not know yet that it began."""
+    run = opened(store)
+    assert worker.begin(run.id, 1, NOW)
+    changed(store, "a", due_us=None)
+    assert [each.id for each in store.runs()] == [run.id]
+    assert not run.cancelled
+    assert store.cluster.hand_back([run], NOW) == [run]
+    (again,) = adopted(store)
+    assert (again.id, again.started_us) == (run.id, NOW)
+
+
+def test_the_next_node_sees_to_what_a_worker_runs_and_begins_the_rest(store, another, worker):
+    running, waiting = opened(store), opened(store, "b")
+    begun = worker.begin(running.id, 1, NOW)
+    gone(store)
+    heir = node(another)
+    runs = {run.id: run for run in adopted(heir)}
+    assert runs[running.id].started_us == NOW
+    assert runs[waiting.id].started_us is None
+    assert worker.report(begun, "told", NOW)
+    assert heir.remote.look(list(runs.values()))[running.id].report == "told"
+    assert worker.begin(waiting.id, 1, NOW) is not None
+    assert heir.records() == []
+
+
+def test_what_comes_after_the_end_is_noted_beside_it(store, worker):
+    run = opened(store)
+    begun = worker.begin(run.id, 1, NOW)
+    store.end(deque([end_of(run, Outcome.LOST, NOW)]), False)
+    assert not worker.report(begun, "told", NOW)
+    (record,) = store.records()
+    assert record.outcome is Outcome.LOST
+    assert "ended after all" in record.reason
+    assert store.remote.look([run]) == {}
+
+
+def test_signs_of_life_are_counted(store, worker):
+    run = opened(store)
+    worker.begin(run.id, 1, NOW)
+    before = store.remote.look([run])[run.id].beats
+    worker.beat([run.id])
+    assert store.remote.look([run])[run.id].beats == before + 1
+
+
+def test_a_paused_job_s_run_that_no_worker_began_is_withdrawn(store, worker):
+    add(store, entry("a", due=NOW))
+    with store.take(NOW, 1) as batch:
+        (run,) = batch.settle([10**6], NOW).runs
+    assert store.remote.look([run]) == {}
+    paused(store, "a")
+    assert worker.begin(run.id, 1, NOW) is None
+    assert run.outcome is Outcome.PAUSED

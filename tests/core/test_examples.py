@@ -1,0 +1,40 @@
+"""The examples that are programs of their own do what they say."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from tests.durable.processes import environment, until
+
+ROOT = Path(__file__).parents[2]
+SOON = 20
+
+
+def started(name, *arguments, **options):
+    """Start an example, in which a warning is an error."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments],
+        env=environment(ROOT / "examples"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_a_program_of_asyncio_shares_its_loop_with_jobs():
+    with started("asyncio_program.py", "0") as process:
+        url = process.stdout.readline().strip()
+
+        def answer():
+            with urllib.request.urlopen(url, timeout=SOON) as response:
+                return response.read().decode("ascii")
+
+        until(lambda: not answer().startswith("0 so far"), "a count")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=SOON) == ("", "")
+        assert process.returncode == 0
