@@ -9,8 +9,9 @@ from schedcore import __version__
 from schedcore.load_forecast import MOST_HOURS
 from schedcore.methods.changes import MOST_AT_ONCE
 from schedhttp import paging, run_pages
+from schedhttp.job_examples import NEW_JOBS
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, MOMENT, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import (
     Json,
@@ -25,9 +26,9 @@ _DESCRIPTION = """\
 Management of a job scheduler and its jobs.
 
 A client's mistake is answered with 500, as the documented API of Flask-APScheduler has it, unless
-the setting SCHEDULER_API_PRECISE_ERRORS is on: then it is 422, and a conflict with what is running
-409.  Turn it on for new clients: what retries after a 500, or raises an alarm, then does so for
-faults alone.  Without it, `error_type` tells them apart: `InternalError` is a fault.
+the setting SCHEDULER_API_PRECISE_ERRORS is on: then a mistake is 422, and a conflict 409.  Turn it
+on for new clients: what retries after a 500, or raises an alarm, then does so for faults alone.
+Without it, `error_type` tells them apart: `InternalError` is a fault.
 """
 
 

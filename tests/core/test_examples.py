@@ -8,6 +8,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.durable.processes import environment, until
 
 ROOT = Path(__file__).parents[2]
@@ -38,3 +40,19 @@ def test_a_program_of_asyncio_shares_its_loop_with_jobs():
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=SOON) == ("", "")
         assert process.returncode == 0
+
+
+def test_jobs_run_on_a_dask_cluster():
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
+    with started("dask_cluster.py") as process:
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=SOON)
+    assert process.returncode == 0, err
+    told = dict(line.split(", counted by process ")[0].split(": ") for line in lines if line)
+    assert {
+        "below 100,000": "9592 primes",
+        "below 1,000,000": "78498 primes",
+    }.items() >= told.items()
+    assert told
+    assert str(process.pid) not in "".join(lines)
