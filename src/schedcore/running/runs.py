@@ -465,7 +465,9 @@ class Runs:
     def _outlives(self, run: Run) -> bool:
         """Return whether a run goes on without this process, and others see to it."""
         job = run._job
-        return job is not None and hasattr(self._executors.get(job.options.executor), "find")
+        if job is None or self._cluster is None:
+            return False
+        return hasattr(self._executors.get(job.options.executor), "find")
 
     def _give_up(self, runs: Sequence[Run]) -> None:
         """Cancel runs that have not begun; on a store that others share, leave them to others."""
