@@ -1,7 +1,5 @@
 """Decides how many of a job's due fire times start now, wait or are skipped: pure."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from schedcore.job import Options

@@ -1,7 +1,5 @@
 """What a job is: an immutable definition, checked whole before anything is stored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import FunctionType, MappingProxyType

@@ -1,7 +1,5 @@
 """When a run that failed is tried again."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 

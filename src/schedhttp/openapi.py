@@ -9,8 +9,9 @@ from schedcore import __version__
 from schedcore.load_forecast import MOST_HOURS
 from schedcore.methods.changes import MOST_AT_ONCE
 from schedhttp import paging, run_pages
+from schedhttp.job_examples import NEW_JOBS
 from schedhttp.routes import ROUTES, Route
-from schedhttp.schemas import COUNT, JOB_ID, MOMENT, NEW_JOBS, OUTCOME, TAG, TEXT, schemas
+from schedhttp.schemas import COUNT, JOB_ID, MOMENT, OUTCOME, TAG, TEXT, schemas
 from schedhttp.settings import Settings
 from schedhttp.shapes import (
     Json,

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from schedcore import InvalidOptionError, Outcome, Run, RunRecord, Scheduler
 from schedcore.history.query import RunQuery
-from schedcore.job import MAX_ID_LENGTH
+from schedcore.job import MAX_ID_LENGTH, check_tag
 from schedcore.triggers import moment_us, zone_of
 from schedhttp.errors import BadRequest
 from schedhttp.paging import MOST, Page, check_known, link
 from schedhttp.request import Incoming, read_count
 
-PARAMETERS: Final = ("state", "outcome", "since", "until", "before", "limit", "offset")
+PARAMETERS: Final = ("state", "outcome", "tag", "since", "until", "before", "limit", "offset")
 STATES: Final = ("waiting", "running", "open", "ended")
 MOST_RUNS: Final = 1_000
 """How many runs a part may have."""
@@ -26,6 +26,8 @@ _RUNS: Final = 100
 """How many it has, if the query does not say."""
 _MOST_COUNTED: Final = 10_000
 """How many outcomes are counted: to count a million takes longer than to read a part."""
+MOST_TAGGED: Final = 5_000
+"""How many jobs may have a tag by whose jobs runs are asked for: each is a value in the query."""
 _NEAR: Final = 1_000
 """How many outcomes are looked at for a run by which to name a part that has none."""
 _LONGEST_RUN_ID: Final = 25
@@ -90,7 +92,31 @@ def _read(scheduler: Scheduler, request: Incoming, job_id: str | None) -> RunQue
         None if before is None else read_run_id("before", before),
         read_count(request, "limit", _RUNS, MOST_RUNS),
         read_count(request, "offset", 0, MOST) or 0,
+        _tagged(scheduler, args.getlist("tag")),
     )
+
+
+def _tagged(scheduler: Scheduler, tags: Sequence[str]) -> frozenset[str] | None:
+    """Return the ids of the jobs that have all of *tags*; None: no tag is asked for.
+
+    Raises:
+        BadRequest: if something can be no tag, or too many jobs have them.
+    """
+    if not tags:
+        return None
+    try:
+        for tag in tags:
+            check_tag(tag)
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
+    wanted = frozenset(tags)
+    ids = frozenset(e.job.id for e in scheduler.entries() if wanted.issubset(e.job.options.tags))
+    if len(ids) > MOST_TAGGED:
+        raise BadRequest(
+            f"tag={tags[0]!r}: {len(ids)} jobs have it; expected {MOST_TAGGED} at most: ask for"
+            " runs of one job= after the other"
+        )
+    return ids
 
 
 # A plus sign in a query is a space, unless it is written as %2B.
@@ -150,9 +176,9 @@ def _headers(
     request: Incoming, query: RunQuery, count: int, following: Mapping[str, object] | None
 ) -> dict[str, str]:
     headers = {"X-Total-Count": str(count)} if count <= _MOST_COUNTED else {}
-    others = {k: v for k, v in request.whole.args.items() if k not in _PARTS}
+    others: dict[str, object] = {k: v for k, v in request.whole.args.lists() if k not in _PARTS}
     if query.limit:
-        others["limit"] = str(query.limit)
+        others["limit"] = query.limit
         links = [link("first", others)]
         if following is not None:
             links.append(link("next", {**others, **following}))

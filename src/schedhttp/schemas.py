@@ -19,6 +19,7 @@ from schedcore.job import (
 )
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
+from schedhttp.job_examples import NEW_JOBS, SHOWN_JOB
 from schedhttp.load_shapes import FORECAST, PARTS
 from schedhttp.paging import STATES
 from schedhttp.shapes import (
@@ -347,7 +348,7 @@ def _job_schemas() -> Json:
     always = ["id", "name", "func", "args", "kwargs", "trigger", "next_run_time", "state"]
     return {
         "Retry": _retry(),
-        "Job": obj(_shown(), always, examples=[_SHOWN]),
+        "Job": obj(_shown(), always, examples=[SHOWN_JOB]),
         "ListedJob": obj(
             _shown(),
             description="A job; those fields that ?fields= names; its last runs if ?include=runs.",
@@ -390,65 +391,4 @@ _OPTION_BOUNDS: Final[dict[str, Json]] = {
     "tags": {"items": TAG, "maxItems": MOST_TAGS},
     **{name: {"maxItems": MOST_CHANNELS} for name in CHANNEL_OPTIONS},
     "timeout": _SECONDS,
-}
-
-
-NEW_JOBS: Final[dict[str, Json]] = {
-    "interval": {
-        "id": "test_job",
-        "func": "mymodule:my_function",
-        "trigger": "interval",
-        "seconds": 30,
-        "name": "Test Job",
-    },
-    "cron": {
-        "id": "daily_task",
-        "func": "tasks:daily_cleanup",
-        "trigger": "cron",
-        "hour": 2,
-        "minute": 0,
-        "misfire_grace_time": 300,
-    },
-    "date": {
-        "id": "delayed_task",
-        "func": "tasks:process_data",
-        "trigger": {"trigger": "date", "run_date": "2030-12-25T10:00:00"},
-        "args": ["data.json"],
-        "kwargs": {"format": "json"},
-    },
-}
-"""New jobs, by what they are an example of."""
-_SHOWN: Final[Json] = {
-    "id": "test_job",
-    "name": "Test Job",
-    "func": "mymodule:my_function",
-    "args": [],
-    "kwargs": {},
-    "trigger": "interval",
-    "seconds": 30,
-    "start_date": "2030-11-23T21:42:59+00:00",
-    "timezone": "Etc/UTC",
-    "executor": "default",
-    "misfire_grace_time": None,
-    "coalesce": True,
-    "max_instances": 1,
-    "overlap": "skip",
-    "timeout": None,
-    "retry": None,
-    "on_lost": "record",
-    "tags": [],
-    "on_failure": [],
-    "on_recovery": [],
-    "on_missed": [],
-    "on_run": [],
-    "next_run_time": "2030-11-23T21:42:59+00:00",
-    "state": "scheduled",
-    "last_run": {
-        "run_id": "1795645412310251482913",
-        "outcome": "executed",
-        "at": "2030-11-23T21:42:29.108220+00:00",
-    },
-    "failures_in_a_row": 0,
-    "mean_duration": 0.057,
-    "p95_duration": 0.061,
 }

@@ -11,6 +11,7 @@ from schedcore import CronTrigger, Outcome, RunRecord, SqliteStore
 from schedcore.job import Job, Options
 from schedcore.stores.base import make_entry
 from schedcore.stores.schema import SCHEMA
+from tests.stores.calls import put_records
 
 URL = "sqlite:///jobs.db"
 DAY = 86_400 * 10**6
@@ -28,7 +29,7 @@ def filled():
     store.write([make_entry(job("b"), 3 * 10**15, None)], 0)
     store.open(job("a"), 10**15)
     old = [RunRecord(None, "a", Outcome.EXECUTED, n, occurrences=2) for n in range(5)]
-    store.record(old, DAY)
+    put_records(store, old, DAY)
     store.close()
 
 

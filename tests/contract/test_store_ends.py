@@ -23,6 +23,7 @@ from tests.stores.calls import (
     job_ids,
     outcomes,
     paused,
+    put_records,
     removed,
     replaced,
     settle,
@@ -224,7 +225,7 @@ def test_outcomes_from_elsewhere_are_kept_and_counted(store):
         RunRecord(7, "a", Outcome.LOST, 1, 2, None, 1),
         RunRecord(None, "b", Outcome.MISSED, 2, late_us=9, occurrences=5),
     ]
-    store.record(records)
+    put_records(store, records)
     assert store.records(RunQuery("a")) == records[:1]
     assert store.records(RunQuery("b")) == records[1:]
     assert store.records() == records[::-1]
@@ -238,7 +239,7 @@ def test_counts_never_forget(store):
     of_two = [RunRecord(None, "a", Outcome.MISSED, n, occurrences=2) for n in range(300)]
     of_one = [RunRecord(None, "a", Outcome.COALESCED, n) for n in range(300)]
     for pair in zip(of_two, of_one, strict=True):
-        store.record(pair)
+        put_records(store, pair)
     expected = {Outcome.MISSED: 600, Outcome.COALESCED: 300}
     assert store.counts("a") == store.counts(None) == expected
     assert store.records(RunQuery("a"))[0] == of_one[-1]

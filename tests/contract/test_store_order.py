@@ -12,7 +12,7 @@ from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
-from tests.stores.calls import add, begun, end, entry, settle
+from tests.stores.calls import add, begun, end, entry, put_records, settle
 from tests.stores.postgres import beside, postgres_store
 
 
@@ -37,19 +37,19 @@ def times(records):
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_outcomes_are_given_once_in_the_order_in_which_they_were_committed(store, limit):
-    store.record([record(1)])
+    put_records(store, [record(1)])
     place, records = store.ended_after(None, 10)
     assert records == []
     add(store, entry("b", 5))
     (run,) = begun(*settle(store, 6, next_us=15).runs)
     assert store.ended_after(place, 10) == (place, [])
     end(store, run)
-    store.record([record(2), record(3)])
+    put_records(store, [record(2), record(3)])
     later, records = followed(store, place, limit)
     assert records == store.records()[2::-1]
     assert (records[0].run_id, times(records)) == (run.id, [5, 2, 3])
     assert store.ended_after(later, limit) == (later, [])
-    store.record([record(4)])
+    put_records(store, [record(4)])
     assert times(followed(store, later)[1]) == [4]
     assert times(followed(store, place)[1]) == [5, 2, 3, 4], "a place can be used again"
     assert store.keeps_after(place)
@@ -58,11 +58,11 @@ def test_outcomes_are_given_once_in_the_order_in_which_they_were_committed(store
 
 def test_a_place_of_another_store_is_as_good_as_none(make_store):
     one, other = make_store(), make_store()
-    one.record([record(1)])
+    put_records(one, [record(1)])
     foreign, _ = other.ended_after(None, 10)
     place, records = one.ended_after(foreign, 10)
     assert (records, one.keeps_after(foreign)) == ([], False)
-    one.record([record(2)])
+    put_records(one, [record(2)])
     assert times(one.ended_after(place, 10)[1]) == [2]
 
 
@@ -73,7 +73,7 @@ def test_a_place_that_is_yet_to_come_is_none_of_this_store(store):
     ahead = f"{mark}.{int(tx) + 10_000}.{int(seq) + 10_000}"
     assert store.keeps_after(place)
     assert not store.keeps_after(ahead)
-    store.record([record(1)])
+    put_records(store, [record(1)])
     _, records = store.ended_after(ahead, 10)
     assert records == []
 
@@ -89,9 +89,9 @@ def test_what_is_no_place_is_refused(store, text):
 def test_who_comes_too_late_in_memory_is_told_and_gets_the_rest():
     store = MemoryStore(History(overall=10))
     early, _ = store.ended_after(None, 10)
-    store.record([record(n) for n in range(9)])
+    put_records(store, [record(n) for n in range(9)])
     place, _ = followed(store, early)
-    store.record([record(n) for n in range(9, 12)])
+    put_records(store, [record(n) for n in range(9, 12)])
     assert not store.keeps_after(early)
     assert store.keeps_after(place)
     assert times(followed(store, early)[1]) == list(range(2, 12))
@@ -104,10 +104,10 @@ def test_who_comes_too_late_for_what_was_cut_is_told_and_gets_the_rest(kind, tmp
     store = SqliteStore(tmp_path / "jobs.db", keep=keep) if kind == "sqlite" else None
     store = store or postgres_store(keep=keep)
     early, _ = store.ended_after(None, 10)
-    store.record([record(1), record(2, "b"), record(3)], 5)
+    put_records(store, [record(1), record(2, "b"), record(3)], 5)
     between, _ = store.ended_after(early, 1)
     place, _ = store.ended_after(early, 3)
-    store.record([record(4), record(5)], 5)
+    put_records(store, [record(4), record(5)], 5)
     trim(store, 5)
     assert [store.keeps_after(one) for one in (early, between, place)] == [False, False, True]
     assert times(followed(store, early)[1]) == [2, 4, 5]
@@ -119,12 +119,12 @@ def test_who_comes_too_late_for_what_was_cut_is_told_and_gets_the_rest(kind, tmp
 def test_what_is_cut_later_and_was_recorded_earlier_hides_no_gap(tmp_path):
     store = SqliteStore(tmp_path / "jobs.db", keep=Retention(per_job=2))
     early, _ = store.ended_after(None, 10)
-    store.record([record(1, "b"), record(2), record(3), record(4)], 5)
+    put_records(store, [record(1, "b"), record(2), record(3), record(4)], 5)
     between, _ = store.ended_after(early, 1)
     for _ in range(2):
         trim(store, 5)
         assert not store.keeps_after(between)
-        store.record([record(5, "b"), record(6, "b")], 5)
+        put_records(store, [record(5, "b"), record(6, "b")], 5)
     store.close()
 
 
@@ -137,7 +137,7 @@ def test_many_writers_at_once_are_followed_without_a_gap(kind):
 
     def write(other, job_id):
         for n in range(40):
-            other.record([record(n, job_id)])
+            put_records(other, [record(n, job_id)])
 
     threads = [threading.Thread(target=write, args=(o, f"w{k}")) for k, o in enumerate(others)]
     for thread in threads:
@@ -161,7 +161,7 @@ def test_what_is_committed_late_is_not_passed_over_in_postgresql():
     late = store.database.begin()
     store.history.add(late, [record(1)], 0, 1)
     late.all("select 1")  # has it be written
-    store.record([record(2, "b")])  # it counts elsewhere, and waits for no row
+    put_records(store, [record(2, "b")])  # it counts elsewhere, and waits for no row
     waiting, records = store.ended_after(place, 10)
     assert records == [], "another transaction may come before it"
     fresh, _ = store.ended_after(None, 10)
@@ -175,7 +175,7 @@ def test_a_place_is_good_after_the_store_was_opened_again(tmp_path):
     path = tmp_path / "jobs.db"
     store = SqliteStore(path)
     place, _ = store.ended_after(None, 10)
-    store.record([record(1)])
+    put_records(store, [record(1)])
     store.close()
     store = SqliteStore(path)
     assert times(store.ended_after(place, 10)[1]) == [1]

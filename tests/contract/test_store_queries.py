@@ -10,6 +10,7 @@ from schedcore import Outcome, RunRecord
 from schedcore.history.history import TROUBLES
 from schedcore.history.query import RunQuery
 from tests.contract.conftest import STORES
+from tests.stores.calls import put_records
 
 EXECUTED, FAILED, LOST, SKIPPED = (
     *(Outcome.EXECUTED, Outcome.FAILED, Outcome.LOST),
@@ -20,7 +21,7 @@ EXECUTED, FAILED, LOST, SKIPPED = (
 def told(store, *rows):
     """Record outcomes, each given as its run's id, job, outcome and due time."""
     records = [RunRecord(*row) for row in rows]
-    store.record(records)
+    put_records(store, records)
     return records
 
 
@@ -40,6 +41,14 @@ def told_six(store):
         (6, "a", EXECUTED, 40),
     )
     return store
+
+
+def test_those_of_some_jobs_alone(told_six):
+    assert ids(told_six, job_ids={"b", "c"}) == [3, 2]
+    assert ids(told_six, job_ids={"a", "b"}, outcomes=[FAILED], since_us=0) == [2, 4]
+    assert ids(told_six, job_ids={"a", "b"}, job_id="b", limit=1) == [3]
+    assert ids(told_six, job_ids=()) == []
+    assert told_six.kept(RunQuery(job_ids={"b"}), 9) == 2
 
 
 def test_the_latest_is_what_was_recorded_last(told_six):

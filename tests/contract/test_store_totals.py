@@ -11,7 +11,7 @@ from schedcore import Outcome
 from schedcore.history.totals import BOUNDS, Total
 from schedcore.run import RunRecord
 from schedcore.stores.ends import end_of
-from tests.stores.calls import add, begun, end, entry, settle
+from tests.stores.calls import add, begun, end, entry, put_records, settle
 
 SECOND = 1_000_000
 
@@ -81,7 +81,7 @@ def test_what_did_not_run_took_no_time(store):
     settle(store, 15, next_us=25)
     end(store, run, outcome=Outcome.CANCELLED, at=30)
     missed = RunRecord(None, "a", Outcome.MISSED, 40, late_us=7, occurrences=3)
-    store.record([missed])
+    put_records(store, [missed])
     overall, jobs, took, late = store.totals(["a"])
     assert overall == {Outcome.CANCELLED: 1, Outcome.SKIPPED: 1, Outcome.MISSED: 3}
     assert jobs["a"][Outcome.MISSED] == Total(3, 0, 47)

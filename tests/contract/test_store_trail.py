@@ -16,7 +16,7 @@ from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
-from tests.stores.calls import add, begun, end, entry, job, settle
+from tests.stores.calls import add, begun, end, entry, job, put_records, settle
 from tests.stores.postgres import beside, postgres_store
 
 ALICE = Actor("alice", "10.0.0.3")
@@ -132,13 +132,13 @@ def names(records):
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_outcomes_and_changes_come_in_the_order_in_which_they_were_made(store, limit):
-    store.record([record(0)])
+    put_records(store, [record(0)])
     store.note([noted("zero")])
     place, records, whole = store.happened_after(None, 10)
     assert (records, whole) == ([], True)
     for step in (1, "two", "three", 4, 5, "six", 7):
         if isinstance(step, int):
-            store.record([record(step)])
+            put_records(store, [record(step)])
         else:
             store.note([noted(step)])
     later, found = followed(store, place, limit)
@@ -206,14 +206,14 @@ def test_the_audit_in_memory_is_bounded_and_followers_are_told():
     assert names(followed(store, place)[1]) == ["n4", "n5", "n6", "n7"]
     numbers = [r.id for r in store.audit(None, None, None, 3)]
     assert numbers == [8, 7, 6]
-    store.record([record(n) for n in range(7)])
+    put_records(store, [record(n) for n in range(7)])
     assert not store.happened_after(place, 10).whole
 
 
 def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     """There transactions have other numbers, which may be far ahead."""
     store = postgres_store(keep=Retention(per_job=1, audit=1))
-    store.record([RunRecord(None, "a", Outcome.EXECUTED, n) for n in range(3)])
+    put_records(store, [RunRecord(None, "a", Outcome.EXECUTED, n) for n in range(3)])
     store.note([noted("old"), noted("older")])
     trim(store, 1)
     before = store.happened_after(None, 10).place
@@ -225,7 +225,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     restored = beside(store)
     assert restored.happened_after(before, 10).records == []
     place = restored.happened_after(None, 10).place
-    restored.record([record(9)])
+    put_records(restored, [record(9)])
     restored.note([noted("new")])
     found = restored.happened_after(place, 10)
     assert (names(found.records), found.whole) == ([9, "new"], True)
@@ -254,7 +254,7 @@ def test_many_writers_are_followed_without_a_gap(kind):
 
     def write(other, who):
         for n in range(30):
-            other.record([record(n)])
+            put_records(other, [record(n)])
             other.note([noted(f"{who}{n}")])
 
     threads = [threading.Thread(target=write, args=(o, f"w{k}-")) for k, o in enumerate(others)]

@@ -235,3 +235,17 @@ def test_what_is_counted_is_what_its_link_leads_to(browser, scheduler, clock):
     page = browser.get("/")
     (link,) = [a["href"] for a in page.tags("a") if "outcome=executed" in str(a.get("href"))]
     assert "1 kept with this filter" in browser.get(link.removeprefix(browser.base)).text
+
+
+def test_the_ledger_of_jobs_with_a_tag(browser, scheduler):
+    for name, tags in (("a", ["t"]), ("b", ["t", "u"]), ("c", [])):
+        scheduler.add_job(lambda: 1, "interval", weeks=1, id=name, tags=tags)
+        scheduler.run_job(name)
+    assert "2 kept with this filter" in browser.get("/ledger?tag=t").text
+    assert "1 kept with this filter" in browser.get("/ledger?tag=t&job=b").text
+    assert "Nothing that is kept is meant" in browser.get("/ledger?tag=nobody").text
+    csv_link = next(
+        a["href"] for a in browser.get("/ledger?tag=u").tags("a") if ".csv" in a["href"]
+    )
+    rows = browser.open(csv_link.removeprefix(browser.base)).text.splitlines()
+    assert len(rows) == 2

@@ -31,7 +31,18 @@ from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.processes import ROOT, until
-from tests.stores.calls import add, begun, changed, end, entry, ids, job, removed, settle
+from tests.stores.calls import (
+    add,
+    begun,
+    changed,
+    end,
+    entry,
+    ids,
+    job,
+    put_records,
+    removed,
+    settle,
+)
 
 
 @pytest.fixture
@@ -364,15 +375,15 @@ DAY_US = 86_400 * 10**6
 def test_the_history_is_cut_by_job_by_age_and_overall_and_the_totals_never_forget(opened):
     store = opened(keep=Retention(per_job=10, days=2, overall=25))
     for n in range(30):
-        store.record([record("a", n)], 10 * DAY_US)
-    store.record([record("b", n) for n in range(2_500)], 10 * DAY_US)
-    store.record([record("old", 1)], 7 * DAY_US)
-    store.record([record("seldom", 1)], 10 * DAY_US)
+        put_records(store, [record("a", n)], 10 * DAY_US)
+    put_records(store, [record("b", n) for n in range(2_500)], 10 * DAY_US)
+    put_records(store, [record("old", 1)], 7 * DAY_US)
+    put_records(store, [record("seldom", 1)], 10 * DAY_US)
     trim(store, 10 * DAY_US)
     assert [r.scheduled_us for r in store.records(RunQuery("b"))] == list(range(2_499, 2_489, -1))
     assert [r.scheduled_us for r in store.records(RunQuery("a"))] == list(range(29, 19, -1))
     assert store.records(RunQuery("old")) == []
-    store.record([record("c", n) for n in range(9)], 10 * DAY_US)
+    put_records(store, [record("c", n) for n in range(9)], 10 * DAY_US)
     trim(store, 10 * DAY_US)
     kept = [r.job_id for r in store.records()]
     assert kept == ["c"] * 9 + ["seldom"] + ["b"] * 10 + ["a"] * 5
@@ -388,7 +399,7 @@ def test_the_last_troubles_of_a_job_are_kept_beyond_its_last_outcomes(opened):
     told = [record("a", n, Outcome.FAILED) for n in range(8)]
     told += [record("a", n) for n in range(8, 40)]
     told += [record("b", n, Outcome.FAILED) for n in range(30)]
-    store.record(told, 10 * DAY_US)
+    put_records(store, told, 10 * DAY_US)
     for _ in range(2):  # the second time there is nothing to cut
         trim(store, 10 * DAY_US)
         kept = {job_id: store.records(RunQuery(job_id)) for job_id in "ab"}

@@ -96,9 +96,10 @@ def check(answer, name):
 def test_a_parameter_that_makes_no_sense_is_named(api, scheduler, route, name, schema):
     api.add("j")
     before = scheduler.entries()
+    beside = {k: v for k, v in BESIDE.get(name, {}).items() if k in route.query}
     tried = EXTRA.get(name) or [text for text in ODD if is_nonsense(text, schema)]
     for text in tried:
-        check(ask(api, route, {**BESIDE.get(name, {}), name: text}), name)
+        check(ask(api, route, {**beside, name: text}), name)
     assert tried or schema == {"type": "string"}, "only what is any text takes all of these"
     assert scheduler.entries() == before
     assert scheduler.runs() == scheduler.history() == []

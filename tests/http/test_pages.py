@@ -12,6 +12,7 @@ from werkzeug.test import Client
 
 from schedcore import ManualClock, Outcome, RunRecord, Scheduler
 from schedhttp import create_app
+from tests.stores.calls import put_records
 
 
 def links(answer):
@@ -172,7 +173,7 @@ def test_occurrences_without_a_run_are_neither_lost_nor_repeated(told, more, out
 
     def tell(each):
         run_id = next(ids) if each in (Outcome.EXECUTED, Outcome.FAILED) else None
-        scheduler._engine.store.record([RunRecord(run_id, "j", each, next(serial))])
+        put_records(scheduler._engine.store, [RunRecord(run_id, "j", each, next(serial))])
 
     for each in (*told, Outcome.EXECUTED):  # the latest has an id, and names what is older
         tell(each)

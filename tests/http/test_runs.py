@@ -9,6 +9,7 @@ import pytest
 
 from schedcore import Outcome, RunRecord, Scheduler
 from tests.contract.conftest import STORES
+from tests.stores.calls import put_records
 
 PATIENCE = 60
 HERE = __name__
@@ -235,7 +236,7 @@ def test_a_job_that_is_gone_keeps_its_runs(api, scheduler):
 
 def test_many_are_not_counted_to_the_end(api, scheduler):
     store = scheduler._engine.store
-    store.record([RunRecord(None, "often", Outcome.MISSED, n) for n in range(10_050)])
+    put_records(store, [RunRecord(None, "often", Outcome.MISSED, n) for n in range(10_050)])
     api("POST", "/jobs/add/run")
     page = api("GET", "/runs?limit=5")
     memory = scheduler.store_info().kind == "memory"  # it keeps 10,000

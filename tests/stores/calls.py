@@ -6,6 +6,7 @@ Times are small whole numbers; the store does not mind.
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 
 from schedcore import DateTrigger
 from schedcore.history.query import RunQuery
@@ -14,6 +15,7 @@ from schedcore.run import Outcome
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
 
+_others = count(1)  # several threads may add some at once
 TRIGGER = DateTrigger("2030-01-01", "UTC")
 
 
@@ -105,3 +107,11 @@ def due_times(runs):
 
 def outcomes(store, job_id=None):
     return [record.outcome for record in reversed(store.records(RunQuery(job_id)))]
+
+
+def put_records(store, records, now=0):
+    """Add outcomes to the history, beside all jobs: a change of another one passes over them."""
+    other = f"passed over {next(_others)}"
+    add(store, entry(other), now=now)
+    gone = Change(store.get(other), None, records=records)
+    assert store.write((gone,), now).conflicts == ()

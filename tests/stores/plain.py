@@ -552,11 +552,6 @@ class PlainStore:
 
     # The history
 
-    def record(self, records):
-        with self._session.transaction():
-            for record in records:
-                self._history.add(record)
-
     def records(self, query=EVERYTHING):
         with self._session.transaction():
             return self._history.asked(query)

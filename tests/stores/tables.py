@@ -85,7 +85,7 @@ class HistoryTable:
 
     def asked(self, query):
         """Return what a query asks for, by looking at all there is."""
-        job_id, outcomes, since_us, until_us, before, limit, offset = query
+        job_id, outcomes, since_us, until_us, before, limit, offset, job_ids = query
         found = self.records(None)
         if (since_us, until_us) != (None, None):
             found.sort(key=lambda record: record.scheduled_us, reverse=True)
@@ -97,6 +97,7 @@ class HistoryTable:
             record
             for record in found
             if job_id in (None, record.job_id)
+            and (job_ids is None or record.job_id in job_ids)
             and (outcomes is None or record.outcome in outcomes)
             and (since_us is None or since_us <= record.scheduled_us)
             and (until_us is None or record.scheduled_us < until_us)

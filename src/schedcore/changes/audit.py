@@ -1,7 +1,5 @@
 """Who changes what: the actor of the present call, and the records that are kept of changes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar

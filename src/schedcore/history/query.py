@@ -1,7 +1,5 @@
 """Which recorded outcomes are asked for, and in which order."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
@@ -31,6 +29,8 @@ class RunQuery(NamedTuple):
     """How many at most; None: all that are kept."""
     offset: int = 0
     """How many to pass over."""
+    job_ids: Collection[str] | None = None
+    """Of which jobs; None: of any."""
 
     @property
     def by_time(self) -> bool:
@@ -39,7 +39,9 @@ class RunQuery(NamedTuple):
 
     def matches(self, record: Run | RunRecord) -> bool:
         """Return whether an outcome is asked for, wherever in the order it is."""
-        _, outcomes, since_us, until_us, *_ = self
+        _, outcomes, since_us, until_us, *_, job_ids = self
+        if job_ids is not None and record.job_id not in job_ids:
+            return False
         if outcomes is not None and record.outcome not in outcomes:
             return False
         due_us = due_us_of(record)

@@ -1,7 +1,5 @@
 """What is recorded of runs, and of due times that did not run: outcomes."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from enum import Enum
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What a scheduler is doing, and how it does."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType

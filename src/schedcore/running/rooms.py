@@ -7,9 +7,11 @@ begin: what it does not take another one may, and when its host dies it had litt
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from schedcore.clock import SECOND
 from schedcore.executors.base import Executor
+from schedcore.run import Run
 from schedcore.stores.base import Slot
 
 
@@ -69,3 +71,19 @@ class Rooms:
                 self._since_us.setdefault(name, self._looked_us)
             else:
                 self._since_us.pop(name, None)
+
+
+def longest_waits(runs: Iterable[Run], passed_us: int) -> dict[str, float]:
+    """Return for how many seconds the oldest of these runs waits for a worker, by executor.
+
+    Args:
+        runs: Open runs.
+        passed_us: The present, of the clock that gave their ``_queued_us``.
+    """
+    longest: dict[str, float] = {}
+    for run in runs:
+        job, queued_us = run._job, run._queued_us
+        if job is not None and queued_us is not None and run._started_us is None:
+            name = job.options.executor
+            longest[name] = max(longest.get(name, 0.0), (passed_us - queued_us) / SECOND)
+    return longest

@@ -18,6 +18,7 @@ from schedcore.running.announce import Announcer
 from schedcore.running.idle import IdleWaits
 from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
+from schedcore.running.rooms import longest_waits
 from schedcore.running.timers import Timers
 from schedcore.stores.ends import End, end_of
 
@@ -73,10 +74,9 @@ class Runs:
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
         self.wake: Callable[[], None] = lambda: None
-        # On disk, an end that is only noted would be lost with the process: written at once, it is
+        # On one, an end that is only noted would be lost with the process: written at once, it is
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
-        self._writes_at_once = self._cluster is not None
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
         self._late = None if self._cluster is None else LateReports(self)
         self.reporter: Reporter = self._late or self
@@ -196,10 +196,8 @@ class Runs:
         if error is None:
             # Each run passes here.
             if value is None:
-                end = tuple.__new__(
-                    End,
-                    (run, run._job, Outcome.EXECUTED, now_us, None, None, None, None, None),
-                )
+                plain = (run, run._job, Outcome.EXECUTED, now_us, None, None, None, None, None)
+                end = tuple.__new__(End, plain)
             else:
                 end = end_of(run, Outcome.EXECUTED, now_us, value)
             ends = self._ends
@@ -211,14 +209,14 @@ class Runs:
                 or self._announce.wants(EVENT_JOB_EXECUTED)
             ):
                 self.settle()
-            elif self._writes_at_once:
+            elif self._cluster is not None:
                 self.expect(now_us)
             return now_us
         if self.capture is not None:
             self.capture.failed(run, error)
         end = end_of(run, Outcome.FAILED, now_us, error=error)
         retry = end.job.options.retry if end.job is not None else None
-        over = self._closing and not self._writes_at_once
+        over = self._closing and self._cluster is None
         if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
             self._end_now(end)
         else:
@@ -392,7 +390,7 @@ class Runs:
         return self._here(self.open())
 
     def _here(self, runs: list[Run]) -> list[Run]:
-        if not self._writes_at_once:  # all are of this process
+        if self._cluster is None:  # all are of this process
             return runs
         return [run for run in runs if run._queued_us is not None]
 
@@ -403,14 +401,7 @@ class Runs:
 
     def waiting(self) -> dict[str, float]:
         """Return for how many seconds the oldest run waits for a worker, by executor."""
-        now_us = self._passed_us()
-        longest: dict[str, float] = {}
-        for run in self.open():
-            job, queued_us = run._job, run._queued_us
-            if job is not None and queued_us is not None and run._started_us is None:
-                name = job.options.executor
-                longest[name] = max(longest.get(name, 0.0), (now_us - queued_us) / SECOND)
-        return longest
+        return longest_waits(self.open(), self._passed_us())
 
     def hold(self) -> None:
         """Start no run that waits behind another or for a retry."""
@@ -449,7 +440,7 @@ class Runs:
         On a store that others share, those are left to others.
         """
         self._closing = True
-        if self._writes_at_once:
+        if self._cluster is not None:
             return
         for run in self.open():
             if run._waits and run.withdraw():

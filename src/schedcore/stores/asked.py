@@ -1,7 +1,5 @@
 """A run that somebody asks for, besides the schedule."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from schedcore.changes.audit import AuditRecord

@@ -4,8 +4,6 @@
 Times are integer microseconds since the Unix epoch.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple

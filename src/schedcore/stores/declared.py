@@ -1,7 +1,5 @@
 """What becomes of jobs that are declared, and of those that are so no more, in every store."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from schedcore.errors import ConflictingIdError

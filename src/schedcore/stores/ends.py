@@ -1,7 +1,5 @@
 """How a run ended, on its way to the history."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from schedcore.errors import text_of

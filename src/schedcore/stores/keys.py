@@ -1,7 +1,5 @@
 """The keys for which the memory store has opened runs."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import Final, NamedTuple
 

@@ -33,10 +33,10 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.change_log import ChangeLog
-from schedcore.stores.changed import id_of, record_of_change
-from schedcore.stores.declared import DeclaredBy, change_of, parked
+from schedcore.stores.changed import id_of
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
+from schedcore.stores.memory_declared import DeclaredJobs
 from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
 
@@ -56,8 +56,7 @@ class MemoryStore(MemoryTrail):
         super().__init__(history or History())
         self._slots: dict[str, Slot] = {}
         self._queue: DueQueue[Slot] = DueQueue()
-        # Of each declared job, who declared it and its fingerprint; "" once it is parked.
-        self._declared: dict[str, DeclaredBy] = {}
+        self._declared = DeclaredJobs(self._find, self.write)
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
         self._log = ChangeLog()
@@ -127,7 +126,7 @@ class MemoryStore(MemoryTrail):
                 ended += self._open.end_waiting(slot, outcome, now_us)
         if new is None or another:
             self._drop(slot)
-            self._declared.pop(old[0][0], None)
+            self._declared.forget(old[0][0])
             if new is not None:
                 self._add(new)
         else:
@@ -146,57 +145,14 @@ class MemoryStore(MemoryTrail):
     ) -> list[Entry]:
         """Reconcile jobs that *app* declares with what is stored under their ids."""
         with self._lock:
-            changes = [self._change_of(each, app, now_us, otherwise) for each in declared]
-            for each, change in zip(declared, changes, strict=True):
-                self._declare(each, app, change, now_us, by)
-            ids = [entry.job.id for entry, _ in declared]
-            return [self._slots[job_id].entry() for job_id in ids if job_id in self._slots]
-
-    def _change_of(
-        self, declared: Declared, app: str | None, now_us: int, otherwise: Otherwise
-    ) -> Change | Entry | None:
-        job_id = declared.entry.job.id
-        slot, was = self._slots.get(job_id), self._declared.get(job_id)
-        old = None if slot is None else slot.entry()
-        return change_of(old, was, declared, app, now_us, otherwise)
-
-    def _declare(
-        self,
-        declared: Declared,
-        app: str | None,
-        change: Change | Entry | None,
-        now_us: int,
-        by: Actor | None,
-    ) -> None:
-        """Write what becomes of a declared job, and who declares it."""
-        job_id = declared.entry.job.id
-        if change is not None:
-            self._write_for(change, now_us, by)
-        elif job_id not in self._slots:
-            return  # it had its last fire time
-        elif app is None:
-            app, _ = self._declared[job_id]
-        self._declared[job_id] = DeclaredBy(app, declared.fingerprint)
+            return self._declared.declare(app, declared, now_us, otherwise, by)
 
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
     ) -> list[str]:
         """Park what *app* declared before and does not declare any more."""
         with self._lock:
-            gone = [
-                job_id
-                for job_id, (of, fingerprint) in self._declared.items()
-                if of == app and fingerprint and job_id in self._slots and job_id not in declared
-            ]
-            for job_id in gone:
-                self._write_for(parked(self._slots[job_id].entry(), app), now_us, by)
-                self._declared[job_id] = DeclaredBy(app, "")
-            return gone
-
-    def _write_for(self, change: Change | Entry, now_us: int, by: Actor | None) -> None:
-        """Make a change, and add it to the audit as made by *by*, if that is anybody."""
-        notes = () if by is None else (record_of_change(change, by, now_us),)
-        self.write((change,), now_us, notes)
+            return self._declared.retire(app, declared, now_us, by)
 
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
         """Return the ids of the changes whose job is not as it was read, or has two of them."""
@@ -273,6 +229,10 @@ class MemoryStore(MemoryTrail):
         if slot is None:
             raise JobLookupError(job_id)
         return slot
+
+    def _find(self, job_id: str) -> Entry | None:
+        slot = self._slots.get(job_id)
+        return None if slot is None else slot.entry()
 
     def entries(self) -> list[Entry]:
         """Return all jobs: the earliest due first, paused ones last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from schedcore.history.history import History
 from schedcore.history.query import EVERYTHING, RunQuery
@@ -29,12 +29,6 @@ class MemoryOutcomes:
     def _draw_mark(self) -> None:
         """Tell places in this store from those in all others; a forked child is another one."""
         self._mark = os.urandom(MARK // 2).hex()
-
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        with self._lock:
-            for record in records:
-                self._history.add(record)
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the outcomes kept that *query* asks for, in its order."""

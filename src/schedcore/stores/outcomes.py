@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Protocol
 
 from schedcore.history.query import EVERYTHING, RunQuery
@@ -13,10 +13,6 @@ from schedcore.run import Outcome, Run, RunRecord
 
 class Outcomes(Protocol):
     """The part of a :class:`~schedcore.stores.contract.Store` that tells what has ended."""
-
-    def record(self, records: Sequence[RunRecord]) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        ...
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the outcomes kept that *query* asks for, in its order."""

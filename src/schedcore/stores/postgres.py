@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.job import Job
-from schedcore.run import Run, RunRecord
+from schedcore.run import Run
 from schedcore.stores.asked import PLAINLY, Asked, Earlier
 from schedcore.stores.base import (
     Change,
@@ -292,10 +292,6 @@ class PostgresStore(SqlStore):
     def try_again(self, runs: Sequence[Run]) -> list[Run]:
         """Have this process begin the next attempt of runs; return those that are open still."""
         return self._again(super().try_again, runs)
-
-    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        self._again(super().record, records, now_us)
 
     def note(self, records: Sequence[AuditRecord]) -> None:
         """Add to the audit what was changed."""

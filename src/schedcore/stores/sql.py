@@ -33,12 +33,7 @@ from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
-from schedcore.stores.sql_jobs import (
-    JobRow,
-    JobRows,
-    NewJob,
-    conflicts_of,
-)
+from schedcore.stores.sql_jobs import JobRow, JobRows, NewJob, conflicts_of
 from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_remote import RemoteRuns
@@ -447,11 +442,6 @@ class SqlStore(SqlTrail):
         with self.database.read() as tx:
             claim = self.claims.find(tx, (run_id,)).get(run_id)
             return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
-
-    def record(self, records: Sequence[RunRecord], now_us: int = 0) -> None:
-        """Add outcomes of occurrences that had no open run here."""
-        with self.database.write() as tx:
-            self.history.add(tx, records, now_us, self.node)
 
     def close(self) -> None:
         """Close the database; the jobs stay."""

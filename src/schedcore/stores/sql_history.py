@@ -225,6 +225,9 @@ def _asked(query: RunQuery) -> list[Condition]:
     asked = []
     if query.job_id is not None:
         asked.append(Condition("job_id = ?", (query.job_id,)))
+    if query.job_ids is not None:
+        ids = tuple(query.job_ids)
+        asked.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
     if (outcomes := query.outcomes) is not None:
         names = tuple(sorted(outcome.value for outcome in outcomes))
         # "in ()" is no condition, and null is in no list.

@@ -17,7 +17,7 @@ from schedhttp.dashboard.asking import Answer
 from schedhttp.dashboard.visit import Page, Raw, Visit
 from schedhttp.run_pages import MOST_RUNS
 
-FILTER: Final = ("job", "outcome", "since", "until")
+FILTER: Final = ("job", "tag", "outcome", "since", "until")
 _PART: Final = ("before", "offset")
 _PER_PAGE: Final = 100
 _COLUMNS: Final = (

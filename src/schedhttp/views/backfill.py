@@ -23,6 +23,7 @@ def backfill_job(service: Service, request: Incoming, job_id: str) -> Reply:
     due times there are: without it, or with another number, nothing is done.
     """
     confirmed = read_count(request, "confirm", None, _MOST)
+    service.scheduler.entry(job_id)  # before all else: is it there?
     body = read_object(request)
     for name in body:
         if name not in _FIELDS:

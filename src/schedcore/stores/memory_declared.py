@@ -1,0 +1,72 @@
+"""Which jobs of the memory store were declared, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from schedcore.changes.audit import Actor
+from schedcore.stores.base import Change, Declared, Entry, Otherwise
+from schedcore.stores.changed import record_of_change
+from schedcore.stores.declared import DeclaredBy, change_of, parked
+
+
+class DeclaredJobs:
+    """Reconciles declared jobs with those that are there.
+
+    Not thread-safe: its owner holds a lock.
+
+    Args:
+        find: Returns a job by its id; None: there is none.
+        write: The store's :meth:`~schedcore.stores.contract.Store.write`.
+    """
+
+    def __init__(self, find: Callable[[str], Entry | None], write: Callable[..., object]) -> None:
+        self._find = find
+        self._write = write
+        self._by: dict[str, DeclaredBy] = {}
+
+    def declare(
+        self,
+        app: str | None,
+        declared: Sequence[Declared],
+        now_us: int,
+        otherwise: Otherwise,
+        by: Actor | None,
+    ) -> list[Entry]:
+        """Do what :meth:`~schedcore.stores.contract.Store.declare` says."""
+        ids = [each.entry.job.id for each in declared]
+        changes = [
+            change_of(self._find(job_id), self._by.get(job_id), each, app, now_us, otherwise)
+            for job_id, each in zip(ids, declared, strict=True)
+        ]
+        for job_id, each, change in zip(ids, declared, changes, strict=True):
+            if change is not None:
+                self._make(change, now_us, by)
+            elif self._find(job_id) is None:
+                continue  # it had its last fire time
+            stays = change is None and app is None  # whose it is
+            owner = self._by[job_id].app if stays else app
+            self._by[job_id] = DeclaredBy(owner, each.fingerprint)
+        return [entry for entry in map(self._find, ids) if entry is not None]
+
+    def retire(
+        self, app: str, declared: Collection[str], now_us: int, by: Actor | None
+    ) -> list[str]:
+        """Do what :meth:`~schedcore.stores.contract.Store.retire` says."""
+        gone = []
+        for job_id, (owner, fingerprint) in list(self._by.items()):
+            old = self._find(job_id)
+            if owner == app and fingerprint and job_id not in declared and old is not None:
+                self._make(parked(old, app), now_us, by)
+                self._by[job_id] = DeclaredBy(app, "")
+                gone.append(job_id)
+        return gone
+
+    def forget(self, job_id: str) -> None:
+        """Forget a job that was removed or replaced."""
+        self._by.pop(job_id, None)
+
+    def _make(self, change: Change | Entry, now_us: int, by: Actor | None) -> None:
+        """Make a change, and add it to the audit as made by *by*, if that is anybody."""
+        notes = () if by is None else (record_of_change(change, by, now_us),)
+        self._write((change,), now_us, notes)
