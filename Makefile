@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 CONFIG ?= examples/schedcore.toml
 # Many tests start processes of their own, and wait for them.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
 SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test soak check lint types format bench profile dist lock clean
+.PHONY: help serve install test soak check lint types format docs docs-serve bench profile dist lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,12 @@ types: $(VENV)/.dev  ## check the types, by mypy
 format: $(VENV)/.dev  ## rewrite the files in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev  ## build the documentation's site in build/site
+	$(SITE) build --strict $(ARGS)
+
+docs-serve: $(VENV)/.dev  ## show the site at http://localhost:8000, and build it anew at each change
+	$(SITE) serve --strict $(ARGS)
 
 bench: $(VENV)/.bench  ## run the benchmarks against the peers
 	$(BIN)/python -m benchmarks $(ARGS)

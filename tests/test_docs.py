@@ -7,7 +7,11 @@ How a block is run is seen from it, or said in a comment before it:
 - ``<!-- test: continues -->``: the script begins with the one before it.
 - ``<!-- test: serves -->``: each line is a server, which has to answer, and to end well.
 - ``<!-- test: beside COMMAND -->``: the lines are typed while that server runs.
+- ``<!-- test: until TEXT -->``: the last line is typed, and Ctrl-C once it has printed that.
 - ``<!-- test: skip because ... -->``: it cannot be run.
+
+``<!-- test: in order -->`` before the first block of a page says that it is followed from top to
+bottom: its blocks are one test, in one folder, where each file is written when its turn has come.
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ else:
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
-    r"(?:^<!-- test: (?P<how>.*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:^<!-- test: (?P<how>[^\n]*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
+IN_ORDER = "<!-- test: in order -->"
 FILE = re.compile(r"# (\S+\.(?:py|toml))\n")
 PATIENCE = 60.0
 # Ends a script's run_forever() as Ctrl-C does, as soon as that waits for a signal.
@@ -94,8 +99,12 @@ def blocks_of(page: Path) -> list[Block]:
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
+PAGES_IN_ORDER = [page for page in PAGES if IN_ORDER in page.read_text("utf-8")]
+
+
 def of_kind(kind: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == kind], ids=str)
+    blocks = [b for b in BLOCKS if b.kind == kind and b.page not in PAGES_IN_ORDER]
+    return pytest.mark.parametrize("block", blocks, ids=str)
 
 
 class Terminal:
@@ -106,7 +115,7 @@ class Terminal:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         for block in [*blocks_of(PAGES[0]), *blocks_of(page)]:
-            if block.file is not None:
+            if block.file is not None and page not in PAGES_IN_ORDER:
                 (folder / block.file).write_text(block.text)
         tools = folder / "bin"
         tools.mkdir()
@@ -126,6 +135,8 @@ class Terminal:
             "SCHEDULER_BIND": f"127.0.0.1:{self.port}",
             "SCHEDCORE_URL": f"http://127.0.0.1:{self.port}/scheduler",
             "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{self.port}",
+            "FLASK_RUN_PORT": str(self.port),
+            "PYTHONUNBUFFERED": "1",
         }
 
     def type(self, command: str) -> tuple[int, str]:
@@ -140,6 +151,30 @@ class Terminal:
             check=False,
         )
         return done.returncode, done.stdout or done.stderr
+
+    def type_until(self, command: str, text: str) -> str:
+        """Type a command, and Ctrl-C once it has printed *text*; return the lines up to that."""
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        impatience = threading.Timer(PATIENCE, process.kill)
+        impatience.start()
+        printed: list[str] = []
+        with process:
+            for line in process.stdout or ():
+                printed.append(line)
+                if text in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+        impatience.cancel()
+        assert process.returncode == 0, "".join(printed)
+        return "".join(printed)
 
     @contextmanager
     def beside(self, command: str) -> Iterator[None]:
@@ -168,7 +203,8 @@ class Terminal:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=PATIENCE)
-        assert "Traceback" not in log.read_text(), log.read_text()
+        logged = log.read_text()
+        assert logged.count("Traceback") == len(re.findall(r"job .* raised; ", logged)), logged
 
     def _wait_for_an_answer(self, process: subprocess.Popen[bytes], log: Path) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -186,7 +222,8 @@ class Terminal:
 @pytest.fixture
 def terminal(request, tmp_path):
     temporary = tempfile.mkdtemp(prefix="d-")  # short: the path of a socket has 108 bytes at most
-    yield Terminal(tmp_path, request.getfixturevalue("block").page, temporary)
+    given = request.node.callspec.params
+    yield Terminal(tmp_path, given["page"] if "page" in given else given["block"].page, temporary)
     shutil.rmtree(temporary)
 
 
@@ -224,6 +261,23 @@ def test_python_runs_as_printed(terminal, block):
 @of_kind("console")
 def test_lines_for_a_terminal_print_what_is_printed_below_them(terminal, block):
     skip_if_told(block)
+    type_block(terminal, block)
+
+
+@pytest.mark.parametrize("page", PAGES_IN_ORDER, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_that_is_followed_in_order_does_what_it_says(terminal, page):
+    for block in blocks_of(page):
+        if block.how.startswith("skip"):
+            continue
+        if block.kind == "console":
+            type_block(terminal, block)
+        else:
+            assert block.file is not None, f"{block}: in which file is it?"
+            (terminal.folder / block.file).write_text(block.text)
+
+
+def type_block(terminal: Terminal, block: Block) -> None:
+    """Type the lines of a block, as it says."""
     lines = list(typed(block))
     assert lines, f"{block}: no line begins with '$ '"
     if block.how == "serves":
@@ -236,6 +290,11 @@ def test_lines_for_a_terminal_print_what_is_printed_below_them(terminal, block):
     if block.how.startswith("beside "):
         with terminal.beside(block.how.removeprefix("beside ")):
             type_all(terminal, lines)
+    elif block.how.startswith("until "):
+        command, expected = lines.pop()
+        type_all(terminal, lines)
+        printed = terminal.type_until(command, block.how.removeprefix("until "))
+        compare(command, printed, expected)
     else:
         type_all(terminal, lines)
 
@@ -251,26 +310,31 @@ def type_all(terminal: Terminal, lines: list[tuple[str, str]]) -> None:
     for command, expected in lines:
         status, printed = terminal.type(command)
         if expected.strip():
-            assert re.fullmatch(pattern_of(expected), plain(printed), re.S), (
-                f"$ {command}\n{printed}\nand in the docs:\n{expected}"
-            )
+            compare(command, printed, expected)
         else:
             assert status == 0, f"$ {command}\n{printed}"
 
 
+def compare(command: str, printed: str, expected: str) -> None:
+    assert re.fullmatch(pattern_of(expected), plain(printed), re.S), (
+        f"$ {command}\n{printed}\nand in the docs:\n{expected}"
+    )
+
+
 def plain(text: str) -> str:
     """Return *text* without what is different each time: moments, hosts, processes, durations."""
-    text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", "MOMENT", text.strip())
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?\+00:00", "MOMENT", text.strip())
     text = re.sub(r'("(?:current_)?host":)"[^"]*"', r"\1HOST", text)
     text = re.sub(r'("(?:pid|run_id|lateness)":)("[^"]*"|[\d.e-]+)', r"\1NUMBER", text)
-    text = re.sub(r"\d+\.\d ms", "DURATION", text)
+    text = re.sub(r"\d+\.\d+ ?m?s\b", "DURATION", text)
     text = re.sub(r"([\d-]{10} )?\d\d:\d\d:\d\d \((now|in [^)]*|[^)]* ago)\)", "WHEN", text)
     return re.sub(r" {2,}", "  ", text)  # columns are as wide as what differs each time
 
 
 def pattern_of(expected: str) -> str:
-    """Return a pattern of what is printed; ``...`` stands for anything."""
-    return re.sub(r"(\\ )?\\\.\\\.\\\.(\\ )?", ".*", re.escape(plain(expected)))
+    """Return a pattern of what is printed; ``...`` stands for anything, as a line for any lines."""
+    lines = re.sub(r"\\\n\\\.\\\.\\\.(?=\\\n|$)", r"(\n.*)?", re.escape(plain(expected)))
+    return re.sub(r"(\\ )?\\\.\\\.\\\.(\\ )?", ".*", lines)
 
 
 @of_kind("toml")
@@ -291,8 +355,10 @@ def test_what_is_to_be_run_is_marked_as_such():
 
 
 def test_a_comment_that_tells_how_is_understood():
-    words = {"skip", "continues", "serves", "beside"}
+    words = {"skip", "continues", "serves", "beside", "until"}
     told = [block for block in BLOCKS if block.how]
     assert {block.how.split()[0] for block in told} <= words
     comments = sum(page.read_text("utf-8").count("<!-- test:") for page in PAGES)
-    assert comments == len(told), "one stands before something else than a block"
+    assert comments == len(told) + len(PAGES_IN_ORDER), (
+        "one stands before something else than a block"
+    )

@@ -26,9 +26,9 @@ _DESCRIPTION = """\
 Management of a job scheduler and its jobs.
 
 A client's mistake is answered with 500, as the documented API of Flask-APScheduler has it, unless
-the setting SCHEDULER_API_PRECISE_ERRORS is on: then it is 422, and a conflict with what is running
-409.  Turn it on for new clients: what retries after a 500, or raises an alarm, then does so for
-faults alone.  Without it, `error_type` tells them apart: `InternalError` is a fault.
+the setting SCHEDULER_API_PRECISE_ERRORS is on: then a mistake is 422, and a conflict 409.  Turn it
+on for new clients: what retries after a 500, or raises an alarm, then does so for faults alone.
+Without it, `error_type` tells them apart: `InternalError` is a fault.
 """
 
 

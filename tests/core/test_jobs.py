@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
+import sys
 import weakref
 from datetime import datetime, timedelta, timezone
 
@@ -18,6 +20,7 @@ from schedcore import (
     EVENT_JOB_REMOVED,
     ConflictingIdError,
     CronTrigger,
+    FuncRefError,
     IntervalTrigger,
     InvalidOptionError,
     InvalidTriggerError,
@@ -623,3 +626,33 @@ def test_two_of_many_jobs_with_one_id_are_refused_also_where_they_replace(schedu
     with pytest.raises(ConflictingIdError, match="'a'"):
         scheduler.add_jobs([job, job], replace_existing=True)
     assert scheduler.get_job("a").next_run_time == at("01:00")
+
+
+DECORATED = """
+from schedcore import Scheduler
+
+scheduler = Scheduler(store="sqlite:///{}", timezone="UTC")
+
+
+@scheduler.task("cron", id="greet", hour=6)
+def greet():
+    return "good morning"
+"""
+
+
+def test_a_decorator_adds_to_a_store_on_disk_before_the_name_is_bound(tmp_path, monkeypatch):
+    (tmp_path / "decorated_jobs.py").write_text(DECORATED.format(tmp_path / "jobs.db"))
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("decorated_jobs")
+    scheduler = module.scheduler
+    scheduler.start()
+    try:
+        assert scheduler.get_job("greet").func_ref == "decorated_jobs:greet"
+        assert scheduler.run_job("greet").record.result == "'good morning'"
+        with pytest.raises(FuncRefError, match="text leads back to"):
+            scheduler.task("interval", hours=1)(lambda: None)
+        with pytest.raises(FuncRefError, match="text leads back to"):
+            scheduler.add_job(lambda: None, "interval", hours=1)
+    finally:
+        scheduler.shutdown()
+        del sys.modules["decorated_jobs"]

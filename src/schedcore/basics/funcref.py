@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from schedcore.errors import FuncRefError, did_you_mean, text_of
 
 MAX_LENGTH = 255
+_decorated: ContextVar[object] = ContextVar("schedcore_decorated", default=None)
 
 
 def resolve(reference: str) -> Callable[..., Any]:
@@ -82,6 +85,16 @@ def split(reference: str) -> tuple[str, str]:
     return module_name, name
 
 
+@contextmanager
+def being_decorated(func: object) -> Iterator[None]:
+    """Meanwhile, take the name of *func* as bound: Python binds it when its decorator returns."""
+    before = _decorated.set(func)
+    try:
+        yield
+    finally:
+        _decorated.reset(before)
+
+
 def reference_to(func: Callable[..., Any]) -> str | None:
     """Return ``"package.module:name"`` for *func*, or None if no text leads back to it.
 
@@ -93,6 +106,8 @@ def reference_to(func: Callable[..., Any]) -> str | None:
     module_name, name = _attribute(func, "__module__"), _attribute(func, "__qualname__")
     if not isinstance(module_name, str) or not isinstance(name, str):
         return None
+    if func is _decorated.get() and all(part.isidentifier() for part in name.split(".")):
+        return f"{module_name}:{name}"
     found: Any = sys.modules.get(module_name)
     for part in name.split("."):
         found = _attribute(found, part)

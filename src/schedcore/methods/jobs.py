@@ -10,6 +10,7 @@ from datetime import date, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
+from schedcore.basics.funcref import being_decorated
 from schedcore.basics.logs import GuardedLogger
 from schedcore.basics.othernames import OtherNames
 from schedcore.changes.changing import Check, checked
@@ -223,7 +224,8 @@ class JobMethods(OtherNames):
 
         def decorate(func: F) -> F:
             reference = reference_of(func)
-            self.add_job(func, trigger, **options)
+            with being_decorated(func):
+                self.add_job(func, trigger, **options)
             self._registered[reference] = func
             return func
 
