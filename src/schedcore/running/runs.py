@@ -457,7 +457,7 @@ class Runs:
         self._give_up(runs)
 
     def _give_up(self, runs: Sequence[Run]) -> None:
-        """Cancel runs that have not begun; on a store that others share, leave to them what can be."""
+        """Cancel runs that have not begun; on a store that others share, leave those to them."""
         if self._cluster is not None:
             self._cluster.hand_back(runs, self.now_us())
             return
