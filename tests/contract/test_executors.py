@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
+import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +28,12 @@ from tests.durable.processes import until
 SOON = 20
 
 
+def new_store():
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return f"sqlite:///{folder}/jobs.db"
+
+
 @cache
 def programs_loop():
     """Return an event loop that the program runs, in a thread here."""
@@ -42,11 +51,12 @@ KINDS = {
     "futures' processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
     "processes": lambda: ProcessPool(2),
     "dask": lambda: {"type": "dask", "address": dask_cluster()},
+    "dask and a store": lambda: {"type": "dask", "address": dask_cluster()},
     "celery": lambda: {"type": "celery", "broker": celery_workers().broker, "max_workers": 2},
 }
 ON_LOOPS = {"coroutines", "the program's loop"}
-REMOTE = {"futures' processes", "processes", "dask", "celery"}
-STORES = {"celery": lambda: celery_workers().store}
+REMOTE = {"futures' processes", "processes", "dask", "dask and a store", "celery"}
+STORES = {"celery": lambda: celery_workers().store, "dask and a store": new_store}
 """Those of executors whose workers are told the store when they start."""
 
 

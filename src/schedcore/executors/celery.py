@@ -36,6 +36,8 @@ class CeleryExecutor(ClusterExecutor):
         InvalidOptionError: if one of them makes no sense.
     """
 
+    needs_store = True
+
     def __init__(
         self, broker: str | Celery, max_workers: int = 100, queue: str | None = None
     ) -> None:
@@ -69,6 +71,8 @@ def _app(broker: str) -> Celery:
 
 class _Celery:
     """The app, as :class:`~schedcore.executors.cluster.Cluster`."""
+
+    starts = None
 
     def __init__(self, app: Celery, most: int, queue: str | None) -> None:
         self._app = app

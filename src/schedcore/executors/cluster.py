@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -24,7 +24,7 @@ from schedcore.executors.remote_text import report_of_text
 from schedcore.job import Job
 from schedcore.run import Run
 from schedcore.stores.process import is_gone
-from schedcore.stores.sql_remote import Begun, RemoteRuns
+from schedcore.stores.sql_remote import Begun
 
 log = GuardedLogger(__name__)
 
@@ -51,12 +51,29 @@ class Task(NamedTuple):
 
     name: str
     """The same each time that it is sent, and that of no other run or attempt."""
-    ticket: dict[str, Any]
-    """For :func:`schedcore.executors.cluster_worker.work_off`; plain data."""
+    run: Run
+    ticket: dict[str, Any] | None = None
+    """For :func:`schedcore.executors.cluster_worker.work_off`: plain data.  None: the cluster
+    itself tells how the run does."""
+    url: str | None = None
+    """Of the store, for workers of this machine that may be told by whoever sends tasks."""
+
+
+class Starts(Protocol):
+    """What tells which runs workers have begun, and what came of them."""
+
+    def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
+        """Return those of these runs that workers have begun, by their ids."""
+        ...
 
 
 class Cluster(Protocol):
     """What is different from one kind of cluster to the next; called by one thread."""
+
+    @property
+    def starts(self) -> Starts | None:
+        """Return what tells of runs whose store is this process's alone; None: it has no such."""
+        ...
 
     def reach(self) -> int:
         """Return how many runs it can have at a time; raises whatever, if it cannot be reached."""
@@ -87,11 +104,6 @@ class _Given:
         self.began = False
         self.beats, self.heard_us, self.asked_us = -1, 0, 0
 
-    @property
-    def store(self) -> RemoteRuns:
-        assert self.reporter.remote is not None  # the scheduler looked
-        return self.reporter.remote
-
 
 class ClusterExecutor:
     """Executes runs on workers that begin them in the store.
@@ -105,7 +117,6 @@ class ClusterExecutor:
     """
 
     remote = True
-    needs_store = True
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster
@@ -153,7 +164,7 @@ class ClusterExecutor:
 
     def abandon(self, run: Run) -> None:
         """Drop the task of a run, or have its worker stop it, where the cluster can do that."""
-        self._withdrawn.append(_name(run))
+        self._withdrawn.append(name_of(run))
         self._wanted.set()
 
     def wake(self) -> None:
@@ -207,6 +218,8 @@ class ClusterExecutor:
         if self.broken is None:
             log.error("%s cannot be reached; runs wait for it", self, error=error)
         self.broken = text_of(error) or type(error).__name__
+        for given in list(self._given.values()):
+            given.again_us = 0  # it may have lost them
         with suppress(Exception):
             self._cluster.close()
 
@@ -224,17 +237,33 @@ class ClusterExecutor:
                 self._send_one(given)
 
     def _send_one(self, given: _Given) -> None:
+        run, store = given.run, given.reporter.remote
+        if store is None:
+            self._send_begun(given)
+            return
         given.sent += 1  # before it is known whether it came
         given.again_us = 0
-        run = given.run
         ticket = {
             "run_id": run.id,
             "attempt": run.attempt,
-            "store": given.store.mark(),
+            "store": store.mark(),
             "captures": given.reporter.captures,
         }
-        self._cluster.send(Task(_name(run), ticket))
+        self._cluster.send(Task(name_of(run), run, ticket, store.url))
         given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
+
+    def _send_begun(self, given: _Given) -> None:
+        """Have a run begin here when it is sent: no worker can tell its store that it does."""
+        run, reporter = given.run, given.reporter
+        if not reporter.begin(run):
+            self._drop(given)
+            return
+        given.began = True
+        try:
+            self._cluster.send(Task(name_of(run), run))
+        except Exception as error:  # noqa: BLE001 — what cannot be pickled, say
+            self._drop(given)
+            reporter.end(run, None, error)
 
     def _revoke(self) -> None:
         while self._withdrawn:
@@ -249,8 +278,8 @@ class ClusterExecutor:
 
     def _look(self) -> None:
         try:
-            for store, together in _by_store(self._given):
-                begun = store.look([given.run for given in together])
+            for starts, together in self._by_starts().items():
+                begun = starts.look([given.run for given in together])
                 for given in together:
                     self._see(given, begun.get(given.run.id))
                 for reporter in {id(given.reporter): given.reporter for given in together}.values():
@@ -260,6 +289,15 @@ class ClusterExecutor:
             for given in list(self._given.values()):
                 given.heard_us = passing_us()
             self._pause_s = AGAIN_S
+
+    def _by_starts(self) -> dict[Starts, list[_Given]]:
+        """Return the runs by who tells how they do: their store, or the cluster itself."""
+        found: dict[Starts, list[_Given]] = {}
+        for given in list(self._given.values()):
+            starts = given.reporter.remote or self._cluster.starts
+            assert starts is not None  # the scheduler looked
+            found.setdefault(starts, []).append(given)
+        return found
 
     def _see(self, given: _Given, begun: Begun | None) -> None:
         """Report what became of a run."""
@@ -279,7 +317,8 @@ class ClusterExecutor:
             self._pause_s = QUICKEST_S
             self._drop(given)
             try:
-                report, ended_us = report_of_text(begun.report)
+                told = begun.report
+                report, ended_us = report_of_text(told) if isinstance(told, str) else told
                 report_end(run, reporter, report, ended_us)
             except Exception as error:  # noqa: BLE001 — the report failed
                 report_lost(run, reporter, error)
@@ -292,15 +331,15 @@ def _name(run: Run) -> str:
     return f"schedcore-{run.id}-{run.attempt}"
 
 
-def _by_store(given: dict[int, _Given]) -> Iterator[tuple[RemoteRuns, list[_Given]]]:
-    by_store: dict[RemoteRuns, list[_Given]] = {}
-    for each in list(given.values()):
-        by_store.setdefault(each.store, []).append(each)
-    yield from by_store.items()
+def name_of(run: Run) -> str:
+    """Return the name of the task of a run: that of no other run or attempt."""
+    return f"schedcore-{run.id}-{run.attempt}"
 
 
 def _is_dead(given: _Given, begun: Begun) -> bool:
     """Return whether the worker of a run died, as the system knows, or seems to be."""
+    if begun.lost:
+        return True
     now_us = passing_us()
     if begun.beats != given.beats:
         given.beats, given.heard_us = begun.beats, now_us

@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from distributed import Client, Future, KilledWorker, Queue, get_client
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Patience, passing_us
-from schedcore.errors import InvalidOptionError, SchedError, text_of
-from schedcore.executors.base import Reporter, report_lost, settle
-from schedcore.executors.futures import report_end
-from schedcore.executors.remote import Report, Task, carry_out, check_by_name, task_of
-from schedcore.job import Job
+from schedcore.clock import SECOND, SystemClock, passing_us
+from schedcore.errors import InvalidOptionError
+from schedcore.executors.cluster import (
+    AGAIN_S,
+    ClusterExecutor,
+    Task,
+    name_of,
+)
+from schedcore.executors.cluster_worker import work_off
+from schedcore.executors.remote import Report, carry_out, failed, task_of
+from schedcore.executors.remote import Task as Call
+from schedcore.executors.remote_text import Told
 from schedcore.run import Run
+from schedcore.stores.sql_remote import Begun
 
 log = GuardedLogger(__name__)
 
 CONNECT_S: Final = 5.0
 """Seconds that an attempt to reach the cluster may take."""
-AGAIN_S: Final = 1.0
-"""Seconds until the next attempt, and between two looks at how many workers there are."""
 
 
-class WorkerLostError(SchedError):
-    """The Dask worker of a run died, or the cluster forgot the run."""
-
-
-class DaskExecutor:
+class DaskExecutor(ClusterExecutor):
     """Executes runs as tasks of a Dask cluster.
 
-    Functions are found on the workers by their names, where this package has to be installed, and
-    arguments are pickled.  The cluster is given no more runs than its workers have threads; a run
-    that waits has not begun.  A cluster that is away is asked again each second: runs wait for it.
-    One whose worker dies is lost: Dask would start its task anew on another worker, and finds
-    there that it was started before.  One that has begun cannot be ended.
+    Functions are found on the workers by their names, where this package has to be installed.  The
+    cluster is given no more runs than its workers have threads.  One that is away is asked again
+    each second: runs wait for it.  A run that has begun cannot be ended.  One whose worker dies is
+    lost: Dask starts its task anew on another worker, and finds there that it was started before.
+
+    With a store on disk, a worker begins a run there, in one step, and writes there what came of
+    it, so that is found though this process dies meanwhile.  A SQLite file has to be on the same
+    machine; where PostgreSQL is, ``SCHEDULER_STORE`` tells the workers in their environment.
+    In memory, the cluster's own scheduler keeps who started what, and arguments are pickled.
 
     Args:
         cluster: The address of its scheduler, such as ``"tcp://10.0.0.7:8786"``, or a ``Client`` of
@@ -47,161 +50,135 @@ class DaskExecutor:
 
     Raises:
         InvalidOptionError: if it is neither.
-
-    Attributes:
-        broken: Why the cluster cannot be reached at present.
     """
-
-    remote = True
 
     def __init__(self, cluster: str | Client) -> None:
         if not isinstance(cluster, str | Client) or not cluster:
             raise InvalidOptionError(
                 "address", cluster, 'that of a Dask scheduler, such as "tcp://10.0.0.7:8786"'
             )
-        self._address = cluster if isinstance(cluster, str) else None
-        self._given = None if isinstance(cluster, str) else cluster
-        self._client: Client | None = None
-        self._lock = threading.Lock()
-        self._waiting: deque[tuple[Run, Reporter]] = deque()
-        self._pending: dict[Future[Any], Run] = {}
-        self._starts: dict[Run, Queue] = {}
-        self._withdrawn: deque[Queue] = deque()
-        self._threads = 0
-        self._looked_us = 0
-        self._thread: threading.Thread | None = None
-        self._wanted = threading.Event()
-        self._closing = False
-        self.broken: str | None = None
+        self._shown = cluster
+        super().__init__(_Dask(cluster, self.wake), "schedcore-dask")
 
     def __repr__(self) -> str:
-        return f"<DaskExecutor on {self._address or self._given}>"
+        return f"<DaskExecutor on {self._shown}>"
 
-    def check_job(self, job: Job) -> None:
-        """Check that a worker can find the function of *job*; raises InvalidOptionError."""
-        check_by_name(job)
 
-    def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
-        self._waiting.extend((run, reporter) for run in runs)
-        with self._lock:
-            self._closing = False
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._hand_on, name="schedcore-dask", daemon=True
-                )
-                self._thread.start()
-        self._wanted.set()
+class _Sent(NamedTuple):
+    """A task that the cluster has: dropped, its future would be forgotten there."""
 
-    def room(self) -> int:
-        """Return how many runs can begin soon; one, before it is known how many workers are."""
-        if not self._threads and self.broken is None:
-            return 0 if self._waiting else 1
-        return max(0, self._threads - len(self._pending) - len(self._waiting))
+    future: Future[Any]
+    token: Queue | None
+    """Who takes what is in it starts the run; None: who begins it in the store."""
+    at_us: int
 
-    def abandon(self, run: Run) -> None:
-        """Keep the task of a run from starting; one that has begun goes on in its thread."""
-        # Its future is not cancelled: Dask would take that thread for a free one.
-        start = self._starts.get(run)
-        if start is not None:
-            self._withdrawn.append(start)
-            self._wanted.set()
 
-    def shutdown(self, timeout: float | None) -> None:
-        """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun."""
-        patience = Patience(timeout)
-        while self._pending or (self._waiting and self.broken is None):
-            left = patience.left()
-            if left is not None and left <= 0:
-                break
-            threading.Event().wait(0.05 if left is None else min(left, 0.05))
-        with self._lock:
-            self._closing, thread, self._thread = True, self._thread, None
-        self._waiting.clear()
-        self._wanted.set()
-        if thread is not None:
-            thread.join(CONNECT_S)
-        self._let_go()
+class _Dask:
+    """The cluster, as :class:`~schedcore.executors.cluster.Cluster`.
 
-    def _let_go(self) -> None:
-        """Close the client, if it is not the user's; the next look makes another one."""
-        client, self._client = self._client, None
-        if client is not None and client is not self._given:
-            client.close(timeout=AGAIN_S)
+    For a store that is of the scheduler's process alone, it is what tells how runs do as well
+    (:class:`~schedcore.executors.cluster.Starts`).
 
-    # The thread that hands runs on: to reach a cluster takes its time
+    Args:
+        cluster: Its address, or a client of the user's.
+        wake: Called when a task has ended.
+    """
 
-    def _hand_on(self) -> None:
-        while not self._closing:
-            self._wanted.clear()
-            try:
-                client = self._reach()
-                while self._withdrawn:
-                    self._withdraw(self._withdrawn.popleft())
-                while self._waiting and len(self._pending) < self._threads:
-                    self._hand_over(client, *self._waiting.popleft())
-            except Exception as error:  # noqa: BLE001 — whatever a network does: it is tried again
-                if self.broken is None:
-                    log.error("a Dask cluster cannot be reached; runs wait for it", error=error)
-                self.broken = text_of(error) or type(error).__name__
-                self._let_go()
-            self._wanted.wait(AGAIN_S if self._waiting else None)
+    def __init__(self, cluster: str | Client, wake: Callable[[], None]) -> None:
+        self._cluster = cluster
+        self._wake = wake
+        self._client: Client | None = None
+        self._threads = 0
+        self._looked_us = 0
+        self._sent: dict[str, _Sent] = {}
 
-    def _reach(self) -> Client:
-        """Return a client that is connected, and count the threads of its workers now and then."""
+    @property
+    def starts(self) -> _Dask:
+        return self
+
+    def reach(self) -> int:
+        """Return how many threads its workers have, counted now and then."""
         if self._client is None:
-            self._client = self._given or Client(self._address, timeout=CONNECT_S)
+            given = self._cluster
+            self._client = Client(given, timeout=CONNECT_S) if isinstance(given, str) else given
             self._looked_us = 0
         if passing_us() - self._looked_us > AGAIN_S * SECOND:
             self._threads = sum(self._client.nthreads().values())
             self._looked_us = passing_us()
-            self.broken = None if self._threads else "it has no workers"
-        return self._client
+        return self._threads
 
-    def _withdraw(self, start: Queue) -> None:
-        with suppress(TimeoutError):  # it has begun
-            start.get(timeout=0)
-
-    def _hand_over(self, client: Client, run: Run, reporter: Reporter) -> None:
-        try:
-            if not reporter.begin(run):
-                return
-            key = f"schedcore-{run.id}-{run.attempt}"
-            start = self._starts[run] = Queue(key, client=client)
-            start.put(True)
-            future = client.submit(start_once, key, task_of(run), key=key, pure=False, retries=0)
-        except Exception as error:  # noqa: BLE001 — what cannot be pickled, say
-            self._starts.pop(run, None)
-            reporter.end(run, None, error)
+    def send(self, task: Task) -> None:
+        assert self._client is not None
+        submit: Any = partial(self._client.submit, key=task.name, pure=False, retries=0)
+        if task.ticket is not None:
+            self._forget(task.name)
+            future = submit(work_off, task.ticket, task.url)
+            self._sent[task.name] = _Sent(future, None, 0)
+            future.add_done_callback(partial(self._worked_off, task.name))
             return
-        self._pending[future] = run
-        future.add_done_callback(partial(self._done, run, reporter))
+        token = Queue(task.name, client=self._client)
+        token.put(True)
+        future = submit(start_once, task.name, task_of(task.run))
+        self._sent[task.name] = _Sent(future, token, SystemClock().now_us())
+        future.add_done_callback(lambda _future: self._wake())
 
-    def _done(self, run: Run, reporter: Reporter, future: Future[Any]) -> None:
-        self._pending.pop(future, None)
-        self._starts.pop(run).close()
-        try:
-            self._report(run, reporter, future)
-        except BaseException as error:  # noqa: BLE001 — the report failed
-            report_lost(run, reporter, error)
-        self._wanted.set()
-        settle(reporter)
+    def _worked_off(self, name: str, future: Future[Any]) -> None:
+        if future.status == "error" and not isinstance(future.exception(), KilledWorker):
+            text = "a Dask worker could not begin a run; it is sent again"
+            log.error(text, error=future.exception())
+        self._forget(name)
+        self._wake()
 
-    def _report(self, run: Run, reporter: Reporter, future: Future[Any]) -> None:
-        status = future.status
-        if status == "finished":
-            report = future.result()
-            if isinstance(report, Report):
-                report_end(run, reporter, report)
-            else:
-                reporter.lost(run, WorkerLostError("its Dask worker died"))
-        elif status == "error" and not isinstance(future.exception(), KilledWorker):
-            reporter.end(run, None, future.exception())
-        else:
-            reporter.lost(run, WorkerLostError("its Dask worker died, or the cluster forgot it"))
+    def _forget(self, name: str) -> None:
+        sent = self._sent.pop(name, None)
+        if sent is not None and sent.token is not None:
+            sent.token.close()
+
+    def revoke(self, name: str) -> None:
+        # Its future is not cancelled: Dask would take the thread of one that runs for a free one.
+        sent = self._sent.get(name)
+        if sent is not None and sent.token is not None:
+            with suppress(TimeoutError):  # it has begun
+                sent.token.get(timeout=0)
+
+    def close(self) -> None:
+        """Close the client, if it is not the user's; the next look makes another one."""
+        client, self._client = self._client, None
+        if client is not None and client is not self._cluster:
+            client.close(timeout=AGAIN_S)
+
+    # How runs do that began when they were sent
+
+    def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
+        found = {}
+        for run in runs:
+            name = name_of(run)
+            sent = self._sent.get(name)
+            if sent is not None:
+                begun = _begun(run, sent)
+                found[run.id] = begun
+                if begun.lost or begun.report is not None:
+                    self._forget(name)
+        return found
 
 
-def start_once(key: str, task: Task) -> Report | None:
+def _begun(run: Run, sent: _Sent) -> Begun:
+    """Return how a run does whose task was sent."""
+    begun = Begun(run.id, run.attempt, sent.at_us, "", "of Dask", passing_us(), None)
+    future = sent.future
+    if future.status == "pending":
+        return begun
+    report = None
+    if future.status == "finished":
+        report = future.result()
+    elif future.status == "error" and not isinstance(future.exception(), KilledWorker):
+        report = failed(future.exception())
+    if isinstance(report, Report):
+        return begun._replace(report=Told(report, None))
+    return begun._replace(lost=True)  # by Dask: it was started before
+
+
+def start_once(key: str, call: Call) -> Report | None:
     """Execute a run on a worker; None: it was started before, and Dask starts it again."""
     # Dask's scheduler keeps a queue with one thing in it: who takes that starts the run.
     start = Queue(key, client=get_client())
@@ -211,4 +188,4 @@ def start_once(key: str, task: Task) -> Report | None:
         return None
     finally:
         start.close()
-    return carry_out(task)
+    return carry_out(call)

@@ -21,7 +21,8 @@ class Told(NamedTuple):
     """A report that was read."""
 
     report: Report
-    ended_us: int
+    ended_us: int | None
+    """In microseconds since the Unix epoch; None: just now."""
 
 
 def text_of_report(report: Report, ended_us: int) -> str:

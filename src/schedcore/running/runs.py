@@ -451,15 +451,13 @@ class Runs:
 
         What workers outside of the nodes have begun is left to others as well.
         """
-        self._give_up([r for r in self.open() if r._started_us is None or self._outlives(r)])
-
-    def _outlives(self, run: Run) -> bool:
-        """Return whether a run goes on without this process, and others see to it."""
-        job = run._job
-        return job is not None and hasattr(self._executors.get(job.options.executor), "find")
+        runs = self.open()
+        if self._cluster is None:
+            runs = [run for run in runs if run._started_us is None]
+        self._give_up(runs)
 
     def _give_up(self, runs: Sequence[Run]) -> None:
-        """Cancel runs that have not begun; on a store that others share, leave them to others."""
+        """Cancel runs that have not begun; on a store that others share, leave those to them."""
         if self._cluster is not None:
             self._cluster.hand_back(runs, self.now_us())
             return

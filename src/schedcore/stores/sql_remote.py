@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schedcore.clock import from_us
 from schedcore.run import Run
@@ -51,8 +51,10 @@ class Begun(NamedTuple):
     """The same for people."""
     beats: int
     """Grows while the worker is alive."""
-    report: str | None
+    report: Any
     """What came of it; None: it is under way."""
+    lost: bool = False
+    """Whether that will never be known."""
 
 
 class RemoteRuns:

@@ -1,4 +1,4 @@
-"""Celery workers and schedulers that are killed at each moment: no run starts twice."""
+"""Workers of clusters and schedulers that are killed at each moment: no run starts twice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from schedcore import Scheduler
 from schedcore.executors import cluster
 from tests.core.celery_workers import Broker, Workers, need_celery
+from tests.core.dask_cluster import dask_cluster
 from tests.durable import work
 from tests.durable.conservation import check_starts
 from tests.durable.processes import until
@@ -82,6 +83,23 @@ def test_the_next_scheduler_finds_how_runs_end_that_the_killed_one_had(shared, s
     records = {record.job_id: record for record in shared.store.records()}
     assert [record.result for record in records.values()] == ["'released'"] * 2
     assert records["b"].ended.timestamp() < before < records["a"].ended.timestamp()
+
+
+def test_so_it_finds_what_a_dask_cluster_runs(shared):
+    far = {"type": "dask", "address": dask_cluster()}
+    began, gate = shared.folder / "began", shared.folder / "gate"
+    process = shared.process(options={"executors": {"far": far}})
+    process("from tests.core import work as other")
+    given = f"args=[{str(began)!r}, {str(gate)!r}], id='a', executor='far'"
+    process(f"scheduler.add_job(other.touch_and_wait_for, {given})")
+    process("scheduler.start()")
+    until(began.exists, "that it begins")
+    process.kill()
+    began.unlink()
+    shared.started(options={"executors": {"far": far}})
+    gate.touch()
+    assert shared.until_ended("a") == ["executed"]
+    assert not began.exists()  # begun once
 
 
 def test_a_message_of_a_killed_scheduler_starts_no_second_run(shared, served, workers):
