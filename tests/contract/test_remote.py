@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from schedcore import Outcome
+from schedcore.executors.cluster_worker import work_off
 from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
 from tests.stores.calls import add, changed, end, entry, paused
@@ -174,3 +175,35 @@ def test_a_paused_job_s_run_that_no_worker_began_is_withdrawn(store, worker):
     paused(store, "a")
     assert worker.begin(run.id, 1, NOW) is None
     assert run.outcome is Outcome.PAUSED
+
+
+@pytest.fixture
+def file(tmp_path):
+    store = node(lambda: SqliteStore(tmp_path / "jobs.db", durable=False))
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("lacks", ["run_id", "attempt", "store", "captures"])
+def test_a_message_that_lacks_a_part_begins_nothing(file, lacks):
+    """Another version sent it, or a stranger: the run still waits for its own message."""
+    run = opened(file)
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    part = {name: value for name, value in ticket.items() if name != lacks}
+    with pytest.raises(KeyError, match=lacks):
+        work_off(part, file.remote.url)
+    assert file.remote.look([run]) == {}
+    assert work_off(ticket, file.remote.url)
+
+
+def test_a_message_of_a_store_that_is_gone_is_not_tried_for_ever(file):
+    celery = pytest.importorskip("celery", reason="Celery is not installed")
+    run = opened(file)
+    app = celery.Celery(set_as_current=False, include=["schedcore.executors.celery_task"])
+    app.conf.schedcore_store = file.remote.url
+    app.loader.import_default_modules()
+    app.finalize()
+    ticket = {"run_id": run.id, "attempt": 1, "store": "gone", "captures": False}
+    result = app.tasks["schedcore.run"].apply(args=[ticket])
+    assert "another store" in str(result.result)
+    assert file.remote.look([run]) == {}

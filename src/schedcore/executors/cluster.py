@@ -327,10 +327,6 @@ class ClusterExecutor:
             reporter.lost(run, WorkerLostError(f"its worker ({begun.place}) died"))
 
 
-def _name(run: Run) -> str:
-    return f"schedcore-{run.id}-{run.attempt}"
-
-
 def name_of(run: Run) -> str:
     """Return the name of the task of a run: that of no other run or attempt."""
     return f"schedcore-{run.id}-{run.attempt}"
