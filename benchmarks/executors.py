@@ -21,6 +21,7 @@ WORKERS = 2
 BARE = "concurrent.futures"
 PEBBLE = "pebble"
 DASK = "distributed"
+CELERY = "celery"
 
 
 def nothing() -> None:
@@ -38,6 +39,7 @@ class Counting:
         self._left = count
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self.remote, self.captures = None, False
 
     def wait(self) -> None:
         assert self._over.wait(100)
@@ -62,6 +64,9 @@ class Counting:
 
     def settle(self) -> None:
         """Do nothing."""
+
+    def begun(self, run: Run, at_us: int) -> None:
+        run._started_us = at_us
 
 
 def runs(count: int, function: Callable[..., Any]) -> list[Run]:
@@ -121,6 +126,13 @@ def dask_trips(count: int, ours: bool) -> Figures:
             with Stopwatch() as watch:
                 client.gather([client.submit(nothing, pure=False) for _ in range(number)])
         return {COST: watch.seconds / count}
+
+
+def celery_trips(count: int, ours: bool) -> Figures:
+    """Return the same of Celery workers: through a scheduler and its store, or by Celery alone."""
+    from benchmarks.celery_trips import trips_of
+
+    return trips_of(count, ours)
 
 
 def spawned() -> ProcessPoolExecutor:
@@ -187,5 +199,13 @@ def scenarios(full: bool) -> Sequence[Scenario]:
                 DASK: lambda: dask_trips(few // 10, ours=False),
             },
             (Row(peer=DASK),),
+        ),
+        Scenario(
+            "round trip on Celery",
+            {
+                OURS: lambda: celery_trips(few // 5, ours=True),
+                CELERY: lambda: celery_trips(few // 5, ours=False),
+            },
+            (Row(peer=CELERY, times_peer=0.8),),
         ),
     ]

@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from tests.core.celery_workers import need_celery
 from tests.durable.processes import environment, until
 
 ROOT = Path(__file__).parents[2]
@@ -37,4 +38,14 @@ def test_a_program_of_asyncio_shares_its_loop_with_jobs():
         until(lambda: not answer().startswith("0 so far"), "a count")
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=SOON) == ("", "")
+        assert process.returncode == 0
+
+
+def test_jobs_run_on_celery_workers():
+    need_celery()
+    with started("on_celery.py") as process:
+        found = next(line for line in process.stdout if "returned" in line)
+        assert found.endswith("returned 333283335000\n")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SOON)
         assert process.returncode == 0
