@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor as FuturesPool
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from multiprocessing import get_context
 from typing import Any
 
 from benchmarks.measuring import COST, OURS, Figures, Row, Scenario, Stopwatch
-from schedcore import DateTrigger, Run, ThreadPool
+from schedcore import DateTrigger, Outcome, Run, Scheduler, ThreadPool, current_run
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.processes import ProcessPool
@@ -135,6 +136,33 @@ def celery_trips(count: int, ours: bool) -> Figures:
     return trips_of(count, ours)
 
 
+LATE = "late"
+"""The figure of a scenario that has one: seconds by which a job on threads is late at most."""
+
+
+def late_beside_a_burst(count: int) -> Figures:
+    """Return how late a job on threads is, each 10 ms, while *count* fall due for processes."""
+    executors = {"default": ThreadPool(WORKERS), "cpu": ProcessPool(WORKERS)}
+    scheduler = Scheduler(timezone="UTC", executors=executors)
+    scheduler.start()
+    job = {"func": "os:getpid", "executor": "cpu", "next_run_time": None}
+    for number in range(WORKERS):  # whose processes are there then
+        scheduler.run_job(scheduler.add_job(**job, id=f"warm {number}").id)
+    seconds: list[float] = []
+    due = datetime.now(timezone.utc) + timedelta(seconds=2 + count / 5_000)
+    burst = {**job, "trigger": "date", "next_run_time": due}
+    scheduler.add_jobs({**burst, "id": str(number)} for number in range(count))
+
+    def tick() -> None:
+        seconds.append(current_run().lateness)
+
+    scheduler.add_job(tick, "interval", seconds=0.01, start_date=due, id="tick")
+    while scheduler.counts().get(Outcome.EXECUTED, 0) < count:
+        threading.Event().wait(0.1)
+    scheduler.shutdown(timeout=10)
+    return {LATE: max(seconds)}
+
+
 def spawned() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(WORKERS, get_context("spawn"))
 
@@ -190,7 +218,13 @@ def scenarios(full: bool) -> Sequence[Scenario]:
                 OURS: lambda: adapted_trips(spawned, few),
                 BARE: lambda: bare_trips(spawned(), few),
             },
-            (Row(peer=BARE),),
+            (Row(peer=BARE, times_peer=0.8),),
+        ),
+        Scenario(
+            "10,000 due at once for processes",
+            {OURS: lambda: late_beside_a_burst(10_000)},
+            (Row(LATE, label="a job on threads, late at most", at_most=0.020),),
+            rounds=3,
         ),
         Scenario(
             "round trip on Dask",
@@ -198,7 +232,7 @@ def scenarios(full: bool) -> Sequence[Scenario]:
                 OURS: lambda: dask_trips(few // 10, ours=True),
                 DASK: lambda: dask_trips(few // 10, ours=False),
             },
-            (Row(peer=DASK),),
+            (Row(peer=DASK, times_peer=0.8),),
         ),
         Scenario(
             "round trip on Celery",

@@ -26,8 +26,8 @@ CORE = list(rooms())
 STORES = [
     *("ends", "places", "outcomes", "trail", "asked", "base", "contract", "differences"),
     *("changed", "passing", "declared", "change_log", "keys", "outputs", "open_runs"),
-    *("memory_batch", "memory_declared", "memory_outcomes", "memory_trail"),
-    *("memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
+    *("memory_batch", "memory_declared", "memory_queues", "memory_outcomes"),
+    *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *("sql_totals", "sql_history", "sql_output", "sql_outcomes", "sql_trail", "sql_jobs"),
     *("sql_notices", "sql_keys", "claims", "process", "unbegun", "sql_runs", "sql_remote"),
     *("sql_checks", "sql_settle", "sql_ends", "sql", "file_lock", "sql_nodes"),

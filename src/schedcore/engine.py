@@ -69,6 +69,9 @@ if TYPE_CHECKING:
 
 BATCH = 10_000
 """Jobs taken in one step: a burst is planned and settled whole before the workers wake up."""
+REMOTE_BATCH = 250
+"""The same of an executor whose workers are elsewhere: what falls due for others meanwhile waits no
+longer than for so many, and these workers have enough to do."""
 RETRY_BROKEN_US = 30 * SECOND
 """How long a job that cannot be run is left alone before it is tried again."""
 FULL_US = SECOND // 100
@@ -135,6 +138,10 @@ class Engine:
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         shares = self._cluster is not None and self._cluster.shares_due
         self._rooms = Rooms(executors, BATCH) if shares else None
+        self._most = {
+            name: REMOTE_BATCH if getattr(executor, "remote", False) else BATCH
+            for name, executor in executors.items()
+        }
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent: runs, and the batch that a step has taken."""
@@ -151,7 +158,7 @@ class Engine:
             later than *now_us*; None: not before a job is added or changed.
         """
         self.runs.settle()
-        rooms = self.executors.keys() if self._rooms is None else self._rooms.look(now_us)
+        rooms = self._most if self._rooms is None else self._rooms.look(now_us)
         settled, slots = self._take_and_settle(now_us, rooms)
         if self._rooms is not None:
             self._rooms.taken(slots)

@@ -244,7 +244,8 @@ def test_no_more_is_taken_than_executors_have_room_for_where_others_take_the_res
     add(store, entry("c", 0, executor="full"))
     with store.take(50, 100, {"default": 2, "other": 3}) as batch:
         taken = [slot.job.id for slot in batch.slots]
-    if len(taken) < 11:  # else one process takes all
+    taken = [job_id for job_id in taken if job_id != "c"]  # who has no others takes all executors
+    if len(taken) < 10:
         assert taken == ["a0", "a1", "b0", "b1", "b2"]
     with store.take(50, 3, {"default": 100, "other": 100}) as batch:
         assert len(batch.slots) == 3

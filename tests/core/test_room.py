@@ -133,3 +133,31 @@ def test_jobs_are_not_late_where_all_of_the_room_was_taken_each_time():
     for _ in range(25):
         engine.step(clock.now_us())
     assert scheduler.counts() == {Outcome.EXECUTED: 20}
+
+
+def test_a_burst_for_workers_elsewhere_holds_no_other_job_up(manual_clock):
+    """What falls due meanwhile for another executor is begun with the first part of the burst."""
+
+    class Elsewhere(InlineExecutor):
+        remote = True
+
+        def submit(self, runs, reporter):
+            parts.append(len(runs))
+            super().submit(runs, reporter)
+
+    parts, begun_after = [], []
+    executors = {"elsewhere": Elsewhere(), "default": InlineExecutor()}
+    scheduler = Scheduler(timezone="UTC", clock=manual_clock, executors=executors)
+    due = manual_clock.now()
+    burst = {"func": "os:getpid", "trigger": "date", "executor": "elsewhere"}
+    scheduler.add_jobs({**burst, "run_date": due, "id": f"{n}"} for n in range(2_000))
+    scheduler.add_job(
+        lambda: begun_after.append(len(parts)), "date", run_date=due + timedelta(seconds=1)
+    )
+    manual_clock.advance(2)
+    for _ in range(100):
+        scheduler._engine.step(manual_clock.now_us())
+    assert sum(parts) == 2_000
+    assert max(parts) < 500
+    assert begun_after in ([0], [1])
+    assert scheduler.counts() == {Outcome.EXECUTED: 2_001}

@@ -85,6 +85,19 @@ CALLS = {
 """What is prepared, the call, and how many round trips it takes."""
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_is_longer_than_the_network_takes_at_once_comes_through(store, answered):
+    """Both sides would wait: the server for the rest, and this one for the answer."""
+    long = "x" * 10_000_000
+    with store.database.write() as tx:
+        for _ in range(3):
+            if answered:
+                tx.later("select cast(? as text)", long)
+            else:
+                tx.run("select length(cast(? as text))", long)
+        assert tx.all("select 1") == [(1,)]
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_waits_for_the_server_as_often_as_it_asks_something_and_for_its_commit(
     store, wire, name

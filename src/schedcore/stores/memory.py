@@ -14,7 +14,6 @@ from schedcore.basics.runids import RunIds
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import JobLookupError
-from schedcore.heap import DueQueue
 from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
@@ -26,6 +25,7 @@ from schedcore.stores.base import (
     Declared,
     Ended,
     Entry,
+    Executors,
     Otherwise,
     Settled,
     Settlement,
@@ -37,6 +37,7 @@ from schedcore.stores.changed import id_of
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.memory_declared import DeclaredJobs
+from schedcore.stores.memory_queues import DueQueues
 from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
 
@@ -55,7 +56,7 @@ class MemoryStore(MemoryTrail):
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
         super().__init__(history or History())
         self._slots: dict[str, Slot] = {}
-        self._queue: DueQueue[Slot] = DueQueue()
+        self._queue = DueQueues()
         self._declared = DeclaredJobs(self._find, self.write)
         self._ids = RunIds(clock or SystemClock())
         self._open = OpenRuns(self._history, self._ids, self._followed, self._forget)
@@ -185,14 +186,15 @@ class MemoryStore(MemoryTrail):
 
     def _move(self, slot: Slot, new: Entry) -> None:
         """Put *new* in the place of what the slot holds."""
+        held = slot.behind is not None and new.judged_us is not None
+        filed_us = None if held else new.due_us
+        stays = slot.queued_us == filed_us and slot.job.executor == new.job.executor
+        if not stays:
+            self._queue.discard(slot)
         slot.job, slot.fire_us, slot.due_us, slot.broken, slot.judged_us, _ = new
         slot.seq = self._log.note(slot.job.id)
-        held = slot.behind is not None and slot.judged_us is not None
-        filed_us = None if held else slot.due_us
-        if slot.queued_us != filed_us:
-            self._queue.discard(slot)
-            if filed_us is not None:
-                self._queue.put(slot, filed_us)
+        if not stays and filed_us is not None:
+            self._queue.put(slot, filed_us)
 
     def _drop(self, slot: Slot) -> None:
         """Drop a job; its active runs keep their slot."""
@@ -260,11 +262,11 @@ class MemoryStore(MemoryTrail):
         self,
         now_us: int,
         limit: int,
-        executors: Collection[str] | None = None,  # noqa: ARG002 — one process has them all
+        executors: Executors = None,
     ) -> MemoryBatch:
-        """Take up to *limit* jobs that are due, the earliest first."""
+        """Take up to *limit* jobs that are due, the earliest first; of all executors."""
         with self._lock:
-            return MemoryBatch(self, self._queue.pop_due(now_us, limit))
+            return MemoryBatch(self, self._queue.pop_due(now_us, limit, executors))
 
     def next_due(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import selectors
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -152,11 +153,25 @@ class PostgresTransaction(Transaction):
             if last:
                 self._piped.close()
             else:
+                _flush(self.connection)
                 self._pipeline.sync()
         except psycopg.Error:
             with suppress(psycopg.Error):
                 self._pipeline.sync()  # what follows a statement that failed was passed over
             raise
+
+
+def _flush(connection: psycopg.Connection[Row]) -> None:
+    """Write what the driver holds back of long statements: it would wait for an answer to them.
+
+    Answers are read meanwhile, or the server would wait in turn.
+    """
+    while connection.pgconn.flush():
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE)
+            ((_, events),) = selector.select()
+        if events & selectors.EVENT_READ:
+            connection.pgconn.consume_input()
 
 
 @lru_cache(500)

@@ -1,4 +1,4 @@
-"""Jobs on Celery workers, with a Redis server of its own: ``python examples/on_celery.py``.
+"""Jobs on Celery workers, with a Redis server of its own: ``python examples/celery_workers.py``.
 
 Needs ``redis-server`` and ``pip install "celery[redis]"``.  In a real deployment Redis and the
 workers run elsewhere, started as here; kill a worker, or this program, and look what becomes of the
@@ -60,7 +60,7 @@ def main() -> None:
             scheduler.add_listener(told, EVENT_JOB_EXECUTED)
             # Of a module: a worker finds it by its name, which "__main__" is not there.
             scheduler.add_job(
-                "on_celery:squares", "interval", seconds=1, args=[10_000], executor="workers"
+                "celery_workers:squares", "interval", seconds=1, args=[10_000], executor="workers"
             )
             scheduler.run_forever()
 

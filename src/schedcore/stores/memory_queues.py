@@ -1,0 +1,86 @@
+"""The due queues of the store in memory: one for each executor, so that none waits behind another.
+
+Of ten thousand jobs that are due at once for a pool of processes, a step takes a part; what falls
+due meanwhile for the threads does not wait until the last of them was planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from schedcore.heap import DueQueue
+from schedcore.stores.base import Executors, Slot
+
+
+class DueQueues:
+    """Slots by due time.  Not thread-safe: its owner holds a re-entrant lock."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, DueQueue[Slot]] = {}
+
+    def put(self, slot: Slot, due_us: int) -> None:
+        """File a slot, which is in no queue."""
+        self._of(slot).put(slot, due_us)
+
+    def put_many(self, slots: Sequence[Slot], dues: Sequence[int]) -> None:
+        """File each slot under its due time."""
+        if len(self._queues) == 1:
+            for queue in self._queues.values():
+                queue.put_many(slots, dues)
+            return
+        parts: dict[str, tuple[list[Slot], list[int]]] = {}
+        for slot, due_us in zip(slots, dues, strict=True):
+            name = slot.job[5][0]
+            if name not in parts:
+                parts[name] = [], []
+            part = parts[name]
+            part[0].append(slot)
+            part[1].append(due_us)
+        for some, their_dues in parts.values():
+            self._of(some[0]).put_many(some, their_dues)
+
+    def discard(self, slot: Slot) -> None:
+        """Take a slot out of the queue of its executor, if it is there."""
+        queue = self._queues.get(slot.job[5][0])
+        if queue is not None:
+            queue.discard(slot)
+
+    def first_due(self) -> int | None:
+        """Return when the first is due, or None."""
+        dues = [queue.first_due() for queue in self._queues.values()]
+        return min((due_us for due_us in dues if due_us is not None), default=None)
+
+    def pop_due(self, now_us: int, limit: int, executors: Executors) -> list[Slot]:
+        """Take up to *limit* slots that are due, the earliest first.
+
+        Args:
+            now_us: The present.
+            limit: How many at most.
+            executors: How many of each at most, where they are told: jobs of all are taken.
+        """
+        most: Mapping[str, int] = executors if isinstance(executors, Mapping) else {}
+        taken: list[Slot] = []
+        gave = 0
+        for name, queue in self._queues.items():
+            before = len(taken)
+            taken += queue.pop_due(now_us, min(limit, most.get(name, limit)))
+            gave += len(taken) > before
+        if gave > 1:
+            taken.sort(key=_due_us)
+            if len(taken) > limit:
+                later = taken[limit:]
+                del taken[limit:]
+                self.put_many(later, [_due_us(slot) for slot in later])
+        return taken
+
+    def _of(self, slot: Slot) -> DueQueue[Slot]:
+        name = slot.job[5][0]
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues.setdefault(name, DueQueue())
+        return queue
+
+
+def _due_us(slot: Slot) -> int:
+    assert slot.due_us is not None
+    return slot.due_us
