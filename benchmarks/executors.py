@@ -118,7 +118,9 @@ def dask_trips(count: int, ours: bool) -> Figures:
     from schedcore.executors.dask import DaskExecutor
 
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
     ):
         if ours:
