@@ -20,7 +20,7 @@ from schedcore.cli.showing import print_error
 from schedcore.errors import SchedError
 
 GROUPS: Final = {
-    "server_runs": ("ps", "runs", "run", "cancel", "logs"),
+    "server_runs": ("ps", "runs", "run", "backfill", "cancel", "logs"),
     "server_jobs": ("jobs", "job", "pause", "resume", "rm", "add", "edit"),
     "top": ("top",),
     "applying": ("check", "apply"),

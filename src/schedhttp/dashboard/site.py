@@ -314,6 +314,7 @@ def _is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(prefix + "/")
 
 
+@cache  # with the templates that it has compiled, which know nothing of an app
 def _environment() -> Environment:
     found = Environment(
         loader=PackageLoader("schedhttp.dashboard"),
