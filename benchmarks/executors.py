@@ -36,6 +36,9 @@ async def nothing_awaited() -> None:
 class Counting:
     """Reports to nobody, and counts."""
 
+    remote = None
+    captures = False
+
     def __init__(self, count: int) -> None:
         self._left = count
         self._lock = threading.Lock()
@@ -48,6 +51,9 @@ class Counting:
     def begin(self, run: Run) -> bool:
         run._started_us = 0
         return True
+
+    def begun(self, run: Run, at_us: int) -> None:
+        run._started_us = at_us
 
     def end(
         self,
