@@ -43,7 +43,6 @@ class Counting:
         self._left = count
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self.remote, self.captures = None, False
 
     def wait(self) -> None:
         assert self._over.wait(100)
@@ -71,9 +70,6 @@ class Counting:
 
     def settle(self) -> None:
         """Do nothing."""
-
-    def begun(self, run: Run, at_us: int) -> None:
-        run._started_us = at_us
 
 
 def runs(count: int, function: Callable[..., Any]) -> list[Run]:
