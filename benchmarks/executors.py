@@ -22,6 +22,7 @@ WORKERS = 2
 BARE = "concurrent.futures"
 PEBBLE = "pebble"
 DASK = "distributed"
+CELERY = "celery"
 
 
 def nothing() -> None:
@@ -35,6 +36,9 @@ async def nothing_awaited() -> None:
 class Counting:
     """Reports to nobody, and counts."""
 
+    remote = None
+    captures = False
+
     def __init__(self, count: int) -> None:
         self._left = count
         self._lock = threading.Lock()
@@ -46,6 +50,9 @@ class Counting:
     def begin(self, run: Run) -> bool:
         run._started_us = 0
         return True
+
+    def begun(self, run: Run, at_us: int) -> None:
+        run._started_us = at_us
 
     def end(
         self,
@@ -113,7 +120,9 @@ def dask_trips(count: int, ours: bool) -> Figures:
     from schedcore.executors.dask import DaskExecutor
 
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
     ):
         if ours:
@@ -122,6 +131,13 @@ def dask_trips(count: int, ours: bool) -> Figures:
             with Stopwatch() as watch:
                 client.gather([client.submit(nothing, pure=False) for _ in range(number)])
         return {COST: watch.seconds / count}
+
+
+def celery_trips(count: int, ours: bool) -> Figures:
+    """Return the same of Celery workers: through a scheduler and its store, or by Celery alone."""
+    from benchmarks.celery_trips import trips_of
+
+    return trips_of(count, ours)
 
 
 LATE = "late"
@@ -221,5 +237,13 @@ def scenarios(full: bool) -> Sequence[Scenario]:
                 DASK: lambda: dask_trips(few // 10, ours=False),
             },
             (Row(peer=DASK, times_peer=0.8),),
+        ),
+        Scenario(
+            "round trip on Celery",
+            {
+                OURS: lambda: celery_trips(few // 5, ours=True),
+                CELERY: lambda: celery_trips(few // 5, ours=False),
+            },
+            (Row(peer=CELERY, times_peer=0.8),),
         ),
     ]

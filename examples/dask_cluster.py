@@ -37,7 +37,7 @@ def cluster(address: str | None) -> Iterator[str]:
         return
     # A terminal sends Ctrl-C to the workers too, which inherit this: they end with their cluster.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    local = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    local = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     signal.signal(signal.SIGINT, before)
     with local:
         yield local.scheduler_address

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     cluster = LocalCluster(
         n_workers=2,
         threads_per_worker=1,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
         scheduler_port=int(sys.argv[1]),
     )

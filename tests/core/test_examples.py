@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.celery_workers import need_celery
 from tests.durable.processes import environment, until
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,16 @@ def test_a_program_of_asyncio_shares_its_loop_with_jobs():
         until(lambda: not answer().startswith("0 so far"), "a count")
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=SOON) == ("", "")
+        assert process.returncode == 0
+
+
+def test_jobs_run_celery_workers_workers():
+    need_celery()
+    with started("celery_workers.py") as process:
+        found = next(line for line in process.stdout if "returned" in line)
+        assert found.endswith("returned 333283335000\n")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SOON)
         assert process.returncode == 0
 
 

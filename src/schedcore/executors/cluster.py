@@ -37,7 +37,7 @@ SILENT_US: Final = 60 * SECOND
 """A worker that gives no sign of life for so long is taken for dead."""
 LOOK_AFTER_US: Final = SECOND // 5
 """How often it is asked whether a worker's process is there, where that can be asked."""
-QUICKEST_S: Final = 0.005
+QUICKEST_S: Final = 0.01
 SLOWEST_S: Final = 0.2
 """Seconds between two looks at the store: soon after something came of one, and later."""
 

@@ -137,6 +137,13 @@ class Database(Protocol):
         """Return a transaction; an error within it rolls it back."""
         ...
 
+    def write_soon(self) -> AbstractContextManager[Transaction]:
+        """Return the same, of what a power cut may undo, if it ends whoever wrote that as well.
+
+        The end of a process alone undoes nothing of it.
+        """
+        ...
+
     def mark(self, tx: Transaction) -> None:
         """Give a transaction a number, with which it marks the jobs that it changes."""
         ...

@@ -148,6 +148,9 @@ class PostgresPool:
         with self._within("begin", True) as tx:
             yield tx
 
+    write_soon = write
+    """The same: its own crash would undo what it has not written to the disk."""
+
     @contextmanager
     def _within(self, begin: str, writes: bool) -> Iterator[PostgresTransaction]:
         if getattr(self._here, "busy", False):

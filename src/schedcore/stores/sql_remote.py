@@ -125,7 +125,7 @@ class RemoteRuns:
     def beat(self, run_ids: Collection[int]) -> None:
         """Tell that the worker of these runs is alive."""
         sql = "update schedcore_remote set beats = beats + 1 where run_id = ? and process = ?"
-        with self._store.database.write() as tx:
+        with self._store.database.write_soon() as tx:
             tx.many(sql, [(run_id, this_process()) for run_id in sorted(run_ids)])
 
     def report(self, run: Run, report: str, ended_us: int) -> bool:
@@ -141,7 +141,8 @@ class RemoteRuns:
             "update schedcore_remote set report = ? where run_id = ? and attempt = ?"
             f" and process = ? and {open_still}"
         )
-        with self._store.database.write() as tx:
+        # Whoever records the outcome waits for the disk.
+        with self._store.database.write_soon() as tx:
             if tx.count(sql, report, run.id, run.attempt, this_process()):
                 tx.tell()
                 return True
