@@ -77,6 +77,9 @@ class CoroutineLoop:
         self.after_fork_in_child()
         call_in_child(self)
 
+    def __repr__(self) -> str:
+        return f"CoroutineLoop({self._name!r})"
+
     def after_fork_in_child(self) -> None:
         """Start from nothing: the event loop stayed behind in the parent."""
         # Re-entrant: a signal handler may shut down what this thread is about to submit to.
