@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from schedcore import Outcome
+from schedcore import Outcome, Scheduler
+from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_worker import work_off
 from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
@@ -207,3 +208,42 @@ def test_a_message_of_a_store_that_is_gone_is_not_tried_for_ever(file):
     result = app.tasks["schedcore.run"].apply(args=[ticket])
     assert "another store" in str(result.result)
     assert file.remote.look([run]) == {}
+
+
+class Recording:
+    """A cluster that keeps the names of tasks, and works none off."""
+
+    starts = None
+
+    def __init__(self):
+        self.sent = []
+
+    def reach(self):
+        return 1
+
+    def send(self, task):
+        self.sent.append(task.name)
+
+    def revoke(self, name):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_schedulers_that_share_a_cluster_name_no_task_alike(tmp_path):
+    """To revoke the run of one would end that of another."""
+    from tests.durable.processes import until
+
+    names = []
+    for each in "ab":
+        cluster = Recording()
+        executors = {"default": ClusterExecutor(cluster, "recording")}
+        scheduler = Scheduler(store=f"sqlite:///{tmp_path}/{each}.db", executors=executors)
+        scheduler.add_job("operator:add", args=[1, 2], id="a", next_run_time=None)
+        scheduler.start()
+        scheduler.run_job("a", wait=False)
+        until(lambda cluster=cluster: cluster.sent, "that it is sent")
+        scheduler.shutdown(timeout=0)
+        names += cluster.sent
+    assert len(set(names)) == 2
