@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from schedcore import Outcome
+from schedcore import Outcome, Scheduler
+from schedcore.executors.cluster import ClusterExecutor
+from schedcore.executors.cluster_worker import work_off
 from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
 from tests.stores.calls import add, changed, end, entry, paused
@@ -174,3 +176,74 @@ def test_a_paused_job_s_run_that_no_worker_began_is_withdrawn(store, worker):
     paused(store, "a")
     assert worker.begin(run.id, 1, NOW) is None
     assert run.outcome is Outcome.PAUSED
+
+
+@pytest.fixture
+def file(tmp_path):
+    store = node(lambda: SqliteStore(tmp_path / "jobs.db", durable=False))
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("lacks", ["run_id", "attempt", "store", "captures"])
+def test_a_message_that_lacks_a_part_begins_nothing(file, lacks):
+    """Another version sent it, or a stranger: the run still waits for its own message."""
+    run = opened(file)
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    part = {name: value for name, value in ticket.items() if name != lacks}
+    with pytest.raises(KeyError, match=lacks):
+        work_off(part, file.remote.url)
+    assert file.remote.look([run]) == {}
+    assert work_off(ticket, file.remote.url)
+
+
+def test_a_message_of_a_store_that_is_gone_is_not_tried_for_ever(file):
+    celery = pytest.importorskip("celery", reason="Celery is not installed")
+    run = opened(file)
+    app = celery.Celery(set_as_current=False, include=["schedcore.executors.celery_task"])
+    app.conf.schedcore_store = file.remote.url
+    app.loader.import_default_modules()
+    app.finalize()
+    ticket = {"run_id": run.id, "attempt": 1, "store": "gone", "captures": False}
+    result = app.tasks["schedcore.run"].apply(args=[ticket])
+    assert "another store" in str(result.result)
+    assert file.remote.look([run]) == {}
+
+
+class Recording:
+    """A cluster that keeps the names of tasks, and works none off."""
+
+    starts = None
+
+    def __init__(self):
+        self.sent = []
+
+    def reach(self):
+        return 1
+
+    def send(self, task):
+        self.sent.append(task.name)
+
+    def revoke(self, name):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_schedulers_that_share_a_cluster_name_no_task_alike(tmp_path):
+    """To revoke the run of one would end that of another."""
+    from tests.durable.processes import until
+
+    names = []
+    for each in "ab":
+        cluster = Recording()
+        executors = {"default": ClusterExecutor(cluster, "recording")}
+        scheduler = Scheduler(store=f"sqlite:///{tmp_path}/{each}.db", executors=executors)
+        scheduler.add_job("operator:add", args=[1, 2], id="a", next_run_time=None)
+        scheduler.start()
+        scheduler.run_job("a", wait=False)
+        until(lambda cluster=cluster: cluster.sent, "that it is sent")
+        scheduler.shutdown(timeout=0)
+        names += cluster.sent
+    assert len(set(names)) == 2

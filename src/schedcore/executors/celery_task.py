@@ -11,10 +11,13 @@ from typing import Any, Final
 from celery import Task, shared_task
 
 from schedcore.errors import StoreError
-from schedcore.executors.cluster_worker import work_off
+from schedcore.executors.cluster_worker import StoreUnknownError, work_off
 
 AGAIN_S: Final = 5
 """Seconds until a run is tried again whose worker could not reach the store."""
+MOST_STRANGE: Final = 12
+"""How often one of another store is: that may be gone for good, and its messages go too.  While
+the run is open, the scheduler sends another one."""
 
 
 # It is acknowledged late, and so redelivered if its worker dies before it has begun the run: once
@@ -31,5 +34,7 @@ def run(self: Task, ticket: dict[str, Any]) -> None:
     """Execute the run that a ticket names, unless that was begun before."""
     try:
         work_off(ticket, self.app.conf.get("schedcore_store"))
+    except StoreUnknownError as error:
+        raise self.retry(exc=error, countdown=AGAIN_S, max_retries=MOST_STRANGE) from error
     except StoreError as error:
         raise self.retry(exc=error, countdown=AGAIN_S) from error

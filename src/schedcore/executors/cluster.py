@@ -62,6 +62,10 @@ class Task(NamedTuple):
 class Starts(Protocol):
     """What tells which runs workers have begun, and what came of them."""
 
+    def mark(self) -> str:
+        """Return what tells its runs from those of others on the cluster; raises StoreError."""
+        ...
+
     def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
         """Return those of these runs that workers have begun, by their ids."""
         ...
@@ -124,7 +128,8 @@ class ClusterExecutor:
         self._lock = threading.Lock()
         self._waiting: deque[_Given] = deque()
         self._given: dict[int, _Given] = {}
-        self._withdrawn: deque[str] = deque()
+        self._withdrawn: deque[tuple[Starts, int, int]] = deque()
+        self._starts: Starts | None = None
         self._most = 0
         self._pause_s = QUICKEST_S
         self._thread: threading.Thread | None = None
@@ -139,16 +144,17 @@ class ClusterExecutor:
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Take *runs* to be run; return at once."""
         self._waiting.extend(_Given(run, reporter) for run in runs)
-        self._serve()
+        self._serve(reporter)
 
     def find(self, runs: Sequence[Run], reporter: Reporter) -> Sequence[Run]:
         """See to runs that workers have begun for a process that is gone; return no others."""
         for run in runs:
             self._given[run.id] = _Given(run, reporter)
-        self._serve()
+        self._serve(reporter)
         return ()
 
-    def _serve(self) -> None:
+    def _serve(self, reporter: Reporter) -> None:
+        self._starts = self._starts_of(reporter)
         with self._lock:
             self._closing = False
             if self._thread is None:
@@ -164,8 +170,9 @@ class ClusterExecutor:
 
     def abandon(self, run: Run) -> None:
         """Drop the task of a run, or have its worker stop it, where the cluster can do that."""
-        self._withdrawn.append(name_of(run))
-        self._wanted.set()
+        if self._starts is not None:
+            self._withdrawn.append((self._starts, run.id, run.attempt))
+            self._wanted.set()
 
     def wake(self) -> None:
         """Look at once: the cluster says that something ended."""
@@ -243,13 +250,14 @@ class ClusterExecutor:
             return
         given.sent += 1  # before it is known whether it came
         given.again_us = 0
+        mark = store.mark()
         ticket = {
             "run_id": run.id,
             "attempt": run.attempt,
-            "store": store.mark(),
+            "store": mark,
             "captures": given.reporter.captures,
         }
-        self._cluster.send(Task(name_of(run), run, ticket, store.url))
+        self._cluster.send(Task(name_of(mark, run.id, run.attempt), run, ticket, store.url))
         given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
 
     def _send_begun(self, given: _Given) -> None:
@@ -260,14 +268,16 @@ class ClusterExecutor:
             return
         given.began = True
         try:
-            self._cluster.send(Task(name_of(run), run))
+            mark = self._starts_of(reporter).mark()
+            self._cluster.send(Task(name_of(mark, run.id, run.attempt), run))
         except Exception as error:  # noqa: BLE001 — what cannot be pickled, say
             self._drop(given)
             reporter.end(run, None, error)
 
     def _revoke(self) -> None:
         while self._withdrawn:
-            self._cluster.revoke(self._withdrawn[0])
+            starts, run_id, attempt = self._withdrawn[0]
+            self._cluster.revoke(name_of(starts.mark(), run_id, attempt))
             self._withdrawn.popleft()
 
     def _drop(self, given: _Given) -> None:
@@ -294,10 +304,13 @@ class ClusterExecutor:
         """Return the runs by who tells how they do: their store, or the cluster itself."""
         found: dict[Starts, list[_Given]] = {}
         for given in list(self._given.values()):
-            starts = given.reporter.remote or self._cluster.starts
-            assert starts is not None  # the scheduler looked
-            found.setdefault(starts, []).append(given)
+            found.setdefault(self._starts_of(given.reporter), []).append(given)
         return found
+
+    def _starts_of(self, reporter: Reporter) -> Starts:
+        starts = reporter.remote or self._cluster.starts
+        assert starts is not None  # the scheduler looked
+        return starts
 
     def _see(self, given: _Given, begun: Begun | None) -> None:
         """Report what became of a run."""
@@ -327,13 +340,9 @@ class ClusterExecutor:
             reporter.lost(run, WorkerLostError(f"its worker ({begun.place}) died"))
 
 
-def _name(run: Run) -> str:
-    return f"schedcore-{run.id}-{run.attempt}"
-
-
-def name_of(run: Run) -> str:
-    """Return the name of the task of a run: that of no other run or attempt."""
-    return f"schedcore-{run.id}-{run.attempt}"
+def name_of(mark: str, run_id: int, attempt: int) -> str:
+    """Return the name of the task of a run: that of no other run or attempt of any store."""
+    return f"schedcore-{mark}-{run_id}-{attempt}"
 
 
 def _is_dead(given: _Given, begun: Begun) -> bool:

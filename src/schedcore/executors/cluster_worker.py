@@ -46,11 +46,14 @@ def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
         StoreError: if the store cannot be used.  The run has not begun then, so it may be tried
             again.
     """
-    store = _stores.get(url or os.environ.get(STORE), str(ticket["store"]))
-    run = store.begin(int(ticket["run_id"]), int(ticket["attempt"]), _clock.now_us())
+    # All of it is read first: one that another version sent, or a stranger, begins nothing.
+    run_id, attempt = int(ticket["run_id"]), int(ticket["attempt"])
+    mark, captures = str(ticket["store"]), bool(ticket["captures"])
+    store = _stores.get(url or os.environ.get(STORE), mark)
+    run = store.begin(run_id, attempt, _clock.now_us())
     if run is None:
         return False
-    if ticket["captures"]:
+    if captures:
         run._output = Capture()
     _beating.add(run.id, store)
     try:

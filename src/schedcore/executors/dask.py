@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -91,10 +92,14 @@ class _Dask:
         self._threads = 0
         self._looked_us = 0
         self._sent: dict[str, _Sent] = {}
+        self._mark = os.urandom(8).hex()
 
     @property
     def starts(self) -> _Dask:
         return self
+
+    def mark(self) -> str:
+        return self._mark
 
     def reach(self) -> int:
         """Return how many threads its workers have, counted now and then."""
@@ -152,7 +157,7 @@ class _Dask:
     def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
         found = {}
         for run in runs:
-            name = name_of(run)
+            name = name_of(self._mark, run.id, run.attempt)
             sent = self._sent.get(name)
             if sent is not None:
                 begun = _begun(run, sent)
