@@ -244,6 +244,6 @@ def scenarios(full: bool) -> Sequence[Scenario]:
                 OURS: lambda: celery_trips(few // 5, ours=True),
                 CELERY: lambda: celery_trips(few // 5, ours=False),
             },
-            (Row(peer=CELERY, times_peer=0.8),),
+            (Row(peer=CELERY),),
         ),
     ]

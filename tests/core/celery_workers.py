@@ -46,6 +46,25 @@ def celery_workers():
     return workers
 
 
+class Tied:
+    """A program, and all that it starts: killed at the latest when this process ends, however."""
+
+    def __init__(self, *command, **options):
+        script = '"$@" & cat >/dev/null; kill -9 0'
+        self._popen = subprocess.Popen(
+            ["sh", "-c", script, "sh", *command],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            **options,
+        )
+
+    def kill(self):
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.stdin.close()
+        self._popen.wait()
+
+
 class Broker:
     """A Redis server in a temporary folder, reached by a socket there."""
 
@@ -57,14 +76,11 @@ class Broker:
     def start(self):
         options = {"port": "0", "unixsocket": "redis.sock", "save": "", "appendonly": "no"}
         given = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self.popen = subprocess.Popen(
-            ["redis-server", *given], cwd=self.folder, stdout=subprocess.DEVNULL
-        )
+        self._tied = Tied("redis-server", *given, cwd=self.folder, stdout=subprocess.DEVNULL)
 
     def stop(self):
         """Kill it: what it had is gone."""
-        self.popen.kill()
-        self.popen.wait()
+        self._tied.kill()
         with suppress(FileNotFoundError):
             Path(self.folder, "redis.sock").unlink()
 
@@ -86,12 +102,10 @@ class Workers:
     def __init__(self, broker, store, processes=2, **more):
         self.broker, self.store = broker.url, store
         with open(Path(broker.folder, "worker.log"), "ab") as log:
-            self.popen = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "celery", "-A", "schedcore.celery_worker"),
-                    *("-b", broker.url, "worker", "-c", str(processes), "-l", "WARNING"),
-                    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-                ],
+            self._tied = Tied(
+                *(sys.executable, "-m", "celery", "-A", "schedcore.celery_worker"),
+                *("-b", broker.url, "worker", "-c", str(processes), "-l", "WARNING"),
+                *("--without-gossip", "--without-mingle", "--without-heartbeat"),
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(sys.path),
@@ -100,11 +114,8 @@ class Workers:
                 },
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
             )
 
     def kill(self):
         """Kill it, with its processes."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
+        self._tied.kill()
