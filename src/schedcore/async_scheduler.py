@@ -168,7 +168,7 @@ class AsyncScheduler(Scheduler):
         the program.
 
         Returns:
-            What it returns; what it raises comes out.
+            What it returns; what it raises comes out, StopIteration as a RuntimeError.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
@@ -179,6 +179,10 @@ class AsyncScheduler(Scheduler):
                 return
             if error is None:
                 done.set_result(value)
+            elif isinstance(error, StopIteration):  # which a future refuses to carry
+                stopped = RuntimeError(f"{function!r} raised StopIteration")
+                stopped.__cause__ = error
+                done.set_exception(stopped)
             else:
                 done.set_exception(error)
 

@@ -133,6 +133,20 @@ def test_a_jitter_does_not_hide_that_a_due_time_was_executed(stepped):
     stepped.scheduler.shutdown(wait=False)
 
 
+def test_a_run_accounts_for_one_due_time_however_far_jitter_puts_them_off(stepped):
+    """One by hand accounts for none, and one of a backfill for its own."""
+    stepped.clock.advance(5.5 * HOUR)
+    stepped.add(every=HOUR, jitter=10 * HOUR)
+    scheduler = stepped.scheduler
+    scheduler.start()
+    scheduler.run_job("job", wait=False)
+    finish(stepped)
+    assert len(scheduler.backfill("job", stepped.at(3 * HOUR), stepped.at(4 * HOUR))) == 1
+    finish(stepped)
+    assert len(scheduler.backfill("job", stepped.at(0), stepped.at(5.5 * HOUR))) == 4
+    scheduler.shutdown(wait=False)
+
+
 def test_it_is_in_the_audit(started):
     started.scheduler.backfill("job", started.at(5 * HOUR))
     assert started.scheduler.audit("job")[0].verb == "backfilled"

@@ -530,3 +530,14 @@ def test_frozen_time_holds_nothing_up():
                 await done.wait()
 
     asyncio.run(main())
+
+
+def test_a_stop_iteration_in_a_thread_ends_the_wait(scheduler):
+    """A future refuses to carry one, and whoever waits would wait for ever."""
+
+    async def main():
+        async with scheduler:
+            with pytest.raises(RuntimeError, match="raised StopIteration"):
+                await asyncio.wait_for(scheduler.in_thread(next, iter(())), SOON)
+
+    asyncio.run(main())

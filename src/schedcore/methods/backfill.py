@@ -7,7 +7,7 @@ those that wait.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -97,12 +97,20 @@ def _not_run(
     query = RunQuery(
         job_id, (Outcome.EXECUTED,), span.since_us, span.until_us + jitter_us, limit=None
     )
-    ran = [record.scheduled_us for record in engine.store.records(query)]
-    ran += [run.due_us for run in engine.store.runs() if run.job_id == job_id]
-    ran.sort()
+    runs = [(each.scheduled_us, each.cause) for each in engine.store.records(query)]
+    runs += [(run.due_us, run.cause) for run in engine.store.runs() if run.job_id == job_id]
+    filled = {due_us for due_us, cause in runs if cause == "backfill"}
+    ran = deque(sorted(due_us for due_us, cause in runs if cause == "schedule"))
 
-    def has_run(due_us: int) -> bool:  # a jitter put it off
-        place = bisect_left(ran, due_us)
-        return place < len(ran) and ran[place] <= due_us + jitter_us
+    def has_run(due_us: int) -> bool:
+        """Whether a run accounts for it that accounts for none before; a jitter put that off."""
+        if due_us in filled:
+            return True
+        while ran and ran[0] < due_us:
+            ran.popleft()
+        if not ran or ran[0] > due_us + jitter_us:
+            return False
+        ran.popleft()
+        return True
 
     return [due_us for due_us in times if not has_run(due_us)]
