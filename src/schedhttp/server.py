@@ -116,8 +116,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "threads": settings.threads,
         "proc_name": "schedhttp",
         "loglevel": settings.log_level.lower(),
-        # Active runs have shutdown_timeout; then some for the rest, before SIGKILL.
-        "graceful_timeout": int(settings.shutdown_timeout) + 5,
+        "graceful_timeout": settings.graceful_timeout,
         "preload_app": False,
         "post_fork": gunicorn.post_fork,
         "post_worker_init": gunicorn.post_worker_init,

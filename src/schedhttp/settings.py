@@ -282,6 +282,14 @@ class Settings:
         return self.host_name or socket.gethostname()
 
     @property
+    def graceful_timeout(self) -> int:
+        """Seconds after which gunicorn kills a worker that is to end, with time for the rest.
+
+        Active runs have :attr:`shutdown_timeout` of it.
+        """
+        return int(self.shutdown_timeout) + 5
+
+    @property
     def may_run_here(self) -> bool:
         """Whether the scheduler may run on this host."""
         allowed = {name.lower() for name in self.allowed_hosts}

@@ -126,7 +126,7 @@ def test_the_flask_extension_shows_its_app_and_its_scheduler():
     flask = pytest.importorskip("flask")
     extension = schedhttp.flask.APScheduler()
     assert repr(extension) == "<FlaskScheduler of no app: no scheduler yet>"
-    app = flask.Flask("shop")
+    app = flask.Flask("shop", root_path=".")  # another test has a module of this name
     app.testing = True
     extension.init_app(app)
     assert re.fullmatch(r"<FlaskScheduler of app 'shop': <Scheduler stopped, .*>>", repr(extension))

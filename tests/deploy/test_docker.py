@@ -18,7 +18,6 @@ import yaml
 from packaging.requirements import Requirement
 
 from schedhttp import settings
-from schedhttp.server import options
 from tests.cli.servers import real_server
 from tests.deploy import guides
 from tests.deploy.dockerfile import build_stage, final_stage, stages
@@ -142,7 +141,7 @@ def test_compose_mounts_what_the_image_reads_and_writes():
 
 def test_compose_waits_for_longer_than_the_server_does():
     grace = int(SERVICE["stop_grace_period"].removesuffix("s"))
-    assert grace > options(settings.Settings())["graceful_timeout"]
+    assert grace > settings.Settings().graceful_timeout
 
 
 def test_compose_lets_nobody_in_from_elsewhere():

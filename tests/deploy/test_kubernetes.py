@@ -8,7 +8,6 @@ from werkzeug.test import Client
 
 from schedcore import Scheduler
 from schedhttp import create_app, settings
-from schedhttp.server import options
 from tests.deploy import guides
 from tests.deploy.dockerfile import final_stage
 
@@ -70,7 +69,7 @@ def test_the_server_understands_its_settings():
 
 
 def test_the_pod_has_longer_to_end_than_the_server_takes():
-    needs = options(settings.load(None, environment()))["graceful_timeout"]
+    needs = settings.load(None, environment()).graceful_timeout
     assert POD["spec"]["terminationGracePeriodSeconds"] > needs
 
 

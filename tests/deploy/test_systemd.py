@@ -13,7 +13,6 @@ import sys
 
 import pytest
 
-from schedhttp.server import options
 from schedhttp.settings import Settings
 from tests.deploy import guides
 
@@ -112,7 +111,7 @@ def test_the_server_tells_when_it_is_ready_reloads_and_ends_as_the_unit_says(not
 
 
 def test_the_unit_waits_for_longer_than_the_server_does(here):
-    assert int(service_of(here)["TimeoutStopSec"]) > options(Settings())["graceful_timeout"]
+    assert int(service_of(here)["TimeoutStopSec"]) > Settings().graceful_timeout
 
 
 def test_a_mistake_in_the_settings_ends_it_with_what_the_guide_says(here, tmp_path):
