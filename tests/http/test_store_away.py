@@ -48,6 +48,12 @@ def away(store, tmp_path):
 
 WITHOUT_STORE = {"get_health", "get_live", "get_ready", "get_metrics", "get_openapi", "preview"}
 
+BODIES = {
+    "add_job": {**JOB, "id": "k"},
+    "update_job": {"name": "x"},
+    "backfill_job": {"since": "2026-01-05T08:00Z"},
+}
+
 
 def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
     assert api("POST", "/jobs", JOB).status == 200
@@ -55,8 +61,9 @@ def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
     for route in ROUTES:
         if route.name in WITHOUT_STORE:
             continue
-        body = {"add_job": {**JOB, "id": "k"}, "update_job": {"name": "x"}}.get(route.name)
-        query = "?all=true&confirm=1" if "confirm" in route.query else ""
+        body = BODIES.get(route.name)
+        query = "?confirm=1" if "confirm" in route.query else ""
+        query += "&all=true" if "all" in route.query else ""
         path = route.path.replace("<job_id:job_id>", "j").replace("<run_id>", "1")
         answer = api(route.method, path + query, body)
         assert (answer.status, answer.json["error_type"]) == (503, "StoreUnavailableError"), (
@@ -88,10 +95,11 @@ def test_what_needs_no_store_goes_on(api, away):
 
 
 def test_while_another_process_writes_for_long_nothing_is_changed(api, store, monkeypatch):
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
     other = sqlite3.connect(store.file.path, isolation_level=None)
     other.execute("begin immediate")
-    answer = api("POST", "/jobs", JOB)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "PATIENCE", 0.05)
+        answer = api("POST", "/jobs", JOB)
     assert (answer.status, answer.json["error_type"]) == (503, "StoreUnavailableError")
     assert api("GET", "/jobs").json == []
     other.execute("rollback")

@@ -112,6 +112,7 @@ def outcomes(store, job_id=None):
 def put_records(store, records, now=0):
     """Add outcomes to the history, beside all jobs: a change of another one passes over them."""
     other = f"passed over {next(_others)}"
-    add(store, entry(other), now=now)
+    # Paused, or a scheduler that is running would take it first.
+    add(store, entry(other)._replace(due_us=None), now=now)
     gone = Change(store.get(other), None, records=records)
     assert store.write((gone,), now).conflicts == ()
