@@ -44,7 +44,7 @@ def tell(response):
     return response
 
 if __name__ == "__main__":
-    app.run(port=0, debug=True, threaded=True)
+    app.run(port=0, debug=True, threaded=True, reloader_type="stat")
 """
 TWO_APPS = """
 import sys
@@ -68,7 +68,7 @@ both = DispatcherMiddleware(NotFound(), {
 })
 
 if __name__ == "__main__":
-    run_simple("127.0.0.1", 0, both, threaded=True, use_reloader=True)
+    run_simple("127.0.0.1", 0, both, threaded=True, use_reloader=True, reloader_type="stat")
 """
 AGAIN = """
 from flask import Flask
