@@ -18,7 +18,7 @@ from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.job import COROUTINE_EXECUTOR
 from schedcore.lifetime.health import State
 from schedcore.lifetime.signals import signals_call
-from schedcore.run import Run
+from schedcore.run import Run, loop_here
 from schedcore.scheduler import Scheduler
 
 P = ParamSpec("P")
@@ -83,7 +83,7 @@ class AsyncScheduler(Scheduler):
 
         Those that wait for the loop would never end: :meth:`aclose` waits for them.
         """
-        if wait and timeout != 0 and asyncio._get_running_loop() is not None:
+        if wait and timeout != 0 and loop_here() is not None:
             log.warning(
                 "shutdown() in an event loop does not wait for runs, which may need that loop:"
                 " await aclose() does"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -385,6 +386,12 @@ def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
 def load_asyncio() -> None:
     """Import what coroutines run on: 28 ms, for those who have coroutine functions."""
     import asyncio  # noqa: F401
+
+
+def loop_here() -> AbstractEventLoop | None:
+    """Return the event loop that this thread runs, and in one of whose callbacks it is, or None."""
+    loaded = sys.modules.get("asyncio")  # where nobody has imported it, none runs
+    return None if loaded is None else loaded._get_running_loop()
 
 
 def go_by_real_time(loop: AbstractEventLoop) -> None:

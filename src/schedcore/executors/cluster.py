@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Patience, passing_us
+from schedcore.clock import SECOND, Patience, Waker, passing_us
 from schedcore.errors import SchedError, text_of
 from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.executors.futures import report_end
@@ -190,7 +190,7 @@ class ClusterExecutor:
             left = patience.left()
             if left is not None and left <= 0:
                 break
-            threading.Event().wait(0.05 if left is None else min(left, 0.05))
+            Waker().sleep(0.05 if left is None else min(left, 0.05))
         with self._lock:
             self._closing, thread, self._thread = True, self._thread, None
         self._waiting.clear()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from schedcore.basics import funcref
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SystemClock
+from schedcore.clock import SystemClock, Waker
 from schedcore.errors import StoreError
 from schedcore.executors.remote import Report, carry_out, failed, task_of
 from schedcore.executors.remote_text import text_of_report
@@ -83,7 +83,7 @@ def _tell(store: RemoteRuns, run: Run, text: str) -> None:
             store.report(run, text, ended_us)
         except StoreError as error:
             log.error("the end of %r cannot be written yet", run, error=error)
-            threading.Event().wait(wait_s)
+            Waker().sleep(wait_s)
             wait_s = min(wait_s * 2, BEAT_S)
         else:
             return
@@ -148,7 +148,7 @@ class _Beating:
 
     def _beat(self) -> None:
         while True:
-            threading.Event().wait(BEAT_S)
+            Waker().sleep(BEAT_S)
             by_store: dict[RemoteRuns, list[int]] = {}
             for run_id, store in list(self._runs.items()):
                 by_store.setdefault(store, []).append(run_id)

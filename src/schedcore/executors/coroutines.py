@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Patience, Waker
 from schedcore.errors import InvalidOptionError, SchedError, is_interrupt
 from schedcore.executors.base import Reporter, report_lost, settle
-from schedcore.run import Run, call_async, go_by_real_time, load_asyncio, run_here
+from schedcore.run import Run, call_async, go_by_real_time, load_asyncio, loop_here, run_here
 
 if TYPE_CHECKING:
     import asyncio
@@ -127,7 +126,7 @@ class CoroutineLoop:
     def workers_here(self) -> int | None:
         """Return 1 in the event loop's thread, and None elsewhere."""
         loops = [tasks.loop for tasks in (self._running, *self._closing) if tasks is not None]
-        here = _loop_here()
+        here = loop_here()
         return 1 if here is not None and here in (*loops, self._loop) else None
 
     def abandon(self, run: Run) -> None:
@@ -183,7 +182,7 @@ class _Tasks:
         self._call(self._close)
         if patience.left() == 0:
             self._call(self._cancel_all, here)
-        if _loop_here() is self.loop:
+        if loop_here() is self.loop:
             return
         self._wait(patience, here)
         if self._busy(here):
@@ -303,12 +302,6 @@ class _OwnLoop(_Tasks):
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         except BaseException as error:  # noqa: BLE001 — the loop is closed all the same
             log.error("tasks that coroutines left behind could not be ended", error=error)
-
-
-def _loop_here() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that this thread runs, or None."""
-    loaded = sys.modules.get("asyncio")
-    return None if loaded is None else loaded._get_running_loop()
 
 
 async def _perform(run: Run, reporter: Reporter) -> None:

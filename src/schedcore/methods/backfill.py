@@ -17,7 +17,8 @@ from schedcore.clock import from_us
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError, MaxInstancesError
 from schedcore.history.query import RunQuery
-from schedcore.run import Outcome
+from schedcore.job import Job
+from schedcore.run import Outcome, Run
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.combining import coming
 
@@ -56,14 +57,14 @@ def backfill(
     engine.runs.settle()
     job = engine.ready(engine.store.get(job_id).job)
     times = due_times(job.trigger, span)
+    open_runs = [run for run in engine.store.runs() if run.job_id == job_id]
     if not again:
-        times = _not_run(engine, job_id, times, span, job.trigger.jitter_us)
+        times = _not_run(engine, job, times, span, open_runs)
     if check is not None:
         check(times)
     if not times:
         return []
-    waiting = sum(run.job_id == job_id for run in engine.store.runs())
-    if waiting + len(times) > MOST_WAITING + job.max_instances:
+    if len(open_runs) + len(times) > MOST_WAITING + job.max_instances:
         raise MaxInstancesError(job_id, job.max_instances, MOST_WAITING)
     note = engine.audit.of_order("backfilled", job_id)
     started, behind = engine.store.backfill(job, times, note)
@@ -91,14 +92,15 @@ def due_times(trigger: Trigger, span: Span) -> list[int]:
 
 
 def _not_run(
-    engine: Engine, job_id: str, times: Sequence[int], span: Span, jitter_us: int
+    engine: Engine, job: Job, times: Sequence[int], span: Span, open_runs: Sequence[Run]
 ) -> list[int]:
     """Return those of *times* for which no run was executed, as far as is kept, or is open."""
+    jitter_us = job.trigger.jitter_us
     query = RunQuery(
-        job_id, (Outcome.EXECUTED,), span.since_us, span.until_us + jitter_us, limit=None
+        job.id, (Outcome.EXECUTED,), span.since_us, span.until_us + jitter_us, limit=None
     )
     runs = [(each.scheduled_us, each.cause) for each in engine.store.records(query)]
-    runs += [(run.due_us, run.cause) for run in engine.store.runs() if run.job_id == job_id]
+    runs += [(run.due_us, run.cause) for run in open_runs]
     filled = {due_us for due_us, cause in runs if cause == "backfill"}
     ran = deque(sorted(due_us for due_us, cause in runs if cause == "schedule"))
 

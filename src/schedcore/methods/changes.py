@@ -50,8 +50,7 @@ class ChangeMethods(RunMethods):
         seconds = check_timeout(wait)
         if seconds is None:
             raise InvalidOptionError("wait", wait, "a number of seconds")
-        if whole("limit", limit) > MOST_AT_ONCE:
-            raise InvalidOptionError("limit", limit, f"{MOST_AT_ONCE} at most")
+        _check_limit(limit)
         return self._feed().events(since, seconds, limit, check)
 
     def audit(
@@ -72,8 +71,7 @@ class ChangeMethods(RunMethods):
         Raises:
             InvalidOptionError: if an argument makes no sense.
         """
-        if whole("limit", limit) > MOST_AT_ONCE:
-            raise InvalidOptionError("limit", limit, f"{MOST_AT_ONCE} at most")
+        _check_limit(limit)
         if before is not None:
             whole("before", before)
         since_us = self._moment_us("since", since)
@@ -95,3 +93,8 @@ class ChangeMethods(RunMethods):
         feed: Feed | None = vars(self).get("_made_feed")
         if feed is not None:
             feed.interrupt()
+
+
+def _check_limit(limit: object) -> None:
+    if whole("limit", limit) > MOST_AT_ONCE:
+        raise InvalidOptionError("limit", limit, f"{MOST_AT_ONCE} at most")

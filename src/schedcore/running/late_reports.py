@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from schedcore.run import Run
+from schedcore.run import Run, loop_here
 
 if TYPE_CHECKING:
     from schedcore.running.runs import Runs
@@ -44,7 +43,7 @@ class LateReports:
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
     ) -> int:
         """Report that *run* ended now, unless told when; return when that is."""
-        if not _in_event_loop():
+        if loop_here() is None:
             return self._runs.end(run, value, error, at_us)
         ended_us = self._runs.now_us() if at_us is None else at_us
         self._note(partial(self._runs.end, run, value, error, ended_us))
@@ -60,11 +59,11 @@ class LateReports:
 
     def settle(self) -> None:
         """Report that a worker has nothing more to do."""
-        if not _in_event_loop():
+        if loop_here() is None:
             self._runs.settle()
 
     def _make_or_note(self, report: Callable[[], object]) -> None:
-        if _in_event_loop():
+        if loop_here() is not None:
             self._note(report)
         else:
             report()
@@ -87,9 +86,3 @@ class LateReports:
                     self._noted.popleft()
             finally:
                 self._making = False
-
-
-def _in_event_loop() -> bool:
-    """Return whether this thread runs an event loop, and is in one of its callbacks."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
