@@ -124,7 +124,9 @@ class Terminal:
             (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
             (tools / name).chmod(0o755)
         (folder / ".curlrc").write_text("silent\n")
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHEDULER_")}
+        # Nor what `make test ARGS=...` was given: a `make serve` of a page would take it for its own.
+        others = ("SCHEDULER_", "MAKE", "MFLAGS")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(others)}
         self.environment = inherited | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder),
