@@ -124,7 +124,7 @@ class Terminal:
             (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
             (tools / name).chmod(0o755)
         (folder / ".curlrc").write_text("silent\n")
-        # Nor what `make test ARGS=...` was given: a `make serve` of a page would take it for its own.
+        # Nor what make was given for the tests: the `make serve` of a page would take it as well.
         others = ("SCHEDULER_", "MAKE", "MFLAGS")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(others)}
         self.environment = inherited | {
