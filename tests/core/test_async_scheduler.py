@@ -24,7 +24,7 @@ from schedcore import (
     State,
     current_run,
 )
-from tests.core.conftest import SOON
+from tests.patience import SOON
 
 IN_MEMORY, ON_DISK = "memory", "disk"
 

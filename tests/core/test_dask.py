@@ -10,9 +10,9 @@ from schedcore import InvalidOptionError, Outcome, Scheduler
 from tests.core import work
 from tests.core.dask_cluster import Cluster, dask_cluster
 from tests.durable.processes import until
+from tests.patience import SOON
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-SOON = 60
 
 
 @pytest.fixture
