@@ -111,6 +111,19 @@ def test_what_it_runs_in_memory_is_lost_with_the_shutdown_and_the_job_runs_again
     assert scheduler.run_job(job.id, timeout=SOON).outcome is Outcome.EXECUTED
 
 
+def test_a_task_that_a_worker_cannot_work_off_is_given_back(caplog):
+    from schedcore.executors.cluster_base import Task
+    from schedcore.executors.dask import _Dask
+
+    back = []
+    cluster = _Dask(dask_cluster(), lambda: None, back.append)
+    cluster.reach()
+    cluster.send(Task("named", None, {"run_id": 1}))  # it lacks the rest
+    assert until(lambda: back, "that it is given back", SOON) == ["named"]
+    assert "could not begin a run" in caplog.text
+    cluster.close()
+
+
 def test_a_client_of_the_users_stays_open(started):
     with distributed.Client(dask_cluster()) as client:
         Scheduler(executors={"cluster": client})  # understood as it is

@@ -19,6 +19,7 @@ from schedcore.stores.base import (
     Declared,
     Ended,
     Entry,
+    Executors,
     Otherwise,
     Settled,
     Slot,
@@ -31,9 +32,10 @@ from schedcore.stores.database import CommitInDoubtError, Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.passing import skipped_record
+from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
-from schedcore.stores.sql_jobs import JobRow, JobRows, NewJob, conflicts_of
+from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of
 from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_remote import RemoteRuns
@@ -259,9 +261,9 @@ class SqlStore(SqlTrail):
         self,
         now_us: int,
         limit: int,
-        executors: Collection[str] | None = None,  # noqa: ARG002 — one process takes them all
+        executors: Executors = None,
     ) -> SqlBatch:
-        """Take up to *limit* jobs that are due, the earliest first.
+        """Take up to *limit* jobs that are due, the earliest first; of all executors.
 
         Nothing is locked: :meth:`settle` finds out what was changed meanwhile.
         """
@@ -269,7 +271,7 @@ class SqlStore(SqlTrail):
             return SqlBatch(self, ())
         with self.database.read() as tx:
             most = min(limit, self.most_at_once) + len(self._taken)
-            rows = self.jobs.due(tx, now_us, most)
+            rows = self.jobs.due(tx, now_us, most, executors)
             rows = [row for row in rows if self._taken.get(row.k) != row.seq]
             rows = rows[: min(limit, self.most_at_once)]
             waiting = self.claims.waiting(tx) if rows else set()
