@@ -87,6 +87,26 @@ def test_states(scheduler):
     ]
 
 
+def test_a_scheduler_that_starts_or_stops_is_never_seen_as_stalled(scheduler, monkeypatch):
+    """Others may look at any moment: here, whenever a thread is started or waited for."""
+    seen = []
+
+    def looking(act):
+        def look(thread, *args):
+            before = (scheduler.state is not State.STOPPED, scheduler.running, scheduler.stalled)
+            act(thread, *args)
+            after = (scheduler.state is not State.STOPPED, scheduler.running, scheduler.stalled)
+            seen.extend((before, after))
+
+        return look
+
+    monkeypatch.setattr(threading.Thread, "start", looking(threading.Thread.start))
+    monkeypatch.setattr(threading.Thread, "join", looking(threading.Thread.join))
+    scheduler.start()
+    scheduler.shutdown()
+    assert set(seen) == {(True, True, False), (False, False, False)}
+
+
 def test_calls_out_of_order_are_said(scheduler):
     for call in (scheduler.pause, scheduler.resume, scheduler.shutdown):
         with pytest.raises(SchedulerNotRunningError, match=r"not running; start\(\) starts it"):

@@ -426,7 +426,7 @@ def test_a_page_for_which_the_store_was_away_comes_by_itself(
     with monkeypatch.context() as patched:
 
         def show(visit):
-            raise StoreError("reading jobs", "sqlite:///jobs.db", "it is away")
+            raise StoreError("sqlite:///jobs.db", "it is away")
 
         patched.setitem(site.PAGES, "/", site.Place(show, "Now"))
         tab.goto("/")

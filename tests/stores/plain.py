@@ -560,7 +560,8 @@ class PlainStore:
         return len(self.records(query._replace(before=None, offset=0, limit=most)))
 
     def tally(self, query, slice_us, most):
-        found = sorted(self.records(query), key=lambda record: record.scheduled_us, reverse=True)
+        every = self.records(query._replace(before=None, offset=0, limit=None))
+        found = sorted(every, key=lambda record: record.scheduled_us, reverse=True)
         return Counter((r.scheduled_us // slice_us, r.outcome) for r in found[:most])
 
     def ended_after(self, place, limit):
