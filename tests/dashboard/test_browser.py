@@ -64,6 +64,16 @@ def open_tab(browser_program):
     assert not wrong
 
 
+def hears(scheduler):
+    """Return the scheduler, which keeps what is printed from now on.
+
+    pytest has given the test another sys.stdout since the fixture started it.
+    """
+    scheduler.shutdown()
+    scheduler.start()
+    return scheduler
+
+
 @pytest.fixture
 def much(scheduler):
     """A scheduler with jobs in each state, whose texts are hostile; the addresses of all pages."""
@@ -321,7 +331,7 @@ def test_ten_thousand_jobs_and_a_long_output_stay_small(serve, open_tab, schedul
 
     scheduler.add_job(talk, "interval", hours=1, id="talks")
     scheduler.add_job(lambda: print("\n" * 145_000), "interval", hours=1, id="feeds")
-    talks, feeds = (scheduler.run_job(job_id) for job_id in ("talks", "feeds"))
+    talks, feeds = (hears(scheduler).run_job(job_id) for job_id in ("talks", "feeds"))
     tab = open_tab(serve())
     output = [f"/run?id={run.id}" for run in (talks, feeds)]
     others = ("/timeline", "/calendar", "/system", "/job?id=j1")
@@ -352,7 +362,7 @@ def test_pages_cost_no_more_the_more_there_is(serve, scheduler):
     def talk(lines):
         print("x" * 70 + "\n" * lines)
 
-    scheduler.add_job(talk, "interval", hours=1, id="j", args=[1])
+    hears(scheduler).add_job(talk, "interval", hours=1, id="j", args=[1])
     base = serve()
     found = []
     for many, lines in ((100, 66_000), (1_000, 145_000)):
@@ -377,7 +387,7 @@ def test_what_a_run_prints_is_seen_as_it_is_printed(serve, open_tab, scheduler):
         ends.wait(60)
         print("third line")
 
-    scheduler.add_job(talk, "interval", hours=1, id="j")
+    hears(scheduler).add_job(talk, "interval", hours=1, id="j")
     run = scheduler.run_job("j", wait=False)
     tab = open_tab(serve())
     page = tab.goto(f"/run?id={run.id}")
