@@ -38,8 +38,9 @@ STORES = [
 
 
 EXECUTORS = [
-    *("base", "remote", "inline", "coroutines", "threads", "futures", "remote_text", "cluster"),
-    *("cluster_worker", "celery_task", "celery", "dask", "worker", "processes"),
+    *("base", "remote", "inline", "coroutines", "threads", "futures", "remote_text"),
+    *("cluster_base", "cluster_runs", "cluster", "cluster_worker", "celery_task"),
+    *("celery", "dask", "worker", "processes"),
 ]
 """The same of executors."""
 

@@ -37,9 +37,9 @@ from schedcore import (
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.loop import Loop
+from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
-SOON = 20
 
 
 # Errors that cannot even be told
