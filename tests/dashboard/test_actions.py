@@ -77,6 +77,32 @@ def test_many_jobs_are_paused_by_a_filter_with_a_count_in_the_question(browser, 
     assert sum(entry.due_us is None for entry in scheduler.entries()) == 4
 
 
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("", "abcd"),
+        ("q=c", "c"),
+        ("tag=t", "ab"),
+        ("state=paused", "ac"),
+        ("state=paused&tag=t", "a"),
+        ("state=scheduled&q=d&tag=&sort=id", "d"),
+    ],
+)
+def test_each_filter_of_the_list_can_be_acted_on_as_a_whole(browser, scheduler, wanted, meant):
+    """The fields that the list's own form has are all that it takes."""
+    for name in "abcd":
+        scheduler.add_job(print, "interval", hours=1, id=name, tags=["t"] * (name in "ab"))
+    scheduler.pause_jobs(["a", "c"])
+    page = browser.get(f"/jobs?{wanted}")
+    assert f"({len(meant)})" in page.text
+    fields = {**page.fields("/jobs/change"), "which": "filter", "do": "remove"}
+    question = browser.parsed(browser.send("/jobs/change", fields))
+    browser.follow(browser.send("/jobs/change", question.form("/jobs/change")))
+    assert "".join(sorted(entry.job.id for entry in scheduler.entries())) == "".join(
+        sorted({*"abcd"} - {*meant})
+    )
+
+
 def test_many_jobs_are_chosen_one_by_one_and_taken_back(browser, scheduler):
     for name in "abc":
         scheduler.add_job(print, "interval", hours=1, id=name)
