@@ -9,6 +9,7 @@ import pytest
 
 from schedhttp.dashboard.site import FORMS
 from tests.dashboard.conftest import HOSTILE, START, USERS
+from tests.patience import SOON
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_job_is_run_with_other_arguments(browser, scheduler, job):
     browser.follow(browser.send("/job/run", {"id": "j", "args": "[9]"}))
     (run,) = scheduler.runs() or [None]
     if run is not None:
-        run.wait(30)
+        run.wait(SOON)
     assert scheduler.history("j")[0].result == "3.0"
     answer = browser.send("/job/run", {"id": "j", "args": "[9"})
     assert answer.status_code == 400
@@ -276,7 +277,7 @@ def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confir
 
 def run_ended(scheduler, run_id):
     """Wait until a run has ended."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while scheduler.get_run(run_id).outcome is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -8,6 +8,7 @@ from schedcore import Outcome, Scheduler
 from schedcore.stores.memory import MemoryStore
 from schedhttp import create_app
 from tests.http.conftest import Api, listed
+from tests.patience import SOON
 
 BULK = [
     ("POST", "/jobs/pause"),
@@ -89,7 +90,7 @@ def test_they_are_run_and_nobody_waits(five, scheduler):
         run = scheduler.get_run(int(run_id))
         assert run.job_id == job_id
         if hasattr(run, "wait"):
-            run.wait(10)
+            run.wait(SOON)
     assert {record.job_id for record in scheduler.history()} == {"a", "b", "c"}
 
 
