@@ -15,6 +15,7 @@ from schedcore.executors.base import Executor, Reporter
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, named
 from schedcore.running.announce import Announcer
+from schedcore.running.failures import Failures
 from schedcore.running.idle import IdleWaits
 from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
@@ -74,8 +75,7 @@ class Runs:
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
         self.wake: Callable[[], None] = lambda: None
-        # On one, an end that is only noted would be lost with the process: written at once, it is
-        # after one wait for the disk, and many share that.
+        # On one, an end is written at once, or it is lost with the process; many share one wait.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
         self._late = None if self._cluster is None else LateReports(self)
@@ -86,6 +86,7 @@ class Runs:
 
     def _begin_anew(self) -> None:
         self._ends: deque[End] = deque()
+        self._failures = Failures(self, self._retry, self._log)
         self._outboxes: dict[str, Outbox] = {}
         self._idle = IdleWaits()
         self._kept: deque[Run] = deque()
@@ -185,8 +186,7 @@ class Runs:
         if self.capture is not None and run._output is None:  # else an earlier attempt printed
             run._output = self.capture
         if timeout is not None:
-            ago_us = max(0, self.now_us() - at_us)
-            self._set_timer(run, max(0, round(timeout * SECOND) - ago_us))
+            self._set_timer(run, max(0, round(timeout * SECOND) - max(0, self.now_us() - at_us)))
 
     def end(
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
@@ -220,7 +220,7 @@ class Runs:
         if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
             self._end_now(end)
         else:
-            self._retry(end, retry.delay_us(run._attempt, self._random))
+            self._failures.retry(end, retry.delay_us(run._attempt, self._random))
         return now_us
 
     def _retry(self, failed: End, delay_us: int) -> None:
@@ -231,7 +231,7 @@ class Runs:
             if self._closing:
                 self._give_up((failed.run,))
             else:
-                self._set_timer(failed.run, delay_us)
+                self._set_timer(failed.run, max(0, failed.ended_us + delay_us - self.now_us()))
             self._announce.retried(failed)
         else:
             self._end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
@@ -245,7 +245,7 @@ class Runs:
         """Report that the end of *run* will never be known; *error* is why."""
         lost = end_of(run, Outcome.LOST, self.now_us(), error=error)
         if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
-            self._retry(lost, 0)
+            self._failures.retry(lost, 0)
         else:
             self._end_now(lost)
 
@@ -261,6 +261,7 @@ class Runs:
         """
         if self._late is not None:
             self._late.make()
+        self._failures.record()
         if self._ends:
             self._record(self._ends)
 
@@ -271,11 +272,12 @@ class Runs:
             self.settle()
             return self._record(one, log)
         finally:
-            self._ends.extend(one)  # left if the store failed
+            if one:  # the store failed
+                self._ends.extend(one)
+                self.wake()
 
     def _record(self, ends: deque[End], log: bool = True) -> bool:
-        may_promote = not (self._holding or self._closing)
-        recorded, followers, due_us = self._store.end(ends, may_promote)
+        recorded, followers, due_us = self._store.end(ends, not (self._holding or self._closing))
         self.submit(followers)
         if due_us is not None:
             self.expect(due_us)
