@@ -16,6 +16,7 @@ import pytest
 
 from schedcore import Outcome, Scheduler, StoreError
 from schedcore.changes.audit import AuditRecord
+from schedcore.stores.asked import Backfill
 from schedcore.stores.base import Change
 from schedcore.stores.database import CommitInDoubtError
 from schedcore.stores.ends import end_of
@@ -23,7 +24,7 @@ from schedcore.stores.postgres_cluster import _is_dead
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.sql_nodes import reap
 from tests.durable.processes import until
-from tests.stores.calls import add, begun, changed, end, entry, settle
+from tests.stores.calls import add, begun, changed, end, entry, run_now, settle
 from tests.stores.postgres import beside, postgres_store
 
 LOCK = 4711
@@ -130,12 +131,12 @@ def take(store):
 
 
 def open_one(store):
-    store.open(store.get("a").job, 5)
+    run_now(store, store.get("a").job, 5)
 
 
 def backfill(store):
     note = AuditRecord(0, 5, "python", None, "backfilled", "a")
-    store.backfill(store.get("a").job, (1,), note)
+    store.backfill(Backfill(store.get("a").job, (1,)), note)
 
 
 def end_one(store):

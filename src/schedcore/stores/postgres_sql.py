@@ -17,7 +17,7 @@ from schedcore.stores.database import Row, Rows, Transaction
 TEXTS: Final = frozenset(
     (
         *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
-        *("name", "channel", "body", "notices"),
+        *("name", "channel", "body", "notices", "key"),
         *("result", "error_type", "error_text", "cause", "reason", "head", "tail"),
         *("who", "address", "verb", "before_text", "after_text"),
     )

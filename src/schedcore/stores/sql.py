@@ -11,9 +11,9 @@ from functools import partial
 from schedcore.basics.atfork import call_in_child
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
-from schedcore.job import Job, check_id
+from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -26,17 +26,15 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.changed import id_of, record_of_change
-from schedcore.stores.claims import Opening, call_text
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
-from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import JobRow, JobRows, NewJob, conflicts_of
-from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
+from schedcore.stores.sql_open import backfill_runs, open_runs
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
@@ -355,46 +353,15 @@ class SqlStore(SqlTrail):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run besides the schedule, or record that there is no room for it."""
-        opened: list[Run] = []
-        call = call_text(job) if asked.own_call else None
-        with self.database.write() as tx:
-            self.claims.starting(tx, opened)
-            row = self.jobs.hold(tx, (job.id,)).get(job.id)
-            if row is None:
-                raise JobLookupError(job.id)
-            if (run_id := find_key(tx, row.k, asked.key, due_us)) is not None:
-                return Earlier(run_id)
-            self.database.expect_runs(tx, 1)
-            claims = self.claims.of_job(tx, row.k)
-            if not self.claims.has_room(job, claims):
-                active = [self.claims.run_of(tx, claim) for claim in claims]
-                skipped = skipped_record(job, (due_us,), due_us, active, "manual")
-                self.history.add(tx, (skipped,), due_us, self.node)
-                return None
-            opening = Opening(row.k, job, call=call)
-            opened += self.claims.open(tx, opening, (due_us,), by_hand=True)
-            opened[0]._awaited, opened[0]._hurry = threading.Event(), True
-            note_key(tx, row.k, asked.key, opened[0]._id, due_us)
-            if asked.note is not None:
-                self.changed.add(tx, (asked.note._replace(run_id=opened[0]._id),))
-        return opened[0]
+    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+        """Open runs besides the schedule, or record that there is no room for them."""
+        return open_runs(self, asked, due_us)
 
     def backfill(
-        self, job: Job, times: Sequence[int], note: AuditRecord
-    ) -> tuple[Sequence[Run], Sequence[Run]]:
-        """Open a run of a job for each of *times*, which have passed."""
-        settled, behind = Settled([], [], [], [], []), list[Run]()
-        with self.database.write() as tx:
-            self.claims.starting(tx, settled.runs, behind)
-            row = self.jobs.hold(tx, (job.id,)).get(job.id)
-            if row is None:
-                raise JobLookupError(job.id)
-            opening = Opening(row.k, job, self.claims.of_job(tx, row.k))
-            self.claims.admit(tx, opening, times, True, settled, behind, times[-1])
-            self.changed.add(tx, (note,))
-        return settled.runs, behind
+        self, asked: Backfill, note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]] | None:
+        """Open a run of a job for each of its due times that have passed, or none at all."""
+        return backfill_runs(self, asked, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

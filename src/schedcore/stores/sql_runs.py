@@ -254,14 +254,13 @@ class ClaimRows:
         times: Sequence[int],
         waits: bool = False,
         backlog: bool = False,
-        by_hand: bool = False,
     ) -> list[Run]:
         """Open a run for each of *times*."""
         if not times:
             return []
         ids = self._database.run_ids(tx, len(times))
         runs = [Run(run_id, opening.job, due_us) for run_id, due_us in zip(ids, times, strict=True)]
-        self.insert(tx, [(run, opening) for run in runs], waits, backlog, by_hand)
+        self.insert(tx, [(run, opening) for run in runs], waits, backlog)
         return runs
 
     def insert(
