@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
@@ -15,11 +15,7 @@ HOUR = 3600
 
 @pytest.fixture
 def stepped(store):
-    stepped = Stepped(store, ByHand())
-    # Stores on disk, which go by the computer's clock, would cut outcomes of long ago.
-    stepped.clock.set(datetime.now(timezone.utc))
-    stepped.start_us = stepped.clock.now_us()
-    return stepped
+    return Stepped(store, ByHand())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.clock import SECOND, Clock, SystemClock
+from schedcore.clock import SECOND, Clock
 from schedcore.run import Run
 from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
@@ -70,7 +70,7 @@ class PostgresStore(SqlStore):
             ``?schema=name`` for the schema that the tables are in, made if it is not there, and
             ``?lease=seconds`` after which a process that gave no sign of life counts as dead.
         keep: How much of the history.
-        clock: Gives the times of what happens between processes; the computer's unless given.
+        clock: Gives the times of what happens between processes; the scheduler's unless given.
         limits: How long the server waits.
 
     Raises:
@@ -89,7 +89,7 @@ class PostgresStore(SqlStore):
         self.database: PostgresPool = PostgresPool(url, limits)
         super().__init__(self.database, keep)
         self.history.totals.shares = True
-        self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock())
+        self.cluster: PostgresCluster = PostgresCluster(self, clock)
 
     def _begin_anew(self) -> None:
         super()._begin_anew()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, lasting_us
+from schedcore.clock import SECOND, Clock, SystemClock, lasting_us
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
@@ -56,16 +56,16 @@ class PostgresCluster:
 
     Args:
         store: The store.
-        clock: Gives the times of what is written.
+        clock: Gives the times of what is written; None: a scheduler's does.
 
     Attributes:
         woken: Called when others have changed something.
     """
 
-    def __init__(self, store: PostgresStore, clock: Clock) -> None:
+    def __init__(self, store: PostgresStore, clock: Clock | None) -> None:
         self._store = store
         self._database = store.database
-        self._clock = clock
+        self._given, self._clock = clock, clock or SystemClock()
         self._lease_us = round(store.database.lease * SECOND)
         self.woken: Callable[[], object] = lambda: None
         self._begin_anew()
@@ -85,6 +85,11 @@ class PostgresCluster:
     def after_fork_in_child(self) -> None:
         """Be no node: the lease is the parent's."""
         self._begin_anew()
+
+    def go_by(self, clock: Clock) -> None:
+        """Go by the clock of a scheduler, unless one was given."""
+        self._clock = self._given or clock
+        self._house = Housekeeping(self._store, self._clock)
 
     def _know(self, wanted: State, asked_us: int | None = None) -> State:
         """Note the state that is wanted, and return what is known of it.
