@@ -75,7 +75,7 @@ class Loop:
         self._clock = clock
         self._stall_us = self._patience_us = round(stall_after * SECOND)
         self._watch_every = watch_every
-        self._stopping = False
+        self._started = self._stopping = False
         self._until = _NEVER
         self._beat_us = passing_us()
         self._asleep = False
@@ -99,6 +99,7 @@ class Loop:
 
         try:
             self._thread.start()
+            self._started = True
             self._watcher.start()  # second: it would find the loop gone
         except BaseException:
             self.stop(None)
@@ -106,8 +107,8 @@ class Loop:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread is there."""
-        return self._thread.is_alive()
+        """Whether the thread is there, or still to come: a loop that starts has not died."""
+        return not self._started or self._thread.is_alive()
 
     @property
     def stalled_for(self) -> float:

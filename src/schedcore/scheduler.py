@@ -186,8 +186,17 @@ class Scheduler(ChangeMethods):
 
     @property
     def running(self) -> bool:
-        """Whether it is started (paused or not), and its loop is there and not held up."""
+        """Whether it is started (paused or not), and not stalled."""
         return self._life.running
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it is started, but its loop is gone or held up: only a new process mends that.
+
+        One answer, of one moment: ``state`` and ``running``, read one after the other, may tell of
+        two while another thread starts or stops the scheduler.
+        """
+        return self._life.stalled
 
     def health(self) -> Health:
         """Return how the loop does; see :class:`Health`."""

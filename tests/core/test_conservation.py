@@ -29,9 +29,9 @@ from schedcore import (
 )
 from schedcore.clock import SECOND
 from schedcore.methods.run_now import run_now
+from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
-SOON = 20
 IDS = "abc"
 
 

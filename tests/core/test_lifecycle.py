@@ -31,8 +31,8 @@ from schedcore import (
 from schedcore.clock import passing_us
 from schedcore.loop import QUANTUM_US, Loop
 from tests.core.conftest import script
+from tests.patience import SOON
 
-SOON = 20
 """Seconds after which a wait is a failure; no test takes that long."""
 
 
@@ -85,6 +85,26 @@ def test_states(scheduler):
         EVENT_SCHEDULER_RESUMED,
         EVENT_SCHEDULER_SHUTDOWN,
     ]
+
+
+def test_a_scheduler_that_starts_or_stops_is_never_seen_as_stalled(scheduler, monkeypatch):
+    """Others may look at any moment: here, whenever a thread is started or waited for."""
+    seen = []
+
+    def looking(act):
+        def look(thread, *args):
+            before = (scheduler.state is not State.STOPPED, scheduler.running, scheduler.stalled)
+            act(thread, *args)
+            after = (scheduler.state is not State.STOPPED, scheduler.running, scheduler.stalled)
+            seen.extend((before, after))
+
+        return look
+
+    monkeypatch.setattr(threading.Thread, "start", looking(threading.Thread.start))
+    monkeypatch.setattr(threading.Thread, "join", looking(threading.Thread.join))
+    scheduler.start()
+    scheduler.shutdown()
+    assert set(seen) == {(True, True, False), (False, False, False)}
 
 
 def test_calls_out_of_order_are_said(scheduler):
@@ -491,7 +511,7 @@ def test_due_times_that_come_thick_and_fast_are_taken_together():
     work = Hurried(100)
     loop = Loop(work, SystemClock())
     loop.start()
-    assert work.done.wait(20)
+    assert work.done.wait(SOON)
     loop.stop(20)
     # A pass is never early; how late they are depends on the machine.
     assert work.at_us[99] - work.at_us[4] >= 95 * QUANTUM_US * 0.9

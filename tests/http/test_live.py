@@ -34,7 +34,7 @@ def test_anybody_may_ask(mount, scheduler, settings, environ):
 def test_a_process_whose_loop_hangs_is_not_live(state):
     class Hung(Scheduler):
         state = None
-        running = False
+        stalled = True
 
     Hung.state = state
     answer = wsgi(Hung(), {})("GET", "/live")

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 
+def _is_stalled(loop: Loop) -> bool:
+    return not loop.alive or loop.stalled_for > 0
+
+
 class Lifecycle:
     """Starts, pauses and ends the loop of one scheduler.  Thread-safe, also in signal handlers.
 
@@ -87,12 +91,18 @@ class Lifecycle:
 
     @property
     def running(self) -> bool:
-        """Whether the loop is started (paused or not), and is there and not held up."""
+        """Whether the loop is started (paused or not), and not stalled."""
         loop = self._loop
         if loop is None:
             self._log_left_behind()
             return False
-        return loop.alive and not loop.stalled_for
+        return not _is_stalled(loop)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the loop is started, but gone or held up."""
+        loop = self._loop
+        return loop is not None and _is_stalled(loop)
 
     def health(self, state: State) -> Health:
         """Return how the loop does, of a scheduler in this state."""

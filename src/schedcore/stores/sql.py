@@ -323,10 +323,10 @@ class SqlStore(SqlTrail):
                 work.add(self, tx, slot, row, decision, claims.get(row.k, ()))
             self.database.mark(tx)
             work.write(self, tx)
-            tx.if_made(partial(self.claims.ended, settled.evicted))
         order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
         settled.runs.sort(key=lambda run: order[run._job_id])
         self.outputs.save(end.run for end in settled.evicted)
+        self.claims.ended(settled.evicted)
         return settled
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import from_us
@@ -52,8 +51,9 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
         if outputs:
             ids = {claim.run_id for claim, _ in ended}
             store.outputs.write(tx, [output for output in outputs if output.run._id in ids])
-        recorded = [end for _, end in ended] + written
-        tx.if_made(partial(store.claims.ended, recorded))
+    # Where the answer is lost, they are reported again: that they are of this process is known then.
+    recorded = [end for _, end in ended] + written
+    store.claims.ended(recorded)
     for _ in noted:
         ends.popleft()
     return Ended(recorded, started, due_us)

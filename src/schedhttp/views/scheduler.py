@@ -25,12 +25,11 @@ def get_scheduler_info(service: Service, request: Incoming) -> Reply:
     """Tell where the scheduler is and may run, and what the processes on its store do."""
     scheduler, settings = service.scheduler, service.settings
     state, holder = scheduler.shared_state(), scheduler.holder()
-    here = scheduler.state  # before it is asked whether it runs: it may be starting
     now_us = scheduler.clock.now_us()
     info = SchedulerInfo(
         settings.current_host,
         settings.allowed_hosts,
-        state is not State.STOPPED and (here is State.STOPPED or scheduler.running),
+        state is not State.STOPPED and not scheduler.stalled,
         state,
         holder and HolderInfo.of(holder),
         StoreShown.of(scheduler.store_info()),
@@ -104,8 +103,7 @@ def get_live(service: Service, request: Incoming) -> Reply:
     Whoever asks ends it if not, and the runs under way with it: that mends a loop that hangs, and
     neither a store that is away nor a stop that somebody ordered.
     """
-    scheduler = service.scheduler
-    ok = scheduler.state is State.STOPPED or scheduler.running
+    ok = not service.scheduler.stalled
     return Reply({"ok": ok}, 200 if ok else 503)
 
 
