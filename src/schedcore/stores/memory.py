@@ -18,7 +18,7 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import Asked, Backfill, Opened, runs_of
+from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -368,14 +368,8 @@ class MemoryStore(MemoryTrail):
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its due times that have passed, or none at all."""
         with self._lock:
-            slot = self._there(asked.job.id)
-            runs = (*slot.runs, *(slot.behind or ()))
-            ran = runs_of(self._history.records(asked.query), runs)
-            if asked.left(slot.due_us, slot.fire_us, ran) != list(asked.times):
-                return None
-            asked.check_room(len(runs))
-            opened = self._open.backfill(slot, asked.job, asked.times)
-            self.note((note,))
+            opened = self._open.backfill(self._there(asked.job.id), asked)
+            self.note((note,) if opened is not None else ())
             return opened
 
     def end(self, ends: deque[End], promote: bool) -> Ended:

@@ -51,7 +51,7 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
         if outputs:
             ids = {claim.run_id for claim, _ in ended}
             store.outputs.write(tx, [output for output in outputs if output.run._id in ids])
-    # Where the answer is lost, they are reported again: that they are of this process is known then.
+    # Where the answer was lost they are reported again, and found to be recorded.
     recorded = [end for _, end in ended] + written
     store.claims.ended(recorded)
     for _ in noted:
