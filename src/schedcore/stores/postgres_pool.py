@@ -362,7 +362,7 @@ class PostgresPool:
         tx.all("select pg_advisory_xact_lock(hashtext('schedcore'))")
         path = self._search_path
         if path and not tx.all("select 1 from pg_namespace where nspname = ?", path):
-            tx.run(f"create schema {path}")
+            tx.run(f'create schema "{path}"')  # which may be a word of SQL
         ((there, name),) = tx.all(
             "select to_regclass('schedcore_meta') is not null, current_schema()"
         )
