@@ -268,7 +268,7 @@ def test_a_job_that_fails_while_shutdown_waits_is_not_tried_again(started, gate)
     stopping.start()
     while started.state is not State.STOPPED:
         pass
-    while not started._runs._closing:
+    while not started._runs.closing:
         pass
     gate.open()
     stopping.join(SOON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from schedcore import InvalidOptionError, JobLookupError, MaxInstancesError
+from schedcore import JobLookupError, Run
 from schedcore.changes.changing import Check
 from schedcore.stores.base import Entry
 from schedhttp import choosing
@@ -14,7 +14,8 @@ from schedhttp.request import Incoming, read_count, read_nothing
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.running import read_key
 
-PARAMETERS: Final = ("q", "tag", "id", "all", "confirm")
+PARAMETERS: Final = (*choosing.PARAMETERS, "all", "confirm")
+_WHICH: Final = "q=, tag=, state= or id="
 _MOST: Final = 10**9
 _SHOWN: Final = 10
 """How many ids are told before it is confirmed."""
@@ -43,14 +44,12 @@ def run_jobs(service: Service, request: Incoming) -> Reply:
     """
     key = read_key(request)
     ids, check = _meant(service, request, "run")
-    runs: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    for job_id in ids:
-        try:
-            run = service.scheduler.run_job(job_id, wait=False, check=check, key=key)
-            runs[job_id] = str(run.id)
-        except (JobLookupError, InvalidOptionError, MaxInstancesError, NotConfirmed) as error:
-            refused[job_id] = str(error)
+    try:
+        came = service.scheduler.run_jobs(ids, check, key=key)
+    except JobLookupError as error:
+        raise _moved_on(error.job_id) from None
+    runs = {job_id: str(run.id) for job_id, run in came.items() if isinstance(run, Run)}
+    refused = {job_id: str(why) for job_id, why in came.items() if not isinstance(why, Run)}
     return Reply({"count": len(runs), "ids": [*runs], "runs": runs, "refused": refused})
 
 
@@ -73,7 +72,7 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
         JobLookupError: if there is no job with an id in it.
         NotConfirmed: if it means another number of jobs than it confirms.
     """
-    is_meant = _filter_of(request)
+    is_meant = _filter_of(service, request)
     confirmed = read_count(request, "confirm", None, _MOST)
     read_nothing(request, "which jobs are meant stands in the query")
     entries = service.scheduler.entries()
@@ -94,20 +93,20 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
     return ids, check
 
 
-def _filter_of(request: Incoming) -> choosing.IsMeant:
+def _filter_of(service: Service, request: Incoming) -> choosing.IsMeant:
     environ, args = request.environ, request.whole.args
     if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
         raise BadRequest("many jobs take no condition but confirm=: expected no If-Match")
     if (text := args.get("q")) == "":
         raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
-    is_meant = choosing.filter_of(request)
+    is_meant = choosing.filter_of(request, service.job_json.running())
     given = args.get("all")
     if given not in (None, "true"):
         raise BadRequest(f"all={given[:80]!r}: expected 'true', or none of it")
     if given is None and is_meant is None:
-        raise BadRequest("which jobs: expected q=, tag= or id= in the query, or all=true")
+        raise BadRequest(f"which jobs: expected {_WHICH} in the query, or all=true")
     if given is not None and is_meant is not None:
-        raise BadRequest("all='true': expected no q=, tag= or id= beside it")
+        raise BadRequest(f"all='true': expected no {_WHICH} beside it")
     return is_meant or (lambda _entry: True)
 
 
