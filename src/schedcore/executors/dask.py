@@ -186,10 +186,21 @@ class _Dask:
             sent = self._sent.get(name)
             if sent is not None:
                 begun = _begun(run, sent)
+                if begun.report is None and self._is_deserted(sent):
+                    begun = begun._replace(lost=True)
                 found[run.id] = begun
                 if begun.lost or begun.report is not None:
                     self._forget(name)
         return found
+
+    def _is_deserted(self, sent: _Sent) -> bool:
+        """Return whether a run has started, and nobody is there any more who could have it.
+
+        In this order: a worker that has just come may have started it.
+        """
+        if self._threads or self._client is None or sent.token is None or sent.token.qsize():
+            return False
+        return not sum(self._client.nthreads().values())
 
 
 def _begun(run: Run, sent: _Sent) -> Begun:
