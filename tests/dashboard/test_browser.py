@@ -133,9 +133,11 @@ def test_a_job_that_fails_is_red_within_a_look_and_well_again(serve, open_tab, s
     fails.set()
     scheduler.run_job("j")
     tab.sees("ValueError: no luck")
+    assert tab.page.title().startswith("(1) Now")
     fails.clear()
     scheduler.run_job("j")
     tab.sees("Nothing: no job failed")
+    assert tab.page.title().startswith("Now")
 
 
 def test_a_run_is_cancelled_where_it_is_seen(serve, open_tab, scheduler):
@@ -407,13 +409,13 @@ def test_updates_are_turned_off_and_on(serve, open_tab, scheduler):
     scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
     tab = open_tab(serve())
     page = tab.goto("/jobs")
-    page.get_by_role("button", name="Updates are on").click()
-    off = page.get_by_role("button", name="Updates are off")
-    off.wait_for()
+    live = page.get_by_role("button", name="Live")
+    assert live.get_attribute("aria-pressed") == "true"
+    live.click()
     page = tab.goto("/job?id=j")
-    assert off.get_attribute("aria-pressed") == "false"
+    assert live.get_attribute("aria-pressed") == "false"
     scheduler.run_job("j")
-    off.click()  # and at once all that has happened is there
+    live.click()  # and at once all that has happened is there
     page.locator(".strip .good").wait_for()
 
 
