@@ -75,7 +75,9 @@ def hears(scheduler):
 @pytest.fixture
 def much(scheduler):
     """A scheduler with jobs in each state, whose texts are hostile; the addresses of all pages."""
-    scheduler.add_job(spoil, "interval", minutes=5, id=HOSTILE, name=HOSTILE, args=[HOSTILE])
+    scheduler.add_job(
+        spoil, "interval", minutes=5, id=HOSTILE, name=HOSTILE, args=[HOSTILE], tags=[HOSTILE]
+    )
     scheduler.add_job(lambda: 1, "cron", hour=2, minute=30, id="night", tags=["t"])
     scheduler.add_job(print, "interval", hours=3, id="paused")
     scheduler.pause_job("paused")
