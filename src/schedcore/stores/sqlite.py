@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from schedcore.clock import Clock, SystemClock
+from schedcore.clock import Clock
 from schedcore.stores.base import Ended
 from schedcore.stores.ends import End
 from schedcore.stores.sql import SqlStore
@@ -22,7 +22,7 @@ class SqliteStore(SqlStore):
         durable: Whether what was written survives a power cut; without, only a crash of the
             process, and each transaction is some hundred times as quick.
         keep: How much of the history.
-        clock: Gives the times of what happens between processes; the computer's unless given.
+        clock: Gives the times of what happens between processes; the scheduler's unless given.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class SqliteStore(SqlStore):
     ) -> None:
         self.file = SqliteFile(path, durable)
         super().__init__(self.file, keep)
-        self.cluster: SqliteCluster = SqliteCluster(self, clock or SystemClock())
+        self.cluster: SqliteCluster = SqliteCluster(self, clock)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once; see :meth:`~schedcore.stores.contract.Store.end`."""
