@@ -106,7 +106,7 @@ def test_what_is_run_by_hand_counts_too(standing):
     with pytest.raises(MaxInstancesError, match="already has 1,000 runs that wait for a worker"):
         scheduler.run_job("j", wait=False)
     scheduler.modify_job("j", max_instances=MOST_WAITING)
-    with pytest.raises(MaxInstancesError, match=r"is running 1000 time\(s\) already"):
+    with pytest.raises(MaxInstancesError, match=r"already has 1000 active run\(s\)"):
         scheduler.run_job("j", wait=False)
     scheduler.shutdown(wait=False)
 
