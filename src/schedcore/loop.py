@@ -170,7 +170,7 @@ class Loop:
                 self.failing += 1
                 # A store that is down for a day fails each second: logged the 1st, 2nd, 4th, 8th...
                 if self.failing & (self.failing - 1) == 0:
-                    log.error("the scheduler's loop failed; it goes on in a second", error=error)
+                    log.error("the scheduler's loop failed; it continues in a second", error=error)
                 self._rest(waker)
 
     def _turn(self, waker: Waker) -> None:
@@ -249,7 +249,7 @@ class Loop:
         stalled_us = round(self.stalled_for * SECOND)
         if self.alive and stalled_us < self._patience_us:
             return
-        what = f"is held up for {stalled_us / SECOND:.0f} s" if self.alive else "is gone"
+        what = f"has been blocked for {stalled_us / SECOND:.0f} s" if self.alive else "has ended"
         # Should each new thread be held up as well, they come ever more seldom.
         self._patience_us = 2 * max(self._patience_us, stalled_us)
         self._stepping = threading.Lock()

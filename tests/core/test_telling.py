@@ -236,7 +236,7 @@ def test_what_can_come_each_second_is_said_once_a_minute_with_a_count(caplog, ki
     lines = [line for line in caplog.messages if kind in line and "'a'" in line]
     assert len(lines) == 3
     assert "times more" not in lines[0]
-    assert all("(and 59 times more since this was said)" in line for line in lines[1:])
+    assert all("(and 59 more times since the last such message)" in line for line in lines[1:])
     assert len([line for line in caplog.messages if "'b'" in line]) == 3
 
 
@@ -260,7 +260,7 @@ def test_the_same_error_each_second_is_one_traceback_a_minute(virtual_scheduler,
     each_second(virtual_scheduler, 150, ["no"])
     assert [bool(record.exc_info) for record in caplog.records] == [True] * 3
     assert "times more" not in caplog.messages[0]
-    assert all("(and 59 times more since this was said)" in line for line in caplog.messages[1:])
+    assert all("(and 59 more times since the last such message)" in line for line in caplog.messages[1:])
 
 
 def test_another_error_is_told_at_once(virtual_scheduler, caplog):

@@ -42,7 +42,7 @@ def test_what_is_refused_is_given_up_and_logged(schedulers, receiver, told, capl
     assert told.next().kind == "recovery"
     (line,) = [each for each in caplog.messages if "is given up" in each]
     assert line.startswith(
-        "a notice is given up after 1 attempt(s), channel 'ops': it answered 404"
+        "a notice was given up after 1 attempt(s), channel 'ops': it answered 404"
     )
     assert "job 'job': failed: ValueError: it broke" in line
 

@@ -187,7 +187,7 @@ def settle(reporter: Reporter) -> None:
     try:
         reporter.settle()
     except BaseException as error:  # noqa: BLE001 — a store that fails now is asked again later
-        log.error("what ended could not be recorded yet", error=error)
+        log.error("ends of runs could not be recorded yet", error=error)
 
 
 def report_lost(run: Run, reporter: Reporter, error: BaseException) -> None:

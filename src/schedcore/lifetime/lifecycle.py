@@ -157,8 +157,8 @@ class Lifecycle:
         worker = sys.modules.get("schedcore.executors.worker")
         if worker is not None and worker.importing_main.is_set():
             raise SchedulerAlreadyRunningError(
-                "this is a worker process of it, which imports the script that started it: start"
-                " the scheduler below if __name__ == '__main__'"
+                "this is one of its worker processes, which imports the script that started it:"
+                " start the scheduler below if __name__ == '__main__'"
             )
         prepare(self._executors, self._engine.store.entries)
         with self._lock:

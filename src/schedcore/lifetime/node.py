@@ -91,7 +91,7 @@ class Node:
             if state is State.PAUSED or wanted is State.STOPPED:
                 self._cluster.want(state)
             elif wanted is State.PAUSED:
-                log.warning("the scheduler was paused before, and stays so until resume()")
+                log.warning("the scheduler was paused before, and stays paused until resume()")
                 state = State.PAUSED
             self._life.begin(state)
 
@@ -191,7 +191,10 @@ class Node:
             except BaseException as error:  # noqa: BLE001 — it looks again
                 self._failing += 1
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                    log.error("cannot see what others do on the store; trying on", error=error)
+                    log.error(
+                        "cannot read the state of the other processes on the store; trying again",
+                        error=error,
+                    )
             waker.sleep(LOOK_EVERY)
 
     def _act_on(self, seen: Seen) -> None:
@@ -202,7 +205,7 @@ class Node:
             )
         self._engine.runs.begin_kept()
         if not self._leaving and seen.wanted is not self._life.state:
-            log.info("the scheduler is %s, as the others on its store", seen.wanted.name.lower())
+            log.info("the scheduler is %s, like the others on its store", seen.wanted.name.lower())
             self._reach(seen.wanted)
         if seen.changed and self._life.state is State.RUNNING:
             if self._cluster.takes:

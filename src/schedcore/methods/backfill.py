@@ -85,8 +85,8 @@ def due_times(trigger: Trigger, span: Span) -> list[int]:
         raise InvalidOptionError(
             "until",
             from_us(span.until_us).isoformat(),
-            f"a moment up to which there are {MOST:,} due times at most: they reach to {last},"
-            " so ask for what follows in another backfill",
+            f"a moment up to which there are at most {MOST:,} due times: they reach to {last}, so"
+            " request the rest in another backfill",
         )
     return found
 

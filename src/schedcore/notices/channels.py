@@ -146,7 +146,7 @@ class Ping:
         """Ask for the URL that fits."""
         age = (self._clock.now_us() - notice.time_us) / SECOND
         if notice.good and age > self.patience:  # told as if it were now, it would hide silence
-            raise RefusedError(f"it is {age:.0f} s old, and would be taken for news")
+            raise RefusedError(f"it is {age:.0f} s old, and would be taken for a new one")
         url = self._url if notice.good else self._fail
         if notice.kind == "started":
             url = self._start
@@ -168,7 +168,7 @@ def _for_job(url: str, job_id: str) -> str:
     if "{job_id}" not in url:
         return url
     if job_id in (".", ".."):  # which mean other places in a path, encoded or not
-        raise RefusedError(f"the id {job_id!r} cannot stand in a URL")
+        raise RefusedError(f"the id {job_id!r} cannot be part of a URL")
     return url.replace("{job_id}", quote(job_id, safe=""))
 
 

@@ -83,7 +83,7 @@ class Courier:
             self._thread.join(patience.left())
         if not self.idle:
             self._log.warning(
-                "notices wait for channel %r: the next start tells them, if the store is on disk",
+                "notices wait for channel %r: the next start sends them, if the store is on disk",
                 self._name,
             )
 
@@ -99,7 +99,7 @@ class Courier:
                 self._failing += 1
                 pause = pause_after(self._failing)
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                    self._log.error("channel %r is held up; trying on", self._name, error=error)
+                    self._log.error("channel %r is blocked; trying again", self._name, error=error)
             if pause and self._stopping:
                 return
             if pause:
@@ -145,7 +145,7 @@ class Courier:
         if isinstance(error, RefusedError) or waited + pause > self._channel.patience:
             notice = from_text(letter.text)
             self._log.error(
-                "a notice is given up after %d attempt(s), channel %r: %s; it was: %s",
+                "a notice was given up after %d attempt(s), channel %r: %s; it was: %s",
                 *(self._attempts, self._name, problem, notice.text),
                 error=trace,
                 fields={"job_id": notice.job_id, "channel": self._name},
@@ -154,7 +154,7 @@ class Courier:
             pause = 0
         elif self._problem is None:
             self._log.error(
-                "channel %r does not take notices, and is tried again: %s",
+                "channel %r does not accept notices, and is tried again: %s",
                 *(self._name, problem),
                 error=trace,
                 fields={"channel": self._name},

@@ -116,7 +116,7 @@ class Notice(NamedTuple):
         if self.kind == "failure" and self.count > 1:
             return f"{text}; failure {self.count} in a row{since}"
         if self.kind == "missed" and self.count > 1:
-            return f"{text}; {self.count} occurrences since this was told"
+            return f"{text}; {self.count} occurrences since the last notice"
         return text
 
     def __repr__(self) -> str:

@@ -174,7 +174,7 @@ class Notifier:
             except BaseException as error:  # noqa: BLE001 — it looks again
                 self._failing += 1
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                    log.error("notices are held up; trying on", error=error)
+                    log.error("notices are blocked; trying again", error=error)
             if stopping:
                 return
             waker.sleep(LOOK_EVERY)
@@ -203,7 +203,7 @@ class Notifier:
         if self._place is not None and not self._outcomes.keeps_after(self._place):
             self._gaps += 1
             if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                log.error("outcomes that the store does not keep any more were not told of")
+                log.error("outcomes left the history before notices about them were sent")
 
     def _tell_starts(self) -> None:
         """Tell of runs that have begun, and not ended since: those are told when they end."""
@@ -233,7 +233,7 @@ class Notifier:
         due = passing_us() - self._kept_us >= KEEP_US and place != self._kept
         if news or letters or due:
             if not self._store.advance(self._kept, place, news, letters, self._clock.now_us()):
-                log.warning("another process has judged the same outcomes: what it told counts")
+                log.warning("another process has handled the same outcomes: its notices count")
                 self._judging = False
                 return False
             self._kept, self._kept_us = place, passing_us()

@@ -98,7 +98,11 @@ class Announcer:
             of_job[kind] = logged[0], logged[1] + 1
             return None
         of_job[kind] = now_us, 0
-        return f" (and {logged[1]} times more since this was said)" if logged and logged[1] else ""
+        return (
+            f" (and {logged[1]} more times since the last such message)"
+            if logged and logged[1]
+            else ""
+        )
 
     def wants(self, code: int) -> bool:
         """Return whether a listener asks for events of this code."""

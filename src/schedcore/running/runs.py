@@ -363,7 +363,7 @@ class Runs:
             if run._started_us is not None or hasattr(executor, "find"):
                 executor.abandon(run)
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
-            text = "executor %r failed to give up a run"
+            text = "executor %r failed to abandon a run"
             self._log.error(text, name, error=error, fields=named(run))
 
     def cancel(self, run_id: int) -> Run:

@@ -23,12 +23,12 @@ _SETTING = re.compile(
 # A minus sign before the minute has cron leave its own log alone.
 _LINE = re.compile(r"\s*-?(?P<times>@\S+|(?:\S+\s+){4}\S+)\s+(?P<rest>\S.*)")
 _REBOOT = (
-    "it runs when the machine starts, which is no time: have your service manager run it, or"
-    " your program when it starts"
+    "it runs at boot, not at a time: let your service manager run it, or your program when it"
+    " starts"
 )
 _MAILTO = (
-    "MAILTO is not taken over: the end of what a command prints is the result of its run, and that"
-    " of one that fails is in its error"
+    "MAILTO is not imported: the end of a command's output is the result of its run, or in its"
+    " error if it fails"
 )
 
 
@@ -137,7 +137,7 @@ def _parts(text: str, user: str | None) -> _Parts:
             raise InvalidOptionError(
                 "line",
                 text,
-                f"it runs as {owner}: take it over with --user {owner}, into the store of a"
+                f"it runs as {owner}: import it with --user {owner}, into the store of a"
                 " scheduler that runs as that user",
             )
         if not more:
