@@ -130,8 +130,7 @@ class ManualClock:
         return self._elapsed_us
 
     def set(self, now: datetime) -> None:
-        """Set the clock to *now*, timezone-aware; an earlier time means that the clock is set
-        back."""
+        """Set the clock to *now*, timezone-aware; an earlier time sets the clock back."""
         self.set_us(to_us(now))
 
     def set_us(self, now_us: int) -> None:

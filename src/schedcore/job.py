@@ -66,8 +66,7 @@ class Options(NamedTuple):
     """The channels through which each run is told: its start, and how it ended."""
 
     def attempts(self) -> int:
-        """Return how many times a run is begun in total, if its process dies or it fails each
-        time."""
+        """Return how many times a run is begun in total, if it fails or dies each time."""
         if self.retry is not None:
             return 1 + self.retry.count
         return MOST_RERUNS if self.on_lost == "rerun" else 1

@@ -23,8 +23,7 @@ class RandomSource(Protocol):
 
 
 class Retry(NamedTuple):
-    """Retries a failed run: after ``delay`` seconds, then after ``factor`` times as long, and so
-    on.
+    """Retries a failed run after ``delay`` seconds, then after ``factor`` times as long, and so on.
 
     Each delay is randomly lengthened by up to ``jitter`` times itself, so that runs that failed
     together are not retried together.  The run counts towards ``max_instances`` meanwhile, and has

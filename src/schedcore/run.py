@@ -217,8 +217,7 @@ class Run:
         return self._cancelled
 
     def take_start(self) -> bool:
-        """Return True to the first caller only: the one that begins it, or the one that withdraws
-        it.
+        """Return True to the first caller only, which may begin or withdraw the run.
 
         For the engine and stores: both may call it at the same moment, in two threads.
         """

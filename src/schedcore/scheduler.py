@@ -169,15 +169,15 @@ class Scheduler(ChangeMethods):
 
     @property
     def state(self) -> State:
-        """Whether it is stopped, running, paused, or standing by for the process that takes due
-        jobs."""
+        """Whether it is stopped, running, paused, or standing by for another process."""
         if self._node is not None and self._node.stands_by:
             return State.STANDBY
         return self._life.state
 
     def shared_state(self) -> State:
-        """Return the state that all processes on the store should be in: RUNNING, PAUSED or
-        STOPPED.
+        """Return the state that all processes on the store should be in:
+
+        RUNNING, PAUSED or STOPPED.
 
         Raises:
             StoreError: if the store cannot be used.
@@ -195,8 +195,7 @@ class Scheduler(ChangeMethods):
 
     @property
     def stalled(self) -> bool:
-        """Whether it is started, but its loop has ended or is blocked: only a new process fixes
-        that.
+        """Whether it is started, but its loop has ended or hangs: only a new process fixes that.
 
         One consistent answer: ``state`` and ``running``, read one after the other, may belong to
         different moments while another thread starts or stops the scheduler.
@@ -260,8 +259,7 @@ class Scheduler(ChangeMethods):
         self._engine.audit.note("paused")
 
     def resume(self) -> None:
-        """Continue after :meth:`pause`; fire times that became due meanwhile are late, and run or
-        are missed.
+        """Continue after :meth:`pause`; fire times that became due meanwhile are late.
 
         Raises:
             SchedulerNotRunningError: if it is not started.

@@ -75,8 +75,7 @@ def makes_coroutine(func: Callable[..., Any]) -> bool:
 
 
 def makes_generator(func: Callable[..., Any]) -> bool:
-    """Return whether *func* returns a generator, plain or asynchronous: a call runs no code of
-    it."""
+    """Return whether *func* returns a generator, plain or asynchronous."""
     return _flags(_called(func)) & _GENERATOR != 0
 
 
@@ -110,8 +109,7 @@ def is_really(thing: object, kinds: type | tuple[type, ...]) -> bool:
 
 
 def _called(func: Any) -> object:
-    """Return the function whose code a call of *func* runs first, behind objects that only pass it
-    on.
+    """Return the function whose code a call of *func* runs first, behind mere wrapper objects.
 
     Partials, bound methods and objects with ``__call__`` pass a call on.  Attributes are read from
     types alone: those of an object may be made up as they are asked for.

@@ -37,8 +37,9 @@ class Trigger:
 
     @property
     def jitter_us(self) -> int:
-        """The maximum random delay, in microseconds, that the engine adds to each fire time.  It is
-        not part of the instants: the next fire time is computed from the nominal one.
+        """The maximum random delay, in microseconds, that the engine adds to each fire time.
+
+        It is not part of the instants: the next fire time is computed from the nominal one.
         """
         return 0
 

@@ -198,9 +198,10 @@ def join_options(within: Mapping[str, object], beside: Mapping[str, object]) -> 
 
 
 def option_hint(kind: str, options: Mapping[str, object], known: Set[str]) -> str:
-    """Return a hint for options, one of which is not *known*, or ``""``.  Either another kind of
-    trigger has them all, or a known option is spelled like it.  A date, which a job without a
-    trigger gets, is hardly ever meant.
+    """Return a hint for options, one of which is not *known*, or ``""``.
+
+    Either another kind of trigger has them all, or a known option is spelled like it.  A date,
+    which a job without a trigger gets, is hardly ever meant.
     """
     unknown = [name for name in options if name not in known]
     others = [name for name in _GUESSED if option_names(name).issuperset(unknown)]

@@ -182,8 +182,9 @@ class IntervalTrigger(ZonedTrigger):
         return anchor if now_us <= anchor <= self._beat.end_us else self.next_us(now_us - 1)
 
     def bound_to(self, now_us: int) -> IntervalTrigger:
-        """Return this trigger with its start set: one interval after *now_us* if it has none.  If
-        it ends before that, it never fires, and its start is set to the end of time.
+        """Return this trigger with its start set: one interval after *now_us* if it has none.
+
+        If it ends before that, it never fires, and its start is set to the end of time.
         """
         if self._anchor_us is not None:
             return self
