@@ -101,7 +101,9 @@ def test_what_cannot_come_over_is_told_with_the_reason():
     assert left["foreign-class"].startswith("it holds shop.Stock, which is not plain data")
     assert left["foreign-zone"].startswith("args[0]=")
     assert left["own-trigger"].startswith("it holds shop.Own")
-    assert left["own-member"] == "its trigger is a shop:Own, which is not one of APScheduler's kinds"
+    assert (
+        left["own-member"] == "its trigger is a shop:Own, which is not one of APScheduler's kinds"
+    )
 
 
 def test_remarks_tell_what_nobody_asked_for():
@@ -162,7 +164,7 @@ HOSTILE = {
     "a command": (Calls(os.system, "touch harmed"), "it holds posix.system"),
     "eval": (Calls(eval, "open('harmed', 'w')"), "it holds builtins.eval"),
     "getattr": (Calls(getattr, os, "system"), "it holds builtins.__import__"),
-    "a method of a type": (Calls(getattr, set, "union"), "it looks for 'union' in something"),
+    "a method of a type": (Calls(getattr, set, "union"), "it looks for 'union' in an object"),
     "a zone's class": (Calls(getattr, ZoneInfo, "__init__"), "it looks for '__init__'"),
     "a class of its own": (Calls(type, "X", (), {}), "it holds builtins.type"),
 }
@@ -210,7 +212,10 @@ def test_a_pickle_cannot_change_what_reads_the_next_one():
         (pickle.dumps({"version": 2}), "its version is 2, and only version 1 is known"),
         (pickle.dumps({"version": 1}), "it names no function"),
         (pickle.dumps({"func": "nonsense"}), "func='nonsense': expected a reference"),
-        (pickle.dumps({"func": "os:getcwd", "trigger": 7}), "its trigger is a int, and none of"),
+        (
+            pickle.dumps({"func": "os:getcwd", "trigger": 7}),
+            "its trigger is a int, which is not one of",
+        ),
     ],
 )
 def test_a_row_that_is_none_of_apschedulers_is_told(state, reason):

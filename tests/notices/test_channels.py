@@ -62,7 +62,9 @@ def test_a_webhook_without_a_secret_has_no_signature(receiver):
 def test_a_redirection_is_not_followed(receiver):
     elsewhere = receiver()
     server = receiver((307, elsewhere.url + "/secret?token=1"))
-    with pytest.raises(RefusedError, match=r"it answered 307 with a redirect to 127\.0\.0\.1:\d+, which"):
+    with pytest.raises(
+        RefusedError, match=r"it answered 307 with a redirect to 127\.0\.0\.1:\d+, which"
+    ):
         Webhook(server.url).send(notice())
     assert elsewhere.asked.empty()
 

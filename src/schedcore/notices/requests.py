@@ -48,7 +48,7 @@ def send(
         return
     if 300 <= status < 400:
         host = "elsewhere" if place is None else (urlsplit(place).netloc or "another path")[:200]
-        raise RefusedError(f"it answered {status}with a redirect to {host}, which is not followed")
+        raise RefusedError(f"it answered {status} with a redirect to {host}, which is not followed")
     if 400 <= status < 500 and status not in _LATER:
         raise RefusedError(f"it answered {status}")
     raise OSError(f"it answered {status}")
