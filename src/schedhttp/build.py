@@ -182,6 +182,6 @@ def name_of(config: str | None) -> str:
 DEFAULT_STORE = "sqlite:///schedcore.db"
 """Where the stand-alone server keeps its jobs: in its working folder."""
 ONE_PROCESS = (
-    "in memory each process has jobs of its own, and this server has {} processes: name a store"
+    "in memory each process has its own jobs, and this server has {} processes: name a store"
     " that they share, as in SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker"
 )

@@ -244,7 +244,7 @@ INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,
     more={
-        "runs": (int | None, "How many runs wait or are under way; null: not known."),
+        "runs": (int | None, "Number of open runs; null: not known."),
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )

@@ -114,7 +114,9 @@ def test_a_store_that_there_is_not(app_of, store, message):
 
 def test_a_folder_that_cannot_be_made_is_one_error_that_names_the_setting(app_of, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidOptionError, match=r"^SCHEDULER_STORE: the folder .* cannot be made"):
+    with pytest.raises(
+        InvalidOptionError, match=r"^SCHEDULER_STORE: the folder .* cannot be created"
+    ):
         APScheduler(app=app_of(folder="file/instance"))
 
 

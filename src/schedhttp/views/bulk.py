@@ -75,7 +75,7 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
     """
     is_meant = _filter_of(request)
     confirmed = read_count(request, "confirm", None, _MOST)
-    read_nothing(request, "which jobs are meant stands in the query")
+    read_nothing(request, "the query selects the jobs")
     entries = service.scheduler.entries()
     named = request.whole.args.getlist("id")
     if named:
@@ -97,7 +97,9 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
 def _filter_of(request: Incoming) -> choosing.IsMeant:
     environ, args = request.environ, request.whole.args
     if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
-        raise BadRequest("many jobs take no condition but confirm=: expected no If-Match")
+        raise BadRequest(
+            "an action on many jobs accepts no condition but confirm=: expected no If-Match"
+        )
     if (text := args.get("q")) == "":
         raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
     is_meant = choosing.filter_of(request)
@@ -124,6 +126,6 @@ def _not_confirmed(verb: str, ids: list[str], confirmed: int | None) -> NotConfi
 
 def _moved_on(job_id: object) -> NotConfirmed:
     return NotConfirmed(
-        f"job {job_id!r} was changed or removed meanwhile, and is not one of those that the query"
-        " means any more; nothing was done, so ask again how many there are"
+        f"job {job_id!r} was changed or removed meanwhile, and no longer matches the query;"
+        " nothing was done, so request the number again"
     )

@@ -77,8 +77,8 @@ def get_audit(service: Service, request: Incoming) -> Reply:
     """Tell who changed what, when and from where, the latest first; for who has all rights."""
     if not request.may_change:
         raise Forbidden(
-            "the audit shows what others do, and from where: it is for those who may change things,"
-            " and SCHEDULER_API_READ_ONLY names these credentials"
+            "the audit shows what users do, and from where: only credentials that may change"
+            " things can read it, and SCHEDULER_API_READ_ONLY names these"
         )
     given = read_count(request, "limit", _RECORDS, MOST_AT_ONCE)
     limit = _RECORDS if given is None else given

@@ -38,7 +38,7 @@ def add_job(service: Service, request: Incoming) -> Reply:
         if not only_new:
             raise
         raise PreconditionFailed(
-            f"job {error.job_id!r} is there, and If-None-Match asks for one that is not"
+            f"job {error.job_id!r} exists, and If-None-Match requires that it does not"
         ) from None
 
 
@@ -59,7 +59,7 @@ def _add_all(service: Service, bodies: Sequence[Mapping[str, Any]], only_new: bo
         entries.append(entry)
         replaces.add(replace)
     if len(replaces) > 1:
-        raise BadRequest("replace_existing: expected the same of all jobs in an array")
+        raise BadRequest("replace_existing: expected the same value in all jobs of an array")
     handles = service.scheduler.add_entries(entries, replaces == {True} and not only_new)
     added = [handle.last_seen for handle in handles]
     return Reply(service.job_json.some(added, service.job_json.running()))
@@ -173,7 +173,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     except InvalidOptionError as error:
         if _is_of_null(error, body):
             raise BadRequest(
-                f"null takes a field back to its default, which cannot be done here: {error}"
+                f"null resets a field to its default, which is not possible here: {error}"
             ) from None
         raise
 

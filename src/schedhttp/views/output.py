@@ -22,7 +22,7 @@ def get_output(service: Service, request: Incoming, run_id: str) -> Reply:
     number = read_run_id("run_id", run_id)
     if service.settings.api_hide_args and not request.may_change:
         raise Forbidden(
-            "what runs print is not for who may only look: SCHEDULER_API_HIDE_ARGS=false shows it"
+            "read-only users may not see the output of runs: SCHEDULER_API_HIDE_ARGS=false shows it"
         )
     after = read_count(request, "after", 0, MOST_AFTER) or 0
     try:
