@@ -119,8 +119,8 @@ class Guard:
             raise InvalidOptionError(
                 "SCHEDULER_AUTH",
                 check,
-                'a function that returns True, False or "read"; calling this one returns an awaitable'
-                " instead: write it without async",
+                'a function that returns True, False or "read"; calling this one returns an'
+                " awaitable: write it without async",
             )
         self._authenticate = check
 
