@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
 CONFIG ?= examples/schedcore.toml
-# Many tests start processes of their own, and wait for them.
-PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
+# How many processes that is, and in which order they take the tests: see tests/conftest.py.
+PARALLEL ?= --numprocesses auto --dist worksteal
 SCENARIO ?= add 10,000
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ serve: $(VENV)/.server  ## run the engine and its REST API under gunicorn, with 
 
 install: $(VENV)/.dev  ## make .venv with all that the targets below need
 
-test: $(VENV)/.dev  ## run the tests, on up to four processors
+test: $(VENV)/.dev  ## run the tests, a few at a time
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 soak: $(VENV)/.dev  ## try the stores against their model, and kill processes, for a quarter of an hour

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -24,3 +26,29 @@ _ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow
 settings.register_profile("developer", _ANY_SPEED)
 settings.register_profile("ci", _ANY_SPEED, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    """Compile, once for all workers, what a thousand programs import that the tests start.
+
+    They would do so each, where the environment forbids them to keep it.
+    """
+    if not hasattr(config, "workerinput"):
+        for folder in ("src", "tests/core", "tests/durable", "tests/stores"):
+            compileall.compile_dir(ROOT / folder, quiet=1)
+
+
+WAITS = {"shared", "broker", "gunicorn", "serve", "start", "terminal", "open_tab", "listening"}
+"""Fixtures that start programs, for which tests then wait more than they work."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what waits, so that there is work to do beside it; none is left for the end."""
+    items.sort(key=lambda item: WAITS.isdisjoint(item.fixturenames))
+
+
+def pytest_xdist_auto_num_workers():
+    """Run one more test at a time than there are processors: some do no more than wait."""
+    return min((os.cpu_count() or 1) + 1, 4)

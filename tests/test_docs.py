@@ -35,6 +35,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.patience import SOON
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -47,7 +49,6 @@ BLOCK = re.compile(
 )
 IN_ORDER = "<!-- test: in order -->"
 FILE = re.compile(r"# (\S+\.(?:py|toml))\n")
-PATIENCE = 60.0
 # Ends a script's run_forever() as Ctrl-C does, as soon as that waits for a signal.
 DRIVER = """
 import os, runpy, signal, sys, threading
@@ -149,7 +150,7 @@ class Terminal:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=SOON,
             check=False,
         )
         return done.returncode, done.stdout or done.stderr
@@ -164,7 +165,7 @@ class Terminal:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        impatience = threading.Timer(PATIENCE, process.kill)
+        impatience = threading.Timer(SOON, process.kill)
         impatience.start()
         printed: list[str] = []
         with process:
@@ -204,17 +205,17 @@ class Terminal:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=PATIENCE)
+            process.wait(timeout=SOON)
         logged = log.read_text()
         assert logged.count("Traceback") == len(re.findall(r"job .* raised; ", logged)), logged
 
     def _wait_for_an_answer(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SOON
         while True:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             try:
-                with urlopen(f"http://127.0.0.1:{self.port}/scheduler", timeout=PATIENCE) as answer:
+                with urlopen(f"http://127.0.0.1:{self.port}/scheduler", timeout=SOON) as answer:
                     assert json.load(answer)["running"] is True
                     return
             except OSError:

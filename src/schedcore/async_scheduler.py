@@ -94,15 +94,31 @@ class AsyncScheduler(Scheduler):
     # To be awaited
 
     async def __aenter__(self) -> AsyncScheduler:
-        """Start, in the event loop that will run coroutine functions."""
+        """Start, in the event loop that will run coroutine functions.
+
+        If this is cancelled, nothing stays started: what was started is shut down at once.
+        """
         self._use_loop()
-        starting = asyncio.ensure_future(self.in_thread(super().start))
+        over = threading.Event()
+        started: list[bool] = []
+
+        def start() -> None:
+            try:
+                super(AsyncScheduler, self).start()
+                started.append(True)
+            finally:
+                over.set()
+
+        def undo() -> None:
+            over.wait()
+            with suppress(SchedulerNotRunningError):
+                if started:
+                    self.shutdown(timeout=0)
+
         try:
-            await asyncio.shield(starting)
+            await self.in_thread(start)
         except asyncio.CancelledError:
-            with suppress(Exception):  # it is to end, however it started
-                await starting
-            await self.aclose(0)
+            await self.in_thread(undo)  # a thread does, also if this wait is cancelled again
             raise
         return self
 

@@ -1,27 +1,36 @@
-"""Which jobs the query of a request means: by text in them, by their tags, by their ids."""
+"""Which jobs the query of a request means: by text in them, their tags, states and ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from typing import Final
 
 from schedcore.errors import InvalidOptionError
 from schedcore.job import check_id, check_tag
 from schedcore.stores.base import Entry
+from schedhttp.codec import STATES, state_of
 from schedhttp.errors import BadRequest
-from schedhttp.request import Incoming
+from schedhttp.request import Incoming, check_known
 
+PARAMETERS: Final = ("q", "tag", "state", "id")
 IsMeant = Callable[[Entry], bool]
 """Tells whether a job is one that a query means."""
 
 
-def filter_of(request: Incoming) -> IsMeant | None:
-    """Return what ``q``, ``tag`` and ``id`` say together; None: nothing, which is all jobs.
+def filter_of(request: Incoming, running: Container[str]) -> IsMeant | None:
+    """Return what :data:`PARAMETERS` say together; None: nothing, which is all jobs.
+
+    Args:
+        request: Whose query it is.
+        running: The ids of jobs that have runs under way.
 
     Raises:
-        BadRequest: if something can be no tag, or no id.
+        BadRequest: if something can be no tag, no state, or no id.
     """
     args = request.whole.args
-    text = args.get("q", "").casefold()
+    text, state = args.get("q", "").casefold(), args.get("state")
+    if state is not None:
+        check_known("state", state, STATES)
     tags, ids = frozenset(args.getlist("tag")), frozenset(args.getlist("id"))
     try:
         for tag in tags:
@@ -30,7 +39,7 @@ def filter_of(request: Incoming) -> IsMeant | None:
             check_id(job_id)
     except InvalidOptionError as error:
         raise BadRequest(str(error)) from None
-    if not (text or tags or ids):
+    if not (text or tags or ids or state):
         return None
 
     def is_meant(entry: Entry) -> bool:
@@ -38,6 +47,7 @@ def filter_of(request: Incoming) -> IsMeant | None:
         return (
             (not ids or job.id in ids)
             and tags.issubset(job.options.tags)
+            and (state is None or state_of(entry, job.id in running) == state)
             and (not text or _mentions(entry, text))
         )
 

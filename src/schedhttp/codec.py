@@ -91,6 +91,9 @@ def next_run_time(entry: Entry) -> datetime | str | None:
     return moment.isoformat() if offset and offset % _MINUTE else moment
 
 
+STATES: Final = ("scheduled", "paused", "running", "broken")
+
+
 def state_of(entry: Entry, running: bool) -> str:
     """Return ``broken``, ``running``, ``paused`` or ``scheduled``."""
     if entry.broken is not None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from schedcore import __version__
 from schedcore.load_forecast import MOST_HOURS
 from schedcore.methods.changes import MOST_AT_ONCE
-from schedhttp import paging, run_pages
+from schedhttp import codec, paging, run_pages
 from schedhttp.job_examples import NEW_JOBS
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, OUTCOME, TAG, TEXT, schemas
@@ -289,14 +289,14 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
     "limit": (_counted(paging.MOST), "How many there are in this part."),
     "offset": (_counted(paging.MOST, default=0), "How many to skip."),
     "after": (TEXT, "The id after which the part begins; with sort=id, or -id."),
-    "state": ({"type": "string", "enum": list(paging.STATES)}, "Only jobs in this state."),
+    "state": ({"type": "string", "enum": list(codec.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
     "tag": (
         {"type": "array", "items": TAG},
         "Only jobs that have this tag; if repeated, all of them.",
     ),
     "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
-    "all": ({"type": "string", "enum": ["true"]}, "All jobs, instead of q, tag and id."),
+    "all": ({"type": "string", "enum": ["true"]}, "All jobs, instead of q, tag, state and id."),
     "confirm": (
         COUNT,
         "The number of jobs, or due times; if it is wrong, 409, and nothing is done.",

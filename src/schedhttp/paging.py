@@ -14,17 +14,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from schedcore import jobdata
-from schedcore.errors import did_you_mean
 from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
 from schedhttp import choosing, codec
 from schedhttp.errors import BadRequest
-from schedhttp.request import Incoming, read_count
+from schedhttp.request import Incoming, check_known, read_count
 
 MOST: Final = 100_000
-STATES: Final = ("scheduled", "paused", "running", "broken")
 JOB_PARAMETERS: Final = (
     *("limit", "offset", "after", "state", "q", "tag", "id", "sort", "fields", "include"),
 )
@@ -60,10 +58,7 @@ def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming)
         BadRequest: if one of them makes no sense.
     """
     found: Iterable[Entry] = entries
-    if (state := request.whole.args.get("state")) is not None:
-        check_known("state", state, STATES)
-        found = [e for e in found if codec.state_of(e, e.job.id in running) == state]
-    if (is_meant := choosing.filter_of(request)) is not None:
+    if (is_meant := choosing.filter_of(request, running)) is not None:
         found = filter(is_meant, found)
     if (sort := _sort(request)) is not None:
         key = sort.removeprefix("-")
@@ -196,15 +191,3 @@ def link(relation: str, parameters: Mapping[str, object]) -> str:
 
 def _by_number(at: int) -> Mapping[str, object]:
     return {"offset": at}
-
-
-def check_known(name: str, value: str, known: Iterable[str]) -> None:
-    """Refuse a parameter whose value is not one of *known*.
-
-    Raises:
-        BadRequest: naming them.
-    """
-    if value not in known:
-        listed = ", ".join(known)
-        hint = did_you_mean(value, known)
-        raise BadRequest(f"{name}={value[:80]!r}: expected one of {listed}{hint}")

@@ -8,7 +8,7 @@ what is seldom asked: the query, credentials, conditions, and bodies that come i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from werkzeug import Request
@@ -203,16 +203,25 @@ def _read_body(request: Incoming) -> object:
     return body
 
 
+def check_fields(body: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse names in a body that are not *known*.
+
+    Raises:
+        InvalidOptionError: naming the first one.
+    """
+    for name in body:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise InvalidOptionError(name[:80], body[name], f"one of {', '.join(known)}{hint}")
+
+
 def read_flag(body: dict[str, Any], name: str, default: bool) -> bool:
     """Return an optional true or false, and refuse other names beside it.
 
     Raises:
         InvalidOptionError: if it is something else.
     """
-    for other in body:
-        if other != name:
-            hint = did_you_mean(other, [name])
-            raise InvalidOptionError(other[:80], body[other], f"no other option than {name}{hint}")
+    check_fields(body, [name])
     value = body.get(name, default)
     if not isinstance(value, bool):
         raise InvalidOptionError(name, value, "true or false")
@@ -231,6 +240,17 @@ def read_count(request: Incoming, name: str, default: int | None, most: int) -> 
     if not (given.isascii() and given.isdigit() and len(given) < 12 and int(given) <= most):
         raise BadRequest(f"{name}={given[:80]!r}: expected a whole number from 0 to {most}")
     return int(given)
+
+
+def check_known(name: str, value: str, known: Collection[str]) -> None:
+    """Refuse a parameter whose value is not one of *known*.
+
+    Raises:
+        BadRequest: naming them.
+    """
+    if value not in known:
+        listed, hint = ", ".join(known), did_you_mean(value, known)
+        raise BadRequest(f"{name}={value[:80]!r}: expected one of {listed}{hint}")
 
 
 def check_query(request: Incoming, known: Collection[str]) -> None:

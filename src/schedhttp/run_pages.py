@@ -15,8 +15,8 @@ from schedcore.history.query import RunQuery
 from schedcore.job import MAX_ID_LENGTH, check_tag
 from schedcore.triggers import moment_us, zone_of
 from schedhttp.errors import BadRequest
-from schedhttp.paging import MOST, Page, check_known, link
-from schedhttp.request import Incoming, read_count
+from schedhttp.paging import MOST, Page, link
+from schedhttp.request import Incoming, check_known, read_count
 
 PARAMETERS: Final = ("state", "outcome", "tag", "since", "until", "before", "limit", "offset")
 STATES: Final = ("waiting", "running", "open", "ended")

@@ -19,9 +19,9 @@ from schedcore.job import (
 )
 from schedcore.retry import LONGEST_DELAY, MAX_COUNT, Retry
 from schedcore.triggers.factory import KINDS, kind_names, option_names
+from schedhttp.codec import STATES
 from schedhttp.job_examples import NEW_JOBS, SHOWN_JOB
 from schedhttp.load_shapes import FORECAST, PARTS
-from schedhttp.paging import STATES
 from schedhttp.shapes import (
     Json,
     fields_schema,

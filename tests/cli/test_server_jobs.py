@@ -177,6 +177,7 @@ def test_all_jobs_with_a_tag_are_changed_together(run, nightly):
     assert json.loads(run("resume", "--tag", "nightly", "--tag", "x", "--yes", "--json").out) == [
         "b"
     ]
+    assert run("resume", "--state", "paused", "--yes").out == "1 job resumed\n"
     assert run("rm", "--q", "A", "--yes").out.endswith(" removed\n")
     assert run("pause", "--tag", "nobody-has-it", "--yes") == (0, "0 jobs paused\n", "")
     assert run("rm", "--all", "--yes").status == 0

@@ -13,6 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from schedcore import MemoryStore
 from schedcore.stores.sqlite import SqliteStore
+from tests.patience import SOAK
 from tests.stores.plain import PlainStore
 from tests.stores.postgres import need_server, postgres_store
 
@@ -32,7 +33,6 @@ STORES = {
     "postgresql": postgres_store,
 }
 EXAMPLES = {"memory": 100, "plain": 16, "sqlite": 20, "postgresql": 10}
-SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 
 
 def run_over_store(machine, kind):

@@ -8,6 +8,7 @@ import pytest
 
 from schedcore import InvalidOptionError, JobLookupError, MaxInstancesError, Scheduler, current_run
 from schedcore.admission import MOST_WAITING
+from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped
 
 HOUR = 3600
@@ -161,5 +162,5 @@ def test_a_function_learns_which_due_time_its_run_is_of(make_store):
     scheduler.start()
     scheduler.add_job(times, "cron", day=1, hour=0, minute=0, id="monthly", timezone="UTC")
     (run_id,) = scheduler.backfill("monthly", "2025-12-31", "2026-01-02")
-    scheduler.shutdown(timeout=30)
+    scheduler.shutdown(timeout=SOON)
     assert "2026, 1, 1, 0, 0" in scheduler.get_run(run_id).result

@@ -26,7 +26,8 @@ from schedcore.planning import Backlog
 from schedcore.run import RunRecord
 from schedcore.stores.base import Change, Entry, Passed, Settlement
 from schedcore.stores.ends import end_of
-from tests.contract.conftest import SOAK, STORES, run_over_store
+from tests.contract.conftest import STORES, run_over_store
+from tests.patience import SOAK
 from tests.stores.calls import job
 
 IDS = ["a", "b", "c"]
@@ -487,7 +488,7 @@ class Conservation(RuleBasedStateMachine):
         self.list, self.version = entries, version
 
 
-@pytest.mark.timeout(0 if SOAK else 120)
+@pytest.mark.timeout(0 if SOAK else 300)
 @pytest.mark.parametrize("kind", STORES)
 def test_no_due_time_is_lost_and_none_is_there_twice(kind):
     run_over_store(Conservation, kind)

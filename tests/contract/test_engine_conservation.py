@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 
 from schedcore import MaxInstancesError, RunLookupError
 from schedcore.clock import SECOND, from_us
-from tests.contract.conftest import SOAK, STORES, run_over_store
+from tests.contract.conftest import STORES, run_over_store
+from tests.patience import SOAK
 from tests.stores.stepping import ByHand, Stepped, note
 
 IDS = ["a", "b", "c"]
@@ -245,7 +246,7 @@ class Conservation(RuleBasedStateMachine):
         self.each_due_time_is_in_one_place()
 
 
-@pytest.mark.timeout(0 if SOAK else 120)
+@pytest.mark.timeout(0 if SOAK else 300)
 @pytest.mark.parametrize("kind", STORES)
 def test_each_due_time_has_one_outcome_in_the_end(kind):
     run_over_store(Conservation, kind)

@@ -15,9 +15,9 @@ from schedcore import (
     Scheduler,
 )
 from schedcore.executors.inline import InlineExecutor
+from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped, called, note
 
-SOON = 20
 gates: dict[str, threading.Event] = {}
 
 

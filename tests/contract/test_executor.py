@@ -27,6 +27,7 @@ from tests.core.work import (
     returned,
     returns_generator,
 )
+from tests.patience import SOON
 
 
 class Reports:
@@ -238,7 +239,7 @@ def test_a_thread_pool_uses_no_more_threads_than_it_may():
 
     def job():
         assert running.acquire(blocking=False)  # a fourth at the same time would not get in
-        gate.wait(20)
+        gate.wait(SOON)
         most.append(threading.current_thread().name)
         running.release()
 
@@ -264,7 +265,9 @@ def test_a_long_run_does_not_delay_short_ones_of_the_same_batch():
     pool = ThreadPool(max_workers=2)
     release = threading.Event()
     reports = Reports()
-    batch = [run_of(lambda: release.wait(20), 0)] + [run_of(lambda: None, n) for n in range(1, 50)]
+    batch = [run_of(lambda: release.wait(SOON), 0)] + [
+        run_of(lambda: None, n) for n in range(1, 50)
+    ]
     pool.submit(batch, reports)
     reports.wait_for(49)  # all the short ones, while the long one is still under way
     assert 0 not in [number for number, _, _ in reports.ended]
@@ -283,7 +286,7 @@ def test_a_function_that_was_brief_and_now_is_not_holds_nobody_up():
         if block[0]:
             block[0] = False
             blocked.set()
-            assert release.wait(20)
+            assert release.wait(SOON)
 
     for n in range(0, 300, 30):
         pool.submit([run_of(mostly_brief, n + k) for k in range(30)], reports)
@@ -304,7 +307,7 @@ def test_runs_that_are_not_brief_any_more_come_to_use_all_threads():
 
     def sometimes_meets():
         if meet[0]:
-            together.wait(20)
+            together.wait(SOON)
 
     pool.submit([run_of(sometimes_meets, n) for n in range(100)], reports)
     reports.wait_for(100)
@@ -351,12 +354,12 @@ def test_threads_whose_runs_were_given_up_leave_their_places_to_others():
     pool = ThreadPool(max_workers=2)
     reports = Reports(clock=lambda: 0)
     given_up, holding, hang = threading.Event(), threading.Event(), threading.Event()
-    first = [run_of(lambda: given_up.wait(20), n) for n in range(2)]
+    first = [run_of(lambda: given_up.wait(SOON), n) for n in range(2)]
     pool.submit(first, reports)
     reports.wait_for_begun(2)
     for run in first:
         pool.abandon(run)
-    pool.submit([run_of(lambda: holding.wait(20), n) for n in range(2, 4)], reports)
+    pool.submit([run_of(lambda: holding.wait(SOON), n) for n in range(2, 4)], reports)
     reports.wait_for_begun(4)
     brief = lambda: None  # noqa: E731 — one function, so that it is known to be brief
     pool.submit([run_of(brief, n) for n in range(4, 34)], reports)
@@ -364,7 +367,7 @@ def test_threads_whose_runs_were_given_up_leave_their_places_to_others():
     reports.wait_for(2)
     holding.set()
     reports.wait_for(34)
-    pool.submit([run_of(lambda: hang.wait(20), 34)], reports)
+    pool.submit([run_of(lambda: hang.wait(SOON), 34)], reports)
     pool.submit([run_of(brief, n) for n in range(35, 65)], reports)
     reports.wait_for(64)
     hang.set()
@@ -384,7 +387,7 @@ def test_a_full_queue_sheds_what_is_too_much():
     pool = ThreadPool(max_workers=1, max_queue=2)
     release = threading.Event()
     reports = Reports()
-    pool.submit([run_of(lambda: release.wait(20), n) for n in range(6)], reports)
+    pool.submit([run_of(lambda: release.wait(SOON), n) for n in range(6)], reports)
     shed = [number for number, value, _ in reports.ended if value == "shed"]
     assert shed == [3, 4, 5]
     release.set()
@@ -395,9 +398,9 @@ def test_a_full_queue_sheds_what_is_too_much():
 def test_an_abandoned_run_frees_its_worker():
     pool = ThreadPool(max_workers=1)
     started, release, reports = threading.Event(), threading.Event(), Reports()
-    hanging = run_of(lambda: (started.set(), release.wait(20)), 1)
+    hanging = run_of(lambda: (started.set(), release.wait(SOON)), 1)
     pool.submit([hanging], reports)
-    assert started.wait(20)
+    assert started.wait(SOON)
     pool.submit([run_of(lambda: "next", 2)], reports)
     pool.abandon(hanging)
     assert reports.wait_for(1) == [(2, "next", None)]
@@ -416,7 +419,7 @@ def test_an_abandoned_coroutine_is_cancelled():
 
     hanging = run_of(hang)
     loop.submit([hanging], reports)
-    assert started.wait(20)
+    assert started.wait(SOON)
     loop.abandon(hanging)
     assert reports.wait_for(1) == [(1, "cancelled", None)]
     loop.shutdown(10)

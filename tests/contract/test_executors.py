@@ -24,8 +24,7 @@ from tests.core import work
 from tests.core.celery_workers import celery_workers
 from tests.core.dask_cluster import dask_cluster
 from tests.durable.processes import until
-
-SOON = 20
+from tests.patience import SOON
 
 
 def new_store():

@@ -18,9 +18,8 @@ from schedcore import (
 )
 from schedcore.clock import Patience
 from schedcore.executors.inline import InlineExecutor
+from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped
-
-SOON = 20
 
 
 @pytest.fixture

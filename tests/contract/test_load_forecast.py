@@ -7,6 +7,7 @@ from threading import Event
 
 from schedcore import ManualClock, Scheduler, ThreadPool
 from schedcore.clock import SECOND, to_us
+from tests.patience import SOON
 
 START = datetime(2026, 3, 28, 12, tzinfo=timezone.utc)
 _GO_ON = Event()
@@ -20,7 +21,7 @@ def work(seconds):
 
 def wait():
     """Be under way until the test is over."""
-    _GO_ON.wait(30)
+    _GO_ON.wait(SOON)
 
 
 def test_durations_workers_and_runs_under_way_are_known(store):
@@ -36,7 +37,7 @@ def test_durations_workers_and_runs_under_way_are_known(store):
     scheduler.start()
     try:
         for name in "abc":
-            scheduler.run_job(name, timeout=30)
+            scheduler.run_job(name, timeout=SOON)
         scheduler.run_job("waits", wait=False)
         found = scheduler.forecast(4)
     finally:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
-from schedcore import Outcome, Scheduler
+from schedcore import Outcome, Scheduler, StoreError
 from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_worker import work_off
 from schedcore.stores.ends import end_of
@@ -197,6 +198,48 @@ def test_a_message_that_lacks_a_part_begins_nothing(file, lacks):
     assert work_off(ticket, file.remote.url)
 
 
+def test_a_message_of_another_store_harms_none_that_the_worker_has(file):
+    """Runs that it has begun there report in it."""
+    run = opened(file)
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    began, go_on = Event(), Event()
+    HELD["a"] = began, go_on
+    with ThreadPoolExecutor(1) as pool:
+        changed(file, "a", job=file.get("a").job._replace(func=hold))
+        worked = pool.submit(work_off, ticket, file.remote.url)
+        try:
+            assert began.wait(20)
+            for mark in ("another", "another"):
+                with pytest.raises(StoreError, match="another store"):
+                    work_off({**ticket, "store": mark}, file.remote.url)
+        finally:
+            go_on.set()
+        assert worked.result(20)
+    assert file.remote.look([run])[run.id].report is not None
+
+
+def test_a_file_in_the_place_of_another_is_found(tmp_path):
+    path = tmp_path / "jobs.db"
+    for _ in range(2):
+        store = node(lambda: SqliteStore(path, durable=False))
+        run = opened(store)
+        ticket = {"run_id": run.id, "attempt": 1, "store": store.remote.mark(), "captures": False}
+        assert work_off(ticket, store.remote.url)
+        assert store.remote.look([run])[run.id].report is not None
+        store.close()
+        for each in tmp_path.glob("jobs.db*"):
+            each.unlink()
+
+
+HELD = {}
+
+
+def hold():
+    began, go_on = HELD["a"]
+    began.set()
+    go_on.wait(20)
+
+
 def test_a_message_of_a_store_that_is_gone_is_not_tried_for_ever(file):
     celery = pytest.importorskip("celery", reason="Celery is not installed")
     run = opened(file)
@@ -228,6 +271,9 @@ class Recording:
         pass
 
     def close(self):
+        pass
+
+    def forget(self):
         pass
 
 

@@ -51,6 +51,22 @@ def test_those_of_some_jobs_alone(told_six):
     assert told_six.kept(RunQuery(job_ids={"b"}), 9) == 2
 
 
+@pytest.mark.parametrize(
+    ("query", "most", "expected"),
+    [
+        (RunQuery(), 9, "0 executed, 0 skipped, 1 executed, 1 failed, 1 lost, 2 failed"),
+        (RunQuery(), 3, "1 executed, 1 failed, 2 failed"),
+        (RunQuery("a", limit=1), 9, "0 executed, 0 skipped, 1 executed, 1 failed"),
+        (RunQuery(outcomes=[LOST, SKIPPED], since_us=20, until_us=30), 9, "0 skipped"),
+    ],
+)
+def test_a_tally_is_by_due_time_and_of_what_was_due_last(told_six, query, most, expected):
+    tally = told_six.tally(query, 30, most)
+    assert ", ".join(sorted(f"{number} {outcome.value}" for number, outcome in tally)) == expected
+    assert set(tally.values()) == {1}
+    assert told_six.tally(RunQuery(outcomes=[FAILED]), 1_000, 9) == {(0, FAILED): 2}
+
+
 def test_the_latest_is_what_was_recorded_last(told_six):
     assert ids(told_six) == [6, 3, 4, None, 2, 1]
     assert ids(told_six, limit=2) == [6, 3]

@@ -10,8 +10,7 @@ import threading
 import pytest
 
 from schedcore import Scheduler, State
-
-SOON = 20
+from tests.patience import SOON
 
 
 @pytest.fixture

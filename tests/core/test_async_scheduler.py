@@ -24,7 +24,7 @@ from schedcore import (
     State,
     current_run,
 )
-from tests.core.conftest import SOON
+from tests.patience import SOON
 
 IN_MEMORY, ON_DISK = "memory", "disk"
 
@@ -314,6 +314,70 @@ def test_a_loop_that_is_closed_under_it_loses_what_ran_and_is_told():
     assert [record.outcome for record in scheduler.history("held")] == [Outcome.LOST]
     scheduler.shutdown(timeout=SOON)
     task.get_coro().close()
+
+
+def test_what_a_loop_had_no_time_to_begin_fails_when_it_is_closed():
+    loop = asyncio.new_event_loop()
+    scheduler = Scheduler(timezone="UTC", executors={"coroutines": CoroutineLoop(loop=loop)})
+    scheduler.start()
+    job = scheduler.add_job(returns_late, next_run_time=None)
+    run = scheduler.run_job(job.id, wait=False)  # the loop does not run
+    loop.close()
+    assert run.wait(SOON)
+    (record,) = scheduler.history(job.id)
+    assert (record.outcome, record.error_type) == (Outcome.FAILED, "LoopClosedError")
+    scheduler.shutdown(timeout=SOON)
+
+
+def test_what_ran_on_a_loop_that_is_closed_is_lost_though_nothing_follows():
+    loop = asyncio.new_event_loop()
+    scheduler = Scheduler(timezone="UTC", executors={"coroutines": CoroutineLoop(loop=loop)})
+    scheduler.start()
+    held = []
+
+    async def main():
+        held.append(Held())
+        job = scheduler.add_job(held[0], next_run_time=None)
+        run = scheduler.run_job(job.id, wait=False)
+        await held[0].begun.wait()
+        return run
+
+    run = loop.run_until_complete(main())
+    (task,) = asyncio.all_tasks(loop)
+    task._log_destroy_pending = False  # that is what the program does here, and asyncio tells of it
+    loop.close()
+    assert run.wait(SOON)
+    assert run.outcome is Outcome.LOST
+    scheduler.shutdown(timeout=SOON)
+    task.get_coro().close()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_start_that_is_cancelled_however_often_leaves_nothing_started(scheduler, times):
+    began, go_on = threading.Event(), threading.Event()
+    real = scheduler._life.begin
+
+    def held_up(*args):
+        began.set()
+        assert go_on.wait(SOON)
+        return real(*args)
+
+    scheduler._life.begin = held_up
+
+    async def main():
+        starting = asyncio.ensure_future(scheduler.__aenter__())
+        await scheduler.in_thread(began.wait, SOON)
+        for _ in range(times):
+            starting.cancel()
+            await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        while "schedcore-call" in {thread.name for thread in threading.enumerate()}:
+            await asyncio.sleep(0.001)
+        assert scheduler.state is State.STOPPED
+
+    in_loop(main())
 
 
 def test_a_task_that_is_cancelled_before_its_first_step_is_a_run_that_is_cancelled():

@@ -37,9 +37,9 @@ from schedcore import (
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
 from schedcore.loop import Loop
+from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
-SOON = 20
 
 
 # Errors that cannot even be told
@@ -270,7 +270,7 @@ def test_a_job_that_fails_while_shutdown_waits_is_not_tried_again(started, gate)
     stopping.start()
     while started.state is not State.STOPPED:
         pass
-    while not started._runs._closing:
+    while not started._runs.closing:
         pass
     gate.open()
     stopping.join(SOON)

@@ -10,7 +10,8 @@ import pytest
 
 from schedcore import InvalidOptionError, Outcome, Scheduler
 from schedcore.jobs import UrlFailedError, call_url
-from tests.notices.receiver import SOON, receivers
+from tests.notices.receiver import receivers
+from tests.patience import SOON
 
 
 @pytest.fixture

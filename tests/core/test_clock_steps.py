@@ -21,8 +21,8 @@ from schedcore import (
 )
 from schedcore.clock import from_us, to_us
 from schedcore.planning import CORRECTION_US, Place, set_back
+from tests.patience import SOON
 
-SOON = 20
 NOON = to_us(datetime(2026, 6, 15, 12, tzinfo=timezone.utc))
 SECOND, HOUR = 1_000_000, 3600 * 1_000_000
 STEPS = [0.5, 1, 4, 10]

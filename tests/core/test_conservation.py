@@ -28,9 +28,9 @@ from schedcore import (
     ThreadPool,
 )
 from schedcore.clock import SECOND
+from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
-SOON = 20
 IDS = "abc"
 
 

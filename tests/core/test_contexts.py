@@ -12,8 +12,8 @@ import pytest
 from schedcore import Outcome, Retry, Scheduler, ThreadPool, current_run
 from schedcore.executors.futures import FuturesAdapter
 from schedcore.executors.inline import InlineExecutor
+from tests.patience import SOON
 
-SOON = 20
 color = ContextVar("color", default="none")
 
 

@@ -10,9 +10,9 @@ from schedcore import InvalidOptionError, Outcome, Scheduler
 from tests.core import work
 from tests.core.dask_cluster import Cluster, dask_cluster
 from tests.durable.processes import until
+from tests.patience import SOON
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-SOON = 60
 
 
 @pytest.fixture
@@ -97,8 +97,23 @@ def test_runs_of_a_cluster_that_goes_away_are_lost(started, cluster, tmp_path):
     gate.touch()
 
 
+def test_what_it_runs_in_memory_is_lost_with_the_shutdown_and_the_job_runs_again(started, tmp_path):
+    scheduler = started(dask_cluster())
+    began, gate = tmp_path / "begun", tmp_path / "gate"
+    args = [str(began), str(gate)]
+    job = scheduler.add_job(work.touch_and_wait_for, args=args, next_run_time=None)
+    run = scheduler.run_job(job.id, wait=False)
+    until(began.exists, "that it began", SOON)
+    scheduler.shutdown(timeout=0)
+    until(lambda: run.outcome is Outcome.LOST, "that it is lost")
+    gate.touch()
+    scheduler.start()
+    assert scheduler.run_job(job.id, timeout=SOON).outcome is Outcome.EXECUTED
+
+
 def test_a_client_of_the_users_stays_open(started):
     with distributed.Client(dask_cluster()) as client:
+        Scheduler(executors={"cluster": client})  # understood as it is
         scheduler = started(client)
         run = run_of(scheduler, work.returned, 1)
         assert run.wait(SOON)

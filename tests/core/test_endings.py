@@ -17,9 +17,7 @@ from schedcore import (
     State,
 )
 from tests.core.conftest import script
-
-SOON = 20
-
+from tests.patience import SOON
 
 # Until there is nothing to do
 
@@ -57,7 +55,7 @@ IDLE = {
     ),
     "a failure": (lambda s: s.add_job(lambda: 1 // 0), {Outcome.FAILED: 1}),
     "a time-out": (
-        lambda s: s.add_job(lambda: threading.Event().wait(SOON), timeout=0.1),
+        lambda s: s.add_job(lambda: threading.Event().wait(20), timeout=0.1),
         {Outcome.TIMED_OUT: 1},
     ),
     "too late": (

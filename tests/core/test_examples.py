@@ -13,9 +13,9 @@ import pytest
 
 from tests.core.celery_workers import need_celery
 from tests.durable.processes import environment, until
+from tests.patience import SOON
 
 ROOT = Path(__file__).parents[2]
-SOON = 20
 
 
 def started(name, *arguments, **options):

@@ -109,6 +109,33 @@ def test_tables_and_pools_are_understood_as_in_settings():
         scheduler.add_job(local(), executor="pool")
 
 
+def test_celery_apps_and_tables_of_celery_are_understood():
+    celery = pytest.importorskip("celery", reason="Celery is not installed")
+    app = celery.Celery("shop", set_as_current=False, broker="memory://")
+    url = "redis://:secret@127.0.0.1:1/0"
+    for what in (
+        app,
+        {"type": "celery", "broker": url, "backend": url, "queue": "slow", "max_workers": 3},
+        {"type": "celery", "app": app},
+        {"type": "celery", "app": "schedcore.celery_worker"},
+        {"type": "celery", "app": "schedcore.celery_worker:app", "max_workers": 3},
+    ):
+        Scheduler(executors={"far": what}, store="sqlite:///never-opened.db")
+    for table, named in (
+        ({"backend": url}, r"executors\['far'\].broker=None"),
+        ({"broker": url, "app": app}, r"executors\['far'\].broker='redis://:\*\*\*@"),
+        ({"app": app, "backend": url}, r"executors\['far'\].backend='redis://:\*\*\*@"),
+        ({"app": "nowhere.at:all"}, r"app='nowhere.at:all'.*no module|No module"),
+        ({"app": "schedcore.celery_worker:annotations"}, "app='schedcore"),
+        ({"app": 5}, "app=5"),
+        ({"broker": url, "backend": 5}, "backend=5"),
+        ({"broker": url, "max_workers": 0}, r"executors\['far'\].max_workers=0"),
+        ({"broker": url, "concurrency": 3}, r"redis://:\*\*\*@"),
+    ):
+        with pytest.raises(InvalidOptionError, match=named):
+            Scheduler(executors={"far": {"type": "celery", **table}})
+
+
 CAN_NEVER_RUN = [
     lambda: None,
     local(),

@@ -11,8 +11,8 @@ import pytest
 
 from schedcore import EVENT_JOB_ERROR, Outcome, Retry, Scheduler, SystemClock, ThreadPool
 from schedcore.clock import passing_us
+from tests.patience import SOON
 
-SOON = 20
 YEARS = [1999, 2020, 2031, 2100]
 """Before and after the computer's own time."""
 

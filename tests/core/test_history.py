@@ -30,9 +30,9 @@ from schedcore import (
     simulate,
 )
 from schedcore.clock import from_us
+from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
-SOON = 20
 
 
 def outcomes(scheduler, job_id=None):

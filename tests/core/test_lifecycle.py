@@ -31,8 +31,8 @@ from schedcore import (
 from schedcore.clock import passing_us
 from schedcore.loop import QUANTUM_US, Loop
 from tests.core.conftest import script
+from tests.patience import SOON
 
-SOON = 20
 """Seconds after which a wait is a failure; no test takes that long."""
 
 
@@ -511,7 +511,7 @@ def test_due_times_that_come_thick_and_fast_are_taken_together():
     work = Hurried(100)
     loop = Loop(work, SystemClock())
     loop.start()
-    assert work.done.wait(20)
+    assert work.done.wait(SOON)
     loop.stop(20)
     # A pass is never early; how late they are depends on the machine.
     assert work.at_us[99] - work.at_us[4] >= 95 * QUANTUM_US * 0.9

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schedcore import InvalidOptionError, ManualClock, Scheduler
 from schedcore.metrics import SchedulerCollector
 from tests.contract.conftest import STORES
-from tests.core.conftest import SOON
+from tests.patience import SOON
 from tests.stores.postgres import need_server
 
 START = datetime(2030, 1, 1, tzinfo=timezone.utc)

@@ -10,8 +10,7 @@ import pytest
 
 from schedcore import Outcome, Scheduler, ThreadPool
 from schedcore.executors.inline import InlineExecutor
-
-SOON = 20
+from tests.patience import SOON
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def record_of(scheduler, func, **options):
     """Run *func* as a job to its end."""
     job = scheduler.add_job(func, "interval", hours=1, **options)
     run = scheduler.run_job(job.id, wait=False)
-    assert run.wait(SOON / 2)
+    assert run.wait(SOON)
     return run.record
 
 
@@ -98,13 +97,13 @@ def test_as_many_as_there_are_workers_never_all_wait(scheduler):
     both = threading.Barrier(2)
 
     def wait():
-        both.wait(SOON)
+        both.wait(2 * SOON)
         scheduler.run_job("other")
 
     scheduler.add_job(nothing, "interval", hours=1, id="other", executor="two", max_instances=2)
     jobs = [scheduler.add_job(wait, "interval", hours=1, executor="two") for _ in range(2)]
     runs = [scheduler.run_job(job.id, wait=False) for job in jobs]
-    assert all(run.wait(SOON / 2) for run in runs)
+    assert all(run.wait(SOON) for run in runs)
     assert {run.record.outcome for run in runs} == {Outcome.EXECUTED, Outcome.FAILED}
 
 

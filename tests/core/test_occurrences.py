@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from schedcore import ManualClock, Outcome, Scheduler, ThreadPool, simulate
+from tests.patience import SOON
 
-SOON = 20
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 

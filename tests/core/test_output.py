@@ -26,8 +26,8 @@ from schedcore.executors.inline import InlineExecutor
 from schedcore.output.capture import Stream
 from schedcore.output.text import HALF, Kept, Output, Printed
 from schedcore.stores.outputs import Outputs
-from tests.core.conftest import SOON
 from tests.core.printing import all_ways, all_ways_async, fails, told
+from tests.patience import SOON
 
 EXECUTORS = {
     "threads": ThreadPool,

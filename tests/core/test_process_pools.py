@@ -11,8 +11,7 @@ import pytest
 
 from schedcore import EVENT_ALL, Outcome, Scheduler
 from schedcore.executors.futures import FuturesAdapter
-
-SOON = 20
+from tests.patience import SOON
 
 
 def die():

@@ -15,8 +15,8 @@ from schedcore.executors import processes
 from schedcore.executors.processes import ProcessPool
 from tests.core import work
 from tests.durable.processes import until
+from tests.patience import SOON
 
-SOON = 20
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
 
 
@@ -221,7 +221,7 @@ SCRIPT = """
         )
         scheduler.start()
         job = scheduler.add_job(mine, next_run_time=None)
-        record = scheduler.run_job(job.id, timeout=20).record
+        record = scheduler.run_job(job.id, timeout=SOON).record
         print(record.why(), flush=True)
         assert record.result != str(os.getpid())
         scheduler.add_job(getattr(work, sys.argv[2]), args=[sys.argv[1]])

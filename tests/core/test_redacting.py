@@ -7,6 +7,7 @@ import pytest
 from schedcore import InvalidOptionError, Scheduler
 from schedcore.output.redacting import PIECE, in_data, redactor
 from schedcore.output.text import HALF, Printed
+from tests.patience import SOON
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_secrets_are_hidden_in_what_a_run_prints():
         raise ValueError("password=fgh")
 
     scheduler.add_job(work, "interval", hours=1, id="j")
-    text = scheduler.output(scheduler.run_job("j", timeout=20).id).text
+    text = scheduler.output(scheduler.run_job("j", timeout=SOON).id).text
     scheduler.shutdown()
     assert text.startswith("password=***\npassword=**\n")
     assert text.endswith("ValueError: password=***\n")

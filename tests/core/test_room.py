@@ -11,9 +11,8 @@ from schedcore import DateTrigger, ManualClock, Outcome, Scheduler, ThreadPool
 from schedcore.executors.inline import InlineExecutor
 from tests.contract.test_executor import Reports, run_of
 from tests.durable.processes import until
+from tests.patience import SOON
 from tests.stores.postgres import beside, postgres_store
-
-SOON = 20
 
 
 class Gate:

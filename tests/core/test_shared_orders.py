@@ -13,6 +13,7 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
+from tests.patience import SOON
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_an_order_counts_although_another_process_gave_the_one_before_just_now(m
         two.start()
         with pytest.raises(SchedulerAlreadyRunningError):
             one.start()
-        one.run_job(two.add_job("math:sqrt", "cron", year=2999, args=[4], id="j").id, timeout=30)
+        one.run_job(two.add_job("math:sqrt", "cron", year=2999, args=[4], id="j").id, timeout=SOON)
 
 
 def test_who_follows_is_as_the_others_are(made):

@@ -21,8 +21,8 @@ from schedcore import (
     SchedulerNotRunningError,
 )
 from schedcore.heap import DueQueue
+from tests.patience import SOON
 
-SOON = 20
 LATER = datetime(2000, 1, 2, tzinfo=timezone.utc)
 
 

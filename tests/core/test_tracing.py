@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode
 
 from schedcore import EVENT_JOB_SUBMITTED, Scheduler
 from schedcore.tracing import trace_runs
-from tests.core.conftest import SOON
+from tests.patience import SOON
 
 
 class Ended(SpanProcessor):

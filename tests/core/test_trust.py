@@ -27,9 +27,9 @@ from schedcore import (
 from schedcore import loop as loop_module
 from schedcore.executors.inline import InlineExecutor
 from schedcore.loop import Loop
+from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
-SOON = 20
 RAISED = [ValueError, SystemExit, RecursionError, MemoryError]
 """KeyboardInterrupt as well, but in the main thread, where it is the program's: a simulation's."""
 
@@ -405,7 +405,7 @@ def test_a_loop_that_is_held_up_is_said_and_replaced(make_loop, handler, stuck):
 
     loop = make_loop(step, stall_after=0.2, watch_every=0.01)
     assert held.wait(SOON)
-    assert replaced.wait(SOON / 2)
+    assert replaced.wait(SOON)
     assert "has been blocked" in said.get(timeout=SOON)
     assert loop._work.taken_back[0] is True
     release.set()

@@ -27,8 +27,7 @@ from schedcore.basics.runids import RunIds
 from schedcore.history.history import TROUBLES
 from schedcore.history.query import RunQuery
 from schedcore.lifetime.health import LONGEST_WAIT
-
-SOON = 20
+from tests.patience import SOON
 
 
 class Standing:

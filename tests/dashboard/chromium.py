@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.patience import SOON
 from tests.stores.postgres import REQUIRED
 
 _PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -23,8 +24,6 @@ _OPTIONS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-PATIENCE = 30_000
-"""Milliseconds for what a page is to show."""
 
 
 def need_chromium() -> None:
@@ -86,7 +85,7 @@ class Tab:
     def __init__(self, context: Any, base: str) -> None:
         self.base = base
         self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE)
+        self.page.set_default_timeout(SOON * 1000)
         self.wrong: list[str] = []
         self.asked: list[tuple[str, int]] = []
         self.page.on("console", self._note)

@@ -9,6 +9,7 @@ import pytest
 
 from schedhttp.dashboard.site import FORMS
 from tests.dashboard.conftest import HOSTILE, START, USERS
+from tests.patience import SOON
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_job_is_run_with_other_arguments(browser, scheduler, job):
     browser.follow(browser.send("/job/run", {"id": "j", "args": "[9]"}))
     (run,) = scheduler.runs() or [None]
     if run is not None:
-        run.wait(30)
+        run.wait(SOON)
     assert scheduler.history("j")[0].result == "3.0"
     answer = browser.send("/job/run", {"id": "j", "args": "[9"})
     assert answer.status_code == 400
@@ -74,6 +75,32 @@ def test_many_jobs_are_paused_by_a_filter_with_a_count_in_the_question(browser, 
     done = browser.follow(browser.send("/jobs/change", browser.parsed(again).form("/jobs/change")))
     assert "4 jobs were paused." in done.text
     assert sum(entry.due_us is None for entry in scheduler.entries()) == 4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("", "abcd"),
+        ("q=c", "c"),
+        ("tag=t", "ab"),
+        ("state=paused", "ac"),
+        ("state=paused&tag=t", "a"),
+        ("state=scheduled&q=d&tag=&sort=id", "d"),
+    ],
+)
+def test_each_filter_of_the_list_can_be_acted_on_as_a_whole(browser, scheduler, wanted, meant):
+    """The fields that the list's own form has are all that it takes."""
+    for name in "abcd":
+        scheduler.add_job(print, "interval", hours=1, id=name, tags=["t"] * (name in "ab"))
+    scheduler.pause_jobs(["a", "c"])
+    page = browser.get(f"/jobs?{wanted}")
+    assert f"({len(meant)})" in page.text
+    fields = {**page.fields("/jobs/change"), "which": "filter", "do": "remove"}
+    question = browser.parsed(browser.send("/jobs/change", fields))
+    browser.follow(browser.send("/jobs/change", question.form("/jobs/change")))
+    assert "".join(sorted(entry.job.id for entry in scheduler.entries())) == "".join(
+        sorted({*"abcd"} - {*meant})
+    )
 
 
 def test_many_jobs_are_chosen_one_by_one_and_taken_back(browser, scheduler):
@@ -249,7 +276,7 @@ def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confir
 
 def run_ended(scheduler, run_id):
     """Wait until a run has ended."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while scheduler.get_run(run_id).outcome is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

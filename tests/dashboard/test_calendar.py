@@ -26,6 +26,24 @@ def test_past_days_tell_what_became_of_them_and_lead_to_the_ledger(browser, sche
         assert "1 kept with this filter" in browser.get(link.removeprefix(browser.base)).text
 
 
+def test_what_became_of_a_whole_month_is_one_question(browser, scheduler, clock, monkeypatch):
+    scheduler.add_job(fail, "interval", weeks=9, id="j")
+    for _ in range(3):
+        scheduler.run_job("j")
+        clock.advance(86_400)
+    asked = []
+    for name in ("records", "kept", "tally"):
+        ask = getattr(type(scheduler), name)
+        monkeypatch.setattr(
+            type(scheduler),
+            name,
+            lambda *args, _ask=ask, _name=name: asked.append(_name) or _ask(*args),
+        )
+    page = browser.get("/calendar")
+    assert len([a for a in page.tags("a") if "mark bad" in str(a.get("class"))]) == 3
+    assert asked == ["tally"]
+
+
 def test_what_comes_is_on_its_day_with_its_job(browser, scheduler):
     scheduler.add_job(print, "cron", day=20, hour=9, id="monthly")
     scheduler.add_job(print, "cron", hour="*", id="hourly")

@@ -12,6 +12,7 @@ import pytest
 from schedcore import EVENT_JOB_MISSED
 from schedhttp.dashboard.site import PAGES
 from tests.dashboard.conftest import HOSTILE, USERS, Document
+from tests.patience import SOON
 
 JOB = f"/job?id={quote(HOSTILE)}"
 TRY = f"/try?schedule={quote(HOSTILE)}"
@@ -128,7 +129,7 @@ def test_what_did_not_run_says_why(browser, scheduler, clock):
     is_missed = threading.Event()
     scheduler.add_listener(lambda _event: is_missed.set(), EVENT_JOB_MISSED)
     clock.advance(90)
-    assert is_missed.wait(30)
+    assert is_missed.wait(SOON)
     missed = browser.get("/ledger?outcome=missed")
     assert "30 s late" in missed.text
 

@@ -20,11 +20,11 @@ import pytest
 
 from tests.cli.servers import real_server
 from tests.deploy import guides
+from tests.patience import SOON
 
 NAME = "jobs.example.com"
 SITE = "/etc/nginx/conf.d/schedcore.conf"
 CERTIFICATES = f"/etc/letsencrypt/live/{NAME}"
-PATIENCE = 60.0
 MAIN = """
 daemon off;
 worker_processes 1;
@@ -62,9 +62,9 @@ class Site:
     def ask(self, method, path, token=None, scheme="https", body=None, **headers):
         kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
         more = {"context": self._trusts} if scheme == "https" else {}
-        connection = kind(NAME, timeout=PATIENCE, **more)
+        connection = kind(NAME, timeout=SOON, **more)
         here = ("127.0.0.1", self._ports[scheme])
-        connection._create_connection = lambda _name, *_: socket.create_connection(here, PATIENCE)
+        connection._create_connection = lambda _name, *_: socket.create_connection(here, SOON)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         connection.request(method, path, body, headers)
@@ -138,16 +138,16 @@ def serve(tmp_path, certificate, server):
             yield Site(certificate, plain, encrypted)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(SOON)
 
     return serving
 
 
 def wait_for(process, port):
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + SOON
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+            socket.create_connection(("127.0.0.1", port), SOON).close()
             return
         except OSError:
             assert process.poll() is None, "nginx has ended"

@@ -13,10 +13,10 @@ import pytest
 
 from tests.cli.servers import real_server, typed
 from tests.deploy import guides
+from tests.patience import SOON
 from tests.stores.postgres import need_server, server
 
 ADDRESS = "postgresql://scheduler@db.example.com/scheduler?sslmode=verify-full"
-PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def database():
 
 
 def asked(url, path):
-    with urlopen(f"{url}/scheduler{path}", timeout=PATIENCE) as answer:
+    with urlopen(f"{url}/scheduler{path}", timeout=SOON) as answer:
         return json.load(answer)
 
 
@@ -53,7 +53,7 @@ def test_two_hosts_see_one_another_and_the_same_jobs(database, tmp_path):
             settings.write_text(settings.read_text().replace(ADDRESS, database))
             run = real_server(folder, "--config", "schedcore.toml", "--port", "0")
             urls.append(hosts.enter_context(run))
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SOON
         while {len(asked(url, "")["nodes"]) for url in urls} != {2}:
             assert time.monotonic() < deadline, "the hosts do not see one another"
             threading.Event().wait(0.1)

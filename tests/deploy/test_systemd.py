@@ -15,10 +15,10 @@ import pytest
 
 from schedhttp.settings import Settings
 from tests.deploy import guides
+from tests.patience import SOON
 
 UNIT = "/etc/systemd/system/schedcore.service"
 PROGRAM = "/opt/schedcore/bin/schedhttp"
-PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ class Notified:
     def __init__(self, unit, folder):
         self.service = service_of(unit)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(SOON)
         self._socket.bind(f"\0{folder}/notify")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("SCHED")}
         self.log = folder / "log"
@@ -101,7 +101,7 @@ def test_the_server_tells_when_it_is_ready_reloads_and_ends_as_the_unit_says(not
     reload = notified.service["ExecReload"].replace("$MAINPID", str(notified.process.pid))
     subprocess.run(shlex.split(reload), check=True)
     notified.process.send_signal(signal.SIGTERM)
-    assert notified.process.wait(PATIENCE) == 0
+    assert notified.process.wait(SOON) == 0
     log = notified.log.read_text()
     assert "Handling signal: hup" in log
     assert "Traceback" not in log

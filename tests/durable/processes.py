@@ -11,9 +11,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.patience import SOON
+
 ROOT = Path(__file__).parents[2]
-SOON = 20.0
-"""Seconds within which what a test waits for has to come: long, for a machine that is busy."""
 
 
 def until(condition, what="it", timeout=SOON):

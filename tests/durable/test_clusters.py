@@ -8,7 +8,7 @@ import time
 import pytest
 
 from schedcore import Scheduler
-from schedcore.executors import cluster
+from schedcore.executors import cluster_runs
 from tests.core.celery_workers import Broker, Workers, need_celery
 from tests.core.dask_cluster import dask_cluster
 from tests.durable import work
@@ -135,7 +135,7 @@ def test_a_worker_that_is_killed_loses_its_run_or_has_it_begun_again(
 def test_a_broker_that_is_away_or_forgets_delays_runs_and_loses_none(
     shared, broker, workers, monkeypatch
 ):
-    monkeypatch.setattr(cluster, "SEND_AGAIN_US", 1_000_000)
+    monkeypatch.setattr(cluster_runs, "SEND_AGAIN_US", 1_000_000)
     monkeypatch.setattr(work, "STARTS", str(shared.folder / "starts"))
     broker.stop()
     far = {"type": "celery", "broker": broker.url}

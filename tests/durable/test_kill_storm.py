@@ -15,8 +15,8 @@ import pytest
 
 from tests.durable.conservation import check_due_times, check_starts, check_totals
 from tests.durable.processes import until
+from tests.patience import SOAK
 
-SOAK = bool(os.environ.get("SCHEDCORE_SOAK"))
 SECONDS = 300 if SOAK else 30 if os.environ.get("CI") else 8
 PROCESSES, JOBS, PERIOD_S = 4, 60, 0.2
 KINDS = (
@@ -91,7 +91,7 @@ class Storm:
         self.processes[n] = self.new()
 
 
-@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.timeout(SECONDS + 300)
 def test_no_run_is_doubled_or_lost_whatever_becomes_of_the_processes(shared, capsys):
     seed = random.randrange(10**6)
     storm = Storm(shared, seed)

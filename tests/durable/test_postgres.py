@@ -15,6 +15,7 @@ from tests.durable.conservation import check_starts, check_totals
 from tests.durable.processes import until
 from tests.durable.test_kill_storm import SECONDS, Storm, check_promise, first_times
 from tests.durable.test_processes import fill_and_kill
+from tests.patience import SOON
 from tests.stores.postgres import Server, need_server, server
 
 LEASE = 1
@@ -87,7 +88,7 @@ def test_a_process_with_more_than_a_thousand_open_files_keeps_its_lease_and_runs
         scheduler.add_job("math:sqrt", "interval", hours=1, args=[4], id="root")
         first = scheduler.nodes()[0].renewed_us
         for _ in range(2):  # the second call takes a connection that was used before
-            assert scheduler.run_job("root", timeout=20).outcome is Outcome.EXECUTED
+            assert scheduler.run_job("root", timeout=SOON).outcome is Outcome.EXECUTED
         until(lambda: scheduler.nodes()[0].renewed_us > first, "that the lease is renewed")
     finally:
         scheduler.shutdown()
@@ -177,7 +178,7 @@ def test_nobody_is_taken_for_dead_after_the_database_was_away(tmp_path):
         own.end()
 
 
-@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.timeout(SECONDS + 300)
 def test_no_run_is_doubled_or_lost_whatever_becomes_of_the_processes(shared, capsys):
     storm = Storm(shared, 7)
     storm.blow(SECONDS)

@@ -15,9 +15,9 @@ from schedcore import StoreError
 from schedcore.stores.postgres import PostgresStore
 from schedcore.stores.postgres_cluster import _is_dead
 from schedcore.stores.sql_nodes import reap
-from tests.contract.conftest import SOAK
 from tests.durable.conservation import check_due_times, check_totals
 from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, Scene, work_off
+from tests.patience import SOAK
 from tests.stores.postgres import need_server, server
 
 TABLES = "due, jobs, claims, ledger, totals, gone, nodes"

@@ -8,6 +8,7 @@ import pytest
 
 from schedcore.lifetime.health import State
 from tests.durable.processes import until
+from tests.patience import SOON
 from tests.stores.calls import add, end, entry, settle
 from tests.stores.postgres import beside, postgres_store
 
@@ -21,7 +22,7 @@ class Held:
 
     def woken(self):
         self.seen.set()
-        assert self.goes_on.wait(30)
+        assert self.goes_on.wait(SOON)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def held(store):
     """A node that has read that all are running, and has not acted on that yet."""
     holds = Held(store.cluster)
     store.cluster.join("app", ["default"])
-    assert holds.seen.wait(30)
+    assert holds.seen.wait(SOON)
     yield holds
     holds.goes_on.set()
 
@@ -90,5 +91,5 @@ def test_a_node_that_has_joined_again_is_not_written_off_as_having_left(store, o
         """Those from before."""
     for _ in range(3):
         other.cluster.want(State.RUNNING)  # of which it hears
-        assert looks.acquire(timeout=30)
+        assert looks.acquire(timeout=SOON)
     assert [node.state for node in other.cluster.nodes()] == ["alive"]

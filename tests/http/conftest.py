@@ -30,6 +30,7 @@ from werkzeug.test import Client
 from schedcore import ManualClock, Scheduler
 from schedhttp import create_app
 from schedhttp.flask import FlaskScheduler
+from tests.patience import SOON
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=timezone.utc)  # a Monday
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
@@ -152,7 +153,6 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Servers
 
-PATIENCE = 60.0
 CHORES = '''
 import os, time
 from schedcore import current_run
@@ -238,9 +238,9 @@ class Served:
     @staticmethod
     def until(condition: Callable[[], Any]) -> Any:
         """Return what *condition* returns once that is true."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SOON
         while not (found := condition()):
-            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {condition}"
+            assert time.monotonic() < deadline, f"not within {SOON} s: {condition}"
             threading.Event().wait(0.02)
         return found
 
@@ -265,7 +265,7 @@ class Served:
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
         """Return the answer to one request, on a connection of its own."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=SOON)
         try:
             connection.request(
                 method, path, None if body is None else json.dumps(body), self.headers | headers
@@ -350,14 +350,14 @@ class Served:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal to the master, and wait for the end of all its processes."""
         self.process.send_signal(number)
-        self.process.wait(timeout=PATIENCE)
+        self.process.wait(timeout=SOON)
         self.until(self.gone)
 
     def kill(self) -> None:
         """End all of it at once."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=PATIENCE)
+        self.process.wait(timeout=SOON)
         self.until(self.gone)
 
 

@@ -8,6 +8,7 @@ from schedcore import Outcome, Scheduler
 from schedcore.stores.memory import MemoryStore
 from schedhttp import create_app
 from tests.http.conftest import Api, listed
+from tests.patience import SOON
 
 BULK = [
     ("POST", "/jobs/pause"),
@@ -65,6 +66,16 @@ def test_the_jobs_that_the_query_means_are_paused_and_resumed(five, query, meant
     assert paused(five) == ""
 
 
+def test_those_in_a_state_are_meant_as_in_the_list(five):
+    five("POST", "/jobs/pause?id=a&id=d&confirm=2")
+    assert five("POST", "/jobs/resume?state=paused&tag=nightly&confirm=1").json["ids"] == ["a"]
+    assert five("POST", "/jobs/pause?state=scheduled&confirm=4").json["ids"] == [*"abce"]
+    unknown = five("POST", "/jobs/resume?state=pausd&confirm=5")
+    assert unknown.status == 400
+    assert "did you mean 'paused'" in unknown.json["error_message"]
+    assert five("DELETE", "/jobs?state=paused&confirm=5").json["count"] == 5
+
+
 def test_they_are_removed(five):
     assert five("DELETE", "/jobs?tag=nightly&confirm=3").json == {"count": 3, "ids": [*"abc"]}
     assert set(states(five)) == {"d", "e"}
@@ -79,7 +90,7 @@ def test_they_are_run_and_nobody_waits(five, scheduler):
         run = scheduler.get_run(int(run_id))
         assert run.job_id == job_id
         if hasattr(run, "wait"):
-            run.wait(10)
+            run.wait(SOON)
     assert {record.job_id for record in scheduler.history()} == {"a", "b", "c"}
 
 
@@ -127,12 +138,12 @@ def test_of_many_jobs_the_first_are_told(api):
 
 
 NONSENSE = [
-    ("", "which jobs: expected q=, tag= or id= in the query, or all=true"),
-    ("?confirm=5", "which jobs: expected q=, tag= or id="),
+    ("", "which jobs: expected q=, tag=, state= or id= in the query, or all=true"),
+    ("?confirm=5", "which jobs: expected q=, tag=, state= or id="),
     ("?q=&confirm=5", "q='': expected text"),
     ("?q=&tag=nightly&confirm=3", "q='': expected text"),
     ("?tag=&confirm=5", "tag='': expected text"),
-    ("?all=true&tag=nightly&confirm=3", "all='true': expected no q=, tag= or id="),
+    ("?all=true&tag=nightly&confirm=3", "all='true': expected no q=, tag=, state= or id="),
     ("?all=false&confirm=5", "all='false': expected 'true'"),
     ("?all=1&confirm=5", "all='1': expected 'true'"),
     ("?all=&confirm=5", "all='': expected 'true'"),

@@ -13,8 +13,8 @@ from werkzeug.security import generate_password_hash
 from schedcore import History, Scheduler
 from schedhttp import create_app
 from tests.http.conftest import Api
+from tests.patience import SOON
 
-SOON = 20
 TOKENS = {"robot": "a-token-of-more-than-16", "viewer": "a-token-only-to-look-with"}
 
 

@@ -8,6 +8,7 @@ from http.client import HTTPConnection
 import pytest
 
 from schedcore import InvalidOptionError
+from tests.patience import SOON
 
 TRUSTED = "https://ops.example.com"
 ALSO = "http://localhost:3000"
@@ -170,7 +171,7 @@ def test_many_workers_tell_it_once(gunicorn):
     workers = set()
     while len(workers) < 2:
         for method, status in (("OPTIONS", 204), ("GET", 401)):
-            connection = HTTPConnection("127.0.0.1", served.port, timeout=30)
+            connection = HTTPConnection("127.0.0.1", served.port, timeout=SOON)
             connection.request(method, "/scheduler/jobs", headers={"Origin": TRUSTED, **ASKED})
             response = connection.getresponse()
             response.read()

@@ -20,6 +20,7 @@ from schedcore import (
     State,
 )
 from schedhttp.flask import APScheduler, HTTPBasicAuth
+from tests.patience import SOON
 
 LOCAL = {"HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
 JOB = {"id": "of config", "func": "math:sqrt", "args": [4], "trigger": "interval", "hours": 1}
@@ -59,7 +60,7 @@ def runs_on(*semaphores):
     for each in semaphores:
         while each.acquire(blocking=False):
             pass
-    return all(each.acquire(timeout=30) for each in semaphores)
+    return all(each.acquire(timeout=SOON) for each in semaphores)
 
 
 # Beside one another

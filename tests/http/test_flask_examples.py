@@ -24,6 +24,7 @@ from schedcore import (
     State,
 )
 from schedhttp.flask import APScheduler, HTTPBasicAuth
+from tests.patience import SOON
 
 LOCAL = {"HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
 
@@ -80,7 +81,7 @@ def test_jobs_in_a_config_class(scheduler, chores):
     app.config.from_object(Config())
     scheduler.init_app(app)
     scheduler.start()
-    assert chores.ran.wait(30)
+    assert chores.ran.wait(SOON)
     assert chores.done[0] == (1, 2)
     (job,) = client_of(app)("GET", "/scheduler/jobs").json
     assert (job["id"], job["func"], job["args"], job["trigger"]) == (
@@ -153,7 +154,7 @@ def test_decorated_functions(scheduler):
 
     scheduler.init_app(Flask("shop", root_path="."))
     scheduler.start()
-    assert ran.wait(30)
+    assert ran.wait(SOON)
     assert {job.id for job in scheduler.get_jobs()} == {"first", "second", "third", "fourth"}
     first()
 
@@ -205,7 +206,7 @@ def test_the_apps_context_in_jobs_and_listeners(scheduler):
     scheduler.add_listener(listener, EVENT_JOB_EXECUTED)
     scheduler.start()
     scheduler.add_job(func=job, trigger="date", id="once")
-    assert told.wait(30)
+    assert told.wait(SOON)
     assert names == ["shop", "hello"]
 
 
@@ -255,9 +256,9 @@ def test_an_application_factory_with_tasks_events_and_views():
         assert ask("GET", "/add").text == "by a view added!"
         assert ask("GET", "/scheduler/jobs/added").json["name"] == "by a view"
         assert ask("POST", "/scheduler/jobs/added/run").status_code == 200
-        assert executed.wait(30)
+        assert executed.wait(SOON)
         scheduler.add_job("broken", lambda: 1 / 0, trigger="date")
-        assert failed.wait(30)
+        assert failed.wait(SOON)
         scheduler.remove_job("added")
         assert {("added", "added"), ("submitted", "added"), ("removed", "added"), "ran"} <= {*heard}
         with pytest.raises(JobLookupError):

@@ -18,6 +18,7 @@ from schedcore import (
     State,
 )
 from schedhttp.flask import APScheduler
+from tests.patience import SOON
 
 LOCAL = {"HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1"}
 RAN = {name: Semaphore(0) for name in ("one", "two")}
@@ -31,7 +32,7 @@ def runs_on(name):
     """Tell whether the job that calls ``tick(name)`` runs from now on."""
     while RAN[name].acquire(blocking=False):
         pass
-    return RAN[name].acquire(timeout=30)
+    return RAN[name].acquire(timeout=SOON)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from flask import Flask
 from schedhttp.build import make_scheduler
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import ConfigError, Settings
+from tests.patience import SOON
 
 OPS = {"ops": {"type": "webhook", "url": "https://ops.example/", "secret": "x" * 16}}
 
@@ -49,7 +50,7 @@ def test_an_app_has_functions_as_channels():
     extension = FlaskScheduler(app=app)
     extension.start()
     extension.add_job("j", "math:sqrt", trigger="date", args=[-1], on_failure="me")
-    assert told.get(timeout=20).record.error_type == "ValueError"
+    assert told.get(timeout=SOON).record.error_type == "ValueError"
     extension.shutdown()
 
 

@@ -12,8 +12,8 @@ from schedhttp.build import make_scheduler
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import Settings
 from tests.http.conftest import listed
+from tests.patience import SOON
 
-SOON = 20
 READER = {"Authorization": "Bearer the-token-of-the-reader"}
 ANN = {"Authorization": "Bearer the-token-of-ann"}
 TOKENS = {

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import SOON
+
 CHORES = '''
 import os
 
@@ -76,7 +78,7 @@ class Server:
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Return the status and the JSON of one request."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=SOON)
         connection.request(method, path, None if body is None else json.dumps(body))
         response = connection.getresponse()
         data = response.read()
@@ -94,7 +96,7 @@ class Server:
     def stop(self, number: signal.Signals, whole_group: bool) -> str:
         """Send a signal, wait for the end, and return what was logged."""
         (os.killpg if whole_group else os.kill)(self.process.pid, number)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=SOON)
         self._reader.join()
         self._stderr.close()
         return "".join(self.lines)
@@ -172,7 +174,7 @@ def test_a_job_added_over_http_runs_and_the_server_leaves_nothing_behind(
 def test_hostile_bytes_over_a_real_connection(start):
     """What werkzeug's test client would not send."""
     server = start(SCHEDULER_API_MAX_BODY="1000")
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=SOON)
     connection.request(
         "POST",
         "/scheduler/jobs",
@@ -311,7 +313,7 @@ def open_half(server, count, head):
     """Return connections that have sent *head* and no more."""
     made = []
     for _ in range(count):
-        connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=SOON)
         connection.sendall(head)
         made.append(connection)
     return made
@@ -362,7 +364,7 @@ def test_clients_that_withhold_something_hold_nobody_else_up(start, head, status
 
 def test_a_refusal_of_a_body_that_was_sent_keeps_the_connection(start):
     server = start()
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=SOON)
     with closing(connection):
         for path, status in (
             ("/scheduler/nothing", 404),
@@ -385,7 +387,7 @@ def test_health_answers_while_others_wait_for_runs(start, tmp_path):
         assert server.call("POST", "/scheduler/jobs", {**body, "year": 2090})[0] == 200
 
     def run(n):
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=SOON)
         with closing(connection):
             connection.request("POST", f"/scheduler/jobs/j{n}/run")
             with connection.getresponse() as response:
@@ -410,7 +412,7 @@ class UnixConnection(HTTPConnection):
     """What ``curl --unix-socket`` does."""
 
     def __init__(self, path):
-        super().__init__("localhost", timeout=30)
+        super().__init__("localhost", timeout=SOON)
         self.path = str(path)
 
     def connect(self):

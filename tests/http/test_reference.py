@@ -8,6 +8,7 @@ from threading import Event
 import pytest
 
 from tests.http.conftest import NO_RUNS, listed
+from tests.patience import SOON
 
 MONDAY_NOON = "2026-01-05T13:00:00+01:00"
 
@@ -114,7 +115,7 @@ def test_a_date_that_has_passed_runs_at_once(api, scheduler):
     ran = Event()
     scheduler.add_listener(lambda event: ran.set())
     api.add("late", trigger="date", run_date="2024-12-25T10:00:00")
-    assert ran.wait(30)
+    assert ran.wait(SOON)
 
 
 def test_a_trigger_as_an_object(api):

@@ -9,9 +9,9 @@ import pytest
 
 from schedcore import Outcome, RunRecord, Scheduler
 from tests.contract.conftest import STORES
+from tests.patience import SOON
 from tests.stores.calls import put_records
 
-PATIENCE = 60
 HERE = __name__
 
 
@@ -28,7 +28,7 @@ gate = Gate()
 def block():
     """Say that it has begun, and wait to be let go."""
     gate.begun.set()
-    assert gate.open.wait(PATIENCE)
+    assert gate.open.wait(SOON)
     return "let go"
 
 
@@ -59,7 +59,7 @@ def scheduler(request):
     yield scheduler
     gate.open.set()
     if scheduler.running:
-        scheduler.shutdown(timeout=PATIENCE)
+        scheduler.shutdown(timeout=SOON)
     store.close()
 
 
@@ -76,7 +76,7 @@ def api(mount, scheduler):
 def begun(api, scheduler):
     """Start the job that blocks; return its run's id once it is under way."""
     assert api("POST", "/jobs/block/run", {"wait": False}).status == 200
-    assert gate.begun.wait(PATIENCE)
+    assert gate.begun.wait(SOON)
     (run,) = scheduler.runs()
     return str(run.id)
 
@@ -94,7 +94,7 @@ def test_a_run_is_shown_while_it_runs_and_after_it_has_ended(api, scheduler):
     assert running["why"] == f"running: since {running['started']}"
     run = scheduler.get_run(int(run_id))
     gate.open.set()
-    assert run.wait(PATIENCE)
+    assert run.wait(SOON)
     ended = api("GET", f"/runs/{run_id}").json
     assert (ended["state"], ended["outcome"], ended["result"]) == ("ended", "executed", "'let go'")
     assert {**ended, **dict.fromkeys(("state", "outcome", "ended", "result", "why"))} == {
@@ -260,7 +260,7 @@ def test_a_run_by_hand_says_which_run_it_was_and_what_it_came_to(api, scheduler)
     assert failed.headers["X-Run-Outcome"] == "failed"
     assert api("GET", f"/runs/{failed.headers['X-Run-Id']}").json["error_text"] == "no luck"
     under_way = api("POST", "/jobs/block/run", {"wait": False})
-    assert gate.begun.wait(PATIENCE)
+    assert gate.begun.wait(SOON)
     assert under_way.headers["X-Run-Outcome"] in ("waiting", "running")
     assert api("GET", f"/runs/{under_way.headers['X-Run-Id']}").json["state"] == "running"
 
@@ -361,7 +361,7 @@ def test_a_job_shows_how_its_last_runs_went(api):
     api("POST", "/jobs/add/run")
     last, failures, mean, p95 = shown("/jobs/add")
     assert (last["outcome"], failures) == ("executed", 0)
-    assert 0 <= mean == p95 < PATIENCE
+    assert 0 <= mean == p95 < SOON
 
 
 def test_what_is_shown_of_runs_can_be_sent_back(api):

@@ -9,7 +9,8 @@ import pytest
 from schedcore import Scheduler, State
 from schedcore.notices import notifier
 from tests.contract.conftest import STORES
-from tests.notices.receiver import SOON, receivers
+from tests.notices.receiver import receivers
+from tests.patience import SOON
 
 
 @pytest.fixture(autouse=True)

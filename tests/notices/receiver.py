@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-SOON = 20
+from tests.patience import SOON
 
 
 class Asked(NamedTuple):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.notices.receiver import SOON
 from tests.notices.test_telling import add, fails, run, work
+from tests.patience import SOON
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from schedcore import (
     StoreUnavailableError,
 )
 from schedcore.notices.notice import LONGEST_OUTPUT, Wanted
-from tests.notices.receiver import SOON
+from tests.patience import SOON
 
 fails = threading.Event()
 """Set: the jobs here fail."""

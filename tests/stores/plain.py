@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import pickle
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 
 from schedcore.admission import admit, room_for
@@ -558,6 +558,11 @@ class PlainStore:
 
     def kept(self, query, most):
         return len(self.records(query._replace(before=None, offset=0, limit=most)))
+
+    def tally(self, query, slice_us, most):
+        every = self.records(query._replace(before=None, offset=0, limit=None))
+        found = sorted(every, key=lambda record: record.scheduled_us, reverse=True)
+        return Counter((r.scheduled_us // slice_us, r.outcome) for r in found[:most])
 
     def ended_after(self, place, limit):
         since = None if place is None else read_place(place)

@@ -47,6 +47,7 @@ def add_filter(command: argparse.ArgumentParser) -> None:
         metavar="TAG",
         help="jobs with this tag; if repeated, with all of them",
     )
+    which.add_argument("--state", help="those that are scheduled, paused, running or broken")
     which.add_argument("--all", action="store_true", help="every job")
     add_yes(command)
 
@@ -57,9 +58,9 @@ def has_filter(parsed: argparse.Namespace) -> bool:
     Raises:
         InvalidOptionError: if both do, or neither.
     """
-    given = bool(parsed.q or parsed.tag or parsed.all)
+    given = bool(parsed.q or parsed.tag or parsed.state or parsed.all)
     if given == bool(parsed.ids):
-        raise InvalidOptionError("ID", parsed.ids, "ids, or one of --q, --tag and --all")
+        raise InvalidOptionError("ID", parsed.ids, "ids, or one of --q, --tag, --state and --all")
     return given
 
 
@@ -78,7 +79,8 @@ def together(
     Raises:
         InvalidOptionError: if it is not confirmed.
     """
-    which = {"q": parsed.q, "tag": parsed.tag, "all": "true" if parsed.all else None}
+    which = {"q": parsed.q, "tag": parsed.tag, "state": parsed.state}
+    which["all"] = "true" if parsed.all else None
 
     def question(count: int, details: Mapping[str, Any]) -> str:
         ids = details["ids"]

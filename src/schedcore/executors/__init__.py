@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from schedcore.basics.logs import GuardedLogger
@@ -23,12 +24,19 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "threadpool": ("max_workers",),
     "processpool": ("max_workers",),
     "dask": ("address",),
-    "celery": ("broker", "max_workers", "queue"),
+    "celery": ("broker", "app", "backend", "max_workers", "queue"),
 }
 """The types of executors that a table describes, and the options of each."""
+_ADAPTERS: Final = (
+    ("concurrent.futures", "Executor", "schedcore.executors.futures:FuturesAdapter"),
+    ("celery", "Celery", "schedcore.executors.celery:CeleryExecutor"),
+    ("distributed", "Client", "schedcore.executors.dask:DaskExecutor"),
+)
+"""Packages, their engines, and what makes an executor of one."""
 _METHODS: Final = ("submit", "abandon", "shutdown")
 _AN_EXECUTOR: Final = (
-    "an executor such as ThreadPool(20), a concurrent.futures pool, or a table such as"
+    "an executor such as ThreadPool(20), a concurrent.futures pool, a Celery app, a Dask client, or"
+    " a table such as"
     ' {"type": "threadpool", "max_workers": 20} (or "processpool", or {"type": "dask", "address":'
     ' "tcp://..."}, or {"type": "celery", "broker": "redis://..."})'
 )
@@ -89,10 +97,11 @@ def make_executor(name: str, what: Any) -> Executor:
 
     Args:
         name: What it is called; its threads' names begin with it.
-        what: An executor, a ``concurrent.futures`` pool, which gets an adapter, or a table:
-            ``type`` (``"threadpool"`` unless given, or ``"processpool"``) and ``max_workers``; or
-            the type ``"dask"`` and an ``address``; or the type ``"celery"``, a ``broker``, and
-            ``max_workers`` and ``queue``.
+        what: An executor; a ``concurrent.futures`` pool, a Celery app or a Dask client, which get
+            an adapter; or a table: ``type`` (``"threadpool"`` unless given, or ``"processpool"``)
+            and ``max_workers``; or the type ``"dask"`` and an ``address``; or the type
+            ``"celery"``, a ``broker`` and a ``backend`` or an ``app``, and ``max_workers`` and
+            ``queue``.
 
     Raises:
         InvalidOptionError: if it is none of these.
@@ -102,16 +111,25 @@ def make_executor(name: str, what: Any) -> Executor:
         return _described(option, name, what)
     if isinstance(what, type):
         raise InvalidOptionError(option, what, f"{_AN_EXECUTOR}, and not its class")
-    # A pool of that package can only be there if the package was imported: 25 ms.
-    futures = sys.modules.get("concurrent.futures")
-    if futures is not None and isinstance(what, futures.Executor):
-        from schedcore.executors.futures import FuturesAdapter
+    missing = [method for method in _METHODS if not callable(getattr(what, method, None))]
+    if not missing:
+        return what  # type: ignore[no-any-return]
+    adapter = _adapter_of(what)
+    if adapter is None:
+        raise InvalidOptionError(option, what, f"{_AN_EXECUTOR}; it has no {missing[0]}()")
+    return adapter(what)
 
-        return FuturesAdapter(what)
-    for method in _METHODS:
-        if not callable(getattr(what, method, None)):
-            raise InvalidOptionError(option, what, f"{_AN_EXECUTOR}; it has no {method}()")
-    return what  # type: ignore[no-any-return]
+
+def _adapter_of(what: Any) -> Callable[[Any], Executor] | None:
+    """Return what makes an executor of an engine of the user's; None: it is none that is known."""
+    for package, kind, adapter in _ADAPTERS:
+        # An object of a package can only be there if that was imported.
+        found = sys.modules.get(package)
+        if found is not None and isinstance(what, getattr(found, kind)):
+            module, _, name = adapter.partition(":")
+            make: Callable[[Any], Executor] = getattr(import_module(module), name)
+            return make
+    return None
 
 
 def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
@@ -122,9 +140,7 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
     if kind not in _KINDS or options:
         wrong = str(next(iter(options), kind))
         hint = did_you_mean(wrong, ["type", *known, *_KINDS])
-        if (kind, wrong) == ("celery", "backend"):
-            hint = "; without a backend: what comes of runs is written into the store"
-        raise InvalidOptionError(option, dict(table), _AN_EXECUTOR + hint)
+        raise InvalidOptionError(option, _shown(table), _AN_EXECUTOR + hint)
     if kind == "dask":
         return _dask(option, given.get("address"))
     if kind == "celery":
@@ -135,6 +151,13 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
     from schedcore.executors.processes import ProcessPool
 
     return ProcessPool(workers, name=f"schedcore-{name}")
+
+
+def _shown(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table without the passwords of its URLs."""
+    from schedcore.stores.urls import without_password
+
+    return {k: without_password(v) if isinstance(v, str) else v for k, v in table.items()}
 
 
 def _dask(option: str, address: Any) -> Executor:
@@ -153,12 +176,11 @@ def _celery(option: str, given: Mapping[str, Any]) -> Executor:
         from schedcore.executors.celery import CeleryExecutor
     except ImportError as error:
         way_out = f'pip install "celery[redis]" ({error})'
-        raise InvalidOptionError(option, dict(given), way_out) from None
-    broker = given.get("broker")
-    if not isinstance(broker, str):
-        text = 'its URL, such as "redis://127.0.0.1:6379/0"'
-        raise InvalidOptionError(f"{option}.broker", broker, text)
-    return CeleryExecutor(**given)
+        raise InvalidOptionError(option, _shown(given), way_out) from None
+    try:
+        return CeleryExecutor(**given)
+    except InvalidOptionError as error:
+        raise InvalidOptionError(f"{option}.{error.option}", error.value, error.expected) from None
 
 
 def _check_name(name: object) -> str:

@@ -6,13 +6,20 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery
+from celery.app.utils import find_app
 
-from schedcore.errors import InvalidOptionError, whole
-from schedcore.executors.cluster import ClusterExecutor, Task
+from schedcore.errors import InvalidOptionError, text_of, whole
+from schedcore.executors.cluster import ClusterExecutor
+from schedcore.executors.cluster_base import Task
+from schedcore.stores.urls import without_password
 
 TASK: Final = "schedcore.run"
 CONNECT_S: Final = 5.0
 """Seconds that an attempt to reach the broker may take."""
+
+
+_left_to_parents: Final[list[Any]] = []
+"""Connections that a forked child inherited: closed here, they would break those of the parent."""
 
 
 class CeleryExecutor(ClusterExecutor):
@@ -31,6 +38,10 @@ class CeleryExecutor(ClusterExecutor):
         broker: Its URL, such as ``"redis://127.0.0.1:6379/0"``, or a Celery app of yours.
         max_workers: How many runs the workers are given at a time; the others wait here.
         queue: The queue that they listen to; None: that of the app.
+        backend: The result backend of the app that is made for a URL.  What comes of runs is in
+            the scheduler's store, and not there.
+        app: An app of yours, or where it is, as ``celery -A`` has it: ``"shop.celery:app"``.  In
+            place of *broker*.
 
     Raises:
         InvalidOptionError: if one of them makes no sense.
@@ -39,24 +50,54 @@ class CeleryExecutor(ClusterExecutor):
     needs_store = True
 
     def __init__(
-        self, broker: str | Celery, max_workers: int = 100, queue: str | None = None
+        self,
+        broker: str | Celery | None = None,
+        max_workers: int = 100,
+        queue: str | None = None,
+        backend: str | None = None,
+        app: str | Celery | None = None,
     ) -> None:
-        if not isinstance(broker, str | Celery) or not broker:
-            raise InvalidOptionError(
-                "broker", broker, 'its URL, such as "redis://127.0.0.1:6379/0", or a Celery app'
-            )
-        if queue is not None and (not isinstance(queue, str) or not queue):
-            raise InvalidOptionError("queue", queue, "the name of a queue, or None")
-        app = _app(broker) if isinstance(broker, str) else broker
-        self._queue = queue
-        super().__init__(_Celery(app, whole("max_workers", max_workers), queue), "schedcore-celery")
+        for option, text in (("queue", queue), ("backend", backend)):
+            if text is not None and (not isinstance(text, str) or not text):
+                raise InvalidOptionError(option, text, f"the {option}, as text, or None")
+        given = _app_of(broker, backend, app)
+        super().__init__(
+            _Celery(given, whole("max_workers", max_workers), queue), "schedcore-celery"
+        )
 
     def __repr__(self) -> str:
-        return f"<CeleryExecutor on the queue {self._queue or 'of its app'!r}>"
+        return f"<CeleryExecutor on {self._cluster!r}>"
 
 
-def _app(broker: str) -> Celery:
-    app = Celery("schedcore", broker=broker, set_as_current=False)
+def _app_of(broker: Any, backend: str | None, app: Any) -> Celery:
+    """Return the app that was given, or is described."""
+    if isinstance(broker, Celery) and app is None:
+        broker, app = None, broker
+    if app is None:
+        if not isinstance(broker, str) or not broker:
+            expected = 'its URL, such as "redis://127.0.0.1:6379/0", or a Celery app'
+            raise InvalidOptionError("broker", broker, expected)
+        return _connected(broker, backend)
+    if broker is not None or backend is not None:
+        option, url = ("backend", backend) if broker is None else ("broker", broker)
+        shown = without_password(url) if isinstance(url, str) else url
+        raise InvalidOptionError(option, shown, "None beside an app, which has its own")
+    expected = 'a Celery app, or where one is, such as "shop.celery:app"'
+    if isinstance(app, str) and app:
+        try:
+            found = find_app(app)
+        except Exception as error:  # whatever importing a module raises
+            reason = f"{expected} ({type(error).__name__}: {text_of(error)})"
+            raise InvalidOptionError("app", app, reason) from error
+        if isinstance(found, Celery):
+            return found
+    elif isinstance(app, Celery):
+        return app
+    raise InvalidOptionError("app", app, expected)
+
+
+def _connected(broker: str, backend: str | None) -> Celery:
+    app = Celery("schedcore", broker=broker, backend=backend, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         broker_connection_timeout=CONNECT_S,
@@ -70,7 +111,7 @@ def _app(broker: str) -> Celery:
 
 
 class _Celery:
-    """The app, as :class:`~schedcore.executors.cluster.Cluster`."""
+    """The app, as :class:`~schedcore.executors.cluster_base.Cluster`."""
 
     starts = None
 
@@ -79,6 +120,9 @@ class _Celery:
         self._most = most
         self._where: dict[str, Any] = {} if queue is None else {"queue": queue}
         self._connection: Any = None
+
+    def __repr__(self) -> str:
+        return f"the queue {self._where.get('queue', 'of its app')!r}"
 
     def reach(self) -> int:
         if self._connection is None:
@@ -109,3 +153,7 @@ class _Celery:
         if connection is not None:
             with suppress(Exception):
                 connection.release()
+
+    def forget(self) -> None:
+        _left_to_parents.append(self._connection)
+        self._connection = None

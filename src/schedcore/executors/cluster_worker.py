@@ -39,7 +39,7 @@ def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
     send tickets can have a run begin that is due, and nothing else.
 
     Args:
-        ticket: As :class:`~schedcore.executors.cluster.Task` has it.
+        ticket: As :class:`~schedcore.executors.cluster_base.Task` has it.
         url: Of the store; None: as ``SCHEDULER_STORE`` says.
 
     Raises:
@@ -95,6 +95,11 @@ class _Stores:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[str, Any] = {}
+        call_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """Have a lock that no thread of the parent holds."""
+        self._lock = threading.Lock()
 
     def get(self, url: str | None, mark: str) -> RemoteRuns:
         if not url:
@@ -107,17 +112,31 @@ class _Stores:
             store = self._open.get(url)
             if store is None:
                 store = self._open[url] = open_store(url)
-        remote = getattr(store, "remote", None)
-        if not isinstance(remote, RemoteRuns):
-            raise StoreUnknownError(without_password(url), "it is no store that processes share")
+        remote = _remote_of(store, url)
+        return remote if remote.mark() == mark else self._instead(url, mark)
+
+    def _instead(self, url: str, mark: str) -> RemoteRuns:
+        """Return the store with a mark that was put in the place of the one that is open.
+
+        That one stays open for the runs that have begun in it, and for those of other schedulers.
+        """
+        store = open_store(url)
+        remote = _remote_of(store, url)
         if remote.mark() != mark:
-            with self._lock:  # the file may have been put in the place of another one
-                self._open.pop(url, None)
             store.close()
             raise StoreUnknownError(
                 without_password(url), "it is another store than that of the scheduler"
             )
+        with self._lock:
+            self._open[url] = store
         return remote
+
+
+def _remote_of(store: Any, url: str) -> RemoteRuns:
+    remote = getattr(store, "remote", None)
+    if not isinstance(remote, RemoteRuns):
+        raise StoreUnknownError(without_password(url), "it is no store that processes share")
+    return remote
 
 
 class _Beating:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
@@ -24,7 +25,9 @@ log = GuardedLogger(__name__)
 CANCEL_S = 0.05
 """Seconds beyond a deadline that tasks are given to end once they are cancelled."""
 LOOK_S = 0.05
-"""How often it is looked whether a loop of the program's has come to its end."""
+"""How often a shutdown looks whether a loop of the program's has come to its end."""
+WATCH_S = 0.25
+"""How often somebody looks for that otherwise, while it has runs."""
 
 
 class LoopClosedError(SchedError):
@@ -163,16 +166,38 @@ class _Tasks:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._waiting: deque[tuple[Run, Reporter]] = deque()  # until the loop makes tasks of them
         self._tasks: dict[asyncio.Task[None], tuple[Run, Reporter]] = {}
         self._closing = False
         self._ended = Waker()
+        self._watched = False
+        self._more = threading.Event()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self._start_tasks, runs, reporter)
-        except RuntimeError:
-            self._lose_all()
-            raise LoopClosedError from None
+        if self.loop.is_closed():
+            self._end_all()
+            raise LoopClosedError
+        self._waiting.extend((run, reporter) for run in runs)
+        self._call(self._start_tasks)
+        self._more.set()
+        if not self._watched:
+            self._watched = True
+            self._start_watching()
+
+    def _start_watching(self) -> None:
+        threading.Thread(target=self._watch, name="schedcore-loop-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        """End the runs of a loop that is closed: it tells nobody."""
+        while not self.loop.is_closed():
+            self._more.clear()
+            if self._tasks or self._waiting:
+                Waker().sleep(WATCH_S)
+            elif self._closing:
+                return
+            else:
+                self._more.wait()
+        self._end_all()
 
     def cancel(self, run: Run) -> None:
         self._call(self._cancel_task, run)
@@ -190,7 +215,7 @@ class _Tasks:
             # Most tasks end as soon as they are cancelled; one may catch that, or block.
             self._wait(Patience(CANCEL_S), here)
         if self.loop.is_closed():
-            self._lose_all()
+            self._end_all()
 
     def _wait(self, patience: Patience, here: Run | None) -> None:
         """Wait until no run is left but for *here*; not if nobody runs the loop."""
@@ -202,15 +227,16 @@ class _Tasks:
 
     def _busy(self, here: Run | None) -> bool:
         runs = [run for run, _ in list(self._tasks.values())]
-        return not self._closing or any(run is not here for run in runs)
+        return not self._closing or bool(self._waiting) or any(run is not here for run in runs)
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
         """Call *function* in the loop's thread, unless the loop has ended by now."""
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(function, *args)
 
-    def _start_tasks(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        for run in runs:
+    def _start_tasks(self) -> None:
+        while self._waiting:
+            run, reporter = self._waiting.popleft()
             # A task copies the context that it is made in: each gets one of its own, and nothing of
             # whoever submitted it.
             coroutine = _perform(run, reporter)
@@ -233,6 +259,7 @@ class _Tasks:
         """Take nothing more."""
         self._closing = True
         self._ended.wake()
+        self._more.set()
         self._rest()
 
     def _rest(self) -> None:
@@ -248,11 +275,21 @@ class _Tasks:
             if its_run is run:
                 task.cancel()
 
-    def _lose_all(self) -> None:
-        """Report the runs whose loop was closed under them."""
-        while self._tasks:
-            _, (run, reporter) = self._tasks.popitem()
-            reporter.lost(run, LoopClosedError())
+    def _end_all(self) -> None:
+        """End the runs whose loop was closed under them: those that began are lost."""
+        with suppress(KeyError, IndexError):  # somebody else ends the rest
+            while self._tasks:
+                _end_closed(*self._tasks.popitem()[1])
+            while self._waiting:
+                _end_closed(*self._waiting.popleft())
+
+
+def _end_closed(run: Run, reporter: Reporter) -> None:
+    """Report the end of a run whose loop is closed: as lost, or as one that could not begin."""
+    if run._started_us is None:
+        reporter.end(run, None, LoopClosedError())
+    else:
+        reporter.lost(run, LoopClosedError())
 
 
 class _OwnLoop(_Tasks):
@@ -266,6 +303,9 @@ class _OwnLoop(_Tasks):
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
+    def _start_watching(self) -> None:
+        """Leave that: nobody else closes this loop."""
+
     def _wait(self, patience: Patience, here: Run | None) -> None:
         while self._thread.is_alive() and (here is None or self._busy(here)):
             left = patience.left()
@@ -277,11 +317,11 @@ class _OwnLoop(_Tasks):
             )
 
     def _rest(self) -> None:
-        if not self._tasks:
+        if not self._tasks and not self._waiting:
             self.loop.stop()
 
     def _serve(self) -> None:
-        while not (self._closing and not self._tasks):
+        while self._tasks or self._waiting or not self._closing:
             try:
                 self.loop.run_forever()
             except BaseException as error:  # noqa: BLE001 — SystemExit in a task that a job made

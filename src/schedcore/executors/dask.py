@@ -13,12 +13,9 @@ from distributed import Client, Future, KilledWorker, Queue, get_client
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, SystemClock, passing_us
 from schedcore.errors import InvalidOptionError
-from schedcore.executors.cluster import (
-    AGAIN_S,
-    ClusterExecutor,
-    Task,
-    name_of,
-)
+from schedcore.executors.cluster import ClusterExecutor
+from schedcore.executors.cluster_base import Task, name_of
+from schedcore.executors.cluster_runs import AGAIN_S
 from schedcore.executors.cluster_worker import work_off
 from schedcore.executors.remote import Report, carry_out, failed, task_of
 from schedcore.executors.remote import Task as Call
@@ -30,6 +27,8 @@ log = GuardedLogger(__name__)
 
 CONNECT_S: Final = 5.0
 """Seconds that an attempt to reach the cluster may take."""
+_left_to_parents: Final[list[Client]] = []
+"""Clients that a forked child inherited, whose threads stayed behind: not even to be closed."""
 
 
 class DaskExecutor(ClusterExecutor):
@@ -58,11 +57,10 @@ class DaskExecutor(ClusterExecutor):
             raise InvalidOptionError(
                 "address", cluster, 'that of a Dask scheduler, such as "tcp://10.0.0.7:8786"'
             )
-        self._shown = cluster
         super().__init__(_Dask(cluster, self.wake), "schedcore-dask")
 
     def __repr__(self) -> str:
-        return f"<DaskExecutor on {self._shown}>"
+        return f"<DaskExecutor on {self._cluster!r}>"
 
 
 class _Sent(NamedTuple):
@@ -75,10 +73,10 @@ class _Sent(NamedTuple):
 
 
 class _Dask:
-    """The cluster, as :class:`~schedcore.executors.cluster.Cluster`.
+    """The cluster, as :class:`~schedcore.executors.cluster_base.Cluster`.
 
     For a store that is of the scheduler's process alone, it is what tells how runs do as well
-    (:class:`~schedcore.executors.cluster.Starts`).
+    (:class:`~schedcore.executors.cluster_base.Starts`).
 
     Args:
         cluster: Its address, or a client of the user's.
@@ -88,11 +86,18 @@ class _Dask:
     def __init__(self, cluster: str | Client, wake: Callable[[], None]) -> None:
         self._cluster = cluster
         self._wake = wake
+        self._forked = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._client: Client | None = None
         self._threads = 0
         self._looked_us = 0
         self._sent: dict[str, _Sent] = {}
         self._mark = os.urandom(8).hex()
+
+    def __repr__(self) -> str:
+        return str(self._cluster)
 
     @property
     def starts(self) -> _Dask:
@@ -105,6 +110,10 @@ class _Dask:
         """Return how many threads its workers have, counted now and then."""
         if self._client is None:
             given = self._cluster
+            if isinstance(given, Client) and self._forked:
+                raise RuntimeError(
+                    "its Client was made before this process was forked: give the cluster's address"
+                )
             self._client = Client(given, timeout=CONNECT_S) if isinstance(given, str) else given
             self._looked_us = 0
         if passing_us() - self._looked_us > AGAIN_S * SECOND:
@@ -151,6 +160,12 @@ class _Dask:
         client, self._client = self._client, None
         if client is not None and client is not self._cluster:
             client.close(timeout=AGAIN_S)
+
+    def forget(self) -> None:
+        if self._client is not None:
+            _left_to_parents.append(self._client)
+        self._forked = True
+        self._begin_anew()
 
     # How runs do that began when they were sent
 

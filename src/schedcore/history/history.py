@@ -120,6 +120,15 @@ class History:
         """Return how many outcomes *query* asks for in all its parts; *most* at most."""
         return sum(1 for _ in islice(filter(query.matches, self._kept(query)), most))
 
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        found = sorted(filter(query.matches, self._kept(query)), key=due_us_of, reverse=True)
+        return Counter(
+            (due_us_of(each) // slice_us, each.outcome)
+            for each in found[:most]
+            if each.outcome is not None
+        )
+
     def _kept(self, query: RunQuery) -> Sequence[Run | RunRecord]:
         """Return the outcomes kept of one job, or of all, in the order asked for."""
         self._file()

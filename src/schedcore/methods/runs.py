@@ -213,6 +213,16 @@ class RunMethods(JobMethods):
         """Return how many outcomes *query* selects, ignoring its position; at most *most*."""
         return self._runs.settled().kept(query, most)
 
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* asks for, by slices of due time and by outcome.
+
+        Args:
+            query: Which ones, in all its parts.
+            slice_us: How many microseconds a slice is long; number 0 begins at the Unix epoch.
+            most: How many are counted at most: those that were due last.
+        """
+        return self._runs.settled().tally(query, slice_us, most)
+
     def _moment_us(self, option: str, value: date | str | None) -> int | None:
         if value is None:
             return None

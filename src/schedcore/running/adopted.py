@@ -27,4 +27,5 @@ def take_over(runs: Runs, executors: Mapping[str, Executor], adopted: Sequence[R
     for name, together in begun.items():
         find = getattr(executors.get(name), "find", None)
         for run in together if find is None else find(together, runs.reporter):
-            runs.lost(run, LookupError(f"the executor {name!r} no longer knows it"))
+            unknown = LookupError(f"the executor {name!r} no longer knows it")
+            runs.reporter.lost(run, unknown)

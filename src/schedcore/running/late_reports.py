@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from schedcore.run import Run, loop_here
 
 if TYPE_CHECKING:
+    from schedcore.running.reports import Reports
     from schedcore.running.runs import Runs
 
 
@@ -22,40 +23,42 @@ class LateReports:
     does: whoever settles first.  Reports of other threads are made at once.
 
     Args:
-        runs: Gets all reports.
+        reports: Gets all reports.
+        runs: Are settled by another thread.
     """
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, reports: Reports, runs: Runs) -> None:
+        self._reports = reports
         self._runs = runs
         self._noted: deque[Callable[[], object]] = deque()
         self._making = False
         self._lock = threading.RLock()  # re-entrant: a report settles what there is
         # What has to be answered at once
-        self.begin, self.begun, self.shed = runs.begin, runs.begun, runs.shed
+        self.begin, self.begun, self.shed = reports.begin, reports.begun, reports.shed
         self.remote = runs.remote
 
     @property
     def captures(self) -> bool:
         """Whether what runs print is kept."""
-        return self._runs.captures
+        return self._reports.captures
 
     def end(
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
     ) -> int:
         """Report that *run* ended now, unless told when; return when that is."""
         if loop_here() is None:
-            return self._runs.end(run, value, error, at_us)
+            return self._reports.end(run, value, error, at_us)
         ended_us = self._runs.now_us() if at_us is None else at_us
-        self._note(partial(self._runs.end, run, value, error, ended_us))
+        self._note(partial(self._reports.end, run, value, error, ended_us))
         return ended_us
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
-        self._make_or_note(partial(self._runs.cancelled, run))
+        self._make_or_note(partial(self._reports.cancelled, run))
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known."""
-        self._make_or_note(partial(self._runs.lost, run, error))
+        self._make_or_note(partial(self._reports.lost, run, error))
 
     def settle(self) -> None:
         """Report that a worker has nothing more to do."""

@@ -1,11 +1,11 @@
-"""The open runs: submitted, begun, ended once, retried, cancelled, timed out."""
+"""The open runs: submitted, recorded as ended once, tried again, cancelled, timed out."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, SystemClock, passing_us
@@ -18,6 +18,7 @@ from schedcore.running.announce import Announcer
 from schedcore.running.idle import IdleWaits
 from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
+from schedcore.running.reports import Reports
 from schedcore.running.rooms import longest_waits
 from schedcore.running.timers import Timers
 from schedcore.stores.ends import End, end_of
@@ -36,11 +37,11 @@ MOST_ENDS = 256
 
 
 class Runs:
-    """Follows each open run to its outcome.  Thread-safe; executors report to it.
+    """Follows each open run to its outcome.  Thread-safe.
 
-    A worker only notes an end that nobody waits for, without a lock.  :meth:`settle` has the store
-    record all ends that were noted: the next step calls it, a reader of the history, and a worker
-    that has nothing more to do.
+    Executors report to :attr:`reporter`.  An end that nobody waits for is only noted, without a
+    lock.  :meth:`settle` has the store record all ends that were noted: the next step calls it, a
+    reader of the history, and a worker that has nothing more to do.
 
     Args:
         store: Keeps open runs and the history.
@@ -53,8 +54,9 @@ class Runs:
     Attributes:
         expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
         wake: Called to have :meth:`settle` called soon.
-        reporter: To whom executors report: this, or what stands before it.
+        reporter: To whom executors report.
         capture: Keeps what runs print; None: nobody does.
+        closing: Whether nothing more is begun or tried again, since the scheduler shuts down.
     """
 
     def __init__(
@@ -70,7 +72,6 @@ class Runs:
         self._executors = executors
         self._announce = announce
         self._clock = clock
-        self._random = random
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
         self.wake: Callable[[], None] = lambda: None
@@ -78,8 +79,9 @@ class Runs:
         # after one wait for the disk, and many share that.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
-        self._late = None if self._cluster is None else LateReports(self)
-        self.reporter: Reporter = self._late or self
+        reports = Reports(self, self._cluster, announce, random)
+        self._late = None if self._cluster is None else LateReports(reports, self)
+        self.reporter: Reporter = self._late or reports
         self._timers = Timers()
         self.capture: StreamCapture | None = None
         self._begin_anew()
@@ -89,7 +91,7 @@ class Runs:
         self._outboxes: dict[str, Outbox] = {}
         self._idle = IdleWaits()
         self._kept: deque[Run] = deque()
-        self._holding = self._closing = False
+        self._holding = self.closing = False
 
     def after_fork_in_child(self) -> None:
         """Forget the runs: they are the parent's."""
@@ -109,7 +111,7 @@ class Runs:
             if job is not None:  # else it was cancelled meanwhile
                 run._queued_us = queued_us
                 by_executor.setdefault(job[5][0], []).append(run)
-        if self._closing:
+        if self.closing:
             self._give_up(runs)
             return
         # All are put before any is sent: an executor that blocks holds up its own runs alone.
@@ -136,123 +138,45 @@ class Runs:
         except BaseException as error:
             now_us = self.now_us()
             for run in runs:
-                self._end_now(end_of(run, Outcome.FAILED, now_us, error=error))
+                self.end_now(end_of(run, Outcome.FAILED, now_us, error=error))
             if is_interrupt(error):
                 raise
             return ()
         return handed
 
-    # Reporter: called by executors
+    # What becomes of them
 
-    @property
-    def captures(self) -> bool:
-        """Whether what runs print is kept."""
-        return self.capture is not None
+    def note(self, end: End) -> None:
+        """Note an end, to be recorded with others; without a lock: each run passes here."""
+        ends = self._ends
+        ends.append(end)
+        if (
+            end[0]._hurry
+            or len(ends) >= MOST_ENDS
+            or self._idle.wakers
+            or self._announce.wants(EVENT_JOB_EXECUTED)
+        ):
+            self.settle()
+        elif self._cluster is not None:
+            self.expect(end[3])
 
-    def begin(self, run: Run) -> bool:
-        """Report that *run* begins now; False: it was cancelled, and its function is not called."""
-        job = run._job
-        if job is None:
-            return False
-        if self._cluster is not None and not self._cluster.begin(run):
-            self._kept.append(run)
-            return False
-        if not run.take_start():
-            # Its job is being paused or removed, or it is handed back, in a transaction that may
-            # fail yet: then it begins after all.
-            if self._cluster is not None:
-                self._kept.append(run)
-            return False
-        run._started_us = now_us = self.now_us()
-        self._note_begun(run, job, now_us)
-        # Read after _started_us was written: whoever cancels a run does it the other way round.
-        if run._cancelled:
-            self.cancelled(run)
-            return False
-        return True
-
-    def begun(self, run: Run, at_us: int) -> None:
-        """Report that *run* was begun elsewhere, where nobody can be asked whether it may."""
-        job = run._job
-        if job is not None:
-            run._started_us = at_us
-            self._note_begun(run, job, at_us)
-
-    def _note_begun(self, run: Run, job: Job, at_us: int) -> None:
-        timeout, on_run = job[5][5], job[5][12]
-        if on_run:
-            self._announce.on_begun(run, job)
-        if self.capture is not None and run._output is None:  # else an earlier attempt printed
-            run._output = self.capture
-        if timeout is not None:
-            ago_us = max(0, self.now_us() - at_us)
-            self._set_timer(run, max(0, round(timeout * SECOND) - ago_us))
-
-    def end(
-        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
-    ) -> int:
-        """Report that *run* ended, with what its function returned or raised."""
-        now_us = self.now_us() if at_us is None else at_us
-        if error is None:
-            # Each run passes here.
-            if value is None:
-                plain = (run, run._job, Outcome.EXECUTED, now_us, None, None, None, None, None)
-                end = tuple.__new__(End, plain)
-            else:
-                end = end_of(run, Outcome.EXECUTED, now_us, value)
-            ends = self._ends
-            ends.append(end)
-            if (
-                run._hurry
-                or len(ends) >= MOST_ENDS
-                or self._idle.wakers
-                or self._announce.wants(EVENT_JOB_EXECUTED)
-            ):
-                self.settle()
-            elif self._cluster is not None:
-                self.expect(now_us)
-            return now_us
-        if self.capture is not None:
-            self.capture.failed(run, error)
-        end = end_of(run, Outcome.FAILED, now_us, error=error)
-        retry = end.job.options.retry if end.job is not None else None
-        over = self._closing and self._cluster is None
-        if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
-            self._end_now(end)
-        else:
-            self._retry(end, retry.delay_us(run._attempt, self._random))
-        return now_us
-
-    def _retry(self, failed: End, delay_us: int) -> None:
+    def retry(self, failed: End, delay_us: int) -> None:
         """Have a run that failed wait for its next attempt, or end it if none follows."""
         if self._store.retry(failed, failed.ended_us + delay_us):
             if self.capture is not None:
                 self.capture.tried_again(failed.run)
-            if self._closing:
+            if self.closing:
                 self._give_up((failed.run,))
             else:
-                self._set_timer(failed.run, delay_us)
+                self.set_timer(failed.run, delay_us)
             self._announce.retried(failed)
         else:
-            self._end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
+            self.end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
 
-    def cancelled(self, run: Run) -> None:
-        """Report that *run* ended because it was cancelled."""
-        if run._job is not None:  # else it has ended, or was handed back
-            self._end_now(end_of(run, Outcome.CANCELLED, self.now_us()), log=False)
-
-    def lost(self, run: Run, error: BaseException) -> None:
-        """Report that the end of *run* will never be known; *error* is why."""
-        lost = end_of(run, Outcome.LOST, self.now_us(), error=error)
-        if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
-            self._retry(lost, 0)
-        else:
-            self._end_now(lost)
-
-    def shed(self, run: Run) -> None:
-        """Report that the executor's queue has no room for *run*."""
-        run._cancelled = True
-        self._end_now(end_of(run, Outcome.SHED, self.now_us()))
+    def may_not_begin(self, run: Run) -> None:
+        """Submit a run again later that was not let begin by those who share the store."""
+        if self._cluster is not None:
+            self._kept.append(run)
 
     def settle(self) -> None:
         """Have the store record the ends noted so far, and submit the runs that waited for them.
@@ -264,8 +188,8 @@ class Runs:
         if self._ends:
             self._record(self._ends)
 
-    def _end_now(self, end: End, log: bool = True) -> bool:
-        """Record one end; False: the run has ended before."""
+    def end_now(self, end: End, log: bool = True) -> bool:
+        """Record one end now; False: the run has ended before."""
         one = deque((end,))
         try:
             self.settle()
@@ -274,7 +198,7 @@ class Runs:
             self._ends.extend(one)  # left if the store failed
 
     def _record(self, ends: deque[End], log: bool = True) -> bool:
-        may_promote = not (self._holding or self._closing)
+        may_promote = not (self._holding or self.closing)
         recorded, followers, due_us = self._store.end(ends, may_promote)
         self.submit(followers)
         if due_us is not None:
@@ -334,14 +258,15 @@ class Runs:
                 job = run._job
                 told = None if job is None else f"timeout is {job.timeout:g} s"
                 self.end_early(run, Outcome.TIMED_OUT, told)
-            elif self._holding or self._closing:
+            elif self._holding or self.closing:
                 self._timers.set(run, passed_us + SECOND)
             else:
                 retries.append(run)
         if retries:
             self.submit(self._store.try_again(retries))
 
-    def _set_timer(self, run: Run, delay_us: int) -> None:
+    def set_timer(self, run: Run, delay_us: int) -> None:
+        """Have :meth:`check_timers` look at a run after *delay_us* microseconds."""
         self._timers.set(run, self._clock.monotonic_us() + delay_us)
         if run._outcome is not None:  # it ended just before
             self._timers.drop(run)
@@ -352,7 +277,7 @@ class Runs:
         self.settle()
         run._reason = outcome, reason
         run._cancelled = True
-        return self._end_now(end_of(run, outcome, self.now_us()), log)
+        return self.end_now(end_of(run, outcome, self.now_us()), log)
 
     def _abandon(self, run: Run, job: Job) -> None:
         """Have the executor free the worker of a run that was ended early."""
@@ -409,12 +334,12 @@ class Runs:
 
     def release(self) -> None:
         """Go on after :meth:`hold`, and after :meth:`close`."""
-        self._holding = self._closing = False
+        self._holding = self.closing = False
         self.promote()
 
     def promote(self) -> None:
         """Start the runs that wait though there is room, unless nothing is to be started."""
-        if self._holding or self._closing:
+        if self._holding or self.closing:
             return
         _, runs, due_us = self._store.promote()
         self.submit(runs)
@@ -439,7 +364,7 @@ class Runs:
 
         On a store that others share, those are left to others.
         """
-        self._closing = True
+        self.closing = True
         if self._cluster is not None:
             return
         for run in self.open():

@@ -40,6 +40,11 @@ class MemoryOutcomes:
         with self._lock:
             return self._history.kept(query, most)
 
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        with self._lock:
+            return self._history.tally(query, slice_us, most)
+
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in the order in which they were recorded, each once."""
         since = None if place is None else read_place(place)

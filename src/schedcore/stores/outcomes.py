@@ -25,6 +25,16 @@ class Outcomes(Protocol):
         """
         ...
 
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* asks for, by slices of due time and by outcome.
+
+        Args:
+            query: Which ones, in all its parts.
+            slice_us: How long a slice is; number 0 begins at the Unix epoch.
+            most: How many are counted at most: those that were due last.
+        """
+        ...
+
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in the order in which they were committed, each once.
 

@@ -160,6 +160,20 @@ class HistoryRows:
         )
         return int(count)
 
+    def tally(
+        self, tx: Transaction, query: RunQuery, slice_us: int, most: int
+    ) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        asked = _asked(query)
+        rows = tx.all(
+            "select due_us / ?, outcome, count(*) from (select due_us, outcome from"
+            f" schedcore_ledger{_where(asked)} order by due_us desc limit ?) found group by 1, 2",
+            slice_us,
+            *(value for each in asked for value in each.params),
+            most,
+        )
+        return {(number, Outcome(outcome)): count for number, outcome, count in rows}
+
     def after(
         self, tx: Transaction, place: Place, limit: int
     ) -> list[tuple[tuple[int, int], RunRecord]]:

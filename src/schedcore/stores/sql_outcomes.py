@@ -36,6 +36,11 @@ class SqlOutcomes:
         with self.database.read() as tx:
             return self.history.kept(tx, query, most)
 
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        with self.database.read() as tx:
+            return self.history.tally(tx, query, slice_us, most)
+
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in the order in which they were committed, each once."""
         since = None if place is None else read_place(place)

@@ -187,7 +187,7 @@ def _meant(visit: Visit) -> dict[str, Any]:
     """Return the query that means the jobs."""
     form = visit.form
     if form.get("which") == "filter":
-        given = {name: form.get(name) for name in ("q", "tag") if form.get(name)}
+        given = {name: form.get(name) for name in ("q", "tag", "state") if form.get(name)}
         return given or {"all": "true"}
     if ids := form.getlist("id"):
         return {"id": ids}

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
 from schedcore import Outcome
-from schedcore.clock import from_us, to_us
+from schedcore.clock import SECOND, from_us, to_us
 from schedcore.history.query import RunQuery
 from schedcore.triggers.combining import coming
 from schedhttp.dashboard import texts
@@ -21,8 +21,10 @@ MOST_RUNS: Final = 1_000
 """Coming runs of one job that are counted: one that runs oftener is named apart."""
 _MOST_OF_ALL: Final = 20_000
 """Coming runs of all jobs that are counted, which takes some tenths of a second."""
-MOST_COUNTED: Final = 1_000
-"""Outcomes of a kind and a day that are counted."""
+MOST_COUNTED: Final = 100_000
+"""Outcomes of a month that are counted: the last ones."""
+_SLICE_US: Final = 15 * 60 * SECOND
+"""By these they are counted: days begin at multiples of it, whatever the zone."""
 _NAMED: Final = 3
 """Jobs that are named on a day."""
 _YEARS: Final = (1970, 9_998)
@@ -55,7 +57,11 @@ def show(visit: Visit) -> Page:
     jobs = visit.ask("get_jobs", query={"q": text, "limit": LOOKED_AT})
     comes, often = _coming(visit, [job["id"] for job in jobs.json], first, after)
     job_id = jobs.json[0]["id"] if text and jobs.count == 1 else ""
-    days = [_day(visit, each, today, comes.get(each, []), job_id) for each in _days(first, after)]
+    ended = _ended(visit, job_id, first, after)
+    days = [
+        _day(visit, each, today, comes.get(each, []), ended.get(each, Counter()))
+        for each in _days(first, after)
+    ]
     weeks: list[list[Day | None]] = [[None] * first.weekday()]
     for day in days:
         if len(weeks[-1]) == 7:
@@ -73,6 +79,8 @@ def show(visit: Visit) -> Page:
         "often": often,
         "count": jobs.count or 0,
         "looked_at": LOOKED_AT,
+        "is_cut": sum(map(Counter.total, ended.values())) >= MOST_COUNTED,
+        "most": MOST_COUNTED,
         "zone": texts.zone_name(zone),
     }
     return Page("calendar.html", values)
@@ -139,24 +147,38 @@ def _coming(
     return found, often
 
 
-def _day(visit: Visit, day: date, today: date, comes: list[str], job_id: str) -> Day:
+def _day(visit: Visit, day: date, today: date, comes: list[str], ended: Counter[Outcome]) -> Day:
     begin_us = _begin_us(visit, day)
     end_us = _begin_us(visit, day + timedelta(days=1))
     counts = Counter(comes)
     names = tuple(sorted(counts, key=lambda job: (counts[job], job))[:_NAMED])
-    ended = tuple(_ended(visit, begin_us, end_us, job_id)) if day <= today else ()
     since, until = (from_us(us, visit.tz()).isoformat() for us in (begin_us, end_us))
     clocks = _clocks(end_us - begin_us)
-    return Day(day, day == today, since, until, ended, names, len(comes), clocks)
+    return Day(day, day == today, since, until, _by_kind(ended), names, len(comes), clocks)
 
 
-def _ended(visit: Visit, begin_us: int, end_us: int, job_id: str) -> Iterator[tuple[str, str, int]]:
-    """Yield how many outcomes of each colour a day had, the worst first."""
+def _ended(visit: Visit, job_id: str, first: date, after: date) -> dict[date, Counter[Outcome]]:
+    """Return how often each day had each outcome: one question for the whole month."""
+    zone = visit.tz()
+    query = RunQuery(
+        job_id or None, since_us=_begin_us(visit, first), until_us=_begin_us(visit, after)
+    )
+    found: dict[date, Counter[Outcome]] = {}
+    tally = visit.scheduler.tally(query, _SLICE_US, MOST_COUNTED)
+    for (number, outcome), count in tally.items():
+        day = from_us(number * _SLICE_US, zone).date()
+        found.setdefault(day, Counter())[outcome] += count
+    return found
+
+
+def _by_kind(ended: Counter[Outcome]) -> tuple[tuple[str, str, int], ...]:
+    """Return how many outcomes of each colour there were, the worst first."""
+    found = []
     for kind in ("bad", "warn", "dull", "good"):
         outcomes = [each for each in Outcome if texts.MARKS[each.value][1] == kind]
-        query = RunQuery(job_id or None, outcomes, begin_us, end_us)
-        if count := visit.scheduler.kept(query, MOST_COUNTED + 1):
-            yield ",".join(each.value for each in outcomes), kind, count
+        if count := sum(ended[each] for each in outcomes):
+            found.append((",".join(each.value for each in outcomes), kind, count))
+    return tuple(found)
 
 
 def _clocks(length_us: int) -> str:

@@ -6,10 +6,10 @@ from typing import Final
 
 from schedcore.triggers import zone_of
 from schedcore.triggers.lint import warnings_of
+from schedhttp.codec import STATES
 from schedhttp.dashboard import job_pictures, texts
 from schedhttp.dashboard.now import took
 from schedhttp.dashboard.visit import Page, Visit
-from schedhttp.paging import STATES
 from schedhttp.request import read_count
 
 PER_PAGE: Final = 50

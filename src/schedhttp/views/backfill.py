@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schedcore.clock import from_us
-from schedcore.errors import InvalidOptionError, did_you_mean, short
+from schedcore.errors import InvalidOptionError
 from schedhttp.errors import BadRequest, NotConfirmed
-from schedhttp.request import Incoming, read_count, read_object
+from schedhttp.request import Incoming, check_fields, read_count, read_object
 from schedhttp.shown import BACKFILLED, Backfilled
 from schedhttp.views.base import Reply, Service
 
@@ -25,31 +25,34 @@ def backfill_job(service: Service, request: Incoming, job_id: str) -> Reply:
     confirmed = read_count(request, "confirm", None, _MOST)
     service.scheduler.entry(job_id)  # before all else: is it there?
     body = read_object(request)
-    for name in body:
-        if name not in _FIELDS:
-            hint = did_you_mean(name, _FIELDS)
-            raise BadRequest(f"{name[:80]!r}: expected one of {', '.join(_FIELDS)}{hint}")
-    again = body.get("again", False)
-    if not isinstance(again, bool):
-        raise BadRequest(f"again={short(again)}: expected true or false")
 
     def check(times: Sequence[int]) -> None:
         if confirmed != len(times):
             raise _not_confirmed(job_id, times, confirmed)
 
-    since, until = _moment("since", body), _moment("until", body)
     try:
+        since, until, again = _read(body)
         runs = service.scheduler.backfill(job_id, since or "", until, again=again, check=check)
     except InvalidOptionError as error:
         raise BadRequest(str(error)) from None
     return Reply(BACKFILLED.to_dict(Backfilled(tuple(map(str, runs))), count=len(runs)))
 
 
-def _moment(name: str, body: dict[str, Any]) -> str | None:
-    given = body.get(name)
-    if given is None or isinstance(given, str):
-        return given
-    raise BadRequest(f"{name}={short(given)}: expected a date and time, as text")
+def _read(body: Mapping[str, Any]) -> tuple[str | None, str | None, bool]:
+    """Return the range, and whether what was executed is run again.
+
+    Raises:
+        InvalidOptionError: if something is not known, or not what it has to be.
+    """
+    check_fields(body, _FIELDS)
+    since, until = body.get("since"), body.get("until")
+    for name, given in (("since", since), ("until", until)):
+        if not (given is None or isinstance(given, str)):
+            raise InvalidOptionError(name, given, "a date and time, as text")
+    again = body.get("again", False)
+    if not isinstance(again, bool):
+        raise InvalidOptionError("again", again, "true or false")
+    return since, until, again
 
 
 def _not_confirmed(job_id: str, times: Sequence[int], confirmed: int | None) -> NotConfirmed:

@@ -14,7 +14,8 @@ from schedhttp.request import Incoming, read_count, read_nothing
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.running import read_key
 
-PARAMETERS: Final = ("q", "tag", "id", "all", "confirm")
+PARAMETERS: Final = (*choosing.PARAMETERS, "all", "confirm")
+_WHICH: Final = "q=, tag=, state= or id="
 _MOST: Final = 10**9
 _SHOWN: Final = 10
 """How many ids are told before it is confirmed."""
@@ -73,7 +74,7 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
         JobLookupError: if there is no job with an id in it.
         NotConfirmed: if it means another number of jobs than it confirms.
     """
-    is_meant = _filter_of(request)
+    is_meant = _filter_of(service, request)
     confirmed = read_count(request, "confirm", None, _MOST)
     read_nothing(request, "the query selects the jobs")
     entries = service.scheduler.entries()
@@ -94,7 +95,7 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
     return ids, check
 
 
-def _filter_of(request: Incoming) -> choosing.IsMeant:
+def _filter_of(service: Service, request: Incoming) -> choosing.IsMeant:
     environ, args = request.environ, request.whole.args
     if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
         raise BadRequest(
@@ -102,14 +103,14 @@ def _filter_of(request: Incoming) -> choosing.IsMeant:
         )
     if (text := args.get("q")) == "":
         raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
-    is_meant = choosing.filter_of(request)
+    is_meant = choosing.filter_of(request, service.job_json.running())
     given = args.get("all")
     if given not in (None, "true"):
         raise BadRequest(f"all={given[:80]!r}: expected 'true', or none of it")
     if given is None and is_meant is None:
-        raise BadRequest("which jobs: expected q=, tag= or id= in the query, or all=true")
+        raise BadRequest(f"which jobs: expected {_WHICH} in the query, or all=true")
     if given is not None and is_meant is not None:
-        raise BadRequest("all='true': expected no q=, tag= or id= beside it")
+        raise BadRequest(f"all='true': expected no {_WHICH} beside it")
     return is_meant or (lambda _entry: True)
 
 

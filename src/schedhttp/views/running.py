@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 from schedcore import InvalidOptionError, Outcome, Run, RunRecord
 from schedcore.changes.changing import Check
-from schedcore.errors import did_you_mean
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.output.text import Redact
 from schedcore.stores.base import Entry
 from schedhttp.conditions import check_of
 from schedhttp.errors import BadRequest, RunFailed
-from schedhttp.request import Incoming, read_object
+from schedhttp.request import Incoming, check_fields, read_object
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import show
 
@@ -62,10 +61,7 @@ def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
     Raises:
         InvalidOptionError: if something is not known, or not what it has to be.
     """
-    for name in body:
-        if name not in _FIELDS:
-            hint = did_you_mean(name, _FIELDS)
-            raise InvalidOptionError(name[:80], body[name], f"one of {', '.join(_FIELDS)}{hint}")
+    check_fields(body, _FIELDS)
     wait = body.get("wait", True)
     if not isinstance(wait, bool):
         raise InvalidOptionError("wait", wait, "true or false")

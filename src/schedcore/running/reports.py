@@ -1,0 +1,125 @@
+"""What executors report: that runs begin, that they end, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from schedcore.clock import SECOND
+from schedcore.job import Job
+from schedcore.run import Outcome, Run
+from schedcore.running.announce import Announcer
+from schedcore.stores.ends import End, end_of
+
+if TYPE_CHECKING:
+    from schedcore.retry import RandomSource
+    from schedcore.running.runs import Runs
+    from schedcore.stores.cluster import Cluster
+
+
+class Reports:
+    """Says what follows from each report.  Thread-safe: it has nothing of its own.
+
+    Args:
+        runs: Follows the runs.
+        cluster: Lets runs begin where processes share the store; None: none shares it.
+        announce: Logs and emits what became of them.
+        random: Source of the jitter of retries.
+    """
+
+    def __init__(
+        self, runs: Runs, cluster: Cluster | None, announce: Announcer, random: RandomSource
+    ) -> None:
+        self._runs = runs
+        self._cluster = cluster
+        self._announce = announce
+        self._random = random
+        self.remote = runs.remote
+        self.settle = runs.settle
+
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        return self._runs.capture is not None
+
+    def begin(self, run: Run) -> bool:
+        """Report that *run* begins now; False: it was cancelled, and its function is not called."""
+        job = run._job
+        if job is None:
+            return False
+        if self._cluster is not None and not self._cluster.begin(run):
+            self._runs.may_not_begin(run)
+            return False
+        if not run.take_start():
+            # Its job is being paused or removed, or it is handed back, in a transaction that may
+            # fail yet: then it begins after all.
+            self._runs.may_not_begin(run)
+            return False
+        run._started_us = now_us = self._runs.now_us()
+        self._note_begun(run, job, now_us)
+        # Read after _started_us was written: whoever cancels a run does it the other way round.
+        if run._cancelled:
+            self.cancelled(run)
+            return False
+        return True
+
+    def begun(self, run: Run, at_us: int) -> None:
+        """Report that *run* was begun elsewhere, where nobody can be asked whether it may."""
+        job = run._job
+        if job is not None:
+            run._started_us = at_us
+            self._note_begun(run, job, at_us)
+
+    def _note_begun(self, run: Run, job: Job, at_us: int) -> None:
+        timeout, on_run = job[5][5], job[5][12]
+        if on_run:
+            self._announce.on_begun(run, job)
+        if (
+            self._runs.capture is not None and run._output is None
+        ):  # else an earlier attempt printed
+            run._output = self._runs.capture
+        if timeout is not None:
+            ago_us = max(0, self._runs.now_us() - at_us)
+            self._runs.set_timer(run, max(0, round(timeout * SECOND) - ago_us))
+
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended, with what its function returned or raised."""
+        now_us = self._runs.now_us() if at_us is None else at_us
+        if error is None:
+            # Each run passes here.
+            if value is None:
+                plain = (run, run._job, Outcome.EXECUTED, now_us, None, None, None, None, None)
+                end = tuple.__new__(End, plain)
+            else:
+                end = end_of(run, Outcome.EXECUTED, now_us, value)
+            self._runs.note(end)
+            return now_us
+        if self._runs.capture is not None:
+            self._runs.capture.failed(run, error)
+        end = end_of(run, Outcome.FAILED, now_us, error=error)
+        retry = end.job.options.retry if end.job is not None else None
+        over = self._runs.closing and self._cluster is None
+        if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
+            self._runs.end_now(end)
+        else:
+            self._runs.retry(end, retry.delay_us(run._attempt, self._random))
+        return now_us
+
+    def cancelled(self, run: Run) -> None:
+        """Report that *run* ended because it was cancelled."""
+        if run._job is not None:  # else it has ended, or was handed back
+            self._runs.end_now(end_of(run, Outcome.CANCELLED, self._runs.now_us()), log=False)
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Report that the end of *run* will never be known; *error* is why."""
+        lost = end_of(run, Outcome.LOST, self._runs.now_us(), error=error)
+        if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
+            self._runs.retry(lost, 0)
+        else:
+            self._runs.end_now(lost)
+
+    def shed(self, run: Run) -> None:
+        """Report that the executor's queue has no room for *run*."""
+        run._cancelled = True
+        self._runs.end_now(end_of(run, Outcome.SHED, self._runs.now_us()))
