@@ -105,13 +105,13 @@ class App:
         return [] if request.method == "HEAD" else [body]
 
     def respond(self, request: Request) -> Response:
-        """Return the response to *request*, for a framework that wants one."""
+        """Return the response to *request*, for other frameworks."""
         incoming = Incoming(request.environ, self.settings.api_max_body, request)
         status, headers, body = self.answer(incoming)
         return Response(body, status, headers)
 
     def refuse(self, error: Exception) -> Response:
-        """Return the response that tells of *error*, for a framework that wants one."""
+        """Return the response for *error*, for other frameworks."""
         status, headers, body = rendered(problem(error, self.settings.api_precise_errors, None))
         return Response(body, status, headers)
 
@@ -157,9 +157,9 @@ class App:
     def perform(
         self, route: Route, values: Mapping[str, Any], request: Incoming, role: Role
     ) -> Rendered:
-        """Return what an endpoint answers to *request*, whose sender was let in with this *role*.
+        """Return an endpoint's reply to *request* from a client with this *role*.
 
-        Whatever asks an endpoint comes by here: requests to the API, and the dashboard's pages.
+        Both requests to the API and the dashboard's pages pass here.
         """
         try:
             request.may_change = role is Role.ALL

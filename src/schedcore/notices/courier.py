@@ -1,4 +1,4 @@
-"""The thread of one channel: sends its notices in their order, each until it is taken."""
+"""The thread of one channel: sends its notices in order, each until it is delivered."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def pause_after(attempt: int) -> float:
 
 
 class Courier:
-    """Sends what waits for one channel: nothing else waits for that.
+    """Sends the notices of one channel; nothing else waits for it.
 
     Args:
         name: Of the channel.
-        channel: Takes the notices.
+        channel: Accepts the notices.
         store: Where they wait.
         clock: Tells how old they are.
-        log: Logger of what is given up.
+        log: Logger for notices that are given up.
 
     Attributes:
-        idle: Whether it has nothing to send, and all that it sent is taken out of the store.
+        idle: Whether it has nothing to send, and everything it sent is removed from the store.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Courier:
         self._thread: threading.Thread | None = None
 
     def give(self, letters: Sequence[Letter]) -> None:
-        """Have it send notices; only for one that is idle."""
+        """Let it send notices; only while it is idle."""
         if not letters:
             return
         self._letters.extend(letters)
@@ -71,7 +71,7 @@ class Courier:
         self._waker.wake()
 
     def stop(self) -> None:
-        """Have it send what it has, up to the first failure, and end."""
+        """Let it send what it has, up to the first failure, and end."""
         self._stopping = True
         self._waker.wake()
 
@@ -121,7 +121,7 @@ class Courier:
         return 0
 
     def _write(self) -> None:
-        """Write what was sent, and how the channel does."""
+        """Record what was sent, and the state of the channel."""
         if self._told:
             self._store.remove(self._told)
             self._told = []
@@ -135,7 +135,7 @@ class Courier:
         self._attempts = 0
 
     def _failed(self, letter: Letter, error: BaseException) -> float:
-        """Give a notice up that was refused, or tried for too long; return how long to wait."""
+        """Give up a notice that was refused, or tried for too long; return how long to wait."""
         self._attempts += 1
         known = isinstance(error, RefusedError | OSError)
         problem = text_of(error) if known else f"{type(error).__name__}: {text_of(error)}"

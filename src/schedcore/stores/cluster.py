@@ -1,4 +1,4 @@
-"""The contract of a store that processes share: who is there, who takes due jobs, who is gone.
+"""The contract of a shared store: which nodes there are, which take due jobs, which are dead.
 
 A *node* is one process that has joined, from then until it leaves or is found dead.  The store is
 all that nodes know of each other: a node that is to do something reads so in the store.
@@ -19,23 +19,23 @@ class NodeInfo(NamedTuple):
     """A process that has joined a store."""
 
     id: int
-    """Given by the store at each start, and never again."""
+    """A number that the store assigns at each start, and never reuses."""
     host: str
     pid: int
     since_us: int
     """When it joined, in microseconds since the Unix epoch."""
     state: str
-    """``"alive"``; ``"leaving"``: runs of it go on; ``"left"``; or ``"dead"``."""
+    """``"alive"``; ``"leaving"``: its runs continue; ``"left"``; or ``"dead"``."""
     takes: bool
     """Whether it takes due jobs."""
     renewed_us: int | None
-    """When it said last that it is alive; None: the operating system knows."""
+    """When it last renewed its lease; None: the operating system knows whether it is alive."""
     runs: int
-    """How many open runs belong to it."""
+    """Number of open runs that it owns."""
     executors: tuple[str, ...]
     """The names of its executors."""
     app: str
-    """In whose name it declares jobs."""
+    """The name of the app that it declares jobs for."""
 
     def __repr__(self) -> str:
         takes = ", takes due jobs" if self.takes else ""
@@ -46,20 +46,20 @@ class NodeInfo(NamedTuple):
 
 
 class StoreInfo(NamedTuple):
-    """What a store is, and how it does."""
+    """The kind and the state of a store."""
 
     kind: str
     """``"memory"``, ``"sqlite"``, ``"postgresql"``, or the name of a user's own class."""
     reachable: bool
     schema: int | None = None
     clock_offset: float | None = None
-    """Seconds by which the store's clock is ahead of this machine's; None: it has none."""
+    """How far the store's clock is ahead of this machine's, in seconds; None: it has none."""
     notifications: bool = False
-    """Whether it tells at once what others change; if not, it is asked now and then."""
+    """Whether it announces changes of others at once; if not, it is polled."""
     url: str | None = None
     """Where it is, without a password."""
     id: str | None = None
-    """What tells it from every other store; None: not known, or of this process alone."""
+    """Its unique identifier; None: not known, or not shared."""
 
 
 class Seen(NamedTuple):

@@ -36,33 +36,33 @@ from schedcore.stores.trail import Trail
 
 
 class Batch(Protocol):
-    """Jobs that were taken: nobody else has them until they are settled or given back.
+    """Taken jobs, which belong to this process until they are settled or given back.
 
-    A context manager: leaving it without :meth:`settle` gives them back, as if nothing was taken.
+    A context manager: leaving it without :meth:`settle` gives them back, as if none was taken.
     """
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """The jobs, the earliest due first."""
+        """The jobs, earliest due first."""
         ...
 
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write the new places, the runs that start or wait, and the outcomes of what does not run.
+        """Write the new places, the runs that start or wait, and the outcomes of the others.
 
-        :func:`schedcore.admission.admit` decides here how many start, with the counts of this
-        moment.  What was decided about a job that was changed or removed since it was taken
-        is void, and so is all of it after :meth:`give_back`.
+        :func:`schedcore.admission.admit` decides here how many start, by the counts of this moment.
+        A decision about a job that was changed or removed since it was taken is void, and so are
+        all decisions after :meth:`give_back`.
 
         Args:
-            decided: For each of :attr:`slots`, in their order.
+            decided: The decision about each of :attr:`slots`, in their order.
             now_us: The present.
         """
         ...
 
     def give_back(self) -> None:
-        """Give back what was not settled.
+        """Give back jobs that were not settled.
 
-        Called by another thread when the one that took the batch is held up.
+        Called by another thread if the one that took the batch is blocked.
         """
         ...
 
@@ -77,7 +77,7 @@ class Batch(Protocol):
 
 
 class Store(Trail, Protocol):
-    """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
+    """Stores jobs, open runs and outcomes.  Thread-safe; on disk, also safe between processes.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
     objects of this process, which a store cannot share:
@@ -174,7 +174,7 @@ class Store(Trail, Protocol):
         ...
 
     def entries(self) -> list[Entry]:
-        """Return all jobs: the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         ...
 
     def page(self, after: str, limit: int) -> list[Entry]:
@@ -182,10 +182,10 @@ class Store(Trail, Protocol):
         ...
 
     def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
-        """Return the present version, and the ids of the jobs that changed after another one.
+        """Return the current version, and the ids of the jobs that changed after another version.
 
-        A version is equal for as long as :meth:`entries` returns the same; None: not known.
-        Read before the entries, it is never younger than they are.
+        A version stays the same while :meth:`entries` returns the same; None: not known.  If it is
+        read before the entries, it is never newer than they are.
 
         Args:
             since: A version that this returned; None: any.
@@ -199,11 +199,11 @@ class Store(Trail, Protocol):
     # The schedule
 
     def take(self, now_us: int, limit: int, executors: Executors = None) -> Batch:
-        """Take up to *limit* jobs that are due, the earliest first.
+        """Take up to *limit* due jobs, earliest first.
 
         Args:
-            now_us: What is due then is taken.
-            limit: How many jobs at most.
+            now_us: The present: jobs that are due now are taken.
+            limit: Maximum number of jobs.
             executors: Names of those that are there, and how many of their jobs at most; or the
                 names alone; None: any.  A store of which one process takes all jobs need not look
                 at it; others leave the rest to another process.
@@ -221,9 +221,9 @@ class Store(Trail, Protocol):
     # Runs
 
     def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run of a job besides its schedule, or record it as skipped for want of room.
+        """Open a run of a job outside its schedule, or record it as skipped at ``max_instances``.
 
-        Somebody may wait for the run that is returned.
+        The caller may wait for the returned run.
 
         Args:
             job: The stored definition, with its function resolved.
@@ -238,7 +238,7 @@ class Store(Trail, Protocol):
     def backfill(
         self, job: Job, times: Sequence[int], note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]]:
-        """Open a run of a job for each of *times*, which have passed.
+        """Open a run of a job for each of the past *times*.
 
         Args:
             job: The stored definition, with its function resolved.
@@ -267,7 +267,7 @@ class Store(Trail, Protocol):
         ...
 
     def retry(self, failed: End, act_us: int) -> bool:
-        """Have a run that failed wait for its next attempt.
+        """Let a failed run wait for its next attempt.
 
         Args:
             failed: How the last attempt ended.
@@ -281,10 +281,10 @@ class Store(Trail, Protocol):
         ...
 
     def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Have this process begin the next attempt of runs that waited for it.
+        """Begin the next attempt of waiting runs in this process.
 
         Returns:
-            Those that are open still: they are to be submitted.
+            Those that are still open, to be submitted.
         """
         ...
 
@@ -293,5 +293,5 @@ class Store(Trail, Protocol):
         ...
 
     def close(self) -> None:
-        """Release what the store holds open, such as files; its jobs stay."""
+        """Release open resources, such as files; the jobs stay."""
         ...

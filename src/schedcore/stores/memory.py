@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(MemoryTrail):
-    """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.contract.Store`.
+    """Stores jobs as long as the process lives; a :class:`~schedcore.stores.contract.Store`.
 
     Args:
-        history: The history, which this store owns from now on; ``History()`` unless given.
-        clock: Gives the time in the ids of runs; the computer's clock unless given.
+        history: The history, which this store owns from now on; default: ``History()``.
+        clock: Gives the time in run ids; default: the computer's clock.
     """
 
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:

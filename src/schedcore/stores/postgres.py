@@ -62,20 +62,20 @@ class _Held(NamedTuple):
 
 
 class PostgresStore(SqlStore):
-    """Keeps jobs, open runs and the history in a database, for the processes of all hosts.
+    """Stores jobs, open runs and the history in a database, for the processes of all hosts.
 
-    All of them take due jobs: a row that one has locked is passed over by the others.
+    All of them take due jobs: each skips rows that another has locked.
 
     Args:
         url: ``"postgresql://user:password@host/database"``, with libpq's options, and
-            ``?schema=name`` for the schema that the tables are in, made if it is not there, and
-            ``?lease=seconds`` after which a process that gave no sign of life counts as dead.
-        keep: How much of the history.
-        clock: Gives the times of what happens between processes; the computer's unless given.
-        limits: How long the server waits.
+            ``?schema=name`` for the schema of the tables, created if it does not exist, and
+            ``?lease=seconds``, after which a process that has not renewed its lease counts as dead.
+        keep: How much history to keep.
+        clock: Gives the times of events between processes; default: the computer's.
+        limits: Timeouts of the server.
 
     Raises:
-        InvalidOptionError: if the URL makes no sense.
+        InvalidOptionError: if the URL is invalid.
     """
 
     most_at_once = 1_000

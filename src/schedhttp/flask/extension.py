@@ -63,12 +63,12 @@ class _Option(Generic[T]):
 
 
 class FlaskScheduler(FlaskJobs):
-    """A scheduler that is configured by a Flask app, and served by it.
+    """A scheduler that a Flask app configures and serves.
 
     Args:
-        scheduler: One that is made already; left out, :meth:`init_app` makes it as the app's
-            config describes it.
-        app: Calls :meth:`init_app` at once.
+        scheduler: An existing scheduler; by default, :meth:`init_app` creates one from the app's
+            config.
+        app: If given, :meth:`init_app` is called at once.
 
     Attributes:
         app: The app that it was initialised with last.
