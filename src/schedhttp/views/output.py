@@ -1,4 +1,4 @@
-"""The endpoint of what runs print."""
+"""The endpoint for the output of runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MOST_AFTER = 10**11 - 1
 
 
 def get_output(service: Service, request: Incoming, run_id: str) -> Reply:
-    """Show what a run has printed and logged so far, after so many characters.
+    """Show a run's output so far, after a number of characters.
 
-    What a run of another process prints comes about a second later.
+    Output of a run in another process appears about a second later.
     """
     number = read_run_id("run_id", run_id)
     if service.settings.api_hide_args and not request.may_change:
