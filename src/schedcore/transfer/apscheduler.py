@@ -1,4 +1,4 @@
-"""Jobs of APScheduler 3, with their places in the schedule, made jobs of ours."""
+"""Converts jobs of APScheduler 3, with their next run times."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from schedcore.triggers.date import DateTrigger
 from schedcore.triggers.interval import IntervalTrigger
 
 MOST_COMPARED: Final = 1_000
-"""How many of a trigger's fire times are compared with the next run time that is stored."""
+"""How many of a trigger's fire times are compared with the stored next run time."""
 _NEAR_US: Final = 1000
 """Microseconds by which the two may differ: APScheduler adds up intervals as fractions."""
 _OPTIONS: Final = ("executor", "misfire_grace_time", "coalesce", "max_instances")
 
 
 def read_jobs(rows: Iterable[JobRow], now_us: int) -> Reading:
-    """Return the jobs that rows hold; nothing in them is run or imported.
+    """Return the jobs in rows, without executing or importing anything in them.
 
     Args:
         rows: Of APScheduler's table.
@@ -93,7 +93,7 @@ class _Place(NamedTuple):
 
 
 def _place_of(trigger: Trigger, next_run_time: float | None) -> _Place:
-    """Return when a job is next due, which is when APScheduler would run it."""
+    """Return when a job is next due: when APScheduler would run it."""
     if next_run_time is None:
         return _Place(trigger, None, None)
     due_us = round(next_run_time * SECOND)
@@ -127,7 +127,7 @@ def _fire_time(trigger: Trigger, due_us: int) -> int | None:
 
 
 def _differences(trigger: Trigger, within: bool = False) -> Iterable[str]:
-    """Yield what a trigger does otherwise than the same one of APScheduler."""
+    """Yield the differences between a trigger and the same one of APScheduler."""
     if isinstance(trigger, AndTrigger | OrTrigger):
         told = [each for member in trigger.triggers for each in _differences(member, True)]
         yield from dict.fromkeys(told)

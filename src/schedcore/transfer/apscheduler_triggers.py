@@ -1,4 +1,4 @@
-"""APScheduler 3's triggers, as their pickles have them, made triggers of ours."""
+"""Converts APScheduler 3's triggers from their pickled form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ State = Mapping[str, Any]
 
 
 def read_trigger(value: object) -> Trigger:
-    """Return the trigger that an object in a pickle stands for.
+    """Return the trigger that an object in a pickle represents.
 
     Raises:
         RefusedPickleError: if it is none of APScheduler's own kinds.

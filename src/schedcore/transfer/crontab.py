@@ -1,4 +1,4 @@
-"""The lines of a crontab, made jobs that run their commands."""
+"""Converts the lines of a crontab to jobs that run their commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAILTO = (
 
 
 class _Settings:
-    """What the lines so far have set for those that follow."""
+    """The settings of the lines so far, for the following ones."""
 
     def __init__(self, home: Path, timezone: object) -> None:
         self.shell = "/bin/sh"
@@ -44,7 +44,7 @@ class _Settings:
         self.mails = False
 
     def take(self, name: str, value: str) -> None:
-        """Take over what one line sets."""
+        """Apply the setting of one line."""
         if name == "CRON_TZ":
             self.zone = value
         elif name == "RANDOM_DELAY":  # cronie's, in minutes
