@@ -23,7 +23,7 @@ class IdleWaits:
             self.wakers.pop().wake()
 
     def wait(self, is_idle: Callable[[], bool], timeout: float | None) -> bool:
-        """Block until *is_idle* returns True, or *timeout* seconds have passed; return its result."""
+        """Block until *is_idle* is true, or *timeout* seconds have passed; return its result."""
         patience = Patience(timeout)
         while True:
             waker = Waker()
