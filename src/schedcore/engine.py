@@ -21,21 +21,17 @@ There is no thread, no sleep and no loop in here: the loop, the tests and the si
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from schedcore.admission import MOST_WAITING
 from schedcore.basics import funcref
 from schedcore.basics.logs import GuardedLogger
-from schedcore.changes.auditing import Auditor, told
-from schedcore.changes.changing import Changes, Check, set_back_entry
-from schedcore.changes.job_changes import changed
+from schedcore.changes.auditing import Auditor
+from schedcore.changes.changing import Changes, set_back_entry
 from schedcore.clock import SECOND, Clock, from_us
 from schedcore.errors import (
     JobLookupError,
-    MaxInstancesError,
-    RunEndedError,
     SchedError,
     is_interrupt,
     text_of,
@@ -43,15 +39,13 @@ from schedcore.errors import (
 from schedcore.events import Listeners
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
-from schedcore.history.query import RunQuery
 from schedcore.job import Job
 from schedcore.planning import due_time, following, plan
-from schedcore.run import Outcome, Run, ended_run, named
+from schedcore.run import Outcome, Run, named
 from schedcore.running.adopted import take_over
 from schedcore.running.announce import Announcer
 from schedcore.running.rooms import Rooms
 from schedcore.running.runs import Runs
-from schedcore.stores.asked import Asked, Earlier
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -334,56 +328,6 @@ class Engine:
         self.changes.write((Change(entry, parked),), now_us, ordered=False)
 
     # Besides the schedule
-
-    def run_now(
-        self,
-        job_id: str,
-        check: Check | None = None,
-        call: Mapping[str, Any] | None = None,
-        key: str | None = None,
-    ) -> Run:
-        """Run a job now, besides its schedule, if *check* lets it be.
-
-        Args:
-            job_id: Which job.
-            check: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
-            call: ``args`` and ``kwargs`` of this one run, where they are not those of the job.
-            key: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
-
-        Raises:
-            JobLookupError: if there is no job with this id.
-            InvalidOptionError: if its function cannot be called so.
-            RunEndedError: if a run for the same key has ended, and is not kept any more.
-            MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
-        """
-        self.runs.settle()
-        entry = self.store.get(job_id)
-        if check is not None:
-            check(entry)
-        job = self.ready(entry.job)
-        if call:
-            job = changed(job, call, lambda _gives_coroutine: job.options)
-        now_us = self._clock.now_us()
-        note = self.audit.of_order("run", job_id)
-        run = self.store.open(job, now_us, Asked(bool(call), key, note))
-        if isinstance(run, Earlier):
-            return self._earlier(job, run.run_id)
-        if run is None:
-            (record,) = self.store.records(RunQuery(job_id, (Outcome.SKIPPED,), limit=1))
-            self.announce.skipped(job, (now_us,), record)
-            active = sum(run._job_id == job_id for run in self.store.runs())
-            bound = MOST_WAITING if active < job.max_instances else None
-            raise MaxInstancesError(job_id, job.max_instances, bound)
-        self.runs.submit((run,))
-        told((note._replace(run_id=run._id),))
-        return run
-
-    def _earlier(self, job: Job, run_id: int) -> Run:
-        """Return a run that was opened before; it may have ended, and in another process."""
-        found = self.runs.settled().find(run_id)
-        if found is None:
-            raise RunEndedError(run_id)
-        return found if isinstance(found, Run) else ended_run(job, found)
 
     def ready(self, job: Job) -> Job:
         """Return *job* with its function resolved and its executor known to be there.

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 
 def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
-    """Return the given or named store; in memory, one with that history."""
+    """Return the given or named store; in memory, one with that history.
+
+    A shared store uses the scheduler's clock, unless it was given another.
+    """
     if store is None:
         return MemoryStore(history, clock)
     if isinstance(store, str):
         from schedcore.stores.urls import open_store  # sqlite3: 20 ms
 
         return open_store(store, clock)
+    if (cluster := getattr(store, "cluster", None)) is not None:
+        cluster.go_by(clock)
     return store
 
 

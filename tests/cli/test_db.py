@@ -11,7 +11,7 @@ from schedcore import CronTrigger, Outcome, RunRecord, SqliteStore
 from schedcore.job import Job, Options
 from schedcore.stores.base import make_entry
 from schedcore.stores.schema import SCHEMA
-from tests.stores.calls import put_records
+from tests.stores.calls import put_records, run_now
 
 URL = "sqlite:///jobs.db"
 DAY = 86_400 * 10**6
@@ -27,7 +27,7 @@ def filled():
     store = SqliteStore("jobs.db")
     store.write([make_entry(job("a"), 2 * 10**15, 2 * 10**15)], 0)
     store.write([make_entry(job("b"), 3 * 10**15, None)], 0)
-    store.open(job("a"), 10**15)
+    run_now(store, job("a"), 10**15)
     old = [RunRecord(None, "a", Outcome.EXECUTED, n, occurrences=2) for n in range(5)]
     put_records(store, old, DAY)
     store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
@@ -16,11 +16,7 @@ HOUR = 3600
 
 @pytest.fixture
 def stepped(store):
-    stepped = Stepped(store, ByHand())
-    # Stores on disk, which go by the computer's clock, would cut outcomes of long ago.
-    stepped.clock.set(datetime.now(timezone.utc))
-    stepped.start_us = stepped.clock.now_us()
-    return stepped
+    return Stepped(store, ByHand())
 
 
 @pytest.fixture
@@ -91,6 +87,83 @@ def test_pausing_or_removing_the_job_ends_what_waits(started):
     started.hand.end()
     assert scheduler.runs() == []
     assert outcomes(started)[3:] == [("cancelled", 3), ("executed", 2)]
+
+
+def test_a_paused_job_runs_all_of_them_and_stays_paused(started):
+    scheduler = started.scheduler
+    scheduler.pause_job("job")
+    assert len(scheduler.backfill("job", started.at(0))) == 5
+    finish(started)
+    assert [outcome for outcome, _ in outcomes(started)] == ["executed"] * 5
+    assert scheduler.get_job("job").next_run_time is None
+
+
+def test_due_times_that_the_schedule_will_bring_yet_are_left_to_it(started):
+    """Nobody takes them while all is paused: they would run twice."""
+    started.scheduler.pause()
+    started.clock.advance(2 * HOUR)
+    ids = started.scheduler.backfill("job", started.at(5 * HOUR), again=True)
+    assert [started.scheduler.get_run(run_id).due_us for run_id in ids] == [
+        started.start_us + 5 * HOUR * 10**6
+    ]
+    finish(started)
+    assert outcomes(started) == [("executed", 5)]
+    assert started.scheduler.entry("job").fire_us == started.start_us + 6 * HOUR * 10**6
+
+
+def test_two_at_once_run_each_due_time_once(started, monkeypatch):
+    """The second one looks before the first one has written, and writes after it."""
+    scheduler, store = started.scheduler, started.engine.store
+    backfill, firsts = store.backfill, []
+
+    def after_another(asked, note):
+        if not firsts:
+            firsts.append(None)
+            firsts[:] = scheduler.backfill("job", started.at(0), started.at(3 * HOUR))
+        return backfill(asked, note)
+
+    monkeypatch.setattr(store, "backfill", after_another)
+    seen = []
+    second = scheduler.backfill("job", started.at(0), check=lambda times: seen.append(len(times)))
+    assert (len(firsts), len(second)) == (2, 3)
+    assert seen == [5, 3], "what is confirmed is what runs"
+    finish(started)
+    assert [due for _, due in outcomes(started)] == [1, 2, 3, 4, 5]
+
+
+def test_what_ends_or_begins_while_one_looks_is_not_run_again(started, monkeypatch):
+    scheduler, store = started.scheduler, started.engine.store
+    scheduler.backfill("job", started.at(0), started.at(3 * HOUR))
+    started.hand.begin()
+    records = store.records
+
+    def ends_first(query):
+        if started.hand.under_way:
+            started.hand.end()
+        return records(query)
+
+    monkeypatch.setattr(store, "records", ends_first)
+    assert len(scheduler.backfill("job", started.at(0))) == 3
+    finish(started)
+    assert [due for _, due in outcomes(started)] == [1, 2, 3, 4, 5]
+
+
+def test_how_many_may_wait_is_looked_at_when_they_are_written(started, monkeypatch):
+    scheduler, store, at = started.scheduler, started.engine.store, started.at
+    scheduler.reschedule_job("job", "interval", seconds=1, start_date=at(0))
+    scheduler.pause_job("job")
+    backfill, firsts = store.backfill, []
+
+    def after_another(asked, note):
+        if not firsts:
+            firsts.append(None)
+            firsts[:] = scheduler.backfill("job", at(0), at(MOST_WAITING))
+        return backfill(asked, note)
+
+    monkeypatch.setattr(store, "backfill", after_another)
+    with pytest.raises(MaxInstancesError):
+        scheduler.backfill("job", at(MOST_WAITING), at(MOST_WAITING + 2))
+    assert len(scheduler.runs()) == MOST_WAITING
 
 
 def test_whoever_looks_at_the_times_may_refuse_them_all(started):

@@ -28,7 +28,7 @@ from schedcore.stores.base import Change, Entry, Passed, Settlement
 from schedcore.stores.ends import end_of
 from tests.contract.conftest import STORES, run_over_store
 from tests.patience import SOAK
-from tests.stores.calls import job
+from tests.stores.calls import job, run_now
 
 IDS = ["a", "b", "c"]
 STEP = 1_000
@@ -359,13 +359,13 @@ class Conservation(RuleBasedStateMachine):
                 assert not any((settled.runs, settled.removed, settled.skipped))
 
     @rule(job_id=ids)
-    def run_now(self, job_id):
+    def run_a_job(self, job_id):
         if job_id not in self.to_come:
             return
         one = self.to_come[job_id]
         waiting = sum(run.waits for run in self.runs_of(one.serial))
         room = admit(1, one.options, self.active(one.serial), 0, waiting, False).starts
-        run = self.store.open(self.store.get(job_id).job, self.now)
+        run = run_now(self.store, self.store.get(job_id).job, self.now)
         assert (run is not None) == bool(room)
         if run is None:
             self.ended[job_id, Outcome.SKIPPED, self.now, 1] += 1

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from schedcore import MaxInstancesError, RunLookupError
 from schedcore.clock import SECOND, from_us
+from schedcore.methods.run_now import run_now
 from tests.contract.conftest import STORES, run_over_store
 from tests.patience import SOAK
 from tests.stores.stepping import ByHand, Stepped, note
@@ -120,7 +121,7 @@ class Conservation(RuleBasedStateMachine):
             self.leaves(job_id)
         else:
             with suppress(MaxInstancesError):
-                self.engine.run_now(job_id)
+                run_now(self.engine, job_id)
 
     @rule(data=st.data())
     def cancel(self, data):

@@ -12,6 +12,7 @@ from schedcore import (
     InvalidTriggerError,
     JobChangedError,
     JobLookupError,
+    MaxInstancesError,
 )
 from tests.stores.stepping import ByHand, Stepped, note
 
@@ -169,3 +170,46 @@ def test_drafts_are_added_all_or_none(stepped):
         scheduler.add_entries([drafts[1]] * 2, replace=True)
     assert [job.name for job in scheduler.add_entries(drafts, replace=True)] == ["new", "new"]
     assert len(scheduler.get_jobs()) == 4
+
+
+def test_they_are_run_and_one_that_cannot_be_keeps_no_other_from_it(stepped):
+    scheduler = stepped.scheduler
+    scheduler.start()
+    scheduler.run_job("b", wait=False)
+
+    def check(entry):
+        if entry.job.id == "c":
+            raise ConflictingIdError("c")
+
+    came = scheduler.run_jobs(["c", "b", "a", "a"], check, key="k")
+    assert [*came] == ["c", "b", "a"]
+    assert isinstance(came["c"], ConflictingIdError)
+    assert isinstance(came["b"], MaxInstancesError)
+    assert came["a"] in stepped.hand.waiting
+    assert scheduler.run_jobs(["a"], key="k")["a"].id == came["a"].id
+    with pytest.raises(JobLookupError):
+        scheduler.run_jobs(["c", "no"])
+    with pytest.raises(InvalidOptionError, match="key"):
+        scheduler.run_jobs(["c"], key="")
+    assert {run.job_id for run in scheduler.runs()} == {"a", "b"}
+    scheduler.shutdown(wait=False)
+
+
+def test_hundreds_are_run_in_a_few_transactions(stepped, monkeypatch):
+    scheduler, store, calls = stepped.scheduler, stepped.engine.store, []
+    scheduler.add_jobs(
+        {"func": note, "trigger": "cron", "year": 2999, "id": f"j{n}"} for n in range(700)
+    )
+    scheduler.start()
+    opening = store.open
+
+    def counted(asked, due_us):
+        calls.append(len(asked))
+        return opening(asked, due_us)
+
+    monkeypatch.setattr(store, "open", counted)
+    came = scheduler.run_jobs([f"j{n}" for n in range(700)])
+    assert calls == [500, 200]
+    assert [run.job_id for run in stepped.hand.waiting] == [*came]
+    assert len({run.id for run in came.values()}) == 700
+    scheduler.shutdown(wait=False)

@@ -13,7 +13,7 @@ from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_worker import work_off
 from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
-from tests.stores.calls import add, changed, end, entry, paused
+from tests.stores.calls import add, changed, end, entry, paused, run_now
 from tests.stores.postgres import beside, postgres_store
 
 NOW = 100
@@ -56,7 +56,7 @@ def worker(store, another):
 def opened(store, job_id="a", **options):
     """Add a job, and open a run of it."""
     add(store, entry(job_id, due=10**6, **options))
-    return store.open(store.get(job_id).job, NOW)
+    return run_now(store, store.get(job_id).job, NOW)
 
 
 def gone(store):

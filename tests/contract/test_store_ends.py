@@ -26,6 +26,7 @@ from tests.stores.calls import (
     put_records,
     removed,
     replaced,
+    run_now,
     settle,
 )
 
@@ -179,7 +180,7 @@ def test_one_that_is_under_way_meanwhile_is_not_tried_again(store, left):
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_a_run_besides_the_schedule_runs_though_its_job_is_paused_meanwhile(store, attempt):
     add(store, entry("a", 5))
-    run = store.open(store.get("a").job, 3)
+    run = run_now(store, store.get("a").job, 3)
     if attempt == 2:
         begun(run)
         assert store.retry(failed(run), 0)
@@ -202,7 +203,7 @@ def test_other_changes_leave_runs_alone(store):
 
 def test_a_job_that_is_paused_already_keeps_the_run_by_hand(store):
     add(store, entry("a", None))
-    run = store.open(store.get("a").job, 3)
+    run = run_now(store, store.get("a").job, 3)
     assert not changed(store, "a", max_instances=2).ended
     assert store.runs() == [run]
 

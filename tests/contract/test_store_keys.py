@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from schedcore.stores import keys, sql_keys
-from schedcore.stores.asked import KEYS_KEPT_US, Asked, Earlier
+from schedcore.stores.asked import KEYS_KEPT_US, Earlier
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
-from tests.stores.calls import add, begun, end, entry, outcomes, removed, replaced
+from tests.stores.calls import add, begun, end, entry, outcomes, removed, replaced, run_now
 from tests.stores.plain import PlainStore
 from tests.stores.postgres import beside
 
@@ -21,7 +21,7 @@ def opening(store):
     add(store, entry("a", None, max_instances=9))
 
     def opened(key, now_us=5):
-        return store.open(store.get("a").job, now_us, Asked(key=key))
+        return run_now(store, store.get("a").job, now_us, key=key)
 
     return opened
 
@@ -38,7 +38,7 @@ def test_for_the_same_key_no_second_run_is_opened(store, opening):
 def test_other_keys_other_jobs_and_none_open_others(store, opening):
     add(store, entry("b", None))
     runs = [opening("one"), opening("two"), opening(None), opening(None)]
-    runs.append(store.open(store.get("b").job, 5, Asked(key="one")))
+    runs.append(run_now(store, store.get("b").job, 5, key="one"))
     assert len({run.id for run in runs}) == 5
     assert store.runs() == runs
 
@@ -53,10 +53,10 @@ def test_a_key_is_known_for_a_day(opening):
 
 def test_a_run_for_which_there_was_no_room_takes_no_key(store):
     add(store, entry("a", None))
-    run = store.open(store.get("a").job, 5)
-    assert store.open(store.get("a").job, 6, Asked(key="k")) is None
+    run = run_now(store, store.get("a").job, 5)
+    assert run_now(store, store.get("a").job, 6, key="k") is None
     end(store, *begun(run))
-    assert store.open(store.get("a").job, 7, Asked(key="k")).id > run.id
+    assert run_now(store, store.get("a").job, 7, key="k").id > run.id
 
 
 @pytest.mark.parametrize("how", ["replaced", "removed"])
@@ -68,16 +68,16 @@ def test_another_job_with_the_same_id_is_asked_anew(store, opening, how):
     else:
         removed(store, "a")
         add(store, entry("a", None))
-    assert store.open(store.get("a").job, 6, Asked(key="k")).id > run.id
+    assert run_now(store, store.get("a").job, 6, key="k").id > run.id
 
 
 def test_keys_in_memory_are_bounded(monkeypatch):
     monkeypatch.setattr(keys, "MOST_KEYS", 3)
     store = STORES["memory"]()
     add(store, entry("a", None, max_instances=9))
-    runs = [store.open(store.get("a").job, 5, Asked(key=f"k{n}")) for n in range(4)]
-    assert store.open(store.get("a").job, 5, Asked(key="k1")) == Earlier(runs[1].id)
-    assert store.open(store.get("a").job, 5, Asked(key="k0")).id > runs[3].id
+    runs = [run_now(store, store.get("a").job, 5, key=f"k{n}") for n in range(4)]
+    assert run_now(store, store.get("a").job, 5, key="k1") == Earlier(runs[1].id)
+    assert run_now(store, store.get("a").job, 5, key="k0").id > runs[3].id
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -85,7 +85,7 @@ def test_keys_on_disk_are_cut_with_the_history(monkeypatch, kind):
     monkeypatch.setattr(sql_keys, "MOST_KEYS", 3)
     store = STORES[kind]()
     add(store, entry("a", None, max_instances=99))
-    runs = {n: store.open(store.get("a").job, n, Asked(key=f"k{n}")) for n in range(1, 7)}
+    runs = {n: run_now(store, store.get("a").job, n, key=f"k{n}") for n in range(1, 7)}
     with store.database.write() as tx:
         sql_keys.trim_keys(tx, 7)
         left = tx.all("select run_id from schedcore_keys order by run_id")
@@ -100,7 +100,7 @@ def test_a_run_keeps_the_arguments_that_it_was_asked_for_with(store):
     add(store, entry("a", None))
     job = store.get("a").job
     own = job._replace(args=(1, {"x": [2]}), kwargs={"k": None})
-    run = store.open(own, 5, Asked(own_call=True))
+    run = run_now(store, own, 5, own_call=True)
     assert (run.job.args, run.job.kwargs) == ((1, {"x": [2]}), {"k": None})
     assert store.find(run.id).job.args == (1, {"x": [2]})
     assert (store.get("a").job.args, store.get("a").job.kwargs) == (job.args, job.kwargs)
@@ -125,8 +125,8 @@ def test_they_go_with_it_to_another_process(pair):
     one, other = pair
     add(one, entry("a", None, max_instances=2))
     job = one.get("a").job
-    run = one.open(job._replace(args=(1, (2,)), kwargs={"day": b"x"}), 5, Asked(own_call=True))
-    plain = one.open(job, 6)
+    run = run_now(one, job._replace(args=(1, (2,)), kwargs={"day": b"x"}), 5, own_call=True)
+    plain = run_now(one, job, 6)
     there = {each.id: each.job for each in other.runs()}
     assert (there[run.id].args, there[run.id].kwargs) == ((1, (2,)), {"day": b"x"})
     assert there[run.id].trigger == job.trigger
@@ -136,8 +136,8 @@ def test_they_go_with_it_to_another_process(pair):
 def test_a_key_is_known_in_another_process(pair):
     one, other = pair
     add(one, entry("a", None, max_instances=2))
-    run = one.open(one.get("a").job, 5, Asked(key="k"))
-    assert other.open(other.get("a").job, 6, Asked(key="k")) == Earlier(run.id)
+    run = run_now(one, one.get("a").job, 5, key="k")
+    assert run_now(other, other.get("a").job, 6, key="k") == Earlier(run.id)
 
 
 def test_asked_in_two_processes_at_once_it_is_one_run(pair):
@@ -146,7 +146,7 @@ def test_asked_in_two_processes_at_once_it_is_one_run(pair):
     job = one.get("a").job
 
     def ask(n):
-        opened = (one, other)[n % 2].open(job, 5, Asked(key="k"))
+        opened = run_now((one, other)[n % 2], job, 5, key="k")
         return opened.run_id if isinstance(opened, Earlier) else opened.id
 
     with ThreadPoolExecutor(8) as pool:

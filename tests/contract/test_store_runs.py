@@ -20,6 +20,7 @@ from tests.stores.calls import (
     entry,
     job,
     outcomes,
+    run_now,
     settle,
 )
 
@@ -278,7 +279,7 @@ def test_what_waits_stays_while_nothing_may_be_promoted(store):
 
 def test_a_run_besides_the_schedule(store):
     add(store, entry("a", 5), entry("p", None))
-    run = store.open(store.get("p").job, 3)
+    run = run_now(store, store.get("p").job, 3)
     assert (run.job_id, run.due_us) == ("p", 3)
     assert store.runs() == [run]
     assert not run.wait(0)
@@ -293,7 +294,7 @@ def test_a_run_besides_the_schedule(store):
 def test_a_run_besides_the_schedule_finds_no_room(store, overlap):
     two_rounds(store, overlap=overlap)
     before = store.runs()
-    assert store.open(store.get("a").job, 20) is None
+    assert run_now(store, store.get("a").job, 20) is None
     assert store.runs() == before
     skipped = store.records(RunQuery("a"))[0]
     assert skipped._replace(reason=None) == RunRecord(
@@ -315,14 +316,14 @@ def few_may_wait(monkeypatch):
 def test_no_more_than_so_many_runs_of_one_job_wait_for_a_worker(store):
     add(store, entry("a", 5, max_instances=5_000))
     definition = store.get("a").job
-    runs = [store.open(definition, 3) for _ in range(20)]
-    assert [store.open(definition, 3) for _ in range(9)] == [None] * 9
+    runs = [run_now(store, definition, 3) for _ in range(20)]
+    assert [run_now(store, definition, 3) for _ in range(9)] == [None] * 9
     assert settle(store, 5, next_us=15).skipped
     begun(*runs[:6])
-    again = [store.open(definition, 3) for _ in range(9)]
+    again = [run_now(store, definition, 3) for _ in range(9)]
     assert [run is not None for run in again] == [True] * 6 + [False] * 3
     begun(again[5])
-    assert store.open(definition, 3) is not None
+    assert run_now(store, definition, 3) is not None
     begun(runs[6])
     assert due_times(settle(store, 15).runs) == [15]
 
@@ -340,7 +341,7 @@ def test_no_more_of_a_backlog_follow_than_may_wait_for_a_worker(store):
 
 def test_a_run_besides_the_schedule_takes_a_place(store):
     add(store, entry("a", 5))
-    run = store.open(store.get("a").job, 3)
+    run = run_now(store, store.get("a").job, 3)
     assert settle(store, 5, next_us=15).skipped
     begun(run)
     end(store, run)
@@ -349,7 +350,7 @@ def test_a_run_besides_the_schedule_takes_a_place(store):
 
 def test_a_run_besides_the_schedule_of_no_job_is_said(store):
     with pytest.raises(JobLookupError, match="'a'"):
-        store.open(job("a"), 3)
+        run_now(store, job("a"), 3)
     assert store.counts(None) == {}
 
 
@@ -364,7 +365,7 @@ def test_a_run_is_found_by_its_number_once_it_has_ended(store):
 
 def test_a_record_tells_whether_somebody_asked_for_its_run(store):
     add(store, entry("a", 5, max_instances=2))
-    runs = [*settle(store, 5, next_us=15).runs, store.open(store.get("a").job, 6)]
+    runs = [*settle(store, 5, next_us=15).runs, run_now(store, store.get("a").job, 6)]
     assert [run.cause for run in runs] == ["schedule", "manual"]
     for run in begun(*runs):
         end(store, run)

@@ -9,14 +9,13 @@ import pytest
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
 from schedcore.changes.audit import PYTHON, Actor, AuditRecord, AuditTrail
 from schedcore.run import RunRecord
-from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Declared
 from schedcore.stores.changed import record_of_change
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
-from tests.stores.calls import add, begun, end, entry, job, put_records, settle
+from tests.stores.calls import add, begun, end, entry, job, put_records, run_now, settle
 from tests.stores.postgres import beside, postgres_store
 
 ALICE = Actor("alice", "10.0.0.3")
@@ -75,9 +74,9 @@ def test_what_nobody_ordered_is_not_noted(store):
 def test_a_run_by_hand_is_noted_with_its_number_if_there_is_room(store):
     add(store, entry("a", 5))
     stored = store.get("a").job
-    run = store.open(stored, 7, Asked(note=noted("run", job_id="a")))
+    run = run_now(store, stored, 7, note=noted("run", job_id="a"))
     assert all_of(store) == [noted("run", job_id="a", run_id=run.id)]
-    assert store.open(stored, 8, Asked(note=noted("run", job_id="a"))) is None
+    assert run_now(store, stored, 8, note=noted("run", job_id="a")) is None
     assert len(all_of(store)) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schedcore import MaxInstancesError, Outcome, RunRecord
+from schedcore.methods.run_now import run_now
 from tests.stores.calls import add, begun, end, entry, settle
 from tests.stores.stepping import ByHand, Stepped
 
@@ -69,7 +70,7 @@ def test_which_run_took_up_the_room_in_the_history_and_in_the_log(stepped, caplo
     assert why.endswith(", and max_instances is 1")
     assert f"job 'job': 1 run(s) {why}" in caplog.messages
     with pytest.raises(MaxInstancesError):
-        stepped.engine.run_now("job")
+        run_now(stepped.engine, "job")
     assert whys(stepped)[1] == why
 
 

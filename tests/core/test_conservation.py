@@ -28,6 +28,7 @@ from schedcore import (
     ThreadPool,
 )
 from schedcore.clock import SECOND
+from schedcore.methods.run_now import run_now
 from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -168,7 +169,7 @@ class Law(RuleBasedStateMachine):
         if job_id in self.job:
             self.were[job_id] += 1
             with suppress(MaxInstancesError):  # then it is recorded as skipped
-                self.scheduler._engine.run_now(job_id)
+                run_now(self.scheduler._engine, job_id)
 
     @rule(seconds=st.integers(1, 12))
     def time_passes(self, seconds):

@@ -23,7 +23,7 @@ from schedcore.stores.base import Change, Declared, Entry, Passed, Settlement
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sqlite import SqliteStore
-from tests.stores.calls import job
+from tests.stores.calls import job, run_now
 
 PERIOD = 10
 """From one due time to the next."""
@@ -169,7 +169,7 @@ CALLS = {
     "settle": (nothing, lambda scene: scene.step(80)),
     "settle with missed ones": (nothing, lambda scene: scene.step(80, missed=2)),
     "settle the last ones": (nothing, lambda scene: scene.step(80, last=True)),
-    "run now": (nothing, lambda scene: scene.store.open(scene.store.get("f").job, 80)),
+    "run now": (nothing, lambda scene: run_now(scene.store, scene.store.get("f").job, 80)),
     "end": (nothing, lambda scene: scene.end(*FIRST)),
     "end late": (cancelled, lambda scene: scene.end("a", "b")),
     "retry": (nothing, lambda scene: scene.fail("a")),

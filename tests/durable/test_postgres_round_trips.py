@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from schedcore.stores.base import Change
-from tests.stores.calls import add, end, entry, removed, settle
+from tests.stores.calls import add, end, entry, removed, run_now, settle
 from tests.stores.postgres import postgres_store
 
 FUTURE = 10**15
@@ -76,7 +76,7 @@ CALLS = {
     "end": (opened, lambda store, runs: end(store, *runs), 2),
     "run now": (
         lambda store: store.get("known").job,
-        lambda store, job: store.open(job, 5),
+        lambda store, job: run_now(store, job, 5),
         3,
     ),
     "next due": (lambda _: None, lambda store, _: store.next_due(), 2),

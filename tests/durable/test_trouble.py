@@ -41,6 +41,7 @@ from tests.stores.calls import (
     job,
     put_records,
     removed,
+    run_now,
     settle,
 )
 
@@ -200,7 +201,7 @@ def test_who_is_locked_out_for_too_long_is_told_so_and_goes_on_afterwards(
         other.execute("begin immediate")
         for write in (
             lambda: store.write([entry("b")], 0),
-            lambda: store.open(store.get("a").job, 5),
+            lambda: run_now(store, store.get("a").job, 5),
             lambda: store.cluster.join("app", ["default"]),
             lambda: settle(store, 5),
         ):

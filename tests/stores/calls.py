@@ -9,9 +9,11 @@ from collections import deque
 from itertools import count
 
 from schedcore import DateTrigger
+from schedcore.errors import JobLookupError
 from schedcore.history.query import RunQuery
 from schedcore.job import Job, Options
-from schedcore.run import Outcome
+from schedcore.run import Outcome, RunRecord
+from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
 
@@ -91,6 +93,14 @@ def begun(*runs, at=20):
 def end(store, *runs, outcome=Outcome.EXECUTED, at=30, promote=True, **how):
     """End runs, and return what came of it."""
     return store.end(deque(end_of(run, outcome, at, **how) for run in runs), promote)
+
+
+def run_now(store, job, now, **asked):
+    """Open a run of a job besides its schedule, and return it; None: there is no room for it."""
+    (opened,) = store.open([Asked(job, **asked)], now)
+    if opened is None:
+        raise JobLookupError(job.id)
+    return None if isinstance(opened, RunRecord) else opened
 
 
 def ids(entries):

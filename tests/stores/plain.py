@@ -19,7 +19,7 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.history.query import EVERYTHING
 from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.stores.asked import KEYS_KEPT_US, PLAINLY, Earlier
+from schedcore.stores.asked import KEYS_KEPT_US, Earlier, runs_of
 from schedcore.stores.base import (
     Change,
     Ended,
@@ -353,6 +353,7 @@ class PlainStore:
         self._history.add(record)
         if settled is not None:
             settled.skipped.append(Skipped(job, times, record))
+        return record
 
     def give_back(self, batch):
         with self._session.transaction():
@@ -361,44 +362,54 @@ class PlainStore:
 
     # Runs
 
-    def open(self, job, due_us, asked=PLAINLY):
-        own_call, key, note = asked
+    def open(self, asked, due_us):
         with self._session.transaction():
-            row = self._session.row("jobs", job.id)
-            if row is None:
-                raise JobLookupError(job.id)
-            earlier = self._session.row("keys", (row["k"], key))
-            if key is not None and earlier and earlier["at_us"] >= due_us - KEYS_KEPT_US:
-                return Earlier(earlier["run_id"])
-            claims = self._session.rows("runs", "k", row["k"])
-            waiting = sum(claim["waits"] for claim in claims)
-            active = len(claims) - waiting
-            by_hand = job.options._replace(overlap="skip")
-            begun = sum(map(self._has_begun, claims))
-            if not admit(1, by_hand, active, begun, waiting, False).starts:
-                self._skip(job, (due_us,), due_us)
-                return None
-            run = self._open(row, job, due_us, by_hand=True)
-            if own_call:
-                claim = self._session.row("runs", run.id)
-                call = pickle.dumps((job.args, dict(job.kwargs)))
-                self._session.put("runs", run.id, claim | {"call": call})
-            if key is not None:
-                opened = {"run_id": run.id, "at_us": due_us}
-                self._session.put("keys", (row["k"], key), opened)
-            self._trail.add([note._replace(run_id=run.id)] if note else [])
-        run._by_hand = True
-        run._awaited, run._hurry = threading.Event(), True
-        self._live[run.id] = run
+            opened = [self._open_one(each, due_us) for each in asked]
+        for run in opened:
+            if isinstance(run, Run):
+                run._by_hand = True
+                run._awaited, run._hurry = threading.Event(), True
+                self._live[run.id] = run
+        return opened
+
+    def _open_one(self, asked, due_us):
+        job, own_call, key, note = asked
+        row = self._session.row("jobs", job.id)
+        if row is None:
+            return None
+        earlier = self._session.row("keys", (row["k"], key))
+        if key is not None and earlier and earlier["at_us"] >= due_us - KEYS_KEPT_US:
+            return Earlier(earlier["run_id"])
+        claims = self._session.rows("runs", "k", row["k"])
+        waiting = sum(claim["waits"] for claim in claims)
+        active = len(claims) - waiting
+        by_hand = job.options._replace(overlap="skip")
+        begun = sum(map(self._has_begun, claims))
+        if not admit(1, by_hand, active, begun, waiting, False).starts:
+            return self._skip(job, (due_us,), due_us)
+        run = self._open(row, job, due_us, by_hand=True)
+        if own_call:
+            claim = self._session.row("runs", run.id)
+            call = pickle.dumps((job.args, dict(job.kwargs)))
+            self._session.put("runs", run.id, claim | {"call": call})
+        if key is not None:
+            opened = {"run_id": run.id, "at_us": due_us}
+            self._session.put("keys", (row["k"], key), opened)
+        self._trail.add([note._replace(run_id=run.id)] if note else [])
         return run
 
-    def backfill(self, job, times, note):
+    def backfill(self, asked, note):
+        job, times, _ = asked
         settled = Settled([], [], [], [], [])
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:
                 raise JobLookupError(job.id)
-            before = {claim["id"] for claim in self._session.rows("runs", "k", row["k"])}
+            before = {claim["id"]: claim for claim in self._session.rows("runs", "k", row["k"])}
+            ran = runs_of(self._history.asked(asked.query), map(self._run, before.values()))
+            if asked.left(row["due_us"], row["fire_us"], ran) != list(times):
+                return None
+            asked.check_room(len(before))
             self._admit(row, job, times, True, settled, times[-1])
             opened = [c["id"] for c in self._session.rows("runs", "k", row["k"])]
             self._trail.add([note])

@@ -2,23 +2,20 @@
 
 For example those of an outage, or from before a bug was fixed.  They are ordinary runs: at most
 ``max_instances`` are active, the others wait behind them, and pausing or removing the job ends
-those that wait.
+those that wait.  A paused job runs too: a pause stops its schedule, not runs on request.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from schedcore.admission import MOST_WAITING
 from schedcore.changes.auditing import told
+from schedcore.changes.changing import ATTEMPTS
 from schedcore.clock import from_us
 from schedcore.engine import Engine
-from schedcore.errors import InvalidOptionError, MaxInstancesError
-from schedcore.history.query import RunQuery
-from schedcore.job import Job
-from schedcore.run import Outcome, Run
+from schedcore.errors import InvalidOptionError, JobChangedError
+from schedcore.stores.asked import Backfill, runs_of
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.combining import coming
 
@@ -53,24 +50,23 @@ def backfill(
         JobLookupError: if there is no job with this id.
         InvalidOptionError: if there are too many due times.
         MaxInstancesError: if too many runs of the job would wait.
+        JobChangedError: if the job is run again and again meanwhile.
     """
-    engine.runs.settle()
-    job = engine.ready(engine.store.get(job_id).job)
-    times = due_times(job.trigger, span)
-    open_runs = [run for run in engine.store.runs() if run.job_id == job_id]
-    if not again:
-        times = _not_run(engine, job, times, span, open_runs)
-    if check is not None:
-        check(times)
-    if not times:
-        return []
-    if len(open_runs) + len(times) > MOST_WAITING + job.max_instances:
-        raise MaxInstancesError(job_id, job.max_instances, MOST_WAITING)
-    note = engine.audit.of_order("backfilled", job_id)
-    started, behind = engine.store.backfill(job, times, note)
-    engine.runs.submit(started)
-    told((note,))
-    return [run.id for run in (*started, *behind)]
+    for _ in range(ATTEMPTS):
+        engine.runs.settle()
+        asked = _asked(engine, job_id, span, again)
+        if check is not None:
+            check(() if asked is None else asked.times)
+        if asked is None:
+            return []
+        note = engine.audit.of_order("backfilled", job_id)
+        opened = engine.store.backfill(asked, note)
+        if opened is not None:  # else the job was run meanwhile, by another backfill say
+            started, behind = opened
+            engine.runs.submit(started)
+            told((note,))
+            return [run.id for run in (*started, *behind)]
+    raise JobChangedError(job_id, ATTEMPTS)
 
 
 def due_times(trigger: Trigger, span: Span) -> list[int]:
@@ -91,28 +87,14 @@ def due_times(trigger: Trigger, span: Span) -> list[int]:
     return found
 
 
-def _not_run(
-    engine: Engine, job: Job, times: Sequence[int], span: Span, open_runs: Sequence[Run]
-) -> list[int]:
-    """Return those of *times* for which no run was executed, as far as is kept, or is open."""
-    jitter_us = job.trigger.jitter_us
-    query = RunQuery(
-        job.id, (Outcome.EXECUTED,), span.since_us, span.until_us + jitter_us, limit=None
-    )
-    runs = [(each.scheduled_us, each.cause) for each in engine.store.records(query)]
-    runs += [(run.due_us, run.cause) for run in open_runs]
-    filled = {due_us for due_us, cause in runs if cause == "backfill"}
-    ran = deque(sorted(due_us for due_us, cause in runs if cause == "schedule"))
-
-    def has_run(due_us: int) -> bool:
-        """Whether a run accounts for it that accounts for none before; a jitter put that off."""
-        if due_us in filled:
-            return True
-        while ran and ran[0] < due_us:
-            ran.popleft()
-        if not ran or ran[0] > due_us + jitter_us:
-            return False
-        ran.popleft()
-        return True
-
-    return [due_us for due_us in times if not has_run(due_us)]
+def _asked(engine: Engine, job_id: str, span: Span, again: bool) -> Backfill | None:
+    """Return the due times of a job in *span* that are to run; None: there are none."""
+    entry = engine.store.get(job_id)
+    job = engine.ready(entry.job)
+    asked = Backfill(job, due_times(job.trigger, span), again)
+    if not asked.times:
+        return None
+    runs = [run for run in engine.store.runs() if run.job_id == job_id]  # before the history
+    ran = runs_of(engine.store.records(asked.query), runs)
+    times = asked.left(entry.due_us, entry.fire_us, ran)
+    return asked._replace(times=times) if times else None

@@ -10,12 +10,19 @@ import schedcore  # for hints: names that it imports only when they are asked fo
 from schedcore import triggers
 from schedcore.changes.changing import Check
 from schedcore.clock import Patience, Waker
-from schedcore.errors import InvalidOptionError, RunEndedError, check_timeout, did_you_mean
+from schedcore.errors import (
+    InvalidOptionError,
+    RunEndedError,
+    SchedError,
+    check_timeout,
+    did_you_mean,
+)
 from schedcore.history.query import RunQuery
 from schedcore.history.totals import Totals
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.lifetime.health import State
 from schedcore.lifetime.lifecycle import Lifecycle
+from schedcore.methods.run_now import run_each, run_now
 from schedcore.output.text import output_of
 from schedcore.run import Outcome, Run, RunRecord, ended_run
 from schedcore.running.nested import NestedWaits
@@ -82,21 +89,45 @@ class RunMethods(JobMethods):
         call = {
             name: given for name, given in (("args", args), ("kwargs", kwargs)) if given is not None
         }
-        if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID_LENGTH):
-            raise InvalidOptionError("key", key, f"text of 1 to {MAX_ID_LENGTH} characters")
+        _check_key(key)
         if self._node is not None and self._life.state is State.STOPPED:
             self._node.catch_up()  # another process may have started it just now
         self._life.loop_or_error()
         # Its worker may need what an interrupted call holds.
         if not wait or self._life.interrupts_itself():
-            return self._engine.run_now(job_id, check, call, key)
+            return run_now(self._engine, job_id, check, call, key)
         patience = Patience(timeout)
         with self._nested.waiting(check, for_ever=timeout is None) as check_both:
-            run = self._engine.run_now(job_id, check_both, call, key)
+            run = run_now(self._engine, job_id, check_both, call, key)
             if run._awaited is None:
                 return self._ended_elsewhere(run, patience)
             run.wait(patience.left())
         return run
+
+    def run_jobs(
+        self, job_ids: Iterable[str], check: Check | None = None, *, key: str | None = None
+    ) -> dict[str, Run | SchedError]:
+        """Run many jobs now, as :meth:`run_job` does without waiting, in few transactions.
+
+        Each by itself: one that cannot be run keeps none of the others from running.
+
+        Args:
+            job_ids: Which jobs.
+            check: As for :meth:`run_job`; a SchedError that it raises keeps that job from running.
+            key: As for :meth:`run_job`, of each of them.
+
+        Returns:
+            The run of each job by its id, or the error that says why there is none.
+
+        Raises:
+            JobLookupError: if there is no job with one of the ids: then none is run.
+            SchedulerNotRunningError: if the scheduler is not started.
+        """
+        _check_key(key)
+        if self._node is not None and self._life.state is State.STOPPED:
+            self._node.catch_up()
+        self._life.loop_or_error()
+        return run_each(self._engine, self._read_all(job_ids), check, key)
 
     def backfill(
         self,
@@ -114,6 +145,9 @@ class RunMethods(JobMethods):
         others wait, and pausing or removing the job ends those that wait.  They count as active for
         new due times, so ``overlap`` and ``coalesce`` decide about those.
 
+        A job that is paused runs for them too, and stays paused.  A due time that its schedule will
+        bring yet, since the scheduler is paused or about to take it, is left to the schedule.
+
         Args:
             job_id: Which job.
             since: Due at this time or later; without a zone, in that of the scheduler.
@@ -130,6 +164,7 @@ class RunMethods(JobMethods):
             JobLookupError: if there is no job with this id.
             InvalidOptionError: if a date is invalid, or there are more than 1,000 due times.
             MaxInstancesError: if too many runs of it would wait.
+            JobChangedError: if the job was run each time that these times were looked at.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         from schedcore.methods.backfill import (
@@ -292,6 +327,11 @@ class RunMethods(JobMethods):
 
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
 """Seconds between two polls for the end of another process's run: the first, and the longest."""
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID_LENGTH):
+        raise InvalidOptionError("key", key, f"text of 1 to {MAX_ID_LENGTH} characters")
 
 
 def _outcomes(

@@ -15,6 +15,7 @@ from schedcore.executors.base import Executor, Reporter
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, named
 from schedcore.running.announce import Announcer
+from schedcore.running.failures import Failures
 from schedcore.running.idle import IdleWaits
 from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
@@ -75,8 +76,7 @@ class Runs:
         self._log = log
         self.expect: Callable[[int], None] = lambda _due_us: None
         self.wake: Callable[[], None] = lambda: None
-        # On one, an end that is only noted would be lost with the process: written at once, it is
-        # after one wait for the disk, and many share that.
+        # On one, an end is written at once, or it is lost with the process; many share one wait.
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
         reports = Reports(self, self._cluster, announce, random)
@@ -88,6 +88,7 @@ class Runs:
 
     def _begin_anew(self) -> None:
         self._ends: deque[End] = deque()
+        self._failures = Failures(self, self._retry, self._log)
         self._outboxes: dict[str, Outbox] = {}
         self._idle = IdleWaits()
         self._kept: deque[Run] = deque()
@@ -161,6 +162,10 @@ class Runs:
             self.expect(end[3])
 
     def retry(self, failed: End, delay_us: int) -> None:
+        """Record that a run failed, and is to be retried, once the store can do that."""
+        self._failures.retry(failed, delay_us)
+
+    def _retry(self, failed: End, delay_us: int) -> None:
         """Let a failed run wait for its next attempt, or end it if there is none."""
         if self._store.retry(failed, failed.ended_us + delay_us):
             if self.capture is not None:
@@ -168,7 +173,7 @@ class Runs:
             if self.closing:
                 self._give_up((failed.run,))
             else:
-                self.set_timer(failed.run, delay_us)
+                self.set_timer(failed.run, max(0, failed.ended_us + delay_us - self.now_us()))
             self._announce.retried(failed)
         else:
             self.end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
@@ -185,6 +190,7 @@ class Runs:
         """
         if self._late is not None:
             self._late.make()
+        self._failures.record()
         if self._ends:
             self._record(self._ends)
 
@@ -195,7 +201,9 @@ class Runs:
             self.settle()
             return self._record(one, log)
         finally:
-            self._ends.extend(one)  # left if the store failed
+            if one:  # the store failed
+                self._ends.extend(one)
+                self.wake()
 
     def _record(self, ends: deque[End], log: bool = True) -> bool:
         may_promote = not (self._holding or self.closing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from schedcore.clock import from_us
+from schedcore.clock import Clock, from_us
 from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.ends import End
@@ -97,6 +97,13 @@ class Cluster(Protocol):
 
         In one process, or the others would move them again; in none where the store has a clock of
         its own, by which all of them go.
+        """
+        ...
+
+    def go_by(self, clock: Clock) -> None:
+        """Go by the clock of a scheduler, unless one was given.
+
+        It dates what is recorded, so it tells as well how old that is by now.
         """
         ...
 

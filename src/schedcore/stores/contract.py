@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import Protocol
 
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.job import Job
 from schedcore.run import Run
-from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -220,36 +219,37 @@ class Store(Trail, Protocol):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run of a job outside its schedule, or record it as skipped at ``max_instances``.
+    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+        """Open runs of jobs outside their schedules, or record them as skipped.
 
-        The caller may wait for the returned run.
+        The caller may wait for the returned runs.
 
         Args:
-            job: The stored definition, with its function resolved.
-            due_us: When it falls due: now.
-            asked: With what besides.
+            asked: What is asked for, each of another job.
+            due_us: When all fall due: now.
 
-        Raises:
-            JobLookupError: if the job was removed.
+        Returns:
+            What came of each, in their order.
         """
         ...
 
     def backfill(
-        self, job: Job, times: Sequence[int], note: AuditRecord
-    ) -> tuple[Sequence[Run], Sequence[Run]]:
-        """Open a run of a job for each of the past *times*.
+        self, asked: Backfill, note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]] | None:
+        """Open a run of a job for each of its past due times, or none at all.
 
         Args:
-            job: The stored definition, with its function resolved.
-            times: The oldest first.
+            asked: Which job and which due times.
             note: What the audit is to keep of it.
 
         Returns:
-            Those that start, for which there is room; and those that wait behind them.
+            Those that start, for which there is room, and those that wait behind them.  None: not
+            all of the times are :meth:`left <Backfill.left>` to be run, by what is stored at this
+            moment.
 
         Raises:
             JobLookupError: if the job was removed.
+            MaxInstancesError: if too many runs of it would wait.
         """
         ...
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 from schedcore.errors import StoreUnavailableError
+from schedcore.run import Run
 
 Row = tuple[Any, ...]
 Rows = Callable[[], list[Row]]
@@ -52,24 +53,55 @@ class Transaction:
         for_update: What a query ends with that reads rows in order to write them, where a
             transaction does not keep all others from writing.
         skip_locked: The same for a query that leaves out what others are about to write.
+        for_share: What one ends with that reads rows which are not to be removed before the end.
+        started: The runs that this process begins once this is made.
+        may_start: Tells, once it is asked, whether this process may have them.
     """
 
     for_update = ""
     skip_locked = ""
 
+    for_share = ""
+
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
+        self._then: list[Callable[[], object]] = []
         self._undo: list[Callable[[], object]] = []
+        self._forget: list[Callable[[], object]] = []
+        self.started: Sequence[Run] = ()
+        self.may_start: Callable[[], object] = lambda: True
 
     def tell(self) -> None:
         """Have other processes look at once, when this is made; by default, they soon do."""
 
+    # What is kept in memory follows.  Of a commit whose answer was lost it is not known for a while
+    # whether it was made: nothing follows from it, and nothing is put back, before it is.
+
+    def if_made(self, then: Callable[[], object]) -> None:
+        """Have *then* called once this is made."""
+        self._then.append(then)
+
     def if_undone(self, undo: Callable[[], object]) -> None:
-        """Have *undo* called if this is not made: it puts back what is kept in memory."""
+        """Have *undo* called if this is not made: it puts back what was before."""
         self._undo.append(undo)
 
+    def unless_made(self, forget: Callable[[], object]) -> None:
+        """Have *forget* called unless this is known to be made: it drops what may be wrong then."""
+        self._forget.append(forget)
+
+    def made(self) -> None:
+        """Do what follows: called when this was made."""
+        for then in self._then:
+            then()
+
+    def unsure(self) -> None:
+        """Drop what may be wrong: called when it is not known whether this was made."""
+        while self._forget:
+            self._forget.pop()()
+
     def undone(self) -> None:
-        """Put back what is kept in memory: called when this was not made."""
+        """Put back what was before: called when this was not made."""
+        self.unsure()
         while self._undo:
             self._undo.pop()()
 
@@ -128,6 +160,8 @@ class Database(Protocol):
     """``"sqlite"`` or ``"postgresql"``."""
     marked: str
     """The number of a transaction, as its statements write it."""
+    shown: str
+    """Where it is, without a password."""
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Return a transaction that sees one moment, and writes nothing."""

@@ -18,7 +18,7 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -349,21 +349,27 @@ class MemoryStore(MemoryTrail):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run besides the schedule, or record that there is no room for it."""
+    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+        """Open runs besides the schedule, or record that there is no room for them."""
         with self._lock:
-            run = self._open.open(self._there(job.id), job, due_us, asked.key)
-            if isinstance(run, Run) and asked.note is not None:
-                self.note((asked.note._replace(run_id=run._id),))
-            return run
+            return [self._open_one(each, due_us) for each in asked]
+
+    def _open_one(self, asked: Asked, due_us: int) -> Opened:
+        slot = self._slots.get(asked.job.id)
+        if slot is None:
+            return None
+        opened = self._open.open(slot, asked.job, due_us, asked.key)
+        if isinstance(opened, Run) and asked.note is not None:
+            self.note((asked.note._replace(run_id=opened._id),))
+        return opened
 
     def backfill(
-        self, job: Job, times: Sequence[int], note: AuditRecord
-    ) -> tuple[Sequence[Run], Sequence[Run]]:
-        """Open a run of a job for each of *times*, which have passed."""
+        self, asked: Backfill, note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]] | None:
+        """Open a run of a job for each of its due times that have passed, or none at all."""
         with self._lock:
-            opened = self._open.backfill(self._there(job.id), job, times)
-            self.note((note,))
+            opened = self._open.backfill(self._there(asked.job.id), asked)
+            self.note((note,) if opened is not None else ())
             return opened
 
     def end(self, ends: deque[End], promote: bool) -> Ended:

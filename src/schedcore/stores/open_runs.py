@@ -12,7 +12,7 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Printed
 from schedcore.run import Outcome, Run
-from schedcore.stores.asked import Earlier
+from schedcore.stores.asked import Backfill, Opened, runs_of
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.keys import Keys
@@ -79,15 +79,16 @@ class OpenRuns:
             self._history.add(record)
             settled.skipped.append(Skipped(job, left_out, record))
 
-    def open(self, slot: Slot, job: Job, due_us: int, key: str | None) -> Run | Earlier | None:
+    def open(self, slot: Slot, job: Job, due_us: int, key: str | None) -> Opened:
         """Start a run that run_job() asked for, or record that there is no room for it."""
         if key is not None and (earlier := self.keys.find(slot, key, due_us)) is not None:
             return earlier
         by_hand = job.options._replace(overlap="skip")
         begun, waiting = _count_begun(slot.runs), len(slot.behind or ())
         if not admit(1, by_hand, len(slot.runs), begun, waiting, False).starts:
-            self._history.add(skipped_record(job, (due_us,), due_us, slot.runs, "manual"))
-            return None
+            record = skipped_record(job, (due_us,), due_us, slot.runs, "manual")
+            self._history.add(record)
+            return record
         run = self._start(slot, due_us)
         run._job = job
         run._awaited, run._hurry, run._by_hand = threading.Event(), True, True
@@ -95,10 +96,17 @@ class OpenRuns:
             self.keys.note(slot, key, run._id, due_us)
         return run
 
-    def backfill(
-        self, slot: Slot, job: Job, times: Sequence[int]
-    ) -> tuple[Sequence[Run], Sequence[Run]]:
-        """Start runs for times that have passed, as far as there is room; the others wait."""
+    def backfill(self, slot: Slot, asked: Backfill) -> tuple[Sequence[Run], Sequence[Run]] | None:
+        """Start runs for times that have passed, as far as there is room; the others wait.
+
+        None: not all of them are left to be run.
+        """
+        job, times, _ = asked
+        runs = (*slot.runs, *(slot.behind or ()))
+        ran = runs_of(self._history.records(asked.query), runs)
+        if asked.left(slot.due_us, slot.fire_us, ran) != list(times):
+            return None
+        asked.check_room(len(runs))
         settled, before = Settled([], [], [], [], []), len(slot.behind or ())
         self.admit(slot, times, True, settled, times[-1])
         behind = list(slot.behind or ())[before:]

@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.clock import SECOND, Clock, SystemClock
-from schedcore.job import Job
+from schedcore.clock import SECOND, Clock
 from schedcore.run import Run
-from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Declared,
@@ -71,7 +70,7 @@ class PostgresStore(SqlStore):
             ``?schema=name`` for the schema of the tables, created if it does not exist, and
             ``?lease=seconds``, after which a process that has not renewed its lease counts as dead.
         keep: How much history to keep.
-        clock: Gives the times of events between processes; default: the computer's.
+        clock: Gives the times of events between processes; default: the scheduler's.
         limits: Timeouts of the server.
 
     Raises:
@@ -90,7 +89,7 @@ class PostgresStore(SqlStore):
         self.database: PostgresPool = PostgresPool(url, limits)
         super().__init__(self.database, keep)
         self.history.totals.shares = True
-        self.cluster: PostgresCluster = PostgresCluster(self, clock or SystemClock())
+        self.cluster: PostgresCluster = PostgresCluster(self, clock)
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
@@ -272,10 +271,17 @@ class PostgresStore(SqlStore):
         self.let_go()
         return self._again(super().retire, app, declared, now_us, by)
 
-    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run besides the schedule, or record that there is no room for it."""
-        self.let_go((job.id,))
-        return self._again(super().open, job, due_us, asked)
+    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+        """Open runs besides the schedule, or record that there is no room for them."""
+        self.let_go({each.job.id for each in asked})
+        return self._again(super().open, asked, due_us)
+
+    def backfill(
+        self, asked: Backfill, note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]] | None:
+        """Open a run of a job for each of its due times that have passed, or none at all."""
+        self.let_go((asked.job.id,))
+        return self._again(super().backfill, asked, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, lasting_us, passing_us
+from schedcore.clock import SECOND, Clock, SystemClock, lasting_us
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
@@ -23,6 +24,8 @@ from schedcore.stores.claims import RETRIES
 from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
+from schedcore.stores.postgres_doubts import settle_doubts
+from schedcore.stores.postgres_house import Housekeeping
 from schedcore.stores.postgres_keeper import CLOCK, Keeper, News
 from schedcore.stores.process import is_gone, this_process
 from schedcore.stores.schema import mark_of
@@ -33,7 +36,6 @@ from schedcore.stores.sql_nodes import (
     nodes_listed,
     reap,
     tell_of_dropped,
-    trim,
 )
 from schedcore.stores.unbegun import left_by
 
@@ -42,13 +44,8 @@ if TYPE_CHECKING:
 
 log = GuardedLogger(__name__)
 
-MARK_US: Final = SECOND
-"""How often it is written which runs have begun."""
-TRIM_US: Final = 60 * SECOND
-"""How often one of the processes cuts the history."""
 FRESH_US: Final = 5 * SECOND
 """For how long what was seen last is relied on."""
-_TRIMMING: Final = "select pg_try_advisory_xact_lock(hashtext('schedcore trims'))"
 
 
 class PostgresCluster:
@@ -59,16 +56,16 @@ class PostgresCluster:
 
     Args:
         store: The store.
-        clock: Gives the times of what is written.
+        clock: Gives the times of what is written; None: a scheduler's does.
 
     Attributes:
         woken: Called when others have changed something.
     """
 
-    def __init__(self, store: PostgresStore, clock: Clock) -> None:
+    def __init__(self, store: PostgresStore, clock: Clock | None) -> None:
         self._store = store
         self._database = store.database
-        self._clock = clock
+        self._given, self._clock = clock, clock or SystemClock()
         self._lease_us = round(store.database.lease * SECOND)
         self.woken: Callable[[], object] = lambda: None
         self._begin_anew()
@@ -82,12 +79,17 @@ class PostgresCluster:
         self._wanted, self._known_us = State.RUNNING, 0
         self._resigned = False
         self._gone = 0
-        self._marked_us = 0
-        self._trimmed_us = passing_us()
+        self._found: deque[Run] = deque()
+        self._house = Housekeeping(self._store, self._clock)
 
     def after_fork_in_child(self) -> None:
         """Be no node: the lease is the parent's."""
         self._begin_anew()
+
+    def go_by(self, clock: Clock) -> None:
+        """Go by the clock of a scheduler, unless one was given."""
+        self._clock = self._given or clock
+        self._house = Housekeeping(self._store, self._clock)
 
     def _know(self, wanted: State, asked_us: int | None = None) -> State:
         """Note the state that is wanted, and return what is known of it.
@@ -177,6 +179,7 @@ class PostgresCluster:
             mark = mark_of(tx)
             tx.tell()
         self._know(State[state.upper()])
+        self._database.doubts = self._database.doubts or []
         keeper = self._keeper
         if keeper is not None and again:
             keeper.leaving = False
@@ -246,14 +249,14 @@ class PostgresCluster:
                 tx.run(
                     "update schedcore_nodes set state = ?, takes = 0 where id = ?"
                     " and state in ('alive', 'leaving')",
-                    "leaving" if claims else "left",
+                    "leaving" if (stays := claims or self._database.doubts) else "left",
                     node,
                 )
                 tx.tell()
         except StoreError:
             self.close()
             raise
-        if claims:
+        if stays:
             keeper.leaving = True  # the lease is renewed until then
         else:
             self.close()
@@ -262,6 +265,7 @@ class PostgresCluster:
         """Renew the lease no more."""
         keeper, self._keeper, self._store.node = self._keeper, None, None
         self._store.claims.tell_unbegun(None)
+        self._database.doubts = None
         if keeper is not None:
             keeper.stop()
             keeper.join()
@@ -278,9 +282,10 @@ class PostgresCluster:
             raise StoreUnavailableError(
                 self._database.shown, "the lease cannot be renewed"
             ) from keeper.error
+        settled = self._settle_doubts()
         news = keeper.news()
         if news is None:
-            return Seen(wanted)
+            return Seen(wanted, settled)
         if news.state not in ("alive", "leaving"):
             return self._join_anew()
         known = self._know(State[news.wanted.upper()], news.asked_us)
@@ -291,12 +296,22 @@ class PostgresCluster:
                 dropped = dropped_runs(self._store, tx)
             tell_of_dropped(self._store, dropped)
             self._gone = news.gone
-        changed = news.heard or news.waits or bool(lost)
+        changed = settled or news.heard or news.waits or bool(lost)
         if changed or self._store.is_news(news.due_us, news.again_us):
             self._store.forget_ahead()
             changed = True
-        self._keep_house()
+        self._house.keep()
         return Seen(wanted if at_once else known, changed, dropped, lost)
+
+    def _settle_doubts(self) -> bool:
+        """Find out what became of commits whose answers were lost; return whether one is over."""
+        before = len(self._database.doubts or ())
+        if before:
+            self._found.extend(settle_doubts(self._store))
+        settled = len(self._database.doubts or ()) < before
+        if settled:
+            self._gone = -1  # runs of this process may have ended by them, and by others since
+        return settled
 
     def _join_anew(self) -> Seen:
         """Join as another node, since this one was taken for dead; nothing of it begins any more.
@@ -343,27 +358,6 @@ class PostgresCluster:
                     left.unlink(missing_ok=True)
         return lost
 
-    def _keep_house(self) -> None:
-        """Write which runs have begun, and what runs print; cut the history; now and then."""
-        now_us = passing_us()
-        if now_us - self._marked_us >= MARK_US:
-            self._marked_us = now_us
-            runs = self._store.claims.to_mark(self._clock.now_us() - SECOND)
-            if runs:
-                with self._database.write() as tx:
-                    self._store.claims.mark_begun(tx, runs)
-            self._store.outputs.save(self._store.claims.at_work())
-        if now_us - self._trimmed_us >= TRIM_US:
-            self._trimmed_us = now_us
-            holds = self._database.begin()
-            try:
-                with self._database.telling():
-                    first = holds.all(_TRIMMING) == [(True,)]
-                if first:
-                    trim(self._store, self._clock.now_us())
-            finally:
-                self._database.rollback(holds)
-
     # Orders
 
     def want(self, state: State) -> None:
@@ -394,12 +388,13 @@ class PostgresCluster:
         return wanted
 
     def adopt(self, now_us: int) -> list[Run]:
-        """Take the runs that are due again and belong to nobody."""
-        doubtful = self._store.claims.doubtful
-        if not self.takes or (not doubtful and self._store.nothing_to_adopt(now_us)):
-            return []
-        adopted = adopt(self._store, now_us)
-        self._store.adopted_us = now_us
+        """Take the runs that are due again and belong to nobody, or were this one's all along."""
+        adopted: list[Run] = []
+        if self.takes and not self._store.nothing_to_adopt(now_us):
+            adopted += adopt(self._store, now_us)
+            self._store.adopted_us = now_us
+        while self._found:
+            adopted.append(self._found.popleft())
         return adopted
 
     # Telling

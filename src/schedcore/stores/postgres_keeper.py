@@ -193,10 +193,16 @@ class Keeper:
             self._heard = True  # whatever was said before
             while not self._stopping:
                 self._look(connection)
-                if self.leaving and connection.execute(_LEFT, (self.node,)).fetchone():
+                if self.leaving and self._has_left(connection):
                     return self.stop()
                 self._wait(connection)
         return None
+
+    def _has_left(self, connection: psycopg.Connection[Row]) -> bool:
+        """Have the node be one no more, if none of its runs is open, or may turn out to be."""
+        if self._database.doubts:
+            return False
+        return connection.execute(_LEFT, (self.node,)).fetchone() is not None
 
     def _wait(self, connection: psycopg.Connection[Row]) -> None:
         """Wait until it is time to look again, or somebody says so."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import selectors
 import threading
 from collections import deque
@@ -13,12 +12,12 @@ from typing import Any, Final, NamedTuple
 import psycopg
 import psycopg_pool
 from psycopg import errors as told
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from schedcore.basics.atfork import call_in_child
-from schedcore.errors import InvalidOptionError, StoreError, StoreUnavailableError
+from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import CommitInDoubtError, Row, Transaction
 from schedcore.stores.postgres_sql import PostgresTransaction
+from schedcore.stores.postgres_url import parts_of
 from schedcore.stores.schema import POSTGRESQL, migrate
 from schedcore.stores.sql_order import CommitOrder
 
@@ -30,15 +29,6 @@ KEYS_AHEAD: Final = 30
 LEASE: Final = 15.0
 PATIENCE: Final = 5.0
 """Seconds that a call waits for a connection."""
-_DEFAULTS: Final[dict[str, Any]] = {
-    "application_name": "schedcore",
-    "connect_timeout": 5,
-    # A server that is gone without a word is noticed within 10 to 25 s, and not hours.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
 _CHANGED: Final = "select coalesce(max(changed), 0) as last from"
 _VERSION: Final = (
     f"select greatest((select last from ({_CHANGED} schedcore_due) d),"
@@ -102,13 +92,15 @@ class PostgresPool:
         shown: The URL without its password.
         lease: Seconds after which a process that gave no sign of life counts as dead.
         writes: How many transactions of this process have written.
+        doubts: Commits whose answers were lost, for whoever finds out what became of them; None:
+            nobody does, and nothing depends on it.
     """
 
     kind = "postgresql"
     marked = "pg_current_xact_id()::text::bigint"
 
     def __init__(self, url: str, limits: TimeLimits | None = None) -> None:
-        self.shown, self._conninfo, own = _parts(url)
+        self.shown, self._conninfo, own = parts_of(url)
         self._search_path = own.get("schema")
         self.lease = float(own.get("lease", LEASE))
         self._limits = limits or TimeLimits()
@@ -124,6 +116,7 @@ class PostgresPool:
         self._away = False
         self._keys: deque[int] = deque()
         self.writes = 0
+        self.doubts: list[PostgresTransaction] | None = None
 
     def __repr__(self) -> str:
         return f"<PostgresPool {self.shown}>"
@@ -186,29 +179,46 @@ class PostgresPool:
         if tx.tells:
             tx.run("select pg_notify(?, 'look')", self.channel)
         try:
-            made = tx.commit()
-        except psycopg.Error as error:
-            # Of a statement that it refuses, the server says so, and goes on.
-            refused = not tx.connection.closed and error.diag.severity_nonlocalized == "ERROR"
+            said = tx.commit()
+        except BaseException as error:
+            if tx.commits and not _is_refused(tx, error):
+                self._doubt(tx)
+                if isinstance(error, psycopg.Error):
+                    raise CommitInDoubtError(self.shown, _advice(error)) from error
+                raise
             self.rollback(tx)
-            if refused:
+            if isinstance(error, psycopg.Error):
                 raise self._told(error) from error
-            raise CommitInDoubtError(self.shown, _advice(error)) from error
-        except BaseException:
-            self.rollback(tx)
             raise
         self._give_back(tx.connection)
-        if made != "COMMIT":
+        if said != "COMMIT":
             tx.undone()
-            raise StoreError(self.shown, f"a transaction ended with {made}: an error was passed by")
+            raise StoreError(self.shown, f"a transaction ended with {said}: an error was passed by")
         self.writes += bool(tx.for_update)
+        tx.made()
 
     def rollback(self, tx: PostgresTransaction) -> None:
         """Undo a transaction, also one whose connection is lost."""
-        with suppress(psycopg.Error):
-            tx.rollback()
+        try:
+            with suppress(psycopg.Error):
+                tx.rollback()
+        except BaseException:  # Ctrl-C, with the answer still to come
+            tx.connection.close()
+            raise
+        finally:
+            self._give_back(tx.connection)
+            tx.undone()
+
+    def _doubt(self, tx: PostgresTransaction) -> None:
+        """Keep a transaction of which it is to be found out later whether it was made."""
+        tx.connection.close()  # no rollback: the server may be making it
         self._give_back(tx.connection)
-        tx.undone()
+        self.writes += 1
+        if self.doubts is None or tx.number is None:
+            tx.undone()
+        else:
+            tx.unsure()
+            self.doubts.append(tx)
 
     def _borrowed(self) -> psycopg.Connection[Row]:
         if self._away:
@@ -373,6 +383,13 @@ _PASSING = (
 )
 
 
+def _is_refused(tx: PostgresTransaction, error: BaseException) -> bool:
+    """Return whether the server has said that it does not make a transaction, and goes on."""
+    if tx.connection.closed or not isinstance(error, psycopg.Error):
+        return False
+    return error.diag.severity_nonlocalized == "ERROR"
+
+
 def readable(files: Sequence[int], seconds: float) -> list[int]:
     """Wait so long until something can be read; return the files of which it can.
 
@@ -399,40 +416,6 @@ def is_cut_off(connection: psycopg.Connection[Any]) -> bool:
 def _check(connection: psycopg.Connection[Any]) -> None:
     if is_cut_off(connection):
         connection.execute("select 1")  # raises, unless it was a notice that came
-
-
-def _parts(url: str) -> tuple[str, str, dict[str, str]]:
-    """Return a URL as it may be shown, as libpq takes it, and the options that are our own.
-
-    Raises:
-        InvalidOptionError: if it is no URL of PostgreSQL.
-    """
-    place, _, options = url.partition("?")
-    kept = [option for option in options.split("&") if option]
-    own = {name: value for name, _, value in (o.partition("=") for o in kept) if name in _OWN}
-    plain = "&".join(option for option in kept if option.partition("=")[0] not in _OWN)
-    shown = "&".join(option for option in kept if not option.startswith("password="))
-    shown = f"{_without_password(place)}?{shown}" if shown else _without_password(place)
-    try:
-        given = conninfo_to_dict(f"{place}?{plain}" if plain else place)
-    except psycopg.ProgrammingError:
-        expected = "postgresql://user:password@host:port/database"
-        raise InvalidOptionError("store", shown, expected) from None
-    for name, value in own.items():
-        pattern, expected = _OWN[name]
-        if not re.fullmatch(pattern, value):
-            raise InvalidOptionError("store", shown, f"after {name}= {expected}")
-    return shown, make_conninfo("", **(_DEFAULTS | given)), own
-
-
-_OWN: Final = {
-    "schema": (r"[a-z_][a-z0-9_]{0,50}", "a name of small letters, digits and underscores"),
-    "lease": (r"[1-9]\d{0,3}", "whole seconds, from 1 to 9999"),
-}
-
-
-def _without_password(place: str) -> str:
-    return re.sub(r"(://[^/@]*?):[^/]*@", r"\1:***@", place, count=1)
 
 
 def _advice(error: BaseException) -> str:

@@ -17,13 +17,14 @@ from schedcore.stores.database import Row, Rows, Transaction
 TEXTS: Final = frozenset(
     (
         *("id", "app", "definition", "fingerprint", "executor", "broken", "job_id", "outcome"),
-        *("name", "channel", "body", "notices"),
+        *("name", "channel", "body", "notices", "key"),
         *("result", "error_type", "error_text", "cause", "reason", "head", "tail"),
         *("who", "address", "verb", "before_text", "after_text"),
     )
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""
 _VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \((.*?)\)(?= on conflict|$)")
+_NUMBER: Final = "select pg_current_xact_id()::text::bigint"
 _Statement = tuple["psycopg.Cursor[Row]", str, Sequence[object]]
 _PARAMETER = re.compile(r"(?:(\w+) (?:=|<>|<=|>) )?\?")
 
@@ -45,6 +46,9 @@ class PostgresTransaction(Transaction):
         run_ids: Ids for runs, got ahead.
         expected: Gives more of them.
         tells: Whether other processes are to look at once when this is made.
+        number: The server's own for this transaction, by which it tells later what became of it;
+            None: not known.
+        commits: Whether the server was asked to make it.
     """
 
     _cursor: psycopg.Cursor[Row]  # for all whose rows nobody asks for
@@ -54,12 +58,15 @@ class PostgresTransaction(Transaction):
         self.connection = connection
         self.run_ids: deque[int] = deque()
         self.expected: Rows = list
-        self.tells = False
+        self.tells = self.commits = False
+        self.number: int | None = None
+        self._named: psycopg.Cursor[Row] | None = None
         self._unsent: list[_Statement] = [(self._cursor, begin, ())]
         self._piped = ExitStack()
         self._pipeline: psycopg.Pipeline | None = None
         if writes:
             self.for_update, self.skip_locked = " for update", " for update skip locked"
+            self.for_share = " for key share"
 
     def tell(self) -> None:
         """Have other processes look at once, when this is made."""
@@ -122,6 +129,8 @@ class PostgresTransaction(Transaction):
 
     def commit(self) -> str:
         """Send what waits, and the commit; return what the server says that it did."""
+        if self._named is not None:
+            ((self.number,),) = self._named.fetchall()
         self.run("commit")
         self._send(last=True)
         return str(self._cursor.statusmessage)
@@ -147,8 +156,12 @@ class PostgresTransaction(Transaction):
         unsent, self._unsent = self._unsent, []
         if self._pipeline is None:
             self._pipeline = self._piped.enter_context(self.connection.pipeline())
+            if self.for_update and not last:
+                self._named = self.connection.cursor()
+                unsent.insert(1, (self._named, _NUMBER, ()))
         try:
             for cursor, sql, params in unsent:
+                self.commits = sql == "commit"
                 cursor.execute(sql, params)
             if last:
                 self._piped.close()

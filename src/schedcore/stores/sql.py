@@ -6,13 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
-from schedcore.job import Job, check_id
+from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import PLAINLY, Asked, Earlier
+from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -25,17 +26,15 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.changed import id_of, record_of_change
-from schedcore.stores.claims import Opening, call_text
 from schedcore.stores.cluster import Cluster
-from schedcore.stores.database import CommitInDoubtError, Database, Transaction
+from schedcore.stores.database import Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
-from schedcore.stores.passing import skipped_record
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import JobRow, JobRows, NewJob, conflicts_of
-from schedcore.stores.sql_keys import find_key, note_key
 from schedcore.stores.sql_notices import SqlNotices
+from schedcore.stores.sql_open import backfill_runs, open_runs
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
@@ -115,7 +114,7 @@ class SqlStore(SqlTrail):
             self.jobs.insert(tx, added)
             self._record_change(tx, records, now_us)
             self.changed.add(tx, notes)
-        self.claims.ended(ended)
+            tx.if_made(partial(self.claims.ended, ended))
         return Written((), ended)
 
     def _text(self, change: Change | Entry) -> str | None:
@@ -196,7 +195,7 @@ class SqlStore(SqlTrail):
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
             entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
-        self.claims.ended(ended)
+            tx.if_made(partial(self.claims.ended, ended))
         return entries
 
     def retire(
@@ -220,7 +219,7 @@ class SqlStore(SqlTrail):
             if gone:
                 self._note_changes(tx, made, by, now_us)
                 self._record_change(tx, records, now_us)
-        self.claims.ended(ended)
+            tx.if_made(partial(self.claims.ended, ended))
         return gone
 
     def get(self, job_id: str) -> Entry:
@@ -312,9 +311,10 @@ class SqlStore(SqlTrail):
         if not rows:  # given back meanwhile
             return settled
         work = Settling(now_us, settled)
-        with self.in_doubt(settled.runs), self._settling(batch) as (tx, now_there):
+        with self._settling(batch) as (tx, now_there):
             if not now_there:
                 return settled
+            self.claims.starting(tx, settled.runs, work.waiting)
             self.database.expect_runs(tx, len(now_there))
             claims = self.claims.of_jobs(tx, now_there)
             for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
@@ -325,8 +325,6 @@ class SqlStore(SqlTrail):
             work.write(self, tx)
         order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
         settled.runs.sort(key=lambda run: order[run._job_id])
-        self.claims.opened(settled.runs)
-        self.claims.opened(work.waiting, waits=True)
         self.outputs.save(end.run for end in settled.evicted)
         self.claims.ended(settled.evicted)
         return settled
@@ -347,15 +345,6 @@ class SqlStore(SqlTrail):
         )
         return dict(found)
 
-    @contextmanager
-    def in_doubt(self, runs: list[Run]) -> Iterator[None]:
-        """Keep *runs* that a transaction opens or takes, if it cannot tell whether it was made."""
-        try:
-            yield
-        except CommitInDoubtError:
-            self.claims.doubtful += runs
-            raise
-
     def give_back(self, rows: Sequence[JobRow]) -> None:
         """Let jobs be taken again."""
         for row in rows:
@@ -364,48 +353,15 @@ class SqlStore(SqlTrail):
 
     # Runs
 
-    def open(self, job: Job, due_us: int, asked: Asked = PLAINLY) -> Run | Earlier | None:
-        """Open a run besides the schedule, or record that there is no room for it."""
-        opened: list[Run] = []
-        call = call_text(job) if asked.own_call else None
-        with self.in_doubt(opened), self.database.write() as tx:
-            row = self.jobs.hold(tx, (job.id,)).get(job.id)
-            if row is None:
-                raise JobLookupError(job.id)
-            if (run_id := find_key(tx, row.k, asked.key, due_us)) is not None:
-                return Earlier(run_id)
-            self.database.expect_runs(tx, 1)
-            claims = self.claims.of_job(tx, row.k)
-            if not self.claims.has_room(job, claims):
-                active = [self.claims.run_of(tx, claim) for claim in claims]
-                skipped = skipped_record(job, (due_us,), due_us, active, "manual")
-                self.history.add(tx, (skipped,), due_us, self.node)
-                return None
-            opening = Opening(row.k, job, call=call)
-            opened += self.claims.open(tx, opening, (due_us,), by_hand=True)
-            note_key(tx, row.k, asked.key, opened[0]._id, due_us)
-            if asked.note is not None:
-                self.changed.add(tx, (asked.note._replace(run_id=opened[0]._id),))
-        (run,) = opened
-        run._awaited, run._hurry = threading.Event(), True
-        self.claims.opened(opened)
-        return run
+    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+        """Open runs besides the schedule, or record that there is no room for them."""
+        return open_runs(self, asked, due_us)
 
     def backfill(
-        self, job: Job, times: Sequence[int], note: AuditRecord
-    ) -> tuple[Sequence[Run], Sequence[Run]]:
-        """Open a run of a job for each of *times*, which have passed."""
-        settled, behind = Settled([], [], [], [], []), list[Run]()
-        with self.in_doubt(settled.runs), self.database.write() as tx:
-            row = self.jobs.hold(tx, (job.id,)).get(job.id)
-            if row is None:
-                raise JobLookupError(job.id)
-            opening = Opening(row.k, job, self.claims.of_job(tx, row.k))
-            self.claims.admit(tx, opening, times, True, settled, behind, times[-1])
-            self.changed.add(tx, (note,))
-        self.claims.opened(settled.runs)
-        self.claims.opened(behind, waits=True)
-        return settled.runs, behind
+        self, asked: Backfill, note: AuditRecord
+    ) -> tuple[Sequence[Run], Sequence[Run]] | None:
+        """Open a run of a job for each of its due times that have passed, or none at all."""
+        return backfill_runs(self, asked, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start those that waited for their places."""

@@ -26,7 +26,9 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
     noted = list(ends)
     outputs = store.outputs.unsaved(end.run for end in noted)
     started: list[Run] = []
-    with store.in_doubt(started), store.database.write() as tx:
+    with store.database.write() as tx:
+        if may_promote:
+            store.claims.starting(tx, started)
         _hold_jobs(tx, noted)
         noted_ids = [end.run._id for end in noted]
         held = tx.among_later(f"{_HELD} k in ({_OPEN})", noted_ids)
@@ -49,9 +51,9 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
         if outputs:
             ids = {claim.run_id for claim, _ in ended}
             store.outputs.write(tx, [output for output in outputs if output.run._id in ids])
+    # Where the answer was lost they are reported again, and found to be recorded.
     recorded = [end for _, end in ended] + written
     store.claims.ended(recorded)
-    store.claims.opened(started)
     for _ in noted:
         ends.popleft()
     return Ended(recorded, started, due_us)
@@ -131,20 +133,21 @@ def _released(store: SqlStore, tx: Transaction, keys: set[int], held: Rows) -> i
 def promote_runs(store: SqlStore) -> Ended:
     """Start the waiting runs for which there is room."""
     started: list[Run] = []
-    with store.in_doubt(started), store.database.write() as tx:
+    with store.database.write() as tx:
+        store.claims.starting(tx, started)
         keys = store.claims.waiting(tx)
         store.jobs.hold_keys(tx, keys)
         held = tx.among_later(f"{_HELD} k in ({{}})", keys)
         started += _promote(store, tx, keys, store.claims.waiting_later(tx))
         due_us = _released(store, tx, keys, held)
-    store.claims.opened(started)
     return Ended([], started, due_us)
 
 
 def try_runs_again(store: SqlStore, runs: Sequence[Run]) -> list[Run]:
     """Have this process begin the next attempt of runs; return those that are open still."""
     started: list[Run] = []
-    with store.in_doubt(started), store.database.write() as tx:
+    with store.database.write() as tx:
+        store.claims.starting(tx, started)
         claims = store.claims.find(tx, [run._id for run in runs])
         waiting = [
             claim
@@ -152,5 +155,4 @@ def try_runs_again(store: SqlStore, runs: Sequence[Run]) -> list[Run]:
             if claim is not None and claim.state == RETRIES and claim.node in (None, store.node)
         ]
         started += store.claims.start(tx, waiting)
-    store.claims.opened(started)
     return started

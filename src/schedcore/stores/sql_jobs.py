@@ -332,7 +332,7 @@ class JobRows:
         tx.many(_INSERT_JOB, jobs)
         tx.many(self._insert_due, places)
         tx.many("delete from schedcore_gone where id = ?", ids)
-        tx.if_undone(partial(self.definitions.drop, keys))
+        tx.unless_made(partial(self.definitions.drop, keys))
         for k, (entry, _, _) in zip(keys, added, strict=True):
             self.definitions.put(k, 1, entry.job)
 
@@ -344,7 +344,7 @@ class JobRows:
             sql = "update schedcore_jobs set definition = ?, ver = ? where k = ?"
             tx.run(sql, text, ver, row.k)
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
-            tx.if_undone(partial(self.definitions.drop, (row.k,)))
+            tx.unless_made(partial(self.definitions.drop, (row.k,)))
             self.definitions.put(row.k, ver, new.job)
         tx.run(self._move, new.fire_us, new.due_us, new.judged_us, new.broken, row.k)
         place = (new.fire_us, new.due_us, new.judged_us, new.broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from schedcore.stores.asked import KEYS_KEPT_US
@@ -11,26 +12,31 @@ MOST_KEYS: Final = 100_000
 """The oldest are forgotten first."""
 
 
-def find_key(tx: Transaction, k: int, key: str | None, now_us: int) -> int | None:
-    """Return the run that was opened for a key of this job, in the last day.
+Key = tuple[int, str]
+"""That of a job, and the key for which a run of it is asked for."""
 
-    Whoever asks holds the job, so nobody notes the same key meanwhile.
+
+def find_keys(tx: Transaction, asked: Sequence[Key], now_us: int) -> dict[Key, int]:
+    """Return the runs that were opened for keys of jobs, in the last day.
+
+    Whoever asks holds the jobs, so nobody notes the same keys meanwhile.
     """
-    if key is None:
-        return None
-    sql = "select run_id from schedcore_keys where k = ? and key = ? and at_us >= ?"
-    row = tx.one(sql, k, key, now_us - KEYS_KEPT_US)
-    return None if row is None else int(row[0])
+    found: dict[Key, int] = {}
+    sql = "select k, run_id from schedcore_keys where k in ({}) and key = ? and at_us >= ?"
+    for key in sorted({key for _, key in asked}):  # one, as a rule
+        of_jobs = [k for k, each in asked if each == key]
+        rows = tx.among(sql, of_jobs, key, now_us - KEYS_KEPT_US)
+        found |= {(k, key): run_id for k, run_id in rows}
+    return found
 
 
-def note_key(tx: Transaction, k: int, key: str | None, run_id: int, now_us: int) -> None:
-    """Note which run was opened for a key, if there is one."""
-    if key is not None:
-        tx.run(
-            "insert into schedcore_keys (k, key, run_id, at_us) values (?, ?, ?, ?)"
-            " on conflict (k, key) do update set run_id = excluded.run_id, at_us = excluded.at_us",
-            *(k, key, run_id, now_us),
-        )
+def note_keys(tx: Transaction, opened: Sequence[tuple[int, str, int]], now_us: int) -> None:
+    """Note which runs were opened for keys: that of a job, the key and the run, of each."""
+    tx.many(
+        "insert into schedcore_keys (k, key, run_id, at_us) values (?, ?, ?, ?)"
+        " on conflict (k, key) do update set run_id = excluded.run_id, at_us = excluded.at_us",
+        [(*each, now_us) for each in opened],
+    )
 
 
 def trim_keys(tx: Transaction, now_us: int) -> None:

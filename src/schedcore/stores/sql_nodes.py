@@ -12,7 +12,7 @@ from schedcore.clock import SECOND
 from schedcore.errors import StoreError
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.claims import ACTIVE, REMOTE, Claim
+from schedcore.stores.claims import ACTIVE, Claim
 from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
@@ -91,20 +91,12 @@ def _lost(store: SqlStore, tx: Transaction, claim: Claim, now_us: int, text: str
 
 def adopt(store: SqlStore, now_us: int) -> list[Run]:
     """Take the runs that are due again, belong to nobody, and can be run here."""
-    found = _look_up_doubtful(store)
-    try:
-        return found + _adopt_orphans(store, now_us)
-    except BaseException:  # the store went away again: they are looked up again
-        store.claims.doubtful += found
-        raise
-
-
-def _adopt_orphans(store: SqlStore, now_us: int) -> list[Run]:
     with store.database.read() as tx:
         if not store.claims.orphans(tx, now_us):
             return []
     adopted: list[Run] = []
-    with store.in_doubt(adopted), store.database.write() as tx:
+    with store.database.write() as tx:
+        store.claims.starting(tx, adopted)
         ((state,),) = tx.all("select state from schedcore_cluster")
         claims = store.claims.orphans(tx, now_us) if state == "running" else []
         known: list[Claim] = []
@@ -118,31 +110,14 @@ def _adopt_orphans(store: SqlStore, now_us: int) -> list[Run]:
                 known.append(claim)
         adopted += store.claims.start(tx, known)
         store.history.add(tx, lost, now_us, store.node)
-    store.claims.opened(adopted)
     return adopted
-
-
-def _look_up_doubtful(store: SqlStore) -> list[Run]:
-    """Return the runs that are this process's after all: its commit was made, unheard."""
-    doubtful = list(store.claims.doubtful)
-    if not doubtful:
-        return []
-    with store.database.read() as tx:
-        claims = store.claims.find(tx, [run._id for run in doubtful])
-    del store.claims.doubtful[: len(doubtful)]  # not what was added meanwhile
-    found = []
-    for run in doubtful:
-        claim = claims.get(run._id)
-        if claim is not None and claim.state in (ACTIVE, REMOTE) and claim.node == store.node:
-            found.append(run)
-    store.claims.opened(found)
-    return found
 
 
 def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
     """Let other processes take runs of this one that have not begun; return those."""
     handed: list[Run] = []
     with store.database.write() as tx:
+        tx.if_made(partial(_forget_handed, store, handed))
         claims = store.claims.find(tx, [run._id for run in runs])
         for run in runs:
             claim = claims.get(run._id)
@@ -163,11 +138,14 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
             run._job = None  # whoever has it in a queue does not begin it
             # What waits for its next attempt goes on waiting.
             store.claims.free(tx, (run._id,), store.node, claim.act_us or now_us)
+    return handed
+
+
+def _forget_handed(store: SqlStore, handed: Sequence[Run]) -> None:
     for run in handed:
         if run._awaited is not None:
             run._awaited.set()
         store.claims.live.pop(run._id, None)
-    return handed
 
 
 def _take_again(run: Run, job: Job | None, cancelled: bool) -> None:

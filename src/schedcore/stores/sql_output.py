@@ -66,7 +66,7 @@ class OutputRows:
     def write(self, tx: Transaction, outputs: Sequence[Unsaved]) -> None:
         """Write what runs have printed."""
         for _, output, kept in outputs:
-            tx.if_undone(partial(setattr, output, "saved", output.saved))
+            tx.unless_made(partial(setattr, output, "saved", output.saved))
             output.saved = kept.total
         # In one order: threads that wait for each other's rows would wait for ever.
         tx.many(_WRITE, sorted((run._id, run._job_id, *kept) for run, _, kept in outputs))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from schedcore.admission import admit, room_for
+from schedcore.errors import StoreUnavailableError
 from schedcore.job import Job
 from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
@@ -50,8 +51,6 @@ class ClaimRows:
         node: This process, as the store knows it; None: it has not joined.
         executors: The names of its executors; None: it has any that is asked for.
         remote: The names of those whose workers begin runs in the store.
-        doubtful: Runs that it opened or took in a transaction of which it is not known whether it
-            was made.
         unbegun: Tells whoever takes over from this process which of its runs it has not begun.
     """
 
@@ -71,7 +70,6 @@ class ClaimRows:
         self.node: int | None = None
         self.executors: Collection[str] | None = None
         self.remote: Collection[str] = ()
-        self.doubtful: list[Run] = []
         self.unbegun: Unbegun | None = None
 
     # Reading
@@ -157,6 +155,35 @@ class ClaimRows:
 
     # Opening
 
+    def starting(self, tx: Transaction, runs: Sequence[Run], waiting: Sequence[Run] = ()) -> None:
+        """Say that a transaction gives runs to this process, so that they are its own once made.
+
+        Not to one that was taken for dead: nobody would look after them.
+
+        Args:
+            tx: The transaction.
+            runs: Those that it begins; may be filled later.
+            waiting: Those that wait behind others; the same.
+        """
+        tx.started = runs
+        tx.if_made(partial(self.opened, runs))
+        tx.if_made(partial(self.opened, waiting, waits=True))
+        if self.node is not None:
+            there = "id = ? and state in ('alive', 'leaving')"
+            sql = f"select 1 from schedcore_nodes where {there}{tx.for_share}"
+            tx.may_start = cache(tx.later(sql, self.node))
+
+    def _hold(self, tx: Transaction, runs: Iterable[Run]) -> None:
+        """Take runs that were just opened or taken, which begin once the transaction is made."""
+        if not tx.may_start():
+            raise StoreUnavailableError(
+                self._database.shown,
+                "another process took this one for dead, and it is about to join again; try again",
+            )
+        if self.unbegun is not None:  # by now: it may be made, and this process killed
+            for run in runs:
+                self.unbegun.hold(run._id)
+
     def admit(
         self,
         tx: Transaction,
@@ -227,14 +254,13 @@ class ClaimRows:
         times: Sequence[int],
         waits: bool = False,
         backlog: bool = False,
-        by_hand: bool = False,
     ) -> list[Run]:
         """Open a run for each of *times*."""
         if not times:
             return []
         ids = self._database.run_ids(tx, len(times))
         runs = [Run(run_id, opening.job, due_us) for run_id, due_us in zip(ids, times, strict=True)]
-        self.insert(tx, [(run, opening) for run in runs], waits, backlog, by_hand)
+        self.insert(tx, [(run, opening) for run in runs], waits, backlog)
         return runs
 
     def insert(
@@ -256,6 +282,8 @@ class ClaimRows:
             rows.append(
                 (run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags, call)
             )
+        if not waits:
+            self._hold(tx, (run for run, _ in runs))
         tx.many(_INSERT, rows)
 
     # Going on
@@ -266,6 +294,7 @@ class ClaimRows:
         sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
         states = [ACTIVE if run._job is None else self._active(run._job) for run in runs]
         rows = [(state, self.node, run._id) for state, run in zip(states, runs, strict=True)]
+        self._hold(tx, runs)
         tx.many(sql, rows)
         return runs
 
@@ -287,10 +316,11 @@ class ClaimRows:
         """Have a run wait for its next attempt; False: none follows."""
         return bool(
             tx.count(
-                "update schedcore_claims set state = ?, attempt = attempt + 1, act_us = ?,"
+                "update schedcore_claims set state = ?, attempt = ?, act_us = ?,"
                 " begun_us = null, error_type = ?, error_text = ? where run_id = ? and final = 0"
                 " and coalesce(node, 0) = ?",
                 RETRIES,
+                failed.run._attempt + 1,  # so that it may be said twice: the answer was lost
                 act_us,
                 failed.error_type,
                 storable(failed.error_text or ""),
@@ -391,12 +421,9 @@ class ClaimRows:
 
     def opened(self, runs: Iterable[Run], waits: bool = False) -> None:
         """Keep runs that this process opened or took."""
-        unbegun = None if waits else self.unbegun
         for run in runs:
             run._waits = waits
             self.live[run._id] = run
-            if unbegun is not None:
-                unbegun.hold(run._id)
 
     def begins(self, run: Run) -> None:
         """Note that a run of this process begins."""

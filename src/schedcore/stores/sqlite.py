@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
-from schedcore.clock import Clock, SystemClock
+from schedcore.clock import Clock
 from schedcore.stores.base import Ended
 from schedcore.stores.ends import End
 from schedcore.stores.sql import SqlStore
@@ -22,7 +22,7 @@ class SqliteStore(SqlStore):
         durable: Whether data survives a power cut; if not, it survives only a crash of the process,
             and each transaction is about a hundred times faster.
         keep: How much history to keep.
-        clock: Gives the times of events between processes; default: the computer's.
+        clock: Gives the times of events between processes; default: the scheduler's.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class SqliteStore(SqlStore):
     ) -> None:
         self.file = SqliteFile(path, durable)
         super().__init__(self.file, keep)
-        self.cluster: SqliteCluster = SqliteCluster(self, clock or SystemClock())
+        self.cluster: SqliteCluster = SqliteCluster(self, clock)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once; see :meth:`~schedcore.stores.contract.Store.end`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, passing_us
+from schedcore.clock import SECOND, Clock, SystemClock, passing_us
 from schedcore.errors import StoreError
 from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
@@ -55,13 +55,13 @@ class SqliteCluster:
 
     Args:
         store: The store.
-        clock: Gives the times of what is written.
+        clock: Gives the times of what is written; None: a scheduler's does.
     """
 
-    def __init__(self, store: SqliteStore, clock: Clock) -> None:
+    def __init__(self, store: SqliteStore, clock: Clock | None) -> None:
         self._store = store
         self._file = store.file
-        self._clock = clock
+        self._given, self._clock = clock, clock or SystemClock()
         self.woken: Callable[[], object] = lambda: None
         self._begin_anew()
         call_in_child(self)
@@ -79,6 +79,10 @@ class SqliteCluster:
     def after_fork_in_child(self) -> None:
         """Be no node: the locks are the parent's."""
         self._begin_anew()
+
+    def go_by(self, clock: Clock) -> None:
+        """Go by the clock of a scheduler, unless one was given."""
+        self._clock = self._given or clock
 
     def _beside(self, name: str, kind: str = "lock") -> Path:
         path = self._file.path

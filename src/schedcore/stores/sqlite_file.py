@@ -50,6 +50,7 @@ class SqliteFile:
     def __init__(self, path: str | os.PathLike[str], durable: bool = True) -> None:
         self._connection: sqlite3.Connection | None = None
         self.path = Path(os.path.abspath(path))
+        self.shown = str(self.path)
         self._durable = durable
         self.schema = 0
         self._begin_anew()
@@ -145,6 +146,8 @@ class SqliteFile:
                     connection.execute("rollback")
                 tx.undone()
                 raise
+            else:
+                tx.made()
             finally:
                 self._within = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from schedcore import InvalidOptionError, JobLookupError, MaxInstancesError
+from schedcore import JobLookupError, Run
 from schedcore.changes.changing import Check
 from schedcore.stores.base import Entry
 from schedhttp import choosing
@@ -44,14 +44,12 @@ def run_jobs(service: Service, request: Incoming) -> Reply:
     """
     key = read_key(request)
     ids, check = _meant(service, request, "run")
-    runs: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    for job_id in ids:
-        try:
-            run = service.scheduler.run_job(job_id, wait=False, check=check, key=key)
-            runs[job_id] = str(run.id)
-        except (JobLookupError, InvalidOptionError, MaxInstancesError, NotConfirmed) as error:
-            refused[job_id] = str(error)
+    try:
+        came = service.scheduler.run_jobs(ids, check, key=key)
+    except JobLookupError as error:
+        raise _moved_on(error.job_id) from None
+    runs = {job_id: str(run.id) for job_id, run in came.items() if isinstance(run, Run)}
+    refused = {job_id: str(why) for job_id, why in came.items() if not isinstance(why, Run)}
     return Reply({"count": len(runs), "ids": [*runs], "runs": runs, "refused": refused})
 
 

@@ -1,0 +1,144 @@
+"""Runs of jobs now, besides their schedules: one, or many in few transactions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from schedcore.admission import MOST_WAITING
+from schedcore.changes.auditing import told
+from schedcore.changes.changing import Check
+from schedcore.changes.job_changes import changed
+from schedcore.engine import Engine
+from schedcore.errors import (
+    JobLookupError,
+    MaxInstancesError,
+    RunEndedError,
+    SchedError,
+    StoreError,
+)
+from schedcore.job import Job
+from schedcore.run import Run, RunRecord, ended_run
+from schedcore.stores.asked import Asked, Earlier, Opened
+from schedcore.stores.base import Entry
+
+AT_ONCE: Final = 500
+"""Runs that are opened in one transaction: some tens of milliseconds, in which nobody else writes
+to a file."""
+
+
+def run_now(
+    engine: Engine,
+    job_id: str,
+    check: Check | None = None,
+    call: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> Run:
+    """Run a job now, besides its schedule, if *check* lets it be.
+
+    Args:
+        engine: Of the scheduler.
+        job_id: Which job.
+        check: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
+        call: ``args`` and ``kwargs`` of this one run, where they are not those of the job.
+        key: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
+
+    Raises:
+        JobLookupError: if there is no job with this id.
+        InvalidOptionError: if its function cannot be called so.
+        RunEndedError: if a run for the same key has ended, and is not kept any more.
+        MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
+    """
+    engine.runs.settle()
+    asked = _asked(engine, engine.store.get(job_id), check, call, key)
+    (run,) = _run(engine, (asked,))
+    if isinstance(run, SchedError):
+        raise run
+    return run
+
+
+def run_each(
+    engine: Engine, entries: Sequence[Entry], check: Check | None, key: str | None
+) -> dict[str, Run | SchedError]:
+    """Run many jobs now; return the run of each by the id of its job, or why there is none.
+
+    Args:
+        engine: Of the scheduler.
+        entries: The jobs, no one twice.
+        check: As in :func:`run_now`.
+        key: As in :func:`run_now`.
+    """
+    engine.runs.settle()
+    found: dict[str, Run | SchedError] = {}
+    asked: list[Asked] = []
+    for entry in entries:
+        try:
+            asked.append(_asked(engine, entry, check, None, key))
+        except StoreError:
+            raise
+        except SchedError as error:
+            found[entry.job.id] = error
+    for first in range(0, len(asked), AT_ONCE):
+        part = asked[first : first + AT_ONCE]
+        runs = _run(engine, part)
+        found |= {each.job.id: run for each, run in zip(part, runs, strict=True)}
+    return {entry.job.id: found[entry.job.id] for entry in entries}
+
+
+def _asked(
+    engine: Engine,
+    entry: Entry,
+    check: Check | None,
+    call: Mapping[str, Any] | None,
+    key: str | None,
+) -> Asked:
+    if check is not None:
+        check(entry)
+    job = engine.ready(entry.job)
+    if call:
+        job = changed(job, call, lambda _gives_coroutine: job.options)
+    return Asked(job, bool(call), key, engine.audit.of_order("run", job.id))
+
+
+def _run(engine: Engine, asked: Sequence[Asked]) -> list[Run | SchedError]:
+    """Open runs in one transaction, and submit them; return them, or why there are none."""
+    now_us = engine.runs.now_us()
+    opened = engine.store.open(asked, now_us)
+    started = [run for run in opened if isinstance(run, Run)]
+    engine.runs.submit(started)
+    pairs = list(zip(asked, opened, strict=True))
+    told(
+        [
+            each.note._replace(run_id=run._id)
+            for each, run in pairs
+            if isinstance(run, Run) and each.note is not None
+        ]
+    )
+    active: Counter[str] = Counter()
+    if any(isinstance(one, RunRecord) for one in opened):
+        active.update(run._job_id for run in engine.store.runs())
+    return [_came_of(engine, each.job, one, now_us, active) for each, one in pairs]
+
+
+def _came_of(
+    engine: Engine, job: Job, opened: Opened, now_us: int, active: Mapping[str, int]
+) -> Run | SchedError:
+    """Return a run, or why there is none; *active* are the open runs of each job."""
+    if isinstance(opened, Run):
+        return opened
+    if opened is None:
+        return JobLookupError(job.id)
+    if isinstance(opened, RunRecord):
+        engine.announce.skipped(job, (now_us,), opened)
+        bound = MOST_WAITING if active[job.id] < job.max_instances else None
+        return MaxInstancesError(job.id, job.max_instances, bound)
+    return _earlier(engine, job, opened)
+
+
+def _earlier(engine: Engine, job: Job, earlier: Earlier) -> Run | SchedError:
+    """Return a run that was opened before; it may have ended, and in another process."""
+    found = engine.runs.settled().find(earlier.run_id)
+    if found is None:
+        return RunEndedError(earlier.run_id)
+    return found if isinstance(found, Run) else ended_run(job, found)

@@ -1,0 +1,57 @@
+"""Runs that failed and are to be tried again, noted until the store has recorded that."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from schedcore.basics.logs import GuardedLogger
+from schedcore.errors import StoreError
+from schedcore.run import named
+from schedcore.stores.ends import End
+
+if TYPE_CHECKING:
+    from schedcore.running.runs import Runs
+
+Retry = Callable[[End, int], object]
+"""Records that a run failed, and when it is tried again: so many microseconds after its end."""
+
+
+class Failures:
+    """Keeps what failed while the store is away, as ends are kept.
+
+    Args:
+        runs: The open runs, which settle this with the ends.
+        retry: Records one.
+        log: Logger of what could not be recorded.
+    """
+
+    def __init__(self, runs: Runs, retry: Retry, log: GuardedLogger) -> None:
+        self._runs = runs
+        self._retry = retry
+        self._log = log
+        self._noted: deque[tuple[End, int]] = deque()
+
+    def retry(self, failed: End, delay_us: int) -> None:
+        """Record that a run failed; later, if the store cannot do that now."""
+        self._noted.append((failed, delay_us))
+        try:
+            self.record()
+        except StoreError as error:
+            text = "that %r failed could not be recorded yet; it is tried again once that is: %s"
+            self._log.warning(text, failed.run, error, fields=named(failed.run))
+            self._runs.wake()
+
+    def record(self) -> None:
+        """Record what was noted; what cannot be recorded stays noted, and raises."""
+        while self._noted:
+            try:
+                one = self._noted.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                self._retry(*one)
+            except BaseException:
+                self._noted.appendleft(one)
+                raise

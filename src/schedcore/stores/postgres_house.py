@@ -1,0 +1,62 @@
+"""What a node of a PostgreSQL store does now and then: tell of its runs, and cut the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from schedcore.clock import SECOND, Clock, passing_us
+from schedcore.stores.sql_nodes import trim
+
+if TYPE_CHECKING:
+    from schedcore.stores.postgres import PostgresStore
+
+MARK_US: Final = SECOND
+"""How often it is written which runs have begun."""
+TRIM_US: Final = 60 * SECOND
+"""How often one of the processes cuts the history."""
+_TRIMMING: Final = "select pg_try_advisory_xact_lock(hashtext('schedcore trims'))"
+
+
+class Housekeeping:
+    """Keeps house for one node.
+
+    Args:
+        store: The store.
+        clock: Gives the times of what is written.
+    """
+
+    def __init__(self, store: PostgresStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._marked_us = 0
+        self._trimmed_us = passing_us()
+
+    def keep(self) -> None:
+        """Write which runs have begun, and what runs print; cut the history; now and then."""
+        now_us = passing_us()
+        if now_us - self._marked_us >= MARK_US:
+            self._marked_us = now_us
+            self._tell_of_runs()
+        if now_us - self._trimmed_us >= TRIM_US:
+            self._trimmed_us = now_us
+            self._trim()
+
+    def _tell_of_runs(self) -> None:
+        store = self._store
+        runs = store.claims.to_mark(self._clock.now_us() - SECOND)
+        if runs:
+            with store.database.write() as tx:
+                store.claims.mark_begun(tx, runs)
+        store.outputs.save(store.claims.at_work())
+
+    def _trim(self) -> None:
+        """Cut the history, unless another process is about it."""
+        database = self._store.database
+        holds = database.begin(writes=False)  # or whoever follows what happens waits for its end
+        try:
+            with database.telling():
+                first = holds.all(_TRIMMING) == [(True,)]
+            if first:
+                trim(self._store, self._clock.now_us())
+        finally:
+            database.rollback(holds)

@@ -1,0 +1,55 @@
+"""The URL of a PostgreSQL database: what libpq takes, what is our own, and what may be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from schedcore.errors import InvalidOptionError
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "application_name": "schedcore",
+    "connect_timeout": 5,
+    # A server that is gone without a word is noticed within 10 to 25 s, and not hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def parts_of(url: str) -> tuple[str, str, dict[str, str]]:
+    """Return a URL as it may be shown, as libpq takes it, and the options that are our own.
+
+    Raises:
+        InvalidOptionError: if it is no URL of PostgreSQL.
+    """
+    place, _, options = url.partition("?")
+    kept = [option for option in options.split("&") if option]
+    own = {name: value for name, _, value in (o.partition("=") for o in kept) if name in _OWN}
+    plain = "&".join(option for option in kept if option.partition("=")[0] not in _OWN)
+    shown = "&".join(option for option in kept if not option.startswith("password="))
+    shown = f"{_without_password(place)}?{shown}" if shown else _without_password(place)
+    try:
+        given = conninfo_to_dict(f"{place}?{plain}" if plain else place)
+    except psycopg.ProgrammingError:
+        expected = "postgresql://user:password@host:port/database"
+        raise InvalidOptionError("store", shown, expected) from None
+    for name, value in own.items():
+        pattern, expected = _OWN[name]
+        if not re.fullmatch(pattern, value):
+            raise InvalidOptionError("store", shown, f"after {name}= {expected}")
+    return shown, make_conninfo("", **(_DEFAULTS | given)), own
+
+
+_OWN: Final = {
+    "schema": (r"[a-z_][a-z0-9_]{0,50}", "a name of small letters, digits and underscores"),
+    "lease": (r"[1-9]\d{0,3}", "whole seconds, from 1 to 9999"),
+}
+
+
+def _without_password(place: str) -> str:
+    return re.sub(r"(://[^/@]*?):[^/]*@", r"\1:***@", place, count=1)

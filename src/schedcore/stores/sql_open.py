@@ -1,0 +1,117 @@
+"""How runs are opened besides the schedule, in a store over SQL: now, or for what has passed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from schedcore.changes.audit import AuditRecord
+from schedcore.errors import JobLookupError
+from schedcore.run import Run, RunRecord
+from schedcore.stores.asked import Asked, Backfill, Earlier, Opened
+from schedcore.stores.base import Settled
+from schedcore.stores.claims import Claim, Opening, call_text
+from schedcore.stores.database import Transaction
+from schedcore.stores.passing import skipped_record
+from schedcore.stores.sql_keys import find_keys, note_keys
+
+if TYPE_CHECKING:
+    from schedcore.stores.sql import SqlStore
+
+
+def open_runs(store: SqlStore, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    """Open runs, each, or record that there is no room for it."""
+    calls = [call_text(each.job) if each.own_call else None for each in asked]
+    started: list[Run] = []
+    with store.database.write() as tx:
+        store.claims.starting(tx, started)
+        rows = store.jobs.hold(tx, [each.job.id for each in asked])
+        keyed = [
+            (rows[each.job.id].k, each.key)
+            for each in asked
+            if each.key is not None and each.job.id in rows
+        ]
+        earlier = find_keys(tx, keyed, due_us) if keyed else {}
+        store.database.expect_runs(tx, len(asked))
+        claims = store.claims.of_jobs(tx, sorted(row.k for row in rows.values()))
+        opened: list[Opened] = [None] * len(asked)
+        openings: dict[int, Opening] = {}
+        for place, (each, call) in enumerate(zip(asked, calls, strict=True)):
+            row = rows.get(each.job.id)
+            if row is None:
+                continue
+            there = claims.get(row.k, ())
+            if (run_id := earlier.get((row.k, each.key or ""))) is not None:
+                opened[place] = Earlier(run_id)
+            elif store.claims.has_room(each.job, there):
+                openings[place] = Opening(row.k, each.job, call=call)
+            else:
+                opened[place] = _skipped(store, tx, each, there, due_us)
+        started += _open_each(store, tx, list(openings.values()), due_us)
+        for place, run in zip(openings, started, strict=True):
+            run._awaited, run._hurry = threading.Event(), True
+            opened[place] = run
+        records = [each for each in opened if isinstance(each, RunRecord)]
+        store.history.add(tx, records, due_us, store.node)
+        _note(store, tx, [(asked[place], openings[place].k) for place in openings], started, due_us)
+    return opened
+
+
+def _skipped(
+    store: SqlStore, tx: Transaction, asked: Asked, claims: Sequence[Claim], due_us: int
+) -> RunRecord:
+    active = [store.claims.run_of(tx, claim) for claim in claims]
+    return skipped_record(asked.job, (due_us,), due_us, active, "manual")
+
+
+def _open_each(
+    store: SqlStore, tx: Transaction, openings: Sequence[Opening], due_us: int
+) -> list[Run]:
+    if not openings:
+        return []
+    ids = store.database.run_ids(tx, len(openings))
+    runs = [Run(run_id, each.job, due_us) for run_id, each in zip(ids, openings, strict=True)]
+    store.claims.insert(tx, list(zip(runs, openings, strict=True)), by_hand=True)
+    return runs
+
+
+def _note(
+    store: SqlStore,
+    tx: Transaction,
+    asked: Sequence[tuple[Asked, int]],
+    started: Sequence[Run],
+    now_us: int,
+) -> None:
+    """Note keys and who asked, of runs that are opened, with the key of the job of each."""
+    pairs = list(zip(asked, started, strict=True))
+    keys = [(k, one.key, run._id) for (one, k), run in pairs if one.key is not None]
+    note_keys(tx, keys, now_us)
+    noted = [one.note._replace(run_id=run._id) for (one, _), run in pairs if one.note is not None]
+    store.changed.add(tx, noted)
+
+
+def backfill_runs(
+    store: SqlStore, asked: Backfill, note: AuditRecord
+) -> tuple[Sequence[Run], Sequence[Run]] | None:
+    """Open a run of a job for each of its due times that have passed, or none at all."""
+    job, times, _ = asked
+    settled, behind = Settled([], [], [], [], []), list[Run]()
+    with store.database.write() as tx:
+        store.claims.starting(tx, settled.runs, behind)
+        row = store.jobs.hold(tx, (job.id,)).get(job.id)
+        if row is None:
+            raise JobLookupError(job.id)
+        store.database.expect_runs(tx, len(times))
+        # The open runs first: what ends meanwhile waits for this, or is in the history by then.
+        claims = store.claims.of_job(tx, row.k)
+        executed = () if asked.again else store.history.records(tx, asked.query)
+        ran = [(each.scheduled_us, each.cause) for each in executed]
+        ran += [(claim.due_us, claim.cause) for claim in claims]
+        if asked.left(row.due_us, row.fire_us, ran) != list(times):
+            return None
+        asked.check_room(len(claims))
+        opening = Opening(row.k, job, claims)
+        store.claims.admit(tx, opening, times, True, settled, behind, times[-1])
+        store.changed.add(tx, (note,))
+    return settled.runs, behind
