@@ -107,14 +107,14 @@ class RunMethods(JobMethods):
     def run_jobs(
         self, job_ids: Iterable[str], check: Check | None = None, *, key: str | None = None
     ) -> dict[str, Run | SchedError]:
-        """Run many jobs now, as :meth:`run_job` does without waiting, in few transactions.
+        """Run many jobs now, like :meth:`run_job` without waiting, in few transactions.
 
-        Each by itself: one that cannot be run keeps none of the others from running.
+        Each runs separately: one that cannot run does not prevent the others.
 
         Args:
             job_ids: Which jobs.
-            check: As for :meth:`run_job`; a SchedError that it raises keeps that job from running.
-            key: As for :meth:`run_job`, of each of them.
+            check: As for :meth:`run_job`; if it raises a SchedError, that job does not run.
+            key: As for :meth:`run_job`, for each job.
 
         Returns:
             The run of each job by its id, or the error that says why there is none.
@@ -145,8 +145,8 @@ class RunMethods(JobMethods):
         others wait, and pausing or removing the job ends those that wait.  They count as active for
         new due times, so ``overlap`` and ``coalesce`` decide about those.
 
-        A job that is paused runs for them too, and stays paused.  A due time that its schedule will
-        bring yet, since the scheduler is paused or about to take it, is left to the schedule.
+        A paused job runs too, and stays paused.  A due time that its schedule will still handle,
+        since the scheduler is paused or about to take it, is left to the schedule.
 
         Args:
             job_id: Which job.
@@ -164,7 +164,7 @@ class RunMethods(JobMethods):
             JobLookupError: if there is no job with this id.
             InvalidOptionError: if a date is invalid, or there are more than 1,000 due times.
             MaxInstancesError: if too many runs of it would wait.
-            JobChangedError: if the job was run each time that these times were looked at.
+            JobChangedError: if other runs of the job kept changing which of these times are left.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         from schedcore.methods.backfill import (
@@ -249,12 +249,12 @@ class RunMethods(JobMethods):
         return self._runs.settled().kept(query, most)
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome.
+        """Return how many outcomes *query* selects, by slices of due time and by outcome.
 
         Args:
             query: Which ones, in all its parts.
-            slice_us: How many microseconds a slice is long; number 0 begins at the Unix epoch.
-            most: How many are counted at most: those that were due last.
+            slice_us: Length of a slice in microseconds; number 0 begins at the Unix epoch.
+            most: Maximum number of outcomes to count: those with the latest due times.
         """
         return self._runs.settled().tally(query, slice_us, most)
 
