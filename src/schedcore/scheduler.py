@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -360,10 +361,11 @@ class Scheduler(ChangeMethods):
             here: int | None = getattr(executor, "max_workers", None)
             workers[name] = here and here * max(1, sum(name in names for names in taking))
         now_us = self._clock.now_us()
-        under_way = [
-            (run.job.executor, (run.started_us or now_us) + (took_us.get(run.job_id) or 0))
-            for run in self.runs()
-        ]
+        under_way = []
+        for run in self.runs():
+            end_us = (run.started_us or now_us) + (took_us.get(run.job_id) or 0)
+            with suppress(LookupError):  # it has ended meanwhile
+                under_way.append((run.job.executor, end_us))
         return load_ahead(entries, took_us, workers, now_us, hours, under_way)
 
     def notice_channels(self) -> list[schedcore.ChannelState]:

@@ -8,12 +8,14 @@ import shutil
 import socket
 import sys
 import threading
+import urllib.request
 from datetime import datetime, timezone
 
 import pytest
 
-from schedcore import Scheduler
+from schedcore import Scheduler, StoreError
 from schedhttp import create_app
+from schedhttp.dashboard import site
 from tests.dashboard.chromium import Tab, chromium, need_chromium, served
 from tests.dashboard.conftest import HOSTILE, USERS, spoil
 from tests.http.conftest import Served
@@ -58,6 +60,16 @@ def open_tab(browser_program):
     for context in contexts:
         context.close()
     assert not wrong
+
+
+def hears(scheduler):
+    """Return the scheduler, which keeps what is printed from now on.
+
+    pytest has given the test another sys.stdout since the fixture started it.
+    """
+    scheduler.shutdown()
+    scheduler.start()
+    return scheduler
 
 
 @pytest.fixture
@@ -171,7 +183,7 @@ def test_an_edit_of_what_was_changed_meanwhile_is_refused(serve, open_tab, sched
     scheduler.add_job(len, "interval", hours=1, id="j", args=["four"])
     tab = open_tab(serve())
     page = tab.goto("/job?id=j")
-    page.get_by_role("link", name="Change").click()
+    page.get_by_role("link", name="Change", exact=True).click()
     page.get_by_label("Name", exact=True).fill("mine")
     page.get_by_role("button", name="Preview").click()
     tab.sees("What changes")
@@ -315,15 +327,147 @@ def test_ten_thousand_jobs_and_a_long_output_stay_small(serve, open_tab, schedul
     )
 
     def talk():
-        print("\n" * 20_000)
+        for number in range(145_000):
+            print(f"line {number} <of the log>")
 
     scheduler.add_job(talk, "interval", hours=1, id="talks")
-    run = scheduler.run_job("talks")
+    scheduler.add_job(lambda: print("\n" * 145_000), "interval", hours=1, id="feeds")
+    talks, feeds = (hears(scheduler).run_job(job_id) for job_id in ("talks", "feeds"))
     tab = open_tab(serve())
-    for path in ("/", "/jobs", "/ledger", f"/run?id={run.id}"):
+    output = [f"/run?id={run.id}" for run in (talks, feeds)]
+    others = ("/timeline", "/calendar", "/system", "/job?id=j1")
+    for path in ("/", "/jobs", "/jobs?q=j", "/ledger", *others, *output):
+        tab.asked.clear()
         page = tab.goto(path)
         assert page.evaluate("document.querySelectorAll('*').length") < 3_000, path
         assert len(page.content()) < 300_000, path
+        pages = [url for url, _ in tab.asked if "/static/" not in url]
+        assert pages == [tab.base + path], path
+    page = tab.goto(output[0])
+    shown = page.locator("pre.output").inner_text()
+    assert shown.startswith("line 0 <of the log>\nline 1 ")
+    assert shown.rstrip().endswith("\nline 144999 <of the log>")
+    assert re.search(r"\[\.\.\. [\d,]+ characters are left out \.\.\.\]", shown)
+    tab.sees("the first and the last 32,768 are kept")
+    tab.goto(output[1])
+    tab.sees("lines before these are not shown: the file has them")
+
+
+def test_pages_cost_no_more_the_more_there_is(serve, scheduler):
+    """What a look costs grows neither with what jobs have printed nor with how many there are."""
+
+    def bytes_of(path):
+        with urllib.request.urlopen(base + path, timeout=30) as answer:
+            return len(answer.read())
+
+    def talk(lines):
+        print("x" * 70 + "\n" * lines)
+
+    hears(scheduler).add_job(talk, "interval", hours=1, id="j", args=[1])
+    base = serve()
+    found = []
+    for many, lines in ((100, 66_000), (1_000, 145_000)):
+        scheduler.add_jobs(
+            {"func": print, "trigger": "interval", "hours": 1, "id": f"{many}-{n:04}"}
+            for n in range(many)
+        )
+        run = scheduler.run_job("j", args=[lines])
+        paths = ("/", "/jobs?sort=id", "/timeline", "/ledger", "/calendar", f"/run?id={run.id}")
+        found.append([bytes_of(path) for path in paths])
+    for few, many, path in zip(*found, paths, strict=True):
+        assert many < few * 1.25 + 2_000, path
+
+
+def test_what_a_run_prints_is_seen_as_it_is_printed(serve, open_tab, scheduler):
+    goes_on, ends = threading.Event(), threading.Event()
+
+    def talk():
+        print("first line")
+        goes_on.wait(60)
+        print("second line")
+        ends.wait(60)
+        print("third line")
+
+    hears(scheduler).add_job(talk, "interval", hours=1, id="j")
+    run = scheduler.run_job("j", wait=False)
+    tab = open_tab(serve())
+    page = tab.goto(f"/run?id={run.id}")
+    tab.sees("first line")
+    with page.expect_response(lambda answer: answer.status == 304):
+        pass  # nothing is rendered while it prints nothing
+    goes_on.set()
+    tab.sees("second line")
+    ends.set()
+    tab.sees("third line")
+    page.locator(".card.good").wait_for()
+    assert page.evaluate("document.body.dataset.version") == ""  # it asks no more
+
+
+def test_updates_are_turned_off_and_on(serve, open_tab, scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    tab = open_tab(serve())
+    page = tab.goto("/jobs")
+    page.get_by_role("button", name="Updates are on").click()
+    off = page.get_by_role("button", name="Updates are off")
+    off.wait_for()
+    page = tab.goto("/job?id=j")
+    assert off.get_attribute("aria-pressed") == "false"
+    scheduler.run_job("j")
+    off.click()  # and at once all that has happened is there
+    page.locator(".strip .good").wait_for()
+
+
+def test_all_jobs_that_are_shown_are_ticked(serve, open_tab, scheduler):
+    for name in "abc":
+        scheduler.add_job(print, "interval", hours=1, id=name)
+    tab = open_tab(serve())
+    page = tab.goto("/jobs")
+    page.get_by_label("all (3)").check()
+    page.get_by_role("button", name="Tick all that are shown").click()
+    assert page.get_by_label("those ticked").is_checked()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("button", name="Pause 3 jobs").click()
+    tab.sees("3 jobs were paused.")
+
+
+def test_a_page_for_which_the_store_was_away_comes_by_itself(
+    serve, open_tab, scheduler, monkeypatch
+):
+    tab = open_tab(serve())
+    with monkeypatch.context() as patched:
+
+        def show(visit):
+            raise StoreError("sqlite:///jobs.db", "it is away")
+
+        patched.setitem(site.PAGES, "/", site.Place(show, "Now"))
+        tab.goto("/")
+        tab.sees("The store is away")
+    tab.sees("No run is under way.")
+    tab.wrong = [text for text in tab.wrong if "503" not in text]  # which Chromium notes itself
+
+
+def test_a_narrow_window_shows_each_row_of_a_table_whole(serve, open_tab, much):
+    tab = open_tab(serve(), viewport={"width": 320, "height": 640})
+    for path in ("/jobs", "/ledger", "/system", "/calendar", "/try?kind=cron&schedule=30+2+*+*+*"):
+        page = tab.goto(path)
+        wide = page.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+            ".map(e => e.ariaLabel)"
+        )
+        assert wide == [], path
+
+
+def test_what_can_be_touched_is_large_enough(serve, open_tab, much):
+    """24 pixels each way, but for links within text (WCAG 2.5.8)."""
+    tab = open_tab(serve(), viewport={"width": 320, "height": 640})
+    for path in [*much, "/job/new"]:
+        page = tab.goto(path)
+        small = page.evaluate(
+            "[...document.querySelectorAll('button, .button, input, select, textarea, summary')]"
+            ".filter(e => e.offsetParent && e.type !== 'hidden')"
+            ".filter(e => Math.min(e.offsetWidth, e.offsetHeight) < 24).map(e => e.outerHTML)"
+        )
+        assert small == [], path
 
 
 def test_two_tabs_leave_the_api_quick(serve, open_tab, scheduler: Scheduler):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from flask import Flask
 
 from schedcore import InvalidOptionError, Scheduler
 from schedhttp import create_app
+from schedhttp.dashboard.site import FORMS, PAGES
 from schedhttp.flask import FlaskScheduler
 from schedhttp.settings import load
 from tests.dashboard.conftest import SAME_SITE, USERS, Browser, wsgi
@@ -136,6 +139,63 @@ def test_a_form_has_to_be_one_of_our_pages(browser):
     silent = browser.open("/zone", "POST", data={"zone": "UTC"})
     assert "expected a header Origin" in silent.text
     assert browser.open("/zone", environ=SAME_SITE).status_code == 405
+
+
+@pytest.mark.parametrize("path", [*FORMS, "/sign-in"])
+@pytest.mark.parametrize("how", ["no token", "another token", "another site"])
+def test_each_form_has_to_be_one_of_our_pages(mount, scheduler, path, how):
+    scheduler.add_job(len, "interval", hours=1, id="j", args=["four"])
+    browser = mount()
+    browser.get("/")
+    before = scheduler.entries()
+    fields = {"id": "j", "do": "remove", "which": "chosen", "confirm": "1", "user": "ann"}
+    if how == "another token":
+        data = {**fields, "form_token": "x" * 43}
+        answer = browser.open(path, "POST", SAME_SITE, data=data)
+    else:
+        environ = CROSS_SITE if how == "another site" else {}
+        answer = browser.send(path, fields, environ, token=how != "no token")
+    assert answer.status_code == 403
+    assert scheduler.entries() == before
+    assert scheduler.state.name == "RUNNING"
+    assert "schedcore_session" not in str(answer.headers.getlist("Set-Cookie"))
+
+
+def test_what_one_has_seen_is_not_what_another_sees(mount, scheduler):
+    """A version is of one visitor and one zone: a 304 never shows what was made for another."""
+    scheduler.add_job(len, "interval", hours=1, id="j", args=["four"])
+    browser = mount(**USERS)
+    seen = set()
+    for user in ("ann", "rob"):
+        browser.sign_in(user, f"of {user}")
+        for zone in ("UTC", "Asia/Tokyo"):
+            browser.send("/zone", {"zone": zone})
+            etag = browser.open("/jobs").headers["ETag"]
+            assert browser.open("/jobs", headers={"If-None-Match": etag}).status_code == 304
+            for other in seen:
+                answer = browser.open("/jobs", headers={"If-None-Match": other})
+                assert answer.status_code == 200, "made for somebody else"
+            seen.add(etag)
+        browser.send("/sign-out")
+        for etag in seen:
+            assert browser.open("/jobs", headers={"If-None-Match": etag}).status_code == 401
+    assert len(seen) == 4
+
+
+def test_no_header_is_made_of_what_was_sent(browser, scheduler):
+    """Line breaks in ids, zones and targets end no header and begin none."""
+    evil = "j\r\nX-Evil: 1\r\nSet-Cookie: evil=1"
+    scheduler.add_job(len, "interval", hours=1, id=evil, args=["four"])
+    browser.get("/")
+    fields = {"id": evil, "to": f"/jobs?q={evil}", "zone": evil, "do": "pause", "confirm": "1"}
+    answers = [browser.send(path, {**fields, "which": "chosen"}) for path in FORMS]
+    answers += [browser.open(f"{path}?{urlencode({'id': evil, 'q': evil})}") for path in PAGES]
+    assert any(answer.status_code == 303 for answer in answers)
+    for answer in answers:
+        assert "X-Evil" not in answer.headers
+        for name, value in answer.headers:
+            assert "\n" not in value, name
+            assert not value.startswith("evil="), name
 
 
 def test_a_link_on_another_site_leads_here_and_its_scripts_do_not(mount):

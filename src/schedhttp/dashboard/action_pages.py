@@ -57,8 +57,9 @@ def remove_job(visit: Visit) -> Page | Redirect:
     job = visit.ask("get_job", {"job_id": job_id})
     if not visit.form.get("confirm"):
         runs = visit.ask("get_job_runs", {"job_id": job_id}, {"state": "open", "limit": 1}).json
-        left = " A run of it is under way, and goes on." if runs else ""
-        return _question(visit, f"Remove {job_id}?{left}", "Remove", {"id": job_id, "confirm": 1})
+        left = "A run of it is under way, and goes on." if runs else ""
+        fields = {"id": job_id, "confirm": 1}
+        return _question(visit, f"Remove {job_id}?", "Remove", fields, detail=left)
     visit.ask("delete_job", {"job_id": job_id})
     undo = _adding_again(visit, [job.json], "Add it again")
     return Redirect("/jobs", f"{job_id} was removed; its outcomes are kept.", undo)
@@ -123,12 +124,12 @@ def _ask_to_backfill(
     first, last = (
         clock_text(told[name], visit.tz(job.get("timezone"))) for name in ("first", "last")
     )
-    text = f"Run {job_id} for {times} that passed, from {first} to {last}?"
-    text += f" At most {counted(job['max_instances'], 'run')} at once; the others wait."
+    detail = f"From {first} to {last}, at most {counted(job['max_instances'], 'run')} at once."
     if anew:
-        text = f"There are others by now. {text}"
+        detail = f"There are others by now. {detail}"
     fields = {**body, "id": job_id, "again": "1" if again else "", "confirm": told["count"]}
-    return _question(visit, text, f"Run {times}", fields)
+    text = f"Run {job_id} for {times} that passed?"
+    return _question(visit, text, f"Run {times}", fields, detail=detail)
 
 
 def _one(visit: Visit, verb: str) -> Redirect:
@@ -202,11 +203,16 @@ def _ask_how_many(
     given = {k: v for k, v in meant.items() if k != "all"}
     fields = {**given, "which": which, "do": verb, "confirm": count}
     fields["to"] = visit.form.get("to", "/jobs")
-    text = f"{_WORDS[verb]}: {counted(count, 'job')}?"
-    if again:
-        text = f"There are other jobs by now. {text}"
+    jobs = counted(count, "job")
+    detail = "There are other jobs by now." if again else ""
     return _question(
-        visit, text, f"{_WORDS[verb]} {counted(count, 'job')}", fields, ids, count - len(ids)
+        visit,
+        f"{_WORDS[verb]}: {jobs}?",
+        f"{_WORDS[verb]} {jobs}",
+        fields,
+        ids,
+        count - len(ids),
+        detail,
     )
 
 
@@ -246,8 +252,8 @@ def resume_scheduler(visit: Visit) -> Redirect:
 def stop_scheduler(visit: Visit) -> Page | Redirect:
     """Stop the scheduler, once that is confirmed; who asks does not wait for active runs."""
     if not visit.form.get("confirm"):
-        text = "Stop the scheduler, in all processes on its store? Runs that are under way go on."
-        return _question(visit, text, "Stop", {"confirm": 1})
+        detail = "It stops in all processes on its store. Runs that are under way go on."
+        return _question(visit, "Stop the scheduler?", "Stop", {"confirm": 1}, detail=detail)
     visit.ask("shutdown_scheduler", body={"wait": False})
     return Redirect("/system", "The scheduler was stopped.", ("Start", "/system/start", {}))
 
@@ -259,11 +265,12 @@ def _question(
     fields: Mapping[str, Any],
     ids: list[str] | None = None,
     more: int = 0,
+    detail: str = "",
 ) -> Page:
     """Return the page that asks whether something is meant."""
     visit.visitor.role.check_may_change()
-    path = visit.request.path[len(visit.settings.dashboard_prefix) :]
-    values = {"text": text, "button": button, "fields": fields, "action": path}
+    values = {"text": text, "button": button, "fields": fields, "action": visit.path}
+    values["detail"] = detail
     return Page("question.html", {**values, "ids": ids or [], "more": more})
 
 

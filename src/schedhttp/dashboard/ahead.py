@@ -12,7 +12,7 @@ from schedcore import LoadForecast
 from schedcore.clock import SECOND, to_us
 from schedcore.load_forecast import ExecutorAhead
 from schedhttp.dashboard import texts
-from schedhttp.dashboard.pictures.load import Part, load, number
+from schedhttp.dashboard.pictures.load import Part, load, number, peak
 from schedhttp.dashboard.pictures.scale import Scale, moment
 from schedhttp.dashboard.visit import Visit
 
@@ -26,18 +26,20 @@ class Load(NamedTuple):
     """One executor's."""
 
     name: str
-    workers: int | None
+    peak: str
+    """When most runs are to be under way, in words."""
     picture: Markup
 
 
 def loads(visit: Visit, forecast: LoadForecast) -> list[Load]:
     """Return the pictures of what is to come, of those executors for which anything is."""
-    scale = Scale(forecast.begin_us, forecast.end_us)
-    return [
-        Load(each.name, each.workers, load(scale, visit.tz(), _parts(each, forecast), each.workers))
-        for each in forecast.executors
-        if any(part.runs for part in each.slices)
-    ]
+    scale, zone, found = Scale(forecast.begin_us, forecast.end_us), visit.tz(), []
+    for each in forecast.executors:
+        if any(part.runs for part in each.slices):
+            parts = _parts(each, forecast)
+            words = peak(parts, each.workers, zone)
+            found.append(Load(each.name, words, load(scale, zone, parts, each.workers)))
+    return found
 
 
 def _parts(executor: ExecutorAhead, forecast: LoadForecast) -> list[Part]:

@@ -55,6 +55,8 @@ def show(visit: Visit) -> Page:
         "loads": loads(visit, forecast),
         "crowds": crowds(visit, forecast),
         "jobs": coming.count,
+        "most": _MOST,
+        "bad": _TROUBLE,
         "nothing_ran": not ask("get_runs", query={"limit": 1}).json,
     }
     return Page("now.html", values)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from schedcore import RunLookupError
+from schedcore.output.text import HALF
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.asking import Refused
 from schedhttp.dashboard.now import took
 from schedhttp.dashboard.visit import Page, Raw, Visit
+from schedhttp.errors import BadRequest
+from schedhttp.run_pages import read_run_id
 
 MOST_LINES: Final = 5_000
 """Lines of output that a page shows: the last ones."""
@@ -28,8 +32,18 @@ def show(visit: Visit) -> Page:
         "hidden": hidden,
         "text": "\n".join(lines[-MOST_LINES:]),
         "left_out": max(0, len(lines) - MOST_LINES),
+        "half": HALF,
     }
     return Page("run.html", values)
+
+
+def printed(visit: Visit) -> int | None:
+    """Return how many characters the run has printed so far; None: it has ended, or is no run."""
+    try:
+        output = visit.scheduler.output(read_run_id("id", visit.args.get("id", "")))
+    except (BadRequest, RunLookupError):
+        return None
+    return None if output.ended else output.next
 
 
 def download(visit: Visit) -> Raw:

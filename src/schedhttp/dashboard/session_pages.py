@@ -15,7 +15,7 @@ def ask_to_sign_in(visit: Visit, status: int = 200, wrong: bool = False) -> Page
     """Return the form that asks for credentials."""
     whole = visit.request.whole
     is_shown = visit.request.method in ("GET", "HEAD")
-    here = visit.request.path[len(visit.settings.dashboard_prefix) :] or "/"
+    here = visit.path
     query = f"?{whole.query_string.decode('latin-1')}" if whole.query_string else ""
     to = "/"
     if here != "/sign-in":
@@ -31,7 +31,7 @@ def sign_in(visit: Visit, door: Door) -> Page | Redirect:
     session = door.sign_in(visit.request, form.get("user", ""), form.get("password", ""))
     if session is None:
         return ask_to_sign_in(visit, 401, wrong=True)
-    sets = cookie(visit.request, SESSION, session, _root(visit), SESSION_SECONDS)
+    sets = cookie(visit.request, SESSION, session, visit.root, SESSION_SECONDS)
     return Redirect(own_path(form.get("to", "/")), cookies=(sets,))
 
 
@@ -42,7 +42,7 @@ def go_on(visit: Visit) -> Redirect:
 
 def sign_out(visit: Visit) -> Redirect:
     """End the session of this browser."""
-    return Redirect("/", cookies=(cookie(visit.request, SESSION, "", _root(visit)),))
+    return Redirect("/", cookies=(cookie(visit.request, SESSION, "", visit.root),))
 
 
 def choose_zone(visit: Visit) -> Redirect:
@@ -50,12 +50,5 @@ def choose_zone(visit: Visit) -> Redirect:
     zone = visit.form.get("zone", "")
     if len(zone) > 80 or not zone.isprintable():
         raise BadRequest(f"zone={zone[:80]!r}: expected the name of a zone")
-    sets = cookie(visit.request, ZONE, zone, _root(visit), _YEAR)
+    sets = cookie(visit.request, ZONE, zone, visit.root, _YEAR)
     return Redirect(own_path(visit.form.get("to", "/")), cookies=(sets,))
-
-
-def _root(visit: Visit) -> str:
-    script: str = visit.request.environ.get("SCRIPT_NAME", "")
-    return (
-        quote(script.encode("latin-1", "replace") + visit.settings.dashboard_prefix.encode()) or "/"
-    )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -31,7 +30,16 @@ from schedhttp.dashboard import (
 from schedhttp.dashboard.asking import Asking, Perform, Refused
 from schedhttp.dashboard.door import FORM, Door, Visitor, cookie, is_link
 from schedhttp.dashboard.foreseen import Foreseen
-from schedhttp.dashboard.visit import TOLD, Page, Raw, Redirect, Visit, read_told, told_text
+from schedhttp.dashboard.visit import (
+    TOLD,
+    Page,
+    Raw,
+    Redirect,
+    Visit,
+    base_of,
+    read_told,
+    told_text,
+)
 from schedhttp.problems import problem
 from schedhttp.request import Incoming
 from schedhttp.security.authentication import Guard, Role
@@ -185,6 +193,9 @@ class Dashboard:
         jobs = self._job_json.list_etag()
         if jobs is None:
             return None
+        printed = None
+        if visit.path == "/run" and (printed := run_pages.printed(visit)) is None:
+            return None  # it has ended: nothing of it changes any more
         runs = [(run.id, run.state) for run in scheduler.runs()]
         shown = (
             *(jobs, runs, scheduler.changes().next, scheduler.state, scheduler.shared_state()),
@@ -192,8 +203,9 @@ class Dashboard:
                 visit.visitor,
                 visit.zone,
                 visit.form_token,
-                visit.request.path,
+                visit.path,
                 [*visit.args.lists()],
+                printed,
             ),
             # What is late, or takes long, is so without anything that happens.
             visit.now_ms // _ANEW_MS,
@@ -234,20 +246,20 @@ class Dashboard:
             return Reply(found.body, 200, {**_HEADERS, **_SANDBOX, **headers})
         cookies = list(found.cookies)
         if found.told:
-            cookies.append(cookie(visit.request, TOLD, told_text(found), self._root(visit), 60))
-        target = self._base(visit.request) + found.path
+            cookies.append(cookie(visit.request, TOLD, told_text(found), visit.root, 60))
+        target = visit.base + found.path
         return Reply(b"", 303, {**_HEADERS, "Location": target, "Set-Cookie": tuple(cookies)})
 
     def _page(self, visit: Visit, page: Page, path: str = "", version: str | None = None) -> Reply:
         request = visit.request
         told, cookies = None, []
         if "HTTP_X_LIVE" not in request.environ and (told := read_told(request)) is not None:
-            cookies.append(cookie(request, TOLD, "", self._root(visit)))
+            cookies.append(cookie(request, TOLD, "", visit.root))
             text, undo = told
             told = text, undo if undo is not None and undo[1] in FORMS else None
         if request.whole.cookies.get(FORM) != visit.form_token:
-            cookies.append(cookie(request, FORM, visit.form_token, self._root(visit)))
-        base = self._base(request)
+            cookies.append(cookie(request, FORM, visit.form_token, visit.root))
+        base = visit.base
         values = {
             "visit": visit,
             "key": visit.key,
@@ -257,7 +269,7 @@ class Dashboard:
             "told": told,
             "version": version or "",
             "nav": [(p, place.title) for p, place in PAGES.items() if place.title],
-            "api": self._mount(request) + quote(self._settings.api_prefix),
+            "api": base_of(request, self._settings.api_prefix),
             "is_locked": self.door.is_locked,
             "url": lambda to, **given: base + texts.address(to, given),
             "form_fields": lambda **given: texts.form_fields(
@@ -283,27 +295,22 @@ class Dashboard:
         headers.pop("WWW-Authenticate", None)  # a browser would ask by a window of its own
         visit = visit or self._visit(request, Visitor(Role.READ, "", False))
         template = "problem.html" if visit.visitor.user else "plain_problem.html"
-        is_away = isinstance(error, StoreError)
-        values = {"text": text, "status": status, "is_away": is_away}
+        is_away = isinstance(error, StoreError) and request.method == "GET"
+        gone = visit.args.get("id", "") if (visit.path, status) == ("/job", 404) else ""
+        values = {"text": text, "status": status, "is_away": is_away, "gone": gone}
+        if is_away:
+            values["version"] = _AWAY
         reply = self._page(visit, Page(template, values, status))
         return reply._replace(headers={**headers, **reply.headers})
 
-    # Addresses
 
-    def _mount(self, request: Incoming) -> str:
-        root: str = request.environ.get("SCRIPT_NAME", "")
-        return quote(root.encode("latin-1", "replace")).rstrip("/")
-
-    def _base(self, request: Incoming) -> str:
-        return self._mount(request) + quote(self._prefix)
-
-    def _root(self, visit: Visit) -> str:
-        return self._base(visit.request) or "/"
-
-
-LIVE: Final = frozenset({"/", "/jobs", "/job", "/ledger", "/timeline", "/calendar", "/system"})
+LIVE: Final = frozenset(
+    {"/", "/jobs", "/job", "/run", "/ledger", "/timeline", "/calendar", "/system"}
+)
 """Pages that are asked for again and again, and answered by 304 while nothing has happened."""
 _ANEW_MS: Final = 15_000
+_AWAY: Final = "away"
+"""The version of the page that tells so: the script asks until there is another one."""
 
 
 def _nothing_at(request: Incoming) -> NotFound:

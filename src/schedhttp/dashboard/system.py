@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from schedhttp.dashboard.visit import Page, Visit
@@ -32,6 +34,7 @@ def show(visit: Visit) -> Page:
     values = {
         "info": info,
         "health": visit.ask("get_health").json,
+        "executors": _executors(visit),
         "counts": visit.ask("get_counts").json,
         "allowed": [*visit.settings.api_allowed_funcs, *sorted(visit.scheduler.registered)],
         "settings": _settings(visit.settings) if visit.may_change else [],
@@ -40,6 +43,18 @@ def show(visit: Visit) -> Page:
         "job": visit.args.get("job", ""),
     }
     return Page("system.html", values)
+
+
+def _executors(visit: Visit) -> list[tuple[str, int | None, int, int]]:
+    """Return each executor's name, its workers, and how many runs are under way and wait."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for run in visit.scheduler.runs():
+        with suppress(LookupError):  # it has ended meanwhile
+            counts[run.job.executor, run.state] += 1
+    return [
+        (each.name, each.workers, counts[each.name, "running"], counts[each.name, "waiting"])
+        for each in visit.foreseen.of(1).executors
+    ]
 
 
 def _settings(settings: Settings) -> list[tuple[str, str, bool, str]]:

@@ -8,7 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from werkzeug.datastructures import MultiDict
 
@@ -101,6 +101,21 @@ class Visit:
         """The name of a zone, or :data:`JOBS_ZONE`: times are shown in that of each job."""
 
     @property
+    def path(self) -> str:
+        """The path of the page, below the dashboard's prefix."""
+        return self.request.path[len(self.settings.dashboard_prefix) :] or "/"
+
+    @property
+    def base(self) -> str:
+        """Where the dashboard begins, as links have it."""
+        return base_of(self.request, self.settings.dashboard_prefix)
+
+    @property
+    def root(self) -> str:
+        """The same, as cookies have it."""
+        return self.base or "/"
+
+    @property
     def args(self) -> MultiDict[str, str]:
         """The parameters of the page's address."""
         return self.request.whole.args
@@ -152,6 +167,15 @@ class Visit:
             if handle is not None:
                 zones[job_id] = zone_of(handle.trigger.timezone).name
         return zones
+
+
+def base_of(request: Incoming, prefix: str) -> str:
+    """Return where what stands below *prefix* begins, as links have it.
+
+    A server, or what is in front of it, may name the place of the app with slashes at its ends.
+    """
+    mount = request.environ.get("SCRIPT_NAME", "").strip("/").encode("latin-1", "replace")
+    return ("/" + quote(mount) if mount else "") + quote(prefix)
 
 
 def _zone_in(name: str) -> str:

@@ -36,9 +36,7 @@ def load(scale: Scale, zone: tzinfo, parts: Sequence[Part], workers: int | None)
         parts: What is to come.
         workers: How many runs can be under way at once; None: any number.
     """
-    peak = max(parts, key=lambda each: each.most, default=None)
-    most = 0.0 if peak is None else peak.most
-    highest = max(most, 1.25 * (workers or 0), 1.0)
+    highest = max(1.25 * (workers or 0), 1.0, *(each.most for each in parts))
     drawn = grid(scale, zone, _FLOOR)
     for each in parts:
         if not each.most:
@@ -53,7 +51,7 @@ def load(scale: Scale, zone: tzinfo, parts: Sequence[Part], workers: int | None)
         drawn.append(element("line", x1="0%", x2="100%", y1=level, y2=level, class_="limit"))
         drawn.append(element("text", f"{workers} workers", x="0%", y=level - 4, class_="name"))
     drawn += names(scale, zone, HEIGHT - 6)
-    return picture("load", HEIGHT, _label(peak, workers, zone), *drawn)
+    return picture("load", HEIGHT, peak(parts, workers, zone), *drawn)
 
 
 def number(value: float) -> str:
@@ -61,9 +59,11 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value == round(value) or value >= 10 else f"{value:.1f}"
 
 
-def _label(peak: Part | None, workers: int | None, zone: tzinfo) -> str:
+def peak(parts: Sequence[Part], workers: int | None, zone: tzinfo) -> str:
+    """Return when most runs are to be under way at once, in words."""
     can = "any number" if workers is None else workers
-    if peak is None or not peak.most:
+    most = max(parts, key=lambda each: each.most, default=None)
+    if most is None or not most.most:
         return f"nothing is to come; {can} can run at once"
-    begin = moment(peak.begin_us // SECOND * SECOND, zone)
-    return f"at most {number(peak.most)} runs at once, about {begin}; {can} can"
+    begin = moment(most.begin_us // SECOND * SECOND, zone)
+    return f"at most {number(most.most)} runs at once, about {begin}; {can} can"

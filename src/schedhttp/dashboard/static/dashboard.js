@@ -6,6 +6,9 @@ const IN_BACKGROUND = 15_000;
 const LONGEST_PAUSE = 15_000; // while the server does not answer
 const STALE_AFTER = 2; // failures in a row before the page says so
 
+const AWAY = "away"; // the version of a page that tells that there is nothing to tell
+const STILL = "schedcore-still"; // where this browser keeps that nothing is to be asked for again
+
 const heard = document.getElementById("heard");
 let version = document.body.dataset.version;
 let ahead = 0; // milliseconds by which the server's clock is ahead of this computer's
@@ -49,6 +52,41 @@ function offerOwnZone() {
   }
   select.addEventListener("change", () => select.form.requestSubmit());
   select.form.querySelector("button").hidden = true;
+}
+
+function offerTicks() {
+  const form = document.getElementById("bulk");
+  if (!form) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "plain";
+  button.textContent = "Tick all that are shown";
+  button.addEventListener("click", () => {
+    const boxes = [...document.querySelectorAll('input[form="bulk"][type="checkbox"]')];
+    const tick = boxes.some((box) => !box.checked);
+    for (const box of boxes) box.checked = tick;
+    form.querySelector('input[value="chosen"]').checked = true;
+  });
+  form.querySelector("label").after(button);
+}
+
+function offerStandstill() {
+  const place = document.querySelector(".who");
+  if (!place || !isLive()) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "plain";
+  const show = () => {
+    button.textContent = isStill() ? "Updates are off" : "Updates are on";
+    button.setAttribute("aria-pressed", String(!isStill()));
+  };
+  button.addEventListener("click", () => {
+    localStorage.setItem(STILL, isStill() ? "" : "1");
+    show();
+    look();
+  });
+  show();
+  place.prepend(button);
 }
 
 // Live parts
@@ -102,6 +140,7 @@ function focusAgain(part, href) {
 
 function take(page) {
   let all = true;
+  document.title = page.title;
   for (const fresh of page.querySelectorAll("[data-live]")) {
     const part = document.getElementById(fresh.id);
     if (!part || plain(part) === plain(fresh)) continue;
@@ -130,11 +169,15 @@ async function look() {
     if (answer.status === 401) return stop("You are signed out: load the page again to sign in.");
     if (answer.status === 404) return stop("What this page shows is gone.");
     if (!answer.ok && answer.status !== 304) throw new Error(`status ${answer.status}`);
+    if (document.body.dataset.version === AWAY) return location.reload();
     setClock(answer.headers.get("X-Now"));
     if (answer.status !== 304) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       setClock(page.body.dataset.now);
-      version = take(page) ? page.body.dataset.version : "";
+      const fresh = page.body.dataset.version;
+      const all = take(page);
+      version = all ? fresh : "";
+      if (all) document.body.dataset.version = fresh; // none, once nothing changes any more
       showTimes();
     }
     lastHeard = Date.now();
@@ -160,19 +203,25 @@ function stop(text) {
 }
 
 function isLive() {
-  return document.body.dataset.version !== "" || document.querySelector("[data-open]") !== null;
+  return document.body.dataset.version !== "";
+}
+
+function isStill() {
+  return localStorage.getItem(STILL) === "1";
 }
 
 function plan() {
   clearTimeout(timer);
-  if (!isLive()) return;
+  if (!isLive() || isStill()) return;
   const pause = document.hidden ? IN_BACKGROUND : LOOKED_AT;
   timer = setTimeout(look, Math.min(pause * 2 ** failures, LONGEST_PAUSE));
 }
 
 setClock(document.body.dataset.now);
 offerOwnZone();
+offerTicks();
+offerStandstill();
 showTimes();
 setInterval(() => { showTimes(); tellStale(); }, 1_000);
-document.addEventListener("visibilitychange", () => (document.hidden ? plan() : look()));
+document.addEventListener("visibilitychange", () => (document.hidden || !isLive() || isStill() ? plan() : look()));
 if (heard && isLive()) plan();
