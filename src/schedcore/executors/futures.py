@@ -80,7 +80,7 @@ class FuturesAdapter:
             check_by_name(job)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
+        """Accept *runs* for execution; return at once."""
         self._waiting.extend((run, reporter) for run in runs)
         self._hand_on()
 

@@ -121,7 +121,7 @@ class History:
         return sum(1 for _ in islice(filter(query.matches, self._kept(query)), most))
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        """Return how many outcomes *query* selects, by slices of due time and by outcome."""
         found = sorted(filter(query.matches, self._kept(query)), key=due_us_of, reverse=True)
         return Counter(
             (due_us_of(each) // slice_us, each.outcome)
