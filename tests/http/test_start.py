@@ -469,7 +469,7 @@ def test_what_the_rule_of_this_computer_cannot_see_is_told_once(
     announce_serving(create_app(Scheduler(), **settings), addresses)
     lines = [r.getMessage() for r in caplog.records if "adds no header" in r.getMessage()]
     assert len(lines) == is_told
-    assert all("other users" in line and "--make-token" in line for line in lines)
+    assert all("every user of this computer" in line and "--make-token" in line for line in lines)
 
 
 @pytest.mark.parametrize("secrets", [USERS, {"api_users": {"ann": "scrypt:1:1:1$s$0"}}])
