@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from schedcore import Scheduler
 from schedhttp.dashboard.site import FORMS
-from tests.dashboard.conftest import HOSTILE, START, USERS
+from tests.dashboard.conftest import HOSTILE, START, USERS, wsgi
 from tests.patience import SOON
 
 
@@ -134,6 +135,60 @@ def test_a_change_is_previewed_saved_and_taken_back(browser, scheduler, job):
     assert scheduler.entry("j").job.trigger.interval.total_seconds() == 1800
     browser.follow(browser.send("/job/change", page.form("/job/change")))
     assert scheduler.entry("j").job.trigger.interval.total_seconds() == 3600
+
+
+def connect(*args, password="", sep=""):
+    """Stands for what is called with a secret."""
+
+
+@pytest.fixture
+def secretive():
+    """A scheduler that hides passwords, with a job that has one, and an object that is no JSON."""
+    scheduler = Scheduler(redact=[r"password=(\S+)"])
+    scheduler.add_job(
+        connect,
+        "interval",
+        hours=1,
+        id="j",
+        args=[object(), 5],
+        kwargs={"password": "x", "sep": "y"},
+    )
+    return scheduler
+
+
+def test_what_is_not_shown_is_never_stored_as_it_is_shown(secretive):
+    browser = wsgi(
+        secretive, {"dashboard": True, "api_allowed_funcs": ["tests.dashboard.test_actions:*"]}
+    )
+    fields = browser.get("/job/edit?id=j").form("/job/edit")
+    assert "<object" in fields["args"]
+    assert '"password": "*"' in fields["kwargs"]
+    before = secretive.entry("j").job
+    for name, changed in (("kwargs", '{"password": "*"}'), ("args", fields["args"][:-2] + "6]")):
+        answer = browser.send("/job/edit", {**fields, name: changed, "do": "save"})
+        assert f"{name}: a value that is not shown is in it" in answer.text
+    assert secretive.entry("j").job == before
+    done = browser.follow(
+        browser.send("/job/edit", {**fields, "kwargs": '{"password": "z"}', "do": "save"})
+    )
+    assert secretive.entry("j").job.kwargs == {"password": "z"}
+    assert "Take it back" not in done.text
+    named = {**fields, "name": "n", "do": "save"}
+    etag = browser.get("/job/edit?id=j").form("/job/edit")["etag"]
+    browser.follow(
+        browser.send("/job/edit", {**named, "kwargs": '{"password": "*"}', "etag": etag})
+    )
+    assert secretive.entry("j").job.kwargs == {"password": "z"}
+
+
+def test_what_is_not_shown_is_neither_copied_nor_run_as_it_is_shown(secretive):
+    browser = wsgi(secretive, {"dashboard": True})
+    page = browser.get("/job/new?from=j")
+    assert "args and kwargs: some values are not shown" in page.text
+    copied = page.form("/job/edit")
+    assert (copied["args"], copied["kwargs"]) == ("[]", "{}")
+    run = browser.get("/job?id=j").fields("/job/run")
+    assert (run["args"], run["kwargs"]) == ("", "")
 
 
 def test_a_form_that_is_saved_as_it_is_changes_nothing(browser, scheduler):
