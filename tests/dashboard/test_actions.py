@@ -172,7 +172,7 @@ def test_what_is_not_shown_is_never_stored_as_it_is_shown(secretive):
         browser.send("/job/edit", {**fields, "kwargs": '{"password": "z"}', "do": "save"})
     )
     assert secretive.entry("j").job.kwargs == {"password": "z"}
-    assert "Take it back" not in done.text
+    assert "Undo" not in done.text
     named = {**fields, "name": "n", "do": "save"}
     etag = browser.get("/job/edit?id=j").form("/job/edit")["etag"]
     browser.follow(
