@@ -46,7 +46,7 @@ class DueRows:
     def due(
         self, tx: Transaction, now_us: int, limit: int, rooms: Executors = None
     ) -> list[JobRow]:
-        """Return jobs that are due, the earliest first, but for backlogs whose runs wait.
+        """Return due jobs, earliest first, except backlogs whose runs wait.
 
         Where there are more: of each executor no more than its room, so that those of others,
         which fell due later, are among them.

@@ -21,9 +21,9 @@ from schedcore.stores.sql_due import FROM, PLACE, DueRows, JobRow
 from schedcore.triggers.base import Trigger
 
 MOST_CACHED: Final = 100_000
-"""Definitions that are kept decoded: some 1 kB each."""
+"""Maximum number of decoded definitions in memory, about 1 kB each."""
 MOST_CHANGES: Final = 64
-"""Changes that are told one by one: beyond, to list all jobs anew is quicker."""
+"""Maximum number of changes returned one by one; beyond it, listing all jobs is faster."""
 
 
 NOBODY: Final = DeclaredBy(None, None)
@@ -189,7 +189,7 @@ class JobRows(DueRows):
             tx.among(sql, keys)
 
     def all(self, tx: Transaction) -> list[JobRow]:
-        """Return all jobs, the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         order = "order by d.due_us is null, d.due_us, d.k"
         return [JobRow._make(row) for row in tx.all(f"select {PLACE} {FROM} {order}")]
 
