@@ -43,8 +43,11 @@ install: $(VENV)/.dev  ## make .venv with all that the targets below need
 test: $(VENV)/.dev  ## run the tests, a few at a time
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-soak: $(VENV)/.dev  ## try the stores against their model, and kill processes, for a quarter of an hour
-	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest tests/contract tests/durable -k "conservation or storm" $(ARGS)
+soak: $(VENV)/.dev  ## try all that make test tries a part of, and more often, for an hour
+	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest --timeout 0 tests/contract tests/durable \
+		-k "conservation or storm or cut_off" $(ARGS)
+	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest --timeout 0 $(PARALLEL) \
+		tests/triggers tests/http tests/dashboard $(ARGS)
 
 check: lint types test  ## all that a change has to pass: format, lint, types, tests
 

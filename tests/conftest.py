@@ -5,9 +5,12 @@ from __future__ import annotations
 import compileall
 import os
 import signal
+from collections import defaultdict
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+
+from tests.patience import SOAK
 
 # A shell's background job ignores SIGINT, and so would every server that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,6 +30,7 @@ settings.register_profile("developer", _ANY_SPEED)
 settings.register_profile("ci", _ANY_SPEED, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
+MOUNTS = 3
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,9 +48,39 @@ WAITS = {"shared", "broker", "gunicorn", "serve", "start", "terminal", "open_tab
 """Fixtures that start programs, for which tests then wait more than they work."""
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Begin with what waits, so that there is work to do beside it; none is left for the end."""
     items.sort(key=lambda item: WAITS.isdisjoint(item.fixturenames))
+    if not SOAK:
+        config.hook.pytest_deselected(items=leave_out_mounts(items))
+
+
+def leave_out_mounts(items):
+    """Take out, and return, what is tried at another mount of the API or of the dashboard.
+
+    Each test is made at all of the mounts.  Of its cases, where it has that many, each is made at
+    one of them in turn: what a case is about does not depend on where the API is mounted.
+    """
+    cases = defaultdict(dict)
+    for item in items:
+        if (case := case_at_mount(item)) is not None:
+            cases[item.function].setdefault(case, len(cases[item.function]))
+    kept, left_out = [], []
+    for item in items:
+        numbers = cases.get(item.function, {})
+        number = numbers.get(case_at_mount(item))
+        elsewhere = len(numbers) >= MOUNTS and number % MOUNTS != item.callspec.indices["mount"]
+        (left_out if elsewhere else kept).append(item)
+    items[:] = kept
+    return left_out
+
+
+def case_at_mount(item):
+    """Return which case of a test it is, whatever its mount; None: it has no mount."""
+    indices = item.callspec.indices if hasattr(item, "callspec") else {}
+    if "mount" not in indices:
+        return None
+    return tuple(sorted(each for each in indices.items() if each[0] != "mount"))
 
 
 def pytest_xdist_auto_num_workers():

@@ -15,7 +15,7 @@ from schedcore import MemoryStore
 from schedcore.stores.sqlite import SqliteStore
 from tests.patience import SOAK
 from tests.stores.plain import PlainStore
-from tests.stores.postgres import need_server, postgres_store
+from tests.stores.postgres import need_server, postgres_store, recycle
 
 
 def sqlite_store():
@@ -62,6 +62,8 @@ def make_store(request):
     yield make
     for store in made:
         store.close()
+        if request.param == "postgresql":
+            recycle(store)
 
 
 @pytest.fixture

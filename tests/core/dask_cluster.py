@@ -27,6 +27,14 @@ if __name__ == "__main__":
 """
 
 
+_IDLE = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+}
+"""It looks at itself all the time, for which a tenth of a processor goes while nothing is asked."""
+
+
 @cache
 def dask_cluster():
     """Return the address of its scheduler; skip the test where Dask is not installed."""
@@ -46,7 +54,7 @@ class Cluster:
     def __init__(self, port=0):
         self.popen = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(port)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, **_IDLE, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

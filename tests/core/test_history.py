@@ -30,7 +30,7 @@ from schedcore import (
     simulate,
 )
 from schedcore.clock import from_us
-from tests.patience import SOON
+from tests.patience import SOON, examples
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
@@ -205,7 +205,9 @@ def silence():
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(scenarios())
 def test_due_occurrences_are_the_sum_of_the_outcomes(silence, scenario):

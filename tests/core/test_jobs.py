@@ -31,6 +31,7 @@ from schedcore import (
     Scheduler,
     simulate,
 )
+from tests.patience import examples
 
 UTC = timezone.utc
 
@@ -493,7 +494,7 @@ step = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(step, max_size=60))
 def test_the_list_of_all_is_what_a_new_one_would_be(steps):
     """It is kept from one call to the next, and patched."""

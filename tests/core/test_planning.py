@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schedcore import Trigger
 from schedcore.planning import PORTION, Backlog, Plan, plan
+from tests.patience import examples
 
 
 class Every(Trigger):
@@ -81,7 +82,7 @@ def test_the_cost_of_a_coalesced_backlog_does_not_depend_on_its_length():
     assert short.calls == long.calls
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     step=st.integers(1, 20),
     fire=st.integers(0, 50),

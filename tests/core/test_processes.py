@@ -221,7 +221,7 @@ SCRIPT = """
         )
         scheduler.start()
         job = scheduler.add_job(mine, next_run_time=None)
-        record = scheduler.run_job(job.id, timeout=SOON).record
+        record = scheduler.run_job(job.id, timeout=60).record
         print(record.why(), flush=True)
         assert record.result != str(os.getpid())
         scheduler.add_job(getattr(work, sys.argv[2]), args=[sys.argv[1]])

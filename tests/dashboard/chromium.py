@@ -104,9 +104,10 @@ class Tab:
         """Wait until the page shows a text."""
         self.page.get_by_text(text).first.wait_for()
 
-    def check_access(self) -> None:
-        """Expect that axe finds nothing on the page."""
+    def check_access(self, *rules: str) -> None:
+        """Expect that axe finds nothing on the page: by these rules, or by all."""
         from axe_playwright_python.sync_playwright import Axe
 
-        found = Axe().run(self.page)
+        only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+        found = Axe().run(self.page, options={"resultTypes": ["violations"], **only})
         assert found.violations_count == 0, found.generate_report()

@@ -88,12 +88,14 @@ def much(scheduler):
     return [*paths, *ahead, f"/run?id={run.id}"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_each_page_can_be_used_by_everybody(serve, open_tab, much, scheme):
-    tab = open_tab(serve(), color_scheme=scheme)
+def test_each_page_can_be_used_by_everybody(serve, open_tab, much):
+    base = serve()
+    light, dark = (open_tab(base, color_scheme=scheme) for scheme in ("light", "dark"))
     for path in much:
-        tab.goto(path)
-        tab.check_access()
+        light.goto(path)
+        light.check_access()
+        dark.goto(path)
+        dark.check_access("color-contrast")  # nothing else depends on the scheme
 
 
 def test_no_page_is_wider_than_a_small_telephone(serve, open_tab, much):

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from schedcore import Trigger
 from schedhttp.dashboard.foreseen import Foreseen
 from schedhttp.dashboard.timeline import LANES
-from tests.dashboard.conftest import HOSTILE
+from tests.dashboard.conftest import HOSTILE, wsgi
 
 BERLIN = "Europe/Berlin"
 
@@ -110,7 +110,8 @@ def test_a_view_that_is_none_is_the_usual_one(browser, scheduler):
     assert browser.open("/timeline?page=x").status_code == 400
 
 
-def test_ten_thousand_jobs_are_a_page_of_bounded_size(browser, scheduler):
+def test_ten_thousand_jobs_are_a_page_of_bounded_size(scheduler):
+    browser = wsgi(scheduler, {"dashboard": True})
     each = {"trigger": "interval", "seconds": 10, "func": print}
     scheduler.add_jobs([{**each, "id": f"job-{n}"} for n in range(10_000)])
     page = browser.get("/timeline?view=8d")

@@ -20,7 +20,7 @@ from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, Scene, work_off
 from tests.patience import SOAK
 from tests.stores.postgres import need_server, server
 
-TABLES = "due, jobs, claims, ledger, totals, gone, nodes"
+TABLES = ("due", "jobs", "claims", "ledger", "totals", "gone", "nodes")
 MANY = {"add", "pause", "move", "remove", "declare", "declare anew", "retire", "pause all"}
 """Calls that are like others, and are tried with SCHEDCORE_SOAK=1."""
 NAMES = [name for name in CALLS if name != "trim" and (SOAK or name not in MANY)]
@@ -32,9 +32,9 @@ class OnServer(Scene):
     def __init__(self, url):
         self.url = url
         self.store = PostgresStore(url, keep=KEEP)
-        tables = ", ".join(f"schedcore_{table}" for table in TABLES.split(", "))
         with self.store.database.write() as tx:
-            tx.run(f"truncate {tables} cascade")
+            for table in TABLES:  # not truncate, which makes a new file for each of their indexes
+                tx.run(f"delete from schedcore_{table}")
             tx.run("update schedcore_cluster set state = 'running'")
         self.store.cluster.join("app", ["default"])
         self.first = self.store.node
@@ -68,14 +68,21 @@ def call_of(name):
 
 
 class CutOff:
-    """Ends the server's side of a connection at the n-th statement of this thread."""
+    """Ends the server's side of a connection at the n-th statement of this thread.
+
+    Of those that are not heard of, at the n-th that leaves something behind: inside of a
+    transaction, the answer that is lost is as good as the next statement that is not made.
+    """
 
     def __init__(self, n, unheard):
         self.left, self.unheard, self.thread = n, unheard, threading.get_ident()
         self.execute = psycopg.Cursor.execute
+        self.begun = set()
 
     def __call__(self, cursor, *args, **named):
         if threading.get_ident() != self.thread:
+            return self.execute(cursor, *args, **named)
+        if self.unheard and not self.leaves_something(cursor.connection, args[0]):
             return self.execute(cursor, *args, **named)
         self.left -= 1
         if self.left:
@@ -84,6 +91,13 @@ class CutOff:
             self.execute(cursor, *args, **named)
         cursor.connection.close()
         raise psycopg.OperationalError("cut off by the test")
+
+    def leaves_something(self, connection, statement):
+        if statement.startswith("begin"):
+            self.begun.add(connection)
+        elif statement.startswith(("commit", "rollback")):
+            self.begun.discard(connection)
+        return connection not in self.begun
 
 
 @pytest.mark.parametrize("unheard", [False, True], ids=["before", "unheard"])
@@ -112,7 +126,7 @@ def test_a_lost_connection_leaves_each_due_time_in_one_place(name, unheard, monk
         finally:
             scene.end_all()
         if cut.left > 0:
-            assert n > 3, "it has to begin, to do something, and to commit"
+            assert n > (1 if unheard else 3), "it has to begin, to do something, and to commit"
             assert not raised
             return
     raise AssertionError("it does not come to an end")

@@ -15,10 +15,13 @@ from schedcore.triggers.factory import option_names
 from schedhttp import create_app
 from schedhttp.codec import JOB_FIELDS
 from tests.http.conftest import listed
+from tests.patience import examples
 
 DOCUMENTED = {200, 204, 400, 403, 404, 405, 409, 412, 413}
 BOUNDED = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 KINDS = ("date", "interval", "cron", "calendarinterval", "and", "or")
 NAMES = sorted(JOB_FIELDS.union(*map(option_names, KINDS)) | {"state", "replace_existing"})

@@ -12,6 +12,7 @@ from werkzeug.test import Client
 
 from schedcore import ManualClock, Outcome, RunRecord, Scheduler
 from schedhttp import create_app
+from tests.patience import examples
 from tests.stores.calls import put_records
 
 
@@ -157,7 +158,9 @@ outcomes = st.sampled_from([Outcome.EXECUTED, Outcome.FAILED, Outcome.SKIPPED, O
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     told=st.lists(outcomes, min_size=1, max_size=30),

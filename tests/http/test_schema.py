@@ -9,6 +9,7 @@ from schemathesis.checks import CHECKS, load_all_checks, not_a_server_error
 
 from schedcore import ManualClock, Scheduler
 from schedhttp import create_app
+from tests.patience import examples
 
 load_all_checks()
 LEFT_OUT = {
@@ -40,7 +41,7 @@ def described():
 
 @pytest.mark.parametrize("operation", described(), ids=lambda operation: operation.label)
 def test_the_api_keeps_to_its_description(operation):
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def keeps(case):
         checks = ALL_CHECKS

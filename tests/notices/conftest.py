@@ -11,6 +11,7 @@ from schedcore.notices import notifier
 from tests.contract.conftest import STORES
 from tests.notices.receiver import receivers
 from tests.patience import SOON
+from tests.stores.postgres import recycle
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,8 @@ def store(request):
     made = STORES[request.param]()
     yield made
     made.close()
+    if request.param == "postgresql":
+        recycle(made)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers import make_trigger, merge, option_names, trigger_from_dict
 from schedcore.triggers.options import MAX_TEXT
+from tests.patience import examples
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTES = "0 to 59, a range such as 10-20, a step such as */5, *, or a list such as '1,3'"
@@ -210,7 +211,7 @@ ANYTHING = st.one_of(
 KINDS = ["date", "interval", "cron", "calendarinterval"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_whatever_is_given_is_accepted_or_refused_by_name(data):
     """No other error, and an answer within any instant's reach."""

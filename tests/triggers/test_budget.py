@@ -19,6 +19,7 @@ from schedcore.triggers.combining import (
     coming,
 )
 from schedcore.triggers.lint import look_ahead, warnings_of
+from tests.patience import examples
 
 UTC = timezone.utc
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -81,7 +82,7 @@ def shapes() -> st.SearchStrategy[object]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(shapes(), st.integers(0, 10**9))
 def test_no_question_costs_more_than_the_budget(shape, after):
     Beat.asked = 0

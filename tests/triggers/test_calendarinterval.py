@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schedcore.clock import to_us
 from schedcore.triggers import CalendarIntervalTrigger
+from tests.patience import examples
 
 UTC = timezone.utc
 
@@ -71,7 +72,7 @@ def walk(start: date, months: int, days: int, until: date) -> list[date]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.dates(date(1990, 1, 1), date(2030, 1, 1)),
     st.integers(0, 40),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schedcore.clock import SECOND, to_us
 from schedcore.triggers import CronTrigger, IntervalTrigger, Trigger
+from tests.patience import examples
 
 UTC = timezone.utc
 DAY = 86_400 * SECOND
@@ -34,7 +35,7 @@ def instants(year: int) -> st.SearchStrategy[int]:
     return st.integers(start, start + 366 * DAY)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.sampled_from(SCHEDULES),
     st.sampled_from(ZONES),

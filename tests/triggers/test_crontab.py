@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers import CronTrigger, make_trigger, merge, trigger_from_dict
+from tests.patience import examples
 
 UTC = timezone.utc
 AFTER = datetime(2025, 1, 1, tzinfo=UTC)  # a Wednesday
@@ -186,7 +187,7 @@ WEEKDAYS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     parts(0, 59),
     parts(0, 23),

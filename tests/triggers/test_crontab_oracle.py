@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schedcore.errors import InvalidTriggerError
 from schedcore.triggers import CronTrigger, make_trigger
+from tests.patience import examples
 from tests.triggers.crontab_reading import (
     day_holds,
     matches,
@@ -78,7 +79,7 @@ def read(text: str, zone: object = None) -> CronTrigger | None:
         return None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(DAYS, MONTH_FIELDS, WEEKDAY_FIELDS, st.dates(date(1970, 1, 1), date(2096, 1, 1)))
 @example("1,15W", "*", "*", date(2025, 1, 1))
 @example("*,13", "*", "fri", date(2025, 1, 1))
@@ -99,7 +100,7 @@ def test_dates_of_random_texts(day, month, weekday, first):
     assert len(found) == len(expected) or found[-1] > each[-1]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(DAYS, MONTH_FIELDS, WEEKDAY_FIELDS)
 @example("30", "2", "*")
 @example("L-30", "feb", "*")
@@ -115,7 +116,7 @@ def test_dates_that_are_refused_never_come(day, month, weekday):
             assert not any(day_holds(fields, one) for one in each)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.data())
 def test_times_of_random_texts_where_clocks_change(data):
     """Each minute around a change of some zone's clocks, named in the text."""
@@ -140,7 +141,7 @@ def test_times_of_random_texts_where_clocks_change(data):
     assert fire_times(trigger, start, end) == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(lists(members(0, 59)), lists(members(1970, 2099)))
 @example("50-10/7", "2098-1971/2")
 def test_seconds_and_years_of_random_texts(second, year):
@@ -195,7 +196,7 @@ def test_no_hint_that_would_be_refused(text):
     assert hint_followed(text) is None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.integers(0, 6),
     st.one_of(

@@ -14,6 +14,7 @@ from schedcore.clock import from_us, to_us
 from schedcore.triggers import Trigger, make_trigger, merge, trigger_from_dict
 from schedcore.triggers.options import date_of, day_number
 from schedcore.triggers.zones import zone_of
+from tests.patience import examples
 
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -92,7 +93,7 @@ ZONES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.sampled_from(ZONES), st.dates(date(1995, 1, 1), date(2030, 1, 1)))
 @example("America/St_Johns", date(2008, 11, 1))  # back at 00:01 of the 2nd, to 23:01 of the 1st
 @example("America/Sao_Paulo", date(2015, 2, 21))  # back at midnight, to 23:00
@@ -109,7 +110,7 @@ def test_the_last_instant_of_a_day(name, day):
     assert from_us(found) == shown[-1] + timedelta(minutes=1, microseconds=-1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(["interval", "calendarinterval"]), st.integers(1, 40_000), st.data())
 def test_one_that_is_over_before_it_begins_round_trips(kind, days, data):
     """Bound too late to fire at all, or just in time: its plain data says the same."""

@@ -31,6 +31,7 @@ from schedcore.triggers import (
     option_names,
     trigger_from_dict,
 )
+from tests.patience import examples
 
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -284,7 +285,7 @@ SIMPLE = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(SIMPLE, SIMPLE, st.booleans())
 def test_random_triggers_round_trip_exactly(one, other, combine):
     try:

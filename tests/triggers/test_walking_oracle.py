@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from schedcore.clock import to_us
 from schedcore.triggers import CalendarIntervalTrigger, CronTrigger
+from tests.patience import examples
 
 UTC = timezone.utc
 MINUTE = timedelta(minutes=1)
@@ -198,7 +199,7 @@ def dates(draw: st.DrawFn) -> dict[str, Expression]:
     return {name: every[name] for name in chosen}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_cron_around_a_change_of_clocks(data):
     """Whatever the schedule and the zone: the oracle's fire times, and the same from anywhere."""
@@ -255,7 +256,7 @@ def quarters(zone: tzinfo, elapsed: bool, start: datetime, end: datetime) -> lis
     return fired
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(dates(), st.dates(date(1970, 1, 1), date(2399, 1, 1)))
 def test_dates_of_four_years(fields, first):
     """Every day that the fields allow, and no other, over 1,500 days in UTC."""
@@ -275,7 +276,7 @@ def test_dates_of_four_years(fields, first):
     assert len(found) == len(expected) or found[-1] >= start + timedelta(days=1500)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data())
 def test_a_calendar_interval_of_one_day_is_a_daily_cron(data):
     """Around any change, from any instant: the same fire time."""
@@ -288,7 +289,7 @@ def test_a_calendar_interval_of_one_day_is_a_daily_cron(data):
         assert daily.next_us(after) == cron.next_us(after)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(numbers(0, 23), numbers(0, 59), numbers(0, 59), st.integers(0, 86_399))
 def test_times_of_day_to_the_second(hour, minute, second, now):
     """From any second of a day, in UTC: the first of all the times that the fields allow."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from schedcore.clock import SECOND, from_us, to_us
 from schedcore.triggers import CronTrigger
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, zone_of
+from tests.patience import examples
 
 UTC = timezone.utc
 NAMES = sorted(zoneinfo.available_timezones() - {"localtime"})
@@ -22,7 +23,7 @@ def offset_us(zone: tzinfo, instant: int) -> int:
     return from_us(instant).astimezone(zone).utcoffset() // timedelta(microseconds=1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(NAMES), st.integers(to_us(datetime(1900, 1, 1, tzinfo=UTC)), HORIZON_US))
 def test_the_offset_at_any_instant(name, instant):
     """From 1900 to 9999, the cycles of 400 years included."""
@@ -36,7 +37,7 @@ def test_the_offset_at_any_instant(name, instant):
         assert span.floor_us == span.begin_us + offset_us(zone.tz, span.begin_us - 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sampled_from(NAMES), st.integers(2000, 2060), st.integers(0, 365 * DAY_US))
 def test_wall_clock_and_back(name, year, into):
     """What the clock shows at an instant leads back to it, or to its first showing."""

@@ -27,7 +27,8 @@ from schedcore.stores.base import (
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.postgres_cluster import PostgresCluster
-from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits, is_cut_off
+from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits
+from schedcore.stores.postgres_sockets import is_cut_off
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.sql import SqlStore
 from schedcore.stores.sql_history import Retention
