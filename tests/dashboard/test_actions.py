@@ -23,7 +23,7 @@ def job(scheduler):
 def test_a_job_is_run_now_and_its_run_shown(browser, scheduler, job):
     form = browser.get("/job?id=j").form("/job/run")
     page = browser.follow(browser.send("/job/run", form))
-    assert "A run of j was begun." in page.text
+    assert "A run of j was started." in page.text
     assert len(scheduler.history("j")) + len(scheduler.runs()) == 1
     browser.send("/job/run", form)  # a second click
     assert len(scheduler.history("j")) + len(scheduler.runs()) == 1
@@ -200,7 +200,7 @@ def test_what_is_not_shown_is_never_stored_as_it_is_shown(secretive):
         browser.send("/job/edit", {**fields, "kwargs": '{"password": "z"}', "do": "save"})
     )
     assert secretive.entry("j").job.kwargs == {"password": "z"}
-    assert "Take it back" not in done.text
+    assert "Undo" not in done.text
     named = {**fields, "name": "n", "do": "save"}
     etag = browser.get("/job/edit?id=j").form("/job/edit")["etag"]
     browser.follow(
@@ -245,7 +245,7 @@ def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, jo
     [
         ("schedule", "hours = -1", "hours=-1"),
         ("schedule", "hours", "expected name = value"),
-        ("schedule", "hours = 1\nhours = 2", "stands twice"),
+        ("schedule", "hours = 1\nhours = 2", "appears twice"),
         ("schedule", "func = os:system", "does not belong there"),
         ("options", "max_instances = none", "max_instances"),
         ("args", "[", "is not JSON"),
@@ -350,7 +350,7 @@ def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confir
         run_ended(scheduler, run.id)
     assert [record.cause for record in scheduler.history("j", until=START)] == ["backfill"] * 2
     again = browser.follow(browser.send("/job/backfill", asked))
-    assert "Nothing of j was due then that has not been executed." in again.text
+    assert "j has no due times in this range that were not executed." in again.text
     assert (
         "There are others by now."
         in browser.send("/job/backfill", {**confirmed, "again": "1", "confirm": "3"}).text

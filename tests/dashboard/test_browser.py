@@ -316,7 +316,7 @@ def test_signing_in_and_looking_without_touching(serve, open_tab, much):
     page.get_by_label("User").fill("rob")
     page.get_by_label("Password").fill("of rob")
     page.get_by_role("button", name="Sign in").click()
-    tab.sees("may only look")
+    tab.sees("read-only")
     assert page.get_by_role("button", name="Pause").count() == 0
     for path in much:
         if not path.startswith("/job/"):
@@ -496,7 +496,7 @@ def test_a_schedule_is_tried_and_a_job_made_of_it(serve, open_tab, scheduler, cl
     page = tab.goto("/try")
     page.get_by_role("link", name="at 02:30, when clocks change too").click()
     tab.sees("02:30 does not exist on this day")
-    page.get_by_role("link", name="Make a job of it").click()
+    page.get_by_role("link", name="Create a job").click()
     page.get_by_label("Id", exact=True).fill("night")
     page.get_by_label("Function").fill("math:sqrt")
     page.get_by_label("Arguments, a JSON array").fill("[4]")

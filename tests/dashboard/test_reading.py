@@ -143,7 +143,7 @@ def test_jobs_are_filtered_and_given_in_parts(browser, scheduler):
     assert "j49" in first.text
     assert "j50" not in first.text
     assert "j50" in browser.get("/jobs?sort=id&page=2").text
-    assert "No job is meant" in browser.get("/jobs?q=nothing").text
+    assert "No job matches" in browser.get("/jobs?q=nothing").text
 
 
 def test_coming_runs_have_remarks_where_clocks_change(browser, scheduler, clock):
@@ -269,7 +269,7 @@ def test_the_ledger_of_jobs_with_a_tag(browser, scheduler):
         scheduler.run_job(name)
     assert "2 kept with this filter" in browser.get("/ledger?tag=t").text
     assert "1 kept with this filter" in browser.get("/ledger?tag=t&job=b").text
-    assert "Nothing that is kept is meant" in browser.get("/ledger?tag=nobody").text
+    assert "No stored outcome matches" in browser.get("/ledger?tag=nobody").text
     csv_link = next(
         a["href"] for a in browser.get("/ledger?tag=u").tags("a") if ".csv" in a["href"]
     )

@@ -86,7 +86,7 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
     match = {"HTTP_IF_MATCH": fields["etag"]}
     done = visit.ask("update_job", {"job_id": job_id}, body=changes, headers=match)
     etag = done.headers["ETag"]
-    undo = ("Take it back", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
+    undo = ("Undo", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
     named = ", ".join(changes) or "nothing"
     return Redirect(
         address("/job", {"id": job_id}),
@@ -185,7 +185,7 @@ def read_lines(option: str, text: str) -> dict[str, Any]:
         if not (sign and name):
             raise BadRequest(f"{option}: {line[:80]!r}: expected name = value in each line")
         if name in values:
-            raise BadRequest(f"{option}: {name[:80]!r} stands twice")
+            raise BadRequest(f"{option}: {name[:80]!r} appears twice")
         try:
             values[name] = json.loads(value)
         except (ValueError, RecursionError):
