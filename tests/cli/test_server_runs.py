@@ -77,7 +77,7 @@ def test_a_run_has_arguments_of_its_own(run):
         (["run", "new", "--args", "{}"], "--args='{}': expected a JSON array"),
         (["run", "new", "--args", "["], "--args='[': expected a JSON array"),
         (["run", "new", "--kwargs", "[]"], "--kwargs='[]': expected a JSON object"),
-        (["run"], "ID=[]: expected ids, or one of --q, --tag and --all"),
+        (["run"], "ID=[]: expected ids, or one of --q, --tag, --state and --all"),
         (["run", "new", "--all"], "expected ids, or one of"),
         (["runs", "--since", "yesterdayish"], "since='yesterdayish'"),
         (["runs", "--outcome", "faild"], "outcome='faild'"),
