@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from schedcore import Outcome, Scheduler, StoreError
+from schedcore import Outcome, Scheduler, StoreError, StoreUnavailableError
 from schedcore.changes.audit import AuditRecord
 from schedcore.stores.asked import Backfill
 from schedcore.stores.base import Change
@@ -393,3 +393,39 @@ def test_a_failure_during_an_outage_is_tried_again_and_not_lost(monkeypatch):
         assert (run.outcome, run.record.attempt) == (Outcome.FAILED, 2)
     finally:
         scheduler.shutdown()
+
+
+def test_what_is_there_counts_and_not_the_number_that_another_transaction_may_have_by_now(
+    hanging, monkeypatch
+):
+    """After a crash or a failover, the server gives numbers again that it knows nothing of."""
+    store = hanging.store
+    add(store, entry("a", 5))
+    with store.database.write() as tx:
+        tx.all("select 1")
+    other = tx.number
+    send = PostgresTransaction._send
+
+    def lost(tx, last=False):
+        if not (last and tx.for_update):
+            return send(tx, last)
+        tx.number, tx.commits = other, True
+        tx.connection.close()
+        raise psycopg.OperationalError("cut off by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresTransaction, "_send", lost)
+        with pytest.raises(StoreUnavailableError):
+            open_one(store)
+    assert until_known(store) == []
+    assert store.claims.live == {}
+
+
+def test_a_server_that_knows_no_such_number_yet_has_not_made_it(hanging, monkeypatch):
+    store = hanging.store
+    add(store, entry("a", 5))
+    (run,) = settle(store, 5, next_us=LATER).runs
+    hanging.cut(lambda: store.cluster.hand_back([run], 7))
+    store.database.doubts[0].number += 10**9
+    assert until_known(store) == []
+    assert run.take_start()

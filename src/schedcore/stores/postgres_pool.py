@@ -15,6 +15,7 @@ from psycopg import errors as told
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import CommitInDoubtError, Row, Transaction
+from schedcore.stores.postgres_doubts import is_made
 from schedcore.stores.postgres_sockets import check
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.postgres_url import parts_of
@@ -42,7 +43,6 @@ _LATE_CHANGES: Final = (
     " (select changed, k from schedcore_due where changed >= ? union all"
     " select changed, hashtext(id) from schedcore_gone where changed >= ?) late"
 )
-_STATUS: Final = "select pg_xact_status(cast(? as text)::xid8)"
 _RUN_IDS: Final = "select nextval('schedcore_run_ids') from generate_series(1, ?)"
 _JOB_KEYS: Final = (
     "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k')) from generate_series(1, ?)"
@@ -210,16 +210,16 @@ class PostgresPool:
             tx.undone()
 
     def _find_out(self, tx: PostgresTransaction, error: psycopg.Error) -> None:
-        """Ask whether a transaction was made whose connection was lost during its commit.
+        """Look whether a transaction was made whose connection was lost during its commit.
 
         Raises:
             StoreUnavailableError: if it was not made.
-            CommitInDoubtError: if the server is at it still, or away.
+            CommitInDoubtError: if the server is at it still, or away, or it cannot be told.
         """
         self._leave(tx)
         made = None
         with suppress(StoreError):
-            made = self.is_made(tx)
+            made = is_made(self, tx)
         if made:
             tx.made()
         elif made is None:
@@ -228,25 +228,6 @@ class PostgresPool:
         else:
             tx.undone()
             raise self._told(error) from error
-
-    def is_made(self, tx: PostgresTransaction) -> bool | None:
-        """Return whether a transaction was made; None: it is under way still, or cannot be known.
-
-        Raises:
-            StoreError: if the server cannot be asked.
-        """
-        if tx.number is None:
-            return None
-        asking = self.begin(writes=False)
-        try:
-            ((status,),) = asking.all(_STATUS, str(tx.number))
-        except told.InvalidParameterValue:
-            return False  # the server took over from another one, and never heard of it
-        except psycopg.Error as error:
-            raise self._told(error) from error
-        finally:
-            self.rollback(asking)
-        return None if status == "in progress" else bool(status == "committed")
 
     def _doubt(self, tx: PostgresTransaction) -> None:
         """Keep a transaction of which it is to be found out later whether it was made."""
@@ -259,7 +240,7 @@ class PostgresPool:
         self.writes += 1
 
     def _keep(self, tx: PostgresTransaction) -> None:
-        if self.doubts is None or tx.number is None:
+        if self.doubts is None or tx.number is None or not (tx.started or tx.given):
             tx.undone()
         else:
             tx.unsure()

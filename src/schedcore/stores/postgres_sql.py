@@ -46,8 +46,8 @@ class PostgresTransaction(Transaction):
         run_ids: Ids for runs, got ahead.
         expected: Gives more of them.
         tells: Whether other processes are to look at once when this is made.
-        number: The server's own for this transaction, by which it tells later what became of it;
-            None: not known.
+        number: The server's own for this transaction, by which it tells whether it is over; None:
+            not known.
         commits: Whether the server was asked to make it.
     """
 

@@ -409,6 +409,7 @@ class ClaimRows:
             if elsewhere or not run.withdraw():
                 tx.run("update schedcore_claims set final = 1 where run_id = ?", claim.run_id)
                 continue
+            tx.given.append(run)
             tx.if_undone(run.may_begin)
             tx.if_undone(partial(setattr, run, "_cancelled", run._cancelled))
             run._cancelled = True
