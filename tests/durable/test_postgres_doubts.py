@@ -47,8 +47,8 @@ deferrable initially deferred for each row execute function hang();
 class Hanging:
     """A store whose commits can be held up in the server, while their connections are lost."""
 
-    def __init__(self):
-        self.store = postgres_store()
+    def __init__(self, **limits):
+        self.store = postgres_store(limits=limits)
         self.store.entries()  # it is set up, then
         self.watching = self.store.database.connect()
         self.watching.execute(HANGS)
@@ -115,6 +115,14 @@ class Hanging:
 @pytest.fixture
 def hanging():
     made = Hanging()
+    made.store.cluster.join("app", ["default"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def impatient():
+    made = Hanging(answer=1.0, lock=60.0)
     made.store.cluster.join("app", ["default"])
     yield made
     made.close()
@@ -211,6 +219,27 @@ def test_runs_of_a_commit_that_is_made_late_are_begun_then(hanging, way, made):
 def until_known(store):
     until(lambda: store.cluster.look() and not store.database.doubts, "that it is known")
     return store.cluster.adopt(10)
+
+
+def test_nobody_waits_for_ever_for_a_commit(impatient):
+    """The server has no time limit for it: it may wait for a replica that is gone."""
+    store = impatient.store
+    add(store, entry("a", 5))
+    commit = PostgresTransaction.commit
+
+    def hung(tx):
+        if tx.for_update:
+            tx.run("set local application_name = 'hangs'")
+        return commit(tx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresTransaction, "commit", hung)
+        with pytest.raises(CommitInDoubtError, match="no answer for 1 s"):
+            open_one(store)
+    assert look(store) == []
+    impatient.go_on()
+    (run,) = until_known(store)
+    assert run.job_id == "a"
 
 
 def test_a_process_whose_commit_is_under_way_is_not_buried_before_that_is_over(hanging):

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 import psycopg_pool
@@ -14,9 +14,9 @@ from psycopg import errors as told
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
-from schedcore.stores.database import CommitInDoubtError, Row, Transaction
+from schedcore.stores.database import CommitInDoubtError, Transaction
 from schedcore.stores.postgres_doubts import is_made
-from schedcore.stores.postgres_sockets import check
+from schedcore.stores.postgres_sockets import PatientConnection, check
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.postgres_url import parts_of
 from schedcore.stores.schema import POSTGRESQL, migrate
@@ -52,7 +52,7 @@ _left_to_parents: list[object] = []
 
 
 class TimeLimits(NamedTuple):
-    """How long the server waits, in seconds."""
+    """How long the server waits, and this side, in seconds."""
 
     idle: float = 5.0
     """For the next statement of a transaction: then it frees what a stopped process holds."""
@@ -60,6 +60,9 @@ class TimeLimits(NamedTuple):
     """For what another transaction holds: longer than *idle*, so that the other one gives way."""
     statement: float = 30.0
     """For the end of a statement."""
+    answer: float = 40.0
+    """How long this side waits for an answer: of a server that was stopped, say, or of a commit
+    that waits for a replica."""
 
 
 class Collision(StoreUnavailableError):
@@ -112,7 +115,7 @@ class PostgresPool:
 
     def _begin_anew(self) -> None:
         self._opening = threading.Lock()
-        self._pool: psycopg_pool.ConnectionPool[psycopg.Connection[Row]] | None = None
+        self._pool: psycopg_pool.ConnectionPool[PatientConnection] | None = None
         self._here = threading.local()
         self._away = False
         self._keys: deque[int] = deque()
@@ -246,7 +249,7 @@ class PostgresPool:
             tx.unsure()
             self.doubts.append(tx)
 
-    def _borrowed(self) -> psycopg.Connection[Row]:
+    def _borrowed(self) -> PatientConnection:
         if self._away:
             # The pool tries on in the background, and cannot say why: this says it at once.
             self.connect().close()
@@ -262,7 +265,7 @@ class PostgresPool:
                 f" {MOST_CONNECTIONS} connections of this process are in use; try again",
             ) from error
 
-    def _give_back(self, connection: psycopg.Connection[Row]) -> None:
+    def _give_back(self, connection: PatientConnection) -> None:
         pool = self._pool
         if pool is None:
             connection.close()
@@ -336,10 +339,10 @@ class PostgresPool:
 
     # Opening
 
-    def connect(self) -> psycopg.Connection[Row]:
+    def connect(self) -> PatientConnection:
         """Return a connection of its own, with the time limits of all."""
         with self.telling():
-            connection: psycopg.Connection[Row] = psycopg.connect(self._conninfo, autocommit=True)
+            connection = PatientConnection.connect(self._conninfo, autocommit=True)
             try:
                 self._configure(connection)
             except BaseException:
@@ -347,8 +350,9 @@ class PostgresPool:
                 raise
             return connection
 
-    def _configure(self, connection: psycopg.Connection[Any]) -> None:
+    def _configure(self, connection: PatientConnection) -> None:
         limits = self._limits
+        connection.patience = limits.answer
         wanted = {
             "idle_in_transaction_session_timeout": f"{limits.idle * 1000:.0f}",
             "lock_timeout": f"{limits.lock * 1000:.0f}",
@@ -359,7 +363,7 @@ class PostgresPool:
         names = ", ".join("set_config(%s, %s, false)" for _ in wanted)
         connection.execute(f"select {names}", [part for pair in wanted.items() for part in pair])
 
-    def _open(self) -> psycopg_pool.ConnectionPool[psycopg.Connection[Row]]:
+    def _open(self) -> psycopg_pool.ConnectionPool[PatientConnection]:
         with self._opening:
             if self._pool is None:
                 with self.connect() as connection:
@@ -367,6 +371,7 @@ class PostgresPool:
                 self._pool = psycopg_pool.ConnectionPool(
                     self._conninfo,
                     kwargs={"autocommit": True},
+                    connection_class=PatientConnection,
                     min_size=0,
                     max_size=MOST_CONNECTIONS,
                     configure=self._configure,
@@ -377,7 +382,7 @@ class PostgresPool:
                 )
             return self._pool
 
-    def _set_up(self, connection: psycopg.Connection[Row]) -> None:
+    def _set_up(self, connection: PatientConnection) -> None:
         """Bring the tables to the present schema, one process after the other."""
         version = connection.info.server_version // 10_000
         if version < OLDEST_SERVER:

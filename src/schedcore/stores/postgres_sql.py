@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from schedcore.stores.database import Row, Rows, Transaction
+from schedcore.stores.postgres_sockets import PatientConnection
 
 TEXTS: Final = frozenset(
     (
@@ -53,7 +54,7 @@ class PostgresTransaction(Transaction):
 
     _cursor: psycopg.Cursor[Row]  # for all whose rows nobody asks for
 
-    def __init__(self, connection: psycopg.Connection[Row], begin: str, writes: bool) -> None:
+    def __init__(self, connection: PatientConnection, begin: str, writes: bool) -> None:
         super().__init__(connection.cursor())
         self.connection = connection
         self.run_ids: deque[int] = deque()
@@ -181,7 +182,7 @@ class PostgresTransaction(Transaction):
             raise
 
 
-def _flush(connection: psycopg.Connection[Row]) -> None:
+def _flush(connection: PatientConnection) -> None:
     """Write what the driver holds back of long statements: it would wait for an answer to them.
 
     Answers are read meanwhile, or the server would wait in turn.
@@ -189,7 +190,10 @@ def _flush(connection: psycopg.Connection[Row]) -> None:
     while connection.pgconn.flush():
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE)
-            ((_, events),) = selector.select()
+            found = selector.select(connection.patience)
+        if not found:
+            connection.give_up()
+        ((_, events),) = found
         if events & selectors.EVENT_READ:
             connection.pgconn.consume_input()
 
