@@ -66,6 +66,10 @@ class Hanging:
         )
         return {pid for (pid,) in self.watching.execute(sql)}
 
+    def blocked(self):
+        sql = "select 1 from pg_stat_activity where wait_event in ('transactionid', 'tuple')"
+        return self.watching.execute(sql).fetchall()
+
     def cut(self, call):
         """Have *call* lose its connection in the middle of its commit; return what it raised."""
         commit, lost = PostgresTransaction.commit, []
@@ -458,3 +462,42 @@ def test_a_server_that_knows_no_such_number_yet_has_not_made_it(hanging, monkeyp
     store.database.doubts[0].number += 10**9
     assert until_known(store) == []
     assert run.take_start()
+
+
+def test_a_node_that_leaves_waits_for_the_runs_that_are_being_opened_for_it(hanging):
+    """Else they would belong to a node that has left, and nobody would look after them."""
+    store = hanging.store
+    add(store, entry("a", 5))
+    node, commit = store.node, PostgresTransaction.commit
+    opening = threading.Thread(target=open_one, args=(store,))
+
+    def hung(tx):
+        if tx.for_update and threading.current_thread() is opening:
+            tx.run("set local application_name = 'hangs'")
+        return commit(tx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresTransaction, "commit", hung)
+        opening.start()
+        until(hanging.waiting, "that the commit waits")
+        leaving = threading.Thread(target=store.cluster.leave)
+        leaving.start()
+        until(lambda: hanging.blocked() or not leaving.is_alive(), "that it waits, too")
+        hanging.go_on()
+        opening.join()
+        leaving.join()
+    states = {each.id: each.state for each in store.cluster.nodes()}
+    assert states[node] == "leaving"
+    assert [run._node for run in store.runs()] == [node]
+
+
+def test_a_process_that_has_left_opens_no_run_that_nobody_would_look_after(hanging):
+    store = hanging.store
+    add(store, entry("a", 5))
+    store.cluster.leave()
+    with pytest.raises(StoreUnavailableError, match="has left it"):
+        open_one(store)
+    assert store.runs() == []
+    store.cluster.join("app", ["default"])
+    open_one(store)
+    assert len(store.runs()) == 1

@@ -73,6 +73,9 @@ class Transaction:
         self.given: list[Run] = []
         self.may_start: Callable[[], object] = lambda: True
 
+    def will_take(self, count: int) -> None:
+        """Say that so many jobs are worked on in it, of which a server may have to know."""
+
     def tell(self) -> None:
         """Have other processes look at once, when this is made; by default, they soon do."""
 

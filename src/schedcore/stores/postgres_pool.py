@@ -352,7 +352,7 @@ class PostgresPool:
 
     def _configure(self, connection: PatientConnection) -> None:
         limits = self._limits
-        connection.patience = limits.answer
+        connection.patience, connection.idle = limits.answer, limits.idle
         wanted = {
             "idle_in_transaction_session_timeout": f"{limits.idle * 1000:.0f}",
             "lock_timeout": f"{limits.lock * 1000:.0f}",

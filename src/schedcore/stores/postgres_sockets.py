@@ -17,9 +17,11 @@ class PatientConnection(psycopg.Connection[Row]):
 
     Attributes:
         patience: Seconds that it waits for an answer.
+        idle: Seconds that the server waits for the next statement of a transaction.
     """
 
     patience = 40.0
+    idle = 5.0
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **named: Any) -> Any:
         """Wait for what the driver waits for."""

@@ -25,6 +25,8 @@ TEXTS: Final = frozenset(
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""
 _VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \((.*?)\)(?= on conflict|$)")
+MANY: Final = 1_000
+"""Jobs that are worked on within a fraction of the time for which a transaction may be idle."""
 _NUMBER: Final = "select pg_current_xact_id()::text::bigint"
 _Statement = tuple["psycopg.Cursor[Row]", str, Sequence[object]]
 _PARAMETER = re.compile(r"(?:(\w+) (?:=|<>|<=|>) )?\?")
@@ -68,6 +70,12 @@ class PostgresTransaction(Transaction):
         if writes:
             self.for_update, self.skip_locked = " for update", " for update skip locked"
             self.for_share = " for key share"
+
+    def will_take(self, count: int) -> None:
+        """Have the server wait longer for the next statement of one that works on many jobs."""
+        if count > MANY:
+            idle = self.connection.idle * (1 + count / MANY)
+            self.run(f"set local idle_in_transaction_session_timeout = {idle * 1000:.0f}")
 
     def tell(self) -> None:
         """Have other processes look at once, when this is made."""

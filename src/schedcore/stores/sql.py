@@ -77,7 +77,7 @@ class SqlStore(SqlTrail):
         """Forget what belongs to the parent: its runs, and what it has taken."""
         self.claims.live.clear()
         self.claims.unbegun = None
-        self.node = None
+        self.claims.node, self.claims.left = None, False
         self._begin_anew()
 
     @property
@@ -87,7 +87,7 @@ class SqlStore(SqlTrail):
 
     @node.setter
     def node(self, node: int | None) -> None:
-        self.claims.node = node
+        self.claims.node, self.claims.left = node, node is None
 
     # Jobs
 
