@@ -58,7 +58,7 @@ class ClusterExecutor:
         check_by_name(job)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
+        """Accept *runs* for execution; return at once."""
         with self._lock:
             self._serving().submit(runs, reporter)
 
@@ -90,6 +90,12 @@ class ClusterExecutor:
         runs = self._runs
         if runs is not None:
             runs.wake()
+
+    def given_back(self, name: str) -> None:
+        """Send a task again soon: the cluster says that no worker could work it off."""
+        runs = self._runs
+        if runs is not None:
+            runs.given_back(name)
 
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun.
