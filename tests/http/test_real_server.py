@@ -352,11 +352,11 @@ def test_clients_that_withhold_something_hold_nobody_else_up(start, head, status
     """Each would keep a thread, or the one that accepts, for seconds."""
     server = start("--threads", "2")
     begun = time.monotonic()
-    others = open_half(server, 60, head)
+    others = open_half(server, 40, head)
     for connection in others:
         assert status in connection.recv(4096)
     assert server.call("GET", "/scheduler/health")[0] == 200
-    assert time.monotonic() - begun < 30  # waiting for each took 2 to 5 s, two at a time
+    assert time.monotonic() - begun < 20  # waiting for each took 2 to 5 s, two at a time
     for connection in others:
         connection.close()
 
