@@ -5,11 +5,11 @@ from typing import NamedTuple
 from schedcore.job import Options
 
 MOST_WAITING = 1_000
-"""Runs of one job that may wait for a worker; what falls due beyond them is skipped."""
+"""Maximum number of runs of one job that may wait for a worker; further ones are skipped."""
 
 
 class Admission(NamedTuple):
-    """How many fire times of a job, the oldest first, start, wait and are skipped."""
+    """How many fire times of a job, oldest first, start, wait and are skipped."""
 
     starts: int
     """How many start now: the first ones."""
@@ -32,13 +32,12 @@ def room_for(options: Options, active: int, begun: int, waiting: int = 0) -> int
 def admit(
     due: int, options: Options, active: int, begun: int, waiting: int, backlog: bool
 ) -> Admission:
-    """Decide what becomes of *due* fire times of one job.
+    """Decide about *due* fire times of one job.
 
-    As many runs start as ``max_instances`` leaves room for.  Of a backlog with ``coalesce=False``
-    the others wait behind them.  If there is no room at all, ``overlap`` decides: ``"skip"`` skips
-    them, ``"queue"`` lets the last one wait, ``"cancel"`` cancels the oldest running ones in favour
-    of the first one.  A run that has not begun is never cancelled for another, which would not
-    begin any sooner.
+    As many runs start as ``max_instances`` allows.  In a backlog with ``coalesce=False`` the others
+    wait behind them.  If none may start, ``overlap`` decides: ``"skip"`` skips them, ``"queue"``
+    lets the last one wait, ``"cancel"`` cancels the oldest running ones in favour of the first one.
+    A run that has not begun is never cancelled for another, which would not begin any sooner.
 
     Args:
         due: How many fire times are due, 1 or more.

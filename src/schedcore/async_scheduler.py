@@ -1,4 +1,4 @@
-"""The scheduler in a program of asyncio: its coroutine functions run on the program's own loop."""
+"""The scheduler for asyncio programs: coroutine functions run on the program's own loop."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class AsyncScheduler(Scheduler):
             scheduler.add_job(poll, "interval", seconds=10)
             await scheduler.run_until_stopped()
 
-    It takes the loop in which it is started.  All else is as in :class:`~schedcore.Scheduler`:
-    plain functions run in its threads, and its methods may be called anywhere.  They block, for
-    microseconds in memory, and as long as the disk or the database takes on a store there:
-    ``await scheduler.in_thread(scheduler.add_job, ...)`` lets the loop go on meanwhile.
+    It uses the loop in which it is started.  Otherwise it works like :class:`~schedcore.Scheduler`:
+    plain functions run in its threads, and you can call its methods anywhere.  They block: for
+    microseconds in memory, and as long as the disk or the database takes on other stores; ``await
+    scheduler.in_thread(scheduler.add_job, ...)`` does not block the loop.
     """
 
     def start(self, paused: bool = False) -> None:
-        """Start, in the event loop that is to run coroutine functions; see :class:`Scheduler`.
+        """Start, in the event loop that will run coroutine functions; see :class:`Scheduler`.
 
         Raises:
             RuntimeError: if this is not called in an event loop.
@@ -81,7 +81,7 @@ class AsyncScheduler(Scheduler):
     ) -> list[Run]:
         """Stop, as :meth:`Scheduler.shutdown` does; in the event loop, without waiting for runs.
 
-        Those that wait for the loop would never end: :meth:`aclose` waits for them.
+        Runs that need the loop would never end: :meth:`aclose` waits for them.
         """
         if wait and timeout != 0 and loop_here() is not None:
             log.warning(
@@ -94,9 +94,9 @@ class AsyncScheduler(Scheduler):
     # To be awaited
 
     async def __aenter__(self) -> AsyncScheduler:
-        """Start, in the event loop that is to run coroutine functions.
+        """Start, in the event loop that will run coroutine functions.
 
-        One that is cancelled meanwhile starts nothing: what was started is shut down at once.
+        If this is cancelled, nothing stays started: what was started is shut down at once.
         """
         self._use_loop()
         over = threading.Event()
@@ -128,17 +128,17 @@ class AsyncScheduler(Scheduler):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Shut down, and give the active runs 30 seconds to finish."""
+        """Shut down, and give active runs 30 seconds to finish."""
         await self.aclose()
 
     async def aclose(self, timeout: float | None = 30.0) -> list[Run]:
-        """Shut down, if it is started, and let the event loop go on while runs finish.
+        """Shut down, if it is started; the event loop continues while runs finish.
 
         Args:
-            timeout: How many seconds they have; then coroutines are cancelled.  None: no limit.
+            timeout: How many seconds runs have; then coroutines are cancelled.  None: no limit.
 
         Returns:
-            The runs that did not finish, but for the one that calls this.
+            The runs that did not finish, except the one that calls this.
         """
         check_timeout(timeout)
         try:
@@ -147,10 +147,10 @@ class AsyncScheduler(Scheduler):
             return []
 
     async def run_until_stopped(self, timeout: float | None = 30.0) -> list[Run]:
-        """Start if need be, wait for SIGINT, SIGTERM or a shutdown, and shut down.
+        """Start if necessary, wait for SIGINT, SIGTERM or a shutdown, and shut down.
 
-        Signals are awaited in the main thread alone, and end nothing else: another one while runs
-        finish does what it did before.
+        Signals are handled only in the main thread, and only until the shutdown begins: a second
+        signal has its previous effect.
 
         Args:
             timeout: How many seconds the active runs have to finish; None: no limit.
@@ -177,14 +177,14 @@ class AsyncScheduler(Scheduler):
         return left
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function, such as a method of this scheduler that waits, in a thread of its own.
+        """Call a blocking function, such as a method of this scheduler, in its own thread.
 
-        ``await scheduler.in_thread(scheduler.run_job, "report")`` waits for a run while the loop
-        goes on.  The function goes on if the wait is cancelled, and does not hold up the end of
-        the program.
+        ``await scheduler.in_thread(scheduler.run_job, "report")`` waits for a run without blocking
+        the loop.  If the wait is cancelled, the function continues; it does not keep the program
+        alive.
 
         Returns:
-            What it returns; what it raises comes out, StopIteration as a RuntimeError.
+            What the function returns.  Its exceptions are raised, StopIteration as a RuntimeError.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()

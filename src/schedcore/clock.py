@@ -1,7 +1,7 @@
-"""The only reader of time: a protocol, the system's clock, and one that is set by hand.
+"""The only reader of time: a protocol, the system's clock, and a manual clock.
 
-Instants are integer microseconds since the Unix epoch in UTC, here and in all of the engine;
-aware datetimes are the face shown to users.
+Instants are integer microseconds since the Unix epoch in UTC, here and in the whole engine; users
+see aware datetimes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Waker:
-    """Puts one thread to sleep, and lets any thread wake it: before, during or after.
+    """Lets one thread sleep, and any thread wake it: before, during or after its sleep.
 
-    A raw lock, held until somebody calls :meth:`wake`; an ``Event`` costs ten times as much.
+    A raw lock, held until a thread calls :meth:`wake`; an ``Event`` costs ten times as much.
     """
 
     __slots__ = ("_lock",)
@@ -33,7 +33,7 @@ class Waker:
         self._lock.acquire()
 
     def wake(self) -> None:
-        """End the present sleep, or else the next one at once; any number of calls count once."""
+        """End the current sleep, or the next one at once; several calls count as one."""
         try:
             self._lock.release()
         except RuntimeError:
@@ -45,7 +45,7 @@ class Waker:
 
 
 class Clock(Protocol):
-    """Where the engine takes the time from."""
+    """The engine's source of time."""
 
     def now_us(self) -> int:
         """Return the wall clock's instant, in microseconds since the Unix epoch."""
@@ -61,9 +61,9 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The computer's own clock; or the time that freezegun has frozen, in whichever thread.
+    """The computer's clock; or the time that freezegun has frozen, in every thread.
 
-    Only the instant can be frozen: waits, time-outs and delays are of real time all the same.
+    Only the instant can be frozen: waits, timeouts and delays still use real time.
     """
 
     __slots__ = ()
@@ -96,8 +96,8 @@ class SystemClock:
 class ManualClock:
     """A clock that only its methods move, for tests and simulations.
 
-    A started scheduler on this clock sleeps until :meth:`set` or :meth:`advance` reaches what it
-    waits for.  Thread-safe.
+    A started scheduler on this clock sleeps until :meth:`set` or :meth:`advance` reaches its next
+    due time.  Thread-safe.
 
     Args:
         start: First instant, timezone-aware.
@@ -130,7 +130,7 @@ class ManualClock:
         return self._elapsed_us
 
     def set(self, now: datetime) -> None:
-        """Set the clock to *now*, timezone-aware; earlier than before is a clock set back."""
+        """Set the clock to *now*, timezone-aware; an earlier time sets the clock back."""
         self.set_us(to_us(now))
 
     def set_us(self, now_us: int) -> None:
@@ -139,13 +139,13 @@ class ManualClock:
             self._move(now_us)
 
     def advance(self, by: timedelta | float) -> None:
-        """Move the clock on by a timedelta or a number of seconds."""
+        """Advance the clock by a timedelta or a number of seconds."""
         span = by if isinstance(by, timedelta) else timedelta(seconds=by)
         with self._mutex:
             self._move(self._now_us + span // _MICROSECOND)
 
     def jump(self, by: timedelta | float) -> None:
-        """Step the wall clock while no time passes, as an operator who sets the clock does."""
+        """Step the wall clock while no time passes, like an operator who sets the clock."""
         span = by if isinstance(by, timedelta) else timedelta(seconds=by)
         with self._mutex:
             self._now_us += span // _MICROSECOND
@@ -177,12 +177,12 @@ class ManualClock:
 
 
 class Patience:
-    """A time-out that several waits share: each gets what the ones before have left.
+    """A timeout that several waits share: each gets what the previous ones have left.
 
-    It is real time that passes, also where freezegun has stopped it.
+    It uses real time, also while freezegun has stopped the clock.
 
     Args:
-        seconds: For all of them together; None: without limit.
+        seconds: For all of them together; None: no limit.
     """
 
     __slots__ = ("_until_us",)
@@ -193,7 +193,7 @@ class Patience:
         self._until_us = passing_us() + round((seconds or 0) * SECOND) if limited else None
 
     def left(self) -> float | None:
-        """Return how many seconds are left, 0 at the least; None: no limit."""
+        """Return how many seconds are left, at least 0; None: no limit."""
         if self._until_us is None:
             return None
         return max(0, self._until_us - passing_us()) / SECOND
@@ -251,7 +251,7 @@ def _frozen() -> Any:
     if freezer is None or not getattr(freezer, "freeze_factories", ()):
         return None
     try:
-        # Whoever has this package ignored wants real time here.
+        # If this package is ignored, real time is wanted here.
         if __name__.startswith(freezer.ignore_lists[-1] or ("-",)):
             return None
         return freezer.freeze_factories[-1]

@@ -1,19 +1,19 @@
 """The engine: one step of the schedule, from due jobs to submitted runs.
 
-:meth:`Engine.step` is the way of a due job:
+:meth:`Engine.step` processes due jobs:
 
-1. **take**: the store hands out the jobs that are due, each as a :class:`Slot`.
+1. **take**: the store hands out due jobs, each as a :class:`Slot`.
 2. **plan**: :mod:`~schedcore.planning` decides for each which fire times run, which are missed or
    coalesced, and which one comes next.
-3. **settle**: in one transaction the store writes the new places, opens the runs that there is
-   room for (:mod:`~schedcore.admission`), and records the outcomes of what does not run.
+3. **settle**: in one transaction the store writes the new places, opens the runs that may start or
+    wait (:mod:`~schedcore.admission`), and records the outcomes of the other fire times.
 4. **submit**: :class:`~schedcore.running.runs.Runs` hands the open runs to their executors, and
-   sees each of them to its outcome.
-5. **announce**: log lines and events of what did not run, after all else is submitted.
+    follows each of them to its outcome.
+5. **announce**: log lines and events of fire times that did not run, after everything is submitted.
 
 All other changes of jobs are in :mod:`~schedcore.changes.changing`.  A *slot* is the store's own
-row of a job; an *entry* is a job and its place in the schedule as a value.  docs/glossary.md has
-the other words.
+record of a job; an *entry* is a job and its place in the schedule as a value.  docs/glossary.md
+defines the other terms.
 
 There is no thread, no sleep and no loop in here: the loop, the tests and the simulation all call
 :meth:`Engine.step` with the time of their choice.
@@ -62,16 +62,16 @@ if TYPE_CHECKING:
     from schedcore.stores.contract import Batch, Store
 
 BATCH = 10_000
-"""Jobs taken in one step: a burst is planned and settled whole before the workers wake up."""
+"""Maximum number of jobs per step: a burst is planned and settled before the workers wake up."""
 REMOTE_BATCH = 250
-"""The same of an executor whose workers are elsewhere: what falls due for others meanwhile waits no
-longer than for so many, and these workers have enough to do."""
+"""The same for an executor with remote workers: other due jobs wait no longer than for this many,
+and these workers have enough to do."""
 RETRY_BROKEN_US = 30 * SECOND
-"""How long a job that cannot be run is left alone before it is tried again."""
+"""How long a job that cannot run waits before it is tried again."""
 FULL_US = SECOND // 100
-"""How long a full executor is left alone before it is asked again whether it has room."""
+"""How long to wait before asking a full executor again whether it has room."""
 RETRY_HUNG_US = 3600 * SECOND
-"""The same for one whose trigger did not answer: each try may cost a thread."""
+"""The same for a job whose trigger did not return: each attempt may cost a thread."""
 
 
 NOTHING = Settled([], [], [], [], [])
@@ -81,7 +81,7 @@ class _Claim:
     """A batch that a step has taken and not settled yet.
 
     Attributes:
-        asking: The job whose trigger the step is asking: to blame, should it not answer.
+        asking: The job whose trigger the step is calling: to blame if it does not return.
     """
 
     __slots__ = ("asking", "batch")
@@ -92,12 +92,12 @@ class _Claim:
 
 
 class Engine:
-    """Takes due jobs from the store to the executors.
+    """Moves due jobs from the store to the executors.
 
-    One thread at a time calls :meth:`step`; all else is thread-safe.
+    One thread at a time calls :meth:`step`; everything else is thread-safe.
 
     Args:
-        store: Keeps jobs, open runs and the history.
+        store: Stores jobs, open runs and the history.
         executors: By name.
         listeners: Receive the events.
         clock: Gives the times at which runs begin and end.
@@ -145,7 +145,7 @@ class Engine:
     # The step
 
     def step(self, now_us: int) -> int | None:
-        """Do all that is due at *now_us*, up to a batch of jobs.
+        """Do everything that is due at *now_us*, up to a batch of jobs.
 
         Returns:
             When to call again, in microseconds since the Unix epoch: at once if that is not
@@ -181,7 +181,7 @@ class Engine:
         return self.runs.check_timers(now_us)
 
     def _take_and_settle(self, now_us: int, rooms: Executors) -> tuple[Settled, Sequence[Slot]]:
-        """Take what is due, plan it and settle it; return what came of it, and what was taken."""
+        """Take due jobs, plan and settle them; return the result, and the taken jobs."""
         with self.store.take(now_us, BATCH, rooms) as batch:
             slots = batch.slots
             if not slots:
@@ -203,10 +203,10 @@ class Engine:
         return settled, slots
 
     def _decide(self, slot: Slot, now_us: int, judged_us: int | None) -> Decision:
-        """Decide what becomes of a job that is due; *judged_us* says whether it is late.
+        """Decide about a due job; *judged_us* decides whether it is late.
 
         Returns:
-            The next fire time alone in the plain case, or a settlement; see
+            The next fire time alone in the common case, or a settlement; see
             :data:`~schedcore.stores.base.Decision`.
         """
         job, fire_us, due_us = slot.job, slot.fire_us, slot.due_us
@@ -258,7 +258,7 @@ class Engine:
     def _plan(
         self, job: Job, fire_us: int, at_us: int, judged_us: int | None, now_us: int
     ) -> tuple[tuple[int, ...], tuple[Passed, ...], int | None]:
-        """Ask the misfire policy; return what runs, what does not, and the next fire time."""
+        """Apply the misfire policy; return which fire times run, which do not, and the next one."""
         planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, at_us, judged_us)
         passed: list[Passed] = []
         if (missed := planned.missed) is not None:
@@ -270,7 +270,7 @@ class Engine:
         return planned.runs, tuple(passed), planned.next_us
 
     def _log_broken(self, job: Job, known: str | None, error: BaseException) -> str:
-        """Return why a job cannot be run, and log it unless that was *known* before."""
+        """Return why a job cannot run, and log it unless that was *known* before."""
         reason = f"{type(error).__name__}: {text_of(error)}"
         if known != reason:
             self._log.error(
@@ -284,7 +284,7 @@ class Engine:
         return reason
 
     def _announce_step(self, settled: Settled, slots: Sequence[Slot]) -> None:
-        """Log and emit what a step decided, but for its runs: those are announced one by one."""
+        """Announce the decisions of a step, except its runs, which are announced one by one."""
         jobs = {slot.job.id: slot.job for slot in slots} if settled.removed else {}
         self.announce.settled(settled)
         self.runs.recorded(settled.evicted)
@@ -292,7 +292,7 @@ class Engine:
             self.announce.removed(jobs[job_id])
 
     def waiting(self) -> dict[str, float]:
-        """Return for how many seconds the oldest job or run waits for a worker, by executor."""
+        """Return how many seconds the oldest job or run has waited for a worker, by executor."""
         longest, now_us = self.runs.waiting(), self._clock.now_us()
         full = {} if self._rooms is None else self._rooms.full_since()
         for name, since_us in full.items():
@@ -305,11 +305,11 @@ class Engine:
     # A step that hangs
 
     def take_back(self, now_us: int, hung: bool) -> None:
-        """Give back to the store what a step has taken whose thread hangs or is gone.
+        """Give back the jobs of a step whose thread hangs or has ended.
 
         Args:
             now_us: The present, in microseconds since the Unix epoch.
-            hung: Whether its thread hangs: then the job is parked whose trigger it was asking.
+            hung: Whether its thread hangs: then the job whose trigger it was calling is parked.
         """
         claims, self._claims = self._claims, []
         for claim in claims:
@@ -319,7 +319,7 @@ class Engine:
                 self._park(job, now_us)
 
     def _park(self, job: Job, now_us: int) -> None:
-        """Park a job whose trigger does not answer, unless it was changed meanwhile."""
+        """Park a job whose trigger does not return, unless it was changed meanwhile."""
         entry = self.changes.find(job.id)
         if entry is None or entry.due_us is None or entry.job.trigger is not job.trigger:
             return
@@ -330,10 +330,10 @@ class Engine:
     # Besides the schedule
 
     def ready(self, job: Job) -> Job:
-        """Return *job* with its function resolved and its executor known to be there.
+        """Return *job* with its function resolved and its executor checked.
 
         Raises:
-            FuncRefError: if the function's reference leads to no callable.
+            FuncRefError: if the function's reference names no callable.
             InvalidOptionError: if there is no such executor.
         """
         check_executor(self.executors, job.options.executor)
@@ -342,7 +342,7 @@ class Engine:
         return job
 
     def _made_ready(self, run: Run) -> Run:
-        """Return a run that was taken over, with its function resolved if it can be."""
+        """Return an adopted run, with its function resolved if possible."""
         job = run._job
         if job is not None:
             try:
@@ -383,5 +383,5 @@ class Engine:
 
 
 def _fail(error: Exception) -> None:
-    """Take the place of a function that cannot be found, so that its run fails and says why."""
+    """Replaces a function that cannot be resolved, so that its run fails with the reason."""
     raise error

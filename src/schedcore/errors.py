@@ -14,7 +14,7 @@
     ├── SchedulerAlreadyRunningError
     └── SchedulerNotRunningError
 
-Each text names the value, what was expected, and the way out.
+Each text names the value, what was expected, and how to fix it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class SchedError(Exception):
 
 
 class ChangesLostError(SchedError, LookupError):
-    """What came after a place among the changes is not all kept any more."""
+    """Some of the changes since the given position are no longer stored."""
 
     def __init__(self, since: object) -> None:
         super().__init__(
-            f"not all that came after {short(since)} is kept any more, or it is of another store:"
-            " read jobs and runs anew, and go on from what changes without since give as next"
+            f"not all changes since {short(since)} are still stored, or it is from another store:"
+            " read jobs and runs again, and continue from the 'next' of changes without 'since'"
         )
         self.since = since
 
@@ -50,12 +50,12 @@ class ConflictingIdError(SchedError, ValueError):
 
 
 class JobChangedError(SchedError):
-    """A change could not be made, since somebody else kept changing the job meanwhile."""
+    """The job kept changing while a change was prepared, so the change was not made."""
 
     def __init__(self, job_id: str, times: int) -> None:
         super().__init__(
             f"job {job_id!r} was changed by somebody else {times} times while this change was"
-            " worked out; nothing was changed by it, so try again"
+            " prepared; this change was not made, so try again"
         )
         self.job_id = job_id
 
@@ -64,9 +64,7 @@ class JobLookupError(SchedError, LookupError):
     """No job with this id is stored."""
 
     def __init__(self, job_id: object) -> None:
-        super().__init__(
-            f"there is no job with id {short(job_id)}; get_jobs() lists those there are"
-        )
+        super().__init__(f"there is no job with id {short(job_id)}; get_jobs() lists the jobs")
         self.job_id = job_id
 
 
@@ -75,17 +73,17 @@ class RunLookupError(SchedError, LookupError):
 
     def __init__(self, run_id: object) -> None:
         super().__init__(
-            f"no run with id {short(run_id)} is waiting or under way, and none that has ended is"
-            " kept; runs() and history() list those there are"
+            f"no run with id {short(run_id)} is open or in the history; runs() lists the open ones,"
+            " history() those that ended"
         )
         self.run_id = run_id
 
 
 class RunEndedError(RunLookupError):
-    """The run has ended: there is nothing to cancel."""
+    """The run has ended, so it cannot be cancelled."""
 
     def __init__(self, run_id: object) -> None:
-        super(RunLookupError, self).__init__(f"run {short(run_id)} has ended; get_run() tells how")
+        super(RunLookupError, self).__init__(f"run {short(run_id)} has ended; get_run() shows how")
         self.run_id = run_id
 
 
@@ -94,8 +92,8 @@ class InvalidOptionError(SchedError, ValueError):
 
     Args:
         option: The option's name, as the caller wrote it.
-        value: What was given; its repr is shortened in the text.
-        expected: What would have been accepted, in words.
+        value: The given value; its repr is shortened in the text.
+        expected: What would be accepted, in words.
     """
 
     def __init__(self, option: str, value: object, expected: str) -> None:
@@ -109,15 +107,15 @@ class InvalidTriggerError(InvalidOptionError):
 
 
 class FuncRefError(InvalidOptionError):
-    """A function reference does not lead to a callable, or a callable has no reference."""
+    """A function reference names no callable, or a callable has no reference."""
 
 
 class StoreError(SchedError):
-    """A store cannot be used: it is no database, or one of another version, or not to be written.
+    """A store cannot be used: it is not a database, has another version, or is not writable.
 
     Args:
         store: Which one; without passwords.
-        problem: What is wrong, and the way out, in words.
+        problem: What is wrong, and how to fix it, in words.
     """
 
     def __init__(self, store: str, problem: str) -> None:
@@ -126,34 +124,34 @@ class StoreError(SchedError):
 
 
 class StoreUnavailableError(StoreError):
-    """A store cannot be used at the moment: it is locked, away, or its disk is full.
+    """A store cannot be used at the moment: it is locked or unreachable, or its disk is full.
 
-    Nothing of the call was done; it can be tried again.
+    Nothing of the call was done; try again.
     """
 
 
 class MaxInstancesError(SchedError):
-    """The job runs as many times at once as its ``max_instances`` allows, or too many runs wait.
+    """``max_instances`` runs of the job are active, or too many of its runs wait.
 
     Args:
         job_id: Which job.
-        max_instances: As many runs of it may be active.
-        most_waiting: As many may wait for a worker, and that many do; None: that is not why.
+        max_instances: How many runs of it may be active.
+        most_waiting: How many may wait for a worker, if that limit is reached; None: it is not.
     """
 
     def __init__(self, job_id: str, max_instances: int, most_waiting: int | None = None) -> None:
         super().__init__(
-            f"job {job_id!r} is running {max_instances} time(s) already, which is its"
+            f"job {job_id!r} already has {max_instances} active run(s), which is its"
             " max_instances; wait for a run to end, or raise max_instances"
             if most_waiting is None
-            else f"job {job_id!r} has {most_waiting:,} runs that wait for a worker already, and no"
-            " more may wait; wait for some to begin, or run it less often"
+            else f"job {job_id!r} already has {most_waiting:,} runs that wait for a worker, and no"
+            " more may wait; wait until some begin, or run it less often"
         )
         self.job_id, self.max_instances = job_id, max_instances
 
 
 class SchedulerAlreadyRunningError(SchedError):
-    """What was called is for a scheduler that is not started, and this one is.
+    """The call needs a scheduler that is not started, and this one is.
 
     Args:
         way_out: What to do, in words.
@@ -204,9 +202,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Return whether *error* is Ctrl-C, raised into the main thread and meant for the program.
+    """Return whether *error* is Ctrl-C, raised in the main thread and meant for the program.
 
-    Other errors of a user's code are its own: ``SystemExit`` in a job ends that run, no more.
+    Other errors of a user's code concern only that code: ``SystemExit`` in a job ends only its run.
     """
     return (
         isinstance(error, KeyboardInterrupt)
@@ -219,7 +217,7 @@ def text_of(error: BaseException) -> str:
     try:
         return str(error)[:500]
     except BaseException as broken:  # noqa: BLE001 — a user's __str__ may raise anything
-        return f"(its text cannot be had: __str__ raised {type(broken).__name__})"
+        return f"(its text is not available: __str__ raised {type(broken).__name__})"
 
 
 def _cut(text: str) -> str:
@@ -227,7 +225,7 @@ def _cut(text: str) -> str:
 
 
 MOST_TRACEBACK = 20_000
-"""Characters that are kept of a traceback: the last ones, which tell where it was raised."""
+"""Length to which a traceback is cut: its last characters, which show where it was raised."""
 
 
 class TracebackElsewhere(Exception):
@@ -242,7 +240,7 @@ def traceback_of(error: BaseException) -> str:
     from traceback import format_exception  # 4 ms, and only for errors
 
     try:
-        # Of many frames the last: where it was raised, and not how a recursion went there.
+        # Keep the last frames: where it was raised, rather than how a recursion got there.
         return "".join(format_exception(type(error), error, error.__traceback__, limit=-100))[
             -MOST_TRACEBACK:
         ]

@@ -1,6 +1,6 @@
-"""What happens in a scheduler, as events for listeners.
+"""Events of a scheduler, for listeners.
 
-The codes are bits, so that a mask can name several: ``EVENT_JOB_EXECUTED | EVENT_JOB_ERROR``.
+The codes are bits, so a mask can combine several: ``EVENT_JOB_EXECUTED | EVENT_JOB_ERROR``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from schedcore.job import Job
 log = GuardedLogger(__name__)
 
 _PLAIN: Final = (
-    "a plain function that does its work when it is called, since nobody awaits it; it may hand"
-    " the event to a loop of yours: asyncio.run_coroutine_threadsafe(handle(event), loop)"
+    "a plain function, since nothing awaits its result; it may pass the event to your own loop:"
+    " asyncio.run_coroutine_threadsafe(handle(event), loop)"
 )
 
 EVENT_SCHEDULER_STARTED: Final = 1 << 0
@@ -50,7 +50,7 @@ class SchedulerEvent(NamedTuple):
 
 
 class JobEvent(NamedTuple):
-    """Something happened to a job's definition or its place in the schedule."""
+    """A job's definition or its place in the schedule changed."""
 
     code: int
     job_id: str
@@ -71,7 +71,7 @@ class JobEvent(NamedTuple):
 
 
 class JobSubmissionEvent(NamedTuple):
-    """Fire times of a job were handed to its executor, or skipped at ``max_instances``."""
+    """Runs of a job were handed to its executor, or skipped at ``max_instances``."""
 
     code: int
     job_id: str
@@ -82,7 +82,7 @@ class JobSubmissionEvent(NamedTuple):
     func_ref: str | None = None
     """Its function as ``"package.module:name"``, or None if no text leads back to it."""
     run_id: int | None = None
-    """That of the run that was submitted; None: they were skipped."""
+    """The id of the submitted run; None: the fire times were skipped."""
 
     @property
     def jobstore(self) -> str:
@@ -93,18 +93,18 @@ class JobSubmissionEvent(NamedTuple):
 class JobExecutionEvent(NamedTuple):
     """A run ended, or fire times were missed.
 
-    It names the job and its function also if the job is removed by now, as one with a date is.
+    It names the job and its function even if the job was removed meanwhile, like one with a date.
     """
 
     code: int
     job_id: str
     scheduled_run_time: datetime
-    """In UTC; of the first one, where several were missed together."""
+    """The fire time in UTC; the first one, if several were missed together."""
     run_id: int | None = None
     retval: Any = None
     """What the function returned."""
     exception: BaseException | None = None
-    """What the function raised; ``exception.__traceback__`` tells where."""
+    """What the function raised; ``exception.__traceback__`` shows where."""
     occurrences: int = 1
     """How many fire times were missed together."""
     name: str = ""
@@ -128,11 +128,11 @@ Listener = Callable[[Any], object]
 
 
 class Listeners:
-    """The listeners, and the codes that each asks for.  Thread-safe.
+    """The listeners, and the codes that each of them asks for.  Thread-safe.
 
     Attributes:
-        mask: All codes that some listener asks for.  Test it before making an event: to make one
-            costs more than the dispatch of a job.
+        mask: All codes that some listener asks for.  Test it before creating an event: that costs
+            more than dispatching a job.
         failures: How many times a listener raised.
     """
 
@@ -150,11 +150,11 @@ class Listeners:
         return self._lock
 
     def add(self, listener: Listener, mask: int = EVENT_ALL) -> None:
-        """Call *listener* with each event whose code is in *mask*, in the thread it happens in.
+        """Call *listener* with each event whose code is in *mask*, in the event's own thread.
 
         Raises:
-            InvalidOptionError: if *listener* cannot be called, is asynchronous or a generator
-                function, or *mask* names no event.
+            InvalidOptionError: if *listener* is not callable, is a coroutine or generator function,
+                or *mask* names no event.
         """
         if not callable(listener):
             raise InvalidOptionError("listener", listener, "a callable that takes one event")
@@ -167,7 +167,7 @@ class Listeners:
             self._publish()
 
     def remove(self, listener: Listener) -> None:
-        """Stop calling *listener*; one that is not there is no error."""
+        """Stop calling *listener*; an unknown one is ignored."""
         with self._lock:
             for pair in tuple(self._all):
                 if pair[0] == listener:
@@ -177,8 +177,8 @@ class Listeners:
     def emit(self, event: Event) -> None:
         """Call the listeners that ask for the code of *event*.
 
-        What a listener raises is logged, and the others are called; only Ctrl-C in the main thread
-        is raised again, after that.
+        An exception of a listener is logged, and the others are called; only Ctrl-C in the main
+        thread is raised again after that.
         """
         interrupt = None
         for listener, mask in self._listeners:
@@ -205,7 +205,7 @@ class Listeners:
             raise interrupt
 
     def _publish(self) -> None:
-        """Put the present listeners into effect; again if a signal handler changed them."""
+        """Apply the current listeners, and repeat if a signal handler changed them meanwhile."""
         self._changes += 1
         changes = None
         while changes != self._changes:
@@ -217,7 +217,7 @@ class Listeners:
 
 
 def _named_by(event: Event) -> dict[str, object]:
-    """Return which job and run an event names."""
+    """Return the job and the run that an event names."""
     fields: dict[str, object] = {}
     for name in ("job_id", "run_id"):
         if (value := getattr(event, name, None)) is not None:

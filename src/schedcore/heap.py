@@ -1,12 +1,12 @@
-"""The due queue: which items are due first; they move and leave without a scan.
+"""The due queue: items by due time, which move and leave without a scan.
 
 The heap has one entry for each *distinct* due time, and a dict leads from a due time to its bucket
 of items: the heap compares bare integers (3 to 5 times cheaper than tuples), and ten thousand jobs
 that are due on the same second share one entry.
 
-Each item knows under which due time it is filed: its ``queued_us``.  An item that moves or leaves
-stays behind in its old bucket as *stale*: the queue skips it when that due time comes, and drops
-stale items many at once before they outnumber the others.
+Each item stores the due time under which it is filed: its ``queued_us``.  An item that moves or
+leaves stays in its old bucket as *stale*: the queue skips it when that due time comes, and drops
+stale items in batches before they outnumber the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Queued(Protocol):
-    """What a due queue holds: anything but a list."""
+    """An item of a due queue: anything but a list."""
 
     queued_us: int | None
     """The due time under which it is filed; None: it is in no queue.  Only the queue sets it."""
@@ -33,13 +33,13 @@ A sorted list is a heap, so one sort serves all the pops that follow: 60 to 240 
 of a heap of 100,000, against 700 to 3,300 ns for a pop and a push.
 """
 _SPARE = 64
-"""Stale items that never cause a sweep, so that small queues are not swept at every change."""
+"""Number of stale items that never cause a sweep, so that small queues are not swept often."""
 
 
 class DueQueue(Generic[T]):
     """Items ordered by due time, an integer (the engine uses microseconds since the Unix epoch).
 
-    Items that are due at the same time come in the order in which they were put.
+    Items that are due at the same time keep the order in which they were put.
 
     Not thread-safe: its owner holds a re-entrant lock.  In the thread that holds it, a signal
     handler or a finalizer may interrupt a call, and put or discard itself: the queue defers that to
@@ -59,11 +59,11 @@ class DueQueue(Generic[T]):
         self._deferred: list[tuple[T, int | None]] = []
 
     def __len__(self) -> int:
-        """Return how many items are filed."""
+        """Return the number of items."""
         return self._size
 
     def put(self, item: T, due: int) -> None:
-        """File *item*, which is in no queue, under *due*."""
+        """Add *item*, which is in no queue, under *due*."""
         if self._busy:
             self._deferred.append((item, due))
             return
@@ -77,7 +77,7 @@ class DueQueue(Generic[T]):
                 self._make_deferred()
 
     def put_many(self, items: Sequence[T], dues: Sequence[int]) -> None:
-        """File each item under its due time; new due times are sorted in as one run."""
+        """Add each item under its due time; new due times are sorted in as one run."""
         if self._busy:
             self._deferred += zip(items, dues, strict=True)
             return
@@ -97,7 +97,7 @@ class DueQueue(Generic[T]):
             self._end_call()
 
     def discard(self, item: T) -> None:
-        """Take *item* out; it need not be filed."""
+        """Remove *item*, if it is there."""
         if self._busy:
             self._deferred.append((item, None))
             return
@@ -144,7 +144,7 @@ class DueQueue(Generic[T]):
             self._end_call()
 
     def pop_due(self, now: int, limit: int) -> list[T]:
-        """Take out up to *limit* items that are due at *now* or before, the earliest first."""
+        """Remove and return up to *limit* items that are due at *now* or before, earliest first."""
         taken: list[T] = []
         self._busy = True
         try:
@@ -167,7 +167,7 @@ class DueQueue(Generic[T]):
         return taken
 
     def clear(self) -> None:
-        """Take every item out."""
+        """Remove all items."""
         for bucket in self._buckets.values():
             for item in bucket if isinstance(bucket, list) else (bucket,):
                 item.queued_us = None
@@ -208,13 +208,13 @@ class DueQueue(Generic[T]):
         return False
 
     def _end_call(self) -> None:
-        """End a call: make those that were deferred."""
+        """End a call: make the deferred ones."""
         self._busy = False
         if self._deferred:
             self._make_deferred()
 
     def _make_deferred(self) -> None:
-        """Make the calls that were deferred, in their order."""
+        """Make the deferred calls, in order."""
         while self._deferred:
             item, due = self._deferred.pop(0)
             if due is None:

@@ -1,4 +1,4 @@
-"""What a job is: an immutable definition, checked whole before anything is stored."""
+"""The immutable definition of a job, validated as a whole before anything is stored."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -19,7 +19,7 @@ MOST_TAGS: Final = 32
 LONGEST_TAG: Final = 64
 MOST_CHANNELS: Final = 16
 CHANNEL_OPTIONS: Final = ("on_failure", "on_recovery", "on_missed", "on_run")
-"""The options that name channels: who is told of what."""
+"""The options that name channels for notices."""
 
 
 class Unset:
@@ -32,11 +32,11 @@ class Unset:
 
 
 UNSET: Final = Unset()
-"""The value of an option that was not given, where None has a meaning of its own."""
+"""The value of an option that is not set, where None has another meaning."""
 
 
 class Options(NamedTuple):
-    """How a job is run; jobs that were given the same options share one of these."""
+    """How a job is run; jobs with the same options share one instance."""
 
     executor: str = DEFAULT_EXECUTOR
     """Name of the executor that runs it."""
@@ -66,13 +66,13 @@ class Options(NamedTuple):
     """The channels through which each run is told: its start, and how it ended."""
 
     def attempts(self) -> int:
-        """Return how often a run is begun in all, if its process dies or it fails each time."""
+        """Return how many times a run is begun in total, if it fails or dies each time."""
         if self.retry is not None:
             return 1 + self.retry.count
         return MOST_RERUNS if self.on_lost == "rerun" else 1
 
     def reruns(self, attempt: int) -> bool:
-        """Return whether a run is begun again whose process died in this attempt, from 1."""
+        """Return whether to begin a run again whose process died in this attempt (from 1)."""
         return self.on_lost == "rerun" and attempt < self.attempts()
 
 
@@ -81,28 +81,28 @@ OVERLAPS: Final = ("skip", "queue", "cancel")
 
 
 MOST_RERUNS: Final = 3
-"""How often a run is begun in all if its process dies each time, unless ``retry`` says: it may be
-the run itself that kills the process."""
+"""How many times a run is begun in total if its process dies each time, unless ``retry`` is set:
+the run itself may be killing the process."""
 ON_LOST: Final = ("record", "rerun")
 """If its process dies: record the run as lost, or run it again in another process.
 
-Only a store on disk can tell; a run that is run again may have done its work before.
+Only a store on disk can know; a run that is repeated may have done its work before.
 """
 
 
 class Job(NamedTuple):
-    """The definition of a job.  When it is next due is kept beside it, in the store."""
+    """The definition of a job.  The store keeps its next due time separately."""
 
     id: str
     func: Callable[..., Any] | None
-    """What is called; None: the reference has not been resolved yet."""
+    """The function; None: the reference has not been resolved yet."""
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     trigger: Trigger
     options: Options
     given_name: str | None = None
     given_ref: str | None = None
-    """The reference as the user wrote it, if the function was given as text."""
+    """The reference as the user wrote it, if the function is named by text."""
 
     @property
     def name(self) -> str:
@@ -113,7 +113,7 @@ class Job(NamedTuple):
 
     @property
     def func_ref(self) -> str | None:
-        """The function as ``"package.module:name"``, or None if no text leads back to it."""
+        """The function as ``"package.module:name"``, or None if it has no reference."""
         if self.given_ref is not None:
             return self.given_ref
         return funcref.reference_to(self.func) if self.func is not None else None
@@ -183,14 +183,14 @@ def define(
     options: Options,
     coroutine_options: Options,
 ) -> Job:
-    """Return a job of these parts, each one checked but for the id (:func:`check_id`).
+    """Return a job of these parts, validated except for the id (:func:`check_id`).
 
     A coroutine function gets *coroutine_options*, and any other *options*.
 
     Raises:
         InvalidOptionError: naming the part, its value and what was expected; also for a generator
-            function, of which a call runs nothing.
-        FuncRefError: if *func* is text that leads to no callable.
+            function, since calling one runs none of its code.
+        FuncRefError: if *func* is text that names no callable.
     """
     if name is not None:
         check_name(name)
@@ -216,7 +216,7 @@ def resolve_func(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], st
 
 
 def check_id(job_id: object) -> str:
-    """Return *job_id* if it is text of 1 to 255 characters that every store can keep."""
+    """Return *job_id* if it is text of 1 to 255 characters that every store accepts."""
     if not isinstance(job_id, str) or not 0 < len(job_id) <= MAX_ID_LENGTH:
         raise InvalidOptionError("id", job_id, f"text of 1 to {MAX_ID_LENGTH} characters")
     if "\0" in job_id:  # of which PostgreSQL has none
@@ -254,15 +254,15 @@ def check_kwargs(kwargs: object) -> Mapping[str, Any]:
 def build_options(
     base: Options, changes: Mapping[str, object], defaults: Options | None = None
 ) -> Options:
-    """Return *base* with *changes* made, each one checked.
+    """Return *base* with validated *changes*.
 
     None is "no limit" or "never" for ``misfire_grace_time``, ``timeout`` and ``retry``.  For the
     other options it means the default, as UNSET does for all of them.
 
     Args:
-        base: Stays as it is.
+        base: Not changed.
         changes: New values by name.
-        defaults: What None and UNSET mean; those of *base* unless given.
+        defaults: What None and UNSET mean; by default those of *base*.
 
     Raises:
         InvalidOptionError: if an option is unknown or its value makes no sense.
@@ -322,7 +322,7 @@ def _check_on_lost(value: object) -> str:
 
 
 def check_tag(tag: object, option: str = "tag") -> str:
-    """Return *tag* if it is a word that people can read, and tell from others."""
+    """Return *tag* if it is readable and unambiguous text."""
     if (
         not isinstance(tag, str)
         or not 0 < len(tag) <= LONGEST_TAG
@@ -384,7 +384,7 @@ DEFAULTED: Final = frozenset(
 """The options for which None means the default; for the others it has a meaning of its own."""
 
 OPTION_NAMES: Final = frozenset(_CHECKS)
-"""The names of the options that tell how a job is run."""
+"""The names of the options that say how a job is run."""
 
 
 JOB_FIELDS: Final = OPTION_NAMES | {
@@ -402,7 +402,7 @@ JOB_FIELDS: Final = OPTION_NAMES | {
 def unknown_option(
     given: Mapping[str, object], kind: object, options: Iterable[str], more: Iterable[str] = ()
 ) -> InvalidTriggerError:
-    """Return the error for options of which one is neither a job's nor its trigger's.
+    """Return the error for options, one of which belongs neither to jobs nor to the trigger.
 
     Args:
         given: What is to be its trigger's.
@@ -429,7 +429,7 @@ def load_event_loop() -> None:
 
 
 def check_name(name: object) -> str | None:
-    """Return *name* if it is text that can be seen, or None."""
+    """Return *name* if it is visible text, or None."""
     if name is None:
         return None
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_ID_LENGTH:

@@ -44,9 +44,9 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def job_to_dict(job: Job, fields: Collection[str] = FIELDS) -> dict[str, Any]:
-    """Return a job as plain data, which :func:`job_from_dict` makes an equal job of.
+    """Return a job as plain data; the inverse of :func:`job_from_dict`.
 
-    The trigger is a dict of its own under ``trigger``, and ``name`` None unless it was given.
+    The trigger is a dict under ``trigger``, and ``name`` is None unless it was set.
 
     Args:
         job: Which job.
@@ -54,7 +54,7 @@ def job_to_dict(job: Job, fields: Collection[str] = FIELDS) -> dict[str, Any]:
 
     Raises:
         InvalidOptionError: if something has no plain-data form: the option is the path to it
-            (``kwargs['x'][2]``), and the text tells the way out.
+            (``kwargs['x'][2]``), and the text says how to fix it.
     """
     data = {name: _WRITERS[name](job) for name in fields if name in _WRITERS}
     options = options_to_dict(job.options)
@@ -62,16 +62,17 @@ def job_to_dict(job: Job, fields: Collection[str] = FIELDS) -> dict[str, Any]:
 
 
 def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC, *, resolve: bool = True) -> Job:
-    """Return the job that *data* tells of: the inverse of :func:`job_to_dict`.
+    """Return the job that *data* describes; the inverse of :func:`job_to_dict`.
 
-    Fields that may be left out: all but ``id``, ``func`` and ``trigger``.  The function is looked
-    for, which imports its module; where there is none, the job has no function yet, and is parked
-    when it falls due.
+    All fields except ``id``, ``func`` and ``trigger`` may be left out.  The function is resolved,
+    which imports its module; if there is none, the job has no function yet, and is parked when it
+    becomes due.
 
     Args:
-        data: Plain data from somebody who may name any function.
+        data: Plain data from a source that may name any function.
         timezone: The zone of a trigger that names none.
-        resolve: Whether to look for the function: whoever only moves jobs imports nobody's modules.
+        resolve: Whether to resolve the function; moving jobs does not require importing their
+            modules.
 
     Raises:
         InvalidOptionError: naming the field or the path, the value, and what was expected.
@@ -88,7 +89,7 @@ def job_from_dict(data: Mapping[str, Any], timezone: tzinfo = UTC, *, resolve: b
 
 
 def with_fields(job: Job, data: Mapping[str, Any], timezone: tzinfo = UTC) -> Job:
-    """Return *job* with those fields that *data* has, and the others as they are.
+    """Return *job* with the fields in *data*, and its other fields unchanged.
 
     Raises:
         InvalidOptionError: as :func:`job_from_dict` does.
@@ -111,7 +112,7 @@ def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
     """Return a trigger in its plain-data form, dates and the like among its options tagged.
 
     Raises:
-        InvalidOptionError: if it, or a member of it, would not come back as what it is.
+        InvalidOptionError: if it, or a member of it, would not be restored as an equal trigger.
     """
     if not comes_back(trigger):
         raise InvalidTriggerError(
@@ -198,15 +199,15 @@ _READERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
 
 
 def fingerprint(job: Job, trigger: Trigger | None = None) -> str:
-    """Return what is equal for equal definitions in any process, and hardly for two others.
+    """Return a digest that is equal for equal definitions, in any process.
 
-    The id is no part of it, nor when the job is due.  What has no plain-data form counts as its
-    repr, without addresses.
+    It does not include the id, nor when the job is due.  Values without a plain-data form are
+    represented by their repr, without addresses.
 
     Args:
         job: Which job.
-        trigger: Its trigger as it was declared; one that was bound to the moment of adding differs
-            from process to process.
+        trigger: Its trigger as declared; a trigger that is bound to the moment of adding would
+            differ between processes.
     """
     return digest(
         job.func_ref or job.func,
@@ -219,10 +220,10 @@ def fingerprint(job: Job, trigger: Trigger | None = None) -> str:
 
 
 def digest(*parts: object) -> str:
-    """Return what is equal for equal values in any process, and hardly for others.
+    """Return a digest that is equal for equal values, in any process.
 
-    Functions count as their names, triggers as their plain-data form, and whatever else has no
-    such form as its repr, without addresses.
+    Functions are represented by their names, triggers by their plain-data form, and other values
+    without such a form by their repr, without addresses.
     """
     text = as_text([_unordered(_printed(part)) for part in parts])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
@@ -282,9 +283,9 @@ def _unordered(data: Any) -> Any:
 
 
 def shown(job: Job) -> dict[str, Any]:
-    """Return a job's definition as JSON shows it to people: flat, with the name it goes by.
+    """Return a job's definition as JSON for people: flat, with its display name.
 
-    Nothing is tagged: what JSON cannot carry is there as its repr, and listed under
+    Nothing is tagged: values that JSON cannot represent are shown as their repr, and listed in
     ``shown_as_repr``.
     """
     as_repr: list[str] = []

@@ -1,4 +1,4 @@
-"""What jobs can run without code of yours: a program, and a call of a URL."""
+"""Ready-made jobs: run a program, and send an HTTP request."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def run_command(
 
     No shell reads the arguments: for a line of shell, name one
     (``["/bin/sh", "-c", "df -h | mail root"]``).  Output and errors are read together.  The program
-    is in a process group of its own: if the run is cancelled or times out, the whole group is asked
-    to end (SIGTERM), and killed after :data:`GRACE` seconds.  What it leaves in the background
-    cannot print any more once it has ended.  For POSIX systems.
+    has its own process group: if the run is cancelled or times out, the whole group gets SIGTERM,
+    and is killed after :data:`GRACE` seconds.  Once the program has ended, output of its background
+    processes is discarded.  For POSIX systems.
 
     Args:
         argv: The program and its arguments.
-        cwd: The folder that it runs in; left out, that of this process.
-        env: Variables besides those of this process.
-        input: What it reads from its standard input; left out, nothing.
+        cwd: The folder that it runs in; default: that of this process.
+        env: Variables in addition to those of this process.
+        input: Its standard input; default: empty.
 
     Raises:
-        CommandFailedError: if it ends with another status than 0.
+        CommandFailedError: if its exit status is not 0.
         OSError: if it cannot be started.
     """
     words = _checked(argv)
@@ -109,13 +109,13 @@ def run_command(
 
 
 class UrlFailedError(SchedError):
-    """A URL answered with a status that was not expected.
+    """A URL answered with an unexpected status.
 
     Args:
         method: The method of the request.
-        url: Its URL; what comes after a ``?`` may be a secret, and is not told.
+        url: Its URL; the part after a ``?`` may be a secret, and is not shown.
         status: The status of the answer.
-        answer: The beginning of its body, or where a redirection leads.
+        answer: The beginning of its body, or the target of a redirect.
     """
 
     def __init__(self, method: str, url: str, status: int, answer: str) -> None:
@@ -138,24 +138,24 @@ def call_url(
     ca_file: str | None = None,
     cert_file: str | None = None,
 ) -> str:
-    """Send an HTTP request, and return the beginning of what is answered.
+    """Send an HTTP request, and return the beginning of the response body.
 
-    Redirections are not followed; proxies are those of the environment (``https_proxy``).  If the
-    run is cancelled, the connection is cut.
+    Redirects are not followed; proxies come from the environment (``https_proxy``).  If the run is
+    cancelled, the connection is closed.
 
     Args:
-        url: Where to, by http or https, without a password: that belongs into *headers*.
-        method: Such as ``"PUT"``; left out, ``"POST"`` with a body, and ``"GET"`` without.
+        url: The target, http or https, without a password, which belongs in *headers*.
+        method: Such as ``"PUT"``; default: ``"POST"`` with a body, and ``"GET"`` without.
         headers: Of the request.
         body: What to send: text as it is, and anything else as JSON.
-        expect: The status, or several, that is no failure; left out, 200 to 299.
-        timeout: Seconds that all of it may take.
-        ca_file: Certificates of whom to trust; left out, those that the system trusts.
-        cert_file: Our own certificate and its key, for servers that ask for one.
+        expect: The expected status, or several; default: 200 to 299.
+        timeout: Seconds for the whole request.
+        ca_file: Trusted certificates; default: the system's.
+        cert_file: A client certificate and its key, for servers that require one.
 
     Raises:
-        UrlFailedError: if another status comes back.
-        OSError: if none does: a TimeoutError if none does in time.
+        UrlFailedError: if the response has another status.
+        OSError: if there is no response; a TimeoutError if there is none in time.
     """
     from schedcore.basics import http_request  # 25 ms
 

@@ -1,4 +1,4 @@
-"""Log records as JSON, one object a line, for whatever collects logs."""
+"""Log records as JSON, one object per line, for log collectors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from schedcore.run import named, run_here
 _OF_LOGGING: Final = frozenset(
     (*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName")
 )
-"""The attributes that every record has: all others were given with ``extra=``."""
+"""The attributes that every record has; all others were passed with ``extra=``."""
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON.
 
-    It has ``time`` (UTC), ``level``, ``logger`` and ``message``; what was given with ``extra=``,
-    such as ``job_id`` and ``outcome``; ``error`` and ``traceback``, where something was raised.
-    What a job logs while it runs has its ``job_id``, ``run_id`` and ``attempt``.
+    The object has ``time`` (UTC), ``level``, ``logger`` and ``message``; the fields of ``extra=``,
+    such as ``job_id`` and ``outcome``; and ``error`` and ``traceback`` of an exception.  Records
+    that a job logs while it runs have its ``job_id``, ``run_id`` and ``attempt``.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""Which runs come in the next hours, and how many of them at once: an estimate of bounded cost.
+"""Future runs, and how many of them overlap: an estimate of bounded cost.
 
 :func:`schedcore.forecast` plays the same through with the engine, run by run; this is for pages
 that are looked at while the scheduler works, and takes some tenths of a second for any jobs.
@@ -31,19 +31,19 @@ _ENDED: Final = (Outcome.EXECUTED, Outcome.FAILED, Outcome.TIMED_OUT)
 
 
 class Slice(NamedTuple):
-    """A part of the time that is looked at."""
+    """A part of the period."""
 
     begin_us: int
     runs: float
-    """How many runs fall due in it."""
+    """How many runs become due in it."""
     most: float
-    """How many runs would be under way at once, if each began when it is due."""
+    """Maximum number of runs at once, if each began when it is due."""
     most_us: int
     """When that is."""
 
 
 class JobAhead(NamedTuple):
-    """What is to come of one job."""
+    """The forecast for one job."""
 
     job_id: str
     executor: str
@@ -52,20 +52,20 @@ class JobAhead(NamedTuple):
     runs: int
     """How many there are."""
     took_us: int | None
-    """How long its runs took on average; None: none has ended yet."""
+    """Mean duration of its runs; None: none has ended yet."""
 
 
 class ExecutorAhead(NamedTuple):
-    """What is to come for one executor."""
+    """The forecast for one executor."""
 
     name: str
     workers: int | None
-    """How many runs can be under way at once, in all processes; None: any number."""
+    """How many runs can be active at once, in all processes; None: any number."""
     slices: tuple[Slice, ...]
 
 
 class Crowd(NamedTuple):
-    """A time in which more runs are due than there are workers: some begin late."""
+    """A period with more runs than workers, so that some begin late."""
 
     executor: str
     workers: int
@@ -78,25 +78,24 @@ class Crowd(NamedTuple):
 
 
 class LoadForecast(NamedTuple):
-    """What is to come if nothing is changed, nothing fails, and all takes as long as before."""
+    """The future runs, if nothing is changed, nothing fails, and durations stay the same."""
 
     begin_us: int
     end_us: int
     slice_us: int
     """How long each part of it is."""
     jobs: tuple[JobAhead, ...]
-    """The jobs that have runs in it, in the order of their first ones."""
+    """The jobs that have runs in the period, in the order of their first runs."""
     executors: tuple[ExecutorAhead, ...]
     crowds: tuple[Crowd, ...]
     exact_until_us: int
-    """From then on, of jobs that run often, only the mean is known of how many runs are under way
-    at once."""
+    """From then on, only the mean number of concurrent runs is known for jobs that run often."""
     unknown: tuple[str, ...]
-    """Jobs of which nothing is known, since their triggers raise."""
+    """Jobs without a forecast, since their triggers raise."""
 
     @property
     def runs(self) -> int:
-        """How many runs fall due."""
+        """Number of runs in the period."""
         return sum(job.runs for job in self.jobs)
 
     def __repr__(self) -> str:
@@ -107,7 +106,7 @@ class LoadForecast(NamedTuple):
 
 
 def check_hours(hours: float) -> None:
-    """Refuse what nobody can look ahead.
+    """Refuse a period that cannot be forecast.
 
     Raises:
         InvalidOptionError: if *hours* is not more than 0, or more than a week's.
@@ -136,7 +135,7 @@ def load_ahead(
     under_way: Iterable[tuple[str, int]] = (),
     budget: int = BUDGET,
 ) -> LoadForecast:
-    """Return what is to come.
+    """Return the forecast.
 
     Args:
         entries: The jobs.

@@ -12,28 +12,28 @@ from schedcore.clock import SECOND, Clock, Waker, is_frozen, passing_us
 log = GuardedLogger(__name__)
 
 LONGEST_SLEEP_US = 2 * SECOND
-"""A step of the wall clock, or a machine that was asleep, is noticed within this time."""
+"""A step of the wall clock, or sleep of the machine, is noticed within this time."""
 JUMP_US = SECOND
-"""A wall clock that moved this much more or less than time passed was set, or slept."""
+"""If the wall clock moved this much more or less than elapsed time, it was set, or slept."""
 QUANTUM_US = 1_000
-"""While due times come twice as often, the loop looks once in this time, for all that is due.
+"""While due times come more than twice as often, the loop handles all due jobs once in this time.
 
-A timed wake-up and a hand-over cost 60 us of processor time, against some 10 us for a run: with
-10,000 due times a second, a pass for each would take most of a processor, and half a millisecond
-of lateness saves it.  At lower rates each pass comes at once.
+A timed wake-up and a hand-over cost 60 us of processor time, and a run some 10 us: with 10,000 due
+times a second, one pass for each would take most of a processor, which half a millisecond of
+lateness saves.  At lower rates each pass comes at once.
 """
 _NEVER = 1 << 62
 
 
 class Work(Protocol):
-    """What the loop calls; times are microseconds since the Unix epoch."""
+    """The interface that the loop calls; times are microseconds since the Unix epoch."""
 
     def step(self, now_us: int) -> int | None:
-        """Do all that is due; return when to call again."""
+        """Do everything that is due; return when to call again."""
         ...
 
     def step_paused(self, now_us: int) -> int | None:
-        """Do what is due while the loop is paused: time out runs; return when to call again."""
+        """Do the work of a paused loop: time out runs; return when to call again."""
         ...
 
     def clock_moved(self, now_us: int, jump_us: int) -> None:
@@ -41,24 +41,24 @@ class Work(Protocol):
         ...
 
     def take_back(self, now_us: int, hung: bool) -> None:
-        """Give back what a step has taken that hangs."""
+        """Give back the jobs of a step that hangs."""
         ...
 
 
 class Loop:
     """Steps the engine, sleeps until the time it returns, and so on.
 
-    Whatever a step raises is logged, and the loop goes on.  If its thread ends all the same, or
-    hangs, the watching thread replaces it.
+    Errors of a step are logged, and the loop continues.  If its thread ends nevertheless, or hangs,
+    the watching thread replaces it.
 
     Args:
         work: :class:`Engine <schedcore.engine.Engine>`, or one like it.
         clock: Where the time comes from.
-        stall_after: Seconds in one step after which the loop counts as held up.
-        watch_every: Seconds between two looks of the watching thread.
+        stall_after: Seconds in one step after which the loop counts as blocked.
+        watch_every: Seconds between two checks of the watching thread.
 
     Attributes:
-        paused: Whether nothing may start at present.
+        paused: Whether nothing may start.
         failures: How many times a step raised.
         failing: How many times in a row, up to now.
         restarts: How many times the thread had to be replaced.
@@ -107,29 +107,29 @@ class Loop:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread is there, or still to come: a loop that starts has not died."""
+        """Whether the thread is alive, or about to start: a starting loop has not died."""
         return not self._started or self._thread.is_alive()
 
     @property
     def stalled_for(self) -> float:
-        """For how many seconds the thread has been held up; 0 if it is not."""
+        """For how many seconds the thread has been blocked; 0 if it is not."""
         if self._asleep:
             return 0.0
         busy_us = passing_us() - self._beat_us
         return busy_us / SECOND if busy_us > self._stall_us else 0.0
 
     def wake(self) -> None:
-        """Have the thread look again now."""
+        """Wake the thread now."""
         self._waker.wake()
 
     def expect(self, due_us: int) -> None:
-        """Have the thread look again at *due_us*, if it would not have by then."""
+        """Wake the thread at *due_us*, if it would sleep longer."""
         # While the thread is not asleep this is _NEVER, so that no wake-up can fall in between.
         if due_us < self._until and not self.paused:
             self._waker.wake()
 
     def quiesce(self, timeout: float | None) -> None:
-        """Start nothing more, and wait until the present step is over, unless called from it."""
+        """Start nothing more, and wait until the current step is over, unless called from it."""
         self.paused = True
         if threading.current_thread() is self._thread:
             return
@@ -137,7 +137,7 @@ class Loop:
             self._stepping.release()
 
     def between_steps(self, look: Callable[[], bool], timeout: float) -> bool:
-        """Return what *look* returns between two steps; False if a step takes too long."""
+        """Return the result of *look* between two steps; False if a step takes too long."""
         if not self._stepping.acquire(timeout=timeout):
             return False
         try:
@@ -146,7 +146,7 @@ class Loop:
             self._stepping.release()
 
     def stop(self, timeout: float | None) -> None:
-        """End the threads after the present step, and wait for that unless called from it."""
+        """End the threads after the current step, and wait for that unless called from it."""
         self._stopping = True
         self._waker.wake()
         self._watch_waker.wake()
@@ -170,7 +170,7 @@ class Loop:
                 self.failing += 1
                 # A store that is down for a day fails each second: logged the 1st, 2nd, 4th, 8th...
                 if self.failing & (self.failing - 1) == 0:
-                    log.error("the scheduler's loop failed; it goes on in a second", error=error)
+                    log.error("the scheduler's loop failed; it continues in a second", error=error)
                 self._rest(waker)
 
     def _turn(self, waker: Waker) -> None:
@@ -194,9 +194,9 @@ class Loop:
                 self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
 
     def _breathe(self, waker: Waker, ahead_us: int) -> bool:
-        """Put the next pass off a little if due times come thick and fast; return whether woken.
+        """Delay the next pass a little if due times come quickly; return whether woken.
 
-        It is real time that passes here, whatever clock the jobs go by.
+        This uses real time, whatever clock the jobs use.
         """
         hurried, self._hurried = self._hurried, ahead_us < QUANTUM_US // 2
         rest_us = QUANTUM_US - (passing_us() - self._beat_us) if hurried and self._hurried else 0
@@ -215,7 +215,7 @@ class Loop:
         waker.sleep(1.0)
 
     def _watch_clock(self) -> int:
-        """Return the time; report and deal with a wall clock that did not move as time passed."""
+        """Return the time; detect and handle a wall clock that was moved."""
         passed_us = self._clock.monotonic_us()
         now_us = self._clock.now_us()
         while (later_us := self._clock.monotonic_us()) - passed_us > JUMP_US:
@@ -245,11 +245,11 @@ class Loop:
                 log.error("the scheduler's loop could not be replaced", error=error)
 
     def _replace_if_needed(self) -> None:
-        """Replace the loop's thread if it is gone or hangs."""
+        """Replace the loop's thread if it has ended or hangs."""
         stalled_us = round(self.stalled_for * SECOND)
         if self.alive and stalled_us < self._patience_us:
             return
-        what = f"is held up for {stalled_us / SECOND:.0f} s" if self.alive else "is gone"
+        what = f"has been blocked for {stalled_us / SECOND:.0f} s" if self.alive else "has ended"
         # Should each new thread be held up as well, they come ever more seldom.
         self._patience_us = 2 * max(self._patience_us, stalled_us)
         self._stepping = threading.Lock()

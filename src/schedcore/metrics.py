@@ -1,7 +1,7 @@
-"""What Prometheus reads of a scheduler: a collector for a registry of prometheus-client.
+"""Prometheus metrics of a scheduler: a collector for a registry of prometheus-client.
 
-What the store knows (outcomes, jobs, open runs, nodes) is the same whichever process answers, and
-does not begin anew with a process; what is said of the loop is that of the process that answers.
+Metrics from the store (outcomes, jobs, open runs, nodes) are the same in every process, and survive
+restarts; metrics of the loop are those of the answering process.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from schedcore.stores.base import Entry
 from schedcore.stores.cluster import NodeInfo
 
 MOST_JOBS: Final = 1_000
-"""Jobs that have series of their own, unless told otherwise: they have four to six each."""
+"""Default number of jobs with their own series: each has four to six."""
 _STATES: Final = ("scheduled", "running", "paused", "broken")
 
 log = GuardedLogger(__name__)
 
 
 class Known(NamedTuple):
-    """What the store tells: read whole before anything of it is said."""
+    """Data from the store, read completely before any metric is returned."""
 
     entries: list[Entry]
     runs: list[Run]
@@ -61,8 +61,8 @@ class SchedulerCollector:
 
     Args:
         scheduler: Whose metrics.
-        most_jobs: How many jobs have series of their own, the first ones by id: each series costs
-            Prometheus memory.  All others are in the metrics without a job's id.
+        most_jobs: How many jobs have their own series, the first ones by id: each series costs
+            Prometheus memory.  The others are only in the metrics without a job's id.
 
     Raises:
         InvalidOptionError: if *most_jobs* is not a whole number of 1 or more.
@@ -131,7 +131,7 @@ def _of_all(known: Known) -> Iterator[Metric]:
         told = "Processes on the store that are alive, by whether they take due jobs."
         yield _gauges("nodes", told, "takes", {"yes": alive[True], "no": alive[False]})
     waiting = {channel.name: channel.waiting for channel in known.channels}
-    yield _gauges("notices_waiting", "Notices that wait to be told.", "channel", waiting)
+    yield _gauges("notices_waiting", "Notices that wait to be sent.", "channel", waiting)
 
 
 def _of_jobs(known: Known) -> Iterator[Metric]:
@@ -142,14 +142,14 @@ def _of_jobs(known: Known) -> Iterator[Metric]:
         labels=["job_id", "outcome"],
     )
     took = CounterMetricFamily(
-        "schedcore_job_run_seconds", "How long the runs of a job took together.", labels=["job_id"]
+        "schedcore_job_run_seconds", "Total duration of the runs of a job.", labels=["job_id"]
     )
     due = GaugeMetricFamily(
         "schedcore_job_next_due_timestamp_seconds", "When a job is due next.", labels=["job_id"]
     )
     success = GaugeMetricFamily(
         "schedcore_job_last_success_timestamp_seconds",
-        "When a run of a job was executed last.",
+        "When a run of a job was last executed.",
         labels=["job_id"],
     )
     for entry in known.labelled:
@@ -168,13 +168,13 @@ def _of_jobs(known: Known) -> Iterator[Metric]:
 def _of_process(health: Health) -> Iterator[Metric]:
     """Return what is said of the process that answers."""
     states = {state.name.lower(): float(state is health.state) for state in State}
-    yield _gauges("state", "What the scheduler of this process does: 1.", "state", states)
-    yield _gauge("healthy", "Whether the scheduler of this process does its work.", health.ok)
-    told = "By how long the first job that is due, and was not taken yet, is late."
+    yield _gauges("state", "State of this process's scheduler: 1.", "state", states)
+    yield _gauge("healthy", "Whether this process's scheduler works.", health.ok)
+    told = "How late the first job is that is due and was not taken yet."
     yield _gauge("loop_behind_seconds", told, health.behind)
-    told = "For how long a step of the loop has been held up."
+    told = "How long a step of the loop has been blocked."
     yield _gauge("loop_stalled_seconds", told, health.stalled_for)
-    told = "For how long the oldest run waits for a worker."
+    told = "How long the oldest run has waited for a worker."
     yield _gauges("longest_wait_seconds", told, "executor", dict(health.waiting))
     for name, told, count in (
         ("loop_failures", "Steps of the loop that raised.", health.loop_failures),

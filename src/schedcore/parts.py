@@ -1,4 +1,4 @@
-"""The parts of a scheduler that its arguments name or describe."""
+"""Builds the parts of a scheduler that its arguments name or describe."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
-    """Return the store that is given, or named; in memory, one with that history.
+    """Return the given or named store; in memory, one with that history.
 
-    One that processes share goes by the scheduler's clock, unless it was given another.
+    A shared store uses the scheduler's clock, unless it was given another.
     """
     if store is None:
         return MemoryStore(history, clock)
@@ -45,10 +45,10 @@ def notifier_of(
     clock: Clock,
     redact: Redact | None,
 ) -> Notifier | None:
-    """Return what tells of outcomes through the channels that are given or described, or None.
+    """Return the notifier for the given or described channels, or None.
 
     Raises:
-        InvalidOptionError: naming the channel, and what of it makes no sense.
+        InvalidOptionError: naming the channel, and what is wrong with it.
     """
     is_number = isinstance(remind_every, int | float) and not isinstance(remind_every, bool)
     if not is_number or not 1 <= remind_every <= 30 * 86_400:
@@ -66,10 +66,10 @@ def notifier_of(
 
 
 def redact_of(patterns: Sequence[str]) -> Redact | None:
-    """Return what hides in a text what *patterns* match; None: there are none.
+    """Return a function that hides what *patterns* match in a text; None: there are no patterns.
 
     Raises:
-        InvalidOptionError: if one is no pattern, or may take for ever.
+        InvalidOptionError: if one is not a pattern, or may take exponential time.
     """
     if isinstance(patterns, tuple) and not patterns:
         return None
@@ -79,7 +79,7 @@ def redact_of(patterns: Sequence[str]) -> Redact | None:
 
 
 def capture_of(capture_output: bool, redact: Redact | None) -> StreamCapture | None:
-    """Return what keeps the output of runs, or None.
+    """Return the capture of runs' output, or None.
 
     Raises:
         InvalidOptionError: if it is neither true nor false.
@@ -94,10 +94,10 @@ def capture_of(capture_output: bool, redact: Redact | None) -> StreamCapture | N
 
 
 def check_app_name(name: str | None) -> str:
-    """Return the name of a program: as given, or that of its main script.
+    """Return the name of a program: the given one, or that of its main script.
 
     Raises:
-        InvalidOptionError: if it is no text of 1 to 255 characters.
+        InvalidOptionError: if it is not text of 1 to 255 characters.
     """
     if name is None:
         main = sys.modules.get("__main__")

@@ -1,10 +1,10 @@
-"""Decides what becomes of fire times, in pure functions.
+"""Decides about fire times, in pure functions.
 
 :func:`plan` is the misfire policy: which fire times of a due job run, which are missed or
-coalesced, and which one comes next.  :func:`passed_over` counts what a change of a job takes out of
-the schedule, and :func:`set_back` moves a job after the wall clock was set back.
+coalesced, and which one comes next.  :func:`passed_over` counts fire times that a change of a job
+removes from the schedule, and :func:`set_back` moves a job after the wall clock was set back.
 
-A *fire time* is a moment that the trigger names; a *due time* is when the job acts on it: then, or
+A *fire time* is a moment of the trigger; a *due time* is when the job acts on it: at that time, or
 later by its jitter.  Both are integer microseconds since the Unix epoch.
 """
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from schedcore.retry import RandomSource
 
 PORTION = 100
-"""Fire times of one backlog that are planned at once with ``coalesce=False``; the rest is held."""
+"""How many fire times of a backlog with ``coalesce=False`` are planned at once; the rest is
+held."""
 COUNT_LIMIT = 10_000
-"""Fire times of one backlog that are counted one by one: 10 ms.
+"""Maximum number of fire times of one backlog that are counted one by one: 10 ms.
 
 That is for triggers that cannot count by arithmetic (``Trigger.reckons`` is false).
 """
 CORRECTION_US = 3 * 3600 * 1_000_000
-"""A wall clock that is set back by this much, three hours, was wrong before: it is corrected."""
+"""Setting the wall clock back by this much, three hours, counts as correcting a wrong clock."""
 _NO_LIMIT = 1 << 62
 
 
@@ -37,16 +38,16 @@ class Backlog(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What becomes of a job that is due."""
+    """The plan for a due job."""
 
     runs: tuple[int, ...]
-    """Fire times to run now, the oldest first."""
+    """Fire times to run now, oldest first."""
     missed: Backlog | None
     """Fire times that are later than the grace time allows."""
     coalesced: Backlog | None
-    """Fire times for which the one in ``runs`` runs as well."""
+    """Fire times for which the one in ``runs`` stands."""
     next_us: int | None
-    """The next fire time; None: there is none.  One in the past: the rest of a backlog."""
+    """The next fire time; None: there is none.  If it is past, it is the rest of a backlog."""
 
 
 class Place(NamedTuple):
@@ -56,16 +57,16 @@ class Place(NamedTuple):
     fire_us: int | None
     """The nominal fire time that comes next; None: the job was added paused."""
     due_us: int | None
-    """When to act: at the fire time or after it.  None: paused."""
+    """The due time: at the fire time or after it.  None: paused."""
     judged_us: int | None
     """When the backlog was found due of which this is the rest; None: it is none."""
 
 
 def following(trigger: Trigger, fire_us: int) -> int | None:
-    """Return the fire time after *fire_us*, or None; whatever the trigger raises comes out.
+    """Return the fire time after *fire_us*, or None; exceptions of the trigger are raised.
 
     Raises:
-        ValueError: if the trigger does not move on: the job would be due for ever.
+        ValueError: if the trigger does not advance: the job would be due forever.
     """
     found = trigger.next_us(fire_us)
     if found is not None and found <= fire_us:
@@ -81,17 +82,17 @@ def plan(
     now_us: int,
     judged_us: int | None = None,
 ) -> Plan:
-    """Return what becomes of a job whose fire time *fire_us* has come, at *now_us*.
+    """Return the plan for a job whose fire time *fire_us* has come, at *now_us*.
 
     A fire time is missed if it is older than *grace_us* (None: never).  With *coalesce*, the oldest
     fire time of a backlog within the grace runs for all later ones too; the cost does not depend on
     the length of the backlog.  Without, each runs, in portions of :data:`PORTION`.
 
     Args:
-        trigger: Asked for its fire times; whatever it raises comes out.
+        trigger: Asked for its fire times; its exceptions are raised.
         coalesce: Whether a backlog runs once.
         grace_us: Microseconds after its time at which a run may still start, or None.
-        fire_us: The fire time that has come; it need not be one of the trigger's own.
+        fire_us: The fire time that has come; it need not belong to the trigger.
         now_us: The present, no earlier than *fire_us*.
         judged_us: When the backlog was found due of which this is the rest, which decides whether
             its fire times are late; None: now.
@@ -122,7 +123,7 @@ def plan(
 
 
 def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
-    """Return the plan of a backlog that coalesces: its first fire time runs for the others."""
+    """Return the plan of a coalescing backlog: its first fire time runs for the others."""
     second = trigger.next_us(first_us)
     coalesced = None
     if second is not None and second <= now_us:
@@ -141,14 +142,14 @@ def _each(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) 
 
 
 def due_time(fire_us: int, jitter_us: int, random: RandomSource) -> int:
-    """Return when to act on a nominal fire time: then, or up to *jitter_us* later at random."""
+    """Return the due time of a fire time: equal, or up to *jitter_us* later at random."""
     return fire_us + random.randrange(jitter_us + 1) if jitter_us else fire_us
 
 
 def passed_over(
     trigger: Trigger, first_us: int | None, now_us: int, until_us: int | None = None
 ) -> Backlog | None:
-    """Return the fire times that have come by *now_us* and that a change of the job passes over.
+    """Return the past fire times, as of *now_us*, that a change of the job skips.
 
     Args:
         trigger: That of the job before the change.
@@ -165,7 +166,7 @@ def passed_over(
 def count(trigger: Trigger, after_us: int, until_us: int) -> int:
     """Return how many fire times lie in ``(after_us, until_us]``.
 
-    Exact for triggers that count by arithmetic; of others, no more than :data:`COUNT_LIMIT`.
+    Exact for triggers that count by arithmetic; for others, at most :data:`COUNT_LIMIT`.
     """
     return trigger.count_us(after_us, until_us, _NO_LIMIT if trigger.reckons else COUNT_LIMIT)
 
@@ -184,10 +185,10 @@ def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> P
         place: The place before.
         now_us: What the clock shows since.
         jump_us: By how much it was moved; negative.
-        broken: Whether the job cannot be run at present, and waits for the next try.
+        broken: Whether the job currently cannot run, and waits to be tried again.
 
     Returns:
-        *place* itself, if nothing changes.  Whatever the trigger raises comes out.
+        *place* itself, if nothing changes.  Exceptions of the trigger are raised.
     """
     trigger, fire_us, due_us, _ = place
     if fire_us is None:

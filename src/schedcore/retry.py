@@ -1,4 +1,4 @@
-"""When a run that failed is tried again."""
+"""When to retry a failed run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -11,41 +11,41 @@ LONGEST_DELAY = 7 * 86_400.0
 
 
 class RandomSource(Protocol):
-    """Where chance comes from: ``random.Random`` is one, and takes 1 ms to import."""
+    """A source of random numbers: ``random.Random`` is one, and takes 1 ms to import."""
 
     def random(self) -> float:
-        """Return a number from 0 up to 1, without 1."""
+        """Return a number from 0 (inclusive) to 1 (exclusive)."""
         ...
 
     def randrange(self, stop: int, /) -> int:
-        """Return a whole number from 0 up to *stop*, without *stop*."""
+        """Return a whole number from 0 (inclusive) to *stop* (exclusive)."""
         ...
 
 
 class Retry(NamedTuple):
-    """Tries a failed run again: after ``delay`` seconds, then ``factor`` times as long, and so on.
+    """Retries a failed run after ``delay`` seconds, then after ``factor`` times as long, and so on.
 
-    Each delay is lengthened at random by up to ``jitter`` times itself, so that what failed
-    together does not come back together.  The run keeps its place among ``max_instances``
-    meanwhile, and its occurrence has one outcome in the end: that of the last attempt.
+    Each delay is randomly lengthened by up to ``jitter`` times itself, so that runs that failed
+    together are not retried together.  The run counts towards ``max_instances`` meanwhile, and has
+    one outcome in the end: that of its last attempt.
     """
 
     count: int = 3  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
-    """How many times it is tried again at most, 1 to 1000."""
+    """Maximum number of retries, 1 to 1000."""
     delay: float = 1.0
     """Seconds before the first retry, 0 to a week."""
     factor: float = 2.0
-    """By how much each delay is longer than the one before, 1 to 100."""
+    """Ratio of each delay to the previous one, 1 to 100."""
     longest: float = 300.0
-    """Seconds that no delay exceeds, jitter apart; 0 to a week."""
+    """Maximum delay in seconds, before jitter; 0 to a week."""
     jitter: float = 0.1
-    """How much of itself a delay is lengthened by at most, 0 to 1."""
+    """Maximum random extension, as a fraction of the delay, 0 to 1."""
     on: tuple[str, ...] = ("Exception",)
-    """Names of the errors that are worth a retry, subclasses included: ``"ConnectionError"``, or
+    """Names of the errors to retry on, subclasses included: ``"ConnectionError"``, or
     ``"package.module:Name"``.  ``Exception`` leaves out SystemExit and KeyboardInterrupt."""
 
     def wants(self, error: BaseException, attempt: int) -> bool:
-        """Return whether to try again after the *attempt*-th call (from 1) raised *error*."""
+        """Return whether to retry after the *attempt*-th call (from 1) raised *error*."""
         if attempt > self.count:
             return False
         return any(
@@ -54,7 +54,7 @@ class Retry(NamedTuple):
         )
 
     def delay_us(self, attempt: int, random: RandomSource) -> int:
-        """Return how long to wait after the *attempt*-th call, in microseconds."""
+        """Return the delay after the *attempt*-th call, in microseconds."""
         delay = min(self.longest, self.delay * self.factor ** min(attempt - 1, 64))
         return round(delay * (1 + self.jitter * random.random()) * SECOND)
 
@@ -81,7 +81,7 @@ def retry_of(value: object) -> Retry | None:
         return _checked(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidOptionError(
-            "retry", value, "None, how many times to try again, or a Retry (or a mapping like it)"
+            "retry", value, "None, a number of retries, or a Retry (or a mapping like it)"
         )
     return _checked({"count": value})
 

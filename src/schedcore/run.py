@@ -1,4 +1,4 @@
-"""One run of a job, from due to its outcome, and the call of its function."""
+"""One run of a job, from its due time to its outcome, and the call of its function."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """One run of a job, from the moment it is due to its outcome.
+    """One run of a job, from its due time to its outcome.
 
     It waits (behind another run of its job, for a worker, or for its next attempt), its function is
-    called, and it ends.  Users read it; only its store and the engine change it.
+    called, and it ends.  Users only read it; its store and the engine change it.
     """
 
     # Read-only from outside: each field is behind a property.  The engine, the stores and the
@@ -63,7 +63,7 @@ class Run:
     _node: int | None
     _reason: tuple[Outcome, str | None]
     occurrences = 1
-    """How many occurrences it is of: one.  Some records are of several."""
+    """Number of occurrences: one.  Some records stand for several."""
 
     def __init__(self, run_id: int, job: Job, due_us: int, slot: Any = None) -> None:
         self._id = run_id
@@ -98,7 +98,7 @@ class Run:
 
     @property
     def id(self) -> int:
-        """Its number: unique, and growing with time."""
+        """The run's id: unique, and growing with time."""
         return self._id
 
     @property
@@ -108,10 +108,10 @@ class Run:
 
     @property
     def job(self) -> Job:
-        """The definition that is run, as it was when the run fell due.
+        """The definition that is run, as of the run's due time.
 
         Raises:
-            LookupError: once the run has ended: an ended run keeps no arguments alive.
+            LookupError: once the run has ended, since an ended run keeps no arguments alive.
         """
         if self._job is None:
             raise LookupError(f"{self!r} has ended, and keeps no definition")
@@ -119,21 +119,21 @@ class Run:
 
     @property
     def fence(self) -> int:
-        """A number that grows with each run of its job, in whatever process of its store.
+        """A number that grows with each run of its job, in all processes of its store.
 
-        A resource that keeps the greatest one it has seen can refuse an older run: one of a process
-        that was taken for dead, say, and comes back.
+        A resource that remembers the greatest one it has seen can refuse an older run, for example
+        one of a process that was considered dead and comes back.
         """
         return self._id
 
     @property
     def due_us(self) -> int:
-        """When it fell due, in microseconds since the Unix epoch."""
+        """Its fire time, in microseconds since the Unix epoch."""
         return self._due_us
 
     @property
     def scheduled(self) -> datetime:
-        """When it fell due, in UTC."""
+        """Its fire time, in UTC."""
         return from_us(self._due_us)
 
     @property
@@ -150,12 +150,12 @@ class Run:
 
     @property
     def started_us(self) -> int | None:
-        """When the function was called, in microseconds since the Unix epoch; None: it waits."""
+        """When the function was called, in microseconds since the Unix epoch; None: not yet."""
         return self._started_us
 
     @property
     def ended_us(self) -> int | None:
-        """When it ended, in microseconds since the Unix epoch; None: it has not."""
+        """When it ended, in microseconds since the Unix epoch; None: not yet."""
         return self._ended_us
 
     @property
@@ -167,7 +167,7 @@ class Run:
 
     @property
     def node(self) -> int | None:
-        """The process that it belongs to, on a store that processes share; None: to none yet."""
+        """The number of the process that owns it, on a shared store; None: no process yet."""
         return getattr(self, "_node", None)
 
     @property
@@ -177,12 +177,12 @@ class Run:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None: it has not."""
+        """Its outcome; None: it has not ended."""
         return self._outcome
 
     @property
     def error_type(self) -> str | None:
-        """What its last attempt raised, if it failed; None: it did not."""
+        """The type of the error that its last attempt raised; None: it did not fail."""
         return self._error_type
 
     @property
@@ -191,7 +191,7 @@ class Run:
         return self._error_text
 
     def why(self) -> str:
-        """Return one sentence that says what it does, or what became of it, and why."""
+        """Return one sentence that describes its state or its outcome, and the reason."""
         if (record := self.record) is not None:
             return record.why()
         if self._started_us is not None:
@@ -205,21 +205,21 @@ class Run:
 
     @property
     def lateness(self) -> float:
-        """Seconds from the due time to the call of the function; 0 while it waits."""
+        """Seconds from the fire time to the call of the function; 0 while it waits."""
         return 0.0 if self._started_us is None else (self._started_us - self._due_us) / SECOND
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was ended early: what the function returns is ignored.
+        """Whether it was ended early, so that the function's result will be ignored.
 
-        A function that takes long looks at it now and then, and returns.
+        Long-running functions should check this from time to time, and return.
         """
         return self._cancelled
 
     def take_start(self) -> bool:
-        """Return True to the first that asks: who begins it, or who withdraws it before it begins.
+        """Return True to the first caller only, which may begin or withdraw the run.
 
-        For the engine and stores: the two may come at the same moment, in two threads.
+        For the engine and stores: both may call it at the same moment, in two threads.
         """
         try:
             del self._start  # in one step, and without a lock, which a fork would inherit
@@ -228,7 +228,7 @@ class Run:
         return True
 
     def withdraw(self) -> bool:
-        """Keep it from beginning; False: it has begun.  For stores."""
+        """Prevent it from beginning; False: it has begun.  For stores."""
         return self._started_us is None and self.take_start()
 
     def may_begin(self) -> None:
@@ -237,22 +237,22 @@ class Run:
 
     @property
     def record(self) -> RunRecord | None:
-        """How it ended, as the history has it; None: it has not."""
+        """Its record in the history; None: it has not ended."""
         return None if self._outcome is None else record_of(self)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until the run has ended or *timeout* seconds are over; return whether it ended.
+        """Block until the run has ended or *timeout* seconds have passed; return whether it ended.
 
-        Only for a run that was made to be waited for: what :meth:`Scheduler.run_job` returns.
+        Only for runs that :meth:`Scheduler.run_job` returned.
         """
         assert self._awaited is not None, "this run was not made to be waited for"
         return self._awaited.wait(timeout)
 
 
 def reason_of(run: Run, outcome: Outcome) -> str | None:
-    """Return why a run is to end with this outcome, if whoever ends it said so.
+    """Return the reason for ending the run with this outcome, if one was set.
 
-    It may end with another one: by itself, just before.
+    The run may end with another outcome, if it ends by itself just before.
     """
     meant, reason = getattr(run, "_reason", (None, None))
     return reason if meant is outcome else None
@@ -283,7 +283,7 @@ def record_of(run: Run) -> RunRecord:
 
 
 def ended_run(job: Job, record: RunRecord) -> Run:
-    """Return the run of a job that a record tells of."""
+    """Return the run that a record describes."""
     assert record.run_id is not None
     run = Run(record.run_id, job, record.scheduled_us)
     run._job = None
@@ -306,7 +306,7 @@ def current_run() -> Run:
     """
     run = _current.get(None)
     if run is None:
-        raise LookupError("no run is under way here: call current_run() inside a job")
+        raise LookupError("no run is active here: call current_run() inside a job")
     return run
 
 
@@ -316,17 +316,17 @@ def run_here() -> Run | None:
 
 
 def named(run: Run) -> dict[str, object]:
-    """Return by what a log record about a run names it; its id as the API does, as text."""
+    """Return the fields that name a run in a log record; its id as text, as in the API."""
     return {"job_id": run._job_id, "run_id": str(run._id)}
 
 
 def call(run: Run) -> Any:
-    """Call the run's function with :func:`current_run` set; whatever it raises comes out.
+    """Call the run's function with :func:`current_run` set; its exceptions are raised.
 
-    A coroutine that it returns is run to its end, on an event loop made for it.
+    If it returns a coroutine, that is run to its end, on a new event loop.
 
     Raises:
-        TypeError: if it returns a generator, of whose function nothing ran.
+        TypeError: if it returns a generator, since none of that function's code ran.
     """
     job = run._job
     assert job is not None
@@ -343,7 +343,7 @@ def call(run: Run) -> Any:
 def call_as(
     run: Run, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
-    """Call a function with :func:`current_run` set to *run*; whatever it raises comes out."""
+    """Call a function with :func:`current_run` set to *run*; its exceptions are raised."""
     token = _current.set(run)
     try:
         return completed(func(*args, **kwargs))
@@ -352,23 +352,23 @@ def call_as(
 
 
 def completed(value: Any) -> Any:
-    """Return what a function gave, or what comes of it: a coroutine is run to its end.
+    """Return a function's result; a coroutine is run to its end.
 
     Raises:
-        TypeError: if it is a generator, which nobody iterates over.
+        TypeError: if it is a generator, which nothing iterates over.
     """
     return _run_coroutine(value) if type(value) is CoroutineType else _no_generator(value)
 
 
 def _no_generator(value: Any) -> Any:
-    """Return *value*, unless nothing of the function that made it ran.
+    """Return *value*, unless it is a generator, so that none of the function's code ran.
 
-    Such a function itself is refused when its job is added; a wrapper looks like any function.
+    A generator function is refused when its job is added; a wrapper of one looks like any function.
     """
     if type(value) is GeneratorType or type(value) is AsyncGeneratorType:
         raise TypeError(
-            f"the function returned the generator {value.__qualname__}, which nobody goes through:"
-            " go through it in the function, as in 'for _ in ...: pass'"
+            f"the function returned the generator {value.__qualname__}, never iterated over:"
+            " iterate over it in the function, as in 'for _ in ...: pass'"
         )
     return value
 
@@ -384,18 +384,18 @@ def _run_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
 
 
 def load_asyncio() -> None:
-    """Import what coroutines run on: 28 ms, for those who have coroutine functions."""
+    """Import asyncio: 28 ms, only for users of coroutine functions."""
     import asyncio  # noqa: F401
 
 
 def loop_here() -> AbstractEventLoop | None:
-    """Return the event loop that this thread runs, and in one of whose callbacks it is, or None."""
+    """Return the event loop that is running in this thread, or None."""
     loaded = sys.modules.get("asyncio")  # where nobody has imported it, none runs
     return None if loaded is None else loaded._get_running_loop()
 
 
 def go_by_real_time(loop: AbstractEventLoop) -> None:
-    """Make an event loop's delays real time, also while freezegun has frozen the time."""
+    """Make an event loop use real time for its delays, also while freezegun has frozen the time."""
     with suppress(AttributeError):  # one that is not of Python's own, and has a clock of its own
         loop.time = lambda: passing_us() / SECOND  # type: ignore[method-assign]
 
@@ -415,7 +415,7 @@ async def call_async(run: Run) -> Any:
 
 
 class ResultText(str):
-    """What a function returned in another process, as the history has it."""
+    """What a function returned in another process, as stored in the history."""
 
     __slots__ = ()
 
@@ -433,6 +433,6 @@ def short_repr(value: object) -> str | None:
 
 
 MAX_RESULT = 1_000
-"""Characters that are kept of the repr of what a function returned."""
+"""Length to which the repr of a function's result is cut."""
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200

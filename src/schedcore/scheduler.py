@@ -1,8 +1,8 @@
-"""The public face: builds the parts of a scheduler and joins them.
+"""The public class: builds the parts of a scheduler and connects them.
 
 The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
 :mod:`~schedcore.methods.jobs` and :mod:`~schedcore.methods.runs`; start, pause and shutdown go to
-:mod:`~schedcore.lifetime.lifecycle`, and all else to the engine.
+:mod:`~schedcore.lifetime.lifecycle`, and everything else to the engine.
 """
 
 from __future__ import annotations
@@ -50,38 +50,40 @@ log = GuardedLogger(__name__)
 class Scheduler(ChangeMethods):
     """Runs Python callables at dates, at intervals and on cron schedules.
 
-    Thread-safe.  Jobs may be added before it starts; they stay over a shutdown and a new start.
+    Thread-safe.  You can add jobs before it starts; they survive a shutdown and a new start.
 
     Args:
         timezone: Zone of wall-clock triggers and of dates without one: an IANA name or a tzinfo.
-            Left out, the computer's own.
-        job_defaults: Options for jobs that do not give them: ``misfire_grace_time`` (seconds or
+            Default: the computer's.
+        job_defaults: Options for jobs that do not set them: ``misfire_grace_time`` (seconds or
             None), ``coalesce``, ``max_instances``, ``executor``, ``overlap``, ``timeout``,
-            ``retry``, ``on_lost``, ``tags``, ``on_failure``, ``on_recovery``,
-            ``on_missed``, ``on_run``.
+            ``retry``, ``on_lost``, ``tags``, ``on_failure``, ``on_recovery``, ``on_missed``,
+            ``on_run``.
         executors: Where runs are executed, by name: executors, ``concurrent.futures`` pools, or
             tables such as ``{"type": "threadpool", "max_workers": 20}`` (or ``"processpool"``).
-            ``"default"`` is a pool of 10 threads unless given, ``"coroutines"`` an event loop in a
-            thread of its own.
-        store: Where jobs, open runs and outcomes are kept: a store, or the URL of one
-            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see
-            docs/reference/stores.md).  In memory unless given.
-        name: In whose name jobs are declared on a store that keeps them; of several programs that
-            share one, each needs its own.  Left out, the name of the main script.
-        clock: Where the time comes from; the computer's clock unless given.
-        random: Source of jitter; give a seeded one for runs that repeat exactly.
-        history: The history of outcomes, with its bounds, of the store in memory.
-        notices: Channels by name, through which it is told how jobs do: functions of one
-            :class:`Notice`, or tables such as ``{"type": "webhook", "url": ...}`` (see
-            docs/reference/notices.md).  Jobs name them in ``on_failure`` and the like.
-        remind_every: Seconds after which it is told again that a job fails.
-        capture_output: Whether what runs print and log is kept, for :meth:`output`.  While the
-            scheduler is started, that takes the places of ``sys.stdout`` and ``sys.stderr``.
-        redact: Regular expressions of what is hidden in output: secrets.  Of one with groups, these
-            alone: ``r"password=(\\S+)"``.
+            By default ``"default"`` is a pool of 10 threads, and ``"coroutines"`` an event loop in
+            its own thread.
+        store: Where jobs, open runs and outcomes are stored: a store, or the URL of one
+            (``"sqlite:///jobs.db"``, ``"postgresql://..."``; see docs/reference/stores.md).
+            Default: in memory.
+        name: The name of this app, under which a store on disk records its declared jobs; if
+            several programs share a store, each needs its own.  Default: the name of the main
+            script.
+        clock: Where the time comes from; default: the computer's clock.
+        random: Source of jitter; pass a seeded one for reproducible runs.
+        history: The history of outcomes with its limits, for the store in memory.
+        notices: Channels by name, for notices about jobs: functions of one :class:`Notice`, or
+            tables such as ``{"type": "webhook", "url": ...}`` (see docs/reference/notices.md).
+            Jobs name them in ``on_failure`` and the like.
+        remind_every: Seconds between two reminders that a job still fails.
+        capture_output: Whether each run's printed and logged output is stored, for :meth:`output`.
+            While the scheduler is started, this replaces ``sys.stdout`` and ``sys.stderr`` by
+            wrappers.
+        redact: Regular expressions for secrets to hide in output.  If one has groups, only the
+            groups are hidden: ``r"password=(\\S+)"``.
 
     Attributes:
-        redact: Hides in a text what these match; None: nothing.
+        redact: Hides in a text what these match; None: hides nothing.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -144,7 +146,7 @@ class Scheduler(ChangeMethods):
             self._node = Node(cluster, app, engine, self._life, self._retire)
 
     def _retire(self) -> None:
-        """From now on, jobs are added; what is not declared any more is parked."""
+        """From now on, jobs are added; jobs that are no longer declared are parked."""
         self._factory.make_id = None
         if self._declarations is not None:
             self._declarations.retire()
@@ -168,13 +170,15 @@ class Scheduler(ChangeMethods):
 
     @property
     def state(self) -> State:
-        """Whether it is stopped, running or paused, or another process takes the due jobs."""
+        """Whether it is stopped, running, paused, or standing by for another process."""
         if self._node is not None and self._node.stands_by:
             return State.STANDBY
         return self._life.state
 
     def shared_state(self) -> State:
-        """Return what all processes on the store do: RUNNING, PAUSED or STOPPED.
+        """Return the state that all processes on the store should be in:
+
+        RUNNING, PAUSED or STOPPED.
 
         Raises:
             StoreError: if the store cannot be used.
@@ -187,26 +191,26 @@ class Scheduler(ChangeMethods):
 
     @property
     def running(self) -> bool:
-        """Whether it is started (paused or not), and not stalled."""
+        """Whether it is started (paused or not), and its loop is not blocked."""
         return self._life.running
 
     @property
     def stalled(self) -> bool:
-        """Whether it is started, but its loop is gone or held up: only a new process mends that.
+        """Whether it is started, but its loop has ended or hangs: only a new process fixes that.
 
-        One answer, of one moment: ``state`` and ``running``, read one after the other, may tell of
-        two while another thread starts or stops the scheduler.
+        One consistent answer: ``state`` and ``running``, read one after the other, may belong to
+        different moments while another thread starts or stops the scheduler.
         """
         return self._life.stalled
 
     def health(self) -> Health:
-        """Return how the loop does; see :class:`Health`."""
+        """Return the health of the loop; see :class:`Health`."""
         return self._life.health(self.state)
 
     def start(self, paused: bool = False) -> None:
-        """Start the loop's thread; with *paused*, nothing is run before :meth:`resume`.
+        """Start the loop's thread; with *paused*, nothing runs before :meth:`resume`.
 
-        On a store that processes share, all are started; one that was paused stays so.
+        On a shared store, this starts all processes; a paused scheduler stays paused.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
@@ -222,12 +226,12 @@ class Scheduler(ChangeMethods):
         self._engine.audit.note("started")
 
     def follow(self, autostart: bool = True) -> None:
-        """Join the other processes on the store, in the state that they are in.
+        """Join the other processes on the store, in their current state.
 
-        For each worker of a server: one that comes later does not start what somebody stopped.
+        For the workers of a server: a new worker does not start a scheduler that somebody stopped.
 
         Args:
-            autostart: Whether to start if no other process is there.
+            autostart: Whether to start if there is no other process.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
@@ -242,9 +246,9 @@ class Scheduler(ChangeMethods):
             self._engine.audit.note("started" if autostart else "stopped")
 
     def pause(self) -> None:
-        """Submit nothing more until :meth:`resume`; active runs go on.
+        """Submit no more runs until :meth:`resume`; active runs continue.
 
-        On a store that processes share, in all of them.
+        On a shared store, this pauses all processes.
 
         Raises:
             SchedulerNotRunningError: if it is not started.
@@ -256,7 +260,7 @@ class Scheduler(ChangeMethods):
         self._engine.audit.note("paused")
 
     def resume(self) -> None:
-        """Go on after :meth:`pause`; what fell due meanwhile is late, and run or missed as such.
+        """Continue after :meth:`pause`; fire times that became due meanwhile are late.
 
         Raises:
             SchedulerNotRunningError: if it is not started.
@@ -268,26 +272,25 @@ class Scheduler(ChangeMethods):
         self._engine.audit.note("resumed")
 
     def wakeup(self) -> None:
-        """Have the loop look for due jobs now, for instance after a test moved the clock."""
+        """Make the loop look for due jobs now, for instance after a test moved the clock."""
         self._life.wakeup()
 
     def shutdown(
         self, wait: bool = True, timeout: float | None = None, leave: bool = True
     ) -> list[Run]:
-        """Stop; the jobs stay, and a new start goes on with them.
+        """Stop; the jobs stay, and a new start continues with them.
 
-        It can be called from anywhere, also from inside a job or a listener: it never waits for
-        the run that calls it.
+        You can call it anywhere, also in a job or a listener: it never waits for the run that calls
+        it.
 
         Args:
-            wait: Whether to wait for the active runs.  If not, those that have not begun are
-                cancelled.
-            timeout: How many seconds to wait at most; None: until the last one ends.
-            leave: Whether the other processes on the store go on.  If not, the scheduler stops in
-                all of them, until :meth:`start` is called in one.
+            wait: Whether to wait for active runs.  If not, runs that have not begun are cancelled.
+            timeout: Maximum number of seconds to wait; None: until the last run ends.
+            leave: Whether the other processes on the store continue.  If not, the scheduler stops
+                in all of them, until one calls :meth:`start`.
 
         Returns:
-            The runs that did not finish.  They go on in their threads, which do not keep the
+            The runs that did not finish.  They continue in their threads, which do not keep the
             interpreter alive; coroutines are cancelled.
 
         Raises:
@@ -303,9 +306,9 @@ class Scheduler(ChangeMethods):
         return left
 
     def holder(self) -> schedcore.Holder | None:
-        """Return which process takes the due jobs; None: none is known to.
+        """Return the process that takes due jobs; None: none is known.
 
-        On PostgreSQL all do; then it is the one that has done so for longest.
+        On PostgreSQL all processes do; then it is the one that joined first.
         """
         if self._cluster is not None:
             taking = [node for node in self._cluster.nodes() if node.takes]
@@ -319,11 +322,11 @@ class Scheduler(ChangeMethods):
         return Holder(os.getpid(), socket.gethostname(), self._life.since_us)
 
     def nodes(self) -> list[schedcore.NodeInfo]:
-        """Return the processes that have joined the store; none, if it is not shared."""
+        """Return the processes that have joined the store; empty if it is not shared."""
         return [] if self._cluster is None else self._cluster.nodes()
 
     def store_info(self) -> schedcore.StoreInfo:
-        """Return what the store is, and whether it can be reached."""
+        """Return the kind of the store, and whether it can be reached."""
         from schedcore.stores.cluster import StoreInfo
 
         if self._cluster is not None:
@@ -333,17 +336,17 @@ class Scheduler(ChangeMethods):
         return StoreInfo(kind, reachable=True)
 
     def forecast(self, hours: float = 24) -> schedcore.LoadForecast:
-        """Return which runs come, and how many of them at once: more than there are workers?
+        """Return the future runs, how many of them overlap, and when these exceed the workers.
 
-        An estimate, for any number of jobs within a second: each run, those under way too, takes
-        as long as those of its job did on average.
-        :func:`schedcore.forecast` plays the same through with the engine, run by run.
+        An estimate, within a second for any number of jobs: each run, active ones included, takes
+        as long as those of its job did on average. :func:`schedcore.forecast` simulates the same
+        with the engine, run by run.
 
         Args:
-            hours: How far to look ahead; a week at most.
+            hours: How far to look ahead, at most a week.
 
         Raises:
-            InvalidOptionError: if *hours* is not more than 0, or too many.
+            InvalidOptionError: if *hours* is not positive, or too large.
             StoreError: if the store cannot be used.
         """
         from schedcore.load_forecast import check_hours, load_ahead, mean_us
@@ -366,9 +369,9 @@ class Scheduler(ChangeMethods):
         return load_ahead(entries, took_us, workers, now_us, hours, under_way)
 
     def notice_channels(self) -> list[schedcore.ChannelState]:
-        """Return how the channels do that notices go through: how many wait, and why.
+        """Return the state of the notice channels: how many notices wait, and why.
 
-        On a store that processes share, those of all of them.
+        On a shared store, the channels of all processes.
 
         Raises:
             StoreError: if the store cannot be used.
@@ -376,14 +379,14 @@ class Scheduler(ChangeMethods):
         return [] if self._notifier is None else self._notifier.states()
 
     def run_forever(self, timeout: float | None = 30.0, until_idle: bool = False) -> list[Run]:
-        """Start if need be, block until SIGINT, SIGTERM or a shutdown, and shut down.
+        """Start if necessary, block until SIGINT, SIGTERM or a shutdown, and shut down.
 
-        For a plain script, as its last line.  A second signal ends the wait for running jobs.
+        Use it as the last line of a script.  A second signal ends the wait for active runs.
 
         Args:
-            timeout: How many seconds the active runs have to finish; None: no limit.
-            until_idle: Whether to end as well once no job has a fire time to come, and no run is
-                open.  A paused job has none; one that is tried again later has.
+            timeout: How many seconds active runs have to finish; None: no limit.
+            until_idle: Whether to also end once no job has a future fire time and no run is open.
+                A paused job has none; a job that will be tried again later does.
 
         Returns:
             The runs that did not finish.
@@ -402,7 +405,7 @@ class Scheduler(ChangeMethods):
         except SchedulerNotRunningError:  # shut down from elsewhere, maybe from inside a job
             self._runs.wait_until_idle(timeout)
         except KeyboardInterrupt:
-            log.warning("interrupted again: not waiting any longer for running jobs")
+            log.warning("interrupted again: no longer waiting for active runs")
         return self._runs.open()
 
     def _start_if_stopped(self) -> None:
@@ -413,16 +416,16 @@ class Scheduler(ChangeMethods):
         return self.state is not State.STANDBY and self._life.is_over()
 
     def _look_again(self, _event: object) -> None:
-        """Have :meth:`run_forever` look whether all is over.  A listener."""
+        """Make :meth:`run_forever` check whether everything is done.  A listener."""
         self._life.ended.wake()
 
     # Listeners
 
     def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
-        """Call *callback* with each event whose code is in *mask*, in the thread it happens in.
+        """Call *callback* with each event whose code is in *mask*, in the event's own thread.
 
         Raises:
-            InvalidOptionError: if *callback* cannot be called, or *mask* names no event.
+            InvalidOptionError: if *callback* is not callable, or *mask* names no event.
         """
         self._listeners.add(callback, mask)
 

@@ -1,4 +1,4 @@
-"""The same engine on virtual time: a year of jobs in seconds, and a look into the future."""
+"""The same engine in virtual time: a year of jobs in seconds, and forecasts."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from schedcore.stores.memory import MemoryStore
 _silent = GuardedLogger(__name__, silent=True)
 
 MAX_FIRES = 100_000
-"""The most fire times that one forecast lists."""
+"""Maximum number of fire times in one forecast."""
 
 
 def simulate(scheduler: Scheduler, until: datetime | timedelta) -> Mapping[Outcome, int]:
-    """Run a scheduler's jobs on virtual time, in this thread, and return when *until* is reached.
+    """Run a scheduler's jobs in virtual time, in this thread, and return when *until* is reached.
 
-    The clock jumps from one due time to the next; each run is called in its place, for real, and
-    takes no virtual time unless it moves the clock itself.  The same jobs from the same start
-    give the same runs, every time (jitter: with ``Scheduler(random=Random(seed))``).
+    The clock jumps from one due time to the next.  Each run is really called, and takes no virtual
+    time unless it moves the clock itself.  The same jobs and the same start give the same runs
+    every time (with jitter: pass ``Scheduler(random=Random(seed))``).
 
     Args:
         scheduler: One that is not started and was made with ``clock=ManualClock(...)``.
-        until: The last moment that is simulated: an aware datetime, or a time from now.
+        until: The end of the simulation: an aware datetime, or a timedelta from now.
 
     Returns:
         How many occurrences ended in each outcome so far, as :meth:`Scheduler.counts` does.
@@ -62,22 +62,22 @@ def simulate(scheduler: Scheduler, until: datetime | timedelta) -> Mapping[Outco
 
 
 class Fire(NamedTuple):
-    """One run that is to come."""
+    """One future run."""
 
     time: datetime
-    """When it falls due, in the zone of the job's trigger."""
+    """Its due time, in the zone of the job's trigger."""
     job_id: str
 
 
 class Forecast(NamedTuple):
-    """What is to come if nothing is changed and nothing fails."""
+    """The future runs, if nothing is changed and nothing fails."""
 
     fires: list[Fire]
     """The runs, in the order of their times."""
     peaks: Mapping[str, int]
-    """The most open runs of each executor at once."""
+    """Maximum number of open runs at once, by executor."""
     longest_wait: float
-    """Seconds by which the most delayed run starts late because all workers are busy."""
+    """Longest wait of a run for a free worker, in seconds."""
     skipped: int
     """How many runs are skipped because ``max_instances`` of their job are active."""
     complete: bool
@@ -96,15 +96,15 @@ def forecast(
     until: datetime | timedelta,
     durations: Mapping[str, float] | None = None,
 ) -> Forecast:
-    """Compute what will fire when, and the load it makes, without running or changing anything.
+    """Compute what will fire when, and the resulting load, without running or changing anything.
 
-    The scheduler's jobs are copied into an engine of their own, whose executors have as many
-    workers as the real ones and call nothing.
+    The scheduler's jobs are copied into a separate engine, whose executors have as many workers as
+    the real ones and call nothing.
 
     Args:
         scheduler: Started or not.
-        until: The last moment to look at: an aware datetime, or a time from now.
-        durations: Seconds that a run takes, by job id; left out, the mean of those so far, and
+        until: The end of the forecast: an aware datetime, or a timedelta from now.
+        durations: Seconds that a run takes, by job id; default: the mean of the recorded runs, and
             0 for jobs that never ran.
 
     Raises:
@@ -190,7 +190,7 @@ class _Foreseen:
             self._begin_waiting()
 
     def abandon(self, run: Run) -> None:
-        """Free the worker of a run that takes longer than its time-out, as a pool does."""
+        """Free the worker of a run that takes longer than its timeout, as a pool does."""
         if self._reporters.pop(run.id, None) is not None:
             self._busy -= 1
             self._begin_waiting()

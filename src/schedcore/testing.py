@@ -17,7 +17,7 @@ from schedcore.scheduler import Scheduler
 
 @pytest.fixture
 def manual_clock() -> ManualClock:
-    """A clock that shows 2000-01-01 00:00 UTC until a test moves it."""
+    """A clock that shows 2000-01-01 00:00 UTC until the test moves it."""
     return ManualClock()
 
 

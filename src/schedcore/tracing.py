@@ -1,6 +1,6 @@
-"""OpenTelemetry: a span for each run, if it is asked for.
+"""OpenTelemetry: a span for each attempt of a run, if enabled.
 
-Only this file imports ``opentelemetry``; where nobody asks for spans, a run costs nothing more.
+Only this file imports ``opentelemetry``; without tracing, a run costs nothing extra.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ log = GuardedLogger(__name__)
 
 
 def trace_runs(scheduler: Scheduler, tracer: Tracer | None = None) -> None:
-    """Make a span of each attempt of each run from now on; call it before ``start()``.
+    """Create a span for each attempt of each run from now on; call this before ``start()``.
 
-    The span is current inside the function, so that what is traced there belongs to it; not so in
-    a process pool, whose functions run elsewhere.  It has no parent: a run is a trace of its own.
+    The span is current inside the function, so spans that the function creates are its children;
+    not in a process pool, whose functions run elsewhere.  It has no parent: a run is its own trace.
 
     Args:
         scheduler: Whose runs.
-        tracer: Makes the spans; that of the global tracer provider unless given.
+        tracer: Creates the spans; default: that of the global tracer provider.
     """
     tracer = tracer or trace.get_tracer("schedcore", schedcore.__version__)
     runs = scheduler._runs
@@ -50,7 +50,7 @@ class _Open(NamedTuple):
 
 
 class _Spans:
-    """Stands between the executors and whom they report to.
+    """Wraps the reporter that the executors report to.
 
     Args:
         tracer: Makes the spans.
@@ -69,7 +69,7 @@ class _Spans:
 
     @property
     def captures(self) -> bool:
-        """Whether what runs print is kept."""
+        """Whether the output of runs is captured."""
         return self._reporter.captures
 
     def begin(self, run: Run) -> bool:
@@ -149,7 +149,7 @@ class _Spans:
             elif outcome is not Outcome.EXECUTED:
                 span.set_status(StatusCode.ERROR, outcome.value)
         except Exception as failure:  # noqa: BLE001 — an exception whose text cannot be made, say
-            text = "the span of run %d does not tell all"
+            text = "the span of run %d is incomplete"
             log.error(text, run.id, error=failure, fields=named(run))
         try:
             span.end(ended_us * _NS)

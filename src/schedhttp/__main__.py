@@ -15,7 +15,7 @@ from schedhttp import settings
 from schedhttp.settings import Settings
 
 _NO_GUNICORN = "gunicorn is not installed (pip install gunicorn)"
-_NOT_HERE = "gunicorn does not run on Windows, nor elsewhere without {}"
+_NOT_HERE = "gunicorn does not run on Windows, or on other systems without {}"
 _OF_POSIX = ("fcntl", "grp", "pwd", "resource")
 _ANOTHER_SERVER = (
     "any other WSGI server can serve schedhttp.wsgi:app, in one process:"
@@ -78,17 +78,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--config", metavar="FILE", help="a TOML file with settings")
-    parser.add_argument("--host", help="where to listen (127.0.0.1)")
-    parser.add_argument("--port", type=int, help="on which port (5000)")
-    parser.add_argument("--workers", type=int, help="processes that answer requests (1)")
-    parser.add_argument("--threads", type=int, help="threads that answer requests, in each (8)")
+    parser.add_argument("--host", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (5000)")
+    parser.add_argument("--workers", type=int, help="number of processes that answer requests (1)")
+    parser.add_argument("--threads", type=int, help="number of threads per process (8)")
     parser.add_argument(
-        "--hash-password", action="store_true", help="read a password, print its hash, and end"
+        "--hash-password", action="store_true", help="read a password, print its hash, and exit"
     )
     parser.add_argument(
         "--make-token",
         action="store_true",
-        help="print a new token and what the settings have for it, and end",
+        help="print a new token and its line for the settings, and exit",
     )
     return parser
 

@@ -65,7 +65,7 @@ class Addresses:
         except NotFound:
             raise NotFound(
                 f"there is nothing at {request.path[:200]!r};"
-                f" {self._prefix}/openapi.json tells what there is"
+                f" {self._prefix}/openapi.json lists what there is"
             ) from None
         job_id = values.get("job_id", "")
         if "\0" in job_id:  # nobody's, and some databases refuse to look for it
@@ -144,5 +144,5 @@ class Addresses:
 def _not_allowed(method: str, methods: Iterable[str]) -> MethodNotAllowed:
     allowed = sorted({*methods, "OPTIONS"})
     return MethodNotAllowed(
-        allowed, f"{method[:20]!r} is not for this address: {', '.join(allowed)} are"
+        allowed, f"{method[:20]!r} is not allowed here: use {', '.join(allowed)}"
     )

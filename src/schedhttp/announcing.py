@@ -26,9 +26,9 @@ NOT_ON_THIS_HOST = (
 )
 _NEXT = 3
 _WHAT_LOOPBACK_MEANS = (
-    "without credentials all of this computer is served: its other users too, and whoever comes"
-    " through a proxy on it that adds no header. docs/reference/security.md has closer ways:"
-    " bind = 'unix:...', python -m schedhttp --make-token, api_require_credentials = true"
+    "without credentials every user of this computer is served, and every client of a proxy on it"
+    " that adds no header. docs/reference/security.md has stricter options: bind = 'unix:...',"
+    " python -m schedhttp --make-token, api_require_credentials = true"
 )
 
 
@@ -57,8 +57,8 @@ def kept(scheduler: Scheduler) -> str:
     """Return a line that tells where the jobs are kept."""
     store = scheduler.store_info()
     if store.kind == "memory":
-        return "the jobs are kept in memory, until this process ends"
-    return f"the jobs are kept in {store.url or store.kind}"
+        return "jobs are stored in memory, until this process ends"
+    return f"jobs are stored in {store.url or store.kind}"
 
 
 def announce_serving(app: App, addresses: Sequence[str]) -> None:
@@ -95,8 +95,8 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
         )
     else:
         log.warning(
-            "%s: whoever can connect is served, without credentials: set api_users or api_tokens"
-            " (docs/reference/security.md), or listen at 127.0.0.1",
+            "%s: every client that can connect is served, without credentials: set api_users or"
+            " api_tokens (docs/reference/security.md), or listen at 127.0.0.1",
             ", ".join(addresses),
         )
 

@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from schedhttp.dashboard.site import Dashboard
 
 PACKAGES = "pip install jinja2 itsdangerous"
-"""What brings the packages that the dashboard needs."""
+"""How to install the packages that the dashboard needs."""
 
 
 def create_app(scheduler: Scheduler, **settings: Any) -> App:
     """Return a WSGI app that serves the REST API of *scheduler*.
 
-    It does not start the scheduler: that is up to whoever made it.
+    It does not start the scheduler; the caller does that.
 
     Args:
         scheduler: Whose API it is.
         settings: By name, in lower case and without the prefix: ``api_prefix="/api"``.
 
     Raises:
-        InvalidOptionError: if a setting is unknown, or its value makes no sense.
+        InvalidOptionError: if a setting is unknown, or its value is invalid.
     """
     return App(scheduler, Settings.of(api_enabled=True).changed(settings))
 
@@ -64,7 +64,8 @@ class App:
         self.settings = settings
         self.guard = Guard(settings, scheduler.clock)
         self.get_ready: Callable[[], object] | None = None
-        """Called before each answer: a worker of a server may have to start its scheduler first."""
+        """Called before each response: a worker of a server may have to start its scheduler
+        first."""
         self.service = Service(
             scheduler,
             settings,
@@ -98,20 +99,20 @@ class App:
         return Dashboard(self.service, self.guard, self.perform, rendered)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 has it."""
+        """Answer one request, as PEP 3333 defines."""
         request = Incoming(environ, self.settings.api_max_body)
         status, headers, body = self.answer(request)
         start_response(_STATUS_LINES[status], headers)
         return [] if request.method == "HEAD" else [body]
 
     def respond(self, request: Request) -> Response:
-        """Return the response to *request*, for a framework that wants one."""
+        """Return the response to *request*, for other frameworks."""
         incoming = Incoming(request.environ, self.settings.api_max_body, request)
         status, headers, body = self.answer(incoming)
         return Response(body, status, headers)
 
     def refuse(self, error: Exception) -> Response:
-        """Return the response that tells of *error*, for a framework that wants one."""
+        """Return the response for *error*, for other frameworks."""
         status, headers, body = rendered(problem(error, self.settings.api_precise_errors, None))
         return Response(body, status, headers)
 
@@ -157,9 +158,9 @@ class App:
     def perform(
         self, route: Route, values: Mapping[str, Any], request: Incoming, role: Role
     ) -> Rendered:
-        """Return what an endpoint answers to *request*, whose sender was let in with this *role*.
+        """Return an endpoint's reply to *request* from a client with this *role*.
 
-        Whatever asks an endpoint comes by here: requests to the API, and the dashboard's pages.
+        Both requests to the API and the dashboard's pages pass here.
         """
         try:
             request.may_change = role is Role.ALL
@@ -177,10 +178,10 @@ class App:
             return self._last_resort(error, route.name)
 
     def _last_resort(self, error: BaseException, endpoint: str | None) -> Rendered:
-        """Return the response to *error*; nothing that goes wrong comes out of here.
+        """Return the response to *error*; no exception leaves this method.
 
-        SystemExit neither: it would end the process of the server, with the active runs in it.
-        Only Ctrl-C passes, which reaches the main thread and no other, where nobody handles it.
+        Not even SystemExit, which would end the server's process with its active runs.  Only Ctrl-C
+        passes, which reaches only the main thread.
         """
         if (
             isinstance(error, KeyboardInterrupt)

@@ -46,15 +46,15 @@ def make_scheduler(
     place_of: Callable[[str], str] = variable,
     name: str = "schedhttp",
 ) -> Scheduler:
-    """Return a scheduler as the settings describe it, with their jobs; it is not started.
+    """Return the scheduler that the settings describe, with their jobs, not started.
 
     Args:
         settings: All of them.
-        place_of: Returns the place of a setting, to be named in errors.
-        name: In whose name its jobs are declared, unless the settings tell.
+        place_of: Returns the place of a setting, for errors.
+        name: The name of the app that declares the jobs, unless the settings set it.
 
     Raises:
-        ConfigError: if a setting makes no sense.
+        ConfigError: if a setting is invalid.
     """
     for folder in settings.python_path:
         if folder not in sys.path:
@@ -83,7 +83,7 @@ def make_scheduler(
 
 
 def trace(scheduler: Scheduler, settings: Settings, place: str = "SCHEDULER_TRACING") -> None:
-    """Make spans of the scheduler's runs, if the settings ask for them.
+    """Create spans for the scheduler's runs, if the settings ask for them.
 
     Args:
         scheduler: Not started yet.
@@ -109,12 +109,12 @@ def add_jobs(
     """Add the jobs of the settings.
 
     Args:
-        scheduler: To which one.
+        scheduler: The scheduler.
         jobs: The arguments of ``add_job``, for each of them.
         place: Their place, to be named in errors.
 
     Raises:
-        ConfigError: if one makes no sense, naming its index and its id.
+        ConfigError: if one is invalid, naming its index and its id.
     """
     for index, job in enumerate(jobs):
         try:
@@ -171,7 +171,7 @@ def open_store(settings: Settings, place: str = "SCHEDULER_STORE") -> Store:
 
 
 def name_of(config: str | None) -> str:
-    """Return in whose name a stand-alone server declares its jobs, unless a setting tells.
+    """Return the name of the app of a stand-alone server, unless a setting sets it.
 
     Args:
         config: The path of the file that its settings come from, if there is one.
@@ -182,6 +182,6 @@ def name_of(config: str | None) -> str:
 DEFAULT_STORE = "sqlite:///schedcore.db"
 """Where the stand-alone server keeps its jobs: in its working folder."""
 ONE_PROCESS = (
-    "in memory each process has jobs of its own, and this server has {} processes: name a store"
+    "in memory each process has its own jobs, and this server has {} processes: name a store"
     " that they share, as in SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker"
 )

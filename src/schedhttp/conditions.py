@@ -35,7 +35,7 @@ def check(request: Incoming, job_json: JobJson, entry: Entry) -> None:
     environ, job_id = request.environ, entry.job.id
     if "HTTP_IF_MATCH" in environ and not _matches(request, job_json, entry):
         raise PreconditionFailed(
-            f"job {job_id!r} was changed since: get it anew, and send its ETag as If-Match"
+            f"job {job_id!r} was changed since: get it again, and send its ETag as If-Match"
         )
     if (
         "HTTP_IF_NONE_MATCH" in environ
@@ -43,14 +43,14 @@ def check(request: Incoming, job_json: JobJson, entry: Entry) -> None:
         and request.whole.if_none_match.contains_weak(job_json.etag(entry))
     ):
         raise PreconditionFailed(
-            f"job {job_id!r} is there, and If-None-Match asks for one that is not"
+            f"job {job_id!r} exists, and If-None-Match requires that it does not"
         )
 
 
 def missing(request: Incoming, error: JobLookupError) -> Exception:
     """Return what to answer where there is no job: a condition on it cannot hold."""
     if "HTTP_IF_MATCH" in request.environ and request.method not in _SAFE:
-        return PreconditionFailed(f"{error}; If-Match asks for one that is there")
+        return PreconditionFailed(f"{error}; If-Match requires that it exists")
     return error
 
 
@@ -65,8 +65,8 @@ def wants_new(request: Incoming) -> bool:
         return False
     if "HTTP_IF_MATCH" in environ or environ["HTTP_IF_NONE_MATCH"].strip() != "*":
         raise BadRequest(
-            "to add a job takes no condition but If-None-Match: *; PATCH takes If-Match, and"
-            " changes a job that is there"
+            "adding a job accepts only the condition If-None-Match: *; to change a job, use PATCH"
+            " with If-Match"
         )
     return True
 

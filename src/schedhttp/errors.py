@@ -1,4 +1,4 @@
-"""Every error that the front itself raises: a request that is not served, and why.
+"""Every error that the HTTP package itself raises: refusals of a request.
 
     Refusal                         also SchedError
     ├── BadRequest                  400  the request cannot be read
@@ -11,7 +11,7 @@
     ├── RunFailed                   500  the job ran, and failed
     └── NotInstalled                501  a package is missing that this needs
 
-Each text names the value, what was expected, and the way out.
+Each text names the value, what was expected, and how to fix it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from schedcore import SchedError
 
 
 class Refusal(SchedError):
-    """Base of the errors raised by the front.
+    """Base of the errors that the HTTP package raises.
 
     Args:
         message: The text in the response.
-        headers: What the response needs besides; several values are several lines.
-        details: What stands in the body beside the text and the type.
+        headers: Additional headers; several values are several lines.
+        details: Additional fields of the body.
     """
 
     status: ClassVar[int] = 500
@@ -51,7 +51,7 @@ class BadRequest(Refusal):
 
 
 class Unauthorized(Refusal):
-    """Nobody that is known sent the request."""
+    """The sender of the request is not known."""
 
     status = 401
 
@@ -63,19 +63,19 @@ class Forbidden(Refusal):
 
 
 class NotConfirmed(Refusal):
-    """Many jobs are meant, and ``confirm`` does not say how many."""
+    """The request concerns many jobs, and ``confirm`` is missing or wrong."""
 
     status = 409
 
 
 class Gone(Refusal):
-    """What the client asks for was there, and is not kept any more."""
+    """The requested data existed, and is no longer stored."""
 
     status = 410
 
 
 class PreconditionFailed(Refusal):
-    """The job is not what ``If-Match`` or ``If-None-Match`` says: it has changed since."""
+    """The condition ``If-Match`` or ``If-None-Match`` failed: the job has changed."""
 
     status = 412
 
@@ -87,12 +87,12 @@ class TooManyFailures(Refusal):
 
 
 class RunFailed(Refusal):
-    """The run that the client asked and waited for failed."""
+    """The run that the client requested and waited for failed."""
 
     status = 500
 
 
 class NotInstalled(Refusal):
-    """A package is missing that the endpoint needs; the text says how to get it."""
+    """A package that the endpoint needs is missing; the text says how to install it."""
 
     status = 501

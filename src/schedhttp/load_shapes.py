@@ -1,4 +1,4 @@
-"""What is to come as the API shows it."""
+"""The forecast as the API shows it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MOST_TIMES: Final = 10
 
 
 class SliceShown(NamedTuple):
-    """A part of the time that is looked at."""
+    """A part of the period."""
 
     begin: datetime
     runs: float
-    """How many runs fall due in it; where jobs run often, as many as on average."""
+    """Number of runs that become due in it; for jobs that run often, the mean."""
     most: float
-    """How many runs would be under way at once, if each began when it is due."""
+    """Maximum number of runs at once, if each began when it is due."""
     at: datetime
     """When that is."""
 
@@ -35,11 +35,11 @@ class SliceShown(NamedTuple):
 
 
 class ExecutorAheadShown(NamedTuple):
-    """What is to come for one executor."""
+    """The forecast for one executor."""
 
     name: str
     workers: int | None
-    """How many runs can be under way at once, in all processes; null: any number."""
+    """How many runs can be active at once, in all processes; null: any number."""
     slices: tuple[SliceShown, ...]
 
     @classmethod
@@ -49,14 +49,14 @@ class ExecutorAheadShown(NamedTuple):
 
 
 class JobAheadShown(NamedTuple):
-    """What is to come of one job."""
+    """The forecast for one job."""
 
     job_id: str
     executor: str
     runs: int
-    """How many fall due."""
+    """Number of runs."""
     took: float | None
-    """Seconds that its runs took on average; null: none has ended yet."""
+    """Mean duration of its runs in seconds; null: none has ended yet."""
     next_fire_times: tuple[str, ...]
     """The first ten."""
 
@@ -69,14 +69,14 @@ class JobAheadShown(NamedTuple):
 
 
 class CrowdShown(NamedTuple):
-    """A time in which more runs are due than there are workers: some begin late."""
+    """A period with more runs than workers, so that some begin late."""
 
     executor: str
     workers: int
     begin: datetime
     end: datetime
     most: float
-    """How many runs there would be at once."""
+    """Maximum number of runs at once."""
     at: datetime
     """When that is."""
 
@@ -88,22 +88,22 @@ class CrowdShown(NamedTuple):
 
 
 class ForecastShown(NamedTuple):
-    """What is to come if nothing is changed, nothing fails, and all takes as long as before."""
+    """The future runs, if nothing is changed, nothing fails, and durations stay the same."""
 
     begin: datetime
     end: datetime
     exact_until: datetime
-    """From then on, of jobs that run often, only means are known."""
+    """From then on, only means are known for jobs that run often."""
     runs: int
-    """How many runs fall due."""
+    """Number of runs in the period."""
     crowds: tuple[CrowdShown, ...]
     executors: tuple[ExecutorAheadShown, ...]
     jobs: tuple[JobAheadShown, ...]
-    """The jobs that have runs, in the order of their first ones; 1,000 at most."""
+    """The jobs that have runs, in the order of their first runs; at most 1,000."""
     jobs_left_out: int
-    """How many others there are."""
+    """Number of other jobs."""
     unknown: tuple[str, ...]
-    """Jobs of which nothing is known, since their triggers raise; 1,000 at most."""
+    """Jobs without a forecast, since their triggers raise; at most 1,000."""
 
     @classmethod
     def of(cls, found: LoadForecast) -> ForecastShown:

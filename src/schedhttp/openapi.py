@@ -65,9 +65,9 @@ def document(settings: Settings, root: str = "") -> Json:
 
 _ANY_SECURITY: Final[list[Json]] = [{"basic": []}, {"bearer": []}, {}]
 _TAGS: Final = {
-    "scheduler": "The scheduler itself: how it does, and whether it runs.",
-    "jobs": "Jobs: added, shown, changed, run and removed.",
-    "runs": "What became of runs, and which ones come.",
+    "scheduler": "The scheduler itself: its state and its health.",
+    "jobs": "Jobs: add, show, change, run and remove them.",
+    "runs": "Open, ended and future runs.",
 }
 
 
@@ -107,7 +107,7 @@ def _parameters(route: Route) -> list[Json]:
         told = "Encoded as one part of a path: a slash in it is %2F."
         parameters.append(_parameter("job_id", "path", JOB_ID, told) | {"required": True})
     if "<run_id>" in route.path:
-        told = "As the lists of runs have it."
+        told = "As in the lists of runs."
         parameters.append(_parameter("run_id", "path", _RUN_ID, told) | {"required": True})
     known = _QUERY | _QUERY_OF.get(route.gives or "", {})
     parameters += [_parameter(name, "query", *known[name]) for name in route.query]
@@ -124,10 +124,10 @@ def _parameter(name: str, place: str, schema: Json, description: str) -> Json:
 
 
 _REQUEST_HEADERS: Final = {
-    "Idempotency-Key": "A text of the client's own, 1 to 255 characters: the same one for the same"
-    " job gives the same run for a day.",
-    "If-Match": "An ETag: only if the job is still what it was; 412 if not.",
-    "If-None-Match": "An ETag: 304 if nothing has changed; * for a new job: 412 if it is there.",
+    "Idempotency-Key": "A text of the client's own, 1 to 255 characters: for a day, the same key"
+    " for the same job returns the same run.",
+    "If-Match": "An ETag: acts only if the job is unchanged; 412 if not.",
+    "If-None-Match": "An ETag: 304 if nothing has changed; * for a new job: 412 if it exists.",
 }
 
 
@@ -152,13 +152,13 @@ def _responses(route: Route, settings: Settings) -> Json:
     if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
-        told = "No: it does not do its work, or its store cannot be used."
+        told = "No: it does not work, or its store cannot be used."
         responses["503"] = _shown(route, told)
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
     if "confirm" in route.query:
-        told = "Many jobs or due times are meant, and not confirmed, or others changed them."
+        told = "An action on many jobs or due times is not confirmed, or others changed them."
         content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
         responses["409"] = {"description": told, "content": content}
     for status in sorted(_error_statuses(route, settings)):
@@ -169,9 +169,9 @@ def _responses(route: Route, settings: Settings) -> Json:
 
 
 _DONE: Final = {
-    "run_job": "It ran, and succeeded; or it still runs, as X-Run-Outcome tells: `wait` is"
+    "run_job": "It ran, and succeeded; or it still runs, as X-Run-Outcome says: `wait` is"
     " false, or the run takes longer than SCHEDULER_API_RUN_TIMEOUT.",
-    "get_jobs": "The jobs; those that the query asks for.",
+    "get_jobs": "The jobs that the query selects.",
 }
 _SHOWN_HEADERS: Final = {
     "Job": ("ETag",),
@@ -223,18 +223,18 @@ def _error_statuses(route: Route, settings: Settings) -> set[int]:
 
 _ERRORS: Final = {
     400: "The request cannot be read, or the scheduler is (not) running already.",
-    401: "Credentials are needed.",
-    403: "Not for this client, or not allowed by the settings.",
+    401: "Credentials are required.",
+    403: "This client, or this request, is not allowed by the settings.",
     404: "There is no such job, or no such run.",
-    405: "This address is not for this method.",
-    409: "There is such a job already, it conflicts with what others do, or the run has ended.",
-    410: "Not all that came since is kept any more: begin anew, without since.",
-    412: "A condition does not hold: the job was changed meanwhile.",
+    405: "This address does not allow this method.",
+    409: "The job exists already, the request conflicts with other changes, or the run has ended.",
+    410: "Some events since then are no longer stored: start again, without since.",
+    412: "A condition failed: the job was changed meanwhile.",
     413: "The body is too long.",
     422: "What is asked for makes no sense.",
     429: "Too many wrong passwords.",
     500: "What is asked for makes no sense, or the job failed.",
-    501: "A package is missing that this needs.",
+    501: "A required package is missing.",
     503: "The store cannot be used at the moment.",
 }
 _ERROR_HEADERS: Final = {
@@ -248,26 +248,26 @@ _HEADERS: Final[Json] = {
     "ETag": {"schema": TEXT, "description": "For If-Match and If-None-Match."},
     "X-Total-Count": {
         "schema": COUNT,
-        "description": "How many there are, whatever the limit; left out beyond 10,000 runs.",
+        "description": "The total number, whatever the limit; left out beyond 10,000 runs.",
     },
     "Link": {
         "schema": TEXT,
-        "description": "Where the first, prev, next and last part is (RFC 8288); of runs, the first"
-        " and the next.",
+        "description": "Links to the first, prev, next and last part (RFC 8288); for runs, to the"
+        " first and the next.",
     },
-    "Location": {"schema": TEXT, "description": "Where the run is shown."},
+    "Location": {"schema": TEXT, "description": "The address of the run."},
     "X-Run-Id": {"schema": _RUN_ID, "description": "The run_id of the run."},
     "X-Run-Outcome": {
         "schema": {"type": "string", "enum": [*OUTCOME["enum"], "running", "waiting"]},
-        "description": "How the run ended, or what it does.",
+        "description": "The outcome of the run, or its state.",
     },
     "Preference-Applied": {
         "schema": TEXT,
         "description": "respond-async: too many requests wait for runs, and this one did not.",
     },
     "Retry-After": {"schema": COUNT, "description": "Seconds to wait before the next try."},
-    "WWW-Authenticate": {"schema": TEXT, "description": "Which credentials would do."},
-    "Allow": {"schema": TEXT, "description": "The methods that this address is for."},
+    "WWW-Authenticate": {"schema": TEXT, "description": "The accepted kinds of credentials."},
+    "Allow": {"schema": TEXT, "description": "The allowed methods."},
 }
 
 
@@ -285,30 +285,30 @@ def _counted(most: int, **more: Any) -> Json:
 
 
 _QUERY: Final[dict[str, tuple[Json, str]]] = {
-    "n": (_counted(MOST_FIRE_TIMES, default=10), "How many fire times."),
+    "n": (_counted(MOST_FIRE_TIMES, default=10), "Number of fire times."),
     "limit": (_counted(paging.MOST), "How many there are in this part."),
-    "offset": (_counted(paging.MOST, default=0), "How many to pass over."),
-    "after": (TEXT, "The id behind which the part begins; with sort=id, or -id."),
+    "offset": (_counted(paging.MOST, default=0), "How many to skip."),
+    "after": (TEXT, "The id after which the part begins; with sort=id, or -id."),
     "state": ({"type": "string", "enum": list(codec.STATES)}, "Only jobs in this state."),
     "q": (TEXT, "Only jobs with this text in the id, the name or the function."),
     "tag": (
         {"type": "array", "items": TAG},
-        "Only jobs that have this tag; given several times, all of them.",
+        "Only jobs that have this tag; if repeated, all of them.",
     ),
     "id": ({"type": "array", "items": JOB_ID}, "Only jobs that have one of these ids."),
-    "all": ({"type": "string", "enum": ["true"]}, "All jobs, in place of q, tag, state and id."),
+    "all": ({"type": "string", "enum": ["true"]}, "All jobs, instead of q, tag, state and id."),
     "confirm": (
         COUNT,
-        "How many jobs, or due times, are meant; 409 and nothing is done if there are others.",
+        "The number of jobs, or due times; if it is wrong, 409, and nothing is done.",
     ),
     "sort": (
         {"type": "string", "pattern": "^-?(next_run_time|id|name)$"},
         "The order; with - before it, descending.  Pages are stable with id and -id.",
     ),
-    "fields": (TEXT, "Only these fields of each job, with commas between."),
+    "fields": (TEXT, "Only these fields of each job, separated by commas."),
     "include": (
         {"type": "string", "enum": ["runs"]},
-        f"Shows the last runs of each job as well; {paging.MOST_WITH_RUNS} jobs at most.",
+        f"Adds fields about the last runs of each job; at most {paging.MOST_WITH_RUNS} jobs.",
     ),
     "job": (JOB_ID, "Only of this job."),
     "hours": (
@@ -319,7 +319,7 @@ _QUERY: Final[dict[str, tuple[Json, str]]] = {
 _QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {
     "since": (
         {"type": "string", "pattern": "^[0-9a-f.-]{1,200}$"},
-        "`next` of an earlier answer; left out: from now on, and no event.",
+        "`next` of an earlier response; default: from now on, without events.",
     ),
     "wait": (
         _counted(changes.LONGEST_WAIT, default=0),
@@ -327,14 +327,14 @@ _QUERY_OF_CHANGES: Final[dict[str, tuple[Json, str]]] = {
     ),
     "limit": (
         {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": MOST_AT_ONCE},
-        "How many events at most.",
+        "Maximum number of events.",
     ),
 }
 _QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
-    "since": (TEXT, f"Only what was changed then or later: {MOMENT}."),
+    "since": (TEXT, f"Only changes at this time or later: {MOMENT}."),
     "before": (
         {"type": "integer", "minimum": 1, "maximum": 10**11},
-        "The id behind which the part begins: the latest comes first.",
+        "The id after which the part begins: the newest comes first.",
     ),
     "limit": (
         {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE, "default": 100},
@@ -344,17 +344,23 @@ _QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
 _OUTCOMES: Final = "|".join(OUTCOME["enum"])
 _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
     "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
-    "before": (_RUN_ID, "The run_id behind which the part begins: the latest comes first."),
+    "before": (_RUN_ID, "The run_id after which the part begins: the newest comes first."),
     "state": (
         {"type": "string", "enum": list(run_pages.STATES), "default": "ended"},
         "Only runs in this state; open is waiting or running.",
     ),
     "outcome": (
         {"type": "string", "pattern": f"^({_OUTCOMES})(,({_OUTCOMES}))*$"},
-        "Only runs with this outcome, or with one of several with commas between.",
+        "Only runs with this outcome, or with one of several, separated by commas.",
     ),
-    "since": (TEXT, f"Only what was due then or later: {MOMENT}; then in the order of due times."),
-    "until": (TEXT, f"Only what was due before then: {MOMENT}; then in the order of due times."),
+    "since": (
+        TEXT,
+        f"Only runs that were due at this time or later: {MOMENT}; then in the order of due times.",
+    ),
+    "until": (
+        TEXT,
+        f"Only runs that were due before this time: {MOMENT}; then in the order of due times.",
+    ),
 }
 _QUERY_OF: Final = {
     "Runs": _QUERY_OF_RUNS,
@@ -363,7 +369,7 @@ _QUERY_OF: Final = {
     "Output": {
         "after": (
             _counted(MOST_AFTER, default=0),
-            "How many characters to pass over: `next` of the answer before.",
+            "How many characters to skip: `next` of the previous response.",
         )
     },
 }

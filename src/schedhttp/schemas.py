@@ -65,7 +65,7 @@ _UNIT: Final[Json] = {"type": ["number", "string"]}
 _FIELD: Final[Json] = {"type": ["integer", "string"]}
 
 _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
-    "run_date": described(TEXT, f"When to run: {MOMENT}.  Left out: now.", "2030-12-25T10:00:00"),
+    "run_date": described(TEXT, f"When to run: {MOMENT}.  Default: now.", "2030-12-25T10:00:00"),
     "years": described(_UNIT, "Units of calendar time between two fire times."),
     "months": described(_UNIT, "See years."),
     "weeks": described(_UNIT, "Units of the span between two fire times, which add up.", 1),
@@ -103,7 +103,7 @@ _NAMES: Final = {"calendarinterval": "CalendarInterval"}
 _REQUIRED: Final = {"and": ["triggers"], "or": ["triggers"]}
 _KINDS_TOLD: Final = {
     "date": "Fires once.",
-    "interval": "Fires each time after a span of elapsed time.",
+    "interval": "Fires at equal intervals of elapsed time.",
     "cron": "Fires when the wall clock matches every field, or crontab text.",
     "calendarinterval": "Fires every so many calendar days or months, at one time of day.",
     "and": "Fires at the moments that all of its triggers share.",
@@ -112,24 +112,24 @@ _KINDS_TOLD: Final = {
 
 
 _ERROR: Final[Json] = {
-    "error_message": described(TEXT, "The value, what was expected, and the way out."),
-    "error_type": described(TEXT, "Tells errors of one status apart."),
+    "error_message": described(TEXT, "The value, what was expected, and how to fix it."),
+    "error_type": described(TEXT, "Distinguishes errors with the same status."),
 }
 _IDS: Final[Json] = {"type": "array", "items": JOB_ID}
 _TEXT_BY_ID: Final[Json] = {"type": "object", "additionalProperties": TEXT}
 _DONE: Final[Json] = {
-    "count": described(COUNT, "How many jobs it was done to."),
+    "count": described(COUNT, "The number of affected jobs."),
     "ids": described(_IDS, "Which ones."),
 }
 _MEANT: Final[Json] = {
-    "count": described(COUNT, "How many jobs, or due times, are meant."),
-    "ids": described(_IDS, "The first jobs of them."),
+    "count": described(COUNT, "The number of jobs, or due times."),
+    "ids": described(_IDS, "The first of these jobs."),
     "first": described(TEXT, "Of due times, the first one."),
     "last": described(TEXT, "The last one."),
 }
 _BEGUN: Final[Json] = {
-    "runs": described(_TEXT_BY_ID, "The ids of their runs, by those of the jobs."),
-    "refused": described(_TEXT_BY_ID, "Why other jobs could not be run, by their ids."),
+    "runs": described(_TEXT_BY_ID, "The run ids, by job id."),
+    "refused": described(_TEXT_BY_ID, "Why other jobs could not run, by job id."),
 }
 
 
@@ -158,12 +158,12 @@ def schemas() -> Json:
             },
             examples=[{"wait": False, "args": ["data.json"]}],
             closed=True,
-            description="Arguments are for this run alone; without them, the job's own hold.",
+            description="Arguments for this run only; default: the job's own.",
         ),
         "Backfill": obj(
             {
                 "since": described(TEXT, "The first due time, or a moment before it."),
-                "until": described(optional(TEXT), "What is due before then; left out: by now."),
+                "until": described(optional(TEXT), "Due before this time; default: now."),
                 "again": {"type": "boolean", "default": False},
             },
             ["since"],
@@ -175,7 +175,7 @@ def schemas() -> Json:
         "LastRun": LAST_RUN.schema(),
         "Changes": obj(
             {
-                "next": described(TEXT, "What to ask with, as `since`, for what comes after."),
+                "next": described(TEXT, "The position to pass as `since` for later events."),
                 "events": {"type": "array", "items": ref("Event")},
             },
             ["next", "events"],
@@ -197,7 +197,8 @@ def schemas() -> Json:
 def _schemas_of_what_comes() -> Json:
     times = {"type": "array", "items": TIME}
     remarks = described(
-        _TEXT_BY_ID, "What changes of clocks do to some of them, by their times; left out: nothing."
+        _TEXT_BY_ID,
+        "Effects of clock changes on some of them, by their times; left out if there are none.",
     )
     more = described(FLAG, "Whether a search for more would have taken too long.")
     return {
@@ -238,7 +239,7 @@ def _trigger_schemas() -> Json:
                 "propertyName": "trigger",
                 "mapping": {kind: ref(name)["$ref"] for kind, name in names.items()},
             },
-            "description": "A trigger with its options inside; `type` is understood for `trigger`.",
+            "description": "A trigger with its options inside; `type` is an alias of `trigger`.",
         },
     }
 
@@ -287,16 +288,18 @@ def _shown() -> Json:
     return {
         "id": JOB_ID,
         **_call(),
-        "trigger": described(TEXT, "The kind; its options stand beside it."),
+        "trigger": described(TEXT, "The kind; its options are next to it."),
         **_flat_options(),
         "next_run_time": optional(described(TIME, "When it is next due; null: paused.")),
         **fields_schema(Options, _OPTION_BOUNDS),
         "state": {"type": "string", "enum": list(STATES)},
         **LAST_RUNS.schema()["properties"],
-        "broken": described(TEXT, "Why it cannot be run at present."),
-        "shown_as_repr": described(_TEXTS, "What JSON cannot carry, and is shown as its repr."),
+        "broken": described(TEXT, "Why it currently cannot run."),
+        "shown_as_repr": described(
+            _TEXTS, "Values that JSON cannot represent, shown as their repr."
+        ),
         "hidden": described(
-            _TEXTS, "Arguments that are not shown, or with stars in the place of secrets."
+            _TEXTS, "Arguments that are hidden, or contain stars in place of secrets."
         ),
     }
 
@@ -315,12 +318,10 @@ def _written() -> Json:
         **call,
         "trigger": described(
             {"anyOf": [kind, ref("Trigger")]},
-            "The kind, with its options beside it; or a trigger with its options inside.",
+            "The kind, with its options next to it; or a trigger with its options inside.",
         ),
         **_flat_options(),
-        "next_run_time": optional(
-            described(TEXT, f"When to run first: {MOMENT}; null: it is paused.")
-        ),
+        "next_run_time": optional(described(TEXT, f"The first run: {MOMENT}; null: it is paused.")),
         **options,
         "retry": {"anyOf": [times, ref("Retry"), {"type": "null"}]},
         "jobstore": optional(
@@ -332,8 +333,8 @@ def _written() -> Json:
 def _call() -> Json:
     """Return what a job calls."""
     return {
-        "name": described(JOB_ID, "To be shown to people; that of the function unless given."),
-        "func": described(TEXT, "One that requests may name.", "package.module:function"),
+        "name": described(JOB_ID, "A display name; default: that of the function."),
+        "func": described(TEXT, "A function that requests may name.", "package.module:function"),
         "args": described({"type": "array", "items": {}}, "Positional arguments of the function."),
         "kwargs": described({"type": "object"}, "Keyword arguments of the function."),
     }
@@ -341,7 +342,7 @@ def _call() -> Json:
 
 def _job_schemas() -> Json:
     new = {
-        "id": optional(described(JOB_ID, "Made up, if left out.")),
+        "id": optional(described(JOB_ID, "Generated by default.")),
         **_written(),
         "replace_existing": described(FLAG, "Whether to replace a job that has this id."),
     }
@@ -368,8 +369,8 @@ def _retry() -> Json:
     return obj(
         {name: {**schema, "default": defaults[name]} for name, schema in fields.items()},
         closed=True,
-        description="When a run that failed is tried again: after `delay` seconds, then `factor`"
-        " times as long, `count` times at most, for the errors whose names are in `on`.",
+        description="When to retry a failed run: after `delay` seconds, then after `factor` times"
+        " as long, at most `count` times, for the errors named in `on`.",
     )
 
 

@@ -69,16 +69,16 @@ class Settings:
         "scheduler.", types.text, "What the names of Flask endpoints begin with."
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        ("*",), types.texts, "Names of the hosts that may run the scheduler; `*` is any."
+        ("*",), types.texts, "Names of the hosts that may run the scheduler; `*` means any."
     )
     host_name: str = _setting(
-        "", types.text, "What this host is called there; by default, as the computer is."
+        "", types.text, "This host's name in that list; by default the computer's name."
     )
     jobs: tuple[Mapping[str, Any], ...] = _setting(
-        (), types.tables, "Jobs to add at the start, as the API takes them."
+        (), types.tables, "Jobs to declare at the start, in the API's form."
     )
     job_defaults: JobDefaults = _setting(  # noqa: RUF009 — it is a field
-        {}, types.table, "Options of jobs that do not give them."
+        {}, types.table, "Options for jobs that do not set them."
     )
     executors: Mapping[str, Any] = _setting(
         {},
@@ -88,72 +88,74 @@ class Settings:
     store: Any = _setting(  # noqa: RUF009 — it is a field
         None,
         types.store,
-        "Where jobs are kept: `memory`, `sqlite:///jobs.db`, `postgresql://...`, or a store; by"
+        "Where jobs are stored: `memory`, `sqlite:///jobs.db`, `postgresql://...`, or a store; by"
         " default `schedcore.db`, in the server's working folder or a Flask app's instance folder.",
     )
     name: str = _setting(
         "",
         types.text,
-        "In whose name jobs are declared in a store that several programs share; by default the"
-        " path of the file with the settings, or the name of the Flask app.",
+        "Name of this app, if several apps declare jobs in one store; by default the path of the"
+        " settings file, or the name of the Flask app.",
     )
     notices: Mapping[str, Any] = _setting(
         {},
         types.hidden_table,
-        "Channels by name, through which jobs tell of failures:"
+        "Channels by name, for notices about jobs:"
         ' `{type = "webhook", url = "https://..."}`; see notices.md.',
     )
     remind_every: float = _setting(
-        3600.0, types.seconds, "Seconds after which it is told again that a job fails."
+        3600.0, types.seconds, "Seconds between two reminders that a job still fails."
     )
     retention: Mapping[str, int] = _setting(
         {},
         types.retention,
-        "How much of the history and the audit a store on disk keeps, as far as it is not to be the"
-        " default: `{per_job = 100, days = 7, audit_days = 365}`; see stores.md.",
+        "How much history and audit a store on disk keeps, where that differs from the default:"
+        " `{per_job = 100, days = 7, audit_days = 365}`; see stores.md.",
     )
     timezone: str | None = _setting(
-        None, types.zone, "Zone of triggers that name none; by default the computer's."
+        None, types.zone, "Time zone of triggers that name none; by default the computer's."
     )
     auth: Any = _setting(  # noqa: RUF009 — it is a field
-        None, types.anything, "A callable that is given the credentials and tells if they hold."
+        None,
+        types.anything,
+        "A callable that gets the credentials and returns whether they are valid.",
     )
     capture_output: bool = _setting(
-        True, types.flag, "Whether what runs print and log is kept, for each of them."
+        True, types.flag, "Whether each run's printed and logged output is stored."
     )
     redact: tuple[str, ...] = _setting(
         (),
         types.patterns,
-        "Regular expressions of what is hidden in output, arguments, results and errors; of one"
-        " with groups, these alone.",
+        "Regular expressions for text to hide in output, arguments, results and errors; if one has"
+        " groups, only the groups are hidden.",
     )
     app_context: bool = _setting(
-        False, types.flag, "Whether, under Flask, jobs run inside the app's context."
+        False, types.flag, "Whether jobs run inside the Flask app's context."
     )
     # Who may do what
     api_allowed_funcs: tuple[str, ...] = _setting(
         (),
         types.texts,
-        'Functions that a request may name: `"tasks:daily_cleanup"`, `"tasks:*"`; `"*"` is any.',
+        'Functions that a request may name: `"tasks:daily_cleanup"`, `"tasks:*"`; `"*"` means any.',
     )
     api_users: Mapping[str, str] = _setting(
         {}, types.text_table, "Users and their hashed passwords, for HTTP Basic."
     )
     api_tokens: Mapping[str, str] = _setting(
-        {}, types.text_table, "Names and tokens (or `sha256:` and a digest), for Bearer."
+        {}, types.text_table, "Names and their tokens (or `sha256:` and a digest), for Bearer."
     )
     api_read_only: tuple[str, ...] = _setting(
-        (), types.texts, "Users and names of tokens that may look and not touch."
+        (), types.texts, "Users and names of tokens that may only read."
     )
     api_hide_args: bool = _setting(
         False,
         types.flag,
-        "Whether those see no arguments of jobs, and nothing of what runs print.",
+        "Whether jobs' arguments and output are hidden from these.",
     )
     api_require_credentials: bool = _setting(
         False,
         types.flag,
-        "Whether credentials are asked from everybody; without any, nothing starts.",
+        "Whether every request needs credentials; if there are none, the server refuses to start.",
     )
     api_loopback_only: bool = _setting(
         True,
@@ -161,39 +163,45 @@ class Settings:
         "Whether, without authentication, only clients on this computer are served.",
     )
     api_trusted_hosts: tuple[str, ...] = _setting(
-        (), types.texts, "Values of the Host header that are served, besides loopback ones."
+        (), types.texts, "Accepted values of the Host header, besides loopback ones."
     )
     api_trusted_origins: tuple[str, ...] = _setting(
         (), types.origins, 'Other sites whose pages may use the API: `"https://ops.example.com"`.'
     )
     api_precise_errors: bool = _setting(
-        False, types.flag, "Whether a client's mistakes get 422 and 409 in place of 500."
+        False, types.flag, "Whether clients' mistakes get 422 and 409 instead of 500."
     )
     api_shortest_interval: float = _setting(
-        1.0, types.seconds, "Seconds between two runs that a request may ask for at least."
+        1.0,
+        types.seconds,
+        "Shortest interval between two runs, in seconds, that a request may set.",
     )
-    api_max_body: int = _setting(1_048_576, types.positive, "Bytes that a body may have.")
+    api_max_body: int = _setting(
+        1_048_576, types.positive, "Maximum size of a request body, in bytes."
+    )
     api_run_timeout: float = _setting(
-        30.0, types.seconds, "Seconds that a request waits for a run at most."
+        30.0, types.seconds, "Maximum time that a request waits for a run, in seconds."
     )
     # The dashboard
     dashboard: bool = _setting(
         False,
         types.flag,
-        "Whether the dashboard is served beside the API; the server serves it if Jinja2 is there.",
+        "Whether the dashboard is served; the server serves it if Jinja2 is installed.",
     )
     dashboard_prefix: str = _setting(
-        "/dashboard", types.prefix, "What the paths of its pages begin with; the server's: nothing."
+        "/dashboard",
+        types.prefix,
+        "What the paths of its pages begin with; in the stand-alone server, nothing.",
     )
     dashboard_secret: str = _setting(
         "",
         types.text,
-        "By which it signs sessions; by default made of users and tokens, or Flask's `SECRET_KEY`.",
+        "Key that signs sessions; by default made from users and tokens, or Flask's `SECRET_KEY`.",
     )
     metrics_jobs: int = _setting(
         1_000,
         types.positive,
-        "Jobs that have metrics of their own, the first ones by id; others are counted together.",
+        "Number of jobs with their own metrics, the first ones by id; others are counted together.",
     )
     tracing: bool = _setting(
         False, types.flag, "Whether each run is a span of OpenTelemetry's global tracer provider."
@@ -201,19 +209,23 @@ class Settings:
     # The server
     autostart: bool = _setting(True, types.flag, "Whether the server starts the scheduler.")
     shutdown_timeout: float = _setting(
-        10.0, types.seconds, "Seconds that active runs have to finish when the scheduler ends."
+        10.0,
+        types.seconds,
+        "Seconds that active runs have to finish when the scheduler shuts down.",
     )
-    bind: str = _setting("127.0.0.1:5000", types.bind, "Where the server listens.")
+    bind: str = _setting("127.0.0.1:5000", types.bind, "Address on which the server listens.")
     workers: int = _setting(
-        1, types.positive, "Processes of the server: each answers requests, one takes due jobs."
+        1, types.positive, "Number of server processes: each answers requests, one takes due jobs."
     )
-    threads: int = _setting(8, types.positive, "Threads that answer requests, in each of them.")
+    threads: int = _setting(
+        8, types.positive, "Number of threads that answer requests, per process."
+    )
     python_path: tuple[str, ...] = _setting(
-        (), types.texts, "Folders of the jobs' modules; in a file, relative to that file."
+        (), types.texts, "Folders of the jobs' modules; in a settings file, relative to that file."
     )
-    log_level: str = _setting("INFO", types.level, "How much is logged: DEBUG, INFO, WARNING...")
+    log_level: str = _setting("INFO", types.level, "Log level: DEBUG, INFO, WARNING...")
     log_format: str = _setting(
-        "text", types.log_format, "How it is written: `text`, or `json`, one object a line."
+        "text", types.log_format, "Log format: `text`, or `json`, one object per line."
     )
 
     @classmethod

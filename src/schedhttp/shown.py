@@ -29,7 +29,7 @@ class HolderInfo(NamedTuple):
     pid: int
     host: str
     since: datetime
-    """Since when it is there."""
+    """When it joined."""
 
     @classmethod
     def of(cls, holder: Holder) -> HolderInfo:
@@ -38,7 +38,7 @@ class HolderInfo(NamedTuple):
 
 
 class StoreShown(NamedTuple):
-    """Where jobs are kept."""
+    """Where jobs are stored."""
 
     kind: str
     """`memory`, `sqlite`, `postgresql`, or the name of another class."""
@@ -46,9 +46,9 @@ class StoreShown(NamedTuple):
     schema: int | None
     """The version of its tables."""
     clock_offset: float | None
-    """Seconds by which its clock is ahead of this computer's; null: it has none of its own."""
+    """How far its clock is ahead of this computer's, in seconds; null: it has none of its own."""
     notifications: bool
-    """Whether it tells at once what other processes change; if not, they look now and then."""
+    """Whether it announces changes of other processes at once; if not, it is polled."""
 
     @classmethod
     def of(cls, store: StoreInfo) -> StoreShown:
@@ -62,23 +62,23 @@ class NodeShown(NamedTuple):
     """A process that has joined the store."""
 
     id: int
-    """Given by the store at each start, and never again."""
+    """A number that the store assigns at each start, and never reuses."""
     host: str
     pid: int
     since: datetime
     """When it joined."""
     state: str
-    """`alive`; `leaving`: runs of it go on; `left`; or `dead`."""
+    """`alive`; `leaving`: its runs continue; `left`; or `dead`."""
     takes: bool
     """Whether it takes due jobs."""
     renewed: float | None
-    """Seconds since it said that it is alive; null: the operating system knows."""
+    """Seconds since it renewed its lease; null: the operating system knows whether it is alive."""
     runs: int
-    """How many open runs belong to it."""
+    """Number of open runs that it owns."""
     executors: tuple[str, ...]
     """The names of its executors."""
     app: str
-    """In whose name it declares jobs."""
+    """The name of the app that it declares jobs for."""
 
     @classmethod
     def of(cls, node: NodeInfo, now_us: int) -> NodeShown:
@@ -91,59 +91,60 @@ class NodeShown(NamedTuple):
 
 
 class SchedulerInfo(NamedTuple):
-    """Where a scheduler is, and what it does: in all processes on its store."""
+    """A scheduler's host and state: in all processes on its store."""
 
     current_host: str
-    """The name of the host that answers."""
+    """The name of the answering host."""
     allowed_hosts: tuple[str, ...]
-    """Names of the hosts that may run the scheduler; `*` is any."""
+    """Names of the hosts that may run the scheduler; `*` means any."""
     running: bool
     """Whether the scheduler is started."""
     state: State
     holder: HolderInfo | None
-    """The process that takes due jobs; of several that do, the one that has for longest."""
+    """The process that takes due jobs; if several do, the one that joined first."""
     store: StoreShown
     nodes: tuple[NodeShown, ...]
-    """The processes that have joined the store, or were there lately; none, if it is not shared."""
+    """The processes that have joined the store, or did recently; empty if it is not shared."""
     channels: tuple[ChannelState, ...]
-    """The channels through which jobs tell of failures."""
+    """The channels for notices about jobs."""
 
 
 class RunShown(NamedTuple):
     """A run, or due times that did not run."""
 
     run_id: str | None
-    """Null where no run was made: missed, coalesced and skipped occurrences.  A number, as text
-    since it may have more digits than JavaScript can tell apart."""
+    """Null if there was no run: missed, coalesced and skipped occurrences.  A number, as text,
+    since it may have more digits than JavaScript can represent."""
     job_id: str
     outcome: Outcome | None
     """Null: it has not ended."""
     scheduled: datetime
-    """When it was due; the first one, if this is of several."""
+    """When it was due; the first one, if this stands for several."""
     started: datetime | None
     """When the function was called."""
     ended: datetime | None
     lateness: float
-    """Seconds by which it started late, or by which it was too late."""
+    """How late it started, or how late it was when it was missed, in seconds."""
     occurrences: int
-    """How many due times this is of."""
+    """How many due times this stands for."""
     result: str | None
-    """The repr of what the function returned, shortened; null where that was None."""
+    """The shortened repr of the function's result; null if the result was None."""
     error_type: str | None
     error_text: str | None
     attempt: int
-    """Which attempt this is, or ended it, from 1."""
+    """The number of this or the last attempt, from 1."""
     cause: str
-    """Why it was due: `schedule`; `manual`: somebody ran it; or `backfill`: it was one of several
-    due times that had come before the first of them ran."""
+    """Why it was due: `schedule`; `manual`: somebody ran it; or `backfill`: somebody ran it for a
+    past due time, or it was one of several due times that had passed before the first of them
+    ran."""
     reason: str | None
-    """Facts that the other fields do not tell."""
+    """Facts that are not in other fields."""
     node: int | None
-    """The process that it belongs or belonged to, on a store that processes share."""
+    """The number of the process that owns or owned it, on a shared store."""
     state: str
     """`waiting`, `running` or `ended`."""
     why: str
-    """What became of it and why, in one sentence."""
+    """Its state or outcome and the reason, in one sentence."""
 
     @classmethod
     def of(cls, run: Run | RunRecord) -> RunShown:
@@ -197,26 +198,26 @@ class RunShown(NamedTuple):
 
 
 class LastRun(NamedTuple):
-    """The outcome of a job that was recorded last."""
+    """The last recorded outcome of a job."""
 
     run_id: str | None
-    """Null: no run was made."""
+    """Null: there was no run."""
     outcome: Outcome
     at: datetime
-    """When it ended; of what did not run, when it was due."""
+    """When it ended, or, if it did not run, when it was due."""
 
 
 class LastRunsShown(NamedTuple):
-    """How the last runs of a job went, as far as they are kept, and the last 100 at most."""
+    """How the last runs of a job went: those in the history, at most the last 100."""
 
     last_run: LastRun | None
-    """The outcome that was recorded last."""
+    """The last recorded outcome."""
     failures_in_a_row: int
-    """How many runs failed, timed out or were lost since the last one that was executed."""
+    """How many runs failed, timed out or were lost since the last executed one."""
     mean_duration: float | None
-    """Seconds that those took that were executed; null: none was."""
+    """Mean duration of the executed runs in seconds; null: there were none."""
     p95_duration: float | None
-    """Seconds within which 95 of 100 of them had ended."""
+    """Their 95th percentile, in seconds."""
 
     @classmethod
     def of(cls, runs: LastRuns) -> LastRunsShown:
@@ -229,10 +230,10 @@ class LastRunsShown(NamedTuple):
 
 
 class Backfilled(NamedTuple):
-    """Runs that were opened for due times that have passed."""
+    """Runs that were opened for past due times."""
 
     runs: tuple[str, ...]
-    """Their ids, the oldest due time first."""
+    """Their ids, oldest due time first."""
 
 
 BACKFILLED: Final = Shape(Backfilled, more={"count": (int, "How many there are.")})
@@ -244,7 +245,7 @@ INFO: Final = Shape(SchedulerInfo)
 HEALTH: Final = Shape(
     Health,
     more={
-        "runs": (int | None, "How many runs wait or are under way; null: not known."),
+        "runs": (int | None, "Number of open runs; null: not known."),
         "reason": (str | None, "Why the store cannot be used; null: it can."),
     },
 )

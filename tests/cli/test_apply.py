@@ -236,6 +236,6 @@ def test_what_cannot_be_exported_is_told(run, fake):
     assert ran.status == 1
     assert json.loads(ran.out) == {"id": "a", "trigger": "date", "func": "f"}
     assert ran.err == (
-        "left: b\\x1b: JSON cannot carry its args[0], func\n"
-        "left: c: who may only look does not see its args\n"
+        "left: b\\x1b: JSON cannot represent its args[0], func\n"
+        "left: c: read-only users do not see its args\n"
     )

@@ -111,7 +111,7 @@ def test_looking_changes_no_schema(run, tmp_path):
     sqlite3.connect("jobs.db").execute("create table mine (x)").connection.close()
     ran = run("db", "status", URL)
     assert ran.status == 2
-    assert f"its schema is 0, and the present one {SCHEMA}: 'db upgrade' makes it that" in ran.err
+    assert f"its schema is 0, and the current one is {SCHEMA}: run 'db upgrade'" in ran.err
     assert run("db", "upgrade", URL) == (0, f"the schema is {SCHEMA}\n", "")
     assert run("db", "upgrade", URL) == (0, f"the schema is {SCHEMA}, as it was\n", "")
     assert run("db", "status", URL).status == 0
@@ -129,9 +129,9 @@ def test_the_printed_statements_make_a_store(run, tmp_path):
 
 def test_trim_cuts_the_history_and_keeps_the_counts(run, filled):
     assert run("db", "trim", URL, "--days", "999999", "--per-job", "3").out == (
-        "2 outcomes cut; the counts of all stay\n"
+        "2 outcomes deleted; all counts stay\n"
     )
-    assert run("db", "trim", URL).out == "3 outcomes cut; the counts of all stay\n"
+    assert run("db", "trim", URL).out == "3 outcomes deleted; all counts stay\n"
     told = json.loads(run("db", "status", URL, "--json").out)
     assert (told["outcomes_kept"], told["outcomes_ever"]) == (0, {"executed": 10})
     ran = run("db", "trim", URL, "--days", "0")

@@ -101,14 +101,16 @@ def test_what_cannot_come_over_is_told_with_the_reason():
     assert left["foreign-class"].startswith("it holds shop.Stock, which is not plain data")
     assert left["foreign-zone"].startswith("args[0]=")
     assert left["own-trigger"].startswith("it holds shop.Own")
-    assert left["own-member"] == "its trigger is a shop:Own, which is none of APScheduler's kinds"
+    assert (
+        left["own-member"] == "its trigger is a shop:Own, which is not one of APScheduler's kinds"
+    )
 
 
 def test_remarks_tell_what_nobody_asked_for():
     reading = read(now_us=1_900_000_000 * 10**6)
     assert [remark.split(",")[0] for remark in reading.remarks] == [
         "misfire_grace_time=1 of 16 jobs",
-        "15 jobs fell due before now: each is run",
+        "15 jobs were due before now: each runs",
     ]
 
 
@@ -118,7 +120,7 @@ def test_a_next_run_that_is_no_fire_time_is_kept_and_told():
     (taken,) = read([("crontab", at.timestamp(), row[2])]).taken
     assert from_us(taken.entry.due_us) == at
     assert taken.remarks == (
-        "next run 2026-12-03T05:00:00+00:00 is kept, which is no time of its trigger"
+        "next run 2026-12-03T05:00:00+00:00 is kept, but is not a time of its trigger"
         " (2026-12-15T04:30:00+00:00)",
     )
 
@@ -128,9 +130,9 @@ def test_what_fires_otherwise_than_there_is_told():
     assert set(remarks) == {"moved", "calendar-of-both", "or-interval"}
     assert remarks["calendar-of-both"][0].startswith("its months and its days are counted from its")
     assert remarks["or-interval"] == (
-        "next run 2030-01-01T01:00:00+00:00 is kept, which is no time of its trigger"
+        "next run 2030-01-01T01:00:00+00:00 is kept, but is not a time of its trigger"
         " (2030-01-01T02:00:00+00:00)",
-        "an interval in a combination keeps its beat here, whatever else fires there",
+        "an interval in a combination keeps its own spacing, whatever other members do",
     )
 
 
@@ -141,7 +143,7 @@ def test_a_job_that_was_moved_goes_on_from_there(job_id):
     (taken,) = read([(job_id, at.timestamp(), row[2])]).taken
     assert taken.entry.job.trigger.next_fire_times(1, at - timedelta(seconds=1)) == [at]
     assert taken.remarks == (
-        "its next run was moved to 2030-01-01T07:00:11+00:00: it goes on from there",
+        "its next run was moved to 2030-01-01T07:00:11+00:00: it continues from there",
     )
 
 
@@ -162,7 +164,7 @@ HOSTILE = {
     "a command": (Calls(os.system, "touch harmed"), "it holds posix.system"),
     "eval": (Calls(eval, "open('harmed', 'w')"), "it holds builtins.eval"),
     "getattr": (Calls(getattr, os, "system"), "it holds builtins.__import__"),
-    "a method of a type": (Calls(getattr, set, "union"), "it looks for 'union' in something"),
+    "a method of a type": (Calls(getattr, set, "union"), "it looks for 'union' in an object"),
     "a zone's class": (Calls(getattr, ZoneInfo, "__init__"), "it looks for '__init__'"),
     "a class of its own": (Calls(type, "X", (), {}), "it holds builtins.type"),
 }
@@ -204,13 +206,16 @@ def test_a_pickle_cannot_change_what_reads_the_next_one():
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        (b"", "it is no pickle that can be read: EOFError"),
-        (b"not a pickle", "it is no pickle that can be read: UnpicklingError"),
+        (b"", "it is not a readable pickle: EOFError"),
+        (b"not a pickle", "it is not a readable pickle: UnpicklingError"),
         (pickle.dumps([1]), "it is a list where a job is a dict"),
         (pickle.dumps({"version": 2}), "its version is 2, and only version 1 is known"),
         (pickle.dumps({"version": 1}), "it names no function"),
         (pickle.dumps({"func": "nonsense"}), "func='nonsense': expected a reference"),
-        (pickle.dumps({"func": "os:getcwd", "trigger": 7}), "its trigger is a int, and none of"),
+        (
+            pickle.dumps({"func": "os:getcwd", "trigger": 7}),
+            "its trigger is a int, which is not one of",
+        ),
     ],
 )
 def test_a_row_that_is_none_of_apschedulers_is_told(state, reason):
@@ -290,7 +295,7 @@ def test_another_job_with_the_same_id_stays_as_it_is(run, aps_store, tmp_path):
     rows = [row for row in stored_rows() if row[0] == "beat"]
     ran = run("import-apscheduler", aps_store(rows), "--into", "sqlite:///jobs.db")
     assert ran.status == 1
-    assert "left: beat: a job with this id and another definition is there" in ran.out
+    assert "left: beat: a job with this id and another definition exists" in ran.out
 
 
 def test_the_store_may_be_named_by_the_environment(run, aps_store, tmp_path, monkeypatch):

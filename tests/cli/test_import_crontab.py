@@ -112,7 +112,7 @@ def test_what_cannot_come_over_is_told_with_its_line():
     told = left(text)
     assert [where for where, _ in told] == [f"line {n}" for n in range(1, 7)]
     reasons = [reason for _, reason in told]
-    assert reasons[0].startswith("it runs when the machine starts, which is no time")
+    assert reasons[0].startswith("it runs at boot, not at a time")
     assert "expected a minute of 0 to 59" in reasons[1]
     assert reasons[2] == reasons[3]
     assert reasons[2].startswith("it is neither a setting nor five fields of time")
@@ -128,7 +128,7 @@ def test_a_zone_that_is_not_known_is_told_for_each_line():
 
 def test_mail_is_remarked():
     (remark,) = read("MAILTO=ops\n* * * * * x").remarks
-    assert remark.startswith("MAILTO is not taken over")
+    assert remark.startswith("MAILTO is not imported")
 
 
 SYSTEM = "SHELL=/bin/sh\n17 *\t* * *\troot    cd / && run-parts\n5 4 * * * me  mine all\n"
@@ -139,7 +139,7 @@ def test_of_a_system_crontab_the_lines_of_one_user_are_taken():
     assert [taken.entry.job.name for taken in reading.taken] == ["mine all"]
     (other,) = reading.left
     assert other.where == "line 2"
-    assert other.reason.startswith("it runs as root: take it over with --user root")
+    assert other.reason.startswith("it runs as root: import it with --user root")
     reading = read(SYSTEM, user="root")
     assert [taken.entry.job.name for taken in reading.taken] == ["cd / && run-parts"]
 

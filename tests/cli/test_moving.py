@@ -130,7 +130,7 @@ def some_entries():
     yield make_entry(job("jittered", CronTrigger(hour=1, jitter=9)), 2 * 10**15, 2 * 10**15 + 7)
     yield make_entry(job("paused")._replace(args=args), 2 * 10**15, None)
     yield make_entry(job("new, and paused", given_name="Ünïcode"), None, None)
-    yield make_entry(job("parked"), 2 * 10**15, None, None, "'app' does not declare it any more")
+    yield make_entry(job("parked"), 2 * 10**15, None, None, "'app' no longer declares it")
     yield make_entry(job("backlog"), 10**15, 10**15, 11 * 10**14)
 
 
@@ -200,7 +200,7 @@ def test_another_job_with_the_same_id_is_replaced_only_if_told(run, tmp_path):
     (tmp_path / "jobs.jsonl").write_text(f"{line_of(next(some_entries()))}\n{GOOD}\n", "utf-8")
     ran = run("import", "--into", "sqlite:///new.db", "jobs.jsonl")
     assert ran.status == 2
-    assert "line 2: a job with the id 'good' and another definition is there" in ran.err
+    assert "line 2: a job with the id 'good' and another definition exists" in ran.err
     assert content("new.db") == before
     dry = run("import", "--into", "sqlite:///new.db", "jobs.jsonl", "--replace", "--dry-run")
     assert [line.split()[:2] for line in dry.out.splitlines()] == [

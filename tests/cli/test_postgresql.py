@@ -72,4 +72,4 @@ def test_a_store_on_a_server_is_looked_after(run, psycopg):
     assert run("db", "check", url) == (0, "all adds up\n", "")
     told = json.loads(run("db", "status", url, "--json").out)
     assert told["jobs"] == {"scheduled": 0, "paused": 0, "parked": 0}
-    assert run("db", "trim", url).out == "0 outcomes cut; the counts of all stay\n"
+    assert run("db", "trim", url).out == "0 outcomes deleted; all counts stay\n"

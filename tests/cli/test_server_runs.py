@@ -77,7 +77,7 @@ def test_a_run_has_arguments_of_its_own(run):
         (["run", "new", "--args", "{}"], "--args='{}': expected a JSON array"),
         (["run", "new", "--args", "["], "--args='[': expected a JSON array"),
         (["run", "new", "--kwargs", "[]"], "--kwargs='[]': expected a JSON object"),
-        (["run"], "ID=[]: expected ids, or one of --q, --tag and --all"),
+        (["run"], "ID=[]: expected ids, or one of --q, --tag, --state and --all"),
         (["run", "new", "--all"], "expected ids, or one of"),
         (["runs", "--since", "yesterdayish"], "since='yesterdayish'"),
         (["runs", "--outcome", "faild"], "outcome='faild'"),
@@ -132,7 +132,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_and_tells_how_to_end_it(run, tmp_pa
     run_id = json.loads(run("ps", "--json").out)[0]["run_id"]
     assert (out, err) == (
         "",
-        f"schedcore: what runs goes on; to end it: schedcore cancel {run_id}\n",
+        f"schedcore: the runs continue; to end them: schedcore cancel {run_id}\n",
     )
     path.unlink()
 
@@ -182,7 +182,7 @@ def test_a_view_for_a_pipe_is_one_look(run, held):
     add(run, "bad", "fail")
     run("run", "bad", "--wait")
     shown = run("top").out
-    assert "the scheduler is running, and does its work" in shown
+    assert "the scheduler is running, and works" in shown
     assert "1 run under way or waiting" in shown
     assert re.search(rf"^{run_id} +held +running", shown, re.M)
     assert re.search(r"^\d+ +bad +failed", shown, re.M)

@@ -87,7 +87,7 @@ def test_what_is_parked_is_parked_once(store):
 def test_what_is_declared_no_more_is_parked_and_comes_back(store):
     declare(store, "app", [job("a"), job("b")], NOW)
     declare(store, "app", [job("b")], NOW)
-    assert places(store) == {"a": (None, "'app' does not declare it any more"), "b": (10, None)}
+    assert places(store) == {"a": (None, "'app' no longer declares it"), "b": (10, None)}
     declare(store, "app", [job("a", due=70), job("b")], NOW)
     assert places(store) == {"a": (70, None), "b": (10, None)}
 

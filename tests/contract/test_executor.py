@@ -176,7 +176,7 @@ def test_a_generator_is_no_result(executor):
     reports = Reports()
     executor.submit([run_of(returns_generator)], reports)
     ((_, _, error),) = reports.wait_for(1)
-    assert "go through it in the function" in str(error)
+    assert "iterate over it in the function" in str(error)
 
 
 @pytest.mark.parametrize("asking", [own_run, own_run_awaited])

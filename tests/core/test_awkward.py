@@ -59,7 +59,9 @@ def test_a_trigger_whose_error_has_no_text_costs_its_own_job_only(virtual_schedu
     virtual_scheduler.add_job(lambda: None, "interval", seconds=10, id="good")
     simulate(virtual_scheduler, timedelta(seconds=50))
     assert virtual_scheduler.counts("good") == {Outcome.EXECUTED: 5}
-    assert virtual_scheduler.entry("rude").broken.startswith("Unspeakable: (its text cannot")
+    assert virtual_scheduler.entry("rude").broken.startswith(
+        "Unspeakable: (its text is not available"
+    )
 
 
 @pytest.mark.parametrize("retry", [None, Retry(count=1, delay=0)])

@@ -220,10 +220,10 @@ def test_a_generator_function_is_refused_and_told_what_to_do(virtual_scheduler, 
         lambda: scheduler.add_jobs([{"func": func, "trigger": "interval", "hours": 1}]),
         lambda: scheduler.draft_job(func),
     ):
-        with pytest.raises(InvalidOptionError, match="let a plain function go through it"):
+        with pytest.raises(InvalidOptionError, match="iterate over it in a plain function"):
             add()
     job = scheduler.add_job(plain, "interval", hours=1, args=[1])
-    with pytest.raises(InvalidOptionError, match="let a plain function go through it"):
+    with pytest.raises(InvalidOptionError, match="iterate over it in a plain function"):
         job.modify(func=func, args=[])
     assert len(scheduler.get_jobs()) == 1
 
@@ -250,7 +250,7 @@ def test_a_wrapper_that_returns_a_generator_fails_and_one_that_uses_it_does_not(
     simulate(virtual_scheduler, _a_second())
     (returned,) = virtual_scheduler.history("returns")
     assert returned.outcome is Outcome.FAILED
-    assert "go through it" in returned.error_text
+    assert "iterate over it" in returned.error_text
     assert virtual_scheduler.counts("uses") == {Outcome.EXECUTED: 1}
 
 

@@ -107,5 +107,5 @@ def test_the_current_run_is_gone_with_its_context(virtual_scheduler):
     virtual_scheduler.add_job(lambda: current_run().id, "interval", hours=1, id="job")
     run = virtual_scheduler.run_job("job")
     assert run.record.outcome is Outcome.EXECUTED
-    with pytest.raises(LookupError, match="no run is under way"):
+    with pytest.raises(LookupError, match="no run is active here"):
         current_run()

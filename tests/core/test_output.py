@@ -340,7 +340,7 @@ def test_a_place_that_is_not_there(make, after):
 
 def test_a_run_that_is_not_known(make):
     scheduler = make()
-    with pytest.raises(RunLookupError, match="no run with id 5 is waiting or under way, and none"):
+    with pytest.raises(RunLookupError, match="no run with id 5 is open or in the history"):
         scheduler.output(5)
 
 

@@ -131,7 +131,7 @@ def test_the_loops_thread_outlives_any_error(name, caplog):
     assert scheduler.health().loop_failures == 1
     scheduler.shutdown(timeout=SOON)
     assert [r.message for r in caplog.records if "loop" in r.message] == [
-        "the scheduler's loop failed; it goes on in a second"
+        "the scheduler's loop failed; it continues in a second"
     ]
 
 
@@ -406,7 +406,7 @@ def test_a_loop_that_is_held_up_is_said_and_replaced(make_loop, handler, stuck):
     loop = make_loop(step, stall_after=0.2, watch_every=0.01)
     assert held.wait(SOON)
     assert replaced.wait(SOON)
-    assert "is held up" in said.get(timeout=SOON)
+    assert "has been blocked" in said.get(timeout=SOON)
     assert loop._work.taken_back[0] is True
     release.set()
 

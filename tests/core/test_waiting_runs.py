@@ -102,10 +102,10 @@ def test_what_is_run_by_hand_counts_too(standing):
     scheduler.start(paused=True)
     for _ in range(MOST_WAITING):
         scheduler.run_job("j", wait=False)
-    with pytest.raises(MaxInstancesError, match="has 1,000 runs that wait for a worker already"):
+    with pytest.raises(MaxInstancesError, match="already has 1,000 runs that wait for a worker"):
         scheduler.run_job("j", wait=False)
     scheduler.modify_job("j", max_instances=MOST_WAITING)
-    with pytest.raises(MaxInstancesError, match=r"is running 1000 time\(s\) already"):
+    with pytest.raises(MaxInstancesError, match=r"already has 1000 active run\(s\)"):
         scheduler.run_job("j", wait=False)
     scheduler.shutdown(wait=False)
 

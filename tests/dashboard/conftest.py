@@ -179,5 +179,7 @@ def spoil(text: str = HOSTILE) -> None:
 @pytest.fixture
 def hostile_run(scheduler: Scheduler) -> str:
     """The id of a run of a job all whose texts are hostile."""
-    scheduler.add_job(spoil, "interval", minutes=5, id=HOSTILE, name=HOSTILE, args=[HOSTILE])
+    scheduler.add_job(
+        spoil, "interval", minutes=5, id=HOSTILE, name=HOSTILE, args=[HOSTILE], tags=[HOSTILE]
+    )
     return str(scheduler.run_job(HOSTILE).id)

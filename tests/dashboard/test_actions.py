@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from schedcore import Scheduler
 from schedhttp.dashboard.site import FORMS
-from tests.dashboard.conftest import HOSTILE, START, USERS
+from tests.dashboard.conftest import HOSTILE, START, USERS, wsgi
 from tests.patience import SOON
 
 
@@ -21,7 +22,7 @@ def job(scheduler):
 def test_a_job_is_run_now_and_its_run_shown(browser, scheduler, job):
     form = browser.get("/job?id=j").form("/job/run")
     page = browser.follow(browser.send("/job/run", form))
-    assert "A run of j was begun." in page.text
+    assert "A run of j was started." in page.text
     assert len(scheduler.history("j")) + len(scheduler.runs()) == 1
     browser.send("/job/run", form)  # a second click
     assert len(scheduler.history("j")) + len(scheduler.runs()) == 1
@@ -136,6 +137,60 @@ def test_a_change_is_previewed_saved_and_taken_back(browser, scheduler, job):
     assert scheduler.entry("j").job.trigger.interval.total_seconds() == 3600
 
 
+def connect(*args, password="", sep=""):
+    """Stands for what is called with a secret."""
+
+
+@pytest.fixture
+def secretive():
+    """A scheduler that hides passwords, with a job that has one, and an object that is no JSON."""
+    scheduler = Scheduler(redact=[r"password=(\S+)"])
+    scheduler.add_job(
+        connect,
+        "interval",
+        hours=1,
+        id="j",
+        args=[object(), 5],
+        kwargs={"password": "x", "sep": "y"},
+    )
+    return scheduler
+
+
+def test_what_is_not_shown_is_never_stored_as_it_is_shown(secretive):
+    browser = wsgi(
+        secretive, {"dashboard": True, "api_allowed_funcs": ["tests.dashboard.test_actions:*"]}
+    )
+    fields = browser.get("/job/edit?id=j").form("/job/edit")
+    assert "<object" in fields["args"]
+    assert '"password": "*"' in fields["kwargs"]
+    before = secretive.entry("j").job
+    for name, changed in (("kwargs", '{"password": "*"}'), ("args", fields["args"][:-2] + "6]")):
+        answer = browser.send("/job/edit", {**fields, name: changed, "do": "save"})
+        assert f"{name}: a value that is not shown is in it" in answer.text
+    assert secretive.entry("j").job == before
+    done = browser.follow(
+        browser.send("/job/edit", {**fields, "kwargs": '{"password": "z"}', "do": "save"})
+    )
+    assert secretive.entry("j").job.kwargs == {"password": "z"}
+    assert "Undo" not in done.text
+    named = {**fields, "name": "n", "do": "save"}
+    etag = browser.get("/job/edit?id=j").form("/job/edit")["etag"]
+    browser.follow(
+        browser.send("/job/edit", {**named, "kwargs": '{"password": "*"}', "etag": etag})
+    )
+    assert secretive.entry("j").job.kwargs == {"password": "z"}
+
+
+def test_what_is_not_shown_is_neither_copied_nor_run_as_it_is_shown(secretive):
+    browser = wsgi(secretive, {"dashboard": True})
+    page = browser.get("/job/new?from=j")
+    assert "args and kwargs: some values are not shown" in page.text
+    copied = page.form("/job/edit")
+    assert (copied["args"], copied["kwargs"]) == ("[]", "{}")
+    run = browser.get("/job?id=j").fields("/job/run")
+    assert (run["args"], run["kwargs"]) == ("", "")
+
+
 def test_a_form_that_is_saved_as_it_is_changes_nothing(browser, scheduler):
     scheduler.add_job(
         print, "cron", id="j", args=["5", " x"], minute="5", hour="*/2", tags=["a"], timeout=3
@@ -162,7 +217,7 @@ def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, jo
     [
         ("schedule", "hours = -1", "hours=-1"),
         ("schedule", "hours", "expected name = value"),
-        ("schedule", "hours = 1\nhours = 2", "stands twice"),
+        ("schedule", "hours = 1\nhours = 2", "appears twice"),
         ("schedule", "func = os:system", "does not belong there"),
         ("options", "max_instances = none", "max_instances"),
         ("args", "[", "is not JSON"),
@@ -267,7 +322,7 @@ def test_a_job_is_run_for_due_times_that_have_passed_once_their_number_is_confir
         run_ended(scheduler, run.id)
     assert [record.cause for record in scheduler.history("j", until=START)] == ["backfill"] * 2
     again = browser.follow(browser.send("/job/backfill", asked))
-    assert "Nothing of j was due then that has not been executed." in again.text
+    assert "j has no due times in this range that were not executed." in again.text
     assert (
         "There are others by now."
         in browser.send("/job/backfill", {**confirmed, "again": "1", "confirm": "3"}).text

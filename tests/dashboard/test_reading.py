@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import threading
 from datetime import datetime, timezone
 from urllib.parse import quote
@@ -142,7 +143,7 @@ def test_jobs_are_filtered_and_given_in_parts(browser, scheduler):
     assert "j49" in first.text
     assert "j50" not in first.text
     assert "j50" in browser.get("/jobs?sort=id&page=2").text
-    assert "No job is meant" in browser.get("/jobs?q=nothing").text
+    assert "No job matches" in browser.get("/jobs?q=nothing").text
 
 
 def test_coming_runs_have_remarks_where_clocks_change(browser, scheduler, clock):
@@ -177,6 +178,30 @@ def test_what_is_not_there(browser):
     assert browser.open("/run?id=no").status_code == 400
     assert browser.open("/jobs", "DELETE").status_code == 405
     assert browser.open("/static/site.py").status_code == 404
+
+
+def test_what_became_of_a_job_that_is_gone_is_found(browser, scheduler):
+    scheduler.add_job(lambda: 1, "interval", hours=1, id="j")
+    scheduler.run_job("j")
+    scheduler.remove_job("j")
+    page = browser.get("/job?id=j", 404)
+    (link,) = [str(a["href"]) for a in page.tags("a") if "/ledger?" in str(a.get("href"))]
+    assert "1 kept with this filter" in browser.get(link.removeprefix(browser.base)).text
+
+
+def test_executors_tell_how_busy_they_are(browser, scheduler):
+    began, ends = threading.Event(), threading.Event()
+    scheduler.add_job(lambda: began.set() or ends.wait(SOON), "interval", hours=1, id="j")
+    assert re.search(r"default\s+10\s+0\s+0\s", _spaced(browser.open("/system").text))
+    run = scheduler.run_job("j", wait=False)
+    assert began.wait(SOON)
+    assert re.search(r"default\s+10\s+1\s+0\s", _spaced(browser.open("/system").text))
+    ends.set()
+    run.wait(SOON)
+
+
+def _spaced(html):
+    return re.sub(r"<[^>]*>", " ", html)
 
 
 def test_nothing_is_sent_again_while_nothing_happens(browser, scheduler):
@@ -244,7 +269,7 @@ def test_the_ledger_of_jobs_with_a_tag(browser, scheduler):
         scheduler.run_job(name)
     assert "2 kept with this filter" in browser.get("/ledger?tag=t").text
     assert "1 kept with this filter" in browser.get("/ledger?tag=t&job=b").text
-    assert "Nothing that is kept is meant" in browser.get("/ledger?tag=nobody").text
+    assert "No stored outcome matches" in browser.get("/ledger?tag=nobody").text
     csv_link = next(
         a["href"] for a in browser.get("/ledger?tag=u").tags("a") if ".csv" in a["href"]
     )

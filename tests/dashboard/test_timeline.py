@@ -35,7 +35,7 @@ def test_what_ran_and_what_comes_is_in_the_lane_of_its_job(browser, scheduler, c
     page = browser.get("/timeline")
     assert pictures(page, "lane") == ["2 executed; 6 to come", "1 failed; 1 to come"]
     assert "ValueError: no luck" in page.text
-    assert "There are workers enough" in page.text
+    assert "There are enough workers" in page.text
     assert pictures(browser.get("/timeline?view=2h"), "lane")[0] == "2 executed; 1 to come"
 
 
@@ -58,7 +58,7 @@ def test_the_filter_is_in_the_links(browser, scheduler):
     page = browser.get("/timeline?view=2d&q=a%20b")
     further = next(a["href"] for a in page.tags("a") if a.get("rel") == "next")
     assert further == f"{browser.base}/timeline?page=2&q=a+b&view=2d"
-    assert "No job is meant" in browser.get("/timeline?q=nothing").text
+    assert "No job matches" in browser.get("/timeline?q=nothing").text
 
 
 def test_more_runs_than_workers_are_foretold(browser, scheduler):
@@ -97,7 +97,7 @@ class Broken(Trigger):
 
 def test_of_a_trigger_that_raises_nothing_is_known(browser, scheduler, clock):
     scheduler.add_job(print, Broken(clock.now_us() + 10**9), id="odd")
-    assert "Nothing is known of odd" in browser.get("/timeline").text
+    assert "No forecast for odd" in browser.get("/timeline").text
 
 
 def test_without_jobs_the_timeline_teaches(browser):
@@ -116,7 +116,7 @@ def test_ten_thousand_jobs_are_a_page_of_bounded_size(scheduler):
     scheduler.add_jobs([{**each, "id": f"job-{n}"} for n in range(10_000)])
     page = browser.get("/timeline?view=8d")
     assert "10,000 jobs" in page.text
-    assert "of jobs that run often, it is their mean" in page.text
+    assert "only the mean is known for jobs that run often" in page.text
     assert len(page.elements) < 3_000
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 
+import psycopg
 import pytest
 
 from schedcore import Outcome, Scheduler, StoreError
@@ -315,6 +316,25 @@ def test_ctrl_c_in_a_commit_is_a_doubt_too(hanging, monkeypatch):
     begun(run)
     end(store, run)
     assert store.runs() == []
+
+
+def test_a_commit_that_is_over_by_the_time_its_connection_is_lost_is_no_doubt(hanging, monkeypatch):
+    """The server is asked at once, and whoever called is given what came of it."""
+    store = hanging.store
+    add(store, entry("a", 5))
+    send = PostgresTransaction._send
+
+    def unheard(tx, last=False):
+        send(tx, last)
+        if last and tx.for_update:
+            tx.connection.close()
+            raise psycopg.OperationalError("cut off by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresTransaction, "_send", unheard)
+        run = run_now(store, store.get("a").job, 5)
+    assert not store.database.doubts
+    assert run in store.claims.live.values()
 
 
 def test_what_the_client_itself_refuses_is_no_doubt(hanging):

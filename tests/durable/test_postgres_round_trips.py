@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from schedcore import StoreError
 from schedcore.stores.base import Change
 from tests.stores.calls import add, end, entry, removed, run_now, settle
 from tests.stores.postgres import postgres_store
@@ -105,3 +106,19 @@ def test_a_call_waits_for_the_server_as_often_as_it_asks_something_and_for_its_c
     prepare, call, expected = CALLS[name]
     given = prepare(store)
     assert wire.round_trips(lambda: call(store, given)) == expected
+
+
+def fail(store):
+    with store.database.write() as tx:
+        tx.run("select 1 / 0")
+        tx.run("select 'after it'")
+
+
+def test_a_statement_that_fails_spoils_none_of_those_that_were_sent_with_it(store):
+    """The driver would take those for prepared, which the server has passed over."""
+    for _ in range(3):
+        with pytest.raises(StoreError, match="by zero"):
+            fail(store)
+        for _ in range(5):  # when it is made the sixth time, a statement is prepared
+            with store.database.write() as tx:
+                tx.run("select 'after it'")

@@ -48,3 +48,13 @@ def test_the_tables_are_in_the_schema_that_the_url_names():
     finally:
         one.close()
         other.close()
+
+
+@pytest.mark.parametrize("word", ["order", "user"])
+def test_a_schema_may_be_called_as_a_word_of_sql(word):
+    need_server()
+    store = open_store(server().url(word))
+    try:
+        assert store.entries() == []
+    finally:
+        store.close()

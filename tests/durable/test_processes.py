@@ -213,7 +213,7 @@ def test_what_is_declared_again_keeps_its_place_and_what_is_not_is_parked(shared
     assert entries["same"].job.name == "renamed"
     assert entries["other"].fire_us < places["other"]
     assert entries["gone"].due_us is None
-    assert "does not declare it" in entries["gone"].broken
+    assert "no longer declares it" in entries["gone"].broken
 
 
 def test_a_pause_and_a_removal_over_the_api_hold_and_do_not(shared):

@@ -151,7 +151,7 @@ def test_what_is_not_kept_any_more_is_gone():
         scheduler.run_job("j", timeout=SOON)
     answer = api("GET", f"/changes?since={place}")
     assert (answer.status, answer.json["error_type"]) == (410, "Gone")
-    assert "anew" in answer.json["error_message"]
+    assert "read jobs and runs again" in answer.json["error_message"]
     other = Api(create_app(Scheduler(timezone="UTC")), "/scheduler")
     assert other("GET", f"/changes?since={place}").status == 410
     scheduler.shutdown()

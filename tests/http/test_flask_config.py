@@ -111,9 +111,9 @@ def test_a_name_of_the_host_is_the_one_that_is_asked_for(name_of):
         ({"JOBS": []}, [], None),
         ({"JOBS": None}, [], None),
         # Somebody else's
-        ({"JOBS": 4}, [], "JOBS in the app's config is no list of jobs"),
-        ({"JOBS": ["plumber"]}, [], "no list of jobs"),
-        ({"JOBS": {"a": 1}}, [], "no list of jobs"),
+        ({"JOBS": 4}, [], "JOBS in the app's config is not a list of jobs"),
+        ({"JOBS": ["plumber"]}, [], "not a list of jobs"),
+        ({"JOBS": {"a": 1}}, [], "not a list of jobs"),
     ],
 )
 def test_jobs_of_the_config(caplog, config, ids, warned):

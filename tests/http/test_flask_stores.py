@@ -115,7 +115,9 @@ def test_a_store_that_there_is_not(app_of, store, message):
 
 def test_a_folder_that_cannot_be_made_is_one_error_that_names_the_setting(app_of, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidOptionError, match=r"^SCHEDULER_STORE: the folder .* cannot be made"):
+    with pytest.raises(
+        InvalidOptionError, match=r"^SCHEDULER_STORE: the folder .* cannot be created"
+    ):
         APScheduler(app=app_of(folder="file/instance"))
 
 
@@ -181,7 +183,7 @@ def test_a_job_that_is_declared_no_more_is_parked_and_one_that_was_added_stays(m
     first.add_job("later", tick, **HOURLY)
     first.shutdown()
     second = started_again(made, app_of)
-    assert "does not declare it any more" in second.scheduler.entry("a").broken
+    assert "no longer declares it" in second.scheduler.entry("a").broken
     assert second.get_job("a").next_run_time is None
     assert second.get_job("later").next_run_time is not None
 

@@ -218,7 +218,7 @@ def test_a_module_that_ends_the_process_ends_nothing_and_tells_nothing(mount, sc
         assert (answer.status, answer.json["error_type"]) == (500, "FuncRefError")
         assert "'x'" not in answer.json["error_message"]
     assert scheduler.entries() == []
-    with pytest.raises(ValueError, match=r"expected (an importable module|a name to be had)"):
+    with pytest.raises(ValueError, match=r"expected (an importable module|a readable name)"):
         scheduler.add_job(reference)
 
 

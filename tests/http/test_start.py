@@ -193,7 +193,7 @@ def test_several_workers_with_jobs_in_memory_are_refused_with_the_way_out(
     status, told = command(
         *arguments, program=program, SCHEDULER_STORE="memory", SCHEDULER_BIND="127.0.0.1:0"
     )
-    assert "schedhttp: SCHEDULER_STORE: in memory each process has jobs of its own" in told
+    assert "schedhttp: SCHEDULER_STORE: in memory each process has its own jobs" in told
     assert "SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker\n" in told
     assert (status, "Traceback" in told) == (2, False)
 
@@ -273,8 +273,8 @@ def test_sockets_that_gunicorn_was_given_are_not_tried(monkeypatch):
     ("module", "message"),
     [
         ("gunicorn", "gunicorn is not installed (pip install gunicorn)"),
-        ("fcntl", "gunicorn does not run on Windows, nor elsewhere without fcntl"),
-        ("pwd", "gunicorn does not run on Windows, nor elsewhere without pwd"),
+        ("fcntl", "gunicorn does not run on Windows, or on other systems without fcntl"),
+        ("pwd", "gunicorn does not run on Windows, or on other systems without pwd"),
     ],
 )
 def test_without_gunicorn_or_what_it_needs_the_way_out_is_told(command, module, message):
@@ -327,7 +327,7 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
     assert server.process.returncode == 0
     log = server.log
     assert f"the scheduler is running, {STARTED}" in log
-    assert log.count(f"the jobs are kept in sqlite:///{tmp_path}/schedcore.db\n") == 1
+    assert log.count(f"jobs are stored in sqlite:///{tmp_path}/schedcore.db\n") == 1
     base = f"http://127.0.0.1:{server.port}/scheduler"
     assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
     for what in ("paused", "resumed", "stopped", "started"):
@@ -433,7 +433,7 @@ USERS = {"api_tokens": {"robot": "x" * 16}}
         (["http://[::]:5000"], {}, "only this one is served"),
         (["http://127.0.0.1:5000", "http://192.0.2.7:5000"], {}, "only this one is served"),
         (["http://ops.example:5000"], {}, "only this one is served"),
-        (EVERYWHERE, {"api_loopback_only": False}, "whoever can connect is served"),
+        (EVERYWHERE, {"api_loopback_only": False}, "every client that can connect is served"),
         (EVERYWHERE, USERS, ""),
         (EVERYWHERE, {"auth": lambda _credentials: False}, ""),
         (EVERYWHERE, {"api_enabled": False}, ""),
@@ -469,7 +469,7 @@ def test_what_the_rule_of_this_computer_cannot_see_is_told_once(
     announce_serving(create_app(Scheduler(), **settings), addresses)
     lines = [r.getMessage() for r in caplog.records if "adds no header" in r.getMessage()]
     assert len(lines) == is_told
-    assert all("other users" in line and "--make-token" in line for line in lines)
+    assert all("every user of this computer" in line and "--make-token" in line for line in lines)
 
 
 @pytest.mark.parametrize("secrets", [USERS, {"api_users": {"ann": "scrypt:1:1:1$s$0"}}])

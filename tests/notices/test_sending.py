@@ -40,9 +40,9 @@ def test_what_is_refused_is_given_up_and_logged(schedulers, receiver, told, capl
     kinds = [json.loads(server.next().body)["kind"] for _ in range(2)]
     assert kinds == ["failure", "recovery"]
     assert told.next().kind == "recovery"
-    (line,) = [each for each in caplog.messages if "is given up" in each]
+    (line,) = [each for each in caplog.messages if "was given up" in each]
     assert line.startswith(
-        "a notice is given up after 1 attempt(s), channel 'ops': it answered 404"
+        "a notice was given up after 1 attempt(s), channel 'ops': it answered 404"
     )
     assert "job 'job': failed: ValueError: it broke" in line
 

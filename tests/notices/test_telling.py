@@ -286,7 +286,7 @@ def test_outcomes_that_were_cut_before_they_were_told_are_logged(schedulers, tol
     add(scheduler, on_failure="ops")
     run(scheduler, "failed")
     assert told.next().kind == "failure"
-    assert "outcomes that the store does not keep any more were not told of" in caplog.messages
+    assert "outcomes left the history before notices about them were sent" in caplog.messages
 
 
 def test_a_function_may_shut_the_scheduler_down(schedulers):
@@ -358,7 +358,7 @@ def test_a_store_that_is_away_loses_nothing(schedulers, told, monkeypatch, caplo
     scheduler.shutdown(timeout=SOON)
     assert told.rest() == []
     assert store.notices.states() == [ChannelState("ops", 0, None, None)]
-    assert [each for each in caplog.messages if each.endswith("held up; trying on")]
+    assert [each for each in caplog.messages if each.endswith("blocked; trying again")]
 
 
 def test_how_far_outcomes_were_judged_is_kept_also_while_nothing_is_told(

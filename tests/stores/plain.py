@@ -176,7 +176,7 @@ class PlainStore:
                 if of != app or not fingerprint or row is None or job_id in declared:
                     continue
                 old = self._entry(row)
-                reason = f"{app!r} does not declare it any more"
+                reason = f"{app!r} no longer declares it"
                 change = Change(old, old._replace(due_us=None, broken=reason))
                 self._change(change, now_us, ended)
                 if by is not None:

@@ -100,7 +100,7 @@ def test_a_tz_that_cannot_be_read(tz, expected):
     ],
 )
 def test_without_time_zone_data(code, tz, expected):
-    data = "time zone data, of which this computer has none: pip install tzdata"
+    data = "time zone data, which this computer does not have: pip install tzdata"
     assert run(NO_DATA + code, tz=tz) == expected.format(data)
 
 
@@ -109,7 +109,7 @@ def test_without_time_zone_data_a_system_that_is_set_to_a_zone(tmp_path):
     (tmp_path / "etc" / "timezone").write_text("Europe/Berlin\n")
     told = run(NO_DATA + OTHER_ROOT + TELL, str(tmp_path))
     assert told == (
-        "timezone=None: expected time zone data, of which this computer has none: pip install"
+        "timezone=None: expected time zone data, which this computer does not have: pip install"
         f" tzdata{WAY_OUT}"
     )
 

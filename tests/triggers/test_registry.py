@@ -143,7 +143,7 @@ def other(**members: object) -> type[Trigger]:
         (lambda: other(kind="cron"), "kind='cron': expected a name that no other kind"),
         (lambda: other(kind="sunrise"), "kind='sunrise': expected a name that no other kind"),
         (lambda: other(to_dict=Trigger.to_dict), "expected Other.to_dict(), the plain-data form"),
-        (lambda: other(__init__=lambda self, name: None), "an option that is not called like"),
+        (lambda: other(__init__=lambda self, name: None), "an option whose name is not"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_registered(cls, message):

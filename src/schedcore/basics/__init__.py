@@ -1,1 +1,1 @@
-"""What knows nothing of jobs: forks, callables, plain data, logging, lazy imports, ids, HTTP."""
+"""Code that knows nothing of jobs: forks, callables, plain data, logging, imports, ids, HTTP."""

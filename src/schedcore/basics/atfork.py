@@ -1,8 +1,8 @@
-"""Forks: whole data in the child, and a call of those whose threads stayed behind in the parent.
+"""Forks: consistent data in the child, and callbacks for objects whose threads it lacks.
 
-Only the forking thread lives on in the child (fork(2)): a lock that another thread held would stay
-held for ever there, over data that is half changed.  So the locks that guard data are taken before
-a fork and released after it, in parent and child.
+Only the forking thread exists in the child (fork(2)): a lock that another thread held would stay
+held forever there, over half-changed data.  So the locks that guard data are taken before a fork
+and released after it, in parent and child.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Lock(Protocol):
         ...
 
     def release(self) -> None:
-        """Let it go."""
+        """Release it."""
         ...
 
 
@@ -29,13 +29,13 @@ class HasLock(Protocol):
     """Something whose data a lock guards."""
 
     def data_lock(self) -> Lock:
-        """Return that lock; no other of these may be taken while it is held."""
+        """Return that lock; no other lock of this kind may be taken while it is held."""
         ...
 
 
 @runtime_checkable
 class Prepares(Protocol):
-    """Something with a lock that has to do something before each fork as well."""
+    """An object with a lock that must also do something before each fork."""
 
     def before_fork(self) -> None:
         """Give up what a child must not inherit; called with the lock held."""
@@ -43,7 +43,7 @@ class Prepares(Protocol):
 
 
 class Forked(Protocol):
-    """Something that has to know that it is in a forked child."""
+    """An object that must know when it is in a forked child."""
 
     def after_fork_in_child(self) -> None:
         """Drop what belongs to the parent."""
@@ -59,7 +59,7 @@ _one_at_a_time = threading.RLock()  # a signal handler may fork, or make a sched
 
 
 def hold_while_forking(owner: HasLock) -> None:
-    """Take the owner's lock for the time of each fork, as long as the owner lives."""
+    """Hold the owner's lock during each fork, as long as the owner lives."""
     with _one_at_a_time:
         _with_locks.add(owner)
 
@@ -73,8 +73,8 @@ def call_in_child(listener: Forked) -> None:
 def held_here(*owners: object) -> bool:
     """Return whether this thread holds the lock of one of *owners*.
 
-    Then the caller is a signal handler that interrupted it, and must not wait for another thread,
-    which may need the lock.
+    Then the caller is a signal handler that interrupted the holder, and must not wait for another
+    thread, which may need the lock.
     """
     locks = [owner.data_lock() for owner in owners if hasattr(owner, "data_lock")]
     return any(getattr(lock, "_is_owned", bool)() for lock in locks)

@@ -1,7 +1,8 @@
-"""What a callable is, as its caller sees it: what it takes, and what a call of it gives.
+"""Callables as their callers see them: their signature, and the kind of their result.
 
-A wrapper is judged by its own code, not by that of what it wraps: it is the wrapper that is called.
-The work is bounded for any object, one that answers each attribute with another of its kind too.
+A wrapper is judged by its own code, not by that of the function it wraps, since the wrapper is what
+gets called.  The work is bounded for any object, even for one that returns another of its kind for
+each attribute.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ _MOST_LAYERS: Final = 100
 
 
 def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Check that *func* can be a job with these arguments; tell whether that gives a coroutine.
+    """Check that *func* can be a job with these arguments; return whether it returns a coroutine.
 
     Raises:
-        InvalidOptionError: if an argument is missing, or one too many, or if *func* is a generator
+        InvalidOptionError: if an argument is missing or superfluous, or if *func* is a generator
             function.
     """
     if type(func) is FunctionType and not func.__dict__ and not kwargs:
@@ -43,7 +44,7 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
             "func",
             func,
             "a function that does its work when it is called; calling a generator function runs"
-            " nothing of it: let a plain function go through it, as in 'for _ in"
+            " none of its code: iterate over it in a plain function, as in 'for _ in"
             f" {funcref.name_of(func)}(): pass' ('async for' in a coroutine function)",
         )
     _check_signature(func, args, kwargs)
@@ -51,7 +52,7 @@ def check_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
 
 
 def makes_coroutine(func: Callable[..., Any]) -> bool:
-    """Return whether calling *func* gives a coroutine; partials, methods and objects included."""
+    """Return whether calling *func* returns a coroutine; partials, methods and objects included."""
     if type(func) is FunctionType and not func.__dict__:
         return func.__code__.co_flags & _COROUTINE != 0
     import inspect  # 21 ms, and seldom needed
@@ -74,14 +75,15 @@ def makes_coroutine(func: Callable[..., Any]) -> bool:
 
 
 def makes_generator(func: Callable[..., Any]) -> bool:
-    """Return whether *func* returns a generator, plain or asynchronous: a call runs nothing."""
+    """Return whether *func* returns a generator, plain or asynchronous."""
     return _flags(_called(func)) & _GENERATOR != 0
 
 
 def is_local(func: Callable[..., Any]) -> bool:
-    """Return whether no other process can find *func* by its name: a lambda, or made in a function.
+    """Return whether other processes cannot find *func* by name: a lambda or a nested function.
 
-    Of a partial what it calls counts, of a bound method or an object with ``__call__`` the class.
+    For a partial, the function it calls counts; for a bound method or an object with ``__call__``,
+    the class.
     """
     called: Any = func
     while is_really(called, partial):
@@ -102,12 +104,12 @@ def _pickles_itself(kind: type) -> bool:
 
 
 def is_really(thing: object, kinds: type | tuple[type, ...]) -> bool:
-    """Return whether *thing* is one of *kinds* by its type; mocks only say that they are."""
+    """Return whether *thing* is one of *kinds* by its real type; mocks only pretend to be."""
     return issubclass(type(thing), kinds)
 
 
 def _called(func: Any) -> object:
-    """Return the function whose code a call of *func* runs first, through what only passes it on.
+    """Return the function whose code a call of *func* runs first, behind mere wrapper objects.
 
     Partials, bound methods and objects with ``__call__`` pass a call on.  Attributes are read from
     types alone: those of an object may be made up as they are asked for.
@@ -157,7 +159,7 @@ def _check_signature(
 def _mismatch(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> str | None:
-    """Return why *func* cannot be called so, or None if it can or cannot be known."""
+    """Return why *func* cannot be called like this; None: it can, or this cannot be known."""
     import inspect  # 21 ms: most programs need it, but not to start
 
     try:
@@ -172,7 +174,7 @@ def _mismatch(
 
 
 def _seen(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what tells the signature of *func*: of a cache, what it caches, which takes the same.
+    """Return the object that has the signature of *func*: for a cache, the cached function.
 
     ``functools.lru_cache`` is written in C, has no signature of its own, and passes all arguments.
     """

@@ -17,18 +17,18 @@ _decorated: ContextVar[object] = ContextVar("schedcore_decorated", default=None)
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """Return the callable that *reference*, ``"package.module:name"``, leads to.
+    """Return the callable that *reference*, ``"package.module:name"``, names.
 
     The name may be dotted (``"shop.stock:Counter.reset"``).  The module is imported.
 
     Raises:
         FuncRefError: if the text has another form, the module cannot be imported, it has no such
-            name, or what is there cannot be called.
+            name, or the object is not callable.
     """
     from importlib import import_module
 
     module_name, name = split(reference)
-    # BaseException: a module that is a program may end in sys.exit(), which is to end nothing here.
+    # BaseException: a module that is a program may call sys.exit(), which must not end this one.
     try:
         found: Any = import_module(module_name)
     except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def resolve(reference: str) -> Callable[..., Any]:
             raise
         except BaseException as error:  # a module's __getattr__, a property, a descriptor
             raise FuncRefError(
-                "func", reference, f"a name to be had, but {part!r} raised {_text_with_type(error)}"
+                "func", reference, f"a readable name, but {part!r} raised {_text_with_type(error)}"
             ) from error
     if not callable(found):
         raise FuncRefError("func", reference, f"a callable, not {type(found).__name__}")
@@ -59,13 +59,13 @@ def resolve(reference: str) -> Callable[..., Any]:
 
 
 def _text_with_type(error: BaseException) -> str:
-    """Return the error's text, and its type where that says more."""
+    """Return the error's text, with its type where that adds information."""
     text = text_of(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}"
 
 
 def _names_in(found: object) -> list[str]:
-    """Return the public names in *found*, if it can tell them."""
+    """Return the public names in *found*, if it can list them."""
     try:
         return [name for name in dir(found) if not name.startswith("_")]
     except Exception:  # noqa: BLE001 — a module's own __dir__; the names are but a hint
@@ -96,10 +96,10 @@ def being_decorated(func: object) -> Iterator[None]:
 
 
 def reference_to(func: Callable[..., Any]) -> str | None:
-    """Return ``"package.module:name"`` for *func*, or None if no text leads back to it.
+    """Return ``"package.module:name"`` for *func*, or None if it has no reference.
 
-    Lambdas, functions made inside functions, partials and bound methods of instances have none.
-    Nothing is imported: the text is checked against the module that is loaded.
+    Lambdas, nested functions, partials and bound methods of instances have none. Nothing is
+    imported: the text is checked against the module that is loaded.
     """
     if type(func) is MethodType and not isinstance(func.__self__, type):
         return None
@@ -127,7 +127,7 @@ def name_of(func: object) -> str:
 
 
 def _attribute(thing: object, name: str) -> object:
-    """Return an attribute, or None: an object may raise what it likes where it is asked for one."""
+    """Return an attribute, or None: reading one from any object may raise anything."""
     try:
         return getattr(thing, name, None)
     except Exception:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""One HTTP request, in bounded time, that is never redirected."""
+"""One HTTP request, in bounded time, without following redirects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from urllib.request import (
 
 _URL: Final = re.compile(r"https?://[^\s/?#@{}]+([/?][!-~]*)?")
 _LOOK_S: Final = 0.1
-"""Seconds between two looks at whether the answer is wanted still."""
+"""Seconds between two checks whether the response is still wanted."""
 
 
 class Answer(NamedTuple):
@@ -31,13 +31,13 @@ class Answer(NamedTuple):
 
     status: int
     location: str | None
-    """Where a redirection leads."""
+    """The target of a redirect."""
     body: bytes
-    """As much of it as was asked for."""
+    """The body, up to the requested length."""
 
 
 def is_url(url: object) -> bool:
-    """Return whether *url* is one of http or https, without a name and a password in it."""
+    """Return whether *url* is an http or https URL without credentials in it."""
     try:
         return isinstance(url, str) and bool(_URL.fullmatch(url)) and urlsplit(url).port != 0
     except ValueError:  # a port beyond 65535
@@ -54,29 +54,30 @@ def request(
     context: SSLContext | None = None,
     is_wanted: Callable[[], bool] | None = None,
 ) -> Answer:
-    """Send a request, and return what came back, whatever its status.
+    """Send a request, and return the response, whatever its status.
 
-    Proxies are those of the environment (``https_proxy``).
+    Proxies come from the environment (``https_proxy``).
 
     Args:
-        url: Where to; of http or https.
+        url: The target, http or https.
         method: Such as ``"POST"``.
         body: What to send, if anything.
         headers: Of the request.
-        timeout: Seconds that all of it may take, but for the look-up of the name.
-        most: How many bytes of the answer are read.
-        context: Who is trusted; None: whom the system trusts.
-        is_wanted: Whether the answer is wanted still; asked ten times a second.
+        timeout: Seconds for the whole request, except for resolving the name.
+        most: How many bytes of the response are read.
+        context: Trusted certificates; None: the system's.
+        is_wanted: Whether the response is still wanted; called ten times a second.
 
     Raises:
-        TimeoutError: if no answer came in time, or none was wanted any more.
-        OSError: if none came for another reason.
+        TimeoutError: if no response came in time, or it is no longer wanted.
+        OSError: if there is no response for another reason.
     """
     made: list[HTTPConnection] = []
     late, over = threading.Event(), threading.Event()
 
     def watch() -> None:
-        # Time-outs of sockets hold for each wait alone: a byte each second would never end.
+        # Socket timeouts apply to each wait: a server that sends a byte every second would never
+        # end.
         if is_wanted is None:
             over.wait(timeout)
         else:
@@ -113,7 +114,7 @@ def request(
 def _opener(
     note: Callable[[HTTPConnection], object], context: SSLContext | Callable[[], SSLContext]
 ) -> OpenerDirector:
-    """Return what opens URLs: by http and https alone, and following nothing.
+    """Return an opener of URLs that only uses http and https, and follows no redirects.
 
     Args:
         note: Given each connection that is made.
@@ -144,7 +145,7 @@ def _opener(
 
 
 class _AsItIs(HTTPErrorProcessor):
-    """Returns each response, whatever its status: nothing is followed."""
+    """Returns each response, whatever its status, without following redirects."""
 
     def http_response(self, request: Request, response: Any) -> Any:  # noqa: ARG002
         return response

@@ -1,4 +1,4 @@
-"""Names that a package gives away, and imports only when somebody asks for them (PEP 562)."""
+"""Names that a package exports, and imports only when they are used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def on_demand(
 
     Args:
         package: Its ``__name__``.
-        places: Names of the package's own, and the module that each is imported from.
-        elsewhere: Names that its users may look for, and what there is instead.
+        places: The package's names, and the module of each.
+        elsewhere: Names that its users may look for, and their replacements.
     """
 
     def find(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Logging that never raises: handlers and filters are users' code, and may."""
+"""Logging that never raises, although handlers and filters are users' code."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 Fields = Mapping[str, object]
-"""What a record has besides its text, for machines: ``job_id``, ``run_id``, ``attempt``,
-``outcome``, ``late`` and ``took`` in seconds."""
+"""The fields of a record besides its text: ``job_id``, ``run_id``, ``attempt``, ``outcome``,
+``late`` and ``took`` in seconds."""
 
 # Those of logging, which takes 6 ms to import: most programs log nothing at their start.
 _INFO: Final = 20
@@ -17,9 +17,9 @@ _CRITICAL: Final = 50
 
 
 class GuardedLogger:
-    """Says things through ``logging``; what a handler or filter raises ends there.
+    """Logs through ``logging``; exceptions of handlers and filters are swallowed.
 
-    The loop and the workers log where an error would cost other jobs their runs.
+    The loop and the workers log in places where an exception would cost other jobs their runs.
 
     Args:
         name: The logger's name.
@@ -35,11 +35,11 @@ class GuardedLogger:
         self.failures = 0
 
     def info(self, text: str, *args: object, fields: Fields | None = None) -> None:
-        """Say what is going on; *fields* are put on the record besides."""
+        """Log information; the record gets *fields*."""
         self._say(_INFO, text, args, fields)
 
     def warning(self, text: str, *args: object, fields: Fields | None = None) -> None:
-        """Say that something did not go as wished."""
+        """Log a warning."""
         self._say(_WARNING, text, args, fields)
 
     def error(
@@ -49,11 +49,11 @@ class GuardedLogger:
         error: BaseException | None = None,
         fields: Fields | None = None,
     ) -> None:
-        """Say that something failed; with *error*, where."""
+        """Log an error; with *error*, its traceback."""
         self._say(_ERROR, text, args, fields, error)
 
     def critical(self, text: str, *args: object, fields: Fields | None = None) -> None:
-        """Say that the scheduler itself is in trouble."""
+        """Log that the scheduler itself is in trouble."""
         self._say(_CRITICAL, text, args, fields)
 
     def _say(

@@ -1,4 +1,4 @@
-"""Names of APScheduler that are not here, and the error that names what there is instead."""
+"""APScheduler's names that do not exist here, and errors that name their replacements."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ ONE_STORE = (
     "a scheduler has one store, named by a URL: Scheduler(store='sqlite:///jobs.db'), or"
     " 'postgresql://...'; see docs/reference/stores.md"
 )
-_EXECUTORS = "executors are given to Scheduler(executors={'name': ...})"
+_EXECUTORS = "pass executors to Scheduler(executors={'name': ...})"
 _KINDS = (
-    "there is one Scheduler: start() runs it in a thread of its own, run_forever() blocks, and it"
-    " runs coroutine functions as they are"
+    "there is one Scheduler: start() runs it in its own thread, run_forever() blocks, and it"
+    " runs coroutine functions too"
 )
 
 OF_PACKAGE: Mapping[str, str] = {
@@ -58,23 +58,23 @@ OF_PACKAGE: Mapping[str, str] = {
         f"there is no such event: {_EXECUTORS}",
     ),
 }
-"""What APScheduler's modules export, and what to use in its place."""
+"""Exports of APScheduler's modules, and their replacements."""
 
 OF_SCHEDULER: Mapping[str, str] = {
-    "configure": "all options are given to Scheduler(timezone=..., job_defaults=..., ...)",
+    "configure": "pass all options to Scheduler(timezone=..., job_defaults=..., ...)",
     "add_jobstore": ONE_STORE,
     "remove_jobstore": ONE_STORE,
     "add_executor": _EXECUTORS,
     "remove_executor": _EXECUTORS,
     "print_jobs": "print(*scheduler.get_jobs(), sep='\\n')",
-    "export_jobs": "get_jobs() has them all",
+    "export_jobs": "get_jobs() returns them all; 'schedcore export' writes a file",
     "import_jobs": "add_jobs() takes many at once",
 }
-"""Methods of its schedulers, and what to use in their place."""
+"""Methods of its schedulers, and their replacements."""
 
 
 class OtherNames:
-    """Raises, for an attribute that APScheduler has, an error that names what there is instead."""
+    """Raises, for an attribute of APScheduler's, an error that names its replacement."""
 
     other_names: ClassVar[Mapping[str, str]] = OF_SCHEDULER
 

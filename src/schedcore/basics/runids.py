@@ -11,13 +11,12 @@ _OWN: Final = 10**6
 
 
 class RunIds:
-    """Makes ids: the microsecond in which a run is made, then six digits of the maker's own.
+    """Makes ids: the microsecond in which a run is created, then six digits of this object.
 
-    Of one maker no two ids have the same microsecond, and of two makers that are at work in the
-    same one, hardly two have the same digits: they are random, and drawn anew after a fork.  On
-    a :class:`~schedcore.ManualClock` they are zeros: a simulation that is repeated has the same
-    ids.
-    An id has 22 digits, more than the numbers of JavaScript can tell apart: JSON has it as text.
+    One object never uses a microsecond twice, and two objects hardly ever have the same digits:
+    they are random, and drawn again after a fork.  On a :class:`~schedcore.ManualClock` they are
+    zeros, so a repeated simulation gets the same ids. An id has 22 digits, more than JavaScript's
+    numbers can represent: in JSON it is text.
 
     Not thread-safe: its owner holds a lock.
 

@@ -1,1 +1,1 @@
-"""Changes of jobs: who makes them, how they are made, what is kept of them, and who follows."""
+"""Changes of jobs: how they are made, who makes them, the audit, and the feed for followers."""

@@ -1,4 +1,4 @@
-"""Who changes what: the actor of the present call, and the records that are kept of changes."""
+"""Who changes what: the actor of the current call, and the records of changes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from typing import Any, Final, NamedTuple
 from schedcore.clock import from_us
 
 LONGEST_NAME: Final = 255
-"""Characters that are kept of an actor's name, and of its address."""
+"""Length to which an actor's name, and its address, are cut."""
 
 
 class Actor(NamedTuple):
     """Somebody who changes jobs, or the state of the scheduler."""
 
     name: str
-    """Of a user or a token; ``"python"``: the program itself."""
+    """The name of a user or a token; ``"python"``: the program itself."""
     address: str | None = None
     """From where the order came; None: from inside."""
 
@@ -27,18 +27,18 @@ _actor: ContextVar[Actor] = ContextVar("schedcore_actor", default=PYTHON)
 
 
 def actor() -> Actor:
-    """Return in whose name this thread or task acts."""
+    """Return the actor of this thread or task."""
     return _actor.get()
 
 
 @contextmanager
 def acting(name: str, address: str | None = None) -> Iterator[None]:
-    """Have changes that are made inside the ``with`` block be recorded as somebody's.
+    """Attribute changes inside the ``with`` block to a user.
 
-    For programs that take orders from others, as the REST API does.
+    For programs that act on behalf of users, like the REST API.
 
     Args:
-        name: Who; shown as it is, and cut after 255 characters.
+        name: The user; shown unchanged, but cut after 255 characters.
         address: From where.
     """
     address = None if address is None else address[:LONGEST_NAME]
@@ -50,7 +50,7 @@ def acting(name: str, address: str | None = None) -> Iterator[None]:
 
 
 class AuditRecord(NamedTuple):
-    """One change, as the audit keeps it; holds text only, so that it keeps nothing alive."""
+    """One record of the audit; contains text only, so that it keeps no objects alive."""
 
     id: int
     """Grows with time."""
@@ -65,7 +65,7 @@ class AuditRecord(NamedTuple):
     ``"parked"``, ``"removed"``, ``"run"``, ``"backfilled"``; of a run: ``"cancelled"``; of the
     scheduler: ``"started"``, ``"paused"``, ``"resumed"``, ``"stopped"``."""
     job_id: str | None = None
-    """Of which job; None: of the scheduler."""
+    """The job; None: the scheduler."""
     run_id: int | None = None
     """The run that was started or cancelled."""
     before_text: str | None = None
@@ -80,14 +80,14 @@ class AuditRecord(NamedTuple):
 
     @property
     def before(self) -> Mapping[str, Any] | None:
-        """What the change took away: the fields that differ, or all of a job that is gone."""
+        """The old values: the fields that differ, or the whole job if it was removed."""
         return _read(self.before_text)
 
     @property
     def after(self) -> Mapping[str, Any] | None:
-        """What the change put there: the fields that differ, or all of a job that is new.
+        """The new values: the fields that differ, or the whole job if it is new.
 
-        None for a job that the program itself adds: its code has it.
+        None for a job that the program itself adds, since it is in the code.
         """
         return _read(self.after_text)
 
@@ -115,15 +115,15 @@ def _read(text: str | None) -> Mapping[str, Any] | None:
 
 
 class AuditTrail:
-    """The last changes, as the memory store keeps them.
+    """The last changes, in the memory store.
 
     Not thread-safe: its owner holds a lock.
 
     Args:
-        most: How many are kept.
+        most: How many to keep.
 
     Attributes:
-        cut: How many are not kept any more: the first ones.
+        cut: How many of the first ones were deleted.
     """
 
     def __init__(self, most: int = 10_000) -> None:
@@ -159,7 +159,7 @@ class AuditTrail:
     def latest(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
-        """Return those of a job (None: all), since a time, before a number, the latest first."""
+        """Return those of a job (None: all), since a time, before a number, newest first."""
         found: list[AuditRecord] = []
         number = self.end + 1
         for _, record in reversed(self._all):

@@ -1,4 +1,4 @@
-"""Makes what the audit keeps of changes, and says it in the log."""
+"""Creates the audit's records of changes, and logs them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 log = GuardedLogger("schedcore.audit")
 _LOGGED: Final = ("at_us", "who", "address", "verb", "job_id", "run_id")
-"""Not what was changed: there may be secrets in arguments, and logs go far."""
+"""Without values: arguments may contain secrets, and logs travel far."""
 
 
 class Auditor:
-    """Tells a store who changes what.
+    """Records in a store who changes what.
 
     Args:
-        store: Keeps the audit.
+        store: Stores the audit.
         clock: Gives the moment.
     """
 
@@ -32,7 +32,7 @@ class Auditor:
         self._clock = clock
 
     def of(self, changes: Sequence[Change | Entry]) -> list[AuditRecord]:
-        """Return what is to be kept of changes, to be written with them."""
+        """Return the audit's records of changes, to be written with them."""
         by, now_us = actor(), self._clock.now_us()
         return [
             record_of_change(change, by, now_us)
@@ -43,18 +43,18 @@ class Auditor:
     def of_order(
         self, verb: str, job_id: str | None = None, run_id: int | None = None
     ) -> AuditRecord:
-        """Return what is to be kept of an order other than a change of a job."""
+        """Return the audit's record of an order other than a change of a job."""
         return AuditRecord(0, self._clock.now_us(), *actor(), verb, job_id, run_id)
 
     def note(self, verb: str, job_id: str | None = None, run_id: int | None = None) -> None:
-        """Keep an order that was carried out."""
+        """Record an order that was carried out."""
         record = self.of_order(verb, job_id, run_id)
         self._store.note((record,))
         told((record,))
 
 
 def told(records: Sequence[AuditRecord]) -> None:
-    """Log what others than the program itself have changed."""
+    """Log changes by others than the program itself."""
     if actor() is PYTHON:
         return
     for record in records:

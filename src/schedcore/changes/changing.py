@@ -1,4 +1,4 @@
-"""Changes of jobs, in a store where others change them too and where they move on by themselves."""
+"""Changes of jobs, in a store where others change them too, and where jobs move on."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from schedcore.stores.contract import Store
 
 ATTEMPTS = 20
-"""How often a change is made anew because somebody else changed the job meanwhile."""
+"""How often a change is repeated because somebody else changed the job meanwhile."""
 MOST_ROUNDS = 1_000
 """How often changes are written again because some of many jobs moved on meanwhile."""
 
 Check = Callable[[Entry], object]
-"""Called with a job as it is just before it is changed; if it raises, the job stays as it is."""
+"""Called with the current job just before a change; if it raises, the job is not changed."""
 
 
 class Changes:
     """Adds, changes and removes jobs.  Thread-safe.
 
-    Each change reads an entry, makes another one, and has the store put it in its place, unless
-    somebody else changed the job meanwhile (compare-and-set): then it is made again.
+    Each change reads an entry, creates a new one, and replaces it in the store, unless somebody
+    else changed the job meanwhile (compare-and-set): then the change is repeated.
 
     Args:
         store: Keeps the jobs.
-        runs: The open runs, some of which end with a change.
+        runs: The open runs, some of which a change ends.
         announce: Logs and emits what happens.
         clock: Gives the moment of a change.
         audit: Tells who makes a change.
@@ -71,24 +71,24 @@ class Changes:
             ]
 
     def _replacing(self, entry: Entry, now_us: int) -> Change | Entry:
-        """Return *entry*, as a replacement if there is a job with its id."""
+        """Return *entry*, as a replacement if a job with its id exists."""
         old = self.find(entry.job.id)
         if old is None:
             return entry
         return Change(old, entry, True, passed_records(old, entry, now_us))
 
     def change(self, job_id: str, changed: Callable[[Entry], Entry], counted: bool = True) -> Entry:
-        """Change a job: have *changed* make another entry of the present one, and store that.
+        """Change a job: let *changed* create a new entry from the current one, and store it.
 
-        A job that merely runs and moves on meanwhile counts as unchanged: so a job that is due each
-        second can be given a trigger that takes a second to check.
+        A job that only moves to its next run meanwhile counts as unchanged: so a job that is due
+        every second can get a trigger that takes a second to check.
 
         Args:
             job_id: Which job.
             changed: Returns the changed entry, or the same one.  Called again if somebody else
                 changes the job meanwhile.
-            counted: Whether somebody orders it: the audit keeps it, and the history records the
-                fire times that have come and that the change takes out of the schedule.
+            counted: Whether a user orders it: then the audit records it, and the history records
+                past fire times that the change removes from the schedule.
 
         Raises:
             JobLookupError: if there is no job with this id.

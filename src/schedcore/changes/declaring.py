@@ -88,7 +88,7 @@ class Declarations:
         for job_id in ids:
             if job_id not in there:
                 log.info(
-                    "job %r had its last run before, and is not run again: give it another id,"
+                    "job %r already had its last run, and does not run again: give it another id,"
                     " or remove_job() it first",
                     job_id,
                     fields={"job_id": job_id},
@@ -106,7 +106,7 @@ class Declarations:
         parked = self._store.retire(self._app, self._ids, self._clock.now_us(), actor())
         self.declares = False
         for job_id in parked:
-            text = "job %r is parked: %r does not declare it any more"
+            text = "job %r is parked: %r no longer declares it"
             log.warning(text, job_id, self._app, fields={"job_id": job_id})
 
 

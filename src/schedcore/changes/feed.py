@@ -21,7 +21,7 @@ LOOK_EVERY: Final = 0.1
 """Seconds between two looks at the store, of one thread for all who wait."""
 CHECK_EVERY: Final = 1.0
 """Seconds between two looks of whether somebody still waits."""
-NEXT: Final = "what an earlier call gave as next, or None"
+NEXT: Final = "the 'next' of an earlier call, or None"
 
 
 class ChangeEvent(NamedTuple):
@@ -146,7 +146,7 @@ class Feed:
                 if found:
                     place = self._store.happened_after(None, 0).place
             except Exception as error:  # noqa: BLE001 — those who wait meet it too, and tell it
-                log.warning("cannot see what happens on the store: %s", error)
+                log.warning("cannot read changes from the store: %s", error)
                 place = None
             with changed:
                 if found:

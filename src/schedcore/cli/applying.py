@@ -45,14 +45,14 @@ def add_commands(commands: Commands) -> None:
     """Add ``check`` and ``apply``."""
     file = "TOML with [[jobs]], or JSON as jobs --json prints it; - reads JSON from the input"
     command = add_command(
-        commands, "check", _check, "look what the jobs of a file would do", "check jobs.toml"
+        commands, "check", _check, "show when the jobs of a file would run", "check jobs.toml"
     )
     command.add_argument("file", metavar="FILE", help=file)
     command = add_command(
         commands,
         "apply",
         _apply,
-        "make a server's jobs as a file says; of others, none is removed",
+        "make a server's jobs match a file; jobs from elsewhere are not removed",
         "apply jobs.toml --dry-run",
     )
     command.add_argument("file", metavar="FILE", help=file)
@@ -61,7 +61,7 @@ def add_commands(commands: Commands) -> None:
         "--as",
         dest="name",
         metavar="NAME",
-        help="jobs that were applied by this name, and are not in the file any more, are removed"
+        help="jobs that were applied under this name, and are no longer in the file, are removed"
         " (default: the file's name without its ending)",
     )
     add_yes(command)
@@ -116,7 +116,7 @@ def _apply(api: Api, parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json(_as_json(steps, failed, applied=not (refused or parsed.dry_run)))
     if refused:
-        print_error("nothing was done, since not all of the file can be")
+        print_error("nothing was done, since a part of the file is refused")
         return REFUSED
     return DONE if not failed else PARTLY if len(failed) < len(todo) else REFUSED
 
@@ -159,7 +159,7 @@ def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
         return _first_step(wanted, planned, told["next_fire_times"])
     others = [tag for tag in there["tags"] if tag.startswith(_MARK) and tag != mark]
     if others:
-        return Step("refused", job_id, f"it is of another file: it has the tag {others[0]!r}")
+        return Step("refused", job_id, f"it belongs to another file: it has the tag {others[0]!r}")
     if not differences(planned, there, wanted):
         return Step("keep", job_id)
     answer = api("GET", "jobs", job_id)  # as it is now, with what tells that it stayed so

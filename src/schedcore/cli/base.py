@@ -25,7 +25,7 @@ def add_load(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="import a module first: one that registers triggers of your own",
+        help="import a module first, such as one that registers your own triggers",
     )
 
 

@@ -28,7 +28,7 @@ def add_commands(commands: Commands) -> None:
 
 def _add_shared(command: argparse.ArgumentParser) -> None:
     command.add_argument("--into", metavar="STORE", help="URL of the store that gets the jobs")
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.add_argument("--dry-run", action="store_true", help="only show what would be done")
     command.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -36,9 +36,9 @@ def _add_apscheduler(commands: Commands) -> None:
     command = commands.add_parser(
         "import-apscheduler",
         allow_abbrev=False,
-        help="take over the jobs of an APScheduler 3 job store",
-        description="Take over jobs, with their places in the schedule, from a job store of"
-        " APScheduler 3.  It is only read, and nothing that its pickles say is run.",
+        help="import the jobs of an APScheduler 3 job store",
+        description="Import jobs, with their next run times, from a job store of APScheduler 3. "
+        " The store is only read, and its pickles are not executed.",
         epilog="example: import-apscheduler sqlite:///jobs.sqlite --into sqlite:///jobs.db",
     )
     command.add_argument("url", metavar="URL", help="of the database, as for SQLAlchemyJobStore")
@@ -56,14 +56,14 @@ def _add_crontab(commands: Commands) -> None:
     command = commands.add_parser(
         "import-crontab",
         allow_abbrev=False,
-        help="take over the lines of a crontab",
-        description="Make a job of each line of a crontab that has a command.  A second import adds"
-        " nothing twice.",
+        help="import the lines of a crontab",
+        description="Create a job for each line of a crontab that has a command.  A second import"
+        " adds nothing twice.",
         epilog="example: crontab -l | schedcore import-crontab - --into sqlite:///jobs.db",
     )
-    command.add_argument("file", metavar="FILE", help="the crontab; - reads the input")
+    command.add_argument("file", metavar="FILE", help="the crontab; - reads standard input")
     command.add_argument(
-        "--system", action="store_true", help="its lines name users, as those of /etc/crontab do"
+        "--system", action="store_true", help="its lines name users, like those of /etc/crontab"
     )
     command.add_argument(
         "--user", metavar="NAME", help="with --system: whose lines to take (default: yours)"
@@ -108,7 +108,7 @@ def _bring(reading: Reading, parsed: argparse.Namespace, now_us: int) -> int:
     return PARTLY if reading.left or found.other else DONE
 
 
-_OTHER = "a job with this id and another definition is there: it stays as it is"
+_OTHER = "a job with this id and another definition exists: it stays as it is"
 
 
 def _print(reading: Reading, found: Comparison, done: str) -> None:

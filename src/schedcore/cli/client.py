@@ -260,16 +260,17 @@ class Api:
         except ValueError:
             kind = headers.get("Content-Type", "something")
             raise Unreachable(
-                f"{self.place.url} answers {status} with {kind}, and not as schedcore does"
+                f"{self.place.url} answers {status} with {kind}, which is not a response of"
+                " schedcore"
             ) from None
 
     def _error(self, answer: Answer) -> SchedError:
         told = answer.json if isinstance(answer.json, dict) else {}
-        text = str(told.get("error_message") or f"the answer is {answer.status}")
+        text = str(told.get("error_message") or f"the response has status {answer.status}")
         if answer.status in _AWAY:
             return Unreachable(f"{self.place.url}: {text}")
         if answer.status == 401:
-            text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER give them"
+            text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER set them"
         return Refused(answer.status, text, told)
 
 

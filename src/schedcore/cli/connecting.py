@@ -57,9 +57,9 @@ def add_command(
     command.add_argument("--json", action="store_true", help="print one JSON document")
     server = command.add_argument_group("server")
     server.add_argument("--url", metavar="URL", help=f"of its API (default: {DEFAULT_URL})")
-    server.add_argument("--token", metavar="TOKEN", help="better in SCHEDCORE_TOKEN, or the file")
+    server.add_argument("--token", metavar="TOKEN", help="better: SCHEDCORE_TOKEN, or the file")
     server.add_argument(
-        "--user", metavar="NAME[:PASSWORD]", help="without the password, it is asked for"
+        "--user", metavar="NAME[:PASSWORD]", help="without the password, you are asked for it"
     )
     return command
 
@@ -72,8 +72,8 @@ def _run(parsed: argparse.Namespace) -> int:
             raise
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise Unreachable(
-                f"{api.place.url} does not answer as this schedcore expects; is it one, and of the"
-                f" same version? ({type(error).__name__}: {error})"
+                f"{api.place.url} does not answer as this schedcore expects; is it a schedcore"
+                f" server of the same version? ({type(error).__name__}: {error})"
             ) from error
 
 

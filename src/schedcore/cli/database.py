@@ -25,20 +25,20 @@ from schedcore.stores.urls import sqlite_path, without_password
 def add_commands(commands: Commands) -> None:
     """Add ``db`` and what it does."""
     group = commands.add_parser(
-        "db", allow_abbrev=False, help="look after a store on disk"
+        "db", allow_abbrev=False, help="maintain a store on disk"
     ).add_subparsers(title="what to do", required=True, metavar="WHAT")
-    status = _add(group, "status", _status, "print what a store holds, and how it does")
+    status = _add(group, "status", _status, "print the contents and the state of a store")
     status.add_argument("--json", action="store_true", help="print it as JSON")
-    add_load(_add(group, "check", _check, "look whether all that a store holds adds up"))
-    _add(group, "upgrade", _upgrade, "bring the tables of a store to the present schema")
-    _add(group, "sql", _sql, "print the statements that make the tables, for this kind of store")
+    add_load(_add(group, "check", _check, "check that the contents of a store are consistent"))
+    _add(group, "upgrade", _upgrade, "migrate the tables of a store to the current schema")
+    _add(group, "sql", _sql, "print the statements that create the tables, for this kind of store")
     command = _add(group, "trim", _trim, "cut the history of a store")
     told = {
         "per_job": "outcomes to keep of each job",
         "days": "days to keep an outcome",
         "overall": "outcomes to keep of all jobs together",
-        "audit_days": "days to keep what the audit tells of a change",
-        "audit": "changes of which the audit is to tell",
+        "audit_days": "days to keep a change in the audit",
+        "audit": "changes to keep in the audit",
         "outputs_per_job": "outputs of runs to keep of each job",
         "outputs": "outputs of runs to keep of all jobs together",
     }
@@ -73,7 +73,7 @@ def _opened(parsed: argparse.Namespace, upgrade: bool = False) -> SqlStore:
     schema = _schema_of_file(url)
     if schema is not None and schema < SCHEMA and not upgrade:
         raise StoreError(
-            url, f"its schema is {schema}, and the present one {SCHEMA}: 'db upgrade' makes it that"
+            url, f"its schema is {schema}, and the current one is {SCHEMA}: run 'db upgrade'"
         )
     store = opened(url, make=upgrade)
     if not isinstance(store, SqlStore):
@@ -177,5 +177,5 @@ def _trim(parsed: argparse.Namespace) -> int:
     with closing(_opened(parsed)) as store:
         store.keep = keep
         cut = trim(store, SystemClock().now_us())
-    print(f"{counted(cut, 'outcome')} cut; the counts of all stay")
+    print(f"{counted(cut, 'outcome')} deleted; all counts stay")
     return DONE

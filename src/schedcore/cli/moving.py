@@ -33,12 +33,12 @@ def add_commands(commands: Commands) -> None:
         "export",
         allow_abbrev=False,
         help="write the jobs of a store, or of a running server, as JSON lines",
-        description="Write the jobs of a store with their places, one a line, as JSON, for import;"
-        " or those of a running server, for add --file, check and apply.",
+        description="Write the jobs of a store with their next run times as JSON, one per line,"
+        " for import; or those of a running server, for add --file, check and apply.",
         epilog="examples: export --from sqlite:///jobs.db jobs.jsonl;"
         " export --from http://127.0.0.1:5000/scheduler jobs.jsonl",
     )
-    command.add_argument("file", nargs="?", metavar="FILE", help="default: print them")
+    command.add_argument("file", nargs="?", metavar="FILE", help="default: standard output")
     command.add_argument(
         "--from", dest="store", metavar="STORE", help="URL of the store, or the server"
     )
@@ -48,15 +48,16 @@ def add_commands(commands: Commands) -> None:
         "import",
         allow_abbrev=False,
         help="read jobs from JSON lines into a store",
-        description="Put jobs that export wrote into a store, with their places: all, or none.",
+        description="Add jobs that export wrote to a store, with their next run times: all, or"
+        " none.",
         epilog="example: import --into postgresql://app@db/jobs jobs.jsonl",
     )
-    command.add_argument("file", nargs="?", metavar="FILE", help="default: read the input")
+    command.add_argument("file", nargs="?", metavar="FILE", help="default: standard input")
     command.add_argument("--into", metavar="STORE", help="URL of the store")
     command.add_argument(
         "--replace", action="store_true", help="replace jobs that have the same ids"
     )
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.add_argument("--dry-run", action="store_true", help="only show what would be done")
     add_load(command)
     command.set_defaults(run=_import)
 
@@ -102,9 +103,9 @@ def _server_lines(url: str) -> Iterator[_Exported]:
         jobs = api("GET", "jobs", query={"sort": "id"}).json
     for job in jobs:
         if as_repr := job.get("shown_as_repr"):
-            yield _Exported(job["id"], "", f"JSON cannot carry its {', '.join(as_repr)}")
+            yield _Exported(job["id"], "", f"JSON cannot represent its {', '.join(as_repr)}")
         elif hidden := job.get("hidden"):
-            yield _Exported(job["id"], "", f"who may only look does not see its {hidden[0]}")
+            yield _Exported(job["id"], "", f"read-only users do not see its {hidden[0]}")
         else:
             line = json.dumps({k: v for k, v in job.items() if k not in _PLACE})
             yield _Exported(job["id"], line)
@@ -136,7 +137,7 @@ def _import(parsed: argparse.Namespace) -> int:
         number = next(number for number, entry in lines.items() if entry is found.other[0])
         raise BadLineError(
             number,
-            f"a job with the id {found.other[0].job.id!r} and another definition is there;"
+            f"a job with the id {found.other[0].job.id!r} and another definition exists;"
             " --replace replaces it",
         )
     if parsed.dry_run:

@@ -32,12 +32,12 @@ def add_commands(commands: Commands) -> None:
     command.add_argument(
         "schedule",
         nargs="*",
-        help="crontab text, or name=value pairs, maybe after a kind: " + ", ".join(_KINDS),
+        help="crontab text, or name=value pairs, optionally after a kind: " + ", ".join(_KINDS),
     )
     command.add_argument("--tz", metavar="ZONE", help="time zone (default: the system's)")
-    command.add_argument("--after", metavar="DATE", help="look from there (default: now)")
+    command.add_argument("--after", metavar="DATE", help="start after this time (default: now)")
     command.add_argument("-n", type=_count, default=10, help="how many (default: 10)")
-    command.add_argument("--job-id", help="what H in crontab text takes its values from")
+    command.add_argument("--job-id", help="job id from which H in crontab text derives its values")
     for option in sorted(set().union(*map(option_names, _KINDS)) - {"timezone"}):
         command.add_argument(f"--{option.replace('_', '-')}", dest=f"option_{option}", metavar="X")
     command.set_defaults(run=_next)

@@ -25,14 +25,20 @@ _PAIR = "NAME=VALUE"
 def add_commands(commands: Commands) -> None:
     """Add the commands of this group."""
     command = add_command(commands, "jobs", _jobs, "list the jobs", "jobs --state paused")
-    command.add_argument("--q", metavar="TEXT", help="only with this in id, name or function")
-    command.add_argument("--tag", action="append", help="only with this tag; several: with all")
-    command.add_argument("--state", choices=_STATES, help="only those that are so")
     command.add_argument(
-        "--sort", metavar="FIELD", help="next_run_time, id or name; -id: backwards"
+        "--q", metavar="TEXT", help="only jobs with this text in id, name or function"
     )
-    command.add_argument("--last", action="store_true", help="also how the last run of each went")
-    command = add_command(commands, "job", _job, "show a job, and what became of it", "job report")
+    command.add_argument(
+        "--tag", action="append", help="only jobs with this tag; if repeated, with all of them"
+    )
+    command.add_argument("--state", choices=_STATES, help="only jobs in this state")
+    command.add_argument(
+        "--sort", metavar="FIELD", help="next_run_time, id or name; -id: descending"
+    )
+    command.add_argument(
+        "--last", action="store_true", help="also show the outcome of each job's last run"
+    )
+    command = add_command(commands, "job", _job, "show a job and its last runs", "job report")
     command.add_argument("id", metavar="ID")
     for name, (told, _) in _TOGETHER.items():
         example = f"{name} report; {name} --tag nightly"
@@ -41,9 +47,9 @@ def add_commands(commands: Commands) -> None:
 
 
 _TOGETHER: Final = {
-    "pause": ("stop scheduling jobs; runs that have begun go on", "paused"),
+    "pause": ("stop scheduling jobs; active runs continue", "paused"),
     "resume": ("schedule paused jobs again", "resumed"),
-    "rm": ("remove jobs; runs that have begun go on", "removed"),
+    "rm": ("remove jobs; active runs continue", "removed"),
 }
 """Commands, what each does, and what a job is then."""
 
@@ -53,28 +59,28 @@ def _add_writers(commands: Commands) -> None:
         commands,
         "add",
         _add,
-        "add a job, or all those of a file or none",
+        "add a job, or the jobs of a file (all or none)",
         "add report func=app:report hour=6 minute=30; add --file jobs.toml",
     )
     command.add_argument("id", nargs="?", metavar="ID")
     command.add_argument(
-        "pairs", nargs="*", metavar=_PAIR, help="as the API has them; the value is JSON, or text"
+        "pairs", nargs="*", metavar=_PAIR, help="as in the API; the value is JSON, or text"
     )
     command.add_argument("--file", metavar="FILE", help="TOML or JSON; - reads JSON from the input")
     command.add_argument(
         "--replace",
         action="store_true",
-        help="replace a job that has this id: it is another job then",
+        help="replace a job that has this id",
     )
     command = add_command(
         commands, "edit", _edit, "change a job", "edit report hour=7 timeout=null"
     )
     command.add_argument("id", metavar="ID")
     command.add_argument(
-        "pairs", nargs="+", metavar=_PAIR, help="JSON, or text; null: back to the default"
+        "pairs", nargs="+", metavar=_PAIR, help="JSON, or text; null: reset to the default"
     )
     command.add_argument(
-        "--if-match", metavar="ETAG", help="only if it is as it was shown with this (job --json)"
+        "--if-match", metavar="ETAG", help="only if the job still has this etag (see job --json)"
     )
 
 
@@ -170,7 +176,7 @@ def _job(api: Api, parsed: argparse.Namespace) -> int:
 
 def _add(api: Api, parsed: argparse.Namespace) -> int:
     if (parsed.file is None) == (parsed.id is None):
-        raise InvalidOptionError("ID", parsed.id, "an id, or --file; and not both")
+        raise InvalidOptionError("ID", parsed.id, "an id, or --file, but not both")
     more = {"replace_existing": True} if parsed.replace else {}
     if parsed.file is not None:
         found = [{**with_trigger(job), **more} for job in read_jobs(parsed.file)]

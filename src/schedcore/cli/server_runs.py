@@ -35,49 +35,51 @@ _MOST_OPEN: Final = 10_000
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this group."""
-    add_command(commands, "ps", _ps, "list the runs that wait or are under way", "ps")
+    add_command(commands, "ps", _ps, "list open runs: waiting or active", "ps")
     command = add_command(
-        commands, "runs", _runs, "list runs, the latest first", "runs --job report --outcome failed"
+        commands, "runs", _runs, "list runs, newest first", "runs --job report --outcome failed"
     )
-    command.add_argument("--job", metavar="ID", help="only of this job")
+    command.add_argument("--job", metavar="ID", help="only runs of this job")
     command.add_argument(
-        "--outcome", metavar="OUTCOME", help="only those that ended so: failed,lost"
+        "--outcome", metavar="OUTCOME", help="only runs with these outcomes: failed,lost"
     )
     command.add_argument("--state", choices=("waiting", "running", "ended"))
     command.add_argument(
-        "--since", metavar="TIME", help="only those that were due then or later: 2026-11-25, 12h"
+        "--since",
+        metavar="TIME",
+        help="only runs that were due at this time or later: 2026-11-25, 12h",
     )
-    command.add_argument("--until", metavar="TIME", help="only those that were due before")
+    command.add_argument("--until", metavar="TIME", help="only runs that were due before this time")
     command.add_argument("--limit", type=int, default=_MOST_RUNS, metavar="N", help="default: 20")
     command = add_command(
         commands, "run", _run, "run jobs now", "run report --wait --args '[\"2026-11\"]'"
     )
     add_filter(command)
     command.add_argument(
-        "--wait", action="store_true", help="until it has ended: status 1 if not well"
+        "--wait", action="store_true", help="wait until they have ended; exit status 1 if one fails"
     )
-    command.add_argument("--args", metavar="JSON", help="an array, for this run alone")
-    command.add_argument("--kwargs", metavar="JSON", help="an object, for this run alone")
+    command.add_argument("--args", metavar="JSON", help="an array, for this run only")
+    command.add_argument("--kwargs", metavar="JSON", help="an object, for this run only")
     command = add_command(
         commands,
         "backfill",
         _backfill,
-        "run a job for due times that have passed",
+        "run a job for past due times",
         "backfill report --since 2026-11-01 --until 2026-11-02",
     )
     command.add_argument("id", metavar="JOB")
     command.add_argument("--since", required=True, metavar="TIME", help="2026-11-25, 12h")
-    command.add_argument("--until", metavar="TIME", help="before then; left out: until now")
-    command.add_argument(
-        "--again", action="store_true", help="also those for which a run was executed"
-    )
+    command.add_argument("--until", metavar="TIME", help="due before this time (default: now)")
+    command.add_argument("--again", action="store_true", help="also due times that were executed")
     add_yes(command)
     command = add_command(commands, "cancel", _cancel, "cancel runs", "cancel 1795471846471049")
     command.add_argument("ids", nargs="+", metavar="RUN")
-    command = add_command(commands, "logs", _logs, "print what a run has printed", "logs -f report")
-    command.add_argument("id", metavar="RUN|JOB", help="of a job: of its latest run")
-    command.add_argument("-f", "--follow", action="store_true", help="until it has ended")
-    command.add_argument("--raw", action="store_true", help="with all that a terminal may obey")
+    command = add_command(commands, "logs", _logs, "print the output of a run", "logs -f report")
+    command.add_argument("id", metavar="RUN|JOB", help="a run, or a job: its latest run")
+    command.add_argument(
+        "-f", "--follow", action="store_true", help="follow the output until the run has ended"
+    )
+    command.add_argument("--raw", action="store_true", help="do not escape control sequences")
 
 
 def run_rows(
@@ -164,7 +166,7 @@ def _run(api: Api, parsed: argparse.Namespace) -> int:
             runs = [look(api, run_id) for run_id, _ in started]
     except KeyboardInterrupt:
         ids = " ".join(run_id for run_id, _ in started)
-        print_error(f"what runs goes on; to end it: schedcore cancel {ids}")
+        print_error(f"the runs continue; to end them: schedcore cancel {ids}")
         raise
     if parsed.json:
         print_json(runs)
@@ -193,7 +195,7 @@ def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]],
     if not has_filter(parsed):
         return each(parsed.ids, start)
     if len(body) > 1:
-        raise InvalidOptionError("--args", parsed.args, "ids: each job has arguments of its own")
+        raise InvalidOptionError("--args", parsed.args, "ids: each job has its own arguments")
     answer = together(api, parsed, "run", "POST", "jobs", "run")
     for job_id, reason in answer["refused"].items():
         print_error(f"{job_id}: {reason}")

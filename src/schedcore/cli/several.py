@@ -40,9 +40,12 @@ def add_filter(command: argparse.ArgumentParser) -> None:
     """Add the ids of jobs, and in their place options that tell which jobs are meant."""
     command.add_argument("ids", nargs="*", metavar="ID")
     which = command.add_argument_group("in place of ids: all or none")
-    which.add_argument("--q", metavar="TEXT", help="those with this in id, name or function")
+    which.add_argument("--q", metavar="TEXT", help="jobs with this text in id, name or function")
     which.add_argument(
-        "--tag", action="append", metavar="TAG", help="those that have it; several: all of them"
+        "--tag",
+        action="append",
+        metavar="TAG",
+        help="jobs with this tag; if repeated, with all of them",
     )
     which.add_argument("--state", help="those that are scheduled, paused, running or broken")
     which.add_argument("--all", action="store_true", help="every job")
@@ -132,7 +135,9 @@ def confirm(question: str, parsed: argparse.Namespace) -> None:
     if parsed.yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidOptionError("--yes", False, f"it, since nobody can be asked: {question}")
+        raise InvalidOptionError(
+            "--yes", False, f"--yes, since there is no terminal for a confirmation: {question}"
+        )
     print(harmless(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InvalidOptionError("answer", "no", "yes: nothing was done")
@@ -140,4 +145,4 @@ def confirm(question: str, parsed: argparse.Namespace) -> None:
 
 def add_yes(command: argparse.ArgumentParser) -> None:
     """Add the option that answers all questions."""
-    command.add_argument("--yes", action="store_true", help="ask nothing")
+    command.add_argument("--yes", action="store_true", help="skip the confirmation")

@@ -42,11 +42,13 @@ class View(NamedTuple):
 
 def add_commands(commands: Commands) -> None:
     """Add ``top``."""
-    command = add_command(
-        commands, "top", _top, "watch what runs, what comes, and what went wrong", "top -n 5"
-    )
+    command = add_command(commands, "top", _top, "watch active, coming and failed runs", "top -n 5")
     command.add_argument(
-        "-n", type=float, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
+        "-n",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="seconds between two updates (default: 2)",
     )
 
 
@@ -101,7 +103,7 @@ def look(api: Api) -> View:
 def tables(view: View, at: datetime) -> Iterator[Table]:
     """Return the title of each table, those of its columns, and its rows."""
     health = view.health
-    does = "does its work" if health["ok"] else f"has trouble: {health['reason'] or 'the loop'}"
+    does = "works" if health["ok"] else f"has trouble: {health['reason'] or 'the loop'}"
     yield Table(f"{at:%H:%M:%S}  the scheduler is {health['state']}, and {does}", (), ())
     yield Table(f"{counted(len(view.runs), 'run')} under way or waiting", *ps_rows(view.runs, at))
     yield Table("next", JOB_TITLES, list(job_rows(view.next, at)))

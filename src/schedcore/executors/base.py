@@ -17,28 +17,28 @@ log = GuardedLogger(__name__)
 
 
 class Reporter(Protocol):
-    """To whom an executor reports that runs begin and end.  Thread-safe; never raises."""
+    """Receives an executor's reports that runs begin and end.  Thread-safe; never raises."""
 
     remote: RemoteRuns | None
-    """Where workers outside of this process begin runs; None: the store is this process's alone."""
+    """Where workers outside this process begin runs; None: the store is not shared."""
 
     @property
     def captures(self) -> bool:
-        """Whether what runs print is kept."""
+        """Whether the output of runs is captured."""
         ...
 
     def begin(self, run: Run) -> bool:
-        """Report that *run* begins now; False: it was cancelled, and its function is not called."""
+        """Report that *run* begins now; False: it was cancelled, so do not call its function."""
         ...
 
     def begun(self, run: Run, at_us: int) -> None:
-        """Report that *run* was begun elsewhere, where nobody can be asked whether it may."""
+        """Report that *run* was begun elsewhere, where this process cannot prevent it."""
         ...
 
     def end(
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
     ) -> int:
-        """Report that *run* ended, with what its function returned or raised.
+        """Report that *run* ended, with its function's result or error.
 
         Args:
             run: The run.
@@ -47,19 +47,19 @@ class Reporter(Protocol):
             at_us: When it ended; None: now.
 
         Returns:
-            When that is, in microseconds since the Unix epoch.
+            When it ended, in microseconds since the Unix epoch.
         """
         ...
 
     def settle(self) -> None:
         """Report that this worker has nothing more to do.
 
-        Ends are recorded many at once, and by this call at the latest.
+        Ends are recorded in batches, and by this call at the latest.
         """
         ...
 
     def shed(self, run: Run) -> None:
-        """Report that the queue has no room for *run*: the executor did not take it."""
+        """Report that the queue is full: the executor did not accept *run*."""
         ...
 
     def cancelled(self, run: Run) -> None:
@@ -88,28 +88,27 @@ class Executor(Protocol):
     """
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be executed, in this order if one worker does; return at once.
+        """Accept *runs* for execution, in this order if one worker executes them; return at once.
 
         The executor reports to *reporter* the beginning of each run, unless it is cancelled before,
-        and its end, once; a worker that has nothing more to do calls :meth:`Reporter.settle`.
-        What a run raises, ``BaseException`` included, ends that run and not its worker.
+        and its end, once; a worker that has nothing more to do calls :meth:`Reporter.settle`.  An
+        exception of a run, ``BaseException`` included, ends that run and not its worker.
         """
         ...
 
     def abandon(self, run: Run) -> None:
-        """Free the worker of a run that was ended early, and stop the run if that can be done.
+        """Free the worker of a run that was ended early, and stop the run if possible.
 
-        Nobody waits for its end any more; a report of it is ignored.
+        Its end is no longer expected; a report of it is ignored.
         """
         ...
 
     def shutdown(self, timeout: float | None) -> None:
         """Finish the runs that were submitted, and end the workers.
 
-        Waits up to *timeout* seconds (None: without limit; 0: not at all), but never for the run
-        that calls it.  Runs that have not begun by then are dropped; running ones
-        go on without the executor.
-        A submit after this starts afresh.
+        Waits up to *timeout* seconds (None: no limit; 0: not at all), but never for the run that
+        calls it.  Runs that have not begun by then are dropped; running ones continue without the
+        executor.  A later submit starts again.
         """
         ...
 
@@ -118,7 +117,7 @@ class FuturesPool(Protocol):
     """A ``concurrent.futures`` pool, named here without importing that package."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call *fn* somewhere, and return a future of what comes of it."""
+        """Call *fn* somewhere, and return a future of its result."""
         ...
 
     def shutdown(self, wait: bool = True) -> None:
@@ -127,13 +126,13 @@ class FuturesPool(Protocol):
 
 
 class Pace:
-    """How many runs an executor gets through in a tenth of a second, by a count that it keeps."""
+    """How many runs an executor completes in a tenth of a second, by its own count."""
 
     def __init__(self) -> None:
         self._at_us, self._count, self._lately = passing_us(), 0, 0
 
     def lately(self, count: int) -> int:
-        """Return how many that were lately, of *count* ever."""
+        """Return the recent number, given that *count* were completed in total."""
         now_us = passing_us()
         passed_us, done = now_us - self._at_us, max(0, count - self._count)
         if passed_us < PACE_US:
@@ -149,13 +148,13 @@ PACE_US: Final = SECOND // 10
 def perform(run: Run, reporter: Reporter, raised: list[BaseException] | None = None) -> int | None:
     """Execute *run* in this thread and report it; raises nothing.
 
-    The run has a context of its own: it sees no context variable of whoever submitted it, or of a
-    run before it in this thread, and what it sets ends with it.
+    The run has its own context: it sees no context variables of the code that submitted it, or of
+    an earlier run in this thread, and those that it sets end with it.
 
     Args:
-        run: What to execute.
-        reporter: To whom to report.
-        raised: A list to which what it raised is appended; None: there is none.
+        run: The run to execute.
+        reporter: Receives the reports.
+        raised: A list to which its exception is appended; None: no list.
 
     Returns:
         How many microseconds it took; None: it was not called.
@@ -187,7 +186,7 @@ def settle(reporter: Reporter) -> None:
     try:
         reporter.settle()
     except BaseException as error:  # noqa: BLE001 — a store that fails now is asked again later
-        log.error("what ended could not be recorded yet", error=error)
+        log.error("ends of runs could not be recorded yet", error=error)
 
 
 def report_lost(run: Run, reporter: Reporter, error: BaseException) -> None:

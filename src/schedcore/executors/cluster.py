@@ -58,7 +58,7 @@ class ClusterExecutor:
         check_by_name(job)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
+        """Accept *runs* for execution; return at once."""
         with self._lock:
             self._serving().submit(runs, reporter)
 

@@ -30,7 +30,7 @@ class Starts(Protocol):
         ...
 
     def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
-        """Return those of these runs that workers have begun, by their ids."""
+        """Return the runs that workers have begun, by id."""
         ...
 
 

@@ -20,27 +20,25 @@ from schedcore.run import Run, run_here
 
 
 class FuturesAdapter:
-    """Executes runs in a ``concurrent.futures.Executor`` of the user's.
+    """Executes runs in your own ``concurrent.futures.Executor``.
 
-    A pool that is remote calls functions in other processes: it is given the function and its
-    arguments, which must be found or be able to be pickled there, and hands back what comes of
-    them, and at the end what was printed.  It is given no more runs than it has workers, where
-    that is known: a run that waits has not begun, and can be cancelled.  One that runs cannot be
-    ended; :class:`~schedcore.executors.processes.ProcessPool` has processes that can be.
-    A pool of the user's is not shut down with the scheduler, so it serves the next start.  One that
-    a function makes is: runs that do not finish in time are ended with their processes.
-    A pool whose process died can run nothing more: another one takes its place, made by that
-    function, or like the ``ProcessPoolExecutor`` that was given.  Runs that the old one had are
-    lost.
+    A *remote* pool calls functions in other processes: functions must be importable there, and
+    arguments picklable; it returns the result, and at the end the output.  It gets no more runs
+    than it has workers, where their number is known, so that waiting runs can be cancelled.  Active
+    ones cannot be ended; use :class:`~schedcore.executors.processes.ProcessPool` for that.  Your
+    own pool is not shut down with the scheduler, so it can be used after the next start.  A pool
+    that a function creates is: runs that do not finish in time are ended with their processes.  If
+    a process of the pool dies, the pool can run nothing more, and its runs are lost; a new pool
+    replaces it, created by that function, or like the given ``ProcessPoolExecutor``.
 
     Args:
-        pool: Where the functions are called, or a function without arguments that makes it.
-        remote: Whether that is in other processes.  None: it is, of a ``ProcessPoolExecutor``; for
-            other pools that pickle what they are given, pass True.
+        pool: The pool, or a function without arguments that creates it.
+        remote: Whether it calls functions in other processes.  None: only a ``ProcessPoolExecutor``
+            does; for other pools that pickle, pass True.
 
     Attributes:
-        remote: The same, known.
-        broken: Why the pool can run nothing any more, and no other one could be made.
+        remote: The resolved value of *remote*.
+        broken: Why the pool can no longer run anything, and cannot be replaced.
     """
 
     def __init__(
@@ -82,7 +80,7 @@ class FuturesAdapter:
             check_by_name(job)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
+        """Accept *runs* for execution; return at once."""
         self._waiting.extend((run, reporter) for run in runs)
         self._hand_on()
 
@@ -136,7 +134,7 @@ class FuturesAdapter:
         return None if getattr(self._here, "run", None) is None else self._workers()
 
     def abandon(self, run: Run) -> None:
-        """Cancel the future of a run; one that runs cannot be stopped, and its worker is kept."""
+        """Cancel the future of a run; an active run cannot be stopped, and occupies its worker."""
         for future, its_run in list(self._pending.items()):
             if its_run is run:
                 future.cancel()

@@ -35,7 +35,7 @@ LOOK_S: Final = 0.5
 
 
 class ProcessEndedError(SchedError):
-    """The process of a run ended in the midst of it.
+    """The process of a run ended before the run did.
 
     Args:
         pid: Which one.
@@ -49,23 +49,23 @@ class ProcessEndedError(SchedError):
 
 
 class ProcessPool:
-    """Executes runs in up to *max_workers* processes, each in one of its own at a time.
+    """Executes runs in up to *max_workers* processes, one run per process at a time.
 
-    A process is started when a run needs one and none is idle, and kept.  It is a fresh interpreter
-    that imports what its runs need (never a fork of this process, whose threads would stay behind
-    with their locks held).  Functions are found there by their names, and their arguments are
-    pickled; what a function returns or raises comes back, as text if it is large or cannot be
-    pickled.  :func:`~schedcore.current_run` is there, but for the job's definition.
+    A process is started when a run needs one and none is idle, and is then reused.  It is a fresh
+    interpreter that imports what its runs need (never a fork of this process, whose threads would
+    stay behind with their locks held).  Functions are imported there by name, and their arguments
+    are pickled; results and errors are returned, as text if they are large or cannot be pickled.
+    :func:`~schedcore.current_run` works, except for the job's definition.
 
-    A run that is cancelled or times out is asked to end (SIGTERM raises ``SystemExit`` in it), and
-    killed with all that it started after :data:`GRACE` seconds.  A process that dies is the end of
-    its own run, which is lost, and of no other.  When the scheduler's process ends, however that
-    is, its workers do.  For POSIX systems.
+    A run that is cancelled or times out gets SIGTERM, which raises ``SystemExit`` in it, and is
+    killed with all that it started after :data:`GRACE` seconds.  If a process dies, its own run is
+    lost, and no other.  When the scheduler's process ends, however it ends, its workers end too.
+    For POSIX systems.
 
     Args:
         max_workers: How many runs may be active at once, 1 or more.
         max_queue: How many runs may wait for a process; more are shed.  None: any number.
-        name: What the names of the threads begin with that wait for the processes.
+        name: Prefix of the names of the threads that wait for the processes.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
@@ -103,11 +103,11 @@ class ProcessPool:
         return self._threads.max_workers
 
     def check_job(self, job: Job) -> None:
-        """Check that another process can find the function of *job*; raises InvalidOptionError."""
+        """Raise InvalidOptionError unless another process can import the function of *job*."""
         check_by_name(job)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
+        """Accept *runs* for execution; return at once."""
         self._threads.submit(runs, reporter)
 
     def room(self) -> int:
@@ -119,7 +119,7 @@ class ProcessPool:
         return self._lock
 
     def abandon(self, run: Run) -> None:
-        """End the process of a run, and have another one take its place."""
+        """End the process of a run, and replace it."""
         with self._lock:
             process = self._busy.pop(run, None)
             if process is None:

@@ -1,4 +1,4 @@
-"""A pool of threads: started lazily, reused, daemonic, named."""
+"""A pool of daemon threads, started when needed and reused."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ class _Crew:
 class ThreadPool:
     """Executes runs in up to *max_workers* threads.
 
-    A thread is started only when work waits and no thread is idle, and then kept.
-    One that takes a run while more wait first wakes (or starts) the next, so that a long run holds
-    nobody up, and a batch costs its submitter one wake-up however large it is.
-    A run whose function took less than a tenth of a millisecond the last time wakes nobody:
-    threads that contend for the interpreter make brief runs slower.  One other thread watches
-    then, and takes over within 10 ms if the function is not brief this time.
+    A thread is started only if a run waits and no thread is idle, and is then reused.  A thread
+    that takes a run while more wait first wakes (or starts) the next, so that a long run delays no
+    other, and a batch of any size costs its submitter one wake-up.  A run whose function took less
+    than a tenth of a millisecond the last time wakes no thread, since threads that contend for the
+    interpreter make brief runs slower.  One other thread then watches, and takes over within 10 ms
+    if the function is not brief this time.
 
     Args:
         max_workers: How many runs may be active at once, 1 or more.
         max_queue: How many runs may wait for a thread; more are shed, each with a recorded
             outcome.  None: any number.
-        name: What the threads' names begin with.
-        execute: How a thread executes a run, and reports it; returns as :func:`perform` does.
+        name: Prefix of the threads' names.
+        execute: Executes and reports a run; returns the same as :func:`perform`.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
@@ -96,7 +96,7 @@ class ThreadPool:
         return f"ThreadPool(max_workers={self.max_workers}, max_queue={self.max_queue})"
 
     def after_fork_in_child(self) -> None:
-        """Start from nothing: the threads stayed behind in the parent, and the runs are theirs."""
+        """Start empty: the threads stayed behind in the parent, with their runs."""
         # A run that forked, and whose child returns from it, comes back to the crew of the parent.
         for crew in (getattr(self, "_crew", None), *getattr(self, "_closing", ())):
             if crew is not None:
@@ -112,10 +112,10 @@ class ThreadPool:
         self._brief: dict[int, bool] = {}
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once.
+        """Accept *runs* for execution; return at once.
 
         Raises:
-            RuntimeError: if no thread at all can be started; then none of *runs* was taken.
+            RuntimeError: if no thread at all can be started; then none of *runs* was accepted.
         """
         shed: Sequence[Run] = ()
         with self._lock:
@@ -137,7 +137,7 @@ class ThreadPool:
             raise
 
     def room(self) -> int:
-        """Return how many runs can begin soon: as many as threads are free, and brief runs more."""
+        """Return how many runs can begin soon: one per free thread, and more if runs are brief."""
         crew = self._crew
         free = self._free_workers(crew)
         soon = free + self._pace.lately(crew.taken)
@@ -146,7 +146,7 @@ class ThreadPool:
         return max(0, soon - len(crew.queue))
 
     def workers_here(self) -> int | None:
-        """Return how many threads there may be, if the one that calls is one of them."""
+        """Return the maximum number of threads, if the calling thread is one of them."""
         here = threading.current_thread()
         crews = [self._crew, *self._closing]
         with self._lock:  # a thread that was just started is listed by then
@@ -158,10 +158,10 @@ class ThreadPool:
         return self._lock
 
     def abandon(self, run: Run) -> None:
-        """Replace the thread that is busy with *run* by another one.
+        """Replace the thread that is busy with *run*.
 
-        Up to ten times ``max_workers`` threads may be busy with runs that were ended early and go
-        on all the same; the pool shrinks by those beyond.
+        Up to ten times ``max_workers`` threads may be busy with runs that were ended early but
+        continue; the pool shrinks by any beyond that.
         """
         for crew in (self._crew, *self._closing):
             if self._abandon(crew, run) and crew.queue:

@@ -1,1 +1,1 @@
-"""What became of runs and of due times: records, which of them are asked for, and totals."""
+"""Outcomes of runs and of due times: records, queries for them, and totals."""

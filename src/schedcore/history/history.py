@@ -18,20 +18,20 @@ TROUBLES = 5
 
 
 class History:
-    """The last outcomes of each job and of all jobs together, as the memory store keeps them.
+    """The last outcomes of each job and of all jobs together, in the memory store.
 
-    An ended run is kept as it is, and made into a record when somebody reads.
-    Not thread-safe: its owner holds a lock.
+    An ended run is stored as it is, and converted to a record when somebody reads it. Not
+    thread-safe: its owner holds a lock.
 
     Args:
-        per_job: How many outcomes of one job are kept.  Of those before them, so many that its
-            last 5 that were not ``executed`` are.
-        overall: How many outcomes of all jobs are kept.
-        removed_jobs: Of how many removed jobs the outcomes are kept.
+        per_job: How many outcomes of one job to keep, and older ones until its last 5 that were not
+            ``executed`` are included.
+        overall: How many outcomes of all jobs to keep.
+        removed_jobs: For how many removed jobs to keep outcomes.
 
     Attributes:
-        removed: The removed jobs whose outcomes are kept, in the order of their removal.
-        cut: How many of the outcomes of all jobs are not kept any more: the first ones.
+        removed: The removed jobs whose outcomes are stored, in the order of their removal.
+        cut: How many of the first outcomes were deleted.
 
     Raises:
         InvalidOptionError: if a bound is not a whole number of 1 or more.
@@ -64,7 +64,7 @@ class History:
         )
 
     def add(self, record: Run | RunRecord) -> None:
-        """Keep a run that has ended, or a record, and count its occurrences."""
+        """Store a run that has ended, or a record, and count its occurrences."""
         records = self._all
         records.append(record)
         if len(records) > self._most:
@@ -98,7 +98,7 @@ class History:
             self._cut_of_job.pop(oldest, None)
 
     def _cut(self, job_id: str, records: list[Run | RunRecord]) -> None:
-        """Cut the records of one job down to its last ones, and its last troubles before them."""
+        """Delete the records of one job except its last ones, and its last failures before them."""
         cut = records[: -self._per_job]
         others = add_totals(cut, self._cut_of_job.setdefault(job_id, {}))
         if others:
@@ -106,7 +106,7 @@ class History:
         del records[: -self._per_job]
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for."""
+        """Return the stored outcomes that *query* selects."""
         kept = self._kept(query)
         if not kept:  # as of a job that is new, which is looked at as soon as it is added
             return []
@@ -117,11 +117,11 @@ class History:
         return [record if isinstance(record, RunRecord) else record_of(record) for record in found]
 
     def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        """Return how many outcomes *query* selects in total, at most *most*."""
         return sum(1 for _ in islice(filter(query.matches, self._kept(query)), most))
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        """Return how many outcomes *query* selects, by slices of due time and by outcome."""
         found = sorted(filter(query.matches, self._kept(query)), key=due_us_of, reverse=True)
         return Counter(
             (due_us_of(each) // slice_us, each.outcome)
@@ -139,7 +139,7 @@ class History:
         return sorted(kept, key=due_us_of, reverse=True) if query.by_time else kept
 
     def _latest_of(self, job_id: str) -> list[Run | RunRecord]:
-        """Return the outcomes kept of one job: its last ones, and its last troubles before them."""
+        """Return the stored outcomes of one job: the last ones, and the last failures."""
         records = self._jobs.get(job_id)
         if records is None:
             return []
@@ -152,7 +152,7 @@ class History:
 
     @property
     def end(self) -> int:
-        """How many outcomes there were."""
+        """Number of outcomes so far, deleted ones included."""
         return self.cut + len(self._all)
 
     def after(self, number: int, limit: int) -> list[RunRecord]:
@@ -164,7 +164,7 @@ class History:
         ]
 
     def find(self, run_id: int) -> RunRecord | None:
-        """Return the outcome of a run, if it is kept; else None."""
+        """Return the outcome of a run, if it is stored; else None."""
         found = _find(run_id, reversed(self._all))
         if found is None:  # among the last ones of a job that runs seldom, maybe
             self._file()
@@ -180,7 +180,7 @@ class History:
         return {outcome: total.n for outcome, total in self._totals(job_id).items()}
 
     def totals(self, job_ids: Iterable[str]) -> Totals:
-        """Return what became of all occurrences, and of those of some jobs."""
+        """Return the totals of all occurrences, and of those of some jobs."""
         self._file()
         jobs = {job_id: of_job for job_id in job_ids if (of_job := self._totals(job_id))}
         return Totals(dict(self._counts), jobs, self._took.copy(), self._late.copy())
@@ -224,7 +224,7 @@ def _behind(kept: Sequence[Run | RunRecord], run_id: int) -> int:
 
 
 def _troubles(records: Iterable[Run | RunRecord]) -> list[Run | RunRecord]:
-    """Return the last of *records* that tell of something other than a success."""
+    """Return the last of *records* that are not successes."""
     return [record for record in records if record.outcome is not Outcome.EXECUTED][-TROUBLES:]
 
 

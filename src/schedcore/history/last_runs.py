@@ -1,4 +1,4 @@
-"""How the last runs of a job went: what a list of jobs shows beside each."""
+"""How the last runs of a job went, as lists of jobs show it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from schedcore.clock import SECOND
 from schedcore.history.record import Outcome, RunRecord
 
 LOOKED_AT: Final = 100
-"""Outcomes of a job that are looked at: the last ones."""
+"""Maximum number of a job's last outcomes to consider."""
 _FAILURES: Final = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST})
 
 
 class LastRuns(NamedTuple):
-    """How the last runs of a job went, as far as they are kept, and the last 100 at most."""
+    """How the last runs of a job went: those in the history, at most the last 100."""
 
     last: RunRecord | None
-    """The outcome that was recorded last; None: none is kept."""
+    """The last recorded outcome; None: none is stored."""
     failures_in_a_row: int
-    """How many runs failed, timed out or were lost since the last one that was executed.  What did
-    not run, or was cancelled, counts for neither."""
+    """How many runs failed, timed out or were lost since the last executed one.  Runs that were
+    cancelled or did not run count as neither."""
     mean_duration: float | None
-    """Seconds that those took that were executed; None: none was."""
+    """Mean duration of the executed runs in seconds; None: there were none."""
     p95_duration: float | None
-    """Seconds within which 95 of 100 of them had ended."""
+    """Their 95th percentile, in seconds."""
 
 
 def last_runs(records: Sequence[RunRecord]) -> LastRuns:
     """Return how runs of a job went.
 
     Args:
-        records: Its outcomes, the latest first.
+        records: Its outcomes, newest first.
     """
     failures = 0
     for record in records:

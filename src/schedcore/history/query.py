@@ -1,4 +1,4 @@
-"""Which recorded outcomes are asked for, and in which order."""
+"""Queries for recorded outcomes, and their order."""
 
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -7,30 +7,29 @@ from schedcore.run import Outcome, Run, RunRecord
 
 
 class RunQuery(NamedTuple):
-    """A part of the history: what is asked for, from the latest on.
+    """A query for a part of the history, newest first.
 
-    The latest is what was recorded last; with a bound in time, what was due last.
+    The newest is the last one recorded; with a bound in time, the one with the latest due time.
     """
 
     job_id: str | None = None
-    """Of which job; None: of all."""
+    """Which job; None: all."""
     outcomes: Collection[Outcome] | None = None
-    """With which outcomes; None: with any."""
+    """Which outcomes; None: any."""
     since_us: int | None = None
-    """Due then or later."""
+    """Due at this time or later."""
     until_us: int | None = None
-    """Due before then."""
+    """Due before this time."""
     before: int | None = None
-    """The id of a run: what comes after it in the order asked for.
-
-    If that run is not kept, what comes from the first one on that was made before it.
+    """The id of a run: only outcomes after it, in this order.  If that run is no longer stored,
+those from the first older run on.
     """
     limit: int | None = None
-    """How many at most; None: all that are kept."""
+    """Maximum number; None: all that are stored."""
     offset: int = 0
-    """How many to pass over."""
+    """How many to skip."""
     job_ids: Collection[str] | None = None
-    """Of which jobs; None: of any."""
+    """Which jobs; None: any."""
 
     @property
     def by_time(self) -> bool:
@@ -38,7 +37,7 @@ class RunQuery(NamedTuple):
         return self.since_us is not None or self.until_us is not None
 
     def matches(self, record: Run | RunRecord) -> bool:
-        """Return whether an outcome is asked for, wherever in the order it is."""
+        """Return whether the query selects an outcome, ignoring its position."""
         _, outcomes, since_us, until_us, *_, job_ids = self
         if job_ids is not None and record.job_id not in job_ids:
             return False
@@ -49,7 +48,7 @@ class RunQuery(NamedTuple):
 
 
 def due_us_of(record: Run | RunRecord) -> int:
-    """Return when what is recorded was due."""
+    """Return the due time of a record."""
     return record.scheduled_us if isinstance(record, RunRecord) else record.due_us
 
 

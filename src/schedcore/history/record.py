@@ -1,4 +1,4 @@
-"""What is recorded of runs, and of due times that did not run: outcomes."""
+"""Outcomes: the records of runs, and of due times that did not run."""
 
 from datetime import datetime
 from enum import Enum
@@ -17,7 +17,7 @@ class Outcome(str, Enum):
     MISSED = "missed"
     """It was later than ``misfire_grace_time`` allows."""
     COALESCED = "coalesced"
-    """Another occurrence of the same backlog ran for it."""
+    """Another occurrence of the same backlog ran instead."""
     SKIPPED = "skipped"
     """``max_instances`` runs of the job were active."""
     PAUSED = "paused"
@@ -36,43 +36,43 @@ class Outcome(str, Enum):
 
 
 class RunRecord(NamedTuple):
-    """One outcome in the history; holds text only, so that it keeps nothing alive."""
+    """One outcome in the history; contains text only, so that it keeps no objects alive."""
 
     run_id: int | None
-    """None where no run was made: missed, coalesced and skipped occurrences."""
+    """None if there was no run: missed, coalesced and skipped occurrences."""
     job_id: str
     outcome: Outcome
     scheduled_us: int
-    """When it was due; the first one, if the record is of several."""
+    """When it was due; the first one, if the record stands for several."""
     started_us: int | None = None
     ended_us: int | None = None
     late_us: int = 0
     """How long after its due time it began, or ended without beginning."""
     occurrences: int = 1
-    """How many occurrences the record is of."""
+    """How many occurrences the record stands for."""
     result: str | None = None
-    """The repr of what the function returned, shortened; None where that was None."""
+    """The shortened repr of the function's result; None if the result was None."""
     error_type: str | None = None
     error_text: str | None = None
     attempt: int = 1
     """Which attempt ended it, from 1."""
     cause: str = "schedule"
     """Why it was due: ``"schedule"``; ``"manual"``: somebody ran it; or ``"backfill"``:
-    somebody ran it for a due time that had passed, or it was one of several due times that had come
-    before the first of them ran.  A retry keeps its cause."""
+    somebody ran it for a past due time, or it was one of several due times that had passed before
+    the first of them ran.  A retry keeps its cause."""
     reason: str | None = None
-    """Facts about an outcome other than ``executed`` that the other fields do not tell."""
+    """Facts about an outcome other than ``executed`` that are not in other fields."""
     node: int | None = None
-    """The process that it belonged to, on a store that processes share; of what did not begin, the
-    one that recorded it."""
+    """The number of the process that owned it, on a shared store; if it did not begin, of the
+    process that recorded it."""
 
     @property
     def state(self) -> str:
-        """``"ended"``: what :attr:`Run.state` was in the end."""
+        """``"ended"``: the final value of :attr:`Run.state`."""
         return "ended"
 
     def why(self) -> str:
-        """Return one sentence that says what became of it, with the facts that tell why."""
+        """Return one sentence that explains the outcome, with the facts."""
         outcome, took = self.outcome, ""
         if self.started_us is not None and self.ended_us is not None:
             took = f"{(self.ended_us - self.started_us) / SECOND:.3f} s"
@@ -133,5 +133,5 @@ class RunRecord(NamedTuple):
 
     @property
     def lateness(self) -> float:
-        """Seconds by which it started late, or by which it was too late."""
+        """How late it started, or how late it was when it was missed, in seconds."""
         return self.late_us / SECOND

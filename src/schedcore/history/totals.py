@@ -1,4 +1,4 @@
-"""Totals: what became of all occurrences ever, how long runs took, and how late they began."""
+"""Totals: counts of all occurrences ever, how long runs took, and how late they began."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Total(NamedTuple):
     """How often a job ended in one outcome."""
 
     n: int = 0
-    """Of how many occurrences."""
+    """Number of occurrences."""
     took_us: int = 0
-    """How long its runs that ended so took together."""
+    """Total duration of its runs with this outcome."""
     last_us: int = 0
-    """When that was recorded the last time."""
+    """When this was last recorded."""
 
     def plus(self, n: int, took_us: int, last_us: int) -> Total:
         """Return it with what was recorded after it."""
@@ -78,12 +78,12 @@ class Histogram:
 
 
 class Totals(NamedTuple):
-    """What became of all occurrences ever, also of those whose records are not kept any more."""
+    """Counts of all occurrences ever, including those whose records were deleted."""
 
     overall: Mapping[Outcome, int]
-    """How many occurrences of all jobs ended so."""
+    """Number of occurrences of all jobs, by outcome."""
     jobs: Mapping[str, JobTotals]
-    """The same by job, for those that were asked for and have ended occurrences."""
+    """The same by job, for requested jobs with ended occurrences."""
     took: Histogram
     """How long runs took: all that began, and whose end is known."""
     late: Histogram

@@ -1,1 +1,1 @@
-"""How a scheduler lives: its states and its health, its process among others, and its end."""
+"""The lifetime of a scheduler: its states, its health, its node on a shared store, its end."""

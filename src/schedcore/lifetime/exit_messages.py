@@ -1,4 +1,4 @@
-"""Log lines at the end: what a shutdown waits for, and a program that ends before any job ran."""
+"""Log messages at the end: what a shutdown waits for, and programs that end before any job ran."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schedcore.stores.base import Entry
 log = GuardedLogger(__name__)
 
 SILENCE_S = 1.0
-"""A shutdown logs what it waits for at once if a run took this long, and else after this time."""
+"""A shutdown logs what it waits for: at once if a run took this long, otherwise after this time."""
 _MOST_NAMED = 10
 
 
@@ -32,7 +32,7 @@ def logging_the_wait(
         live: Returns the open runs.
         here: The run that calls this, if one does: it does not wait for itself.
         clock: The clock of the runs.
-        patience: How long the block waits at most.
+        patience: How long the block may wait.
     """
 
     def waited_for() -> list[Run]:
@@ -105,12 +105,11 @@ _started: WeakSet[Startable] = WeakSet()
 
 
 def remind_at_exit(scheduler: Startable) -> None:
-    """Log a warning at the end of the program if *scheduler* has jobs to come then, and ran none.
+    """Log a warning at the end of the program if *scheduler* still has jobs, and ran none.
 
-    The classic first script ends with ``start()``, and so does the program, without a word.
-    Called for schedulers that the main script itself starts: servers and tests have their own
-    ways, and a program that let one job run knows how.  It is silent after an error, and in an
-    interactive session.
+    Many first scripts end with ``start()``, and then silently exit. Called for schedulers that the
+    main script itself starts, not for servers and tests.  It is silent if a job ran, after an
+    error, and in an interactive session.
     """
     if not _started:
         import atexit
@@ -134,7 +133,7 @@ def _remind() -> None:
 
 
 def _never_ran(scheduler: Startable) -> int:
-    """Return how many jobs are to come, if it runs and no run of any has begun; else 0."""
+    """Return how many jobs have future runs, if it is running and no run has begun; else 0."""
     if scheduler.state is not State.RUNNING:  # first: the store may be gone with a shutdown
         return 0
     runs = scheduler.runs()

@@ -1,4 +1,4 @@
-"""What a scheduler is doing, and how it does."""
+"""The states of a scheduler, and its health."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 
 
 class Holder(NamedTuple):
-    """The process that takes the due jobs."""
+    """The process that takes due jobs."""
 
     pid: int
     host: str
     since_us: int
-    """Since when it is there, in microseconds since the Unix epoch."""
+    """When it joined, in microseconds since the Unix epoch."""
 
 
 LONGEST_WAIT: Final = 60.0
@@ -20,28 +20,28 @@ LONGEST_WAIT: Final = 60.0
 
 
 class State(IntEnum):
-    """What a scheduler is doing; the first three numbers are those of APScheduler."""
+    """The state of a scheduler; the first three numbers are those of APScheduler."""
 
     STOPPED = 0
     RUNNING = 1
     PAUSED = 2
     STANDBY = 3
-    """It is started, and another process on its store takes the due jobs."""
+    """It is started, and another process on its store takes due jobs."""
 
 
 class Health(NamedTuple):
-    """How a scheduler does."""
+    """The health of a scheduler."""
 
     ok: bool
-    """Whether it is started, its loop is there, not held up, and not failing, no run waits for a
-    worker for longer than a minute, and no executor is broken; standing by is well too."""
+    """Whether it is started, its loop is alive, not blocked and not failing, no run has waited for
+    a worker for more than a minute, and no executor is broken.  Standing by is healthy, too."""
     state: State
     stalled_for: float
-    """Seconds for which the loop has been held up by a store, a trigger or a listener."""
+    """Seconds for which a store, a trigger or a listener has blocked the loop."""
     behind: float
-    """Seconds by which the first job that is due, and was not taken yet, is late."""
+    """How late the first job is that is due and was not taken yet, in seconds."""
     loop_failing: int
-    """How many steps of the loop raised one after the other, up to the last one."""
+    """How many of the last steps of the loop raised in a row."""
     loop_failures: int
     """How many times a step of the loop raised."""
     loop_restarts: int
@@ -49,6 +49,6 @@ class Health(NamedTuple):
     listener_failures: int
     """How many times a listener raised."""
     waiting: Mapping[str, float] = MappingProxyType({})
-    """For how many seconds the oldest run waits for a worker, by executor; only where one does."""
+    """How many seconds the oldest run has waited for a worker, by executor, where one waits."""
     broken: Mapping[str, str] = MappingProxyType({})
-    """Why executors can run nothing any more, by name; only where one cannot."""
+    """Why executors can no longer run anything, by name, for those that cannot."""

@@ -49,8 +49,8 @@ class Lifecycle:
 
     Attributes:
         ended: Woken by each shutdown.
-        notifier: Tells of outcomes while the loop is started; None: nobody does.
-        since_us: When the loop was started last, in microseconds since the Unix epoch.
+        notifier: Sends notices while the loop is started; None: there are none.
+        since_us: When the loop was last started, in microseconds since the Unix epoch.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Lifecycle:
 
     @property
     def state(self) -> State:
-        """Whether the loop was stopped, started, or paused last."""
+        """The last ordered state of the loop: stopped, started, or paused."""
         loop = self._loop
         if loop is None:
             self._log_left_behind()
@@ -100,12 +100,12 @@ class Lifecycle:
 
     @property
     def stalled(self) -> bool:
-        """Whether the loop is started, but gone or held up."""
+        """Whether the loop is started, but has ended or is blocked."""
         loop = self._loop
         return loop is not None and _is_stalled(loop)
 
     def health(self, state: State) -> Health:
-        """Return how the loop does, of a scheduler in this state."""
+        """Return the health of the loop, for a scheduler in this state."""
         loop, failures = self._loop, self._listeners.failures
         if loop is None:
             return Health(False, state, 0.0, 0.0, 0, 0, 0, failures)
@@ -130,7 +130,7 @@ class Lifecycle:
         )
 
     def _waiting(self) -> tuple[dict[str, float], bool]:
-        """Return how long runs wait, and whether the store can tell."""
+        """Return how long runs wait, and whether the store could be read."""
         try:
             return self._engine.waiting(), True
         except Exception as error:  # noqa: BLE001 — what is asked how it does has to answer
@@ -138,7 +138,7 @@ class Lifecycle:
             return {}, False
 
     def _behind(self) -> float:
-        """Return the seconds by which the first due job is late; 0 if the store cannot tell."""
+        """Return how late the first due job is, in seconds; 0 if the store cannot be read."""
         try:
             due_us = self._engine.store.next_due(self._executors.keys())
         except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
@@ -147,7 +147,7 @@ class Lifecycle:
         return 0.0 if due_us is None else max(0, self._clock.now_us() - due_us) / SECOND
 
     def begin(self, state: State) -> None:
-        """Start the loop in this state; as stopped, do nothing.
+        """Start the loop in this state; if it is stopped, do nothing.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
@@ -157,8 +157,8 @@ class Lifecycle:
         worker = sys.modules.get("schedcore.executors.worker")
         if worker is not None and worker.importing_main.is_set():
             raise SchedulerAlreadyRunningError(
-                "this is a worker process of it, which imports the script that started it: start"
-                " the scheduler below if __name__ == '__main__'"
+                "this is one of its worker processes, which imports the script that started it:"
+                " start the scheduler below if __name__ == '__main__'"
             )
         prepare(self._executors, self._engine.store.entries)
         with self._lock:
@@ -201,7 +201,7 @@ class Lifecycle:
         return self._loop is loop
 
     def pause(self) -> None:
-        """Submit nothing more; active runs go on.
+        """Submit no more runs; active runs continue.
 
         Raises:
             SchedulerNotRunningError: if the loop is not started.
@@ -212,7 +212,7 @@ class Lifecycle:
         self._emit(EVENT_SCHEDULER_PAUSED)
 
     def resume(self) -> None:
-        """Go on after :meth:`pause`.
+        """Resume after :meth:`pause`.
 
         Raises:
             SchedulerNotRunningError: if the loop is not started.
@@ -224,7 +224,7 @@ class Lifecycle:
         self._emit(EVENT_SCHEDULER_RESUMED)
 
     def wakeup(self) -> None:
-        """Have the loop look for due jobs now."""
+        """Make the loop look for due jobs now."""
         loop = self._loop
         if loop is not None:
             loop.wake()
@@ -234,10 +234,10 @@ class Lifecycle:
 
         Args:
             patience: How long to wait for runs.
-            quiet: Called once the loop takes nothing more, before runs are waited for.
+            quiet: Called once the loop takes no more jobs, before waiting for runs.
 
         Returns:
-            The runs that did not finish, but for the one that calls this.
+            The runs that did not finish, except the one that calls this.
 
         Raises:
             SchedulerNotRunningError: if the loop is not started.
@@ -287,7 +287,7 @@ class Lifecycle:
         return held_here(*owners)
 
     def is_over(self) -> bool:
-        """Return whether it was shut down, or has nothing to do, now or later."""
+        """Return whether it was shut down, or has nothing to do now or later."""
         loop = self._loop
         if loop is None:
             return self.state is State.STOPPED
@@ -303,7 +303,7 @@ class Lifecycle:
             return False
 
     def expect(self, due_us: int | None) -> None:
-        """Have the loop awake at *due_us*."""
+        """Make the loop wake up at *due_us*."""
         loop = self._loop
         if loop is not None and due_us is not None:
             loop.expect(due_us)

@@ -1,4 +1,4 @@
-"""This process as one of several on a store: it joins, looks what others do, and leaves."""
+"""This process as one of several on a store: it joins, follows the others, and leaves."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from schedcore.stores.cluster import Cluster, Seen
 log = GuardedLogger(__name__)
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks at the store: how long a change by another process may go unseen."""
+"""Seconds between two polls of the store: the maximum delay of changes by other processes."""
 
 
 class Node:
     """Takes part in a shared store with one scheduler.  Thread-safe.
 
-    All processes on a store are in one state: running, paused or stopped.  Whoever changes it
-    writes it into the store, and the others follow within :data:`LOOK_EVERY`.
+    All processes on a store have one state: running, paused or stopped.  A change is written into
+    the store, and the other processes follow within :data:`LOOK_EVERY`.
 
     Args:
-        cluster: The processes on the store.
-        app: In whose name this one declares jobs.
+        cluster: The nodes of the store.
+        app: The name of the app that this process declares jobs for.
         engine: Its engine.
         life: Its loop.
-        retire: Called when it joins: parks what the app does not declare any more.
+        retire: Called when it joins: parks jobs that the app no longer declares.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Node:
 
     @property
     def stands_by(self) -> bool:
-        """Whether it runs, and another process takes the due jobs."""
+        """Whether it runs, and another process takes due jobs."""
         return self.joined and self._life.state is State.RUNNING and not self._cluster.takes
 
     def catch_up(self) -> None:
-        """Follow at once what another process has ordered, so that two orders count in turn."""
+        """Follow another process's order at once, so that two orders apply one after the other."""
         with self._mutex:
             if self.joined:
                 self._act_on(self._cluster.look(at_once=True))
@@ -77,7 +77,7 @@ class Node:
     # Orders
 
     def start(self, state: State) -> None:
-        """Join, and have all be started; paused ones stay paused.
+        """Join, and start all processes; a paused scheduler stays paused.
 
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
@@ -91,15 +91,15 @@ class Node:
             if state is State.PAUSED or wanted is State.STOPPED:
                 self._cluster.want(state)
             elif wanted is State.PAUSED:
-                log.warning("the scheduler was paused before, and stays so until resume()")
+                log.warning("the scheduler was paused before, and stays paused until resume()")
                 state = State.PAUSED
             self._life.begin(state)
 
     def follow(self, autostart: bool) -> bool:
-        """Join in the state in which the others are; alone, be started if *autostart* says so.
+        """Join in the state of the others; if there are none, start if *autostart* is true.
 
         Returns:
-            Whether that is another state than the one in which the last process was.
+            Whether that differs from the state of the last process.
 
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
@@ -117,7 +117,7 @@ class Node:
             return changes
 
     def command(self, state: State) -> None:
-        """Have all nodes be in a state: RUNNING or PAUSED.
+        """Set the state of all nodes: RUNNING or PAUSED.
 
         Raises:
             SchedulerNotRunningError: if this process is not started.
@@ -144,7 +144,7 @@ class Node:
         return self._life.end(patience, self._cluster.resign)
 
     def leave(self, patience: Patience) -> list[Run]:
-        """Stop here, and let the others go on.
+        """Stop this process, and let the others continue.
 
         Returns:
             The runs that did not finish.
@@ -167,7 +167,7 @@ class Node:
                     self._cluster.leave()
 
     def _join(self) -> bool:
-        """Join, if that has not been done; return whether no other is there."""
+        """Join, if that has not been done; return whether this is the only node."""
         alone = self._cluster.join(self._app, self._engine.executors)
         self._retire()
         if not self.joined:
@@ -191,7 +191,10 @@ class Node:
             except BaseException as error:  # noqa: BLE001 — it looks again
                 self._failing += 1
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                    log.error("cannot see what others do on the store; trying on", error=error)
+                    log.error(
+                        "cannot read the state of the other processes on the store; trying again",
+                        error=error,
+                    )
             waker.sleep(LOOK_EVERY)
 
     def _act_on(self, seen: Seen) -> None:
@@ -202,7 +205,7 @@ class Node:
             )
         self._engine.runs.begin_kept()
         if not self._leaving and seen.wanted is not self._life.state:
-            log.info("the scheduler is %s, as the others on its store", seen.wanted.name.lower())
+            log.info("the scheduler is %s, like the others on its store", seen.wanted.name.lower())
             self._reach(seen.wanted)
         if seen.changed and self._life.state is State.RUNNING:
             if self._cluster.takes:
@@ -210,7 +213,7 @@ class Node:
             self._life.wakeup()
 
     def _reach(self, wanted: State) -> None:
-        """Be in the state that all are to be in."""
+        """Change to the state that all nodes should be in."""
         state = self._life.state
         if state is wanted:
             return

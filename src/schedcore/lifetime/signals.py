@@ -1,4 +1,4 @@
-"""A scheduler as the main thing a script does: until a signal, then a good end."""
+"""Running a scheduler as the main task of a script, until a signal shuts it down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether all is over, of which no event may tell."""
+"""Seconds between two checks whether everything is done, in case no event says so."""
 
 
 def start_and_wait(

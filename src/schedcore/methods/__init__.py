@@ -1,1 +1,1 @@
-"""The methods of a scheduler, and what they are made of."""
+"""The methods of a scheduler, and their building blocks."""

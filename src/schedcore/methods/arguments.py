@@ -1,4 +1,4 @@
-"""What callers give to the methods for jobs, made ready: options, references, triggers."""
+"""Prepares the arguments of the methods for jobs: options, references, triggers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_OPTIONS: Mapping[str, Any] = {}
 
 
 def reference_of(func: object) -> str:
-    """Return the reference that a function was defined under.
+    """Return the reference under which a function was defined.
 
     Raises:
         InvalidOptionError: if it has no module or name.
@@ -26,7 +26,7 @@ def reference_of(func: object) -> str:
 
 
 def as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
-    """Return a job's trigger as it is the same at each start; None: its place was given."""
+    """Return a job's trigger in a form that is equal at each start; None: there is none."""
     if given.get("next_run_time", UNSET) is not UNSET:
         return None
     if given.get("trigger") in (None, "date") and given.get("run_date") is None:
@@ -37,17 +37,17 @@ def as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
 
 
 def paused(entry: Entry) -> Entry:
-    """Return *entry* without a due time; it stays where it was in the schedule."""
+    """Return *entry* without a due time; it keeps its place in the schedule."""
     if entry.due_us is None:
         return entry
     return make_entry(entry.job, entry.fire_us, None, broken=entry.broken)
 
 
 def options_given(*values: object) -> Mapping[str, Any]:
-    """Return those of a job's options that were given, by name.
+    """Return the options of a job that were set, by name.
 
     Args:
-        values: Of all of them, in the order in which ``add_job`` has them; UNSET: not given.
+        values: The values of all options, in the order of ``add_job``; UNSET: not set.
     """
     for value in values:
         if value is not UNSET:

@@ -1,9 +1,8 @@
-"""Backfill: runs of a job for due times that have passed, because somebody asks for them.
+"""Backfill: runs of a job for past due times, on request.
 
-Those of an outage, say, or from before a fault was mended.  They are runs like others: as many are
-active as ``max_instances`` lets, the rest waits behind them, and pausing or removing the job ends
-those that wait.  A job that is paused is run all the same: its schedule is, and not what somebody
-orders.
+For example those of an outage, or from before a bug was fixed.  They are ordinary runs: at most
+``max_instances`` are active, the others wait behind them, and pausing or removing the job ends
+those that wait.  A paused job runs too: a pause stops its schedule, not runs on request.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from schedcore.triggers.base import Trigger
 from schedcore.triggers.combining import coming
 
 MOST: Final = 1_000
-"""Due times of one backfill."""
+"""Maximum number of due times of one backfill."""
 
 Check = Callable[[Sequence[int]], object]
-"""Called with the due times that are to run; if it raises, none does."""
+"""Called with the due times to run; if it raises, none runs."""
 
 
 class Span(NamedTuple):
@@ -32,19 +31,19 @@ class Span(NamedTuple):
 
     since_us: int
     until_us: int
-    """What is due then is not in it any more."""
+    """The end of the span, exclusive."""
 
 
 def backfill(
     engine: Engine, job_id: str, span: Span, again: bool, check: Check | None
 ) -> list[int]:
-    """Run a job for its due times in *span*; return the ids of the runs, the oldest first.
+    """Run a job for its due times in *span*; return the ids of the runs, oldest first.
 
     Args:
         engine: Of the scheduler.
         job_id: Which job.
         span: Which due times; it ends now at the latest.
-        again: Whether those that were executed, or are open, run once more.
+        again: Whether due times that were executed, or are open, run again.
         check: Looks at the times.
 
     Raises:
@@ -82,8 +81,8 @@ def due_times(trigger: Trigger, span: Span) -> list[int]:
         raise InvalidOptionError(
             "until",
             from_us(span.until_us).isoformat(),
-            f"a moment up to which there are {MOST:,} due times at most: they reach to {last},"
-            " so ask for what follows in another backfill",
+            f"a moment up to which there are at most {MOST:,} due times: they reach to {last}, so"
+            " request the rest in another backfill",
         )
     return found
 

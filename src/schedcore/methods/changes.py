@@ -1,4 +1,4 @@
-"""The methods of a scheduler that tell who changed what, and what happens."""
+"""The methods of a scheduler for the sequence of changes and the audit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from schedcore.changes.feed import Feed
 
 MOST_AT_ONCE: Final = 1_000
-"""Events, or records of the audit, that are given at once, at most."""
+"""Maximum number of events, or records of the audit, per call."""
 
 
 class ChangeMethods(RunMethods):
-    """What happens to the jobs and runs of a scheduler, and by whom.
+    """Changes of the jobs and runs of a scheduler, and their actors.
 
     :class:`~schedcore.Scheduler` is one.
     """
@@ -33,18 +33,18 @@ class ChangeMethods(RunMethods):
     ) -> schedcore.ChangeList:
         """Return what has happened: runs that ended, changes of jobs and of the scheduler.
 
-        Each event is given once, in the order in which it was committed, in whatever process of the
-        store it happened; whoever keeps ``next`` goes on from there after a restart.  A job that
-        has moved on, or had its last fire time, is told by its run alone.
+        Each event is returned once, in commit order, from all processes of the store.  A caller
+        that stores ``next`` continues from there after a restart.  When a job moves to its next
+        fire time, or had its last one, the only event is that of its run.
 
         Args:
             since: ``next`` of an earlier call; None: from now on, no event.
-            wait: How many seconds to wait if there is none yet.
-            limit: How many events at most.
-            check: Called each second of the wait; what it raises ends that, and comes out.
+            wait: How many seconds to wait if there is no event yet.
+            limit: Maximum number of events.
+            check: Called every second of the wait; an exception ends the wait and is raised.
 
         Raises:
-            ChangesLostError: if not all that came since is kept any more.
+            ChangesLostError: if some events since then are no longer stored.
             InvalidOptionError: if an argument makes no sense.
         """
         seconds = check_timeout(wait)
@@ -60,12 +60,12 @@ class ChangeMethods(RunMethods):
         before: int | None = None,
         limit: int = 100,
     ) -> list[AuditRecord]:
-        """Return who changed what, the latest first.
+        """Return who changed what, newest first.
 
         Args:
-            job_id: Of one job; None: of all, and of the scheduler.
-            since: Changed then or later; without a zone, in that of the scheduler.
-            before: Only records with a lower ``id``: what comes behind an earlier part.
+            job_id: Changes of one job; None: of all jobs, and of the scheduler.
+            since: Changed at this time or later; without a zone, in that of the scheduler.
+            before: Only records with a lower ``id``, to continue after an earlier part.
             limit: How many at most.
 
         Raises:
@@ -78,7 +78,7 @@ class ChangeMethods(RunMethods):
         return self._engine.store.audit(job_id, since_us, before, limit)
 
     def _feed(self) -> Feed:
-        """Return what gives the events; made for the first who asks, since few programs do."""
+        """Return the feed of events; created on first use, since few programs need it."""
         feed: Feed | None = vars(self).get("_made_feed")
         if feed is None:
             from schedcore.changes.feed import Feed
@@ -89,7 +89,7 @@ class ChangeMethods(RunMethods):
         return feed
 
     def _interrupt_feed(self) -> None:
-        """Let nobody wait any longer for an event."""
+        """Wake all callers that wait for an event."""
         feed: Feed | None = vars(self).get("_made_feed")
         if feed is not None:
             feed.interrupt()

@@ -1,4 +1,4 @@
-"""What ``add_job`` returns: a job to look at and to change, by its id."""
+"""What ``add_job`` returns: a handle to inspect and change a job, by its id."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class JobHandle:
     """A job in a scheduler.
 
-    It shows the job as it is now, or once that is removed, as it was when last looked at.
+    It shows the job's current state, or after the job was removed, the state that it last read.
     """
 
     __slots__ = ("_entry", "_scheduler")
@@ -59,7 +59,7 @@ class JobHandle:
 
     @property
     def last_seen(self) -> Entry:
-        """The same as it was when last looked at; at first, as the call that gave this left it."""
+        """The state that was last read; at first, that of the call that returned this handle."""
         return self._entry
 
     @property
@@ -79,12 +79,12 @@ class JobHandle:
 
     @property
     def func(self) -> Callable[..., Any] | None:
-        """The function; None while a job from a durable store has not been resolved."""
+        """The function; None while the job of a store on disk has not been resolved."""
         return self.definition.func
 
     @property
     def func_ref(self) -> str | None:
-        """The function as ``"package.module:name"``, or None if no text leads to it."""
+        """The function as ``"package.module:name"``, or None if it has no reference."""
         return self.definition.func_ref
 
     @property
@@ -124,7 +124,7 @@ class JobHandle:
 
     @property
     def overlap(self) -> str:
-        """What becomes of a run that is one too many: ``"skip"``, ``"queue"`` or ``"cancel"``."""
+        """What happens at ``max_instances``: ``"skip"``, ``"queue"`` or ``"cancel"``."""
         return self.definition.overlap
 
     @property
@@ -139,32 +139,32 @@ class JobHandle:
 
     @property
     def on_lost(self) -> str:
-        """What becomes of a run whose process died: ``"record"`` or ``"rerun"``."""
+        """What happens to a run whose process died: ``"record"`` or ``"rerun"``."""
         return self.definition.on_lost
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Words by which jobs are found and treated together: each once, and sorted."""
+        """Words to find jobs and act on several at once; unique and sorted."""
         return self.definition.tags
 
     @property
     def on_failure(self) -> tuple[str, ...]:
-        """The channels through which it is told that the job fails."""
+        """The channels that are notified when the job fails."""
         return self.definition.options.on_failure
 
     @property
     def on_recovery(self) -> tuple[str, ...]:
-        """The channels through which it is told that it succeeded again."""
+        """The channels that are notified when it succeeds again."""
         return self.definition.options.on_recovery
 
     @property
     def on_missed(self) -> tuple[str, ...]:
-        """The channels through which it is told that runs were missed or skipped."""
+        """The channels that are notified of missed and skipped runs."""
         return self.definition.options.on_missed
 
     @property
     def on_run(self) -> tuple[str, ...]:
-        """The channels through which each run is told."""
+        """The channels that are notified of each run."""
         return self.definition.options.on_run
 
     @property

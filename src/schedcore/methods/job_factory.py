@@ -1,4 +1,4 @@
-"""Builds the entries of new and changed jobs, each a new value, checked whole."""
+"""Builds the entries of new and changed jobs, each a new, validated value."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from schedcore.retry import RandomSource
 
 First = int | Unset | None
-"""When a job is to run first, in microseconds; UNSET: as its trigger says; None: it is paused."""
+"""The first run of a job, in microseconds; UNSET: by its trigger; None: it is paused."""
 MakeId = Callable[[Callable[..., Any] | str, Mapping[str, Any]], str]
-"""Makes an id of a function and the options of a trigger."""
+"""Derives an id from a function and the options of a trigger."""
 
 
 class JobFactory:
@@ -47,12 +47,12 @@ class JobFactory:
     Args:
         timezone: Zone of triggers and dates that have none.
         executors: By name; a job may only name one of these.
-        defaults: Options of jobs that do not give them.
+        defaults: Options for jobs that do not set them.
         clock: Gives the moment from which a trigger counts.
         random: Source of jitter.
 
     Attributes:
-        make_id: Asked for the ids of jobs that are given none; None: any does.
+        make_id: Makes ids for jobs without one; None: any id will do.
         channels: The names of the channels that jobs may name.
     """
 
@@ -76,7 +76,7 @@ class JobFactory:
         call_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Make up other ids than the parent does."""
+        """Make different ids from the parent."""
         self._prefix = os.urandom(12).hex()
         self._counter = itertools.count(1)
         self.make_id: MakeId | None = None
@@ -153,7 +153,7 @@ class JobFactory:
         return self._place(job, first, now_us)
 
     def _trigger_of(self, trigger: object, job_id: str) -> Trigger:
-        """Return a trigger given as such, or in its plain-data form."""
+        """Return a trigger, given as an object or in its plain-data form."""
         if isinstance(trigger, Trigger):
             return trigger
         if isinstance(trigger, Mapping):
@@ -168,23 +168,23 @@ class JobFactory:
             return entry
         now_us = self._clock.now_us()
         if entry.fire_us is not None and entry.fire_us > now_us:
-            # Not the first one from now on: that may be one that ran just before the pause.
+            # Not the first one from now on: that one may have run just before the pause.
             return make_entry(entry.job, entry.fire_us, entry.fire_us, broken=entry.broken)
         return self._place(entry.job, UNSET, now_us)
 
     def defaults_of(self, coroutine: bool) -> Options:
-        """Return the options of jobs that do not give them."""
+        """Return the options of jobs that do not set them."""
         return self._coroutine_defaults if coroutine else self._defaults
 
     def check_options(self, options: Options, had: Options | None = None) -> None:
-        """Check that there are the executor and the channels that options name.
+        """Check that the executor and the channels that options name exist.
 
         Args:
             options: Those of a job, or the defaults.
-            had: Those that the job had: the channels that these name may be another program's.
+            had: The previous options of the job: their channels may belong to another program.
 
         Raises:
-            InvalidOptionError: if there is no such one.
+            InvalidOptionError: if one does not exist.
         """
         check_executor(self._executors, options.executor)
         for option in CHANNEL_OPTIONS:
@@ -207,13 +207,13 @@ class JobFactory:
             prepare()
 
     def _first(self, next_run_time: Any) -> First:
-        """Return when a job is to run first, as the option ``next_run_time`` says."""
+        """Return the first run that the option ``next_run_time`` sets."""
         if next_run_time is UNSET or next_run_time is None:
             return next_run_time
         return triggers.moment_us("next_run_time", next_run_time, self._zone)
 
     def _place(self, job: Job, first: First, now_us: int) -> Entry:
-        """Return *job* in its place: at the time given, or else at the trigger's first one."""
+        """Return *job* with its place: at the given time, or at the trigger's first fire time."""
         if not isinstance(first, Unset):
             return make_entry(job, first, first)
         trigger = job.trigger
@@ -227,15 +227,15 @@ class JobFactory:
         return make_entry(job, fire_us, due_us)
 
     def _new_id(self) -> str:
-        """Return an id that no other process makes: random, then counted (0.3 us; uuid4: 4 us)."""
+        """Return a unique id: a random part, then a count (0.3 us; uuid4: 4 us)."""
         return f"{self._prefix}{next(self._counter)}"
 
 
 def _check_channels(option: str, names: Collection[str], known: Collection[str]) -> None:
-    """Check that there are the channels that an option names.
+    """Check that the channels that an option names exist.
 
     Raises:
-        InvalidOptionError: naming those that there are.
+        InvalidOptionError: naming those that exist.
     """
     for name in sorted(names):
         if name not in known:
@@ -250,7 +250,7 @@ def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
 
 
 def _check_names(kind: Any, trigger_args: Mapping[str, Any]) -> None:
-    """Refuse options that the trigger does not have: they may be mistyped options of the job.
+    """Refuse options that the trigger does not have; they may be mistyped options of the job.
 
     Raises:
         InvalidTriggerError: naming the option that was meant.

@@ -1,4 +1,4 @@
-"""The list of all jobs in the order they are due, kept from one call to the next."""
+"""The list of all jobs in the order of their due times, cached between calls."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _PAUSED = 1 << 62
 """The place of paused jobs: after all due times."""
 _NUMBER = 32
-"""Bits of a place that are no due time: they tell apart jobs that are due at once."""
+"""Bits of a place besides the due time: they distinguish jobs that are due at once."""
 
 
 T = TypeVar("T")
 
 
 class JobIndex(Generic[T]):
-    """Objects that show a store's jobs, the earliest due first, paused ones last.  Thread-safe.
+    """Objects that show a store's jobs, earliest due first, paused ones last.  Thread-safe.
 
-    Each call replaces and moves only the jobs that changed since the last one.
+    Each call replaces and moves only the jobs that changed since the previous one.
 
     Args:
         store: Whose jobs.
@@ -43,7 +43,7 @@ class JobIndex(Generic[T]):
         call_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Begin anew: another thread of the parent may have been inside a call."""
+        """Start over: another thread of the parent may have been inside a call."""
         self._lock = threading.Lock()
         self._clear()
 
@@ -56,7 +56,7 @@ class JobIndex(Generic[T]):
         self._place_of: dict[str, int] = {}
 
     def items(self) -> list[T]:
-        """Return the whole list as it was at one moment, as a new one."""
+        """Return a new list of all jobs as of one moment."""
         # Never waits: a finalizer may call this while its own thread is inside a call.
         if not self._lock.acquire(blocking=False):
             return [self._show(entry) for entry in self._store.entries()]

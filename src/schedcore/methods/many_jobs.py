@@ -1,4 +1,4 @@
-"""The methods of a scheduler for many jobs at a time: all of them or, after an error, none."""
+"""The methods of a scheduler for many jobs at once: all of them or, after an error, none."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ManyJobs(JobMethods):
             replace_existing: Whether to replace jobs that have these ids.
 
         Raises:
-            ConflictingIdError: if there is a job with one of the ids and *replace_existing* is
-                false, or two of *jobs* have the same.
+            ConflictingIdError: if a job with one of the ids exists and *replace_existing* is false,
+                or two of *jobs* have the same id.
             InvalidOptionError: as :meth:`add_job` does.
         """
         given = list(jobs)
@@ -43,7 +43,7 @@ class ManyJobs(JobMethods):
         )
 
     def add_entries(self, entries: Sequence[Entry], replace: bool = False) -> list[JobHandle]:
-        """Add what :meth:`draft_job` returned: all of them or, after an error, none.
+        """Add jobs that :meth:`draft_job` returned: all of them or, after an error, none.
 
         Args:
             entries: The jobs.
@@ -63,7 +63,7 @@ class ManyJobs(JobMethods):
 
         Args:
             job_ids: Which jobs.
-            check: Given each of them as it is at that moment; what it raises leaves all alone.
+            check: Called with each current job; if it raises, no job is changed.
 
         Raises:
             JobLookupError: if there is no job with one of the ids.
@@ -116,7 +116,7 @@ class ManyJobs(JobMethods):
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
 
     def _read_all(self, job_ids: Iterable[str]) -> list[Entry]:
-        """Return jobs as they are, each once.
+        """Return the current jobs, each once.
 
         Raises:
             InvalidOptionError: if *job_ids* is one id.
@@ -124,7 +124,7 @@ class ManyJobs(JobMethods):
         """
         if isinstance(job_ids, str):
             raise InvalidOptionError("job_ids", job_ids, "several ids, as in a list")
-        # One list, which is kept: a database would be asked for each job by itself.
+        # One list, which is cached: a database would be queried for each job.
         there = {entry.job.id: entry for entry in self._entries.items()}
         try:
             return [there[job_id] for job_id in dict.fromkeys(job_ids)]

@@ -1,4 +1,4 @@
-"""Runs of jobs now, besides their schedules: one, or many in few transactions."""
+"""Running jobs now, outside their schedules: one, or many in few transactions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from schedcore.stores.asked import Asked, Earlier, Opened
 from schedcore.stores.base import Entry
 
 AT_ONCE: Final = 500
-"""Runs that are opened in one transaction: some tens of milliseconds, in which nobody else writes
-to a file."""
+"""Maximum number of runs opened in one transaction: tens of milliseconds, in which no other process
+writes to a file."""
 
 
 def run_now(
@@ -35,19 +35,19 @@ def run_now(
     call: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> Run:
-    """Run a job now, besides its schedule, if *check* lets it be.
+    """Run a job now, outside its schedule, if *check* allows it.
 
     Args:
         engine: Of the scheduler.
         job_id: Which job.
         check: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
-        call: ``args`` and ``kwargs`` of this one run, where they are not those of the job.
+        call: ``args`` and ``kwargs`` of this run, if they differ from the job's.
         key: As in :meth:`Scheduler.run_job <schedcore.Scheduler.run_job>`.
 
     Raises:
         JobLookupError: if there is no job with this id.
-        InvalidOptionError: if its function cannot be called so.
-        RunEndedError: if a run for the same key has ended, and is not kept any more.
+        InvalidOptionError: if its function cannot be called with these arguments.
+        RunEndedError: if a run for the same key has ended, and is no longer stored.
         MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
     """
     engine.runs.settle()
@@ -61,11 +61,11 @@ def run_now(
 def run_each(
     engine: Engine, entries: Sequence[Entry], check: Check | None, key: str | None
 ) -> dict[str, Run | SchedError]:
-    """Run many jobs now; return the run of each by the id of its job, or why there is none.
+    """Run many jobs now; return the run of each by job id, or the reason why there is none.
 
     Args:
         engine: Of the scheduler.
-        entries: The jobs, no one twice.
+        entries: The jobs, each once.
         check: As in :func:`run_now`.
         key: As in :func:`run_now`.
     """
@@ -137,7 +137,7 @@ def _came_of(
 
 
 def _earlier(engine: Engine, job: Job, earlier: Earlier) -> Run | SchedError:
-    """Return a run that was opened before; it may have ended, and in another process."""
+    """Return a run that was opened before; it may have ended, even in another process."""
     found = engine.runs.settled().find(earlier.run_id)
     if found is None:
         return RunEndedError(earlier.run_id)

@@ -1,4 +1,4 @@
-"""The methods of a scheduler for runs: to start one now, to look at them, to cancel one."""
+"""The methods of a scheduler for runs: start one now, read them, cancel one."""
 
 from __future__ import annotations
 
@@ -58,31 +58,31 @@ class RunMethods(JobMethods):
         kwargs: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Run:
-        """Run a job now, besides its schedule and also while it is paused.
+        """Run a job now, outside its schedule, even while it is paused.
 
         Args:
             job_id: Which job.
             wait: Whether to wait until it has ended.  A run may wait for another one, unless it
-                keeps the last worker that could run that: in a coroutine, for another coroutine.
-            timeout: How many seconds to wait at most; None: until it has ended.
-            check: Given the job as it is at that moment, which is the one that runs; what it
-                raises keeps it from running.
-            args: Positional arguments of this one run; None: those of the job.
-            kwargs: Keyword arguments of this one run; None: those of the job.
-            key: Text of 1 to 255 characters, so that one wish is one run however often it is
-                asked for: the same key for the same job gives the same run for a day, in any
-                process of its store, whatever else is asked for.
+                occupies the last worker that could run that: for example in a coroutine, for
+                another coroutine.
+            timeout: Maximum number of seconds to wait; None: until it has ended.
+            check: Called with the current job, which is the one that runs; if it raises, the job
+                does not run.
+            args: Positional arguments for this run only; None: those of the job.
+            kwargs: Keyword arguments for this run only; None: those of the job.
+            key: Text of 1 to 255 characters that makes repeated calls safe: for a day, the same key
+                for the same job returns the same run, in any process of its store, whatever the
+                other arguments are.
 
         Returns:
-            The run; its ``record`` tells how it ended, and is None if it has not.
+            The run; its ``record`` contains the outcome, and is None if it has not ended.
 
         Raises:
             JobLookupError: if there is no job with this id.
-            InvalidOptionError: if this is called, to wait without a *timeout*, by the last worker
-                of the executor that has to run the job; or if its function cannot be called with
-                these arguments.
+            InvalidOptionError: if the last worker of the job's executor calls this and would wait
+                without a *timeout*; or if the function cannot be called with these arguments.
             MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
-            RunEndedError: if the run of *key* has ended, and is not kept any more.
+            RunEndedError: if the run of *key* has ended, and is no longer in the history.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         check_timeout(timeout)
@@ -107,14 +107,14 @@ class RunMethods(JobMethods):
     def run_jobs(
         self, job_ids: Iterable[str], check: Check | None = None, *, key: str | None = None
     ) -> dict[str, Run | SchedError]:
-        """Run many jobs now, as :meth:`run_job` does without waiting, in few transactions.
+        """Run many jobs now, like :meth:`run_job` without waiting, in few transactions.
 
-        Each by itself: one that cannot be run keeps none of the others from running.
+        Each runs separately: one that cannot run does not prevent the others.
 
         Args:
             job_ids: Which jobs.
-            check: As for :meth:`run_job`; a SchedError that it raises keeps that job from running.
-            key: As for :meth:`run_job`, of each of them.
+            check: As for :meth:`run_job`; if it raises a SchedError, that job does not run.
+            key: As for :meth:`run_job`, for each job.
 
         Returns:
             The run of each job by its id, or the error that says why there is none.
@@ -138,33 +138,33 @@ class RunMethods(JobMethods):
         again: bool = False,
         check: Callable[[Sequence[int]], object] | None = None,
     ) -> list[int]:
-        """Run a job for due times that have passed: those of an outage, say.
+        """Run a job for past due times, for example those of an outage.
 
-        Each run is of one due time, its ``scheduled``, whatever ``misfire_grace_time`` and
-        ``coalesce`` say; its cause is ``"backfill"``.  As many are active as ``max_instances``
-        lets, the others wait, and pausing or removing the job ends those that wait.  What its
-        schedule brings meanwhile finds them before it, as ``overlap`` and ``coalesce`` say.
+        Each run is for one due time, its ``scheduled``, whatever ``misfire_grace_time`` and
+        ``coalesce`` say; its cause is ``"backfill"``.  At most ``max_instances`` are active, the
+        others wait, and pausing or removing the job ends those that wait.  They count as active for
+        new due times, so ``overlap`` and ``coalesce`` decide about those.
 
-        A job that is paused runs for them too, and stays paused.  A due time that its schedule will
-        bring yet, since the scheduler is paused or about to take it, is left to the schedule.
+        A paused job runs too, and stays paused.  A due time that its schedule will still handle,
+        since the scheduler is paused or about to take it, is left to the schedule.
 
         Args:
             job_id: Which job.
-            since: Due then or later; without a zone, in that of the scheduler.
-            until: Due before then; None, or later than now: what is due by now.
-            again: Whether due times for which a run was executed, as far as that is kept, or is
-                open, run once more.
-            check: Given the due times in microseconds since the Unix epoch, the oldest first; what
-                it raises keeps all of them from running.
+            since: Due at this time or later; without a zone, in that of the scheduler.
+            until: Due before this time; None, or a future time: up to now.
+            again: Whether due times run again whose run was executed (as far as the history reaches
+                back) or is open.
+            check: Called with the due times in microseconds since the Unix epoch, oldest first; if
+                it raises, none of them runs.
 
         Returns:
-            The ids of the runs, the oldest first; :meth:`get_run` tells what becomes of them.
+            The ids of the runs, oldest first, for :meth:`get_run`.
 
         Raises:
             JobLookupError: if there is no job with this id.
-            InvalidOptionError: if a date is none, or there are more than 1,000 due times.
+            InvalidOptionError: if a date is invalid, or there are more than 1,000 due times.
             MaxInstancesError: if too many runs of it would wait.
-            JobChangedError: if the job was run each time that these times were looked at.
+            JobChangedError: if other runs of the job kept changing which of these times are left.
             SchedulerNotRunningError: if the scheduler is not started.
         """
         from schedcore.methods.backfill import (
@@ -183,7 +183,7 @@ class RunMethods(JobMethods):
         return backfill(self._engine, job_id, Span(since_us, last_us), again, check)
 
     def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
-        """Wait for a run that another process has begun; return it as it is in the end."""
+        """Wait for a run that another process has begun; return its final state."""
         job, pause = run._job, _FIRST_LOOK
         while run.outcome is None and job is not None:
             left = patience.left()
@@ -211,22 +211,23 @@ class RunMethods(JobMethods):
         before: int | None = None,
         offset: int = 0,
     ) -> list[RunRecord]:
-        """Return recorded outcomes, the latest first.
+        """Return recorded outcomes, newest first.
 
-        The latest is what was recorded last; with *since* or *until*, what was due last.
+        The newest is the last one recorded; with *since* or *until*, the one with the latest due
+        time.
 
         Args:
             job_id: Of which job; None: of all.
-            limit: How many at most; None: as many as the store keeps.
-            outcomes: With which outcomes: one or several, ``"failed"`` too; None: with any.
+            limit: Maximum number; None: all that the store keeps.
+            outcomes: Which outcomes: one or several, as text or members of Outcome; None: any.
             since: Due then or later; without a zone, in that of the scheduler.
             until: Due before then.
-            before: The id of a run: what comes after it, in this order.  If that run is not kept,
-                what comes from the first one on that was made before it.
-            offset: How many to pass over.
+            before: The id of a run: only outcomes after it, in this order.  If that run is no
+                longer stored, those from the first older run on.
+            offset: How many to skip.
 
         Raises:
-            InvalidOptionError: if there is no such outcome, or a date is none.
+            InvalidOptionError: if there is no such outcome, or a date is invalid.
         """
         query = RunQuery(
             job_id,
@@ -240,20 +241,20 @@ class RunMethods(JobMethods):
         return self.records(query)
 
     def records(self, query: RunQuery) -> list[RunRecord]:
-        """Return the recorded outcomes that *query* asks for: :meth:`history` in microseconds."""
+        """Return the recorded outcomes that *query* selects: :meth:`history` in microseconds."""
         return self._runs.settled().records(query)
 
     def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for, wherever it begins; *most* at most."""
+        """Return how many outcomes *query* selects, ignoring its position; at most *most*."""
         return self._runs.settled().kept(query, most)
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome.
+        """Return how many outcomes *query* selects, by slices of due time and by outcome.
 
         Args:
             query: Which ones, in all its parts.
-            slice_us: How many microseconds a slice is long; number 0 begins at the Unix epoch.
-            most: How many are counted at most: those that were due last.
+            slice_us: Length of a slice in microseconds; number 0 begins at the Unix epoch.
+            most: Maximum number of outcomes to count: those with the latest due times.
         """
         return self._runs.settled().tally(query, slice_us, most)
 
@@ -265,7 +266,7 @@ class RunMethods(JobMethods):
     def last_runs(self, job_id: str) -> schedcore.LastRuns:
         """Return how the last runs of a job went: the last outcome, failures in a row, durations.
 
-        Of a job that is gone as well, as long as its outcomes are kept.
+        Also for a removed job, as long as its outcomes are stored.
         """
         from schedcore.history.last_runs import LOOKED_AT, last_runs
 
@@ -276,10 +277,10 @@ class RunMethods(JobMethods):
         return self._runs.settled().counts(job_id)
 
     def totals(self, job_ids: Collection[str] = ()) -> Totals:
-        """Return what became of all occurrences ever, and how long and how late runs were.
+        """Return counts of all occurrences ever, and how long and how late runs were.
 
         Args:
-            job_ids: Of which jobs to tell what became of theirs.
+            job_ids: Jobs for which to return separate counts.
         """
         return self._runs.settled().totals(job_ids)
 
@@ -290,31 +291,31 @@ class RunMethods(JobMethods):
     def get_run(self, run_id: int) -> Run | RunRecord | None:
         """Return a run that is open, or the record of how it ended.
 
-        None: there is none with this id, or its record is not kept any more.
+        None: there is none with this id, or its record is no longer stored.
         """
         return self._runs.settled().find(run_id)
 
     def output(self, run_id: int, after: int = 0) -> schedcore.Output:
-        """Return what a run has printed and logged, and the tracebacks of what it raised.
+        """Return what a run has printed and logged, and the tracebacks of its exceptions.
 
-        64 Ki characters are kept: the first 32 Ki, and the last ones.  A scheduler that was made
-        without ``capture_output`` keeps nothing.
+        At most 64 Ki characters are stored: the first 32 Ki, and the last ones.  Without
+        ``capture_output``, the scheduler stores nothing.
 
         Args:
-            run_id: Which run; it may wait, be under way, or have ended.
-            after: How many characters the caller has: ``next`` of the output that was got before.
+            run_id: Which run; it may be waiting, active, or ended.
+            after: How many characters the caller already has: ``next`` of the previous output.
 
         Raises:
-            RunLookupError: if no run with this id is known, or kept any more.
+            RunLookupError: if no run with this id is open or stored.
             InvalidOptionError: if *after* is not from 0 to the number of characters there are.
         """
         return output_of(self._engine.store, self.get_run(run_id), run_id, after)
 
     def cancel(self, run_id: int) -> None:
-        """End a run early: it is recorded as cancelled and its place is free at once.
+        """End a run early: it is recorded as cancelled, and another run may take its place.
 
-        One that waits does not begin.  A coroutine is cancelled.  A function in a thread cannot be
-        stopped: it can look at ``current_run().cancelled``, and what it returns is ignored.
+        A waiting run does not begin.  A coroutine is cancelled.  A function in a thread cannot be
+        stopped: it can check ``current_run().cancelled``, and its result is ignored.
 
         Raises:
             RunEndedError: if it has ended.
@@ -325,7 +326,7 @@ class RunMethods(JobMethods):
 
 
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
-"""Seconds between two looks for the end of a run of another process, at first and in the end."""
+"""Seconds between two polls for the end of another process's run: the first, and the longest."""
 
 
 def _check_key(key: str | None) -> None:
@@ -336,7 +337,7 @@ def _check_key(key: str | None) -> None:
 def _outcomes(
     given: Outcome | str | Collection[Outcome | str] | None,
 ) -> frozenset[Outcome] | None:
-    """Return the outcomes that are meant.
+    """Return outcomes by name.
 
     Raises:
         InvalidOptionError: if there is none of that name.

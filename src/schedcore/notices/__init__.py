@@ -1,1 +1,1 @@
-"""Tells people and programs how jobs do: through functions, webhooks, and pings."""
+"""Notices about jobs: through functions, webhooks, and pings."""

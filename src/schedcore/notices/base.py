@@ -1,4 +1,4 @@
-"""What a channel is, and how it fails."""
+"""The contract of a channel, and its error."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from schedcore.notices.notice import Notice
 
 
 class RefusedError(Exception):
-    """A notice was not taken, and is not to be sent again: its text says why."""
+    """The notice was not accepted, and must not be sent again; the text says why."""
 
 
 class Channel(Protocol):
-    """Tells somebody.  Called in a thread of its own, one notice after the other."""
+    """Sends notices.  Called in its own thread, with one notice at a time."""
 
     kind: str
-    """Such as ``"webhook"``; shown to people."""
+    """A display name, such as ``"webhook"``."""
     patience: float
-    """Seconds after which a notice is given up that is not taken."""
+    """Seconds after which an undelivered notice is given up."""
 
     def send(self, notice: Notice) -> None:
-        """Tell of a notice, within bounded time.
+        """Send a notice, within bounded time.
 
         Raises:
-            RefusedError: if it is not to be tried again.
-            Exception: anything else: it is tried again later.
+            RefusedError: if it must not be retried.
+            Exception: anything else: it is retried later.
         """
         ...

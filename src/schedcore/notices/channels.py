@@ -36,7 +36,7 @@ class Function:
         func: Takes one :class:`~schedcore.notices.notice.Notice`; a callable, or its reference.
 
     Raises:
-        InvalidOptionError: if it cannot be called, or nobody would await what it returns.
+        InvalidOptionError: if it is not callable, or is a coroutine function.
     """
 
     kind = "function"
@@ -49,20 +49,19 @@ class Function:
         self._func = found
 
     def send(self, notice: Notice) -> None:
-        """Call the function; what it raises has it called again."""
+        """Call the function; if it raises, the notice is retried."""
         self._func(notice)
 
 
 class Webhook:
-    """Posts each notice as JSON, signed as https://www.standardwebhooks.com has it.
+    """Posts each notice as JSON, signed as https://www.standardwebhooks.com defines.
 
     Args:
-        url: Where to.
-        secret: What the signature is made with; with ``whsec_`` before it, it is base64.  None:
-            there is no signature.
-        headers: More headers, such as ``Authorization``.
+        url: The target. secret: What the signature is made with; after ``whsec_``, it is base64.
+            None: no signature.
+        headers: Additional headers, such as ``Authorization``.
         timeout: Seconds that one attempt may take.
-        clock: Gives the time that is signed, so that nobody can send it again later.
+        clock: Gives the signed time, so that a request cannot be replayed later.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -86,7 +85,7 @@ class Webhook:
         self._clock = clock or SystemClock()
 
     def send(self, notice: Notice) -> None:
-        """Post a notice; anything but a status of 200 to 299 is an error."""
+        """Post a notice; any status other than 200 to 299 is an error."""
         body = json.dumps(to_json(notice)).encode("ascii")
         stamp = str(self._clock.now_us() // SECOND)
         headers = {
@@ -104,18 +103,18 @@ class Webhook:
 
 
 class Ping:
-    """Asks for one URL after a success, and for others at a start and after a failure.
+    """Requests one URL after a success, and others at a start and after a failure.
 
-    As https://healthchecks.io and its like have it.  In each URL, ``{job_id}`` is the job's, and
-    ``{run_id}`` the run's as a UUID, by which they tell runs apart that overlap.
+    For services such as https://healthchecks.io.  In each URL, ``{job_id}`` is the job's id, and
+    ``{run_id}`` the run's id as a UUID, so that the service can distinguish overlapping runs.
 
     Args:
         url: After a success.
-        start: When a run starts; unless given, *url* with ``/start`` after its path.
-        fail: After a failure; unless given, *url* with ``/fail`` after its path.
+        start: When a run starts; default: *url* with ``/start`` after its path.
+        fail: After a failure; default: *url* with ``/fail`` after its path.
         method: ``"POST"``, with the output's end as the body, or ``"GET"``, without.
         timeout: Seconds that one attempt may take.
-        clock: Tells how old a notice is.
+        clock: Gives the age of a notice.
 
     Raises:
         InvalidOptionError: if an argument makes no sense.
@@ -143,10 +142,10 @@ class Ping:
         self._clock = clock or SystemClock()
 
     def send(self, notice: Notice) -> None:
-        """Ask for the URL that fits."""
+        """Request the URL for the notice."""
         age = (self._clock.now_us() - notice.time_us) / SECOND
         if notice.good and age > self.patience:  # told as if it were now, it would hide silence
-            raise RefusedError(f"it is {age:.0f} s old, and would be taken for news")
+            raise RefusedError(f"it is {age:.0f} s old, and would be taken for a new one")
         url = self._url if notice.good else self._fail
         if notice.kind == "started":
             url = self._start
@@ -168,7 +167,7 @@ def _for_job(url: str, job_id: str) -> str:
     if "{job_id}" not in url:
         return url
     if job_id in (".", ".."):  # which mean other places in a path, encoded or not
-        raise RefusedError(f"the id {job_id!r} cannot stand in a URL")
+        raise RefusedError(f"the id {job_id!r} cannot be part of a URL")
     return url.replace("{job_id}", quote(job_id, safe=""))
 
 
@@ -222,10 +221,10 @@ _KINDS: Final[Mapping[str, tuple[Callable[..., Channel], tuple[str, ...]]]] = {
 
 
 def make_channels(described: object) -> dict[str, Channel]:
-    """Return channels by name, made of what ``Scheduler(notices=...)`` is given.
+    """Return channels by name, as ``Scheduler(notices=...)`` describes them.
 
     Raises:
-        InvalidOptionError: naming the channel, and what of it makes no sense.
+        InvalidOptionError: naming the channel, and what is wrong with it.
     """
     if not isinstance(described, Mapping):
         raise InvalidOptionError("notices", "...", "a mapping of names to channels")
@@ -241,7 +240,7 @@ def _check_name(name: object) -> str:
 
 
 def _make(name: str, what: Any) -> Channel:
-    """Return the channel that *what* is, calls or describes."""
+    """Return the channel that *what* is or describes."""
     option = f"notices[{name!r}]"
     try:
         if isinstance(what, Mapping):

@@ -1,4 +1,4 @@
-"""The thread of one channel: sends its notices in their order, each until it is taken."""
+"""The thread of one channel: sends its notices in order, each until it is delivered."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def pause_after(attempt: int) -> float:
 
 
 class Courier:
-    """Sends what waits for one channel: nothing else waits for that.
+    """Sends the notices of one channel; nothing else waits for it.
 
     Args:
         name: Of the channel.
-        channel: Takes the notices.
+        channel: Accepts the notices.
         store: Where they wait.
         clock: Tells how old they are.
-        log: Logger of what is given up.
+        log: Logger for notices that are given up.
 
     Attributes:
-        idle: Whether it has nothing to send, and all that it sent is taken out of the store.
+        idle: Whether it has nothing to send, and everything it sent is removed from the store.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Courier:
         self._thread: threading.Thread | None = None
 
     def give(self, letters: Sequence[Letter]) -> None:
-        """Have it send notices; only for one that is idle."""
+        """Let it send notices; only while it is idle."""
         if not letters:
             return
         self._letters.extend(letters)
@@ -71,7 +71,7 @@ class Courier:
         self._waker.wake()
 
     def stop(self) -> None:
-        """Have it send what it has, up to the first failure, and end."""
+        """Let it send what it has, up to the first failure, and end."""
         self._stopping = True
         self._waker.wake()
 
@@ -83,7 +83,7 @@ class Courier:
             self._thread.join(patience.left())
         if not self.idle:
             self._log.warning(
-                "notices wait for channel %r: the next start tells them, if the store is on disk",
+                "notices wait for channel %r: the next start sends them, if the store is on disk",
                 self._name,
             )
 
@@ -99,7 +99,7 @@ class Courier:
                 self._failing += 1
                 pause = pause_after(self._failing)
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                    self._log.error("channel %r is held up; trying on", self._name, error=error)
+                    self._log.error("channel %r is blocked; trying again", self._name, error=error)
             if pause and self._stopping:
                 return
             if pause:
@@ -121,7 +121,7 @@ class Courier:
         return 0
 
     def _write(self) -> None:
-        """Write what was sent, and how the channel does."""
+        """Record what was sent, and the state of the channel."""
         if self._told:
             self._store.remove(self._told)
             self._told = []
@@ -135,7 +135,7 @@ class Courier:
         self._attempts = 0
 
     def _failed(self, letter: Letter, error: BaseException) -> float:
-        """Give a notice up that was refused, or tried for too long; return how long to wait."""
+        """Give up a notice that was refused, or tried for too long; return how long to wait."""
         self._attempts += 1
         known = isinstance(error, RefusedError | OSError)
         problem = text_of(error) if known else f"{type(error).__name__}: {text_of(error)}"
@@ -145,7 +145,7 @@ class Courier:
         if isinstance(error, RefusedError) or waited + pause > self._channel.patience:
             notice = from_text(letter.text)
             self._log.error(
-                "a notice is given up after %d attempt(s), channel %r: %s; it was: %s",
+                "a notice was given up after %d attempt(s), channel %r: %s; it was: %s",
                 *(self._attempts, self._name, problem, notice.text),
                 error=trace,
                 fields={"job_id": notice.job_id, "channel": self._name},
@@ -154,7 +154,7 @@ class Courier:
             pause = 0
         elif self._problem is None:
             self._log.error(
-                "channel %r does not take notices, and is tried again: %s",
+                "channel %r does not accept notices, and is tried again: %s",
                 *(self._name, problem),
                 error=trace,
                 fields={"channel": self._name},

@@ -1,4 +1,4 @@
-"""Notices as text, for a store, and as JSON, for programs that are told."""
+"""Notices as text, for a store, and as JSON, for their receivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schedcore.run import Outcome, RunRecord
 
 
 def to_text(notice: Notice) -> str:
-    """Return a notice as text, which :func:`from_text` makes an equal one of."""
+    """Return a notice as text; the inverse of :func:`from_text`."""
     data = notice._asdict()
     if notice.record is not None:
         data["record"] = notice.record._asdict()
@@ -19,7 +19,7 @@ def to_text(notice: Notice) -> str:
 
 
 def from_text(text: str) -> Notice:
-    """Return the notice that a text tells of; fields that only another version has are left out."""
+    """Return the notice in a text; fields of other versions are ignored."""
     data = json.loads(text)
     record = data["record"]
     if record is not None:
@@ -30,7 +30,7 @@ def from_text(text: str) -> Notice:
 
 
 def to_json(notice: Notice) -> dict[str, Any]:
-    """Return a notice as it is shown to programs that are told of it."""
+    """Return a notice as its receivers get it."""
     record = notice.record
     return {
         "id": notice.id,

@@ -1,8 +1,8 @@
-"""What is told of the outcomes of jobs, when, and through which channels: pure.
+"""Which notices outcomes need, when, and through which channels: pure.
 
 A job names *channels* in its options ``on_failure``, ``on_recovery``, ``on_missed`` and ``on_run``.
-A *notice* is what goes through one; each job's *news* remember what was told, so that a job that
-fails each second is told once.
+A *notice* is one message through a channel; each job's *news* remember what was notified, so that a
+job that fails every second sends one notice.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ FAILURES: Final = frozenset((Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Ou
 MISSES: Final = frozenset((Outcome.MISSED, Outcome.SKIPPED))
 """The outcomes of occurrences that did not run, though they should have."""
 FRESH_US: Final = 60 * SECOND
-"""How soon after a notice of a failure the next one may follow, if the job succeeded between."""
+"""Minimum time between two notices of a failure, if the job succeeded in between."""
 OLDEST_US: Final = 7 * 86_400 * SECOND
-"""How old what is told may be: older news are nobody's any more."""
+"""Maximum age of a notice: older ones are dropped."""
 LONGEST_OUTPUT: Final = 8_192
-"""Characters of a run's output that a notice has: the last ones."""
+"""Length to which a run's output in a notice is cut: its last characters."""
 
 
 class Wanted(NamedTuple):
-    """The channels that a job names, by what is told through them."""
+    """The channels that a job names, by kind of notice."""
 
     on_failure: tuple[str, ...] = ()
     on_recovery: tuple[str, ...] = ()
@@ -46,28 +46,28 @@ class Wanted(NamedTuple):
 
 
 NOTHING: Final = Wanted()
-"""What a job wants to be told that names no channel."""
+"""The channels of a job that names none."""
 
 
 class News(NamedTuple):
-    """What was told of a job, and how it did since."""
+    """What was last notified about a job, and its results since."""
 
     failures: int = 0
-    """How many times in a row it failed, up to now."""
+    """Number of failures in a row so far."""
     since_us: int | None = None
     """When the first of these was."""
     failure_told_us: int | None = None
-    """The time of the failure that was told last."""
+    """The time of the last notified failure."""
     failing: int = 0
-    """1: it was told that the job fails, and not yet that it recovered."""
+    """1: its failure was notified, and its recovery not yet."""
     missed: int = 0
-    """How many occurrences were missed or skipped since that was told last."""
+    """How many occurrences were missed or skipped since the last notice about that."""
     missed_told_us: int | None = None
-    """The time of the one that was told last."""
+    """The time of the last notified one."""
 
 
 class Told(NamedTuple):
-    """Something to tell of a job."""
+    """Something to notify about a job."""
 
     kind: str
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
@@ -77,29 +77,29 @@ class Told(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What goes through a channel: an event of a job."""
+    """One notification through a channel: an event of a job."""
 
     kind: str
-    """``"failure"``, ``"recovery"`` or ``"missed"``; of each run ``"started"`` and ``"ended"``."""
+    """``"failure"``, ``"recovery"`` or ``"missed"``; for each run ``"started"`` and ``"ended"``."""
     job_id: str
     time_us: int
-    """When it happened, in microseconds since the Unix epoch; it may be told much later."""
+    """When it happened, in microseconds since the Unix epoch; the notice may be sent much later."""
     run_id: int | None
-    """None: no run was made, as for what was missed."""
+    """None: there was no run, as for missed occurrences."""
     record: RunRecord | None
-    """How the run ended; None: it has just started."""
+    """The outcome of the run; None: it has just started."""
     count: int = 1  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     """How many failures in a row, or occurrences that were missed, it is about."""
     since_us: int | None = None
     """When the first of those failures was, in microseconds since the Unix epoch."""
     output: str = ""
-    """The end of what the run printed and logged."""
+    """The end of the run's output."""
     id: str = ""
-    """Of this notice alone: who is told twice, since an answer was lost, can tell."""
+    """Unique: receivers can recognise a notice that was sent twice because a response was lost."""
 
     @property
     def good(self) -> bool:
-        """Whether it tells of a success, or a start."""
+        """Whether it is about a success, or a start."""
         record = self.record
         return self.kind == "recovery" or record is None or record.outcome is Outcome.EXECUTED
 
@@ -116,7 +116,7 @@ class Notice(NamedTuple):
         if self.kind == "failure" and self.count > 1:
             return f"{text}; failure {self.count} in a row{since}"
         if self.kind == "missed" and self.count > 1:
-            return f"{text}; {self.count} occurrences since this was told"
+            return f"{text}; {self.count} occurrences since the last notice"
         return text
 
     def __repr__(self) -> str:
@@ -124,12 +124,13 @@ class Notice(NamedTuple):
 
 
 def judge(news: News, record: RunRecord, again_us: int) -> tuple[News, Told | None]:
-    """Return what is to be told about an outcome, or None, and the news of its job from then on.
+    """Return the notice that an outcome needs, or None, and the new news of its job.
 
     Args:
-        news: Those of the job so far.
-        record: What happened to it next.
-        again_us: A failure that lasts is told again after so long, and so are further misses.
+        news: The news of the job so far.
+        record: The next outcome of the job.
+        again_us: Time between reminders of a lasting failure, and between notices of missed
+            occurrences.
     """
     outcome, now_us = record.outcome, time_of(record)
     if outcome is Outcome.EXECUTED:
@@ -156,7 +157,7 @@ def judge(news: News, record: RunRecord, again_us: int) -> tuple[News, Told | No
 
 
 def _is_within(gap_us: int, then_us: int | None, now_us: int) -> bool:
-    """Return whether two times are close; where a clock was set back they are not."""
+    """Return whether two times are close; if a clock was set back, they are not."""
     return then_us is not None and 0 <= now_us - then_us < gap_us
 
 
@@ -169,7 +170,7 @@ def is_run(record: RunRecord) -> bool:
 
 
 def time_of(record: RunRecord) -> int:
-    """Return when an outcome came about, in microseconds since the Unix epoch."""
+    """Return the time of an outcome, in microseconds since the Unix epoch."""
     return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
 
 
@@ -180,7 +181,7 @@ class Letter(NamedTuple):
     """A notice that waits for its channel."""
 
     seq: int
-    """Its place among all: they are told in this order."""
+    """Its position: notices are sent in this order."""
     channel: str
     made_us: int
     """Since when it waits."""
@@ -189,19 +190,19 @@ class Letter(NamedTuple):
 
 
 class ChannelState(NamedTuple):
-    """How a channel does, for whoever looks after it."""
+    """The state of a channel."""
 
     name: str
     waiting: int
     """How many notices wait for it."""
     since_us: int | None
-    """Since when the first of them waits, in microseconds since the Unix epoch."""
+    """Since when the oldest of them waits, in microseconds since the Unix epoch."""
     problem: str | None
-    """Why it does not take them; None: it does."""
+    """Why it does not accept them; None: it does."""
 
     @property
     def since(self) -> datetime | None:
-        """Since when the first of them waits, in UTC."""
+        """Since when the oldest of them waits, in UTC."""
         return None if self.since_us is None else from_us(self.since_us)
 
     def __repr__(self) -> str:
@@ -211,30 +212,29 @@ class ChannelState(NamedTuple):
 
 
 class NoticeStore(Protocol):
-    """Where notices wait until they are told, what was told of jobs, and what was read of outcomes.
+    """Stores waiting notices, the news of jobs, and the position up to which outcomes were judged.
 
-    Thread-safe; on a store that processes share, one for all of them.  Each method is one
-    transaction.
+    Thread-safe; processes on one store share it.  Each method is one transaction.
     """
 
     def offices(self, names: Collection[str]) -> Collection[str]:
         """Take those of these offices that no living process holds; return those held here.
 
-        An office is the right to do something in place of all other processes: to tell through
-        the channel of this name, or, as ``""``, to judge outcomes.
+        An office is the right, for one process at a time, to send through the channel of this name,
+        or, as ``""``, to judge outcomes.
         """
         ...
 
     def place(self) -> str | None:
-        """Return up to which place outcomes were judged; None: none was yet."""
+        """Return the position up to which outcomes were judged; None: none was yet."""
         ...
 
     def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
-        """Return the channels that these jobs name, of those that are known."""
+        """Return the channels that these jobs name, for known jobs."""
         ...
 
     def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
-        """Return the news of these jobs, of those that have any."""
+        """Return the news of these jobs, for jobs that have any."""
         ...
 
     def advance(
@@ -245,19 +245,19 @@ class NoticeStore(Protocol):
         letters: Sequence[tuple[str, str]],
         now_us: int,
     ) -> bool:
-        """Note that outcomes up to *new* were judged, with what came of it: all or nothing.
+        """Record that outcomes up to *new* were judged, with the results: all or nothing.
 
         Args:
-            old: Up to where they had been; False is returned if that is not so any more.
-            new: Up to where they are now.
-            news: Those that changed, by job.
-            letters: Notices that wait from now on, each with its channel before it.
+            old: The previous position; False is returned if it has changed.
+            new: The new position.
+            news: Changed news, by job.
+            letters: New notices, each after its channel.
             now_us: The present.
         """
         ...
 
     def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
-        """Have notices wait that runs have started: of those that are open still.
+        """Add notices that runs have started, for runs that are still open.
 
         Args:
             letters: For each, the run, the channel and the notice.
@@ -266,23 +266,23 @@ class NoticeStore(Protocol):
         ...
 
     def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
-        """Return the first notices that wait for each of these channels, in their order."""
+        """Return the first waiting notices of each of these channels, in order."""
         ...
 
     def remove(self, seqs: Collection[int]) -> None:
-        """Take out notices that were told, or given up."""
+        """Remove notices that were sent, or given up."""
         ...
 
     def note(self, channel: str, problem: str | None) -> None:
-        """Write how a channel does, for all to see."""
+        """Record the state of a channel, for all processes."""
         ...
 
     def states(self) -> list[ChannelState]:
-        """Return how all channels do that were ever used here."""
+        """Return the states of all channels that were ever used here."""
         ...
 
 
 MOST_WAITING: Final = 1_000
-"""Notices that wait for one channel: beyond, the oldest are dropped."""
+"""Maximum number of waiting notices per channel; beyond it, the oldest are dropped."""
 MOST_NEWS: Final = 10_000
-"""Jobs of which it is known what was told."""
+"""Maximum number of jobs with news."""

@@ -1,4 +1,4 @@
-"""The thread that reads outcomes, judges what is to be told, and hands it to the channels."""
+"""The thread that reads outcomes, judges which notices they need, and hands these to channels."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from schedcore.stores.memory_notices import MemoryNotices
 log = GuardedLogger(__name__)
 
 LOOK_EVERY: Final = 0.5
-"""Seconds between two looks at what has ended."""
+"""Seconds between two polls for new outcomes."""
 AT_ONCE: Final = 1_000
-"""Outcomes that are judged in one go; and notices that a channel is given at a time."""
+"""Number of outcomes that are judged at a time; and of notices that a channel gets at a time."""
 LAST_WAIT: Final = 5.0
-"""Seconds that a shutdown waits for notices at most."""
+"""Maximum number of seconds that a shutdown waits for notices."""
 KEEP_US: Final = 30 * SECOND
-"""How often it is written how far outcomes were judged, while nothing is told of them."""
+"""How often the position of judged outcomes is recorded, while none needs a notice."""
 _MOST_STARTS: Final = 10_000
 _JUDGE: Final = ""
 
@@ -55,20 +55,20 @@ class OutcomesRead(NamedTuple):
     ended_after: Callable[[str | None, int], tuple[str, Sequence[RunRecord]]]
     keeps_after: Callable[[str], bool]
     output: Callable[[int], Kept]
-    """Returns what a run printed."""
+    """Returns a run's output."""
 
 
 class Notifier:
-    """Tells through channels what jobs ask for, while its scheduler is started.  Thread-safe.
+    """Sends the notices that jobs ask for, while its scheduler is started.  Thread-safe.
 
-    No run waits for it: it reads in the store what has ended.  Of several processes on a store, one
-    judges outcomes, and one sends through each channel.
+    No run waits for it: it reads outcomes from the store.  If several processes share a store, one
+    of them judges outcomes, and one sends through each channel.
 
     Args:
         channels: By name.
-        store: Where notices wait until they are told.
+        store: Where notices wait until they are sent.
         outcomes: Reads them.
-        defaults: The channels of jobs of which nothing is known any more.
+        defaults: The channels of jobs that are no longer known.
         again: Seconds after which a failure that lasts is told again.
         clock: Gives the present.
 
@@ -103,13 +103,13 @@ class Notifier:
         self._failing = self._gaps = 0
 
     def after_fork_in_child(self) -> None:
-        """Tell nothing: the threads stayed behind in the parent."""
+        """Send nothing: the threads stayed behind in the parent."""
         self._begin_anew()
 
     # Called by the scheduler
 
     def start(self) -> None:
-        """Tell from now on; on a store on disk, also what has ended since it was told last.
+        """Send notices from now on; on a store on disk, also about outcomes since the last stop.
 
         Raises:
             StoreError: if the store cannot be used.
@@ -129,7 +129,7 @@ class Notifier:
         self._thread.start()
 
     def stop(self, patience: Patience) -> None:
-        """Tell what has ended by now, within *patience* and a few seconds, and stop."""
+        """Send notices about everything that has ended, within *patience*, and stop."""
         thread, left = self._thread, patience.left()
         if thread is None:
             return
@@ -145,12 +145,12 @@ class Notifier:
             courier.finish(wait)
 
     def begun(self, run: Run, job: Job) -> None:
-        """Tell later that a run has begun, if it is open then still.  Called in its thread."""
+        """Send a notice that a run has begun, if it is still open then.  Called in its thread."""
         notice = Notice("started", run._job_id, run._started_us or 0, run._id, None)
         self._starts.append((run, notice, job.options.on_run))
 
     def states(self) -> list[ChannelState]:
-        """Return how the channels do: those of this process, and others for which notices wait.
+        """Return the states of channels: of this process, and others with waiting notices.
 
         Raises:
             StoreError: if the store cannot be used.
@@ -174,7 +174,7 @@ class Notifier:
             except BaseException as error:  # noqa: BLE001 — it looks again
                 self._failing += 1
                 if self._failing & (self._failing - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                    log.error("notices are held up; trying on", error=error)
+                    log.error("notices are blocked; trying again", error=error)
             if stopping:
                 return
             waker.sleep(LOOK_EVERY)
@@ -192,21 +192,21 @@ class Notifier:
         self._hand_out([name for name in self._channels if name in held])
 
     def _go_on_from(self, place: str | None) -> None:
-        """Judge what comes after a place; others have judged what came before."""
+        """Judge outcomes after a position; others have judged the earlier ones."""
         self._place = self._kept = place
         self._kept_us = passing_us()
         self._check_whole()
         self._judging = True
 
     def _check_whole(self) -> None:
-        """Log if outcomes were cut before they were judged."""
+        """Log if outcomes were deleted before they were judged."""
         if self._place is not None and not self._outcomes.keeps_after(self._place):
             self._gaps += 1
             if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
-                log.error("outcomes that the store does not keep any more were not told of")
+                log.error("outcomes left the history before notices about them were sent")
 
     def _tell_starts(self) -> None:
-        """Tell of runs that have begun, and not ended since: those are told when they end."""
+        """Send notices of runs that have begun and not ended."""
         letters = []
         for _ in range(len(self._starts)):
             run, notice, channels = self._starts.popleft()
@@ -233,7 +233,7 @@ class Notifier:
         due = passing_us() - self._kept_us >= KEEP_US and place != self._kept
         if news or letters or due:
             if not self._store.advance(self._kept, place, news, letters, self._clock.now_us()):
-                log.warning("another process has judged the same outcomes: what it told counts")
+                log.warning("another process has handled the same outcomes: its notices count")
                 self._judging = False
                 return False
             self._kept, self._kept_us = place, passing_us()
@@ -241,14 +241,14 @@ class Notifier:
         return len(records) >= AT_ONCE
 
     def _wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
-        """Return the channels of jobs; the defaults, where nothing is known of one any more."""
+        """Return the channels of jobs; the defaults for jobs that are no longer known."""
         known = self._store.wanted(job_ids)
         return {job_id: known.get(job_id, self._defaults) for job_id in job_ids}
 
     def _letters_of(
         self, record: RunRecord, wanted: Wanted, news: dict[str, News]
     ) -> list[tuple[str, str]]:
-        """Return the notices of one outcome with their channels, and change the news of its job."""
+        """Return the notices for one outcome by channel, and update the news of its job."""
         before = news.get(record.job_id, _NO_NEWS)
         after, told = judge(before, record, self._again_us)
         if after != before:
@@ -278,7 +278,7 @@ class Notifier:
             return ""
 
     def _hand_out(self, names: Collection[str]) -> None:
-        """Give the channels what waits for them, but for those that are busy."""
+        """Hand waiting notices to the channels that are not busy."""
         idle = [name for name in names if self._couriers[name].idle]
         if idle:
             letters = self._store.waiting(idle, AT_ONCE)
@@ -294,7 +294,7 @@ def notifier_for(
     clock: Clock,
     redact: Redact | None = None,
 ) -> Notifier:
-    """Return what tells of the outcomes of an engine's runs.
+    """Return the notifier for an engine's runs.
 
     Args:
         engine: Whose.
@@ -302,7 +302,7 @@ def notifier_for(
         defaults: The options of jobs that do not give them.
         again: Seconds after which a failure that lasts is told again.
         clock: Gives the present.
-        redact: Hides secrets in what is told.
+        redact: Hides secrets in notices.
     """
     store = engine.store
 

@@ -1,4 +1,4 @@
-"""A notice as an HTTP request, and what its answer says of trying again."""
+"""A notice as an HTTP request, and whether its response allows a retry."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from schedcore.errors import InvalidOptionError
 from schedcore.notices.base import RefusedError
 
 _LATER: Final = (408, 425, 429)
-"""Statuses of the client's side that say: not now."""
+"""Client error statuses that allow a retry."""
 
 
 def check_url(option: str, url: object) -> str:
-    """Return the URL of a channel; what stands in it may be a secret, and is in no error's text.
+    """Return the URL of a channel; it may contain a secret, so no error text contains it.
 
     Raises:
         InvalidOptionError: if it is none.
@@ -30,7 +30,7 @@ def check_url(option: str, url: object) -> str:
 def send(
     url: str, method: str, body: bytes | None, headers: Mapping[str, str], timeout: float
 ) -> None:
-    """Send a request, and return once a status of 200 to 299 came; what follows it is not read.
+    """Send a request, and return after a status of 200 to 299, without reading the body.
 
     Args:
         url: Where to; of http or https.
@@ -40,7 +40,7 @@ def send(
         timeout: Seconds that all of it may take, but for the look-up of the name.
 
     Raises:
-        RefusedError: after a redirection, or a status that says that trying again is of no use.
+        RefusedError: after a redirect, or a status that makes a retry useless.
         OSError: after any other status, or without one.
     """
     status, place, _ = request(url, method, body, headers, timeout)
@@ -48,7 +48,7 @@ def send(
         return
     if 300 <= status < 400:
         host = "elsewhere" if place is None else (urlsplit(place).netloc or "another path")[:200]
-        raise RefusedError(f"it answered {status}, to go to {host}: that is not followed")
+        raise RefusedError(f"it answered {status} with a redirect to {host}, which is not followed")
     if 400 <= status < 500 and status not in _LATER:
         raise RefusedError(f"it answered {status}")
     raise OSError(f"it answered {status}")

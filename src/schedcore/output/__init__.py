@@ -1,1 +1,1 @@
-"""What runs print and log: captured, bounded, and without secrets."""
+"""The output of runs: captured, bounded, and without secrets."""

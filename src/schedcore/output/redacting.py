@@ -124,14 +124,14 @@ def _compiled(option: str, pattern: object) -> re.Pattern[str]:
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidOptionError(option, pattern, f"{expected}; here {error}") from None
     if compiled.search("") is not None:
-        raise InvalidOptionError(option, pattern, "a pattern that needs something to match")
+        raise InvalidOptionError(option, pattern, "a pattern that does not match empty text")
     if _endless(parsed) > MOST_ENDLESS or _choices(parsed) > _MOST_CHOICES:
         raise InvalidOptionError(
             option,
             pattern,
-            "no repetition or choice within a repetition, as in (a+)+ or (ab|a)+, no reference to a"
-            f" group, and no more than {MOST_ENDLESS} repetitions without an end: with some texts,"
-            " those take for ever",
+            "no repetition or choice within a repetition, as in (a+)+ or (ab|a)+, no reference"
+            f" to a group, and no more than {MOST_ENDLESS} repetitions without an end: with some"
+            " texts, those take exponential time",
         )
     return compiled
 

@@ -1,4 +1,4 @@
-"""What a run prints, as text: its beginning and its end, in bounded memory.
+"""A run's output as text: its beginning and its end, in bounded memory.
 
 A run that captures has its scheduler's :class:`Capture` in ``run._output``, and from the first
 character on a :class:`Printed` in its place: one that prints nothing costs no object.
@@ -24,16 +24,16 @@ Redact = Callable[[str], str]
 
 
 class Output(NamedTuple):
-    """What a run printed and logged, from some place on."""
+    """A run's output, from some position on."""
 
     text: str
-    """The text; a line in it says where characters were left out."""
+    """The text; a line in it marks where characters were left out."""
     next: int
-    """How many characters the run has printed: where what it prints next begins."""
+    """Number of characters so far: the position of what comes next."""
     left_out: int
-    """How many of them were left out here, between the beginning and the end that are kept."""
+    """How many of them were left out, between the stored beginning and end."""
     ended: bool
-    """Whether the run has ended: nothing follows."""
+    """Whether the run has ended, so that nothing follows."""
 
 
 class Kept(NamedTuple):

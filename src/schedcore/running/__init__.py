@@ -1,1 +1,1 @@
-"""The open runs: on their way to executors, timed, waited for, ended, and announced."""
+"""Open runs: submitted to executors, timed, waited for, ended, and announced."""

@@ -1,4 +1,4 @@
-"""Runs that are taken over from a process that is gone."""
+"""Runs that are adopted from a dead process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from schedcore.running.runs import Runs
 
 
 def take_over(runs: Runs, executors: Mapping[str, Executor], adopted: Sequence[Run]) -> None:
-    """Submit runs that were another process's, and see to those that workers have begun.
+    """Submit runs of a dead process, and follow up those that cluster workers have begun.
 
     Args:
         runs: Follows them from now on.
         executors: By name.
-        adopted: What the store gave to this process.
+        adopted: The runs that the store assigned to this process.
     """
     begun: dict[str, list[Run]] = {}
     for run in adopted:
@@ -27,5 +27,5 @@ def take_over(runs: Runs, executors: Mapping[str, Executor], adopted: Sequence[R
     for name, together in begun.items():
         find = getattr(executors.get(name), "find", None)
         for run in together if find is None else find(together, runs.reporter):
-            unknown = LookupError(f"the executor {name!r} knows nothing of it any more")
+            unknown = LookupError(f"the executor {name!r} no longer knows it")
             runs.reporter.lost(run, unknown)

@@ -1,6 +1,6 @@
-"""Announces outcomes once they are recorded: a line in the log, and an event.
+"""Announces recorded outcomes: a line in the log, and an event.
 
-An event is made only if a listener asks for its code: to make one costs more than most runs do.
+An event is created only if a listener asks for its code, since that costs more than most runs.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ EVENT_OF = {
 
 
 _QUIET_US = 60 * SECOND
-"""What a job can do each second is logged once in this time."""
+"""Minimum time between two log lines for repeated messages of a job."""
 _MOST_JOBS = 10_000
-"""Jobs of which it is kept what was logged when."""
+"""Maximum number of jobs whose last log lines are remembered."""
 _MOST_KINDS = 10
-"""Kinds of news of one job that are told apart: each error is another one."""
+"""Maximum number of distinct messages per job: each error is a different one."""
 _OTHERS = "others"
 
 
 class Announcer:
-    """Logs all outcomes but ``executed``, and emits an event for each that a listener asks for.
+    """Logs all outcomes except ``executed``, and emits the events that listeners ask for.
 
-    What a job can do each second, such as to fail with the same error, is logged at most once a
-    minute, and then how often it came meanwhile; another error is logged at once.
+    A message that could come every second, such as the same error, is logged at most once a minute,
+    with a count; a different error is logged at once.
 
     Args:
         listeners: Receive the events.
@@ -63,7 +63,8 @@ class Announcer:
 
     Attributes:
         on_removed: Called with the id of each job that is removed.
-        on_begun: Called with each run that begins and whose job wants each told, and the job.
+        on_begun: Called with each run that begins and whose job asks for notices of each run, and
+            the job.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Announcer:
         self._logged: dict[str, dict[str, tuple[int, int]]] = {}
 
     def _again(self, job_id: str, kind: str) -> str | None:
-        """Return what a log line adds about earlier ones that were left out; None: omit it too."""
+        """Return the text about omitted earlier log lines; None: omit this line too."""
         if len(self._logged) >= _MOST_JOBS and job_id not in self._logged:
             self._logged.clear()
         now_us, of_job = self._passed_us(), self._logged.setdefault(job_id, {})
@@ -98,7 +99,11 @@ class Announcer:
             of_job[kind] = logged[0], logged[1] + 1
             return None
         of_job[kind] = now_us, 0
-        return f" (and {logged[1]} times more since this was said)" if logged and logged[1] else ""
+        return (
+            f" (and {logged[1]} more times since the last such message)"
+            if logged and logged[1]
+            else ""
+        )
 
     def wants(self, code: int) -> bool:
         """Return whether a listener asks for events of this code."""
@@ -117,7 +122,7 @@ class Announcer:
             )
 
     def ended(self, end: End, log: bool = True) -> None:
-        """Announce how a run ended; without *log*, in an event alone."""
+        """Announce the end of a run; without *log*, only by an event."""
         outcome, run, job = end.outcome, end.run, end.job
         if log and outcome is not Outcome.EXECUTED:
             self._log_end(end)
@@ -141,7 +146,7 @@ class Announcer:
         )
 
     def _follows(self, job_id: str) -> str:
-        """Return what follows a run of a job, as text for the log."""
+        """Return what happens after a run of a job, as text for the log."""
         try:
             entry = self._find(job_id)
         except JobLookupError:
@@ -264,7 +269,7 @@ class Announcer:
 
 
 def _kind_of(end: End) -> str:
-    """Return what two ends of a job have in common that are not worth a line each."""
+    """Return a key that is equal for two ends of a job that need only one log line."""
     if end.error_type is None or end.error_text is None:
         return end.outcome.value
     import re  # where something failed
@@ -275,7 +280,7 @@ def _kind_of(end: End) -> str:
 
 
 def _fields_of(end: End) -> dict[str, object]:
-    """Return what a log record about the end of a run has besides its text."""
+    """Return the fields of a log record about the end of a run."""
     run = end.run
     began_us = run.started_us
     fields = {

@@ -8,7 +8,7 @@ from schedcore.clock import Patience, Waker
 
 
 class IdleWaits:
-    """Keeps those that wait.
+    """The waiting threads.
 
     Attributes:
         wakers: Of each one; while there are any, each end is recorded at once.
@@ -18,12 +18,12 @@ class IdleWaits:
         self.wakers: list[Waker] = []
 
     def wake(self) -> None:
-        """Have all of them look again."""
+        """Wake all of them."""
         while self.wakers:
             self.wakers.pop().wake()
 
     def wait(self, is_idle: Callable[[], bool], timeout: float | None) -> bool:
-        """Block until *is_idle* says so, or *timeout* seconds are over; return whether it does."""
+        """Block until *is_idle* is true, or *timeout* seconds have passed; return its result."""
         patience = Patience(timeout)
         while True:
             waker = Waker()

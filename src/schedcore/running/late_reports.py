@@ -1,4 +1,4 @@
-"""Reports from event loops, on a store on disk: made by a thread that may wait for the disk."""
+"""Reports from event loops, with a store on disk: made by a thread that may wait for the disk."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class LateReports:
-    """Stands before whom executors report to: what an event loop reports is noted, and made later.
+    """Wraps the reporter: reports of an event loop are noted, and made later.
 
-    To record an end takes as long as the disk or the database does, and an event loop would stand
-    still meanwhile.  The scheduler's loop is woken to make the report, or a reader of the history
-    does: whoever settles first.  Reports of other threads are made at once.
+    Recording an end waits for the disk or the database, and would block the event loop meanwhile.
+    The scheduler's loop is woken to make the report, unless a reader of the history settles first.
+    Reports of other threads are made at once.
 
     Args:
         reports: Gets all reports.

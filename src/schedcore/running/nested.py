@@ -57,7 +57,8 @@ class NestedWaits:
             if self._waiting[name] + 1 >= workers:
                 expected = (
                     f"False, or a timeout, inside a run of the executor {name!r}: all of its"
-                    f" workers ({workers}) would wait, and none be left for what they wait for"
+                    f" workers ({workers}) would wait, and none would be left to run what they"
+                    " wait for"
                 )
                 raise InvalidOptionError("wait", True, expected)
             self._waiting[name] += 1

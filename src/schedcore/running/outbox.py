@@ -14,11 +14,11 @@ class Outbox:
     """The runs that wait to be submitted to one executor.
 
     While a thread is inside the executor's ``submit``, others leave their runs here, and that
-    thread hands them on: an executor that blocks holds up one thread, and its own runs.
+    thread submits them: an executor that blocks delays one thread, and only its own runs.
 
     Args:
-        submit: Hands runs to the executor, and returns those that listeners are to hear of, each
-            with its job; raises nothing but Ctrl-C.
+        submit: Hands runs to the executor, and returns those to announce, each with its job; raises
+            nothing but Ctrl-C.
     """
 
     def __init__(self, submit: Callable[[Sequence[Run]], Sequence[tuple[Run, Job]]]) -> None:
@@ -32,10 +32,10 @@ class Outbox:
         self._waiting.append(runs)
 
     def send(self) -> Sequence[tuple[Run, Job]]:
-        """Submit all runs, unless another thread does so: then that one submits these too.
+        """Submit all runs, unless another thread is submitting: then that one submits these too.
 
         Returns:
-            What listeners are to hear of, now that this thread holds nobody up any more.
+            The runs to announce, now that this thread delays no other.
         """
         handed: list[tuple[Run, Job]] = []
         # Another look after the release: some thread may have found the lock taken just before.

@@ -1,4 +1,4 @@
-"""What executors report: that runs begin, that they end, and how."""
+"""The reports of executors: runs begin, and end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Reports:
-    """Says what follows from each report.  Thread-safe: it has nothing of its own.
+    """Handles each report.  Thread-safe, since it has no state of its own.
 
     Args:
         runs: Follows the runs.
-        cluster: Lets runs begin where processes share the store; None: none shares it.
-        announce: Logs and emits what became of them.
+        cluster: Lets runs begin if processes share the store; None: it is not shared.
+        announce: Logs and emits their outcomes.
         random: Source of the jitter of retries.
     """
 
@@ -63,7 +63,7 @@ class Reports:
         return True
 
     def begun(self, run: Run, at_us: int) -> None:
-        """Report that *run* was begun elsewhere, where nobody can be asked whether it may."""
+        """Report that *run* was begun elsewhere, where this process cannot prevent it."""
         job = run._job
         if job is not None:
             run._started_us = at_us
@@ -120,6 +120,6 @@ class Reports:
             self._runs.end_now(lost)
 
     def shed(self, run: Run) -> None:
-        """Report that the executor's queue has no room for *run*."""
+        """Report that the executor's queue is full: it did not accept *run*."""
         run._cancelled = True
         self._runs.end_now(end_of(run, Outcome.SHED, self._runs.now_us()))

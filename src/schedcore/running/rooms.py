@@ -1,7 +1,7 @@
 """How many runs each executor can begin, and since when one could not.
 
-On a store of which several processes take jobs, a process takes no more than its executors can
-begin: what it does not take another one may, and when its host dies it had little in hand.
+If several processes take jobs from a store, each takes no more than its executors can begin: other
+processes may take the rest, and a host that dies had taken little.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Rooms:
         self._since_us: dict[str, int] = {}  # those that could not, and have not caught up yet
 
     def look(self, now_us: int) -> dict[str, int]:
-        """Return how many runs each executor can begin now; those that are full are left out."""
+        """Return how many runs each executor can begin now; full ones are left out."""
         self._looked_us = now_us
         rooms: dict[str, int] = {}
         for name, executor in self._executors.items():
@@ -45,14 +45,13 @@ class Rooms:
         return rooms
 
     def full_since(self) -> Mapping[str, int]:
-        """Return since when executors are full, those that are."""
+        """Return since when the full executors have been full."""
         return dict(self._since_us)
 
     def judged_us(self, slot: Slot) -> int | None:
         """Return the moment that decides whether a job is late; None: now.
 
-        A job that its executor had no room for is as late as it was when it fell due, and not as
-        late as a busy pool makes it.
+        A job that waited because its executor was full counts as late as it was when it became due.
         """
         if slot.judged_us is not None or not self._since_us:
             return slot.judged_us

@@ -1,4 +1,4 @@
-"""The open runs: submitted, recorded as ended once, tried again, cancelled, timed out."""
+"""The open runs: submitted, recorded once when they end, retried, cancelled, timed out."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 _SHUTDOWN = "since the scheduler was shut down"
 MOST_ENDS = 256
-"""Ends that are noted and not recorded: more would cost the garbage collector more than a lock."""
+"""Maximum number of noted ends: more would cost the garbage collector more than a lock."""
 
 
 class Runs:
     """Follows each open run to its outcome.  Thread-safe.
 
-    Executors report to :attr:`reporter`.  An end that nobody waits for is only noted, without a
-    lock.  :meth:`settle` has the store record all ends that were noted: the next step calls it, a
-    reader of the history, and a worker that has nothing more to do.
+    Executors report to :attr:`reporter`.  An end that nothing waits for is only noted, without a
+    lock.  :meth:`settle` records all noted ends in the store: the next step calls it, and so do
+    readers of the history, and a worker that has nothing more to do.
 
     Args:
-        store: Keeps open runs and the history.
+        store: Stores open runs and the history.
         executors: By name.
         announce: Logs and emits what became of them.
         clock: Gives the times at which they begin and end.
@@ -53,11 +53,11 @@ class Runs:
         log: Logger of what fails.
 
     Attributes:
-        expect: Called with the time, in microseconds, at which :meth:`check_timers` is wanted.
-        wake: Called to have :meth:`settle` called soon.
-        reporter: To whom executors report.
-        capture: Keeps what runs print; None: nobody does.
-        closing: Whether nothing more is begun or tried again, since the scheduler shuts down.
+        expect: Called with the time, in microseconds, at which to call :meth:`check_timers`.
+        wake: Called to request a call of :meth:`settle` soon.
+        reporter: Receives the reports of executors.
+        capture: Captures the output of runs; None: nothing does.
+        closing: Whether no more runs begin or are retried, since the scheduler is shutting down.
     """
 
     def __init__(
@@ -162,11 +162,11 @@ class Runs:
             self.expect(end[3])
 
     def retry(self, failed: End, delay_us: int) -> None:
-        """Record that a run failed, and is to be tried again, once the store can do that."""
+        """Record that a run failed, and is to be retried, once the store can do that."""
         self._failures.retry(failed, delay_us)
 
     def _retry(self, failed: End, delay_us: int) -> None:
-        """Have a run that failed wait for its next attempt, or end it if none follows."""
+        """Let a failed run wait for its next attempt, or end it if there is none."""
         if self._store.retry(failed, failed.ended_us + delay_us):
             if self.capture is not None:
                 self.capture.tried_again(failed.run)
@@ -179,14 +179,14 @@ class Runs:
             self.end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
 
     def may_not_begin(self, run: Run) -> None:
-        """Submit a run again later that was not let begin by those who share the store."""
+        """Submit a run again later that a shared store did not allow to begin yet."""
         if self._cluster is not None:
             self._kept.append(run)
 
     def settle(self) -> None:
-        """Have the store record the ends noted so far, and submit the runs that waited for them.
+        """Record the noted ends in the store, and submit the runs that waited for them.
 
-        Whatever the store raises comes out; the ends stay noted, and are recorded the next time.
+        Errors of the store are raised; the ends stay noted, and are recorded the next time.
         """
         if self._late is not None:
             self._late.make()
@@ -195,7 +195,7 @@ class Runs:
             self._record(self._ends)
 
     def end_now(self, end: End, log: bool = True) -> bool:
-        """Record one end now; False: the run has ended before."""
+        """Record one end now; False: the run had ended before."""
         one = deque((end,))
         try:
             self.settle()
@@ -215,7 +215,7 @@ class Runs:
         return bool(recorded)
 
     def recorded(self, ends: Sequence[End], log: bool = True) -> None:
-        """Do what follows from ends that were recorded: timers, abandoned workers, events."""
+        """Handle recorded ends: timers, abandoned workers, events."""
         plain = not self._announce.wants(EVENT_JOB_EXECUTED)
         for end in ends:
             run = end[0]
@@ -239,7 +239,7 @@ class Runs:
     # Retries, time-outs, cancelling
 
     def check_timers(self, now_us: int) -> int | None:
-        """Submit the retries that are due, and time out the runs that took too long.
+        """Submit due retries, and time out runs that took too long.
 
         Returns:
             When to call again, in microseconds since the Unix epoch, or None.
@@ -259,7 +259,7 @@ class Runs:
         return None if next_us is None else now_us + max(0, next_us - passed_us)
 
     def _act_on(self, due: Sequence[Run], passed_us: int) -> None:
-        """Time out runs, or try them again."""
+        """Time out or retry runs."""
         retries: list[Run] = []
         for run in due:
             if run._started_us is not None:
@@ -274,21 +274,21 @@ class Runs:
             self.submit(self._store.try_again(retries))
 
     def set_timer(self, run: Run, delay_us: int) -> None:
-        """Have :meth:`check_timers` look at a run after *delay_us* microseconds."""
+        """Set a timer, so that :meth:`check_timers` handles a run after *delay_us* microseconds."""
         self._timers.set(run, self._clock.monotonic_us() + delay_us)
         if run._outcome is not None:  # it ended just before
             self._timers.drop(run)
         self.expect(self.now_us() + delay_us)
 
     def end_early(self, run: Run, outcome: Outcome, reason: str | None, log: bool = True) -> bool:
-        """End *run* early, whatever it is doing; return whether it had not ended before."""
+        """End *run* early, in any state; return False if it had ended before."""
         self.settle()
         run._reason = outcome, reason
         run._cancelled = True
         return self.end_now(end_of(run, outcome, self.now_us()), log)
 
     def _abandon(self, run: Run, job: Job) -> None:
-        """Have the executor free the worker of a run that was ended early."""
+        """Let the executor free the worker of a run that was ended early."""
         name = job.options.executor
         try:
             executor = self._executors[name]
@@ -296,7 +296,7 @@ class Runs:
             if run._started_us is not None or hasattr(executor, "find"):
                 executor.abandon(run)
         except BaseException as error:  # noqa: BLE001 — logged; the run is ended all the same
-            text = "executor %r failed to give up a run"
+            text = "executor %r failed to abandon a run"
             self._log.error(text, name, error=error, fields=named(run))
 
     def cancel(self, run_id: int) -> Run:
@@ -319,7 +319,7 @@ class Runs:
         return self._store.runs()
 
     def here(self) -> list[Run]:
-        """Return the open runs of this process: not those that others have, or that wait."""
+        """Return the open runs of this process: not those of others, nor waiting ones."""
         return self._here(self.open())
 
     def _here(self, runs: list[Run]) -> list[Run]:
@@ -328,7 +328,7 @@ class Runs:
         return [run for run in runs if run._queued_us is not None]
 
     def settled(self) -> Store:
-        """Return the store, with all the ends recorded that were noted: to read its history."""
+        """Return the store with all noted ends recorded, to read its history."""
         self.settle()
         return self._store
 
@@ -341,12 +341,12 @@ class Runs:
         self._holding = True
 
     def release(self) -> None:
-        """Go on after :meth:`hold`, and after :meth:`close`."""
+        """Continue after :meth:`hold`, and after :meth:`close`."""
         self._holding = self.closing = False
         self.promote()
 
     def promote(self) -> None:
-        """Start the runs that wait though there is room, unless nothing is to be started."""
+        """Start waiting runs for which there is room, unless starting is on hold."""
         if self._holding or self.closing:
             return
         _, runs, due_us = self._store.promote()
@@ -355,7 +355,7 @@ class Runs:
             self.expect(due_us)
 
     def dropped(self, ends: Sequence[End]) -> None:
-        """Give up runs that others ended and announced; those taken for lost go on, if they run."""
+        """Abandon runs that others ended; running ones that were recorded as lost continue."""
         for end in ends:
             self._timers.drop(end.run)
             if end.job is not None and end.outcome is not Outcome.LOST:
@@ -363,14 +363,14 @@ class Runs:
         self._wake_if_idle()
 
     def begin_kept(self) -> None:
-        """Submit the runs again that might not begin while others took this process for dead."""
+        """Submit runs again that could not begin while this process's lease had expired."""
         while self._kept:
             self.submit((self._kept.popleft(),))
 
     def close(self) -> None:
-        """Take nothing more: cancel the runs that wait behind others, and retry nothing.
+        """Accept no more: cancel the runs that wait behind others, and retry nothing.
 
-        On a store that others share, those are left to others.
+        On a shared store, these are left to other processes.
         """
         self.closing = True
         if self._cluster is not None:
@@ -380,9 +380,9 @@ class Runs:
                 self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
 
     def cancel_waiting(self) -> None:
-        """Cancel every run that has not begun; on a store that others share, leave it to them.
+        """Cancel every run that has not begun; on a shared store, leave it to others.
 
-        What workers outside of the nodes have begun is left to others as well.
+        Runs that cluster workers have begun are left to others as well.
         """
         runs = self.open()
         if self._cluster is None:
@@ -390,7 +390,7 @@ class Runs:
         self._give_up(runs)
 
     def _give_up(self, runs: Sequence[Run]) -> None:
-        """Cancel runs that have not begun; on a store that others share, leave those to them."""
+        """Cancel runs that have not begun; on a shared store, leave them to others."""
         if self._cluster is not None:
             self._cluster.hand_back(runs, self.now_us())
             return
@@ -401,18 +401,18 @@ class Runs:
         self._announce.many_cancelled(cancelled)
 
     def wait_until_idle(self, timeout: float | None) -> bool:
-        """Block until no run is open, or *timeout* seconds are over; return whether none is."""
+        """Block until no run is open, or *timeout* seconds have passed; return whether none is."""
         return self._idle.wait(lambda: not self.here(), timeout)
 
     def _passed_us(self) -> int:
-        """Return microseconds that passed; real ones if the scheduler's clock fails."""
+        """Return the monotonic time in microseconds; real time if the scheduler's clock fails."""
         try:
             return self._clock.monotonic_us()
         except BaseException:  # noqa: BLE001 — whoever reads it next logs it
             return passing_us()
 
     def now_us(self) -> int:
-        """Return the time; the computer's own if the scheduler's clock fails."""
+        """Return the time; the computer's if the scheduler's clock fails."""
         try:
             return self._clock.now_us()
         except BaseException as error:  # noqa: BLE001 — a run must end all the same

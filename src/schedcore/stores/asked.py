@@ -1,4 +1,4 @@
-"""Runs that somebody asks for, besides the schedule."""
+"""Requested runs, outside the schedule."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -15,13 +15,12 @@ KEYS_KEPT_US: Final = 86_400 * 10**6
 
 
 class Asked(NamedTuple):
-    """A run of a job that is asked for."""
+    """A requested run of a job."""
 
     job: Job
     """The stored definition, with its function resolved, and the arguments of this run."""
     own_call: bool = False
-    """Whether those are not the arguments of the stored job: wherever the run goes on, they go with
-    it."""
+    """Whether these differ from the stored job's arguments; then they are stored with the run."""
     key: str | None = None
     """Tells who asks again: for the same key of the same job, within :data:`KEYS_KEPT_US`, no
     second run is opened.  None: every time is a new one."""

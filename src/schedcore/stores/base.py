@@ -15,17 +15,17 @@ from schedcore.stores.ends import End
 
 
 class Entry(NamedTuple):
-    """A job and its place in the schedule, as a store hands them out to be read."""
+    """A job and its place in the schedule, as a value for readers."""
 
     job: Job
     fire_us: int | None
-    """The nominal fire time that comes next; None: the job was added paused."""
+    """The next nominal fire time; None: the job was added paused."""
     due_us: int | None
     """When to act: the fire time plus its jitter.  None: paused."""
     broken: str | None = None
-    """Why the job cannot be run at present; it is tried again when it is due."""
+    """Why the job currently cannot run; it is tried again when it is due."""
     judged_us: int | None = None
-    """When the backlog was found due of which this is the rest; None: it is none."""
+    """When the backlog of which this is the rest was found; None: there is no backlog."""
     version: object = None
     """Differs from that of every older entry of the same job; only the store reads it."""
 
@@ -83,20 +83,20 @@ class Slot:
 
 
 class Change(NamedTuple):
-    """One job to be changed, replaced or removed."""
+    """A change, replacement or removal of one job."""
 
     old: Entry
     """The job as it was read."""
     new: Entry | None
-    """The job in its place; None: it is removed."""
+    """The new job and place; None: the job is removed."""
     another: bool = False
     """Whether *new* is another job under the same id: it starts with no open runs."""
     records: Sequence[RunRecord] = ()
-    """Outcomes of the fire times that have come and that the change passes over."""
+    """Outcomes of past fire times that the change skips."""
 
 
 class Declared(NamedTuple):
-    """A job as code or settings declare it at each start."""
+    """A job that code or settings declare at each start."""
 
     entry: Entry
     """The job, in the place it would have if it were new."""
@@ -110,13 +110,13 @@ own), or raise ConflictingIdError."""
 
 
 class Passed(NamedTuple):
-    """Fire times that were due and do not run."""
+    """Due fire times that do not run."""
 
     outcome: Outcome
     backlog: Backlog
     late_us: int
     reason: str | None = None
-    """Why, beyond what the outcome says."""
+    """The reason, beyond the outcome."""
 
     def record(self, job_id: str) -> RunRecord:
         """Return their record in the history."""
@@ -133,7 +133,7 @@ class Passed(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What a step decided about one job that it took."""
+    """A step's decision about one job that it took."""
 
     slot: Slot
     job: Job
@@ -141,7 +141,7 @@ class Settlement(NamedTuple):
     """Its next fire time; None: it had its last one, and is removed."""
     due_us: int | None
     times: Sequence[int]
-    """The due times that are to run now, the oldest first."""
+    """The due times to run now, oldest first."""
     judged_us: int | None = None
     broken: str | None = None
     passed: Sequence[Passed] = ()
@@ -159,42 +159,42 @@ The plain case is nearly every fire, and a container for each would double its c
 
 
 class Skipped(NamedTuple):
-    """Fire times for which there was no room."""
+    """Fire times that were skipped at ``max_instances``."""
 
     job: Job
     times: Sequence[int]
     record: RunRecord
-    """As the history has them."""
+    """Their records in the history."""
 
 
 class Settled(NamedTuple):
-    """What came of the settlements of one batch."""
+    """The result of settling one batch."""
 
     runs: list[Run]
-    """To be submitted, in this order."""
+    """Runs to submit, in this order."""
     skipped: list[Skipped]
     passed: list[tuple[Job, Passed]]
     evicted: list[End]
-    """Runs that were cancelled in favour of others: they are to be abandoned."""
+    """Runs that were cancelled in favour of others, to be abandoned."""
     removed: list[str]
     """Ids of jobs that had their last fire time."""
 
 
 class Ended(NamedTuple):
-    """What came of the ends of runs."""
+    """The result of recording ends of runs."""
 
     recorded: list[End]
-    """Those that were recorded: of runs that had not ended before."""
+    """The recorded ends: of runs that had not ended before."""
     runs: list[Run]
-    """Runs that waited, and are to be submitted now."""
+    """Runs that waited, to be submitted now."""
     due_us: int | None = None
     """When a job is due again whose backlog waited for the last of them; None: there is none."""
 
 
 class Written(NamedTuple):
-    """What came of a change."""
+    """The result of a change."""
 
     conflicts: Sequence[str]
-    """Ids of jobs that are not as they were read, or are there already; empty: it was made."""
+    """Ids of jobs that were changed since they were read, or exist already; empty: it was made."""
     ended: Sequence[End] = ()
     """Of runs that had not begun, and ended with the change."""

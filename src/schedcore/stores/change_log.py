@@ -41,7 +41,7 @@ class ChangeLog:
                 self.note(job_id)
 
     def since(self, version: object) -> tuple[int, Sequence[str] | None]:
-        """Return the present version, and the ids of the jobs that changed after another one.
+        """Return the current version, and the ids of the jobs that changed after another version.
 
         None in the place of the ids where they are not known.
         """

@@ -1,7 +1,7 @@
-"""The contract of a store that processes share: who is there, who takes due jobs, who is gone.
+"""The contract of a shared store: which nodes there are, which take due jobs, which are dead.
 
-A *node* is one process that has joined, from then until it leaves or is found dead.  The store is
-all that nodes know of each other: a node that is to do something reads so in the store.
+A *node* is one process that has joined, until it leaves or is declared dead.  Nodes communicate
+only through the store.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ class NodeInfo(NamedTuple):
     """A process that has joined a store."""
 
     id: int
-    """Given by the store at each start, and never again."""
+    """A number that the store assigns at each start, and never reuses."""
     host: str
     pid: int
     since_us: int
     """When it joined, in microseconds since the Unix epoch."""
     state: str
-    """``"alive"``; ``"leaving"``: runs of it go on; ``"left"``; or ``"dead"``."""
+    """``"alive"``; ``"leaving"``: its runs continue; ``"left"``; or ``"dead"``."""
     takes: bool
     """Whether it takes due jobs."""
     renewed_us: int | None
-    """When it said last that it is alive; None: the operating system knows."""
+    """When it last renewed its lease; None: the operating system knows whether it is alive."""
     runs: int
-    """How many open runs belong to it."""
+    """Number of open runs that it owns."""
     executors: tuple[str, ...]
     """The names of its executors."""
     app: str
-    """In whose name it declares jobs."""
+    """The name of the app that it declares jobs for."""
 
     def __repr__(self) -> str:
         takes = ", takes due jobs" if self.takes else ""
@@ -46,27 +46,27 @@ class NodeInfo(NamedTuple):
 
 
 class StoreInfo(NamedTuple):
-    """What a store is, and how it does."""
+    """The kind and the state of a store."""
 
     kind: str
     """``"memory"``, ``"sqlite"``, ``"postgresql"``, or the name of a user's own class."""
     reachable: bool
     schema: int | None = None
     clock_offset: float | None = None
-    """Seconds by which the store's clock is ahead of this machine's; None: it has none."""
+    """How far the store's clock is ahead of this machine's, in seconds; None: it has none."""
     notifications: bool = False
-    """Whether it tells at once what others change; if not, it is asked now and then."""
+    """Whether it announces changes of others at once; if not, it is polled."""
     url: str | None = None
     """Where it is, without a password."""
     id: str | None = None
-    """What tells it from every other store; None: not known, or of this process alone."""
+    """Its unique identifier; None: not known, or not shared."""
 
 
 class Seen(NamedTuple):
-    """What a node found out by looking."""
+    """What a node found in the store."""
 
     wanted: State
-    """The state that all nodes are to be in: RUNNING, PAUSED or STOPPED."""
+    """The state that all nodes should be in: RUNNING, PAUSED or STOPPED."""
     changed: bool = False
     """Whether others have written: something may be due sooner."""
     dropped: Sequence[End] = ()
@@ -76,14 +76,14 @@ class Seen(NamedTuple):
 
 
 class Cluster(Protocol):
-    """What a shared store has as ``cluster``.  Thread-safe."""
+    """The ``cluster`` of a shared store.  Thread-safe."""
 
     woken: Callable[[], object]
-    """Called when others have changed something, by a cluster that hears of it: to look then."""
+    """Called when others have changed something, by a cluster that is notified of it."""
 
     @property
     def takes(self) -> bool:
-        """Whether this node takes due jobs at present."""
+        """Whether this node takes due jobs."""
         ...
 
     @property
@@ -93,10 +93,10 @@ class Cluster(Protocol):
 
     @property
     def sets_clock(self) -> bool:
-        """Whether jobs are to be moved when the clock of this process is set back.
+        """Whether this process moves jobs when its clock is set back.
 
-        In one process, or the others would move them again; in none where the store has a clock of
-        its own, by which all of them go.
+        Only one process does, or the others would move them again; none does if the store has its
+        own clock.
         """
         ...
 
@@ -108,60 +108,59 @@ class Cluster(Protocol):
         ...
 
     def join(self, app: str, executors: Collection[str]) -> bool:
-        """Become a node; return whether no other is there.
+        """Become a node; return whether it is the only one.
 
         Args:
-            app: In whose name it declares jobs.
+            app: The name of the app that it declares jobs for.
             executors: The names of its executors.
         """
         ...
 
     def begin(self, run: Run) -> bool:
-        """Note that a run begins; False: it may not, while others may take this node for dead."""
+        """Record that a run begins; False: it may not, since this node's lease may have expired."""
         ...
 
     def look(self, at_once: bool = False) -> Seen:
-        """Find out what others did; take over from who is gone.  To be called ten times a second.
+        """Read the changes of other nodes; take over from dead ones.  Call this ten times a second.
 
-        What this raises leaves the node as it is: it looks again.
+        After an error the node is unchanged, and tries again.
 
         Args:
-            at_once: Whether to ask for the state that is wanted now, and not to go by what was
-                seen a moment ago.
+            at_once: Whether to read the wanted state now, instead of using a recent value.
         """
         ...
 
     def want(self, state: State) -> None:
-        """Have all nodes be in a state.
+        """Set the state of all nodes.
 
-        Once this returns, no node takes a job any more that is paused or stopped with it.
+        Once this returns with a pause or a stop, no node takes jobs any more.
         """
         ...
 
     def wanted(self) -> State:
-        """Return the state that all nodes are to be in."""
+        """Return the state that all nodes should be in."""
         ...
 
     def adopt(self, now_us: int) -> list[Run]:
-        """Take the runs that are due again and belong to nobody; they are to be submitted."""
+        """Take due runs that belong to no node, to be submitted."""
         ...
 
     def resign(self) -> None:
-        """Take no more due jobs, so that another node does; the next :meth:`join` ends that."""
+        """Stop taking due jobs, so that another node does, until the next :meth:`join`."""
         ...
 
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
-        """Let others take runs of this node that have not begun; return those that they get."""
+        """Let other nodes take runs of this node that have not begun; return those runs."""
         ...
 
     def leave(self) -> None:
-        """Be a node no more, or a leaving one until the last of its runs has ended."""
+        """Leave, or be a leaving node until the last of its runs has ended."""
         ...
 
     def nodes(self) -> list[NodeInfo]:
-        """Return the nodes that are there or were lately, the latest first."""
+        """Return the current and recent nodes, newest first."""
         ...
 
     def info(self) -> StoreInfo:
-        """Return what the store is, and how it does; never raises."""
+        """Return the kind and the state of the store; never raises."""
         ...

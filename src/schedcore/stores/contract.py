@@ -2,8 +2,8 @@
 
 At every moment each due time of each job is in exactly one of three places: *to come* (the job's
 place in the schedule), *open* (a :class:`~schedcore.run.Run` that waits or is active), or *ended*
-(the history, with one outcome).  Each method here is one transaction that keeps this true:
-what it moves from one place to another it moves whole, or not at all.
+(the history, with one outcome).  Each method here is one transaction that keeps this true: it moves
+due times completely, or not at all.
 
 Times are integer microseconds since the Unix epoch.
 """
@@ -35,33 +35,33 @@ from schedcore.stores.trail import Trail
 
 
 class Batch(Protocol):
-    """Jobs that were taken: nobody else has them until they are settled or given back.
+    """Taken jobs, which belong to this process until they are settled or given back.
 
-    A context manager: leaving it without :meth:`settle` gives them back, as if nothing was taken.
+    A context manager: leaving it without :meth:`settle` gives them back, as if none was taken.
     """
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """The jobs, the earliest due first."""
+        """The jobs, earliest due first."""
         ...
 
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write the new places, the runs that start or wait, and the outcomes of what does not run.
+        """Write the new places, the runs that start or wait, and the outcomes of the others.
 
-        :func:`schedcore.admission.admit` decides here how many start, with the counts of this
-        moment.  What was decided about a job that was changed or removed since it was taken
-        is void, and so is all of it after :meth:`give_back`.
+        :func:`schedcore.admission.admit` decides here how many start, by the counts of this moment.
+        A decision about a job that was changed or removed since it was taken is void, and so are
+        all decisions after :meth:`give_back`.
 
         Args:
-            decided: For each of :attr:`slots`, in their order.
+            decided: The decision about each of :attr:`slots`, in their order.
             now_us: The present.
         """
         ...
 
     def give_back(self) -> None:
-        """Give back what was not settled.
+        """Give back jobs that were not settled.
 
-        Called by another thread when the one that took the batch is held up.
+        Called by another thread if the one that took the batch is blocked.
         """
         ...
 
@@ -76,7 +76,7 @@ class Batch(Protocol):
 
 
 class Store(Trail, Protocol):
-    """Keeps jobs, open runs and outcomes.  Thread-safe; one on disk between processes as well.
+    """Stores jobs, open runs and outcomes.  Thread-safe; on disk, also safe between processes.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
     objects of this process, which a store cannot share:
@@ -101,16 +101,16 @@ class Store(Trail, Protocol):
     ) -> Written:
         """Make all of *changes*, or none: compare-and-set; an entry alone is a job to be added.
 
-        A change that removes a job, pauses it, or puts another in its place ends those of its runs
-        that have not begun: as cancelled, or as paused (but for those that :meth:`open` made, which
-        run all the same); one that waits for its next attempt, as failed, with the error of the
-        last one.  Those that have begun go on, and are not tried again (:meth:`retry`).  One whose
-        new entry is the old one only compares.
+        A change that removes, pauses or replaces a job ends those of its runs that have not begun:
+        as cancelled, or as paused (except those that :meth:`open` opened, which still run); a run
+        that waits for its next attempt, as failed, with its last error.  Runs that have begun
+        continue, and are not retried (:meth:`retry`).  A change whose new entry is the old one only
+        compares.
 
         Args:
             changes: The changes.
             now_us: The present.
-            notes: What the audit is to keep of them, if they are made.
+            notes: Records for the audit, if the changes are made.
         """
         ...
 
@@ -122,36 +122,36 @@ class Store(Trail, Protocol):
         otherwise: Otherwise = "change",
         by: Actor | None = None,
     ) -> list[Entry]:
-        """Reconcile jobs that *app* declares with what is stored under their ids.
+        """Match jobs that *app* declares with the stored ones, by id.
 
-        One with the same fingerprint keeps its place, its pause, and what was changed since;
-        another definition takes the place of the old one, and is paused if that was; one that is
-        new is added, unless it was there before and had its last fire time.  A job with the same
-        id that nobody declared is replaced.
+        A job with the same fingerprint keeps its place, its pause state, and its changes since; a
+        different definition replaces the old one, and stays paused if that was; a new job is added,
+        unless it existed before and had its last fire time.  A stored job with the same id that was
+        not declared is replaced.
 
         Args:
-            app: Who declares; :meth:`retire` leaves the jobs of others alone.  None: nobody, they
-                are added; but to add the same again changes nothing.
+            app: The declaring app; :meth:`retire` leaves the jobs of other apps alone.  None: the
+                jobs are added, and adding an identical job again changes nothing.
             declared: Some of its jobs, no id twice.
             now_us: The present.
-            otherwise: What comes of a job that has the same id and another definition.
-            by: Whose changes the audit is to keep these as; None: it keeps none.
+            otherwise: What to do about a job with the same id and another definition.
+            by: The actor for the audit; None: no records.
 
         Returns:
-            The jobs that are there now, in the order of *declared*.
+            The jobs that are stored now, in the order of *declared*.
 
         Raises:
-            ConflictingIdError: if an id is taken by another definition, and *otherwise* says to
-                refuse that: nothing is changed then.
+            ConflictingIdError: if an id is taken by another definition, and *otherwise* refuses
+                that: then nothing is changed.
         """
         ...
 
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
     ) -> list[str]:
-        """Park what *app* declared before and does not declare any more.
+        """Park jobs that *app* declared before and no longer declares.
 
-        Those jobs are paused, with the reason in ``broken``; declared again, they go on.
+        They are paused, with the reason in ``broken``; declared again, they continue.
 
         Args:
             app: Who declares.
@@ -173,7 +173,7 @@ class Store(Trail, Protocol):
         ...
 
     def entries(self) -> list[Entry]:
-        """Return all jobs: the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         ...
 
     def page(self, after: str, limit: int) -> list[Entry]:
@@ -181,10 +181,10 @@ class Store(Trail, Protocol):
         ...
 
     def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
-        """Return the present version, and the ids of the jobs that changed after another one.
+        """Return the current version, and the ids of the jobs that changed after another version.
 
-        A version is equal for as long as :meth:`entries` returns the same; None: not known.
-        Read before the entries, it is never younger than they are.
+        A version stays the same while :meth:`entries` returns the same; None: not known.  If it is
+        read before the entries, it is never newer than they are.
 
         Args:
             since: A version that this returned; None: any.
@@ -198,14 +198,14 @@ class Store(Trail, Protocol):
     # The schedule
 
     def take(self, now_us: int, limit: int, executors: Executors = None) -> Batch:
-        """Take up to *limit* jobs that are due, the earliest first.
+        """Take up to *limit* due jobs, earliest first.
 
         Args:
-            now_us: What is due then is taken.
-            limit: How many jobs at most.
-            executors: Names of those that are there, and how many of their jobs at most; or the
-                names alone; None: any.  A store of which one process takes all jobs need not look
-                at it; others leave the rest to another process.
+            now_us: The present: jobs that are due now are taken.
+            limit: Maximum number of jobs.
+            executors: Names of this process's executors, and how many of their jobs to take at
+                most; or only the names; None: any.  A store from which one process takes all jobs
+                may ignore it; others leave the rest to other processes.
         """
         ...
 
@@ -220,32 +220,31 @@ class Store(Trail, Protocol):
     # Runs
 
     def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
-        """Open runs of jobs besides their schedules, or record them as skipped for want of room.
+        """Open runs of jobs outside their schedules, or record them as skipped.
 
-        Somebody may wait for the runs that are returned.
+        The caller may wait for the returned runs.
 
         Args:
-            asked: What is asked for, each of another job.
-            due_us: When all fall due: now.
+            asked: The requested runs, each of a different job.
+            due_us: The due time of all: now.
 
         Returns:
-            What came of each, in their order.
+            The result of each, in order.
         """
         ...
 
     def backfill(
         self, asked: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
-        """Open a run of a job for each of its due times that have passed, or none at all.
+        """Open a run of a job for each of its past due times, or none at all.
 
         Args:
-            asked: Which job and which due times.
-            note: What the audit is to keep of it.
+            asked: The job and the due times.
+            note: The record for the audit.
 
         Returns:
-            Those that start, for which there is room, and those that wait behind them.  None: not
-            all of the times are :meth:`left <Backfill.left>` to be run, by what is stored at this
-            moment.
+            Runs that start, and runs that wait behind them.  None: some of the times are no longer
+            :meth:`left <Backfill.left>` to run, by the current contents of the store.
 
         Raises:
             JobLookupError: if the job was removed.
@@ -254,10 +253,10 @@ class Store(Trail, Protocol):
         ...
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the history; each is recorded once, by whoever reports first.
+        """Move runs to the history; each is recorded once, by the first report.
 
         Args:
-            ends: What is recorded is taken out, from the left.
+            ends: Recorded ends are removed from the left.
             promote: Whether runs that waited may start in the places that become free.
         """
         ...
@@ -267,12 +266,12 @@ class Store(Trail, Protocol):
         ...
 
     def retry(self, failed: End, act_us: int) -> bool:
-        """Have a run that failed wait for its next attempt.
+        """Let a failed run wait for its next attempt.
 
         Args:
             failed: How the last attempt ended.
-            act_us: When the next one is due; should this process be gone by then, another one may
-                take it (:meth:`Cluster.adopt <schedcore.stores.cluster.Cluster.adopt>`).
+            act_us: When the next one is due; if this process has died by then, another one may take
+                it (:meth:`Cluster.adopt <schedcore.stores.cluster.Cluster.adopt>`).
 
         Returns:
             False if no attempt follows: the run has ended meanwhile, or its job was paused, removed
@@ -281,10 +280,10 @@ class Store(Trail, Protocol):
         ...
 
     def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Have this process begin the next attempt of runs that waited for it.
+        """Begin the next attempt of waiting runs in this process.
 
         Returns:
-            Those that are open still: they are to be submitted.
+            Those that are still open, to be submitted.
         """
         ...
 
@@ -293,5 +292,5 @@ class Store(Trail, Protocol):
         ...
 
     def close(self) -> None:
-        """Release what the store holds open, such as files; its jobs stay."""
+        """Release open resources, such as files; the jobs stay."""
         ...

@@ -54,4 +54,4 @@ def change_of(
 
 def parked(old: Entry, app: str) -> Change:
     """Return the change that parks a job which *app* declares no more."""
-    return Change(old, old._replace(due_us=None, broken=f"{app!r} does not declare it any more"))
+    return Change(old, old._replace(due_us=None, broken=f"{app!r} no longer declares it"))

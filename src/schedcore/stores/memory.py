@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
 
 class MemoryStore(MemoryTrail):
-    """Keeps jobs as long as the process lives.  Follows :class:`~schedcore.stores.contract.Store`.
+    """Stores jobs as long as the process lives; a :class:`~schedcore.stores.contract.Store`.
 
     Args:
-        history: The history, which this store owns from now on; ``History()`` unless given.
-        clock: Gives the time in the ids of runs; the computer's clock unless given.
+        history: The history, which this store owns from now on; default: ``History()``.
+        clock: Gives the time in run ids; default: the computer's clock.
     """
 
     def __init__(self, history: History | None = None, clock: Clock | None = None) -> None:
@@ -144,14 +144,14 @@ class MemoryStore(MemoryTrail):
         otherwise: Otherwise = "change",
         by: Actor | None = None,
     ) -> list[Entry]:
-        """Reconcile jobs that *app* declares with what is stored under their ids."""
+        """Match jobs that *app* declares with the stored ones, by id."""
         with self._lock:
             return self._declared.declare(app, declared, now_us, otherwise, by)
 
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
     ) -> list[str]:
-        """Park what *app* declared before and does not declare any more."""
+        """Park jobs that *app* declared before and no longer declares."""
         with self._lock:
             return self._declared.retire(app, declared, now_us, by)
 
@@ -237,7 +237,7 @@ class MemoryStore(MemoryTrail):
         return None if slot is None else slot.entry()
 
     def entries(self) -> list[Entry]:
-        """Return all jobs: the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         with self._lock:
             entries = [slot.entry() for slot in list(self._slots.values())]
         # Sorted outside of the lock: 10,000 entries take 1 ms.
@@ -252,7 +252,7 @@ class MemoryStore(MemoryTrail):
             return [self._slots[job_id].entry() for job_id in ids]
 
     def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
-        """Return the present version, and the ids of the jobs that changed after another one."""
+        """Return the current version, and the ids of jobs that changed after another version."""
         with self._lock:
             return self._log.since(since)
 
@@ -264,7 +264,7 @@ class MemoryStore(MemoryTrail):
         limit: int,
         executors: Executors = None,
     ) -> MemoryBatch:
-        """Take up to *limit* jobs that are due, the earliest first; of all executors."""
+        """Take up to *limit* due jobs, earliest first; of all executors."""
         with self._lock:
             return MemoryBatch(self, self._queue.pop_due(now_us, limit, executors))
 
@@ -350,7 +350,7 @@ class MemoryStore(MemoryTrail):
     # Runs
 
     def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
-        """Open runs besides the schedule, or record that there is no room for them."""
+        """Open runs outside the schedule, or record them as skipped."""
         with self._lock:
             return [self._open_one(each, due_us) for each in asked]
 
@@ -366,7 +366,7 @@ class MemoryStore(MemoryTrail):
     def backfill(
         self, asked: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
-        """Open a run of a job for each of its due times that have passed, or none at all."""
+        """Open a run of a job for each of its past due times, or none at all."""
         with self._lock:
             opened = self._open.backfill(self._there(asked.job.id), asked)
             self.note((note,) if opened is not None else ())
@@ -404,7 +404,7 @@ class MemoryStore(MemoryTrail):
         return Ended([], started, due_us)
 
     def retry(self, failed: End, act_us: int) -> bool:  # noqa: ARG002 — the engine has a timer
-        """Have a run that failed wait for its next attempt; False: none follows."""
+        """Let a failed run wait for its next attempt; False: there is none."""
         run = failed.run
         with self._lock:
             if run._id not in self._open.by_id or run._final:
@@ -413,7 +413,7 @@ class MemoryStore(MemoryTrail):
         return True
 
     def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:
-        """Have the next attempt of runs begin: those that are open still."""
+        """Begin the next attempt of runs that are still open."""
         with self._lock:
             return [run for run in runs if run._id in self._open.by_id]
 
@@ -423,12 +423,12 @@ class MemoryStore(MemoryTrail):
             return list(self._open.by_id.values())
 
     def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        """Return an open run, or its record; None: it is not known, or no longer stored."""
         with self._lock:
             return self._open.by_id.get(run_id) or self._history.find(run_id)
 
     def output(self, run_id: int) -> Kept:
-        """Return what a run has printed."""
+        """Return the output of a run."""
         with self._lock:
             output = self._open.outputs.get(run_id)
         return Kept() if output is None else output.kept()

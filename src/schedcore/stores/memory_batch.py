@@ -22,11 +22,11 @@ class MemoryBatch:
         self.seqs: Sequence[int] = [slot.seq for slot in slots]
 
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write what was decided, all of it or nothing."""
+        """Write all decisions, or none."""
         return self._store._settle(self, decided, now_us)
 
     def give_back(self) -> None:
-        """Give back what was not settled; what was is left as it is."""
+        """Give back jobs that were not settled."""
         if self.seqs:
             self._store._give_back(self)
 

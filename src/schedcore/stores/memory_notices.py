@@ -55,7 +55,7 @@ class MemoryNotices:
         return names
 
     def place(self) -> str | None:
-        """Return up to which place outcomes were judged."""
+        """Return the position up to which outcomes were judged."""
         return self._place
 
     def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
@@ -84,7 +84,7 @@ class MemoryNotices:
                 del self._gone[next(iter(self._gone))]
 
     def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
-        """Return the news of these jobs, of those that have any."""
+        """Return the news of these jobs, for jobs that have any."""
         with self._lock:
             return {job_id: self._news[job_id] for job_id in job_ids if job_id in self._news}
 
@@ -128,7 +128,7 @@ class MemoryNotices:
                 log.error("%d notice(s) dropped: too many wait for channel %r", dropped, channel)
 
     def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
-        """Return the first notices that wait for each of these channels, in their order."""
+        """Return the first waiting notices of each of these channels, in order."""
         with self._lock:
             return [
                 letter
@@ -137,7 +137,7 @@ class MemoryNotices:
             ]
 
     def remove(self, seqs: Collection[int]) -> None:
-        """Take out notices that were told, or given up."""
+        """Remove notices that were sent, or given up."""
         with self._lock:
             for waiting in self._letters.values():
                 while waiting and waiting[0].seq in seqs:  # they are told in their order
@@ -152,7 +152,7 @@ class MemoryNotices:
                 self._problems[channel] = problem
 
     def states(self) -> list[ChannelState]:
-        """Return how all channels do that were ever used here."""
+        """Return the states of all channels that were ever used here."""
         with self._lock:
             names = sorted(self._letters.keys() | self._problems.keys())
             return [self._state(name, self._letters.get(name, ())) for name in names]

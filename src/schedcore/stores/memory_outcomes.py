@@ -31,17 +31,17 @@ class MemoryOutcomes:
         self._mark = os.urandom(MARK // 2).hex()
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
+        """Return the stored outcomes that *query* selects, in its order."""
         with self._lock:
             return self._history.records(query)
 
     def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        """Return how many outcomes *query* selects in total, at most *most*."""
         with self._lock:
             return self._history.kept(query, most)
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        """Return how many outcomes *query* selects, by slices of due time and by outcome."""
         with self._lock:
             return self._history.tally(query, slice_us, most)
 
@@ -72,6 +72,6 @@ class MemoryOutcomes:
             return self._history.counts(job_id)
 
     def totals(self, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences ever, and of those of some jobs."""
+        """Return the totals of all occurrences ever, and of those of some jobs."""
         with self._lock:
             return self._history.totals(job_ids)

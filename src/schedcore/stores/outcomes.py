@@ -15,18 +15,18 @@ class Outcomes(Protocol):
     """The part of a :class:`~schedcore.stores.contract.Store` that tells what has ended."""
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
+        """Return the stored outcomes that *query* selects, in its order."""
         ...
 
     def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most.
+        """Return how many outcomes *query* selects in total, at most *most*.
 
         To count a million takes longer than anybody wants to wait for a part of a list.
         """
         ...
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome.
+        """Return how many outcomes *query* selects, by slices of due time and by outcome.
 
         Args:
             query: Which ones, in all its parts.
@@ -36,7 +36,7 @@ class Outcomes(Protocol):
         ...
 
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
-        """Return outcomes in the order in which they were committed, each once.
+        """Return outcomes in commit order, each once.
 
         What others are writing at this moment comes later, never ahead of the place returned.
 
@@ -64,7 +64,7 @@ class Outcomes(Protocol):
         ...
 
     def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        """Return an open run, or its record; None: it is not known, or no longer stored."""
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
@@ -72,7 +72,7 @@ class Outcomes(Protocol):
         ...
 
     def totals(self, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences ever, and of those of some jobs."""
+        """Return the totals of all occurrences ever, and of those of some jobs."""
         ...
 
     def output(self, run_id: int) -> Kept:

@@ -27,7 +27,8 @@ from schedcore.stores.base import (
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.postgres_cluster import PostgresCluster
-from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits, is_cut_off
+from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits
+from schedcore.stores.postgres_sockets import is_cut_off
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.sql import SqlStore
 from schedcore.stores.sql_history import Retention
@@ -61,20 +62,20 @@ class _Held(NamedTuple):
 
 
 class PostgresStore(SqlStore):
-    """Keeps jobs, open runs and the history in a database, for the processes of all hosts.
+    """Stores jobs, open runs and the history in a database, for the processes of all hosts.
 
-    All of them take due jobs: a row that one has locked is passed over by the others.
+    All of them take due jobs: each skips rows that another has locked.
 
     Args:
         url: ``"postgresql://user:password@host/database"``, with libpq's options, and
-            ``?schema=name`` for the schema that the tables are in, made if it is not there, and
-            ``?lease=seconds`` after which a process that gave no sign of life counts as dead.
-        keep: How much of the history.
-        clock: Gives the times of what happens between processes; the scheduler's unless given.
-        limits: How long the server waits.
+            ``?schema=name`` for the schema of the tables, created if it does not exist, and
+            ``?lease=seconds``, after which a process that has not renewed its lease counts as dead.
+        keep: How much history to keep.
+        clock: Gives the times of events between processes; default: the scheduler's.
+        limits: Timeouts of the server.
 
     Raises:
-        InvalidOptionError: if the URL makes no sense.
+        InvalidOptionError: if the URL is invalid.
     """
 
     most_at_once = 1_000
@@ -105,7 +106,7 @@ class PostgresStore(SqlStore):
     # The schedule
 
     def take(self, now_us: int, limit: int, executors: Executors = None) -> PostgresBatch:
-        """Take up to *limit* jobs that are due, the earliest first.
+        """Take up to *limit* due jobs, earliest first.
 
         Their rows stay locked until they are settled or given back, so that no other process takes
         them, and none plans in vain.
@@ -260,26 +261,26 @@ class PostgresStore(SqlStore):
         otherwise: Otherwise = "change",
         by: Actor | None = None,
     ) -> list[Entry]:
-        """Reconcile jobs that *app* declares with what is stored under their ids."""
+        """Match jobs that *app* declares with the stored ones, by id."""
         self.let_go({entry.job.id for entry, _ in declared})
         return self._again(super().declare, app, declared, now_us, otherwise, by)
 
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
     ) -> list[str]:
-        """Park the jobs that *app* declared before and that are not among *declared* any more."""
+        """Park jobs that *app* declared before and that are no longer in *declared*."""
         self.let_go()
         return self._again(super().retire, app, declared, now_us, by)
 
     def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
-        """Open runs besides the schedule, or record that there is no room for them."""
+        """Open runs outside the schedule, or record them as skipped."""
         self.let_go({each.job.id for each in asked})
         return self._again(super().open, asked, due_us)
 
     def backfill(
         self, asked: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
-        """Open a run of a job for each of its due times that have passed, or none at all."""
+        """Open a run of a job for each of its past due times, or none at all."""
         self.let_go((asked.job.id,))
         return self._again(super().backfill, asked, note)
 
@@ -292,11 +293,11 @@ class PostgresStore(SqlStore):
         return self._again(super().promote)
 
     def retry(self, failed: End, act_us: int) -> bool:
-        """Have a run that failed wait for its next attempt; False: none follows."""
+        """Let a failed run wait for its next attempt; False: there is none."""
         return self._again(super().retry, failed, act_us)
 
     def try_again(self, runs: Sequence[Run]) -> list[Run]:
-        """Have this process begin the next attempt of runs; return those that are open still."""
+        """Begin the next attempt of runs in this process; return those that are still open."""
         return self._again(super().try_again, runs)
 
     def note(self, records: Sequence[AuditRecord]) -> None:
@@ -335,7 +336,7 @@ class PostgresBatch(SqlBatch):
         self._using = threading.RLock()
 
     def settle(self, decided: Sequence[Any], now_us: int) -> Settled:
-        """Write what was decided, all of it or nothing."""
+        """Write all decisions, or none."""
         if not self._postgres.cluster.holds_lease:
             return Settled([], [], [], [], [])
         with self._using:

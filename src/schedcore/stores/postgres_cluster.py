@@ -400,7 +400,7 @@ class PostgresCluster:
     # Telling
 
     def nodes(self) -> list[NodeInfo]:
-        """Return the nodes that are there or were lately, the latest first."""
+        """Return the current and recent nodes, newest first."""
         with self._database.read() as tx:
             return nodes_listed(tx, self._lease_us)
 

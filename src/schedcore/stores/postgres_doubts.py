@@ -7,19 +7,14 @@ it is under way still; what opened runs for this process, or ended some, follows
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from psycopg import errors as told
-
-from schedcore.errors import StoreError
 from schedcore.run import Run
 from schedcore.stores.claims import ACTIVE, REMOTE
 from schedcore.stores.postgres_sql import PostgresTransaction
 
 if TYPE_CHECKING:
     from schedcore.stores.postgres import PostgresStore
-
-_STATUS: Final = "select pg_xact_status(cast(? as text)::xid8)"
 
 
 def settle_doubts(store: PostgresStore) -> list[Run]:
@@ -31,7 +26,7 @@ def settle_doubts(store: PostgresStore) -> list[Run]:
     found: list[Run] = []
     doubts = store.database.doubts or []
     for tx in list(doubts):
-        made = _is_made(store, tx)
+        made = store.database.is_made(tx)
         if made is None:
             continue
         if made:
@@ -40,19 +35,6 @@ def settle_doubts(store: PostgresStore) -> list[Run]:
             tx.undone()
         doubts.remove(tx)
     return found
-
-
-def _is_made(store: PostgresStore, tx: PostgresTransaction) -> bool | None:
-    """Return whether a transaction was made; None: it is under way still."""
-    try:
-        with store.database.read() as reading:
-            ((status,),) = reading.all(_STATUS, str(tx.number))
-    except StoreError as error:
-        # A server that took over from another one, and never heard of it.
-        if isinstance(error.__cause__, told.InvalidParameterValue):
-            return False
-        raise
-    return None if status == "in progress" else bool(status == "committed")
 
 
 def _made(store: PostgresStore, tx: PostgresTransaction) -> list[Run]:

@@ -12,7 +12,7 @@ from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, lasting_us
 from schedcore.stores.claims import ORPHANED, WAITS
 from schedcore.stores.database import Row
-from schedcore.stores.postgres_pool import readable
+from schedcore.stores.postgres_sockets import readable
 from schedcore.stores.sql_jobs import NOT_HELD
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from psycopg import errors as told
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import CommitInDoubtError, Row, Transaction
+from schedcore.stores.postgres_sockets import check
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.postgres_url import parts_of
 from schedcore.stores.schema import POSTGRESQL, migrate
@@ -42,6 +42,7 @@ _LATE_CHANGES: Final = (
     " (select changed, k from schedcore_due where changed >= ? union all"
     " select changed, hashtext(id) from schedcore_gone where changed >= ?) late"
 )
+_STATUS: Final = "select pg_xact_status(cast(? as text)::xid8)"
 _RUN_IDS: Final = "select nextval('schedcore_run_ids') from generate_series(1, ?)"
 _JOB_KEYS: Final = (
     "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k')) from generate_series(1, ?)"
@@ -180,15 +181,14 @@ class PostgresPool:
             tx.run("select pg_notify(?, 'look')", self.channel)
         try:
             said = tx.commit()
-        except BaseException as error:
+        except psycopg.Error as error:
             if tx.commits and not _is_refused(tx, error):
-                self._doubt(tx)
-                if isinstance(error, psycopg.Error):
-                    raise CommitInDoubtError(self.shown, _advice(error)) from error
-                raise
+                self._find_out(tx, error)
+                return
             self.rollback(tx)
-            if isinstance(error, psycopg.Error):
-                raise self._told(error) from error
+            raise self._told(error) from error
+        except BaseException:
+            (self._doubt if tx.commits else self.rollback)(tx)
             raise
         self._give_back(tx.connection)
         if said != "COMMIT":
@@ -209,11 +209,56 @@ class PostgresPool:
             self._give_back(tx.connection)
             tx.undone()
 
+    def _find_out(self, tx: PostgresTransaction, error: psycopg.Error) -> None:
+        """Ask whether a transaction was made whose connection was lost during its commit.
+
+        Raises:
+            StoreUnavailableError: if it was not made.
+            CommitInDoubtError: if the server is at it still, or away.
+        """
+        self._leave(tx)
+        made = None
+        with suppress(StoreError):
+            made = self.is_made(tx)
+        if made:
+            tx.made()
+        elif made is None:
+            self._keep(tx)
+            raise CommitInDoubtError(self.shown, _advice(error)) from error
+        else:
+            tx.undone()
+            raise self._told(error) from error
+
+    def is_made(self, tx: PostgresTransaction) -> bool | None:
+        """Return whether a transaction was made; None: it is under way still, or cannot be known.
+
+        Raises:
+            StoreError: if the server cannot be asked.
+        """
+        if tx.number is None:
+            return None
+        asking = self.begin(writes=False)
+        try:
+            ((status,),) = asking.all(_STATUS, str(tx.number))
+        except told.InvalidParameterValue:
+            return False  # the server took over from another one, and never heard of it
+        except psycopg.Error as error:
+            raise self._told(error) from error
+        finally:
+            self.rollback(asking)
+        return None if status == "in progress" else bool(status == "committed")
+
     def _doubt(self, tx: PostgresTransaction) -> None:
         """Keep a transaction of which it is to be found out later whether it was made."""
+        self._leave(tx)
+        self._keep(tx)
+
+    def _leave(self, tx: PostgresTransaction) -> None:
         tx.connection.close()  # no rollback: the server may be making it
         self._give_back(tx.connection)
         self.writes += 1
+
+    def _keep(self, tx: PostgresTransaction) -> None:
         if self.doubts is None or tx.number is None:
             tx.undone()
         else:
@@ -344,7 +389,7 @@ class PostgresPool:
                     min_size=0,
                     max_size=MOST_CONNECTIONS,
                     configure=self._configure,
-                    check=_check,
+                    check=check,
                     reconnect_timeout=PATIENCE,
                     num_workers=1,
                     open=True,
@@ -362,7 +407,7 @@ class PostgresPool:
         tx.all("select pg_advisory_xact_lock(hashtext('schedcore'))")
         path = self._search_path
         if path and not tx.all("select 1 from pg_namespace where nspname = ?", path):
-            tx.run(f"create schema {path}")
+            tx.run(f'create schema "{path}"')  # which may be a word of SQL
         ((there, name),) = tx.all(
             "select to_regclass('schedcore_meta') is not null, current_schema()"
         )
@@ -388,34 +433,6 @@ def _is_refused(tx: PostgresTransaction, error: BaseException) -> bool:
     if tx.connection.closed or not isinstance(error, psycopg.Error):
         return False
     return error.diag.severity_nonlocalized == "ERROR"
-
-
-def readable(files: Sequence[int], seconds: float) -> list[int]:
-    """Wait so long until something can be read; return the files of which it can.
-
-    By poll(2) where there is one: select(2) takes no file of a number beyond 1023, which a server
-    with as many clients has.
-    """
-    with _Selector() as selector:
-        for file in files:
-            selector.register(file, selectors.EVENT_READ)
-        return [key.fd for key, _ in selector.select(seconds)]
-
-
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-
-def is_cut_off(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether the server has closed a connection that nobody uses, without asking it."""
-    if connection.closed:
-        return True
-    # Nothing is to come on an idle connection but its end.
-    return bool(readable((connection.fileno(),), 0))
-
-
-def _check(connection: psycopg.Connection[Any]) -> None:
-    if is_cut_off(connection):
-        connection.execute("select 1")  # raises, unless it was a notice that came
 
 
 def _advice(error: BaseException) -> str:

@@ -58,7 +58,7 @@ class PostgresTransaction(Transaction):
         self.connection = connection
         self.run_ids: deque[int] = deque()
         self.expected: Rows = list
-        self.tells = self.commits = False
+        self.tells = self.commits = self._failed = False
         self.number: int | None = None
         self._named: psycopg.Cursor[Row] | None = None
         self._unsent: list[_Statement] = [(self._cursor, begin, ())]
@@ -140,8 +140,14 @@ class PostgresTransaction(Transaction):
         self._unsent.clear()
         idle = psycopg.pq.TransactionStatus.IDLE
         with self._piped:
-            if not self.connection.closed and self.connection.info.transaction_status != idle:
-                self.connection.execute("rollback")
+            if self.connection.closed:
+                return
+            if self.connection.info.transaction_status != idle:
+                # So the driver forgets which statements are prepared: of those behind one that
+                # failed it believes so, and the server has passed them over.
+                self.connection.rollback()
+            elif self._failed:
+                self.connection.close()
 
     def _send(self, last: bool = False) -> None:
         """Send what waits, and hear the answers.
@@ -169,6 +175,7 @@ class PostgresTransaction(Transaction):
                 _flush(self.connection)
                 self._pipeline.sync()
         except psycopg.Error:
+            self._failed = True
             with suppress(psycopg.Error):
                 self._pipeline.sync()  # what follows a statement that failed was passed over
             raise

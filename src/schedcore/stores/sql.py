@@ -74,7 +74,7 @@ class SqlStore(SqlTrail):
         self._ending = threading.Lock()
 
     def after_fork_in_child(self) -> None:
-        """Forget what belongs to the parent: its runs, and what it has taken."""
+        """Forget what belongs to the parent: its runs, and the jobs it has taken."""
         self.claims.live.clear()
         self.claims.unbegun = None
         self.node = None
@@ -167,7 +167,7 @@ class SqlStore(SqlTrail):
         otherwise: Otherwise = "change",
         by: Actor | None = None,
     ) -> list[Entry]:
-        """Reconcile jobs that *app* declares with what is stored under their ids."""
+        """Match jobs that *app* declares with the stored ones, by id."""
         texts = [self.jobs.definitions.encode(entry.job) for entry, _ in declared]
         ids = [entry.job.id for entry, _ in declared]
         ended: list[End] = []
@@ -201,7 +201,7 @@ class SqlStore(SqlTrail):
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None = None
     ) -> list[str]:
-        """Park the jobs that *app* declared before and that are not among *declared* any more."""
+        """Park jobs that *app* declared before and that are no longer in *declared*."""
         ended: list[End] = []
         with self.database.write() as tx:
             gone = sorted(self.jobs.declared_by(tx, app) - set(declared))
@@ -235,7 +235,7 @@ class SqlStore(SqlTrail):
             return self.jobs.entries(tx, (row,))[0]
 
     def entries(self) -> list[Entry]:
-        """Return all jobs: the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         with self.database.read() as tx:
             return self.jobs.entries(tx, self.jobs.all(tx))
 
@@ -245,7 +245,7 @@ class SqlStore(SqlTrail):
             return self.jobs.entries(tx, self.jobs.page(tx, after, limit))
 
     def changes(self, since: object) -> tuple[object, Sequence[str] | None]:
-        """Return the present version, and the ids of the jobs that changed after another one."""
+        """Return the current version, and the ids of jobs that changed after another version."""
         with self.database.read() as tx:
             version, above = self.database.changed_since(tx, since)
             if above is None or version == since:
@@ -260,7 +260,7 @@ class SqlStore(SqlTrail):
         limit: int,
         executors: Collection[str] | None = None,  # noqa: ARG002 — one process takes them all
     ) -> SqlBatch:
-        """Take up to *limit* jobs that are due, the earliest first.
+        """Take up to *limit* due jobs, earliest first.
 
         Nothing is locked: :meth:`settle` finds out what was changed meanwhile.
         """
@@ -275,7 +275,7 @@ class SqlStore(SqlTrail):
             return SqlBatch(self, self.taken(tx, rows, waiting), rows)
 
     def taken(self, tx: Transaction, rows: Sequence[JobRow], waiting: set[int]) -> list[Slot]:
-        """Note that jobs are taken, and return them as a batch has them.
+        """Record that jobs are taken, and return them as slots.
 
         Args:
             tx: The transaction.
@@ -291,7 +291,7 @@ class SqlStore(SqlTrail):
 
     @property
     def takes(self) -> bool:
-        """Whether this process takes due jobs; one that has not joined the others does."""
+        """Whether this process takes due jobs; it does if it has not joined the others."""
         return self.node is None or self.cluster is None or self.cluster.takes
 
     def next_due(self, executors: Collection[str] | None = None) -> int | None:  # noqa: ARG002
@@ -354,13 +354,13 @@ class SqlStore(SqlTrail):
     # Runs
 
     def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
-        """Open runs besides the schedule, or record that there is no room for them."""
+        """Open runs outside the schedule, or record them as skipped."""
         return open_runs(self, asked, due_us)
 
     def backfill(
         self, asked: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
-        """Open a run of a job for each of its due times that have passed, or none at all."""
+        """Open a run of a job for each of its past due times, or none at all."""
         return backfill_runs(self, asked, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
@@ -373,7 +373,7 @@ class SqlStore(SqlTrail):
         return promote_runs(self)
 
     def retry(self, failed: End, act_us: int) -> bool:
-        """Have a run that failed wait for its next attempt; False: none follows."""
+        """Let a failed run wait for its next attempt; False: there is none."""
         outputs = self.outputs.unsaved((failed.run,))
         with self.database.write() as tx:
             if not self.claims.wait_for_retry(tx, failed, act_us):
@@ -383,7 +383,7 @@ class SqlStore(SqlTrail):
         return True
 
     def try_again(self, runs: Sequence[Run]) -> list[Run]:
-        """Have this process begin the next attempt of runs; return those that are open still."""
+        """Begin the next attempt of runs in this process; return those that are still open."""
         return try_runs_again(self, runs)
 
     def runs(self) -> list[Run]:
@@ -392,7 +392,7 @@ class SqlStore(SqlTrail):
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
 
     def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return a run that is open, or how it ended; None: it is not known, or not any more."""
+        """Return an open run, or its record; None: it is not known, or no longer stored."""
         if run_id > MOST_ID:
             return None
         with self.database.read() as tx:

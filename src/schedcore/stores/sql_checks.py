@@ -1,4 +1,4 @@
-"""What a store over SQL holds, and whether it adds up: for people who look after it."""
+"""The contents of a store over SQL, and checks of their consistency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schedcore.stores.database import Transaction
 
 
 class Holdings(NamedTuple):
-    """How much there is of what."""
+    """Counts of a store's contents."""
 
     state: str
     """That all processes on the store are in: running, paused or stopped."""
@@ -30,7 +30,7 @@ class Holdings(NamedTuple):
 
 
 def holdings(tx: Transaction) -> Holdings:
-    """Return how much a store holds."""
+    """Return counts of a store's contents."""
     ((state,),) = tx.all("select state from schedcore_cluster")
     ((scheduled, paused, parked, next_due_us),) = tx.all(
         "select count(due_us), count(*) - count(due_us), count(broken), min(due_us)"
@@ -84,12 +84,12 @@ RULES: Final = {
         " (select 1 from schedcore_nodes n where n.id = c.node and n.state in ('alive', 'leaving'))"
     ),
 }
-"""What must never be there, and a query that finds it."""
+"""Inconsistencies, and queries that find them."""
 _MOST: Final = 5
 
 
 def broken_rules(tx: Transaction) -> list[str]:
-    """Return what must not be there and is, each in a sentence; [] if all adds up."""
+    """Return the inconsistencies found, one sentence each; [] if there are none."""
     found = []
     for told, query in RULES.items():
         rows = tx.all(query)

@@ -1,4 +1,4 @@
-"""How runs end in a store over SQL, and how those go on that waited: for a place, or a retry."""
+"""How runs end in a store over SQL, and how waiting runs and retries continue."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def promote_runs(store: SqlStore) -> Ended:
 
 
 def try_runs_again(store: SqlStore, runs: Sequence[Run]) -> list[Run]:
-    """Have this process begin the next attempt of runs; return those that are open still."""
+    """Begin the next attempt of runs in this process; return those that are still open."""
     started: list[Run] = []
     with store.database.write() as tx:
         store.claims.starting(tx, started)

@@ -1,4 +1,4 @@
-"""The history in a store over SQL: the ledger of outcomes."""
+"""The history in a store over SQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
-"""Rows that are cut in one transaction: a few milliseconds, in which nobody else writes."""
+"""Number of rows deleted per transaction: a few milliseconds, in which no other process writes."""
 DAY_US: Final = 86_400 * 10**6
 _COLUMNS = (
     "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
@@ -35,21 +35,21 @@ _NEAR: Final = 1_000
 
 
 class Retention(NamedTuple):
-    """How much of the history a store on disk keeps."""
+    """How much history a store on disk keeps."""
 
     per_job: int = 1_000
     """The last outcomes of each job; and of those before them, so many that its last 5 that were
     not ``executed`` are kept."""
     days: int = 30
-    """How old an outcome may be."""
+    """Maximum age of an outcome."""
     overall: int = 1_000_000
     """The last outcomes of all jobs."""
     outputs_per_job: int = 100
-    """Of the last runs of each job that printed something, what that was."""
+    """The outputs of the last runs of each job that printed something."""
     outputs: int = 10_000
-    """The same of all jobs: 64 KiB each at most, of letters that take one byte."""
+    """The same for all jobs; each takes at most 64 KiB, for one-byte characters."""
     audit_days: int = 90
-    """How old a change may be of which the audit tells."""
+    """Maximum age of a change in the audit."""
     audit: int = 100_000
     """The last changes."""
 
@@ -114,7 +114,7 @@ class HistoryRows:
         tx.many(sql, [(at, max(0, (at or 0) - due), run_id) for at, due, run_id in begun])
 
     def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
-        """Return the outcomes that *query* asks for, in its order."""
+        """Return the outcomes that *query* selects, in its order."""
         asked = _asked(query)
         order = ("due_us", "seq") if query.by_time else ("seq",)
         if query.before is not None:
@@ -151,7 +151,7 @@ class HistoryRows:
         return Condition(f"({columns}) {compared} ({', '.join('?' * len(order))})", tuple(place))
 
     def kept(self, tx: Transaction, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        """Return how many outcomes *query* selects in total, at most *most*."""
         asked = _asked(query)
         ((count,),) = tx.all(
             f"select count(*) from (select 1 from schedcore_ledger{_where(asked)} limit ?) found",
@@ -163,7 +163,7 @@ class HistoryRows:
     def tally(
         self, tx: Transaction, query: RunQuery, slice_us: int, most: int
     ) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        """Return how many outcomes *query* selects, by slices of due time and by outcome."""
         asked = _asked(query)
         rows = tx.all(
             "select due_us / ?, outcome, count(*) from (select due_us, outcome from"
@@ -188,7 +188,7 @@ class HistoryRows:
         return None if row is None else _record(row)
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
-        """Return what is too old, and what is beyond the last ones of jobs."""
+        """Return conditions for outcomes that are too old, or beyond the last ones of jobs."""
         # By age and not up to a row: while the clock was wrong, later rows may have been older.
         found = [Condition("recorded_us < ?", (now_us - keep.days * DAY_US,))]
         # Those with the most first: some have no more than their last troubles besides.
@@ -220,7 +220,7 @@ class HistoryRows:
         return [] if row is None else [Condition(f"{where}seq <= ?", (*params, row[0]))]
 
     def cut(self, tx: Transaction, excess: Condition) -> int:
-        """Cut outcomes, :data:`TRIM_AT_ONCE` at most; return how many."""
+        """Delete outcomes, at most :data:`TRIM_AT_ONCE`; return how many."""
         return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
 

@@ -20,9 +20,9 @@ from schedcore.stores.declared import DeclaredBy
 from schedcore.triggers.base import Trigger
 
 MOST_CACHED: Final = 100_000
-"""Definitions that are kept decoded: some 1 kB each."""
+"""Maximum number of decoded definitions in memory, about 1 kB each."""
 MOST_CHANGES: Final = 64
-"""Changes that are told one by one: beyond, to list all jobs anew is quicker."""
+"""Maximum number of changes returned one by one; beyond it, listing all jobs is faster."""
 
 
 class JobRow(NamedTuple):
@@ -211,7 +211,7 @@ class JobRows:
             tx.among(sql, keys)
 
     def all(self, tx: Transaction) -> list[JobRow]:
-        """Return all jobs, the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         order = "order by d.due_us is null, d.due_us, d.k"
         return [JobRow._make(row) for row in tx.all(f"select {_PLACE} {_FROM} {order}")]
 
@@ -221,7 +221,7 @@ class JobRows:
         return [JobRow._make(row) for row in tx.all(sql, after, limit)]
 
     def due(self, tx: Transaction, now_us: int, limit: int) -> list[JobRow]:
-        """Return jobs that are due, the earliest first, but for backlogs whose runs wait."""
+        """Return due jobs, earliest first, except backlogs whose runs wait."""
         sql = f"select {_PLACE} {_FROM} where d.due_us <= ? and {NOT_HELD} order by d.due_us"
         return [JobRow._make(row) for row in tx.all(f"{sql} limit ?", now_us, limit)]
 

@@ -1,4 +1,4 @@
-"""The keys for which a store over SQL has opened runs."""
+"""The keys of runs in a store over SQL."""
 
 from __future__ import annotations
 

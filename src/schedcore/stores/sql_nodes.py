@@ -1,4 +1,4 @@
-"""What becomes of runs between processes, in a store over SQL: taken over, dropped, lost."""
+"""Runs between processes, in a store over SQL: adopted, handed back, lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reap(
     unbegun: Collection[int],
     is_dead: Callable[[Transaction, int], bool] = lambda _tx, _node: True,
 ) -> list[RunRecord]:
-    """Declare a node dead, in one transaction with what becomes of its runs.
+    """Declare a node dead, and handle its runs in the same transaction.
 
     What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
     has attempts left; what waits for a retry is left to any other, and so is what never began, and
@@ -90,7 +90,7 @@ def _lost(store: SqlStore, tx: Transaction, claim: Claim, now_us: int, text: str
 
 
 def adopt(store: SqlStore, now_us: int) -> list[Run]:
-    """Take the runs that are due again, belong to nobody, and can be run here."""
+    """Take due runs that belong to no node and can run here."""
     with store.database.read() as tx:
         if not store.claims.orphans(tx, now_us):
             return []
@@ -114,7 +114,7 @@ def adopt(store: SqlStore, now_us: int) -> list[Run]:
 
 
 def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
-    """Let other processes take runs of this one that have not begun; return those."""
+    """Let other processes take runs of this one that have not begun; return those runs."""
     handed: list[Run] = []
     with store.database.write() as tx:
         tx.if_made(partial(_forget_handed, store, handed))
@@ -153,7 +153,7 @@ def _take_again(run: Run, job: Job | None, cancelled: bool) -> None:
 
 
 def nodes_listed(tx: Transaction, lease_us: int = 0) -> list[NodeInfo]:
-    """Return the nodes that are there or were lately, the latest first.
+    """Return the current and recent nodes, newest first.
 
     Args:
         tx: The transaction.
@@ -181,7 +181,7 @@ def nodes_listed(tx: Transaction, lease_us: int = 0) -> list[NodeInfo]:
 
 
 def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
-    """Return the runs of this process that others have ended, and forget them."""
+    """Return and forget the runs of this process that others have ended."""
     live = dict(store.claims.live)
     claims = store.claims.find(tx, live)
     dropped: list[End] = []

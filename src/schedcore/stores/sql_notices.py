@@ -1,4 +1,4 @@
-"""Notices that wait in a store over SQL, for all processes that share it."""
+"""Waiting notices in a store over SQL, for all processes that share it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class SqlNotices:
         return self._held
 
     def place(self) -> str | None:
-        """Return up to which place outcomes were judged."""
+        """Return the position up to which outcomes were judged."""
         with self._store.database.read() as tx:
             row = tx.one("select place from schedcore_channels where name = ?", _JUDGE)
         return None if row is None else row[0]
@@ -108,7 +108,7 @@ class SqlNotices:
         return found
 
     def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
-        """Return the news of these jobs, of those that have any."""
+        """Return the news of these jobs, for jobs that have any."""
         sql = f"select job_id, {_NEWS} from schedcore_news where job_id in ({{}})"
         with self._store.database.read() as tx:
             return {job_id: News(*rest) for job_id, *rest in tx.among(sql, job_ids)}
@@ -121,7 +121,7 @@ class SqlNotices:
         letters: Sequence[tuple[str, str]],
         now_us: int,
     ) -> bool:
-        """Note that outcomes up to *new* were judged, with what came of it: all or nothing."""
+        """Record that outcomes up to *new* were judged, with the results: all or nothing."""
         with self._store.database.write() as tx:
             made = tx.count(_START_AT, _JUDGE, new) if old is None else 0
             if not (made or tx.count(_GO_ON, new, _JUDGE, old)):
@@ -133,7 +133,7 @@ class SqlNotices:
         return True
 
     def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
-        """Have notices wait that runs have started: of those that are open still."""
+        """Add notices that runs have started, for runs that are still open."""
         with self._store.database.write() as tx:
             for run_id, name, text in letters:
                 tx.run(_ADD_START, name, now_us, text, run_id)
@@ -155,7 +155,7 @@ class SqlNotices:
         tx.run("delete from schedcore_notices where made_us < ?", now_us - OLDEST_US)
 
     def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
-        """Return the first notices that wait for each of these channels, in their order."""
+        """Return the first waiting notices of each of these channels, in order."""
         found: list[Letter] = []
         with self._store.database.read() as tx:
             sql = "select distinct channel from schedcore_notices where channel in ({})"
@@ -166,17 +166,17 @@ class SqlNotices:
         return found
 
     def remove(self, seqs: Collection[int]) -> None:
-        """Take out notices that were told, or given up."""
+        """Remove notices that were sent, or given up."""
         with self._store.database.write() as tx:
             tx.many("delete from schedcore_notices where seq = ?", [(seq,) for seq in seqs])
 
     def note(self, channel: str, problem: str | None) -> None:
-        """Write how a channel does, for all to see."""
+        """Record the state of a channel, for all processes."""
         with self._store.database.write() as tx:
             tx.run(_PROBLEM, channel, problem)
 
     def states(self) -> list[ChannelState]:
-        """Return how all channels do that were ever used here."""
+        """Return the states of all channels that were ever used here."""
         with self._store.database.read() as tx:
             sql = "select name, problem from schedcore_channels where name <> ?"
             problems: dict[str, str | None] = dict(tx.all(sql, _JUDGE))

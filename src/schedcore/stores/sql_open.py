@@ -1,4 +1,4 @@
-"""How runs are opened besides the schedule, in a store over SQL: now, or for what has passed."""
+"""How runs are opened outside the schedule, in a store over SQL: now, or as backfill."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _note(
 def backfill_runs(
     store: SqlStore, asked: Backfill, note: AuditRecord
 ) -> tuple[Sequence[Run], Sequence[Run]] | None:
-    """Open a run of a job for each of its due times that have passed, or none at all."""
+    """Open a run of a job for each of its past due times, or none at all."""
     job, times, _ = asked
     settled, behind = Settled([], [], [], [], []), list[Run]()
     with store.database.write() as tx:

@@ -1,4 +1,4 @@
-"""Rows of a table in the order in which their transactions were committed, for who goes on there.
+"""Rows of a table in commit order, for readers that store their position.
 
 SQLite lets one transaction write after the other, so the numbers of rows are in that order.  In
 PostgreSQL a row with a lower number may be committed later: there rows are in the order of their

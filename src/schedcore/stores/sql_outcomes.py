@@ -1,4 +1,4 @@
-"""What a store over SQL tells of the history."""
+"""Queries for the history in a store over SQL."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class SqlOutcomes:
         self.outputs = OutputRows(database)
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
-        """Return the outcomes kept that *query* asks for, in its order."""
+        """Return the stored outcomes that *query* selects, in its order."""
         with self.database.read() as tx:
             return self.history.records(tx, query)
 
     def kept(self, query: RunQuery, most: int) -> int:
-        """Return how many outcomes *query* asks for in all its parts; *most* at most."""
+        """Return how many outcomes *query* selects in total, at most *most*."""
         with self.database.read() as tx:
             return self.history.kept(tx, query, most)
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
-        """Return how many outcomes *query* asks for, by slices of due time and by outcome."""
+        """Return how many outcomes *query* selects, by slices of due time and by outcome."""
         with self.database.read() as tx:
             return self.history.tally(tx, query, slice_us, most)
 
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
-        """Return outcomes in the order in which they were committed, each once."""
+        """Return outcomes in commit order, each once."""
         since = None if place is None else read_place(place)
         with self.database.read() as tx:
             end = self.history.order.end(tx)
@@ -65,11 +65,11 @@ class SqlOutcomes:
             return self.history.totals.counts(tx, job_id)
 
     def totals(self, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences ever, and of those of some jobs."""
+        """Return the totals of all occurrences ever, and of those of some jobs."""
         with self.database.read() as tx:
             return self.history.totals.of(tx, job_ids)
 
     def output(self, run_id: int) -> Kept:
-        """Return what a run has printed, as far as that is written."""
+        """Return the output of a run, as far as it is written."""
         with self.database.read() as tx:
             return self.outputs.read(tx, run_id)

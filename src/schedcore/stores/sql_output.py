@@ -1,4 +1,4 @@
-"""What runs print, in a store over SQL: a row for each run that has printed something."""
+"""The output of runs in a store over SQL: one row per run that has printed something."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WRITE: Final = (
 
 
 class Unsaved(NamedTuple):
-    """What a run has printed, on its way to the database."""
+    """A run's output, on its way to the database."""
 
     run: Run
     printed: Printed
@@ -29,7 +29,7 @@ class Unsaved(NamedTuple):
 
 
 class OutputRows:
-    """Reads and writes what runs print.
+    """Reads and writes the output of runs.
 
     Args:
         database: Where.
@@ -39,12 +39,12 @@ class OutputRows:
         self._database = database
 
     def read(self, tx: Transaction, run_id: int) -> Kept:
-        """Return what a run printed; nothing, if it is not kept."""
+        """Return a run's output; empty if it is not stored."""
         row = tx.one(_READ, run_id)
         return Kept() if row is None else Kept(*row)
 
     def unsaved(self, runs: Iterable[Run]) -> list[Unsaved]:
-        """Return what runs have printed that is not written; called outside of a transaction."""
+        """Return the output of runs that is not written yet; called outside a transaction."""
         found = []
         for run in runs:
             output = printed(run)
@@ -56,7 +56,7 @@ class OutputRows:
         return found
 
     def _follow(self, run: Run, output: Printed) -> None:
-        """Put what attempts in other processes printed before what this one does."""
+        """Put the output of attempts in other processes before this one's."""
         with self._database.read() as tx:
             before = self.read(tx, run._id)
         if before.total:
@@ -64,7 +64,7 @@ class OutputRows:
         output.saved = before.total
 
     def write(self, tx: Transaction, outputs: Sequence[Unsaved]) -> None:
-        """Write what runs have printed."""
+        """Write the output of runs."""
         for _, output, kept in outputs:
             tx.unless_made(partial(setattr, output, "saved", output.saved))
             output.saved = kept.total
@@ -72,7 +72,7 @@ class OutputRows:
         tx.many(_WRITE, sorted((run._id, run._job_id, *kept) for run, _, kept in outputs))
 
     def save(self, runs: Iterable[Run]) -> None:
-        """Write what runs have printed, in a transaction of its own."""
+        """Write the output of runs, in a separate transaction."""
         outputs = self.unsaved(runs)
         if outputs:
             with self._database.write() as tx:
@@ -81,7 +81,7 @@ class OutputRows:
     # Cutting
 
     def cut_with(self, tx: Transaction, outcomes: Condition) -> None:
-        """Cut the outputs of outcomes that are about to be cut."""
+        """Delete the outputs of outcomes that are about to be deleted."""
         runs = f"select run_id from schedcore_ledger where {outcomes.where} order by seq limit ?"
         sql = f"delete from schedcore_output where run_id in ({runs})"
         tx.run(sql, *outcomes.params, TRIM_AT_ONCE)
@@ -102,7 +102,7 @@ class OutputRows:
         return [] if row is None else [Condition(f"{where}run_id <= ?", (*params, row[0]))]
 
     def cut(self, tx: Transaction, excess: Condition) -> int:
-        """Cut outputs, :data:`TRIM_AT_ONCE` at most; return how many."""
+        """Delete outputs, at most :data:`TRIM_AT_ONCE`; return how many."""
         runs = f"select run_id from schedcore_output where {excess.where} order by run_id limit ?"
         sql = f"delete from schedcore_output where run_id in ({runs})"
         return tx.count(sql, *excess.params, TRIM_AT_ONCE)

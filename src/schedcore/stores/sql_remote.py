@@ -1,4 +1,4 @@
-"""Runs that workers outside of the nodes execute: each begins one in the store, and tells its end.
+"""Runs that cluster workers execute: each begins in the store, which also records its end.
 
 A worker of a cluster that starts tasks more than once may be given a run several times.  To begin
 it is one compare-and-set on the row of the open run, so one of them does, once; and what came of it
@@ -52,9 +52,9 @@ class Begun(NamedTuple):
     beats: int
     """Grows while the worker is alive."""
     report: Any
-    """What came of it; None: it is under way."""
+    """Its result; None: it is active."""
     lost: bool = False
-    """Whether that will never be known."""
+    """Whether its result will never be known."""
 
 
 class RemoteRuns:
@@ -69,7 +69,7 @@ class RemoteRuns:
         self._mark = ""
 
     def serve(self, executors: Collection[str]) -> None:
-        """Have the runs of these executors begun here."""
+        """Let runs of these executors begin in this store."""
         self._store.claims.remote = frozenset(executors)
 
     @property
@@ -79,7 +79,7 @@ class RemoteRuns:
         return None if path is None else f"sqlite:///{path}"
 
     def mark(self) -> str:
-        """Return what tells the store from all others; raises StoreError."""
+        """Return the store's unique identifier; raises StoreError."""
         if not self._mark:
             with self._store.database.read() as tx:
                 self._mark = mark_of(tx)
@@ -123,13 +123,13 @@ class RemoteRuns:
         return True
 
     def beat(self, run_ids: Collection[int]) -> None:
-        """Tell that the worker of these runs is alive."""
+        """Record that the worker of these runs is alive."""
         sql = "update schedcore_remote set beats = beats + 1 where run_id = ? and process = ?"
         with self._store.database.write_soon() as tx:
             tx.many(sql, [(run_id, this_process()) for run_id in sorted(run_ids)])
 
     def report(self, run: Run, report: str, ended_us: int) -> bool:
-        """Write what came of a run; False: nobody waits for it any more, for it was ended early.
+        """Write the result of a run; False: it is no longer expected, since it was ended early.
 
         Beside the outcome of one that was taken for lost, it is noted that it ended after all.
         """
@@ -153,7 +153,7 @@ class RemoteRuns:
     # By nodes
 
     def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
-        """Return those of these runs that workers have begun, by their ids."""
+        """Return the runs that workers have begun, by id."""
         with self._store.database.read() as tx:
             rows = tx.among(_LOOK, [run.id for run in runs])
         return {row[0]: Begun(*row) for row in rows}

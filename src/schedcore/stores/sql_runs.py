@@ -1,4 +1,4 @@
-"""The rows of open runs in a store over SQL, and the runs of this process that they stand for."""
+"""The rows of open runs in a store over SQL, and the runs of this process."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ class ClaimRows:
         return [claim for claim in claims if claim.state == WAITS][:room]
 
     def wait_for_retry(self, tx: Transaction, failed: End, act_us: int) -> bool:
-        """Have a run wait for its next attempt; False: none follows."""
+        """Let a run wait for its next attempt; False: there is none."""
         return bool(
             tx.count(
                 "update schedcore_claims set state = ?, attempt = ?, act_us = ?,"

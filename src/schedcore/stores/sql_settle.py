@@ -1,4 +1,4 @@
-"""A batch of due jobs in a store over SQL, and what is written when it is settled."""
+"""A batch of due jobs in a store over SQL, and its settlement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Settling:
-    """What becomes of a batch, gathered so that each kind of statement is made once for all.
+    """The settlement of a batch, collected so that each kind of statement runs once.
 
     Args:
         now_us: The present.
@@ -99,13 +99,13 @@ class SqlBatch:
         self._store = store
 
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write what was decided, all of it or nothing."""
+        """Write all decisions, or none."""
         settled = self._store.settle(self, decided, now_us)
         self.give_back()
         return settled
 
     def give_back(self) -> None:
-        """Give back what was not settled; what was is left as it is."""
+        """Give back jobs that were not settled."""
         rows, self.rows = self.rows, ()
         self._store.give_back(rows)
 

@@ -101,7 +101,7 @@ class SqlTrail(SqlOutcomes):
             return self.changed.latest(tx, job_id, since_us, before, limit)
 
     def happened_after(self, place: str | None, limit: int) -> Happened:
-        """Return outcomes and changes, in the order in which they were committed."""
+        """Return outcomes and changes in commit order."""
         since = None if place is None else read_places(place)
         with self.database.read() as tx:
             ends = Places(self.history.order.end(tx), self.changed.order.end(tx))

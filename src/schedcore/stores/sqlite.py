@@ -15,14 +15,14 @@ from schedcore.stores.sqlite_file import SqliteFile
 
 
 class SqliteStore(SqlStore):
-    """Keeps jobs, open runs and the history in one file, for all processes of a machine.
+    """Stores jobs, open runs and the history in one file, for all processes of a machine.
 
     Args:
-        path: Of the file; made, with its tables, if it is not there.
-        durable: Whether what was written survives a power cut; without, only a crash of the
-            process, and each transaction is some hundred times as quick.
-        keep: How much of the history.
-        clock: Gives the times of what happens between processes; the scheduler's unless given.
+        path: The path of the file; created, with its tables, if it does not exist.
+        durable: Whether data survives a power cut; if not, it survives only a crash of the process,
+            and each transaction is about a hundred times faster.
+        keep: How much history to keep.
+        clock: Gives the times of events between processes; default: the scheduler's.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class SqliteStore(SqlStore):
         return ended
 
     def close(self) -> None:
-        """Close the file, and let go of its locks; the jobs stay."""
+        """Close the file, and release its locks; the jobs stay."""
         self.cluster.close()
         super().close()
 

@@ -359,7 +359,7 @@ class SqliteCluster:
     # Telling
 
     def nodes(self) -> list[NodeInfo]:
-        """Return the nodes that are there or were lately, the latest first."""
+        """Return the current and recent nodes, newest first."""
         with self._file.read() as tx:
             return nodes_listed(tx)
 

@@ -31,7 +31,7 @@ class Trail(Outcomes, Protocol):
         ...
 
     def happened_after(self, place: str | None, limit: int) -> Happened:
-        """Return outcomes and changes, in the order in which they were committed.
+        """Return outcomes and changes in commit order.
 
         Args:
             place: Only those after it; None: none at all.

@@ -1,1 +1,1 @@
-"""Jobs from elsewhere, and as files: read as values, then put into a store."""
+"""Importing and exporting jobs: they are read as values, then added to a store."""

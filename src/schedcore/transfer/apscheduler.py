@@ -1,4 +1,4 @@
-"""Jobs of APScheduler 3, with their places in the schedule, made jobs of ours."""
+"""Converts jobs of APScheduler 3, with their next run times."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from schedcore.triggers.date import DateTrigger
 from schedcore.triggers.interval import IntervalTrigger
 
 MOST_COMPARED: Final = 1_000
-"""How many of a trigger's fire times are compared with the next run time that is stored."""
+"""How many of a trigger's fire times are compared with the stored next run time."""
 _NEAR_US: Final = 1000
 """Microseconds by which the two may differ: APScheduler adds up intervals as fractions."""
 _OPTIONS: Final = ("executor", "misfire_grace_time", "coalesce", "max_instances")
 
 
 def read_jobs(rows: Iterable[JobRow], now_us: int) -> Reading:
-    """Return the jobs that rows hold; nothing in them is run or imported.
+    """Return the jobs in rows, without executing or importing anything in them.
 
     Args:
         rows: Of APScheduler's table.
@@ -93,7 +93,7 @@ class _Place(NamedTuple):
 
 
 def _place_of(trigger: Trigger, next_run_time: float | None) -> _Place:
-    """Return when a job is next due, which is when APScheduler would run it."""
+    """Return when a job is next due: when APScheduler would run it."""
     if next_run_time is None:
         return _Place(trigger, None, None)
     due_us = round(next_run_time * SECOND)
@@ -106,11 +106,11 @@ def _place_of(trigger: Trigger, next_run_time: float | None) -> _Place:
     if moved == trigger:
         expected_us = trigger.next_us(due_us - 1)
         never = "never" if expected_us is None else _text(expected_us)
-        remark = f"next run {_text(due_us)} is kept, which is no time of its trigger ({never})"
+        remark = f"next run {_text(due_us)} is kept, but is not a time of its trigger ({never})"
     elif trigger.jitter_us:
-        remark = f"its jitter had moved it off its beat: it goes on from {_text(due_us)}"
+        remark = f"its jitter had shifted it: it continues from {_text(due_us)}"
     else:
-        remark = f"its next run was moved to {_text(due_us)}: it goes on from there"
+        remark = f"its next run was moved to {_text(due_us)}: it continues from there"
     return _Place(moved, due_us, due_us, (remark,))
 
 
@@ -127,18 +127,18 @@ def _fire_time(trigger: Trigger, due_us: int) -> int | None:
 
 
 def _differences(trigger: Trigger, within: bool = False) -> Iterable[str]:
-    """Yield what a trigger does otherwise than the same one of APScheduler."""
+    """Yield the differences between a trigger and the same one of APScheduler."""
     if isinstance(trigger, AndTrigger | OrTrigger):
         told = [each for member in trigger.triggers for each in _differences(member, True)]
         yield from dict.fromkeys(told)
     elif isinstance(trigger, IntervalTrigger) and within:
-        yield "an interval in a combination keeps its beat here, whatever else fires there"
+        yield "an interval in a combination keeps its own spacing, whatever other members do"
     elif isinstance(trigger, CalendarIntervalTrigger):
         units = trigger.options().keys()
         if units & {"years", "months"} and units & {"weeks", "days"}:
             yield (
                 "its months and its days are counted from its start here, and from the run before"
-                " in APScheduler: now and then that is another day"
+                " in APScheduler: sometimes that is another day"
             )
 
 
@@ -150,15 +150,14 @@ def _remarks(entries: list[Entry], now_us: int) -> Iterable[str]:
     graceless = sum(entry.job.misfire_grace_time == 1 for entry in entries)
     if graceless:
         yield (
-            f"misfire_grace_time=1 of {_jobs(graceless)}, which APScheduler gives to all that name"
-            " none, is kept: a run that is more than a second late is missed; None runs it however"
-            " late"
+            f"misfire_grace_time=1 of {_jobs(graceless)}, the default of APScheduler, is kept: a"
+            " run that is more than a second late is missed; None runs it however late"
         )
     overdue = sum(entry.due_us is not None and entry.due_us <= now_us for entry in entries)
     if overdue:
         yield (
-            f"{_jobs(overdue)} fell due before now: each is run, or recorded as missed, as soon as"
-            " a scheduler runs"
+            f"{_jobs(overdue)} were due before now: each runs, or is recorded as missed, as soon"
+            " as a scheduler runs"
         )
 
 

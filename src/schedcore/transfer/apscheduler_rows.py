@@ -1,4 +1,4 @@
-"""The rows of APScheduler 3's job store, read from its database and written nowhere."""
+"""Reads the rows of APScheduler 3's job store, without changing its database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schedcore.errors import InvalidOptionError, StoreError, did_you_mean
 from schedcore.stores.urls import sqlite_path, without_password
 
 TABLE: Final = "apscheduler_jobs"
-"""What APScheduler calls its table, unless it is told otherwise."""
+"""The default name of APScheduler's table."""
 _NAME = re.compile(r"[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)?", re.ASCII)
 _KINDS: Final = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db,"
@@ -23,7 +23,7 @@ _KINDS: Final = (
 
 
 class JobRow(NamedTuple):
-    """A job as APScheduler keeps it."""
+    """A job as APScheduler stores it."""
 
     id: str
     next_run_time: float | None
@@ -33,7 +33,7 @@ class JobRow(NamedTuple):
 
 
 def read_rows(url: str, table: str = TABLE) -> list[JobRow]:
-    """Return the rows of a job store, the earliest due first.
+    """Return the rows of a job store, earliest due first.
 
     Args:
         url: Of the database, as SQLAlchemy has it; what stands after a ``+`` for a driver is

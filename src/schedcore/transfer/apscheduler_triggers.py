@@ -1,4 +1,4 @@
-"""APScheduler 3's triggers, as their pickles have them, made triggers of ours."""
+"""Converts APScheduler 3's triggers from their pickled form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ State = Mapping[str, Any]
 
 
 def read_trigger(value: object) -> Trigger:
-    """Return the trigger that an object in a pickle stands for.
+    """Return the trigger that an object in a pickle represents.
 
     Raises:
         RefusedPickleError: if it is none of APScheduler's own kinds.
@@ -37,18 +37,22 @@ def read_trigger(value: object) -> Trigger:
             # Whether its start was given is not kept: it mostly is the moment of adding.
             return trigger.keeps_beat_of(trigger)
         return trigger
-    raise RefusedPickleError(f"its trigger is a {type(value).__name__}, and none of APScheduler's")
+    raise RefusedPickleError(
+        f"its trigger is a {type(value).__name__}, which is not one of APScheduler's"
+    )
 
 
 def _read(path: str, state: State, jitter: object) -> Trigger:
     read = _READERS.get(path)
     if read is None:
-        raise RefusedPickleError(f"its trigger is a {path}, which is none of APScheduler's kinds")
+        raise RefusedPickleError(
+            f"its trigger is a {path}, which is not one of APScheduler's kinds"
+        )
     try:
         return read(state, jitter or None)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise RefusedPickleError(
-            f"its {path} is of an unknown form: {type(error).__name__}: {error}"
+            f"its {path} has an unknown form: {type(error).__name__}: {error}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What comes of reading jobs from elsewhere: those that can come over, and what cannot, and why."""
+"""The result of reading jobs from elsewhere: importable jobs, and the rest with reasons."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from schedcore.stores.base import Entry
 
 
 class Taken(NamedTuple):
-    """A job that can come over."""
+    """A job that can be imported."""
 
     entry: Entry
     remarks: tuple[str, ...] = ()
-    """What differs from where it came from, in words."""
+    """Differences from the source, in words."""
 
 
 class Left(NamedTuple):
-    """Something that cannot come over."""
+    """Something that cannot be imported."""
 
     where: str
     """The id of the job, or the line of the file."""
     what: str
-    """What it is, shortened: for people to recognise it."""
+    """A short description, for people to recognise it."""
     reason: str
 
 
 class Reading(NamedTuple):
-    """All that was read from one place."""
+    """Everything that was read from one source."""
 
     taken: list[Taken]
     left: list[Left]
     remarks: list[str]
-    """What there is to say of more than one job."""
+    """Remarks about more than one job."""

@@ -1,4 +1,4 @@
-"""The lines of a crontab, made jobs that run their commands."""
+"""Converts the lines of a crontab to jobs that run their commands."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _SETTING = re.compile(
 # A minus sign before the minute has cron leave its own log alone.
 _LINE = re.compile(r"\s*-?(?P<times>@\S+|(?:\S+\s+){4}\S+)\s+(?P<rest>\S.*)")
 _REBOOT = (
-    "it runs when the machine starts, which is no time: have your service manager run it, or"
-    " your program when it starts"
+    "it runs at boot, not at a time: let your service manager run it, or your program when it"
+    " starts"
 )
 _MAILTO = (
-    "MAILTO is not taken over: the end of what a command prints is the result of its run, and that"
-    " of one that fails is in its error"
+    "MAILTO is not imported: the end of a command's output is the result of its run, or in its"
+    " error if it fails"
 )
 
 
 class _Settings:
-    """What the lines so far have set for those that follow."""
+    """The settings of the lines so far, for the following ones."""
 
     def __init__(self, home: Path, timezone: object) -> None:
         self.shell = "/bin/sh"
@@ -44,7 +44,7 @@ class _Settings:
         self.mails = False
 
     def take(self, name: str, value: str) -> None:
-        """Take over what one line sets."""
+        """Apply the setting of one line."""
         if name == "CRON_TZ":
             self.zone = value
         elif name == "RANDOM_DELAY":  # cronie's, in minutes
@@ -137,7 +137,7 @@ def _parts(text: str, user: str | None) -> _Parts:
             raise InvalidOptionError(
                 "line",
                 text,
-                f"it runs as {owner}: take it over with --user {owner}, into the store of a"
+                f"it runs as {owner}: import it with --user {owner}, into the store of a"
                 " scheduler that runs as that user",
             )
         if not more:

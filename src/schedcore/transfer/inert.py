@@ -46,7 +46,7 @@ class Inert:
     def __setstate__(self, state: object) -> None:
         parts = state if isinstance(state, tuple) else (state,)  # with slots: a pair of dicts
         if not all(part is None or isinstance(part, dict) for part in parts):
-            raise RefusedPickleError(f"the state of a {self.path} has another form than known")
+            raise RefusedPickleError(f"the state of a {self.path} has an unknown form")
         self.fields = {name: value for part in parts if part for name, value in part.items()}
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ def load(data: bytes) -> Any:
         raise RefusedPickleError(str(error)) from None
     except Exception as error:
         raise RefusedPickleError(
-            f"it is no pickle that can be read: {type(error).__name__}: {error}"
+            f"it is not a readable pickle: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -135,7 +135,7 @@ def zone_from(value: object) -> tzinfo:
                 return timezone(offset)
     if name == "tzfile" and isinstance(value, Inert):
         return _zone_of_file(next((each for each in value.args if isinstance(each, str)), ""))
-    raise RefusedPickleError(f"{path or type(value).__name__} is a zone of which no name is known")
+    raise RefusedPickleError(f"{path or type(value).__name__} is a time zone without a known name")
 
 
 def _zone_of_file(path: str) -> tzinfo:
@@ -165,7 +165,7 @@ def _from_bytes(kind: Any, raw: bytes) -> Any:
 
 def _moment(raw: object, zone: object = None) -> datetime:
     if not isinstance(raw, bytes):
-        raise RefusedPickleError("a datetime of a form that is not known")
+        raise RefusedPickleError("a datetime in an unknown form")
     naive: datetime = _from_bytes(datetime, raw)
     if zone is None:
         return naive
@@ -177,7 +177,7 @@ def _moment(raw: object, zone: object = None) -> datetime:
 
 def _time_of_day(raw: object, zone: object = None) -> time:
     if not isinstance(raw, bytes):
-        raise RefusedPickleError("a time of a form that is not known")
+        raise RefusedPickleError("a time in an unknown form")
     found: time = _from_bytes(time, raw)
     return found if zone is None else found.replace(tzinfo=zone_from(zone))
 
@@ -189,7 +189,7 @@ def _attribute(owner: object, name: object) -> object:
     """Return the one attribute by which a ZoneInfo is pickled."""
     if owner is _ZONEINFO and name == "_unpickle":
         return _Stand("zoneinfo.ZoneInfo", lambda key, _: zone_of(key).tz)
-    raise RefusedPickleError(f"it looks for {name!r} in something, as no plain data does")
+    raise RefusedPickleError(f"it looks for {name!r} in an object, which plain data never does")
 
 
 _KNOWN: Final[Mapping[tuple[str, str], object]] = {

@@ -1,4 +1,4 @@
-"""What a trigger is: a set of instants, given by its successor function."""
+"""The trigger contract: a set of instants, defined by its successor function."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from schedcore.clock import UTC, SystemClock, from_us, to_us
 
 
 class Trigger:
-    """A set of instants: the first one strictly after any given instant, or none.
+    """A set of instants, defined by the first one strictly after any given instant.
 
-    Pure: the same question has the same answer in any process and at any time of asking.
-    A subclass gives :meth:`next_us` (integer microseconds since the Unix epoch, what the engine
-    calls) or :meth:`next_after` (aware datetimes); each is defined by the other.
-    A base class for other triggers says ``abstract=True`` and gives neither.
-    Triggers are immutable, comparable and hashable.
+    Pure: the same question has the same answer in any process and at any time. A subclass defines
+    :meth:`next_us` (integer microseconds since the Unix epoch, which the engine calls) or
+    :meth:`next_after` (aware datetimes); each defaults to the other.  A base class for other
+    triggers passes ``abstract=True`` and defines neither. Triggers are immutable, comparable and
+    hashable.
     """
 
     __slots__ = ()
 
     kind: ClassVar[str | None] = None
-    """The name in the plain-data form; None: a trigger of the user's own, which has none."""
+    """The name in the plain-data form; None: an unregistered trigger, which has none."""
 
     elapsed: ClassVar[bool] = False
-    """Whether its instants are spaced by elapsed time, and not read off a wall clock."""
+    """Whether its instants are spaced by elapsed time, instead of following a wall clock."""
 
     reckons: ClassVar[bool] = False
-    """Whether :meth:`count_us` is arithmetic, and costs the same over a second and a century."""
+    """Whether :meth:`count_us` is arithmetic, so that its cost does not depend on the span."""
 
     @property
     def timezone(self) -> tzinfo:
@@ -37,9 +37,9 @@ class Trigger:
 
     @property
     def jitter_us(self) -> int:
-        """The longest random delay, in microseconds, that the engine adds to each fire time.
+        """The maximum random delay, in microseconds, that the engine adds to each fire time.
 
-        It is not part of the instants: the next fire time follows from the nominal one.
+        It is not part of the instants: the next fire time is computed from the nominal one.
         """
         return 0
 
@@ -57,14 +57,14 @@ class Trigger:
         return None if found is None else to_us(found)
 
     def first_us(self, now_us: int) -> int | None:
-        """Return the first fire time of a job that is added at *now_us*: then or later.
+        """Return the first fire time of a job that is added at *now_us*, at that time or later.
 
-        Only a date trigger answers with an instant that has passed.
+        Only a date trigger may return an instant that has passed.
         """
         return self.next_us(now_us - 1)
 
     def bound_to(self, now_us: int) -> Trigger:  # noqa: ARG002 — most triggers need no binding
-        """Return this trigger with whatever depends on the moment of adding settled."""
+        """Return this trigger with everything set that depends on the moment of adding."""
         return self
 
     def unbound(self) -> Trigger:
@@ -73,29 +73,29 @@ class Trigger:
 
     @property
     def is_bound(self) -> bool:
-        """Whether its start was settled by :meth:`bound_to`, and not given by anybody."""
+        """Whether :meth:`bound_to` set its start, rather than the user."""
         return False
 
     def keeps_beat_of(self, old: Trigger) -> Trigger:  # noqa: ARG002 — only a bound one has a beat
-        """Return this trigger with the beat of *old*, a bound one, if it is spaced as that is."""
+        """Return this trigger in phase with *old*, a bound one, if their spacing is the same."""
         return self
 
     def first_at(self, first_us: int, now_us: int) -> Trigger:
-        """Return this trigger for a job that somebody has run first at *first_us*.
+        """Return this trigger for a job whose first run is set to *first_us*.
 
-        What depends on the moment of adding counts on from that run instead, as it does with
-        APScheduler.  Where that lies before *now_us*, nothing else is due from before.
+        Values that depend on the moment of adding count from that run instead, as in APScheduler.
+        If that is before *now_us*, nothing else is due from before.
         """
         return self.bound_to(max(first_us, now_us))
 
     def set_back_to(self, now_us: int) -> Trigger:  # noqa: ARG002 — wall clocks say it themselves
-        """Return this trigger for a clock that was set back to *now_us*, from after its start."""
+        """Return this trigger for a clock that was set back to *now_us*, before its start."""
         return self
 
     def count_us(self, after_us: int, until_us: int, limit: int) -> int:
         """Return how many fire times lie in ``(after_us, until_us]``, counting up to *limit*.
 
-        Arithmetic where the trigger allows it, else a walk of at most *limit* steps.
+        By arithmetic if the trigger allows it, else step by step, at most *limit* steps.
         """
         count = 0
         found = self.next_us(after_us)
@@ -129,6 +129,6 @@ class Trigger:
         """Return the plain-data form: flat, JSON-ready, with the user's own units.
 
         Raises:
-            TypeError: if this is a trigger of the user's own that defines no such form.
+            TypeError: if this trigger defines no such form.
         """
         raise TypeError(f"{type(self).__name__} has no plain-data form: define to_dict()")

@@ -1,4 +1,4 @@
-"""Fire times at a spacing of calendar dates, at one time of day on the wall clock."""
+"""Fire times at intervals of calendar dates, at one time of day on the wall clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAST_DAY = day_number(date(9999, 12, 30))
 
 
 class DateSpacing(NamedTuple):
-    """The units that were given, and what they come to in months and in days."""
+    """The given units, and their sums in months and in days."""
 
     given: tuple[tuple[str, int], ...]
     months: int
@@ -39,8 +39,8 @@ class CalendarIntervalTrigger(ZonedTrigger):
     """Fires at one time of day, on ``start_date`` and then every so many months and days.
 
     The dates are ``start_date + n * (years, months) + n * (weeks, days)``.  A date that does not
-    exist (31 April) is left out; the ones after it are counted on from ``start_date`` all the
-    same.  A time that the clocks skip or show twice is treated as in
+    exist (31 April) is skipped; the following ones are still counted from ``start_date``.  A time
+    that the clocks skip or show twice is treated as in
     :class:`~schedcore.triggers.cron.CronTrigger`.
 
     Args:
@@ -51,14 +51,14 @@ class CalendarIntervalTrigger(ZonedTrigger):
         hour: Time of day, 0 to 23.
         minute: 0 to 59.
         second: 0 to 59.
-        start_date: The first date, as ISO 8601 text or a date.  Left out, it is the date in
-            *timezone* on which the job is added.
+        start_date: The first date, as ISO 8601 text or a date.  Default: the date in *timezone* on
+            which the job is added.
         end_date: The last date on which it may fire; 9999-12-31 is no limit.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
         jitter: The longest random delay added to each fire time, in seconds.
 
     Raises:
-        InvalidTriggerError: if no unit is given, or another option is refused.
+        InvalidTriggerError: if no unit is set, or another option is refused.
     """
 
     __slots__ = ("_anchor_day", "_end_day", "_jitter", "_spacing", "_time", "_zone")
@@ -103,7 +103,7 @@ class CalendarIntervalTrigger(ZonedTrigger):
 
     @property
     def start_date(self) -> date | None:
-        """The first date, or None if it is to be set when the job is added."""
+        """The first date, or None if it will be set when the job is added."""
         return None if self._anchor_day is None else date_of(self._anchor_day)
 
     @property
@@ -132,7 +132,7 @@ class CalendarIntervalTrigger(ZonedTrigger):
     def bound_to(self, now_us: int) -> CalendarIntervalTrigger:
         """Return this trigger with its first date set: to the date at *now_us* if it has none.
 
-        One that ended before that never fires, which is to start at the end of all time.
+        If it ended before that, it never fires, and its start is set to the end of time.
         """
         if self._anchor_day is not None:
             return self

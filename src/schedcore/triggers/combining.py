@@ -1,4 +1,4 @@
-"""Combinations: instants that all of several triggers share, or that any of them has."""
+"""Combinations: instants that all of several triggers share, or that any of them contains."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from schedcore.triggers.values import JitteredTrigger, set_slot
 from schedcore.triggers.zones import HORIZON_US, MIN_US
 
 MAX_MEMBERS = 64
-"""How many triggers a combination may have, those within its members included."""
+"""Maximum number of triggers in a combination, nested ones included."""
 MAX_DEPTH = 8
 """How deep combinations may be nested."""
 MAX_ROUNDS = 4096
 """How many fire times of members one search compares, over the whole tree, before it gives up.
-
-About 10 ms; each one is the next that can match, so a member that fires every second costs
-nothing where another one fires yearly.
+About 10 ms.  Each one is the next that can match, so a member that fires every second costs nothing
+next to one that fires yearly.
 """
 LIST_ROUNDS = 8 * MAX_ROUNDS
 """How many of them a list of fire times, or a count, may take: some 0.1 s."""
@@ -220,10 +219,9 @@ class AndTrigger(_Combination):
 
     Raises:
         InvalidTriggerError: if they have no instant in common within ``MAX_ROUNDS`` fire times,
-            those of nested members included (for members bound later, :meth:`bound_to` tells), or
-            if a member has a jitter.
-            A search that gives up later on raises it as well: to answer None would end the job
-            in silence.
+            those of nested members included (for members that are bound later, :meth:`bound_to`
+            raises it), or if a member has a jitter.  A later search that gives up raises it as
+            well: returning None would silently end the job.
     """
 
     __slots__ = ("_flat",)
@@ -273,7 +271,7 @@ class AndTrigger(_Combination):
 
 
 class OrTrigger(_Combination):
-    """Fires at every instant at which one of its members fires; once where several do.
+    """Fires at every instant at which one of its members fires; once if several do.
 
     Args:
         triggers: The members, one or more.

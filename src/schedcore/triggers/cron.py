@@ -89,13 +89,13 @@ _crontab_seen = lru_cache(maxsize=4096)(_read_crontab_spec)
 class CronTrigger(ZonedTrigger):
     """Fires when the wall clock matches every field.
 
-    Fields are numbers, or text: ``*``, ``*/a``, ``a``, ``a/b``, ``a-b``, ``a-b/c``, lists of
-    these, names (``jan``, ``mon-fri``), and for the day ``2nd fri``, ``last fri`` and ``last``.
-    A field left out is ``*`` if a less significant one is given, else its minimum.
+    Fields are numbers or text: ``*``, ``*/a``, ``a``, ``a/b``, ``a-b``, ``a-b/c``, lists of these,
+    names (``jan``, ``mon-fri``), and for the day ``2nd fri``, ``last fri`` and ``last``. A field
+    that is not set is ``*`` if a less significant one is set, else its minimum.
 
     A time that the clocks skip runs at the first instant after the gap; one that they show twice
-    runs the first time.  Schedules whose hour or minute begins with ``*`` run by elapsed time:
-    skipped hours do not count, repeated ones count twice.
+    runs the first time.  Schedules whose hour or minute begins with ``*`` fire whenever the clock
+    shows a match: skipped hours are left out, and repeated ones run twice.
 
     Args:
         year: 1970 to 9999.
@@ -159,13 +159,13 @@ class CronTrigger(ZonedTrigger):
     ) -> CronTrigger:
         """Make a trigger from crontab text, such as ``0 9 * * mon-fri`` or ``@daily``.
 
-        As crontab(5) has it, 0 and 7 are Sunday, and when both day fields are restricted, one
-        that matches is enough.
+        As in crontab(5), 0 and 7 are Sunday, and if both day fields are restricted, one that
+        matches is enough.
 
         Args:
             text: Five fields; a sixth for seconds; a seventh for years.  ``CRON_TZ=`` and a zone
-                may come before them.
-            timezone: A zone's name or a tzinfo; left out, the text's own, or else the system's.
+                may precede them.
+            timezone: A zone's name or a tzinfo; default: the text's own, or else the system's.
             start_date: The first instant at which it may fire.
             end_date: The last instant at which it may fire; a date without a time: the last day.
             jitter: The longest random delay added to each fire time, in seconds.

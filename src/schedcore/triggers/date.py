@@ -1,4 +1,4 @@
-"""One fire time."""
+"""A single fire time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from schedcore.triggers.zones import zone_of
 
 
 class DateTrigger(ZonedTrigger):
-    """Fires once, at ``run_date``; a job added after that runs late, at once.
+    """Fires once, at ``run_date``; a job that is added after that runs at once.
 
     Args:
         run_date: ISO 8601 text, a datetime or a date; a naive one is read in *timezone*.
-            Left out, it is the moment at which the job is added.
+            Default: the moment at which the job is added.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
 
     Raises:
-        InvalidTriggerError: if ``run_date`` is no date, or a time that the zone's clocks skip.
+        InvalidTriggerError: if ``run_date`` is not a date, or is a time that the zone's clocks
+            skip.
     """
 
     __slots__ = ("_jitter", "_run_us", "_zone")
@@ -38,7 +39,7 @@ class DateTrigger(ZonedTrigger):
 
     @property
     def run_date(self) -> datetime | None:
-        """The fire time, or None if it is to be the moment of adding."""
+        """The fire time, or None if it will be the moment of adding."""
         return None if self._run_us is None else from_us(self._run_us, self.timezone)
 
     def next_us(self, after_us: int) -> int | None:

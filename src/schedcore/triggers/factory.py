@@ -21,13 +21,13 @@ _DATED = frozenset(("start_date", "end_date", "run_date", "triggers"))
 
 
 class _Kind(NamedTuple):
-    """What there is to know of a kind of trigger."""
+    """A kind of trigger: its class and its options."""
 
     make: Callable[..., Trigger]
     schedule: tuple[str, ...]
     """The options that are replaced as a group; see :func:`merge`."""
     options: tuple[str, ...]
-    """All of them, in the order in which they are told."""
+    """All of them, in the order in which errors list them."""
     names: frozenset[str]
     """The same, for looking up."""
 
@@ -76,20 +76,20 @@ _OF_JOBS = frozenset(
      "executor", "overlap", "timeout", "retry", "on_lost", "tags",
      "on_failure", "on_recovery", "on_missed", "on_run")
 )  # fmt: skip
-"""What stands beside a trigger's options in a job's plain data."""
+"""The other fields of a job's plain data, next to the trigger's options."""
 _KIND_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _registered: dict[str, _Kind] = {}
 _T = TypeVar("_T", bound=type[Trigger])
 
 
 def register_trigger(cls: _T) -> _T:
-    """Let plain data name a trigger of the user's own; usable as a class decorator.
+    """Let plain data name your own trigger; usable as a class decorator.
 
     Its ``kind`` is the name, the parameters of its constructor are its options, and its
-    :meth:`~schedcore.Trigger.to_dict` gives both back.  A parameter ``timezone`` that is left out
-    is given the scheduler's.  Who may add jobs over HTTP may then name it, so its constructor is to
-    refuse bad values, with a ValueError.  Each process that reads such jobs registers it, best
-    where the class is defined; a class of the same name in the same module takes its place.
+    :meth:`~schedcore.Trigger.to_dict` returns both.  A parameter ``timezone`` defaults to the
+    scheduler's zone.  Anyone who may add jobs over HTTP may then name it, so its constructor must
+    refuse bad values with a ValueError.  Register it in each process that reads such jobs, best
+    where the class is defined; a class of the same name in the same module replaces it.
 
     Args:
         cls: A subclass of Trigger with a ``kind``.
@@ -99,7 +99,7 @@ def register_trigger(cls: _T) -> _T:
 
     Raises:
         InvalidOptionError: if it has no ``kind`` or no ``to_dict()``, the kind is taken, or an
-            option is called like a job's own.
+            option has the name of a job option.
     """
     import inspect
 
@@ -118,7 +118,7 @@ def register_trigger(cls: _T) -> _T:
     options = tuple(each.name for each in parameters if each.kind in named)
     for name in options:
         if name in _OF_JOBS:
-            raise InvalidOptionError(name, cls, "an option that is not called like a job's own")
+            raise InvalidOptionError(name, cls, "an option whose name is not that of a job option")
     _registered[kind] = _kind(cls, (), options)
     return cls
 
@@ -128,7 +128,7 @@ def _place_of(make: object) -> tuple[object, object]:
 
 
 def _known(kind: object) -> _Kind:
-    """Return what there is to know of a kind.
+    """Return a kind of trigger by its name.
 
     Raises:
         InvalidTriggerError: if there is no such kind.
@@ -156,7 +156,7 @@ def comes_back(trigger: Trigger) -> bool:
 
 
 def kind_names() -> tuple[str, ...]:
-    """Return the names of all kinds of triggers, those last that were registered."""
+    """Return the names of all kinds of triggers, registered ones last."""
     return (*KINDS, *_registered)
 
 
@@ -184,7 +184,7 @@ def split_kind(data: Mapping[str, object]) -> tuple[object, dict[str, object]]:
 
 
 def join_options(within: Mapping[str, object], beside: Mapping[str, object]) -> dict[str, object]:
-    """Return the options of a plain-data form with those that stand beside it.
+    """Return the options of a plain-data form, merged with those next to it.
 
     Raises:
         InvalidTriggerError: if an option has another value there.
@@ -198,10 +198,10 @@ def join_options(within: Mapping[str, object], beside: Mapping[str, object]) -> 
 
 
 def option_hint(kind: str, options: Mapping[str, object], known: Set[str]) -> str:
-    """Return what may have been meant by options of which one is not *known*, or ``""``.
+    """Return a hint for options, one of which is not *known*, or ``""``.
 
-    Another kind of trigger has them all, or a known option is spelled like it.  A date, which is
-    what a job without a trigger has, is hardly ever meant.
+    Either another kind of trigger has them all, or a known option is spelled like it.  A date,
+    which a job without a trigger gets, is hardly ever meant.
     """
     unknown = [name for name in options if name not in known]
     others = [name for name in _GUESSED if option_names(name).issuperset(unknown)]
@@ -259,12 +259,12 @@ def trigger_from_dict(
 def merge(
     trigger: Trigger, changes: Mapping[str, object], timezone: tzinfo, job_id: str | None = None
 ) -> Trigger:
-    """Return *trigger* with *changes* made to it.
+    """Return *trigger* with *changes*.
 
     Any unit of an interval replaces the whole interval; cron fields are replaced one by one, and
-    ``crontab`` replaces them all, and the zone if it names one.  The other options stay unless they
-    are given, and None takes one away.  Another kind of trigger starts from scratch.  An interval
-    that was given no ``start_date`` counts another span from the moment of the change.
+    ``crontab`` replaces them all, and the zone if it names one.  Other options stay unless they are
+    given, and None removes one.  Another kind of trigger starts from scratch.  An interval without
+    a ``start_date`` starts again one interval after the change.
 
     Args:
         trigger: The present trigger.

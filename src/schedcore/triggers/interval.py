@@ -36,14 +36,14 @@ UNITS = tuple(_UNITS_US)
 
 
 class Spacing(NamedTuple):
-    """The units that were given, and their sum in microseconds."""
+    """The given units, and their sum in microseconds."""
 
     given: tuple[tuple[str, float], ...]
     us: int
 
 
 class _Beat:
-    """All of an interval but its anchor: what the jobs of one schedule share."""
+    """Everything of an interval except its start: shared by jobs with the same interval."""
 
     __slots__ = ("end_us", "every_us", "given", "jitter", "jitter_us", "zone")
 
@@ -68,25 +68,25 @@ class _Beat:
 
 
 class IntervalTrigger(ZonedTrigger):
-    """Fires at ``start_date``, then each time after the given span.
+    """Fires at ``start_date``, and then at the given interval.
 
-    The span is elapsed time: a day is 24 hours, also across a change of daylight saving.
-    Fire times never drift, since each is computed from the anchor and not from the last run.
+    The interval is elapsed time: a day is 24 hours, also across a change of daylight saving.  Fire
+    times never drift, since each is computed from the start and not from the last run.
 
     Args:
-        weeks: Units of the span, which add up; whole numbers or fractions, to the microsecond.
+        weeks: Units of the interval, which add up; whole numbers or fractions, to the microsecond.
         days: See *weeks*; likewise *hours*, *minutes* and *seconds*.
         hours: See *weeks*.
         minutes: See *weeks*.
         seconds: See *weeks*.
-        start_date: The anchor and first fire time: ISO 8601 text, a datetime or a date; a naive
-            one is read in *timezone*.  Left out, it is one span after the job is added.
+        start_date: The first fire time: ISO 8601 text, a datetime or a date; a naive one is read in
+            *timezone*.  Default: one interval after the job is added.
         end_date: The last instant at which it may fire; a date without a time: the last day.
         timezone: A zone's name or a tzinfo; left out, the system's zone.
         jitter: The longest random delay added to each fire time, in seconds.
 
     Raises:
-        InvalidTriggerError: if the span is not longer than zero, or another option is refused.
+        InvalidTriggerError: if the interval is not longer than zero, or another option is refused.
     """
 
     __slots__ = ("_anchor_us", "_beat", "_bound")
@@ -97,7 +97,7 @@ class IntervalTrigger(ZonedTrigger):
 
     _anchor_us: int | None
     _beat: _Beat
-    _bound: bool  # the anchor was set when the job was added, and is nobody's wish
+    _bound: bool  # the start was set when the job was added, not by the user
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class IntervalTrigger(ZonedTrigger):
 
     @property
     def start_date(self) -> datetime | None:
-        """The anchor and first fire time, or None if it is to be set when the job is added."""
+        """The first fire time, or None if it will be set when the job is added."""
         return None if self._anchor_us is None else from_us(self._anchor_us, self.timezone)
 
     @property
@@ -182,9 +182,9 @@ class IntervalTrigger(ZonedTrigger):
         return anchor if now_us <= anchor <= self._beat.end_us else self.next_us(now_us - 1)
 
     def bound_to(self, now_us: int) -> IntervalTrigger:
-        """Return this trigger with its anchor set: one span after *now_us* if it has none.
+        """Return this trigger with its start set: one interval after *now_us* if it has none.
 
-        One that ends before that never fires, which is to start at the end of all time.
+        If it ends before that, it never fires, and its start is set to the end of time.
         """
         if self._anchor_us is not None:
             return self
@@ -193,7 +193,7 @@ class IntervalTrigger(ZonedTrigger):
         return _anchored(beat, anchor if anchor <= beat.end_us else NEVER_US, bound=True)
 
     def unbound(self) -> IntervalTrigger:
-        """Return this trigger without the anchor that it was not given."""
+        """Return this trigger without a start that the user did not set."""
         return _anchored(self._beat, None, bound=False) if self._bound else self
 
     @property
@@ -218,7 +218,7 @@ class IntervalTrigger(ZonedTrigger):
         return _anchored(beat, first_us if first_us <= beat.end_us else NEVER_US, bound=True)
 
     def set_back_to(self, now_us: int) -> IntervalTrigger:
-        """Return this trigger with its beat reaching back to *now_us*, before its anchor."""
+        """Return this trigger with its series extended back to *now_us*, before its start."""
         beat, anchor = self._beat, self._anchor_us
         if anchor is None or anchor <= now_us or anchor == NEVER_US:
             return self

@@ -1,4 +1,4 @@
-"""A look ahead for users: the next fire times, remarks where clocks change, warnings of traps."""
+"""Previews for users: the next fire times, remarks where clocks change, warnings of traps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WHOLE = {
 
 
 class FireTime(NamedTuple):
-    """A coming fire time, in the trigger's zone, with what there is to say about it."""
+    """A future fire time, in the trigger's zone, with a remark."""
 
     moment: datetime
     remark: str
@@ -48,7 +48,7 @@ class FireTimes(list[FireTime]):
 def look_ahead(trigger: Trigger, n: int, after: datetime) -> FireTimes:
     """Return up to *n* fire times strictly later than *after*, each with its remark, or ``""``.
 
-    What depends on the moment of adding is settled as if that were *after*.
+    Values that depend on the moment of adding are set as if that were *after*.
 
     Raises:
         ValueError: if *after* has no time zone.
@@ -70,7 +70,7 @@ def remarked(trigger: Trigger, instants: Iterable[int], after_us: int) -> Iterat
 
 
 def remark_of(trigger: Trigger, fire_us: int) -> str:
-    """Return what daylight saving does to the fire time at *fire_us*, or ``""``."""
+    """Return the effect of daylight saving on the fire time at *fire_us*, or ``""``."""
     if isinstance(trigger, (AndTrigger, OrTrigger)):
         members = [member for member in trigger.triggers if _fires_at(member, fire_us)]
         return next((remark for t in members if (remark := remark_of(t, fire_us))), "")
@@ -102,12 +102,12 @@ def _fires_at(trigger: Trigger, fire_us: int) -> bool:
 
 
 def warnings_of(trigger: Trigger, after_us: int | None = None) -> list[str]:
-    """Return what users are likely to be surprised by, one sentence for each.
+    """Return warnings about likely surprises, one sentence each.
 
     Args:
         trigger: Any trigger; only the built-in ones have warnings.
-        after_us: The instant from which changes of clocks are looked for, up to two years ahead;
-            None: those are left out.
+        after_us: The instant from which to look for clock changes, up to two years ahead; None: do
+            not look for any.
     """
     found = [warning for leaf in _leaves(trigger) for warning in _own_warnings(leaf, after_us)]
     if after_us is not None and _is_over(trigger, after_us):

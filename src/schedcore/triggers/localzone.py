@@ -1,4 +1,4 @@
-"""The time zone of this computer: from TZ, or else as the system's settings have it."""
+"""The time zone of this computer: from TZ, or else from the system's settings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from schedcore.clock import UTC
 from schedcore.errors import InvalidOptionError, did_you_mean
 
 LOCAL = "local"
-"""What a zone without a name is called, as by tzlocal: a file of which nobody knows whose it is."""
-NO_DATA = "time zone data, of which this computer has none: pip install tzdata"
+"""The name of a zone without a name, as in tzlocal: a zone file of unknown origin."""
+NO_DATA = "time zone data, which this computer does not have: pip install tzdata"
 
 # What POSIX lets stand in TZ without a change of clocks: CST-8, <+03>-3, IST-5:30.
 _FIXED = re.compile(

@@ -11,7 +11,7 @@ from schedcore.errors import InvalidTriggerError
 from schedcore.triggers.zones import DAY_US, HORIZON_US, MIN_US, Zone, zone_of
 
 MAX_TEXT = 250
-"""The longest text, in characters, that is looked into."""
+"""Maximum length of a text, in characters, that is parsed."""
 
 _ISO = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)"
@@ -37,9 +37,9 @@ def date_of(day: int) -> date:
 
 
 NEVER_US = HORIZON_US + 1
-"""The anchor of a trigger that is over before its first fire time: shown as 9999-12-31."""
+"""The start of a trigger that ends before its first fire time: shown as 9999-12-31."""
 NEVER_DAY = day_number(date(9999, 12, 31))
-"""The same of a trigger whose dates are days."""
+"""The same for a trigger whose dates are days."""
 
 
 def moment_us(option: str, value: object, zone: Zone) -> int:
@@ -247,7 +247,7 @@ def microseconds(value: float, unit_us: int) -> int:
 
 
 class Jitter(NamedTuple):
-    """A longest random delay: in seconds as it was given, and in microseconds."""
+    """A maximum random delay: in seconds as given, and in microseconds."""
 
     given: float | None = None
     us: int = 0

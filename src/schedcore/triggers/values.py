@@ -1,4 +1,4 @@
-"""What the built-in triggers share: they are immutable values, most of them with a zone."""
+"""Base classes of the built-in triggers: immutable values, most of them with a zone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schedcore.triggers.options import Jitter
 from schedcore.triggers.zones import Zone
 
 set_slot = object.__setattr__
-"""How a trigger's own constructor sets its slots; everybody else is refused."""
+"""Sets a slot in a trigger's own constructor; all other assignments are refused."""
 
 
 def setter_of(cls: type, slot: str) -> Callable[[object, object], None]:
@@ -76,7 +76,7 @@ class ValueTrigger(Trigger, abstract=True):
 class JitteredTrigger(ValueTrigger, abstract=True):
     """A trigger with a jitter that the engine adds to each fire time.
 
-    Where that is kept is the class's own business, likewise the zone of a :class:`ZonedTrigger`.
+    Each class decides where to store it, and likewise the zone of a :class:`ZonedTrigger`.
     """
 
     __slots__ = ()

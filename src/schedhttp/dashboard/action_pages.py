@@ -38,7 +38,7 @@ def run_job(visit: Visit) -> Redirect:
     headers = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}  # two clicks are one run
     answer = visit.ask("run_job", {"job_id": job_id}, body=body, headers=headers)
     run_id = answer.headers["X-Run-Id"]
-    return Redirect(address("/run", {"id": run_id}), f"A run of {job_id} was begun.")
+    return Redirect(address("/run", {"id": run_id}), f"A run of {job_id} was started.")
 
 
 def pause_job(visit: Visit) -> Redirect:
@@ -57,12 +57,12 @@ def remove_job(visit: Visit) -> Page | Redirect:
     job = visit.ask("get_job", {"job_id": job_id})
     if not visit.form.get("confirm"):
         runs = visit.ask("get_job_runs", {"job_id": job_id}, {"state": "open", "limit": 1}).json
-        left = "A run of it is under way, and goes on." if runs else ""
+        left = "Its active run continues." if runs else ""
         fields = {"id": job_id, "confirm": 1}
         return _question(visit, f"Remove {job_id}?", "Remove", fields, detail=left)
     visit.ask("delete_job", {"job_id": job_id})
     undo = _adding_again(visit, [job.json], "Add it again")
-    return Redirect("/jobs", f"{job_id} was removed; its outcomes are kept.", undo)
+    return Redirect("/jobs", f"{job_id} was removed; its outcomes stay in the ledger.", undo)
 
 
 def _adding_again(visit: Visit, jobs: list[Any], label: str) -> Undo | None:
@@ -88,7 +88,7 @@ def change_job(visit: Visit) -> Redirect:
     changes = read_json("changes", visit.form.get("changes", ""))
     match = {"HTTP_IF_MATCH": visit.form.get("etag", "")}
     visit.ask("update_job", {"job_id": job_id}, body=changes, headers=match)
-    return Redirect(address("/job", {"id": job_id}), f"{job_id} is as it was.")
+    return Redirect(address("/job", {"id": job_id}), f"{job_id} was restored.")
 
 
 def backfill_job(visit: Visit) -> Page | Redirect:
@@ -110,7 +110,9 @@ def backfill_job(visit: Visit) -> Page | Redirect:
             raise
         if not told["count"]:
             where = address("/job", {"id": job_id})
-            return Redirect(where, f"Nothing of {job_id} was due then that has not been executed.")
+            return Redirect(
+                where, f"{job_id} has no due times in this range that were not executed."
+            )
         return _ask_to_backfill(visit, body, told, again=again, anew=bool(confirm))
     told_text = f"{counted(done['count'], 'run')} of {job_id} for past due times."
     return Redirect(address("/job", {"id": job_id}), told_text)
@@ -192,7 +194,7 @@ def _meant(visit: Visit) -> dict[str, Any]:
         return given or {"all": "true"}
     if ids := form.getlist("id"):
         return {"id": ids}
-    raise BadRequest("no job was chosen: tick some, or choose all that the filter means")
+    raise BadRequest("no job was chosen: tick some, or choose all that match the filter")
 
 
 def _ask_how_many(
@@ -246,13 +248,13 @@ def pause_scheduler(visit: Visit) -> Redirect:
 def resume_scheduler(visit: Visit) -> Redirect:
     """Go on after a pause."""
     visit.ask("resume_scheduler")
-    return Redirect("/", "The scheduler goes on.")
+    return Redirect("/", "The scheduler was resumed.")
 
 
 def stop_scheduler(visit: Visit) -> Page | Redirect:
     """Stop the scheduler, once that is confirmed; who asks does not wait for active runs."""
     if not visit.form.get("confirm"):
-        detail = "It stops in all processes on its store. Runs that are under way go on."
+        detail = "It stops in all processes on its store. Active runs continue."
         return _question(visit, "Stop the scheduler?", "Stop", {"confirm": 1}, detail=detail)
     visit.ask("shutdown_scheduler", body={"wait": False})
     return Redirect("/system", "The scheduler was stopped.", ("Start", "/system/start", {}))

@@ -106,7 +106,7 @@ class Door:
         known: str = request.whole.cookies.get(FORM, "")
         given: str = form_of(request).get("form_token", "")
         if len(known) != _TOKEN_LENGTH or not hmac.compare_digest(known.encode(), given.encode()):
-            raise Forbidden("this form is too old, or of another page: load the page again")
+            raise Forbidden("this form is too old, or from another page: load the page again")
 
     # Sessions
 

@@ -31,7 +31,10 @@ def show_new(visit: Visit) -> Page:
         given = {name: visit.args[name] for name in FIELDS if name in visit.args}
         return _form(visit, {**_EMPTY, **given})
     job = visit.ask("get_job", {"job_id": original}).json
-    return _form(visit, {**_fields_of(job), "id": "", "name": "", "new": "1", "etag": ""})
+    fields = {**_fields_of(job), "id": "", "name": "", "new": "1", "etag": ""}
+    lost = [name for name, shown in stand_ins(job).items() if shown]
+    told = f"{' and '.join(lost)}: some values are not shown: give all of them anew" if lost else ""
+    return _form(visit, {**fields, **{name: _EMPTY[name] for name in lost}}, told)
 
 
 def show_edit(visit: Visit) -> Page:
@@ -69,6 +72,10 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
     answer = visit.ask("get_job", {"job_id": job_id})
     changes = _changes(answer.json, wanted)
     before = {name: answer.json.get(name) for name in changes}
+    unknown = {name: shown for name, shown in stand_ins(answer.json).items() if name in changes}
+    for name, shown in unknown.items():
+        if any(each in shown for each in _values(changes[name])):
+            raise BadRequest(f"{name}: a value that is not shown is in it: give all of them anew")
     if visit.form.get("do") != "save":
         # A function that stays need not be one that a request may name.
         new = {
@@ -79,10 +86,12 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
     match = {"HTTP_IF_MATCH": fields["etag"]}
     done = visit.ask("update_job", {"job_id": job_id}, body=changes, headers=match)
     etag = done.headers["ETag"]
-    undo = ("Take it back", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
+    undo = ("Undo", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
     named = ", ".join(changes) or "nothing"
     return Redirect(
-        address("/job", {"id": job_id}), f"Changed: {named}.", undo if changes else None
+        address("/job", {"id": job_id}),
+        f"Changed: {named}.",
+        undo if changes and not any(unknown.values()) else None,
     )
 
 
@@ -113,6 +122,21 @@ def _form(visit: Visit, fields: Mapping[str, str], error: str = "", status: int 
 
 
 # A job as text in fields, and back
+
+
+def stand_ins(job: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return what stands in the arguments for what is hidden, or is no JSON, by field."""
+    places = {*job.get("hidden", ()), *job.get("shown_as_repr", ())}
+    return {
+        "args": [value for n, value in enumerate(job["args"]) if f"args[{n}]" in places],
+        "kwargs": [value for name, value in job["kwargs"].items() if f"kwargs.{name}" in places],
+    }
+
+
+def _values(call: object) -> Iterable[Any]:
+    if isinstance(call, Mapping):
+        return call.values()
+    return call if isinstance(call, list) else ()
 
 
 def _fields_of(job: Mapping[str, Any]) -> dict[str, str]:
@@ -161,7 +185,7 @@ def read_lines(option: str, text: str) -> dict[str, Any]:
         if not (sign and name):
             raise BadRequest(f"{option}: {line[:80]!r}: expected name = value in each line")
         if name in values:
-            raise BadRequest(f"{option}: {name[:80]!r} stands twice")
+            raise BadRequest(f"{option}: {name[:80]!r} appears twice")
         try:
             values[name] = json.loads(value)
         except (ValueError, RecursionError):

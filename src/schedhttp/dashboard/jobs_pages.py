@@ -8,6 +8,7 @@ from schedcore.triggers import zone_of
 from schedcore.triggers.lint import warnings_of
 from schedhttp.codec import STATES
 from schedhttp.dashboard import job_pictures, texts
+from schedhttp.dashboard.edit_pages import stand_ins
 from schedhttp.dashboard.now import took
 from schedhttp.dashboard.visit import Page, Visit
 from schedhttp.request import read_count
@@ -61,6 +62,7 @@ def show(visit: Visit) -> Page:
     times = took(latest)
     values = {
         "job": answer.json,
+        "unknown": stand_ins(answer.json),
         "options": texts.options_of(answer.json),
         "coming": _coming(visit, job_id),
         "warnings": warnings_of(visit.scheduler.entry(job_id).job.trigger, visit.now_ms * 1000),

@@ -42,7 +42,7 @@ class InAppContext:
         self._app = app
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run; return at once."""
+        """Accept *runs* for execution; return at once."""
         self._executor.submit(runs, _Reporter(reporter, self._app))
 
     def prepare(self) -> None:

@@ -40,7 +40,7 @@ def read(config: Mapping[str, Any], base: Settings) -> Settings:
     foreign = sorted(filter(_is_foreign, values))
     if foreign:
         log.warning(
-            "no settings of the scheduler, and left alone: %s (docs/reference/settings.md has all"
+            "not settings of the scheduler, and ignored: %s (docs/reference/settings.md has all"
             " of them)",
             ", ".join(foreign),
         )
@@ -54,9 +54,9 @@ def read(config: Mapping[str, Any], base: Settings) -> Settings:
 
 def _with_old_jobs(settings: Settings, jobs: object) -> Settings:
     if not _are_jobs(jobs):
-        log.warning("JOBS in the app's config is no list of jobs, and left alone")
+        log.warning("JOBS in the app's config is not a list of jobs, and is ignored")
         return settings
-    log.warning("JOBS in the app's config is read as SCHEDULER_JOBS, which is its name by now")
+    log.warning("JOBS in the app's config is read as SCHEDULER_JOBS, which is its current name")
     return settings.changed({_JOBS: jobs})
 
 

@@ -1,4 +1,4 @@
-"""An extension with the surface that users of Flask-APScheduler know."""
+"""The Flask extension, with the interface of Flask-APScheduler."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class _Option(Generic[T]):
 
 
 class FlaskScheduler(FlaskJobs):
-    """A scheduler that is configured by a Flask app, and served by it.
+    """A scheduler that a Flask app configures and serves.
 
     Args:
-        scheduler: One that is made already; left out, :meth:`init_app` makes it as the app's
-            config describes it.
-        app: Calls :meth:`init_app` at once.
+        scheduler: An existing scheduler; by default, :meth:`init_app` creates one from the app's
+            config.
+        app: If given, :meth:`init_app` is called at once.
 
     Attributes:
         app: The app that it was initialised with last.
@@ -107,15 +107,15 @@ class FlaskScheduler(FlaskJobs):
         return f"<{type(self).__name__} of {app}: {self._scheduler or 'no scheduler yet'}>"
 
     def init_app(self, app: Flask) -> None:
-        """Read the app's config, make the scheduler, add the config's jobs, and mount the API.
+        """Read the app's config, create the scheduler, add the config's jobs, and mount the API.
 
-        It may be called again, for another app, once the scheduler was shut down or if it was not
-        started.  That app gets a scheduler of its own, with the settings of its config and with
-        what was decorated; jobs that were added by :meth:`add_job` are gone with the first one.
+        It may be called again, for another app, after the scheduler was shut down or if it was not
+        started.  That app gets its own scheduler, with the settings of its config and with
+        decorated jobs; jobs that were added by :meth:`add_job` stay with the first one.
 
         Raises:
-            InvalidOptionError: if a setting that begins with ``SCHEDULER_`` makes no sense, or the
-                app has endpoints of its own where the API's would be.
+            InvalidOptionError: if a setting that begins with ``SCHEDULER_`` is invalid, or the
+                app's own endpoints conflict with the API's.
             SchedulerAlreadyRunningError: if this extension runs the scheduler of another app.
         """
         if self.app is not None and self._in_use():
@@ -167,10 +167,10 @@ class FlaskScheduler(FlaskJobs):
         return State.STOPPED if self._scheduler is None else self._scheduler.state
 
     def authenticate(self, func: F) -> F:
-        """Decorate the function that is given the credentials and tells whether they hold.
+        """Decorate the function that checks credentials.
 
-        It gets an object with ``username`` and ``password``, and returns true, false, or "read"
-        for those who may look and not touch.
+        It gets an object with ``username`` and ``password``, and returns True, False, or "read" for
+        read-only access.
         """
         if self._api is not None:
             self._api.guard.authenticate(func)
@@ -182,11 +182,11 @@ class FlaskScheduler(FlaskJobs):
     def start(self, paused: bool = False) -> None:
         """Start the scheduler, if this host may run it.
 
-        Of several processes on one store each calls this, and one takes the due jobs.  What
-        somebody has paused or stopped for all of them stays so when another process is loaded; a
-        call from inside a request starts it for all.
-        Under gunicorn it takes effect once the worker has loaded the app.
-        While Flask's command line loads the app for another command than ``run``, nothing starts.
+        If several processes share a store, each calls this, and one takes due jobs.  If somebody
+        paused or stopped the scheduler for all of them, it stays so when another process is loaded;
+        a call in a request starts it for all. Under gunicorn it takes effect once the worker has
+        loaded the app. If Flask's command line loads the app for a command other than ``run``,
+        nothing starts.
 
         Raises:
             SchedulerAlreadyRunningError: if it is started.
@@ -220,7 +220,7 @@ class FlaskScheduler(FlaskJobs):
             atexit.register(self._leave, scheduler)
 
     def shutdown(self, wait: bool = True) -> None:
-        """Shut the scheduler down in this process; others on its store go on.
+        """Shut the scheduler down in this process; others on its store continue.
 
         Raises:
             SchedulerNotRunningError: if it is not started; but not where :meth:`start` had to leave
@@ -258,7 +258,7 @@ class FlaskScheduler(FlaskJobs):
         self.scheduler.pause()
 
     def resume(self) -> None:
-        """Go on after :meth:`pause`."""
+        """Resume after :meth:`pause`."""
         self.scheduler.resume()
 
     # Inside

@@ -1,4 +1,4 @@
-"""The jobs of a Flask extension: the methods that users of Flask-APScheduler know."""
+"""The jobs of the Flask extension: the methods of Flask-APScheduler."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class FlaskJobs(OtherNames):
-    """What a Flask extension does with jobs, some of it before there is a scheduler.
+    """The extension's methods for jobs, some of which work before there is a scheduler.
 
-    What is decorated, registered or listened to holds for each scheduler that the extension makes:
-    there may be one app after another, while their module is imported once.
+    Decorated jobs, registered functions and listeners apply to each scheduler that the extension
+    creates: there may be one app after another, while their module is imported once.
 
     Args:
-        scheduler: One that is made already.
+        scheduler: An existing scheduler.
     """
 
     other_names: ClassVar[Mapping[str, str]] = {
@@ -91,8 +91,8 @@ class FlaskJobs(OtherNames):
     def task(self, *args: Any, **kwargs: Any) -> Callable[[F], F]:
         """Decorate a function to add it as a job; also before ``init_app``.
 
-        The arguments are those of :meth:`Scheduler.scheduled_job`.  Without an ``id``, each process
-        gives the job the same one, at each start.
+        The arguments are those of :meth:`Scheduler.scheduled_job`.  Without an ``id``, the job gets
+        one that is the same in each process, at each start.
         """
 
         def add_to(scheduler: Scheduler, func: F) -> None:
@@ -108,7 +108,7 @@ class FlaskJobs(OtherNames):
         return decorate
 
     def register(self, func: F) -> F:
-        """Allow *func* to be named by a request; also before ``init_app``."""
+        """Allow requests to name *func*; also before ``init_app``."""
         self._declare(lambda scheduler: scheduler.register(func))
         return func
 
@@ -160,7 +160,7 @@ class FlaskJobs(OtherNames):
         return self.scheduler.get_job(id)
 
     def get_jobs(self, jobstore: str | None = None) -> list[JobHandle]:
-        """Return all jobs: the earliest due first, paused ones last."""
+        """Return all jobs, earliest due first, paused ones last."""
         without_jobstore({"jobstore": jobstore})
         return self.scheduler.get_jobs()
 
@@ -238,7 +238,7 @@ class FlaskJobs(OtherNames):
         self._declared.append(action)
 
     def _furnish(self, scheduler: Scheduler) -> None:
-        """Give to a new scheduler what was declared so far."""
+        """Pass everything that was declared so far to a new scheduler."""
         self._same_ids = SameIds()
         for callback, mask in self._listeners:
             scheduler.add_listener(callback, mask)

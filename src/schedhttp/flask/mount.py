@@ -81,7 +81,7 @@ def check_blueprints(app: Flask, endpoint_prefix: str) -> None:
             )
 
 
-_ANOTHER = "SCHEDULER_ENDPOINT_PREFIX = 'schedcore.' is one that is free as a rule"
+_ANOTHER = "SCHEDULER_ENDPOINT_PREFIX = 'schedcore.' is usually free"
 
 
 def mount(app: Flask, api: App, watched: Watched) -> None:

@@ -60,8 +60,8 @@ def _own_file(path: str, extension: object) -> str:
         return path
     stem, ending = os.path.splitext(path)
     log.info(
-        "scheduler %d of this process on %s has a file of its own: make them in the same order in"
-        " each process, or name a store for each by SCHEDULER_STORE",
+        "scheduler %d of this process on %s has its own file: create them in the same order in"
+        " each process, or set SCHEDULER_STORE for each",
         *(place + 1, path),
     )
     return f"{stem}-{place + 1}{ending}"
@@ -73,6 +73,6 @@ def _make_folder(path: str) -> None:
     except OSError as error:
         raise ConfigError(
             variable("store"),
-            f"the folder {path} cannot be made ({error.strerror}): name a file in one that this"
+            f"the folder {path} cannot be created ({error.strerror}): name a file in one that this"
             " user may write, as in sqlite:////var/lib/app/jobs.db, or memory",
         ) from error

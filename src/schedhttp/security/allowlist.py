@@ -132,7 +132,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         cause = error.__cause__
         if cause is None:
             raise
-        log.warning("func=%r cannot be had", reference, exc_info=cause)
+        log.warning("func=%r cannot be imported", reference, exc_info=cause)
         raise FuncRefError(
             "func",
             reference,

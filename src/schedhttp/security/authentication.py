@@ -119,8 +119,8 @@ class Guard:
             raise InvalidOptionError(
                 "SCHEDULER_AUTH",
                 check,
-                'a function that returns True, False or "read"; of this one a call returns'
-                " something else, which only later would be an answer: write it without async",
+                'a function that returns True, False or "read"; calling this one returns an'
+                " awaitable: write it without async",
             )
         self._authenticate = check
 
@@ -221,7 +221,7 @@ class Guard:
         if not self._was_told:
             self._was_told = True
             log.error(
-                "the function that checks credentials returned %s, and lets nobody in by that:"
+                "the function that checks credentials returned %s, which denies access:"
                 ' expected True, False or "read"',
                 type(answer).__name__,
             )

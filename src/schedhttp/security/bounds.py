@@ -18,7 +18,7 @@ from schedcore.job import check_id
 LONGEST_NAME = 255
 MOST_INSTANCES = 1_000
 _BREAKS = frozenset({"Cc", "Zl", "Zp"})
-_OTHERWISE = "jobs in the settings and in Python are not bound to that"
+_OTHERWISE = "this limit does not apply to jobs in the settings and in Python"
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
@@ -60,8 +60,8 @@ def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None)
         raise InvalidTriggerError(
             "trigger",
             trigger,
-            f"one that fires each {shortest:g} s or less often, which"
-            f" SCHEDULER_API_SHORTEST_INTERVAL sets; {_OTHERWISE}",
+            f"one that fires at most every {shortest:g} s, the value of"
+            f" SCHEDULER_API_SHORTEST_INTERVAL; {_OTHERWISE}",
         )
 
 

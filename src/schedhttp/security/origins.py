@@ -31,7 +31,7 @@ _HOST = re.compile(
 )
 _HOW_TO_OPEN = (
     "set SCHEDULER_API_USERS or SCHEDULER_API_TOKENS (python -m schedhttp --make-token makes one),"
-    " or, where everybody who can connect may run jobs, SCHEDULER_API_LOOPBACK_ONLY=false"
+    " or, if every client that can connect may run jobs, SCHEDULER_API_LOOPBACK_ONLY=false"
 )
 
 

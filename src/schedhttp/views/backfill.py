@@ -1,4 +1,4 @@
-"""The endpoint that runs a job for due times that have passed."""
+"""The endpoint that runs a job for past due times."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST: Final = 10**9
 
 
 def backfill_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Run a job for its due times from `since` until `until`, which have passed.
+    """Run a job for its past due times from `since` until `until`.
 
-    Those for which a run was executed are left out, unless `again` is true.  `confirm` is how many
-    due times there are: without it, or with another number, nothing is done.
+    Those that were executed are left out, unless `again` is true.  `confirm` is the number of due
+    times: without it, or with a wrong number, nothing is done.
     """
     confirmed = read_count(request, "confirm", None, _MOST)
     service.scheduler.entry(job_id)  # before all else: is it there?

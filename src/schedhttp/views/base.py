@@ -1,4 +1,4 @@
-"""What views work on, and what they answer."""
+"""What views work on, and what they return."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Service(NamedTuple):
     allowed: AllowedFuncs
     job_json: JobJson
     openapi: Callable[[str], Mapping[str, Any]]
-    """Makes the description of the API, below the path at which it is mounted."""
+    """Creates the description of the API, for the path at which it is mounted."""
 
 
 class Reply(NamedTuple):
-    """What a view answers."""
+    """A view's reply."""
 
     body: object = None
-    """To be turned into JSON; bytes are that already, or what the header Content-Type says; None is
-    no body: 204, 304."""
+    """To be serialised as JSON.  Bytes are JSON already, or what the header Content-Type says; None
+    means no body: 204, 304."""
     status: int = 200
     headers: Mapping[str, str | tuple[str, ...]] = {}
     """Several values are several lines."""

@@ -1,4 +1,4 @@
-"""The endpoints of many jobs: what a query means is paused, resumed, run or removed together."""
+"""The endpoints for many jobs: pause, resume, run or remove all jobs that match a query."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ PARAMETERS: Final = (*choosing.PARAMETERS, "all", "confirm")
 _WHICH: Final = "q=, tag=, state= or id="
 _MOST: Final = 10**9
 _SHOWN: Final = 10
-"""How many ids are told before it is confirmed."""
+"""Maximum number of ids in the request for confirmation."""
 
 
 def pause_jobs(service: Service, request: Incoming) -> Reply:
-    """Stop scheduling all jobs that the query means, or none."""
+    """Stop scheduling all jobs that match the query, or none."""
     return _changed(service, request, "pause", service.scheduler.pause_jobs)
 
 
 def resume_jobs(service: Service, request: Incoming) -> Reply:
-    """Schedule all paused jobs that the query means again, or none."""
+    """Schedule all paused jobs that match the query again, or none."""
     return _changed(service, request, "resume", service.scheduler.resume_jobs)
 
 
 def delete_jobs(service: Service, request: Incoming) -> Reply:
-    """Remove all jobs that the query means, or none."""
+    """Remove all jobs that match the query, or none."""
     return _changed(service, request, "remove", service.scheduler.remove_jobs)
 
 
 def run_jobs(service: Service, request: Incoming) -> Reply:
-    """Run all jobs that the query means now, and do not wait for them.
+    """Run all jobs that match the query now, without waiting for them.
 
-    Each begins by itself: `refused` tells which could not be run, and why.  An `Idempotency-Key`
-    counts for each of them: sent again, the same jobs give the same runs.
+    Each starts separately: `refused` says which could not run, and why.  An `Idempotency-Key`
+    applies to each of them: if it is sent again, the same jobs return the same runs.
     """
     key = read_key(request)
     ids, check = _meant(service, request, "run")
@@ -65,16 +65,16 @@ def _changed(
 
 
 def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], Check]:
-    """Return the ids of the jobs that the query means, and what checks each of them once more.
+    """Return the ids of the jobs that match the query, and a function that checks each again.
 
     Raises:
-        BadRequest: if the query makes no sense, or means all jobs without saying so.
+        BadRequest: if the query is invalid, or selects all jobs without saying so.
         JobLookupError: if there is no job with an id in it.
-        NotConfirmed: if it means another number of jobs than it confirms.
+        NotConfirmed: if it matches another number of jobs than it confirms.
     """
     is_meant = _filter_of(service, request)
     confirmed = read_count(request, "confirm", None, _MOST)
-    read_nothing(request, "which jobs are meant stands in the query")
+    read_nothing(request, "the query selects the jobs")
     entries = service.scheduler.entries()
     named = request.whole.args.getlist("id")
     if named:
@@ -96,7 +96,9 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
 def _filter_of(service: Service, request: Incoming) -> choosing.IsMeant:
     environ, args = request.environ, request.whole.args
     if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
-        raise BadRequest("many jobs take no condition but confirm=: expected no If-Match")
+        raise BadRequest(
+            "an action on many jobs accepts no condition but confirm=: expected no If-Match"
+        )
     if (text := args.get("q")) == "":
         raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
     is_meant = choosing.filter_of(request, service.job_json.running())
@@ -123,6 +125,6 @@ def _not_confirmed(verb: str, ids: list[str], confirmed: int | None) -> NotConfi
 
 def _moved_on(job_id: object) -> NotConfirmed:
     return NotConfirmed(
-        f"job {job_id!r} was changed or removed meanwhile, and is not one of those that the query"
-        " means any more; nothing was done, so ask again how many there are"
+        f"job {job_id!r} was changed or removed meanwhile, and no longer matches the query;"
+        " nothing was done, so request the number again"
     )

@@ -1,4 +1,4 @@
-"""The endpoints of what happens: events for programs that follow it, and who changed what."""
+"""The endpoints for changes: events for clients that follow them, and the audit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from schedhttp.shown import (
 from schedhttp.views.base import Reply, Service
 
 LONGEST_WAIT: Final = 60
-"""Seconds that a request may wait for an event."""
+"""Maximum number of seconds that a request may wait for an event."""
 AUDIT_PARAMETERS: Final = ("job", "since", "before", "limit")
 CHANGE_PARAMETERS: Final = ("since", "wait", "limit")
 _RECORDS: Final = 100
@@ -34,9 +34,9 @@ _MOST_ID: Final = 10**11
 
 
 def get_changes(service: Service, request: Incoming) -> Reply:
-    """Tell what has happened since an earlier answer; with `wait`, as soon as something has.
+    """Return what has happened since an earlier response; with `wait`, as soon as something has.
 
-    Where too many requests wait already, this one does not: `Retry-After` tells when to ask again.
+    If too many requests wait already, this one does not: `Retry-After` says when to ask again.
     """
     since = request.whole.args.get("since")
     wait = read_count(request, "wait", 0, LONGEST_WAIT) or 0
@@ -64,7 +64,7 @@ def _run(record: RunRecord | None, redact: Redact | None) -> RunShown | None:
 
 
 def _check_client(request: Incoming) -> None:
-    """Let no thread wait on behalf of a client that has gone away.
+    """Stop waiting if the client has disconnected.
 
     Raises:
         ClientDisconnected: if it has.
@@ -74,11 +74,11 @@ def _check_client(request: Incoming) -> None:
 
 
 def get_audit(service: Service, request: Incoming) -> Reply:
-    """Tell who changed what, when and from where, the latest first; for who has all rights."""
+    """Return who changed what, when and from where, newest first; not for read-only clients."""
     if not request.may_change:
         raise Forbidden(
-            "the audit shows what others do, and from where: it is for those who may change things,"
-            " and SCHEDULER_API_READ_ONLY names these credentials"
+            "the audit shows what users do, and from where: only credentials that may change"
+            " things can read it, and SCHEDULER_API_READ_ONLY names these"
         )
     given = read_count(request, "limit", _RECORDS, MOST_AT_ONCE)
     limit = _RECORDS if given is None else given

@@ -1,4 +1,4 @@
-"""The endpoint of what is to come: which runs, and how many of them at once."""
+"""The endpoint of the forecast: future runs, and how many of them overlap."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ HOURS: Final = 24
 
 
 def get_forecast(service: Service, request: Incoming) -> Reply:
-    """Tell which runs come in the next hours, and when there are more than workers.
+    """Return the runs of the next hours, and when there are more than workers.
 
-    An estimate: each run, those under way too, takes as long as those of its job did on average.
+    An estimate: each run, active ones included, takes as long as those of its job did on average.
     """
     hours = read_count(request, "hours", HOURS, MOST_HOURS)
     if not hours:

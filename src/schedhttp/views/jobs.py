@@ -1,4 +1,4 @@
-"""The endpoints of jobs: they are added, shown, changed, run and removed."""
+"""The endpoints for jobs: add, show, change, pause, resume and remove them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from schedhttp.security import bounds
 from schedhttp.views.base import NOTHING, Reply, Service
 
 MOST_ADDED: Final = 1_000
-"""How many jobs one request may add."""
+"""Maximum number of jobs that one request may add."""
 
 
 def add_job(service: Service, request: Incoming) -> Reply:
-    """Add a job; or all jobs of an array, or none."""
+    """Add a job, or the jobs of an array: all or none."""
     body = read_object_or_array(request, MOST_ADDED)
     only_new = wants_new(request)
     try:  # whether it is there is found out by adding it, in one step
@@ -38,7 +38,7 @@ def add_job(service: Service, request: Incoming) -> Reply:
         if not only_new:
             raise
         raise PreconditionFailed(
-            f"job {error.job_id!r} is there, and If-None-Match asks for one that is not"
+            f"job {error.job_id!r} exists, and If-None-Match requires that it does not"
         ) from None
 
 
@@ -59,7 +59,7 @@ def _add_all(service: Service, bodies: Sequence[Mapping[str, Any]], only_new: bo
         entries.append(entry)
         replaces.add(replace)
     if len(replaces) > 1:
-        raise BadRequest("replace_existing: expected the same of all jobs in an array")
+        raise BadRequest("replace_existing: expected the same value in all jobs of an array")
     handles = service.scheduler.add_entries(entries, replaces == {True} and not only_new)
     added = [handle.last_seen for handle in handles]
     return Reply(service.job_json.some(added, service.job_json.running()))
@@ -67,7 +67,7 @@ def _add_all(service: Service, bodies: Sequence[Mapping[str, Any]], only_new: bo
 
 @contextmanager
 def _at(place: int) -> Iterator[None]:
-    """Have errors tell which job of an array they are about."""
+    """Let errors name the job of an array."""
     try:
         yield
     except InvalidOptionError as error:
@@ -80,10 +80,10 @@ def _at(place: int) -> Iterator[None]:
 def wanted(
     service: Service, fields: Mapping[str, Any], trigger: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return a new job as a request describes it, for ``add_job``, with its trigger made.
+    """Return the new job that a request describes, for ``add_job``, with its trigger created.
 
     Raises:
-        InvalidOptionError: if it is more than a request may ask for.
+        InvalidOptionError: if it exceeds what a request may ask for.
     """
     bounds.check_fields(fields)
     # Not one made of the function, which would be that of a job which other processes declare.
@@ -98,7 +98,7 @@ def wanted(
 
 
 def get_jobs(service: Service, request: Incoming) -> Reply:
-    """List the jobs: the earliest due first, paused ones last."""
+    """List jobs, earliest due first, paused ones last."""
     with_runs = request.has_query and paging.asks_for_runs(request)
     # Before the jobs, so never younger than they are; and it tells nothing of runs.
     etag = None if with_runs else service.job_json.list_etag()
@@ -142,13 +142,13 @@ def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def delete_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Remove a job; runs that have begun go on."""
+    """Remove a job; runs that have begun continue."""
     service.scheduler.remove_job(job_id, check_of(request, service.job_json))
     return NOTHING
 
 
 def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Change a job: all that the body says or, after an error, nothing."""
+    """Change a job: all changes in the body or, after an error, none."""
     body = read_object(request)
     scheduler = service.scheduler
     check = check_of(request, service.job_json)
@@ -173,7 +173,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     except InvalidOptionError as error:
         if _is_of_null(error, body):
             raise BadRequest(
-                f"null takes a field back to its default, which cannot be done here: {error}"
+                f"null resets a field to its default, which is not possible here: {error}"
             ) from None
         raise
 
@@ -199,7 +199,7 @@ def _has_null(value: object) -> bool:
 
 
 def pause_job(service: Service, request: Incoming, job_id: str) -> Reply:
-    """Stop scheduling a job; runs that have begun go on."""
+    """Stop scheduling a job; runs that have begun continue."""
     read_object(request, required=False)
     return _shown(service, service.scheduler.pause_job(job_id, check_of(request, service.job_json)))
 
@@ -217,7 +217,7 @@ def _shown(service: Service, handle: JobHandle) -> Reply:
 
 
 def show(service: Service, entry: Entry) -> Reply:
-    """Return the answer that shows a job."""
+    """Return a reply that shows a job."""
     text, etag = service.job_json.one(entry)
     return Reply(text, headers={"ETag": f'"{etag}"'})
 

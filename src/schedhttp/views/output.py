@@ -1,4 +1,4 @@
-"""The endpoint of what runs print."""
+"""The endpoint for the output of runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MOST_AFTER = 10**11 - 1
 
 
 def get_output(service: Service, request: Incoming, run_id: str) -> Reply:
-    """Show what a run has printed and logged so far, after so many characters.
+    """Show a run's output so far, after a number of characters.
 
-    What a run of another process prints comes about a second later.
+    Output of a run in another process appears about a second later.
     """
     number = read_run_id("run_id", run_id)
     if service.settings.api_hide_args and not request.may_change:
         raise Forbidden(
-            "what runs print is not for who may only look: SCHEDULER_API_HIDE_ARGS=false shows it"
+            "read-only users may not see the output of runs: SCHEDULER_API_HIDE_ARGS=false shows it"
         )
     after = read_count(request, "after", 0, MOST_AFTER) or 0
     try:

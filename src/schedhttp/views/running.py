@@ -24,12 +24,12 @@ _FIELDS: Final = ("wait", "args", "kwargs")
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Run a job now and wait for the outcome, unless `wait` is false.
 
-    `args` and `kwargs` are for this run alone.  The header `X-Run-Id` has the id of the run, and
-    `X-Run-Outcome` its outcome, or `running` or `waiting`.  The same `Idempotency-Key` for the same
-    job gives the same run for a day.
+    `args` and `kwargs` apply to this run only.  The header `X-Run-Id` is the id of the run, and
+    `X-Run-Outcome` its outcome, or `running` or `waiting`.  For a day, the same `Idempotency-Key`
+    for the same job returns the same run.
 
-    Where too many requests wait for runs already, this one does not: the header
-    `Preference-Applied: respond-async` tells so.
+    If too many requests wait for runs already, this one does not: the header `Preference-Applied:
+    respond-async` says so.
     """
     body = read_object(request, required=False)
     asked, call = _read(body)
@@ -56,7 +56,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Return whether to wait, and the arguments that are given for this run.
+    """Return whether to wait, and the arguments for this run.
 
     Raises:
         InvalidOptionError: if something is not known, or not what it has to be.
@@ -73,7 +73,7 @@ def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
 
 
 def read_key(request: Incoming) -> str | None:
-    """Return the key by which a client that asks again is known.
+    """Return the key that identifies repeated requests.
 
     Raises:
         BadRequest: if it is none.
@@ -90,7 +90,7 @@ def read_key(request: Incoming) -> str | None:
 
 
 def _check_of(service: Service, request: Incoming, call: Mapping[str, Any]) -> Check | None:
-    """Return what checks the job that is to run: that it is the one meant, and may be called so."""
+    """Return a function that checks the job to run: its ETag, and whether it may be called so."""
     check = check_of(request, service.job_json)
     if not call:
         return check
@@ -104,7 +104,7 @@ def _check_of(service: Service, request: Incoming, call: Mapping[str, Any]) -> C
 
 
 def _headers(service: Service, request: Incoming, run: Run) -> dict[str, str | tuple[str, ...]]:
-    """Return what tells which run it was, where it is shown, and what it came to."""
+    """Return headers with the id, the address and the outcome of the run."""
     root = request.environ.get("SCRIPT_NAME", "").encode("latin-1", "replace")
     return {
         "Location": f"{quote(root)}{quote(service.settings.api_prefix)}/runs/{run.id}",

@@ -1,4 +1,4 @@
-"""The endpoints of runs: which ones come, what they do, and what became of others."""
+"""The endpoints for runs: future, open and ended ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_FIRE_TIMES = 1_000
 
 
 def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
-    """List the coming fire times of a job; none while it is paused."""
+    """List the next fire times of a job; none while it is paused."""
     if whole := _whole_id(service, job_id, "/next"):
         return get_job(service, request, whole)
     n = _how_many(request)
@@ -35,10 +35,10 @@ def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def preview(service: Service, request: Incoming) -> Reply:
-    """Tell what a job would be, its coming fire times, and what may surprise about them.
+    """Show how a job would be defined, its next fire times, and warnings about them.
 
-    Nothing is stored, and `func` may be left out.  For who may only read nothing is imported, so
-    that neither the function nor its arguments are looked at.
+    Nothing is stored, and `func` may be left out.  For read-only clients nothing is imported, so
+    neither the function nor its arguments are checked.
     """
     n = _how_many(request)
     body = read_object(request)
@@ -64,12 +64,12 @@ def preview(service: Service, request: Incoming) -> Reply:
 
 
 def get_runs(service: Service, request: Incoming) -> Reply:
-    """List runs of all jobs: those that ended, the latest first, or those that have not."""
+    """List runs of all jobs: ended ones, newest first, or open ones."""
     return _runs(service, request, read_job(request))
 
 
 def get_job_runs(service: Service, request: Incoming, job_id: str) -> Reply:
-    """List runs of a job; also of one that is gone."""
+    """List runs of a job, even if it was removed."""
     if whole := _whole_id(service, job_id, "/runs"):
         return get_job(service, request, whole)
     reply = _runs(service, request, job_id)
@@ -79,15 +79,15 @@ def get_job_runs(service: Service, request: Incoming, job_id: str) -> Reply:
 
 
 def get_run(service: Service, request: Incoming, run_id: str) -> Reply:
-    """Show a run, from when it is due until its outcome is not kept any more."""
+    """Show a run, from when it is due until the history drops it."""
     return _run(service, read_run_id("run_id", run_id))
 
 
 def cancel_run(service: Service, request: Incoming, run_id: str) -> Reply:
-    """End a run early, in whichever process it is: it is recorded as cancelled.
+    """End a run early, whichever process runs it: it is recorded as cancelled.
 
-    One that waits does not begin.  A function in a thread cannot be stopped: it goes on, and what
-    it returns is ignored.
+    A waiting run does not begin.  A function in a thread cannot be stopped: it continues, and its
+    result is ignored.
     """
     read_object(request, required=False)
     number = read_run_id("run_id", run_id)
@@ -96,7 +96,7 @@ def cancel_run(service: Service, request: Incoming, run_id: str) -> Reply:
 
 
 def get_counts(service: Service, request: Incoming) -> Reply:
-    """Tell how many due times of one job, or of all, ended in each outcome so far."""
+    """Return how many due times of one job, or of all, ended in each outcome so far."""
     job_id = read_job(request)
     counts = service.scheduler.counts(job_id)
     if job_id is not None and not counts:
@@ -105,10 +105,10 @@ def get_counts(service: Service, request: Incoming) -> Reply:
 
 
 def fire_times(entry: Entry, n: int, now_us: int) -> dict[str, Any]:
-    """Return up to *n* coming times of a job, with the offset of its trigger's zone.
+    """Return up to *n* next fire times of a job, with the offset of its trigger's zone.
 
-    What changes of clocks do to some of them is told in ``remarks``; where a search for more would
-    take too long, ``truncated`` says so.
+    ``remarks`` explains the effect of clock changes on some of them; ``truncated`` means that a
+    search for more would take too long.
     """
     if entry.due_us is None or entry.fire_us is None:
         return {"next_fire_times": []}

@@ -1,4 +1,4 @@
-"""The endpoints of the scheduler itself: how it does, and whether it runs."""
+"""The endpoints for the scheduler itself: its state and its health."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__package__)
 
 
 def get_scheduler_info(service: Service, request: Incoming) -> Reply:
-    """Tell where the scheduler is and may run, and what the processes on its store do."""
+    """Show where the scheduler is and may run, and the processes on its store."""
     scheduler, settings = service.scheduler, service.settings
     state, holder = scheduler.shared_state(), scheduler.holder()
     now_us = scheduler.clock.now_us()
@@ -52,21 +52,21 @@ def start_scheduler(service: Service, request: Incoming) -> Reply:
 
 
 def pause_scheduler(service: Service, request: Incoming) -> Reply:
-    """Start no more runs; those under way go on."""
+    """Start no more runs; active ones continue."""
     read_object(request, required=False)
     service.scheduler.pause()
     return NOTHING
 
 
 def resume_scheduler(service: Service, request: Incoming) -> Reply:
-    """Go on after a pause."""
+    """Resume after a pause."""
     read_object(request, required=False)
     service.scheduler.resume()
     return NOTHING
 
 
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
-    """Shut the scheduler down; `wait` tells whether to wait for the runs under way."""
+    """Shut the scheduler down; `wait` says whether to wait for active runs."""
     wait = read_flag(read_object(request, required=False), "wait", True)
     patience = Patience(service.settings.shutdown_timeout)
     # Not left: another process would go on with what the client wants to have ended.
@@ -77,7 +77,7 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
 
 
 def _wait_for_others(scheduler: Scheduler, patience: Patience) -> None:
-    """Wait for the runs that other processes have under way."""
+    """Wait for the active runs of other processes."""
     pause = _FIRST_LOOK
     while any(n.runs for n in scheduler.nodes() if n.state == "alive") and patience.left():
         Waker().sleep(pause)
@@ -89,7 +89,7 @@ _FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
 
 
 def get_health(service: Service, request: Incoming) -> Reply:
-    """Tell whether the scheduler does its work: 200 if so, else 503."""
+    """Return whether the scheduler works: 200 if so, else 503."""
     health, runs, reason = _health(service.scheduler)
     headers = {} if reason is None else {"Retry-After": "1"}
     return Reply(
@@ -98,24 +98,24 @@ def get_health(service: Service, request: Incoming) -> Reply:
 
 
 def get_live(service: Service, request: Incoming) -> Reply:
-    """Tell anybody whether the process is to be left alone, and nothing else: for probes.
+    """Return whether the process is alive, to any client: for probes.
 
-    Whoever asks ends it if not, and the runs under way with it: that mends a loop that hangs, and
-    neither a store that is away nor a stop that somebody ordered.
+    If not, the prober restarts it, which also ends active runs: that fixes a loop that hangs, but
+    neither an unreachable store nor an ordered stop.
     """
     ok = not service.scheduler.stalled
     return Reply({"ok": ok}, 200 if ok else 503)
 
 
 def get_ready(service: Service, request: Incoming) -> Reply:
-    """Tell anybody whether to send requests here, and nothing else: for probes."""
+    """Return whether to send requests to this process, to any client: for probes."""
     ready = _is_ready(service.scheduler)
     headers = {} if ready else {"Retry-After": "1"}
     return Reply({"ready": ready}, 200 if ready else 503, headers)
 
 
 def _is_ready(scheduler: Scheduler) -> bool:
-    """Return whether it does what all processes on its store are to do, in time."""
+    """Return whether it is in the state that all processes should be in, and on time."""
     try:
         health, wanted = scheduler.health(), scheduler.shared_state()
     except StoreError:
@@ -129,7 +129,7 @@ MOST_BEHIND = 10.0
 
 
 def _health(scheduler: Scheduler) -> tuple[Health, int | None, str | None]:
-    """Return how a scheduler does, how many runs are open, and why its store cannot be used."""
+    """Return a scheduler's health, its number of open runs, and why its store cannot be used."""
     try:
         return scheduler.health(), len(scheduler.runs()), None
     except StoreError as error:

@@ -37,7 +37,7 @@ def spans(what: str, found: Sequence[Span], zone: tzinfo) -> Markup:
     """
     latest = sorted(found)[-MOST:]
     if not latest:
-        return picture("spans", HEIGHT, f"{what}: nothing is known yet")
+        return picture("spans", HEIGHT, f"{what}: no data yet")
     scale = _scale(latest)
     highest = max(0.001, *(each.seconds for each in latest))
     drawn = grid(scale, zone, _FLOOR)

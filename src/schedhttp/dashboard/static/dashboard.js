@@ -76,10 +76,9 @@ function offerStandstill() {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "plain";
-  const show = () => {
-    button.textContent = isStill() ? "Updates are off" : "Updates are on";
-    button.setAttribute("aria-pressed", String(!isStill()));
-  };
+  button.textContent = "Live";
+  button.title = "Whether this page asks by itself for what has happened";
+  const show = () => button.setAttribute("aria-pressed", String(!isStill()));
   button.addEventListener("click", () => {
     localStorage.setItem(STILL, isStill() ? "" : "1");
     show();
