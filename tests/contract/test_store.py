@@ -251,6 +251,19 @@ def test_no_more_is_taken_than_executors_have_room_for_where_others_take_the_res
         assert len(batch.slots) == 3
 
 
+def test_what_is_due_of_one_executor_leaves_room_in_a_batch_for_others(store):
+    """Though all of it fell due before."""
+    for name in ("far", "farther"):
+        add(store, *(entry(f"{name} {n}", 1, executor=name) for n in range(600)))
+    add(store, entry("here", 2))
+    rooms = {"far": 250, "farther": 250, "default": 10_000}
+    with store.take(5, 10_000, rooms) as batch:
+        taken = [slot.job.id for slot in batch.slots]
+    assert "here" in taken
+    assert len(taken) > 1
+    assert taken[-1] == "here"  # the earliest first
+
+
 @pytest.mark.parametrize("how", ["left", "left by an error", "given back", "given back twice"])
 def test_what_is_not_settled_is_as_if_it_had_not_been_taken(store, how):
     add(store, entry("a", 5), entry("b", 6))

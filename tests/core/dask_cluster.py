@@ -15,7 +15,7 @@ import sys
 from distributed import LocalCluster
 if __name__ == "__main__":
     cluster = LocalCluster(
-        n_workers=2,
+        n_workers=int(sys.argv[2]),
         threads_per_worker=1,
         dashboard_address="127.0.0.1:0",
         host="127.0.0.1",
@@ -49,11 +49,12 @@ class Cluster:
 
     Args:
         port: Of its scheduler; 0: any.
+        workers: How many it has.
     """
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, workers=2):
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(port)],
+            [sys.executable, "-c", PROGRAM, str(port), str(workers)],
             env={**os.environ, **_IDLE, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

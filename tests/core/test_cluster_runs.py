@@ -166,6 +166,19 @@ def test_one_that_had_no_workers_is_looked_at_though_nothing_waits(served):
     assert scheduler._executors["default"].room() == 3
 
 
+def test_a_task_that_is_given_back_is_sent_again_soon(served):
+    """Its worker could not reach the store, say."""
+    cluster = Cluster()
+    scheduler = served(cluster)
+    run = opened(scheduler)
+    until(lambda: cluster.sent, "that it is sent")
+    scheduler._executors["default"].given_back(cluster.sent.pop().name)
+    until(lambda: cluster.sent, "that it is sent again")
+    cluster.work()
+    assert run.wait(SOON)
+    assert run.outcome is Outcome.EXECUTED
+
+
 def test_a_forked_child_has_a_thread_of_its_own(tmp_path):
     program = """
         import os, sys, warnings

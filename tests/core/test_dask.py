@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -58,8 +61,8 @@ def cluster():
     """Return what starts clusters at a port."""
     made = []
 
-    def start(port):
-        made.append(Cluster(port))
+    def start(port=0, workers=2):
+        made.append(Cluster(port, workers))
         return made[-1]
 
     yield start
@@ -97,6 +100,40 @@ def test_runs_of_a_cluster_that_goes_away_are_lost(started, cluster, tmp_path):
     gate.touch()
 
 
+def test_what_the_last_worker_ran_is_lost_and_what_comes_waits_for_another_one(
+    started, cluster, tmp_path
+):
+    address = cluster(workers=0).address
+    made = []
+
+    def worker():
+        """One that nobody starts again."""
+        program = (sys.executable, "-m", "distributed.cli.dask_worker", address)
+        options = ("--no-nanny", "--nthreads", "1", "--no-dashboard")
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        made.append(subprocess.Popen([*program, *options], env=env, stderr=subprocess.DEVNULL))
+        return made[-1]
+
+    try:
+        scheduler = started(address)
+        begun = tmp_path / "begun"
+        first = worker()
+        args = (str(begun), str(tmp_path / "never"))
+        run = run_of(scheduler, work.touch_and_wait_for, *args)
+        until(begun.exists, "that it began", SOON)
+        first.kill()
+        assert run.wait(SOON)
+        assert run.outcome is Outcome.LOST
+        later = run_of(scheduler, work.returned, 1)
+        worker()
+        assert later.wait(SOON)
+        assert later.outcome is Outcome.EXECUTED
+    finally:
+        for each in made:
+            each.kill()
+            each.wait()
+
+
 def test_what_it_runs_in_memory_is_lost_with_the_shutdown_and_the_job_runs_again(started, tmp_path):
     scheduler = started(dask_cluster())
     began, gate = tmp_path / "begun", tmp_path / "gate"
@@ -109,6 +146,19 @@ def test_what_it_runs_in_memory_is_lost_with_the_shutdown_and_the_job_runs_again
     gate.touch()
     scheduler.start()
     assert scheduler.run_job(job.id, timeout=SOON).outcome is Outcome.EXECUTED
+
+
+def test_a_task_that_a_worker_cannot_work_off_is_given_back(caplog):
+    from schedcore.executors.cluster_base import Task
+    from schedcore.executors.dask import _Dask
+
+    back = []
+    cluster = _Dask(dask_cluster(), lambda: None, back.append)
+    cluster.reach()
+    cluster.send(Task("named", None, {"run_id": 1}))  # it lacks the rest
+    assert until(lambda: back, "that it is given back", SOON) == ["named"]
+    assert "could not begin a run" in caplog.text
+    cluster.close()
 
 
 def test_a_client_of_the_users_stays_open(started):

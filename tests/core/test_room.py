@@ -9,6 +9,7 @@ import pytest
 
 from schedcore import DateTrigger, ManualClock, Outcome, Scheduler, ThreadPool
 from schedcore.executors.inline import InlineExecutor
+from schedcore.stores.sqlite import SqliteStore
 from tests.contract.test_executor import Reports, run_of
 from tests.durable.processes import until
 from tests.patience import SOON
@@ -134,7 +135,15 @@ def test_jobs_are_not_late_where_all_of_the_room_was_taken_each_time():
     assert scheduler.counts() == {Outcome.EXECUTED: 20}
 
 
-def test_a_burst_for_workers_elsewhere_holds_no_other_job_up(manual_clock):
+BEGINS = {}
+
+
+def begins(name):
+    BEGINS[name]()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_burst_for_workers_elsewhere_holds_no_other_job_up(manual_clock, tmp_path, kind):
     """What falls due meanwhile for another executor is begun with the first part of the burst."""
 
     class Elsewhere(InlineExecutor):
@@ -146,13 +155,15 @@ def test_a_burst_for_workers_elsewhere_holds_no_other_job_up(manual_clock):
 
     parts, begun_after = [], []
     executors = {"elsewhere": Elsewhere(), "default": InlineExecutor()}
-    scheduler = Scheduler(timezone="UTC", clock=manual_clock, executors=executors)
+    store = None
+    if kind == "sqlite":
+        store = SqliteStore(tmp_path / "jobs.db", durable=False, clock=manual_clock)
+    scheduler = Scheduler(timezone="UTC", clock=manual_clock, executors=executors, store=store)
     due = manual_clock.now()
     burst = {"func": "os:getpid", "trigger": "date", "executor": "elsewhere"}
     scheduler.add_jobs({**burst, "run_date": due, "id": f"{n}"} for n in range(2_000))
-    scheduler.add_job(
-        lambda: begun_after.append(len(parts)), "date", run_date=due + timedelta(seconds=1)
-    )
+    BEGINS["burst"] = lambda: begun_after.append(len(parts))
+    scheduler.add_job(begins, "date", run_date=due + timedelta(seconds=1), args=["burst"])
     manual_clock.advance(2)
     for _ in range(100):
         scheduler._engine.step(manual_clock.now_us())

@@ -91,6 +91,12 @@ class ClusterExecutor:
         if runs is not None:
             runs.wake()
 
+    def given_back(self, name: str) -> None:
+        """Send a task again soon: the cluster says that no worker could work it off."""
+        runs = self._runs
+        if runs is not None:
+            runs.given_back(name)
+
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun.
 

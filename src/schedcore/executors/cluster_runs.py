@@ -25,7 +25,8 @@ AGAIN_S: Final = 1.0
 """Seconds until a cluster, or the store, that is away is asked again."""
 SEND_AGAIN_US: Final = 60 * SECOND
 """How long a run that nobody begins is waited for before it is sent again, the first time: the
-broker may have lost it.  Then twice as long, and so on."""
+broker may have lost it.  Then twice as long, and so on.  One that the cluster gives back is sent
+again after a second, two, and so on."""
 SILENT_US: Final = 60 * SECOND
 """A worker that gives no sign of life for so long is taken for dead."""
 LOOK_AFTER_US: Final = SECOND // 5
@@ -46,12 +47,17 @@ class WorkerLostError(SchedError):
 class _Given:
     """A run that this executor has, from when it is submitted."""
 
-    __slots__ = ("again_us", "asked_us", "beats", "began", "heard_us", "reporter", "run", "sent")
+    __slots__ = (
+        *("again_us", "asked_us", "beats", "began", "heard_us"),
+        *("name", "reporter", "run", "sent"),
+    )
 
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.run = run
         self.reporter = reporter
         self.sent = self.again_us = 0
+        self.name = ""
+        """Of its task."""
         self.began = False
         self.beats, self.heard_us, self.asked_us = -1, 0, 0
 
@@ -74,6 +80,7 @@ class ClusterRuns:
         self._waiting: deque[_Given] = deque()
         self._given: dict[int, _Given] = {}
         self._withdrawn: deque[tuple[Starts, int, int]] = deque()
+        self._back: deque[str] = deque()
         self._starts: Starts | None = None
         self._most = 0
         self._pause_s = QUICKEST_S
@@ -111,6 +118,11 @@ class ClusterRuns:
 
     def wake(self) -> None:
         """Look at once: the cluster says that something ended."""
+        self._wanted.set()
+
+    def given_back(self, name: str) -> None:
+        """Send a task again soon: no worker could work it off."""
+        self._back.append(name)
         self._wanted.set()
 
     def wait(self, patience: Patience) -> None:
@@ -205,7 +217,10 @@ class ClusterRuns:
             self._given[given.run.id] = given
             self._send_one(given)
         now_us = passing_us()
+        back = {self._back.popleft() for _ in range(len(self._back))}
         for given in list(self._given.values()):
+            if given.name in back:
+                given.again_us = now_us + round(AGAIN_S * SECOND) * given.sent
             if given.sent and not given.began and given.again_us <= now_us:
                 self._send_one(given)
 
@@ -223,7 +238,8 @@ class ClusterRuns:
             "store": mark,
             "captures": given.reporter.captures,
         }
-        self._cluster.send(Task(name_of(mark, run.id, run.attempt), run, ticket, store.url))
+        given.name = name_of(mark, run.id, run.attempt)
+        self._cluster.send(Task(given.name, run, ticket, store.url))
         given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
 
     def _send_begun(self, given: _Given) -> None:

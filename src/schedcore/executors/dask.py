@@ -57,7 +57,7 @@ class DaskExecutor(ClusterExecutor):
             raise InvalidOptionError(
                 "address", cluster, 'that of a Dask scheduler, such as "tcp://10.0.0.7:8786"'
             )
-        super().__init__(_Dask(cluster, self.wake), "schedcore-dask")
+        super().__init__(_Dask(cluster, self.wake, self.given_back), "schedcore-dask")
 
     def __repr__(self) -> str:
         return f"<DaskExecutor on {self._cluster!r}>"
@@ -81,11 +81,18 @@ class _Dask:
     Args:
         cluster: Its address, or a client of the user's.
         wake: Called when a task has ended.
+        given_back: Called with the name of one that could not be worked off.
     """
 
-    def __init__(self, cluster: str | Client, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cluster: str | Client,
+        wake: Callable[[], None],
+        given_back: Callable[[str], None],
+    ) -> None:
         self._cluster = cluster
         self._wake = wake
+        self._given_back = given_back
         self._forked = False
         self._begin_anew()
 
@@ -141,7 +148,10 @@ class _Dask:
             text = "a Dask worker could not begin a run; it is sent again"
             log.error(text, error=future.exception())
         self._forget(name)
-        self._wake()
+        if future.status == "finished":
+            self._wake()
+        else:
+            self._given_back(name)
 
     def _forget(self, name: str) -> None:
         sent = self._sent.pop(name, None)
@@ -176,10 +186,21 @@ class _Dask:
             sent = self._sent.get(name)
             if sent is not None:
                 begun = _begun(run, sent)
+                if begun.report is None and self._is_deserted(sent):
+                    begun = begun._replace(lost=True)
                 found[run.id] = begun
                 if begun.lost or begun.report is not None:
                     self._forget(name)
         return found
+
+    def _is_deserted(self, sent: _Sent) -> bool:
+        """Return whether a run has started, and nobody is there any more who could have it.
+
+        In this order: a worker that has just come may have started it.
+        """
+        if self._threads or self._client is None or sent.token is None or sent.token.qsize():
+            return False
+        return not sum(self._client.nthreads().values())
 
 
 def _begun(run: Run, sent: _Sent) -> Begun:

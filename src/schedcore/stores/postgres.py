@@ -31,8 +31,8 @@ from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits
 from schedcore.stores.postgres_sockets import is_cut_off
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.sql import SqlStore
+from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_history import Retention
-from schedcore.stores.sql_jobs import JobRow
 from schedcore.stores.sql_settle import SqlBatch
 
 T = TypeVar("T")

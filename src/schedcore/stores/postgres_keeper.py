@@ -13,7 +13,7 @@ from schedcore.clock import SECOND, Clock, lasting_us
 from schedcore.stores.claims import ORPHANED, WAITS
 from schedcore.stores.database import Row
 from schedcore.stores.postgres_sockets import readable
-from schedcore.stores.sql_jobs import NOT_HELD
+from schedcore.stores.sql_due import NOT_HELD
 
 if TYPE_CHECKING:
     import psycopg

@@ -20,6 +20,7 @@ from schedcore.stores.base import (
     Declared,
     Ended,
     Entry,
+    Executors,
     Otherwise,
     Settled,
     Slot,
@@ -30,9 +31,10 @@ from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
+from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
-from schedcore.stores.sql_jobs import JobRow, JobRows, NewJob, conflicts_of
+from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_open import backfill_runs, open_runs
 from schedcore.stores.sql_remote import RemoteRuns
@@ -258,9 +260,9 @@ class SqlStore(SqlTrail):
         self,
         now_us: int,
         limit: int,
-        executors: Collection[str] | None = None,  # noqa: ARG002 — one process takes them all
+        executors: Executors = None,
     ) -> SqlBatch:
-        """Take up to *limit* due jobs, earliest first.
+        """Take up to *limit* due jobs of all executors, earliest first.
 
         Nothing is locked: :meth:`settle` finds out what was changed meanwhile.
         """
@@ -268,7 +270,7 @@ class SqlStore(SqlTrail):
             return SqlBatch(self, ())
         with self.database.read() as tx:
             most = min(limit, self.most_at_once) + len(self._taken)
-            rows = self.jobs.due(tx, now_us, most)
+            rows = self.jobs.due(tx, now_us, most, executors)
             rows = [row for row in rows if self._taken.get(row.k) != row.seq]
             rows = rows[: min(limit, self.most_at_once)]
             waiting = self.claims.waiting(tx) if rows else set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -13,37 +13,17 @@ from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notices.data import wanted_to
 from schedcore.notices.notice import Wanted
-from schedcore.stores.base import Change, Entry, Executors
+from schedcore.stores.base import Change, Entry
 from schedcore.stores.changed import id_of
-from schedcore.stores.database import Database, Row, Rows, Transaction
+from schedcore.stores.database import Database, Row, Transaction
 from schedcore.stores.declared import DeclaredBy
+from schedcore.stores.sql_due import FROM, PLACE, DueRows, JobRow
 from schedcore.triggers.base import Trigger
 
 MOST_CACHED: Final = 100_000
 """Maximum number of decoded definitions in memory, about 1 kB each."""
 MOST_CHANGES: Final = 64
 """Maximum number of changes returned one by one; beyond it, listing all jobs is faster."""
-
-
-class JobRow(NamedTuple):
-    """A job as it is stored, but for its definition."""
-
-    k: int
-    """The key: of one job only, also if its id is used again."""
-    id: str
-    ver: int
-    """Of the definition."""
-    seq: int
-    """Grows with each change of the definition or the place."""
-    fire_us: int | None
-    due_us: int | None
-    judged_us: int | None
-    broken: str | None
-
-    @property
-    def version(self) -> tuple[int, int, int]:
-        """What an entry's version is."""
-        return self.k, self.ver, self.seq
 
 
 NOBODY: Final = DeclaredBy(None, None)
@@ -59,8 +39,6 @@ class NewJob(NamedTuple):
     declared: DeclaredBy = NOBODY
 
 
-_PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
-_FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
 _INSERT_JOB = (
     "insert into schedcore_jobs (k, id, ver, definition, app, fingerprint)"
     " values (?, ?, 1, ?, ?, ?)"
@@ -157,7 +135,7 @@ def _cannot_run() -> None:
     """Take the place of a function; never called, since the job has no fire time."""
 
 
-class JobRows:
+class JobRows(DueRows):
     """Reads and writes the rows of jobs, within a transaction of the caller's.
 
     Args:
@@ -180,7 +158,7 @@ class JobRows:
 
     def find(self, tx: Transaction, job_ids: Iterable[str]) -> dict[str, JobRow]:
         """Return the jobs with these ids that are there."""
-        rows = tx.among(f"select {_PLACE} {_FROM} where j.id in ({{}})", job_ids)
+        rows = tx.among(f"select {PLACE} {FROM} where j.id in ({{}})", job_ids)
         return {row[1]: JobRow._make(row) for row in rows}
 
     def get(self, tx: Transaction, job_id: str) -> JobRow | None:
@@ -195,7 +173,7 @@ class JobRows:
         """
         if not tx.for_update:
             return self.find(tx, job_ids)
-        sql = f"select d.k {_FROM} where j.id in ({{}}) order by d.k{tx.for_update} of d"
+        sql = f"select d.k {FROM} where j.id in ({{}}) order by d.k{tx.for_update} of d"
         held: set[int] = set()
         while True:
             locked = tx.among_later(sql, job_ids)
@@ -213,64 +191,12 @@ class JobRows:
     def all(self, tx: Transaction) -> list[JobRow]:
         """Return all jobs, earliest due first, paused ones last."""
         order = "order by d.due_us is null, d.due_us, d.k"
-        return [JobRow._make(row) for row in tx.all(f"select {_PLACE} {_FROM} {order}")]
+        return [JobRow._make(row) for row in tx.all(f"select {PLACE} {FROM} {order}")]
 
     def page(self, tx: Transaction, after: str, limit: int) -> list[JobRow]:
         """Return up to *limit* jobs whose ids come after *after*, in their order."""
-        sql = f"select {_PLACE} {_FROM} where j.id > ? order by j.id limit ?"
+        sql = f"select {PLACE} {FROM} where j.id > ? order by j.id limit ?"
         return [JobRow._make(row) for row in tx.all(sql, after, limit)]
-
-    def due(self, tx: Transaction, now_us: int, limit: int) -> list[JobRow]:
-        """Return due jobs, earliest first, except backlogs whose runs wait."""
-        sql = f"select {_PLACE} {_FROM} where d.due_us <= ? and {NOT_HELD} order by d.due_us"
-        return [JobRow._make(row) for row in tx.all(f"{sql} limit ?", now_us, limit)]
-
-    def take_due(
-        self,
-        tx: Transaction,
-        now_us: int,
-        limit: int,
-        executors: Executors,
-        only_if: str = "true",
-    ) -> Rows:
-        """Find jobs as :meth:`due`, but for those of other executors, and those others hold.
-
-        Up to the end of *tx*, nobody else changes or starts them; none if *only_if* does not hold.
-        """
-        where = f"d.due_us <= ? and {NOT_HELD} and {only_if} order by d.due_us limit"
-        lock = tx.skip_locked.replace("update", "update of d")
-        if executors is None:
-            return tx.later(f"select {_PLACE} {_FROM} where {where} ?{lock}", now_us, limit)
-        rooms = executors if isinstance(executors, Mapping) else dict.fromkeys(executors, limit)
-        given = [each for name, room in rooms.items() for each in (name, min(room, limit))]
-        sql = (
-            f"select {_PLACE} from (values {_marks('?, cast(? as bigint)', rooms)}) e (name, room)"
-            " cross join lateral (select * from schedcore_due d where d.executor = e.name and"
-            f" {where} e.room{lock}) d join schedcore_jobs j on j.k = d.k"
-            " order by d.due_us limit ?"
-        )
-        return tx.later(sql, *given, now_us, limit) if rooms else list
-
-    def first_due(
-        self, tx: Transaction, taken: Mapping[int, int], executors: Executors = None
-    ) -> int | None:
-        """Return when the first job is due that is not *taken*: keys, and ``seq`` of each.
-
-        Args:
-            tx: The transaction.
-            taken: Which are taken.
-            executors: Of which executors, which are few; None: any.
-        """
-        where = f"d.due_us is not null and {NOT_HELD} order by d.due_us limit {len(taken) + 1}"
-        sql = f"select d.k, d.seq, d.due_us from schedcore_due d where {where}"
-        if executors is not None:
-            sql = (
-                f"select d.k, d.seq, d.due_us from (values {_marks('?', executors)}) e (name) cross"
-                " join lateral (select * from schedcore_due d where d.executor = e.name and"
-                f" {where}) d order by d.due_us"
-            )
-        rows = [] if executors is not None and not executors else tx.all(sql, *(executors or ()))
-        return next((due_us for k, seq, due_us in rows if taken.get(k) != seq), None)
 
     def jobs(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Job]:
         """Return the definitions of *rows*; those that are not known here are read."""
@@ -308,7 +234,7 @@ class JobRows:
             return None
         limit = most + 1
         moved = tx.all(
-            f"select j.id {_FROM} where d.changed > ? order by d.changed limit ?", above, limit
+            f"select j.id {FROM} where d.changed > ? order by d.changed limit ?", above, limit
         )
         gone = tx.all(
             "select id from schedcore_gone where changed > ? order by changed limit ?", above, limit
@@ -400,13 +326,6 @@ class JobRows:
         tx.run("update schedcore_jobs set app = ?, fingerprint = ? where id = ?", *declared, job_id)
 
 
-NOT_HELD: Final = (
-    "(d.judged_us is null or not exists"
-    " (select 1 from schedcore_claims c where c.k = d.k and c.state = 0))"
-)
-"""Of a job that is due: no rest of a backlog of it waits for its runs that wait."""
-
-
 def entry_of(row: JobRow, job: Job) -> Entry:
     """Return a job as a value to be read."""
     _, _, _, _, fire_us, due_us, judged_us, broken = row
@@ -427,7 +346,3 @@ def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> 
             found.append(job_id)
         seen.add(job_id)
     return found
-
-
-def _marks(of_each: str, what: Collection[object]) -> str:
-    return ", ".join([f"({of_each})"] * len(what))

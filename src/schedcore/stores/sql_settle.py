@@ -10,7 +10,7 @@ from schedcore.run import Run, RunRecord
 from schedcore.stores.base import Decision, Settled, Settlement, Slot
 from schedcore.stores.claims import Claim, Opening
 from schedcore.stores.database import Transaction
-from schedcore.stores.sql_jobs import JobRow
+from schedcore.stores.sql_due import JobRow
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
