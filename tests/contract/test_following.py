@@ -358,7 +358,7 @@ def test_who_comes_too_late_is_told_so():
     stepped.add(every=1)
     for _ in range(5):
         stepped.step(1)
-    with pytest.raises(ChangesLostError, match="anew"):
+    with pytest.raises(ChangesLostError, match="read jobs and runs again"):
         scheduler.changes(place)
     with pytest.raises(ChangesLostError):
         Scheduler(timezone="UTC").changes(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 
 import pytest
@@ -77,6 +78,33 @@ def test_many_jobs_are_paused_by_a_filter_with_a_count_in_the_question(browser, 
     done = browser.follow(browser.send("/jobs/change", browser.parsed(again).form("/jobs/change")))
     assert "4 jobs were paused." in done.text
     assert sum(entry.due_us is None for entry in scheduler.entries()) == 4
+
+
+def test_all_that_failed_are_run_again_together(browser, scheduler):
+    works = threading.Event()
+
+    def task():
+        if not works.is_set():
+            raise ValueError("no luck")
+
+    for name in "ab":
+        scheduler.add_job(task, "interval", hours=1, id=name)
+        scheduler.run_job(name)
+    scheduler.add_job(works.set, "interval", hours=1, id="c")
+    scheduler.run_job("c")
+    form = browser.get("/").form("/jobs/change")
+    question = browser.parsed(browser.send("/jobs/change", {**form, "id": ["a", "b"]}))
+    assert "Run now: 2 jobs?" in question.text
+    assert "c" not in [a.get("href", "")[-1:] for a in question.tags("a")]
+    done = browser.follow(
+        browser.send("/jobs/change", {**question.form("/jobs/change"), "id": ["a", "b"]})
+    )
+    assert "2 jobs were begun." in done.text
+    for run in scheduler.runs():
+        run.wait(SOON)
+    page = browser.get("/")
+    assert "Nothing: no job failed" in page.text
+    assert page.form("/jobs/change") is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from schedcore import Outcome, Scheduler, StoreError
+from schedcore import Outcome, Scheduler, StoreError, StoreUnavailableError
 from schedcore.changes.audit import AuditRecord
 from schedcore.stores.asked import Backfill
 from schedcore.stores.base import Change
@@ -47,8 +47,8 @@ deferrable initially deferred for each row execute function hang();
 class Hanging:
     """A store whose commits can be held up in the server, while their connections are lost."""
 
-    def __init__(self):
-        self.store = postgres_store()
+    def __init__(self, **limits):
+        self.store = postgres_store(limits=limits)
         self.store.entries()  # it is set up, then
         self.watching = self.store.database.connect()
         self.watching.execute(HANGS)
@@ -65,6 +65,10 @@ class Hanging:
             f" l.locktype = 'advisory' and l.classid = {LOCK} and not l.granted"
         )
         return {pid for (pid,) in self.watching.execute(sql)}
+
+    def blocked(self):
+        sql = "select 1 from pg_stat_activity where wait_event in ('transactionid', 'tuple')"
+        return self.watching.execute(sql).fetchall()
 
     def cut(self, call):
         """Have *call* lose its connection in the middle of its commit; return what it raised."""
@@ -115,6 +119,14 @@ class Hanging:
 @pytest.fixture
 def hanging():
     made = Hanging()
+    made.store.cluster.join("app", ["default"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def impatient():
+    made = Hanging(answer=1.0, lock=60.0)
     made.store.cluster.join("app", ["default"])
     yield made
     made.close()
@@ -211,6 +223,27 @@ def test_runs_of_a_commit_that_is_made_late_are_begun_then(hanging, way, made):
 def until_known(store):
     until(lambda: store.cluster.look() and not store.database.doubts, "that it is known")
     return store.cluster.adopt(10)
+
+
+def test_nobody_waits_for_ever_for_a_commit(impatient):
+    """The server has no time limit for it: it may wait for a replica that is gone."""
+    store = impatient.store
+    add(store, entry("a", 5))
+    commit = PostgresTransaction.commit
+
+    def hung(tx):
+        if tx.for_update:
+            tx.run("set local application_name = 'hangs'")
+        return commit(tx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresTransaction, "commit", hung)
+        with pytest.raises(CommitInDoubtError, match="no answer for 1 s"):
+            open_one(store)
+    assert look(store) == []
+    impatient.go_on()
+    (run,) = until_known(store)
+    assert run.job_id == "a"
 
 
 def test_a_process_whose_commit_is_under_way_is_not_buried_before_that_is_over(hanging):
@@ -393,3 +426,78 @@ def test_a_failure_during_an_outage_is_tried_again_and_not_lost(monkeypatch):
         assert (run.outcome, run.record.attempt) == (Outcome.FAILED, 2)
     finally:
         scheduler.shutdown()
+
+
+def test_what_is_there_counts_and_not_the_number_that_another_transaction_may_have_by_now(
+    hanging, monkeypatch
+):
+    """After a crash or a failover, the server gives numbers again that it knows nothing of."""
+    store = hanging.store
+    add(store, entry("a", 5))
+    with store.database.write() as tx:
+        tx.all("select 1")
+    other = tx.number
+    send = PostgresTransaction._send
+
+    def lost(tx, last=False):
+        if not (last and tx.for_update):
+            return send(tx, last)
+        tx.number, tx.commits = other, True
+        tx.connection.close()
+        raise psycopg.OperationalError("cut off by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresTransaction, "_send", lost)
+        with pytest.raises(StoreUnavailableError):
+            open_one(store)
+    assert until_known(store) == []
+    assert store.claims.live == {}
+
+
+def test_a_server_that_knows_no_such_number_yet_has_not_made_it(hanging, monkeypatch):
+    store = hanging.store
+    add(store, entry("a", 5))
+    (run,) = settle(store, 5, next_us=LATER).runs
+    hanging.cut(lambda: store.cluster.hand_back([run], 7))
+    store.database.doubts[0].number += 10**9
+    assert until_known(store) == []
+    assert run.take_start()
+
+
+def test_a_node_that_leaves_waits_for_the_runs_that_are_being_opened_for_it(hanging):
+    """Else they would belong to a node that has left, and nobody would look after them."""
+    store = hanging.store
+    add(store, entry("a", 5))
+    node, commit = store.node, PostgresTransaction.commit
+    opening = threading.Thread(target=open_one, args=(store,))
+
+    def hung(tx):
+        if tx.for_update and threading.current_thread() is opening:
+            tx.run("set local application_name = 'hangs'")
+        return commit(tx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresTransaction, "commit", hung)
+        opening.start()
+        until(hanging.waiting, "that the commit waits")
+        leaving = threading.Thread(target=store.cluster.leave)
+        leaving.start()
+        until(lambda: hanging.blocked() or not leaving.is_alive(), "that it waits, too")
+        hanging.go_on()
+        opening.join()
+        leaving.join()
+    states = {each.id: each.state for each in store.cluster.nodes()}
+    assert states[node] == "leaving"
+    assert [run._node for run in store.runs()] == [node]
+
+
+def test_a_process_that_has_left_opens_no_run_that_nobody_would_look_after(hanging):
+    store = hanging.store
+    add(store, entry("a", 5))
+    store.cluster.leave()
+    with pytest.raises(StoreUnavailableError, match="has left it"):
+        open_one(store)
+    assert store.runs() == []
+    store.cluster.join("app", ["default"])
+    open_one(store)
+    assert len(store.runs()) == 1

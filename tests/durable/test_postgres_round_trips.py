@@ -122,3 +122,13 @@ def test_a_statement_that_fails_spoils_none_of_those_that_were_sent_with_it(stor
         for _ in range(5):  # when it is made the sixth time, a statement is prepared
             with store.database.write() as tx:
                 tx.run("select 'after it'")
+
+
+def test_the_server_waits_longer_for_a_transaction_that_works_on_many_jobs(store):
+    def allowed(count):
+        with store.database.write() as tx:
+            store.jobs.hold(tx, [f"n{n}" for n in range(count)])
+            ((told,),) = tx.all("select current_setting('idle_in_transaction_session_timeout')")
+        return told
+
+    assert [allowed(count) for count in (10, 10_000, 10)] == ["5s", "55s", "5s"]

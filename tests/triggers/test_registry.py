@@ -158,5 +158,5 @@ def test_what_cannot_be_registered(cls, message):
 def test_no_option_is_called_like_a_jobs(name):
     scope: dict[str, type[Trigger]] = {}
     exec(f"def init(self, {name}): pass", scope)
-    with pytest.raises(InvalidOptionError, match=f"{name}=.*: expected an option that is not"):
+    with pytest.raises(InvalidOptionError, match=f"{name}=.*expected an option whose name is not"):
         register_trigger(other(__init__=scope["init"]))

@@ -145,8 +145,9 @@ class CoroutineLoop:
         """
         patience = Patience(timeout)
         left = patience.left()
-        if not self._lock.acquire(timeout=-1 if left is None else left):
-            log.error("%s: a submission is held up; its tasks are left alone", self._name)
+        # Not less than a moment: a run may shut down while its own submission is just returning.
+        if not self._lock.acquire(timeout=-1 if left is None else max(left, LOOK_S)):
+            log.error("%s: a submission is blocked; its tasks are left alone", self._name)
             return
         try:
             running, self._running = self._running, None

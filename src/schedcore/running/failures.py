@@ -1,4 +1,4 @@
-"""Runs that failed and are to be tried again, noted until the store has recorded that."""
+"""Failed runs that will be retried, noted until the store has recorded that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.errors import StoreError
 from schedcore.run import named
 from schedcore.stores.ends import End
 
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
     from schedcore.running.runs import Runs
 
 Retry = Callable[[End, int], object]
-"""Records that a run failed, and when it is tried again: so many microseconds after its end."""
+"""Records that a run failed, and its retry: so many microseconds after its end."""
 
 
 class Failures:
-    """Keeps what failed while the store is away, as ends are kept.
+    """Keeps failures while the store is unreachable, as ends are kept.
 
     Args:
         runs: The open runs, which settle this with the ends.
@@ -38,13 +37,13 @@ class Failures:
         self._noted.append((failed, delay_us))
         try:
             self.record()
-        except StoreError as error:
-            text = "that %r failed could not be recorded yet; it is tried again once that is: %s"
+        except Exception as error:  # noqa: BLE001 — a store of the user's own may raise anything
+            text = "the failure of %r could not be recorded yet, so its retry waits for that: %s"
             self._log.warning(text, failed.run, error, fields=named(failed.run))
             self._runs.wake()
 
     def record(self) -> None:
-        """Record what was noted; what cannot be recorded stays noted, and raises."""
+        """Record noted failures; one that cannot be recorded stays noted, and raises."""
         while self._noted:
             try:
                 one = self._noted.popleft()

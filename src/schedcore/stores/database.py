@@ -55,6 +55,7 @@ class Transaction:
         skip_locked: The same for a query that leaves out what others are about to write.
         for_share: What one ends with that reads rows which are not to be removed before the end.
         started: The runs that this process begins once this is made.
+        given: Runs of this process that are its own no more then.
         may_start: Tells, once it is asked, whether this process may have them.
     """
 
@@ -69,7 +70,11 @@ class Transaction:
         self._undo: list[Callable[[], object]] = []
         self._forget: list[Callable[[], object]] = []
         self.started: Sequence[Run] = ()
+        self.given: list[Run] = []
         self.may_start: Callable[[], object] = lambda: True
+
+    def will_take(self, count: int) -> None:
+        """Say that so many jobs are worked on in it, of which a server may have to know."""
 
     def tell(self) -> None:
         """Have other processes look at once, when this is made; by default, they soon do."""

@@ -245,7 +245,10 @@ class PostgresCluster:
             return
         try:
             with self._database.write() as tx:
-                claims = self._store.claims.of_node(tx, node)
+                # What opens runs for it is over then, or finds that it has left.  Claims are not
+                # held: whoever holds one may wait for this row.
+                tx.all("select 1 from schedcore_nodes where id = ? for update", node)
+                claims = tx.one("select 1 from schedcore_claims where node = ? limit 1", node)
                 tx.run(
                     "update schedcore_nodes set state = ?, takes = 0 where id = ?"
                     " and state in ('alive', 'leaving')",

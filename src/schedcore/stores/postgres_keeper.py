@@ -50,6 +50,7 @@ _RENEW: Final = (
     f"update schedcore_nodes set lease_us = {CLOCK} + %s"
     f" where id = %s and state in ('alive', 'leaving') returning state, gone, {_SEEN}"
 )
+_FREE: Final = "select 1 from schedcore_nodes where id = %s for update skip locked"
 _LEFT: Final = (
     "update schedcore_nodes set state = 'left' where id = %s and state = 'leaving' and not exists"
     " (select 1 from schedcore_claims c where c.node = schedcore_nodes.id) returning id"
@@ -202,7 +203,11 @@ class Keeper:
         """Have the node be one no more, if none of its runs is open, or may turn out to be."""
         if self._database.doubts:
             return False
-        return connection.execute(_LEFT, (self.node,)).fetchone() is not None
+        with connection.transaction():
+            # Not while runs are being opened for it; the second statement sees those that were.
+            if connection.execute(_FREE, (self.node,)).fetchone() is None:
+                return False
+            return connection.execute(_LEFT, (self.node,)).fetchone() is not None
 
     def _wait(self, connection: psycopg.Connection[Row]) -> None:
         """Wait until it is time to look again, or somebody says so."""

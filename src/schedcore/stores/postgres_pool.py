@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 import psycopg_pool
@@ -14,8 +14,9 @@ from psycopg import errors as told
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
-from schedcore.stores.database import CommitInDoubtError, Row, Transaction
-from schedcore.stores.postgres_sockets import check
+from schedcore.stores.database import CommitInDoubtError, Transaction
+from schedcore.stores.postgres_doubts import is_made
+from schedcore.stores.postgres_sockets import PatientConnection, check
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.postgres_url import parts_of
 from schedcore.stores.schema import POSTGRESQL, migrate
@@ -42,7 +43,6 @@ _LATE_CHANGES: Final = (
     " (select changed, k from schedcore_due where changed >= ? union all"
     " select changed, hashtext(id) from schedcore_gone where changed >= ?) late"
 )
-_STATUS: Final = "select pg_xact_status(cast(? as text)::xid8)"
 _RUN_IDS: Final = "select nextval('schedcore_run_ids') from generate_series(1, ?)"
 _JOB_KEYS: Final = (
     "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k')) from generate_series(1, ?)"
@@ -52,7 +52,7 @@ _left_to_parents: list[object] = []
 
 
 class TimeLimits(NamedTuple):
-    """How long the server waits, in seconds."""
+    """How long the server waits, and this side, in seconds."""
 
     idle: float = 5.0
     """For the next statement of a transaction: then it frees what a stopped process holds."""
@@ -60,6 +60,9 @@ class TimeLimits(NamedTuple):
     """For what another transaction holds: longer than *idle*, so that the other one gives way."""
     statement: float = 30.0
     """For the end of a statement."""
+    answer: float = 40.0
+    """How long this side waits for an answer: of a server that was stopped, say, or of a commit
+    that waits for a replica."""
 
 
 class Collision(StoreUnavailableError):
@@ -112,7 +115,7 @@ class PostgresPool:
 
     def _begin_anew(self) -> None:
         self._opening = threading.Lock()
-        self._pool: psycopg_pool.ConnectionPool[psycopg.Connection[Row]] | None = None
+        self._pool: psycopg_pool.ConnectionPool[PatientConnection] | None = None
         self._here = threading.local()
         self._away = False
         self._keys: deque[int] = deque()
@@ -210,16 +213,16 @@ class PostgresPool:
             tx.undone()
 
     def _find_out(self, tx: PostgresTransaction, error: psycopg.Error) -> None:
-        """Ask whether a transaction was made whose connection was lost during its commit.
+        """Look whether a transaction was made whose connection was lost during its commit.
 
         Raises:
             StoreUnavailableError: if it was not made.
-            CommitInDoubtError: if the server is at it still, or away.
+            CommitInDoubtError: if the server is at it still, or away, or it cannot be told.
         """
         self._leave(tx)
         made = None
         with suppress(StoreError):
-            made = self.is_made(tx)
+            made = is_made(self, tx)
         if made:
             tx.made()
         elif made is None:
@@ -228,25 +231,6 @@ class PostgresPool:
         else:
             tx.undone()
             raise self._told(error) from error
-
-    def is_made(self, tx: PostgresTransaction) -> bool | None:
-        """Return whether a transaction was made; None: it is under way still, or cannot be known.
-
-        Raises:
-            StoreError: if the server cannot be asked.
-        """
-        if tx.number is None:
-            return None
-        asking = self.begin(writes=False)
-        try:
-            ((status,),) = asking.all(_STATUS, str(tx.number))
-        except told.InvalidParameterValue:
-            return False  # the server took over from another one, and never heard of it
-        except psycopg.Error as error:
-            raise self._told(error) from error
-        finally:
-            self.rollback(asking)
-        return None if status == "in progress" else bool(status == "committed")
 
     def _doubt(self, tx: PostgresTransaction) -> None:
         """Keep a transaction of which it is to be found out later whether it was made."""
@@ -259,13 +243,13 @@ class PostgresPool:
         self.writes += 1
 
     def _keep(self, tx: PostgresTransaction) -> None:
-        if self.doubts is None or tx.number is None:
+        if self.doubts is None or tx.number is None or not (tx.started or tx.given):
             tx.undone()
         else:
             tx.unsure()
             self.doubts.append(tx)
 
-    def _borrowed(self) -> psycopg.Connection[Row]:
+    def _borrowed(self) -> PatientConnection:
         if self._away:
             # The pool tries on in the background, and cannot say why: this says it at once.
             self.connect().close()
@@ -281,7 +265,7 @@ class PostgresPool:
                 f" {MOST_CONNECTIONS} connections of this process are in use; try again",
             ) from error
 
-    def _give_back(self, connection: psycopg.Connection[Row]) -> None:
+    def _give_back(self, connection: PatientConnection) -> None:
         pool = self._pool
         if pool is None:
             connection.close()
@@ -355,10 +339,10 @@ class PostgresPool:
 
     # Opening
 
-    def connect(self) -> psycopg.Connection[Row]:
+    def connect(self) -> PatientConnection:
         """Return a connection of its own, with the time limits of all."""
         with self.telling():
-            connection: psycopg.Connection[Row] = psycopg.connect(self._conninfo, autocommit=True)
+            connection = PatientConnection.connect(self._conninfo, autocommit=True)
             try:
                 self._configure(connection)
             except BaseException:
@@ -366,8 +350,9 @@ class PostgresPool:
                 raise
             return connection
 
-    def _configure(self, connection: psycopg.Connection[Any]) -> None:
+    def _configure(self, connection: PatientConnection) -> None:
         limits = self._limits
+        connection.patience, connection.idle = limits.answer, limits.idle
         wanted = {
             "idle_in_transaction_session_timeout": f"{limits.idle * 1000:.0f}",
             "lock_timeout": f"{limits.lock * 1000:.0f}",
@@ -378,7 +363,7 @@ class PostgresPool:
         names = ", ".join("set_config(%s, %s, false)" for _ in wanted)
         connection.execute(f"select {names}", [part for pair in wanted.items() for part in pair])
 
-    def _open(self) -> psycopg_pool.ConnectionPool[psycopg.Connection[Row]]:
+    def _open(self) -> psycopg_pool.ConnectionPool[PatientConnection]:
         with self._opening:
             if self._pool is None:
                 with self.connect() as connection:
@@ -386,6 +371,7 @@ class PostgresPool:
                 self._pool = psycopg_pool.ConnectionPool(
                     self._conninfo,
                     kwargs={"autocommit": True},
+                    connection_class=PatientConnection,
                     min_size=0,
                     max_size=MOST_CONNECTIONS,
                     configure=self._configure,
@@ -396,7 +382,7 @@ class PostgresPool:
                 )
             return self._pool
 
-    def _set_up(self, connection: psycopg.Connection[Row]) -> None:
+    def _set_up(self, connection: PatientConnection) -> None:
         """Bring the tables to the present schema, one process after the other."""
         version = connection.info.server_version // 10_000
         if version < OLDEST_SERVER:

@@ -1,12 +1,50 @@
-"""What can be told of a connection without asking the server."""
+"""Connections that wait no longer than they are told, and what can be told without asking."""
 
 from __future__ import annotations
 
 import selectors
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, NoReturn
 
 import psycopg
+
+from schedcore.clock import SECOND, passing_us
+from schedcore.stores.database import Row
+
+
+class PatientConnection(psycopg.Connection[Row]):
+    """Gives up a server that does not answer: one that was stopped, or waits for a replica.
+
+    Attributes:
+        patience: Seconds that it waits for an answer.
+        idle: Seconds that the server waits for the next statement of a transaction.
+    """
+
+    patience = 40.0
+    idle = 5.0
+
+    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **named: Any) -> Any:
+        """Wait for what the driver waits for."""
+        return super().wait(self._bounded(gen), *args, **named)
+
+    def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Pass on what the driver is told, as long as it is not told for too long to go on."""
+        until_us = passing_us() + round(self.patience * SECOND)
+        try:
+            state = next(gen)
+            while True:
+                ready = yield state
+                if not ready and passing_us() > until_us:
+                    break
+                state = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+        return self.give_up()
+
+    def give_up(self) -> NoReturn:
+        """Close it, and raise what tells why."""
+        self.close()
+        raise psycopg.OperationalError(f"the server gave no answer for {self.patience:.0f} s")
 
 
 def readable(files: Sequence[int], seconds: float) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from schedcore.stores.database import Row, Rows, Transaction
+from schedcore.stores.postgres_sockets import PatientConnection
 
 TEXTS: Final = frozenset(
     (
@@ -24,6 +25,8 @@ TEXTS: Final = frozenset(
 )
 """The columns of text of which many rows are written at once; all others are whole numbers."""
 _VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \((.*?)\)(?= on conflict|$)")
+MANY: Final = 1_000
+"""Jobs that are worked on within a fraction of the time for which a transaction may be idle."""
 _NUMBER: Final = "select pg_current_xact_id()::text::bigint"
 _Statement = tuple["psycopg.Cursor[Row]", str, Sequence[object]]
 _PARAMETER = re.compile(r"(?:(\w+) (?:=|<>|<=|>) )?\?")
@@ -46,14 +49,14 @@ class PostgresTransaction(Transaction):
         run_ids: Ids for runs, got ahead.
         expected: Gives more of them.
         tells: Whether other processes are to look at once when this is made.
-        number: The server's own for this transaction, by which it tells later what became of it;
-            None: not known.
+        number: The server's own for this transaction, by which it tells whether it is over; None:
+            not known.
         commits: Whether the server was asked to make it.
     """
 
     _cursor: psycopg.Cursor[Row]  # for all whose rows nobody asks for
 
-    def __init__(self, connection: psycopg.Connection[Row], begin: str, writes: bool) -> None:
+    def __init__(self, connection: PatientConnection, begin: str, writes: bool) -> None:
         super().__init__(connection.cursor())
         self.connection = connection
         self.run_ids: deque[int] = deque()
@@ -67,6 +70,12 @@ class PostgresTransaction(Transaction):
         if writes:
             self.for_update, self.skip_locked = " for update", " for update skip locked"
             self.for_share = " for key share"
+
+    def will_take(self, count: int) -> None:
+        """Have the server wait longer for the next statement of one that works on many jobs."""
+        if count > MANY:
+            idle = self.connection.idle * (1 + count / MANY)
+            self.run(f"set local idle_in_transaction_session_timeout = {idle * 1000:.0f}")
 
     def tell(self) -> None:
         """Have other processes look at once, when this is made."""
@@ -181,7 +190,7 @@ class PostgresTransaction(Transaction):
             raise
 
 
-def _flush(connection: psycopg.Connection[Row]) -> None:
+def _flush(connection: PatientConnection) -> None:
     """Write what the driver holds back of long statements: it would wait for an answer to them.
 
     Answers are read meanwhile, or the server would wait in turn.
@@ -189,7 +198,10 @@ def _flush(connection: psycopg.Connection[Row]) -> None:
     while connection.pgconn.flush():
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE)
-            ((_, events),) = selector.select()
+            found = selector.select(connection.patience)
+        if not found:
+            connection.give_up()
+        ((_, events),) = found
         if events & selectors.EVENT_READ:
             connection.pgconn.consume_input()
 

@@ -79,7 +79,7 @@ class SqlStore(SqlTrail):
         """Forget what belongs to the parent: its runs, and the jobs it has taken."""
         self.claims.live.clear()
         self.claims.unbegun = None
-        self.node = None
+        self.claims.node, self.claims.left = None, False
         self._begin_anew()
 
     @property
@@ -89,7 +89,7 @@ class SqlStore(SqlTrail):
 
     @node.setter
     def node(self, node: int | None) -> None:
-        self.claims.node = node
+        self.claims.node, self.claims.left = node, node is None
 
     # Jobs
 

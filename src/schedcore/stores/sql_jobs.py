@@ -173,6 +173,7 @@ class JobRows(DueRows):
         """
         if not tx.for_update:
             return self.find(tx, job_ids)
+        tx.will_take(len(job_ids))
         sql = f"select d.k {FROM} where j.id in ({{}}) order by d.k{tx.for_update} of d"
         held: set[int] = set()
         while True:

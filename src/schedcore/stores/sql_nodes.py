@@ -124,6 +124,7 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
             if claim is None or claim.node != store.node:
                 continue  # it has ended, waits behind another, or is another process's
             if claim.is_remote:
+                tx.given.append(run)
                 tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
                 run._job = None  # whoever takes it over tells how it ended
                 store.claims.release(tx, claim, now_us)
@@ -131,6 +132,7 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
                 continue
             if not run.withdraw():
                 continue
+            tx.given.append(run)
             tx.if_undone(run.may_begin)
             tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
             run._cancelled = True

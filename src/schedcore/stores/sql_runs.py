@@ -49,6 +49,7 @@ class ClaimRows:
     Attributes:
         live: The runs of this process that have not ended, by id.
         node: This process, as the store knows it; None: it has not joined.
+        left: Whether it had joined, and has left.
         executors: The names of its executors; None: it has any that is asked for.
         remote: The names of those whose workers begin runs in the store.
         unbegun: Tells whoever takes over from this process which of its runs it has not begun.
@@ -68,6 +69,7 @@ class ClaimRows:
         self.live: dict[int, Run] = {}
         self._marked: set[int] = set()
         self.node: int | None = None
+        self.left = False
         self.executors: Collection[str] | None = None
         self.remote: Collection[str] = ()
         self.unbegun: Unbegun | None = None
@@ -158,7 +160,7 @@ class ClaimRows:
     def starting(self, tx: Transaction, runs: Sequence[Run], waiting: Sequence[Run] = ()) -> None:
         """Say that a transaction gives runs to this process, so that they are its own once made.
 
-        Not to one that was taken for dead: nobody would look after them.
+        Not to one that has left, or was taken for dead: nobody would look after them.
 
         Args:
             tx: The transaction.
@@ -172,13 +174,16 @@ class ClaimRows:
             there = "id = ? and state in ('alive', 'leaving')"
             sql = f"select 1 from schedcore_nodes where {there}{tx.for_share}"
             tx.may_start = cache(tx.later(sql, self.node))
+        elif self.left:
+            tx.may_start = tuple  # nothing
 
     def _hold(self, tx: Transaction, runs: Iterable[Run]) -> None:
         """Take runs that were just opened or taken, which begin once the transaction is made."""
         if not tx.may_start():
             raise StoreUnavailableError(
                 self._database.shown,
-                "another process took this one for dead, and it is about to join again; try again",
+                "this process has left it, or another one took it for dead; once it has joined"
+                " again, try again",
             )
         if self.unbegun is not None:  # by now: it may be made, and this process killed
             for run in runs:
@@ -277,11 +282,9 @@ class ClaimRows:
         rows = []
         for run, (k, job, _, call) in runs:
             state = WAITS if waits else self._active(job)
-            run._waits, run._backlog, run._by_hand = waits, backlog, by_hand
-            run._node = node
-            rows.append(
-                (run._id, k, run._job_id, run._due_us, 1, state, node, None, None, *flags, call)
-            )
+            run._waits, run._backlog, run._by_hand, run._node = waits, backlog, by_hand, node
+            given = run._id, k, run._job_id, run._due_us, 1, state, node, None, None
+            rows.append((*given, *flags, call))
         if not waits:
             self._hold(tx, (run for run, _ in runs))
         tx.many(_INSERT, rows)
@@ -409,6 +412,7 @@ class ClaimRows:
             if elsewhere or not run.withdraw():
                 tx.run("update schedcore_claims set final = 1 where run_id = ?", claim.run_id)
                 continue
+            tx.given.append(run)
             tx.if_undone(run.may_begin)
             tx.if_undone(partial(setattr, run, "_cancelled", run._cancelled))
             run._cancelled = True

@@ -53,11 +53,7 @@ def show(visit: Visit) -> Page:
     outcome = visit.args.get("outcome", "")
     job = {"job_id": job_id}
     answer = visit.ask("get_job", job)
-    runs = visit.ask(
-        "get_job_runs",
-        job,
-        {"outcome": outcome, "limit": PER_PAGE, "before": visit.args.get("before")},
-    )
+    runs = visit.ask("get_job_runs", job, {"outcome": outcome, "limit": PER_PAGE})
     latest = visit.latest_runs(job_id, 100)
     times = took(latest)
     values = {

@@ -43,12 +43,14 @@ def show(visit: Visit) -> Page:
     hour_ms = visit.now_ms + 3_600_000
     since = (datetime.fromtimestamp(visit.now_ms // 1000, timezone.utc) - _DAY).isoformat()
     soon = [job for job in coming.json if _due_ms(job, hour_ms + 1) <= hour_ms]
+    troubles = _troubles(visit, under_way.json, coming.json, usual)
     values = {
         "info": ask("get_scheduler_info").json,
         "health": ask("get_health").json,
         "since": since,
         "day": _day(visit, since),
-        "troubles": _troubles(visit, under_way.json, coming.json, usual),
+        "troubles": troubles,
+        "failed": [each.job_id for each in troubles if each.run and each.run["outcome"]],
         "under_way": under_way,
         "usual": usual,
         "soon": soon,
