@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from schedcore import SchedError
@@ -31,7 +32,7 @@ def check_workers(settings: Settings, workers: int, config: str | None) -> None:
     Raises:
         ConfigError: with the way out.
     """
-    if workers > 1 and str(settings.store).partition(":")[0] == "memory":
+    if workers > 1 and _in_memory(settings):
         place = place_of("store", config, os.environ)
         raise ConfigError(place, build.ONE_PROCESS.format(workers))
 
@@ -49,8 +50,18 @@ def check_app(settings: Settings, config: str | None) -> None:
     Raises:
         ConfigError: naming what is wrong, and its place.
     """
-    in_memory = settings.changed({"store": "memory"})
-    _try_in_child(lambda: Hosted(in_memory, config), config)
+
+    def try_out() -> None:
+        with TemporaryDirectory() as folder:
+            # Executors and definitions may need a store on disk, if that is what they will have.
+            store = "memory" if _in_memory(settings) else f"sqlite:///{folder}/trial.db"
+            Hosted(settings.changed({"store": store}), config)
+
+    _try_in_child(try_out, config)
+
+
+def _in_memory(settings: Settings) -> bool:
+    return str(settings.store).partition(":")[0] == "memory"
 
 
 def check_store(settings: Settings, config: str | None) -> None:

@@ -17,7 +17,7 @@ from schedcore import InvalidOptionError, Scheduler
 from schedhttp import checks, create_app
 from schedhttp.__main__ import main
 from schedhttp.announcing import announce_readable, announce_serving
-from schedhttp.settings import Settings
+from schedhttp.settings import ConfigError, Settings
 
 TASKS = "def f(): pass\n"
 GOOD = '[[jobs]]\nid = "first"\nfunc = "tasks:f"\ntrigger = "cron"\nhour = 3\n'
@@ -205,6 +205,16 @@ def test_a_server_that_cannot_start_leaves_the_store_of_another_alone(command, t
         port = taken.getsockname()[1]
         assert command("--config", "s.toml", "--port", str(port))[0] == 1
     assert not (tmp_path / "schedcore.db").exists()
+
+
+def test_executors_that_need_a_store_on_disk_are_tried_with_one(tmp_path):
+    pytest.importorskip("celery", reason="Celery is not installed")
+    far = {"type": "celery", "broker": "redis://127.0.0.1:1/0"}
+    settings = Settings.of(executors={"far": far}, store=f"sqlite:///{tmp_path}/jobs.db")
+    checks.check_app(settings, None)
+    assert not list(tmp_path.iterdir())  # and not with the one that is served
+    with pytest.raises(ConfigError, match="a store that its workers can reach"):
+        checks.check_app(settings.changed({"store": "memory"}), None)
 
 
 # The address
