@@ -44,7 +44,7 @@ def pytest_configure(config):
             compileall.compile_dir(ROOT / folder, quiet=1)
 
 
-WAITS = {"shared", "broker", "gunicorn", "serve", "start", "terminal", "open_tab", "listening"}
+WAITS = {"shared", "brief", "broker", "gunicorn", "serve", "start", "terminal", "open_tab", "site"}
 """Fixtures that start programs, for which tests then wait more than they work."""
 
 

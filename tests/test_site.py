@@ -31,10 +31,13 @@ WHOLE = ("errors", "events", "typed_options")
 """Modules that the API's pages show as they are."""
 
 
-def test_the_site_is_built_without_a_warning_and_is_whole(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the site, which is built without a warning."""
     pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
@@ -42,13 +45,17 @@ def test_the_site_is_built_without_a_warning_and_is_whole(tmp_path):
         check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
-    api = "".join(page.read_text("utf-8") for page in (tmp_path / "reference/api").rglob("*.html"))
+    return folder
+
+
+def test_the_site_is_whole(site):
+    api = "".join(page.read_text("utf-8") for page in (site / "reference/api").rglob("*.html"))
     check_that_every_public_name_is_in(api)
     assert re.findall(r":(?:class|meth|func|data|attr|mod):", api) == []
     assert re.search(r'<a[^>]*href="#schedcore.Scheduler.resume"[^>]*><code>resume</code>', api)
     app = schedhttp.create_app(Scheduler(timezone="UTC"))
     served = Client(app).get("/scheduler/openapi.json", environ_base=HERE).json
-    assert json.loads((tmp_path / "reference/openapi.json").read_text("utf-8")) == served
+    assert json.loads((site / "reference/openapi.json").read_text("utf-8")) == served
 
 
 def check_that_every_public_name_is_in(api: str) -> None:

@@ -22,8 +22,8 @@ from tests.patience import SOON
 # Until there is nothing to do
 
 
-def soon():
-    return datetime.now(timezone.utc) + timedelta(seconds=0.05)
+def soon(seconds=0.05):
+    return datetime.now(timezone.utc) + timedelta(seconds=seconds)
 
 
 def fails_once(calls=None):
@@ -45,8 +45,8 @@ IDLE = {
     "no job": (lambda s: None, {}),
     "a date": (lambda s: s.add_job(int, "date", run_date=soon()), {Outcome.EXECUTED: 1}),
     "a coroutine": (lambda s: s.add_job(task), {Outcome.EXECUTED: 1}),
-    "a last one": (
-        lambda s: s.add_job(int, "interval", days=1, start_date=(end := soon()), end_date=end),
+    "a last one": (  # which would be gone, if it were added any later
+        lambda s: s.add_job(int, "interval", days=1, start_date=(end := soon(3)), end_date=end),
         {Outcome.EXECUTED: 1},
     ),
     "a retry": (
@@ -76,7 +76,11 @@ IDLE = {
     ),
     "a job that pauses itself": (
         lambda s: s.add_job(
-            lambda: s.pause_job("job") and None, "interval", seconds=0.05, id="job"
+            lambda: s.pause_job("job") and None,
+            "interval",
+            hours=1,  # of a shorter one more may have come before it begins
+            next_run_time=soon(),
+            id="job",
         ),
         {Outcome.EXECUTED: 1},
     ),

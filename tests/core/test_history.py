@@ -547,7 +547,7 @@ def test_thirty_runs_on_ten_threads_all_run(started, heard):
     done = heard(started, EVENT_JOB_EXECUTED, count=30)
     started.pause()
     for _ in range(30):
-        started.add_job(lambda: gate.wait(SOON), misfire_grace_time=1)
+        started.add_job(lambda: gate.wait(SOON), misfire_grace_time=SOON)
     started.resume()
     done()
     assert started.counts() == {Outcome.EXECUTED: 30}

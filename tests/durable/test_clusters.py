@@ -15,7 +15,6 @@ from tests.durable import work
 from tests.durable.conservation import check_starts
 from tests.durable.processes import until
 
-pytestmark = pytest.mark.timeout(180)
 HOLD = "scheduler.add_job(work.hold, args=[{!r}], id='a', next_run_time=None, executor='far', {})"
 
 

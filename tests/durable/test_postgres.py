@@ -18,16 +18,23 @@ from tests.durable.test_processes import fill_and_kill
 from tests.patience import SOON
 from tests.stores.postgres import Server, need_server, server
 
-LEASE = 1
+BRIEF = 1
+"""Seconds of a lease that is to be over: no longer than somebody is frozen in a storm."""
 
 
 class SharedDatabase(Shared):
-    """A schema of its own, seen from outside, and the processes on it."""
+    """A schema of its own, seen from outside, and the processes on it.
 
-    def __init__(self, folder, url):
+    Args:
+        folder: For what they write.
+        url: Of the schema.
+        lease: For how many seconds each may be silent; a machine may be as busy as that.
+    """
+
+    def __init__(self, folder, url, lease=10):
         super().__init__(folder)
         self.store.close()
-        self.url = f"{url}&lease={LEASE}"
+        self.url = f"{url}&lease={lease}"
         self.store = PostgresStore(self.url)
 
     def process(self, **given):
@@ -38,6 +45,15 @@ class SharedDatabase(Shared):
 def shared(tmp_path):
     need_server()
     one = SharedDatabase(tmp_path, server().url())
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def brief(tmp_path):
+    """The same, where who is frozen loses its lease."""
+    need_server()
+    one = SharedDatabase(tmp_path, server().url(), BRIEF)
     yield one
     one.end()
 
@@ -105,24 +121,24 @@ def test_what_a_killed_process_ran_is_lost_at_once_on_its_own_host(shared):
     until(lambda: nodes_of(shared, victim) == ["dead"], "that it is found dead")
 
 
-def test_a_process_frozen_for_longer_than_its_lease_begins_nothing_and_goes_on(shared, tmp_path):
+def test_a_process_frozen_for_longer_than_its_lease_begins_nothing_and_goes_on(brief, tmp_path):
     """What it ran is lost meanwhile, and how that ends after all is noted beside."""
     gate = tmp_path / "gate"
-    one = shared.started(f"scheduler.add_job(work.hold, args=[{str(gate)!r}], id='held') and None")
-    shared.until_started("held")
-    other = shared.started()
+    one = brief.started(f"scheduler.add_job(work.hold, args=[{str(gate)!r}], id='held') and None")
+    brief.until_started("held")
+    other = brief.started()
     one.freeze()
-    shared.until_ended("held")
-    assert nodes_of(shared, one) == ["dead"]
+    brief.until_ended("held")
+    assert nodes_of(brief, one) == ["dead"]
     gate.touch()
     one.thaw()
-    until(lambda: nodes_of(shared, one) == ["alive", "dead"], "that it joins again")
+    until(lambda: nodes_of(brief, one) == ["alive", "dead"], "that it joins again")
     until(
-        lambda: "after all" in (shared.store.records(RunQuery("held"))[0].reason or ""), "the note"
+        lambda: "after all" in (brief.store.records(RunQuery("held"))[0].reason or ""), "the note"
     )
-    assert shared.outcomes("held") == ["lost"]
+    assert brief.outcomes("held") == ["lost"]
     assert [other.state, one.state] == ["RUNNING", "RUNNING"]
-    check_starts(shared.store, shared.starts())
+    check_starts(brief.store, brief.starts())
 
 
 def test_a_pause_holds_for_all_once_it_is_made(shared):
@@ -144,8 +160,8 @@ def test_a_pause_holds_for_all_once_it_is_made(shared):
 def test_nobody_is_taken_for_dead_after_the_database_was_away(tmp_path):
     """All leases are over when it is back: the processes renew them before they judge others."""
     need_server()
-    own = Server()
-    shared = SharedDatabase(tmp_path, own.url("jobs"))
+    own, lease = Server(), 2
+    shared = SharedDatabase(tmp_path, own.url("jobs"), lease)
     try:
         processes = [shared.started() for _ in range(3)]
         processes[0]("scheduler.add_job(work.note, 'interval', seconds=0.1, id='often') and None")
@@ -162,7 +178,7 @@ def test_nobody_is_taken_for_dead_after_the_database_was_away(tmp_path):
         beats = [p("scheduler._cluster._keeper.until_us") for p in processes]
         until(
             lambda: all(
-                p("scheduler._cluster._keeper.until_us") > beat + 2_000_000 * LEASE
+                p("scheduler._cluster._keeper.until_us") > beat + 2_000_000 * lease
                 for p, beat in zip(processes, beats, strict=True)
             ),
             "two leases",
@@ -179,24 +195,24 @@ def test_nobody_is_taken_for_dead_after_the_database_was_away(tmp_path):
 
 
 @pytest.mark.timeout(SECONDS + 300)
-def test_no_run_is_doubled_or_lost_whatever_becomes_of_the_processes(shared, capsys):
-    storm = Storm(shared, 7)
+def test_no_run_is_doubled_or_lost_whatever_becomes_of_the_processes(brief, capsys):
+    storm = Storm(brief, 7)
     storm.blow(SECONDS)
-    store = shared.store
+    store = brief.store
     survivor, *others = storm.processes
     for process in others:
         process.kill()
     storm.hear(survivor)
-    dead = {process.pid for process in shared.processes} - {survivor.pid}
+    dead = {process.pid for process in brief.processes} - {survivor.pid}
     until(
         lambda: not [n for n in store.cluster.nodes() if n.pid in dead and n.state == "alive"],
         "that the dead are found dead",
     )
-    before = {job_id: len(shared.starts(job_id)) for job_id in first_times(store)}
+    before = {job_id: len(brief.starts(job_id)) for job_id in first_times(store)}
     for job_id, n in before.items():
-        shared.until_started(job_id, n + 1)  # none is stuck
+        brief.until_started(job_id, n + 1)  # none is stuck
     survivor("scheduler.pause()")
     until(lambda: not [run for run in store.runs() if run.started_us is not None], "the last ends")
     survivor("scheduler.shutdown()")
     survivor.kill()
-    check_promise(shared, f"{SECONDS} s: {dict(storm.done)}", capsys)
+    check_promise(brief, f"{SECONDS} s: {dict(storm.done)}", capsys)
