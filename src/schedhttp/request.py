@@ -132,7 +132,7 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
         required: Whether there must be a body; if not, a missing one counts as an empty object.
 
     Raises:
-        BadRequest: if there is something else in it.
+        BadRequest: if the body is anything else.
         RequestEntityTooLarge: if it is longer than allowed.
     """
     body = _read_body(request)
@@ -146,7 +146,7 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
 
 
 def read_object_or_array(request: Incoming, most: int) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return the JSON object in the body, or the array of up to *most* of them.
+    """Return the JSON object in the body, or the array of up to *most* objects.
 
     Raises:
         BadRequest: if the body is anything else, naming the index in the array.
