@@ -1,1 +1,1 @@
-"""Changes of jobs: how they are made, who makes them, the audit, and the feed for followers."""
+"""Changes of jobs: how they are made, who makes them, the audit, and the change feed."""

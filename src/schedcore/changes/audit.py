@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from schedcore.clock import from_us
 
 LONGEST_NAME: Final = 255
-"""Length to which an actor's name, and its address, are cut."""
+"""Maximum length of an actor's name and address; longer ones are truncated."""
 
 
 class Actor(NamedTuple):
@@ -108,7 +108,7 @@ class AuditRecord(NamedTuple):
 def _read(text: str | None) -> Mapping[str, Any] | None:
     if text is None:
         return None
-    import json  # 5 ms, and most programs never ask
+    import json  # 5 ms, and most programs never read the audit
 
     read: dict[str, Any] = json.loads(text)
     return read
@@ -128,19 +128,19 @@ class AuditTrail:
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
-        self._slack = most + max(1, most // 10)  # to cut one by one costs more
-        # Each with the number of outcomes that there were before it, and without its own number: a
-        # record that is given it is a new one, and takes as long as a tenth of adding a job.
+        self._slack = most + max(1, most // 10)  # deleting one by one costs more
+        # Each with the number of outcomes before it, and without its own number: setting that would
+        # create a new record, which takes a tenth of the time of adding a job.
         self._all: list[tuple[int, AuditRecord]] = []
         self.cut = 0
 
     @property
     def end(self) -> int:
-        """How many there were."""
+        """The number of records so far, deleted ones included."""
         return self.cut + len(self._all)
 
     def add(self, record: AuditRecord, outcomes: int) -> None:
-        """Keep a record under its number; *outcomes* is how many were recorded before it."""
+        """Add a record; *outcomes* is the number of outcomes recorded before it."""
         self._all.append((outcomes, record))
         if len(self._all) > self._slack:
             cut = len(self._all) - self._most
@@ -148,7 +148,10 @@ class AuditTrail:
             self.cut += cut
 
     def after(self, number: int, limit: int) -> list[tuple[int, AuditRecord]]:
-        """Return those after the first *number*: :attr:`cut` or more, each with its outcomes."""
+        """Return the records after the first *number*, each with its outcomes.
+
+        *number* is :attr:`cut` or more.
+        """
         first = number - self.cut
         found = self._all[first : first + limit]
         return [
@@ -159,7 +162,7 @@ class AuditTrail:
     def latest(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
-        """Return those of a job (None: all), since a time, before a number, newest first."""
+        """Return the records of a job (None: all), since a time, before a number, newest first."""
         found: list[AuditRecord] = []
         number = self.end + 1
         for _, record in reversed(self._all):

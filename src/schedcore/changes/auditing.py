@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = GuardedLogger("schedcore.audit")
 _LOGGED: Final = ("at_us", "who", "address", "verb", "job_id", "run_id")
-"""Without values: arguments may contain secrets, and logs travel far."""
+"""Without values: arguments may contain secrets, and logs may be sent anywhere."""
 
 
 class Auditor:

@@ -1,4 +1,4 @@
-"""Changes of jobs, in a store where others change them too, and where jobs move on."""
+"""Changes of jobs, in a store where other processes change and run them too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 20
 """How often a change is repeated because somebody else changed the job meanwhile."""
 MOST_ROUNDS = 1_000
-"""How often changes are written again because some of many jobs moved on meanwhile."""
+"""How often changes are written again because some of many jobs became due meanwhile."""
 
 Check = Callable[[Entry], object]
 """Called with the current job just before a change; if it raises, the job is not changed."""
@@ -63,7 +63,7 @@ class Changes:
         now_us = self._clock.now_us()
         changes = [self._replacing(entry, now_us) for entry in entries]
         while moved_on := set(self.write(changes, now_us).conflicts):
-            # Only those are read again: while all are, others of many busy jobs would move on.
+            # Only these are read again: while all of many busy jobs are read, others become due.
             now_us = self._clock.now_us()
             changes = [
                 self._replacing(entry, now_us) if entry.job.id in moved_on else change
@@ -172,7 +172,7 @@ class Changes:
                 old.job.id: Change(old, None, False, passed_records(old, None, now_us))
                 for old in entries
             }
-            # Jobs that moved on meanwhile are left out, and read again in the next round.
+            # Jobs that became due meanwhile are left out, and read again in the next round.
             while changes and (moved_on := self.write(list(changes.values()), now_us).conflicts):
                 for job_id in moved_on:
                     del changes[job_id]
@@ -208,12 +208,12 @@ class _Draft(NamedTuple):
     """A change of one job that is not made yet."""
 
     read: Entry
-    """What it was made of."""
+    """The entry from which it was made."""
     made: Entry | None
     now: Entry
-    """The job as it is now: it may have moved on."""
+    """The job as it is now: its next run time may have changed."""
     new: Entry | None
-    """The change, made to that; None: it is removed."""
+    """The changed job; None: it is removed."""
 
     @classmethod
     def of(cls, read: Entry, changed: Callable[[Entry], Entry | None]) -> _Draft:
@@ -221,15 +221,15 @@ class _Draft(NamedTuple):
         return cls(read, made, read, made)
 
     def change(self, now_us: int, counted: bool) -> Change:
-        """Return what the store is to write."""
+        """Return the change for the store to write."""
         old, new = self.now, self.new
         if new is not None and new.fire_us == old.fire_us and new.due_us is not None:
-            counted = False  # all stay in the schedule
+            counted = False  # all fire times stay in the schedule
         records = passed_records(old, new, now_us) if counted and new is not old else ()
         return Change(old, new, False, records)
 
     def rebased(self, now: Entry) -> _Draft | None:
-        """Return the same change of the job as it is *now*; None: it has to be made anew."""
+        """Return the same change of the job as it is *now*; None: it must be made again."""
         new = None if self.made is None else rebased(self.made, self.read, now)
         if new is not None and self.made is self.read:
             new = now
@@ -242,7 +242,7 @@ def _makes_room(change: Change) -> bool:
 
 
 def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:
-    """Return *change* with *check* before it, each time that the job is read."""
+    """Return *change* preceded by *check*, each time that the job is read."""
     if check is None:
         return change
 
@@ -254,25 +254,25 @@ def checked(check: Check | None, change: Callable[[Entry], Entry]) -> Callable[[
 
 
 def rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:
-    """Return the change that made *changed* of *read*, made to the job as it is *now*.
+    """Return the change from *read* to *changed*, applied to the job as it is *now*.
 
-    To make a change may take longer than the job takes to become due again.  A place that the
-    change left alone is the one that the job has now; a place that it set stays.
+    Making a change may take longer than the job takes to become due again.  If the change did not
+    set the job's place in the schedule, the job keeps its current place.
 
     Returns:
-        None if the change has to be made anew, since another one was made meanwhile.
+        None if the change must be made again, since somebody else changed the job meanwhile.
     """
     if now.job is not read.job or (now.due_us is None) != (read.due_us is None):
         return None
     if changed.job.trigger is read.job.trigger and changed[1:3] == read[1:3]:
         return make_entry(changed.job, now.fire_us, now.due_us, now.judged_us, changed.broken)
-    if changed.due_us is None and changed.fire_us is not None:  # paused, and stays where it was
+    if changed.due_us is None and changed.fire_us is not None:  # paused, and keeps its fire time
         return None
     return changed
 
 
 def set_back_entry(entry: Entry, now_us: int, jump_us: int) -> Entry:
-    """Return *entry* in its place after the wall clock was set back by -*jump_us*.
+    """Return *entry* with its new place after the wall clock was set back by -*jump_us*.
 
     See :func:`~schedcore.planning.set_back`.
     """

@@ -1,9 +1,9 @@
-"""Jobs that code adds on a store that keeps them: reconciled with those that are there already.
+"""Jobs that code adds to a store on disk: reconciled with those that exist already.
 
-What is added before the scheduler starts is *declared*: each start of the program says it again.
-The same definition keeps its place in the schedule, its pause, and what was changed since; another
-one is planned anew; and what nobody declares any more is parked.  What is added later is *added*:
-it stays until it is removed, and to add the very same again changes nothing.
+A job that is added before the scheduler starts is *declared*: each start of the program repeats
+it.  An equal definition keeps its place in the schedule, its pause, and later changes.  A different
+one is planned again.  A job that is no longer declared is parked.  A job that is added later is
+*added*: it stays until it is removed, and adding an equal one again changes nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ log = GuardedLogger(__name__)
 
 
 class SameIds:
-    """Makes the id that every process makes for the same declaration, in each start."""
+    """Creates ids that are the same for a declaration in each process and at each start."""
 
     def __init__(self) -> None:
         self._made: Counter[str] = Counter()
 
     def job_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
-        """Return the id of a job that was given none."""
+        """Return the id of a job that was added without one."""
         mark = digest(func, dict(trigger_args))[:24]
         self._made[mark] += 1
         return f"{mark}{self._made[mark]:08x}"
@@ -41,12 +41,12 @@ class Declarations:
     """Stores the jobs that code adds.
 
     Args:
-        store: Where.
-        app: In whose name.
-        clock: Gives the moment.
+        store: The store.
+        app: The name of the app that declares the jobs.
+        clock: Gives the present.
 
     Attributes:
-        declares: Whether what is added is declared: until the scheduler has started.
+        declares: Whether added jobs are declared: until the scheduler has started.
     """
 
     def __init__(self, store: Store, app: str, clock: Clock) -> None:
@@ -59,12 +59,12 @@ class Declarations:
     def add(
         self, entries: Sequence[Entry], triggers: Sequence[Trigger | None], replace: bool
     ) -> list[Entry]:
-        """Store jobs, all or none; return them as they are there.
+        """Store jobs, all or none; return the stored entries.
 
         Args:
             entries: The jobs, no id twice.
-            triggers: Their triggers as they count in the fingerprint; None: as they are, with the
-                place that was asked for.
+            triggers: Their triggers for the fingerprint; None: the triggers themselves, with the
+            requested next run time.
             replace: Whether to replace another definition under the same id.
 
         Raises:
@@ -96,11 +96,11 @@ class Declarations:
         return [there.get(entry.job.id, entry) for entry in entries]
 
     def forget(self, job_id: str) -> None:
-        """Note that a job was removed: nobody declares it now."""
+        """Note that a job was removed, so it is no longer declared."""
         self._ids.discard(job_id)
 
     def retire(self) -> None:
-        """Park what was declared before and is not any more; from now on, jobs are added."""
+        """Park jobs that are no longer declared; jobs count as added from now on."""
         if not self.declares:
             return
         parked = self._store.retire(self._app, self._ids, self._clock.now_us(), actor())

@@ -1,4 +1,4 @@
-"""All that happens on a store, for programs that follow it: runs that end, jobs that change."""
+"""The change feed of a store, for programs that follow it: ended runs and changed jobs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from schedcore.stores.contract import Store
 log = GuardedLogger(__name__)
 
 LOOK_EVERY: Final = 0.1
-"""Seconds between two looks at the store, of one thread for all who wait."""
+"""Seconds between two polls of the store, by one thread for all waiting callers."""
 CHECK_EVERY: Final = 1.0
-"""Seconds between two looks of whether somebody still waits."""
+"""Seconds between two checks of whether the caller still waits."""
 NEXT: Final = "the 'next' of an earlier call, or None"
 
 
@@ -59,11 +59,11 @@ class ChangeList(NamedTuple):
 
 
 class Feed:
-    """Gives the events of a store, and lets those wait who have had all.  Thread-safe.
+    """Returns the events of a store, or waits for the next one.  Thread-safe.
 
     Args:
-        store: Whose.
-        settle: Has the store know what has ended by now.
+        store: The store.
+        settle: Writes the ends of runs to the store.
     """
 
     def __init__(self, store: Store, settle: Callable[[], object]) -> None:
@@ -80,13 +80,13 @@ class Feed:
         self._watches = False
 
     def after_fork_in_child(self) -> None:
-        """Forget who waits: they are the parent's."""
+        """Forget waiting callers, which belong to the parent."""
         self._begin_anew()
 
     def events(
         self, since: str | None, wait: float, limit: int, check: Callable[[], object] | None = None
     ) -> ChangeList:
-        """Return what came after *since*; see :meth:`Scheduler.changes`."""
+        """Return the events after *since*; see :meth:`Scheduler.changes`."""
         if since is not None and not isinstance(since, str):
             raise InvalidOptionError("since", since, NEXT)
         patience, interrupts = Patience(wait), self._interrupts
@@ -108,13 +108,13 @@ class Feed:
                 self._wait((looks, interrupts), patience, check or _nothing)
 
     def interrupt(self) -> None:
-        """Let nobody wait any longer: the scheduler ends here."""
+        """End all waits: the scheduler is shut down."""
         with self._changed:
             self._interrupts += 1
             self._changed.notify_all()
 
     def _wait(self, seen: tuple[int, int], patience: Patience, check: Callable[[], object]) -> None:
-        """Block until something has happened since a look, or the time is over."""
+        """Block until something has happened since *seen*, or the time is over."""
         changed = self._changed
         with changed:
             if not self._watches:
@@ -134,7 +134,7 @@ class Feed:
                 self._waiting -= 1
 
     def _watch(self) -> None:
-        """Look at the store for all who wait, for as long as somebody does."""
+        """Poll the store for all waiting callers, as long as there are any."""
         changed, place = self._changed, None
         while True:
             found = True
@@ -145,7 +145,7 @@ class Feed:
                     found = bool(records) or not whole
                 if found:
                     place = self._store.happened_after(None, 0).place
-            except Exception as error:  # noqa: BLE001 — those who wait meet it too, and tell it
+            except Exception as error:  # noqa: BLE001 — the waiting callers meet and report it too
                 log.warning("cannot read changes from the store: %s", error)
                 place = None
             with changed:

@@ -1,4 +1,4 @@
-"""A job with changes made, checked as a whole."""
+"""Applies changes to a job, and checks the result as a whole."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from schedcore.job import (
 from schedcore.triggers.base import Trigger
 
 CHANGEABLE: Final = frozenset({"func", "args", "kwargs", "name", "trigger"}) | OPTION_NAMES
-"""What a change may name, besides ``next_run_time``, which is not part of the definition."""
+"""Fields that a change may set, besides ``next_run_time``, which is not in the definition."""
 
 
 def changed(job: Job, changes: Mapping[str, Any], defaults_of: Callable[[bool], Options]) -> Job:
-    """Return *job* with *changes* made, checked as a whole.
+    """Return *job* with *changes* applied, checked as a whole.
 
     Args:
-        job: Stays as it is.
-        changes: New values by name: those of :data:`CHANGEABLE`, the trigger as a Trigger.
-        defaults_of: Given whether the function gives a coroutine, returns its default options.
+        job: The job, which is not modified.
+        changes: New values by name, for names in :data:`CHANGEABLE`; the trigger as a Trigger.
+        defaults_of: Returns the default options, given whether it is a coroutine function.
 
     Raises:
-        InvalidOptionError: naming what was not accepted; ``id`` among them, which never changes.
+        InvalidOptionError: naming what was not accepted, such as ``id``, which never changes.
     """
     parts: list[Any] = list(job)
     options: dict[str, Any] = {}

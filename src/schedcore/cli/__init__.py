@@ -1,8 +1,8 @@
-"""The commands of ``schedcore``, a file for each group of them.
+"""The commands of ``schedcore``, one module for each group.
 
-The exit status is 0 if all was done; 1 if something was left out or found wrong, which is listed,
-or if the run that was waited for did not go well; 2 if nothing was done, and why is told in one
-line; 3 if the server cannot be reached, or cannot do anything at the moment.
+Exit status: 0 if everything was done; 1 if something was left out or a check failed, which is
+listed, or if the awaited run failed; 2 if nothing was done, with the reason in one line; 3 if the
+server cannot be reached or is unavailable.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ GROUPS: Final = {
     "moving": ("export", "import"),
     "database": ("db",),
 }
-"""The commands of each file: the others are not imported, which would take longer than most do."""
+"""The commands of each module: only the needed one is imported, since imports take long."""
 _REFUSED: Final = 2
 _UNREACHABLE: Final = 3
-_INTERRUPTED: Final = 130  # as shells have it: 128, and the number of the signal
+_INTERRUPTED: Final = 130  # as in shells: 128 plus the number of the signal
 _NOBODY_READS: Final = 141
 
 
@@ -40,25 +40,25 @@ def run(arguments: Sequence[str] | None, version: str) -> int:
     """Run one command; return the exit status.
 
     Args:
-        arguments: Its words; None: those of this process.
+        arguments: The command line; None: that of this process.
         version: What ``--version`` prints.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a job may be called as no terminal can show it
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may not be encodable there
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="schedcore", description="A job scheduler.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     words = sys.argv[1:] if arguments is None else arguments
     named = [group for group, names in GROUPS.items() if words and words[0] in names]
-    for group in named or GROUPS:  # all of them, where they are to be listed
+    for group in named or GROUPS:  # all groups, to list their commands
         import_module(f"{__name__}.{group}").add_commands(commands)
     parsed = parser.parse_args(words)
     try:
         status = int(parsed.run(parsed))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # of "schedcore runs | head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would tell of it at its end
+    except BrokenPipeError:  # as in "schedcore runs | head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python reports it at exit
         return _NOBODY_READS
     except KeyboardInterrupt:
         return _INTERRUPTED

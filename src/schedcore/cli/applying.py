@@ -1,4 +1,4 @@
-"""A file that says which jobs a running server is to have: ``check`` and ``apply``."""
+"""Applies a file of jobs to a running server: ``check`` and ``apply``."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from schedcore.triggers.factory import KINDS, option_names
 
 Job = Mapping[str, Any]
 _MARK: Final = "applied:"
-"""Begins the tag of a job that was made by ``apply``; the name of its file follows."""
+"""Prefix of the tag of jobs that ``apply`` created; the name of the file follows."""
 _LONGEST_NAME: Final = 64 - len(_MARK)
 _PLACE: Final = frozenset({"next_run_time", "state", "broken", "shown_as_repr"})
-"""What is no part of a definition: nobody is paused or resumed by a file."""
+"""Fields outside of the definition: a file does not pause or resume jobs."""
 _OF_MAKING: Final = frozenset({"start_date", "run_date"})
-"""What is the moment of adding, if it was not given."""
+"""Options that default to the time at which the job is added."""
 
 
 class Step(NamedTuple):
-    """What becomes of one job."""
+    """The planned action for one job."""
 
     do: str
-    """``add``, ``change``, ``remove``, ``keep``; or ``refused``, and why is in *told*."""
+    """``add``, ``change``, ``remove``, ``keep``; or ``refused``, with the reason in *told*."""
     id: str
     told: str = ""
     body: Job | None = None
     etag: str = ""
-    """Of the job as it was looked at, if it was there."""
+    """The ETag of the job as it was read, if it exists."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -122,12 +122,12 @@ def _apply(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def plan(api: Api, jobs: Sequence[Job], mark: str) -> list[Step]:
-    """Return what is to be done, so that a server has these jobs.
+    """Return the actions that give a server these jobs.
 
     Args:
         api: The server.
-        jobs: Each has an id.
-        mark: The tag of those jobs that are removed if they are none of these.
+        jobs: The jobs, each with an id.
+        mark: The tag of jobs that are removed unless they are among these.
     """
     there = {job["id"]: job for job in api("GET", "jobs").json}
     steps = []
@@ -162,7 +162,7 @@ def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
         return Step("refused", job_id, f"it belongs to another file: it has the tag {others[0]!r}")
     if not differences(planned, there, wanted):
         return Step("keep", job_id)
-    answer = api("GET", "jobs", job_id)  # as it is now, with what tells that it stayed so
+    answer = api("GET", "jobs", job_id)  # the current job, with its ETag
     found = differences(planned, answer.json, wanted)
     shown = "; ".join(f"{name}: {_short(was)} -> {_short(to)}" for name, (was, to) in found.items())
     body = _changes({name: to for name, (_, to) in found.items()}, planned, wanted)
@@ -170,7 +170,7 @@ def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
 
 
 def _first_step(wanted: Job, planned: Job, times: Sequence[str]) -> Step:
-    """Return what becomes of a job that is not there: a date is run once, and not at each apply."""
+    """Return the action for a job that does not exist; one with a past date is not added."""
     job_id = wanted["id"]
     if planned["trigger"] == "date":
         if "run_date" not in _flat(wanted):
@@ -185,18 +185,18 @@ def _short(value: object) -> str:
 
 
 def differences(planned: Job, there: Job, wanted: Job) -> dict[str, tuple[Any, Any]]:
-    """Return what of a job is to be changed: what it is, and what it is to be; None: the default.
+    """Return the fields to change, each with its old and its new value; None: the default.
 
     Args:
-        planned: The job that would be made now, as the server shows it.
-        there: The job that is there.
-        wanted: What the file says.
+        planned: The job that would be created now, as the server shows it.
+        there: The existing job.
+        wanted: The job in the file.
     """
     planned, there = _comparable(planned, wanted), _comparable(there, wanted)
     names = planned.keys() | (there.keys() & (JOB_FIELDS | _options_of(there)))
     names -= _PLACE
     if "name" not in wanted and planned["name"] == planned["func"]:
-        names -= {"name"}  # who may only look has no function imported to learn its name
+        names -= {"name"}  # for a read-only client, no function is imported to get its name
     return {
         name: (there.get(name), planned.get(name))
         for name in {**planned, **there}
@@ -210,7 +210,7 @@ def _options_of(job: Job) -> frozenset[str]:
 
 
 def _comparable(shown: Job, given: Job) -> dict[str, Any]:
-    """Return a job or trigger without those moments that nobody has given."""
+    """Return a job or trigger without times that were not given."""
     given = _flat(given)
     kept = {k: v for k, v in shown.items() if k not in _OF_MAKING or k in given}
     members, asked = shown.get("triggers"), given.get("triggers")
@@ -220,21 +220,21 @@ def _comparable(shown: Job, given: Job) -> dict[str, Any]:
 
 
 def _flat(job: Job) -> Job:
-    """Return a job, or a trigger, with the options of its trigger beside the others."""
+    """Return a job or a trigger, with the options of its trigger on the same level."""
     nested = job.get("trigger")
     return {**job, **nested} if isinstance(nested, dict) else job
 
 
 def _changes(different: Job, planned: Job, wanted: Job) -> Job:
-    """Return the body of a request that makes a job as it is planned.
+    """Return the body of a request that changes a job to the planned one.
 
-    The job's own fields are as the file has them: the server may show them without secrets.
+    The job's own fields are those of the file: the server may show them without secrets.
     """
     own = {name: wanted.get(name) for name in different if name in JOB_FIELDS}
     options = {name: value for name, value in different.items() if name not in JOB_FIELDS}
     if "trigger" not in different:
         return {**own, **options}
-    # Another kind begins from scratch.
+    # Another kind of trigger replaces all options.
     known = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
     known -= _OF_MAKING - different.keys()
     trigger = {name: value for name, value in planned.items() if name in known}
@@ -242,7 +242,7 @@ def _changes(different: Job, planned: Job, wanted: Job) -> Job:
 
 
 def _carry_out(api: Api, steps: Sequence[Step]) -> dict[str, str]:
-    """Do what was planned; return why some of it was refused, by id."""
+    """Carry out the plan; return the reasons of refusals, by id."""
     failed = {}
     with progress("applying", steps) as each:
         for step in each:

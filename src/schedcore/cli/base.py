@@ -1,4 +1,4 @@
-"""What commands share: exit statuses, tables, and modules that are loaded first."""
+"""Shared by commands: exit statuses, tables, and modules to load first."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final, TypeAlias
 from schedcore.errors import InvalidOptionError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""To which a command is added."""
+"""The parsers to which a command is added."""
 DONE: Final = 0
-"""Exit status: all was done."""
+"""Exit status: everything was done."""
 PARTLY: Final = 1
-"""Exit status: something was left out, or found wrong."""
+"""Exit status: something was left out, or a check failed."""
 _WIDEST: Final = 60
 
 
 def add_load(command: argparse.ArgumentParser) -> None:
-    """Add the option that makes triggers of the program's own known."""
+    """Add the option that loads modules with custom triggers."""
     command.add_argument(
         "--load",
         action="append",
@@ -30,7 +30,7 @@ def add_load(command: argparse.ArgumentParser) -> None:
 
 
 def load(modules: Iterable[str]) -> None:
-    """Import modules that were named by ``--load``.
+    """Import the modules that ``--load`` names.
 
     Raises:
         InvalidOptionError: if one cannot be imported.
@@ -45,7 +45,7 @@ def load(modules: Iterable[str]) -> None:
 
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows with their columns below each other; long cells are cut, but for the last ones."""
+    """Print rows with aligned columns; long cells are truncated, except in the last column."""
     cells = [[*map(_cut, row[:-1]), harmless(row[-1])] for row in rows]
     if not cells:
         return
@@ -55,13 +55,13 @@ def print_table(rows: Iterable[Sequence[str]]) -> None:
 
 
 def harmless(text: str, kept: str = "") -> str:
-    """Return *text* with all that a terminal may obey, or hide, as it is written in Python.
+    """Return *text* with Python's escapes for characters that a terminal executes or hides.
 
-    Names of jobs and what they print come from anybody: ``\\x1b[2J`` clears a screen.
+    Names and output of jobs are not trusted: ``\\x1b[2J`` clears a screen.
 
     Args:
         text: Any text.
-        kept: What stays as it is, such as ``"\\n"``.
+        kept: Characters that stay unchanged, such as ``"\\n"``.
     """
     if text.isprintable():
         return text

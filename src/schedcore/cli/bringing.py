@@ -1,4 +1,4 @@
-"""Jobs from other schedulers: ``import-apscheduler`` and ``import-crontab``."""
+"""Imports jobs of other schedulers: ``import-apscheduler`` and ``import-crontab``."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _import_crontab(parsed: argparse.Namespace) -> int:
 
 
 def _bring(reading: Reading, parsed: argparse.Namespace, now_us: int) -> int:
-    """Put what was read into the store, or say what would be; return the exit status."""
+    """Store the jobs that were read, or print what would be stored; return the exit status."""
     url = None
     if parsed.into or not parsed.dry_run:
         url = store_url(parsed.into, "into")

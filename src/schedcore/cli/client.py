@@ -1,7 +1,7 @@
 """A client of a running server: its REST API over HTTP, TLS or a Unix socket.
 
-By the standard library: one server, JSON, and no redirects; importing it takes 20 ms, so that is
-done when something is asked.
+It uses the standard library: one server, JSON, and no redirects.  Importing that takes 20 ms, so
+it is imported at the first request.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPMessage
 
 DEFAULT_PREFIX: Final = "/scheduler"
-"""What the paths of an API begin with, unless its settings or a URL say otherwise."""
+"""The default prefix of the API's paths; settings or a URL may set another one."""
 _PATIENCE: Final = 10.0, 60.0
-"""Seconds to wait for a connection, and for an answer, which takes longer at a busy server."""
+"""Seconds to wait for a connection, and for an answer, which takes longer on a busy server."""
 _SOCKET: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
 _EXPECTED: Final = (
     "a URL such as http://127.0.0.1:5000/scheduler, or unix:/run/schedcore.sock:/scheduler"
 )
 _AWAY: Final = frozenset((502, 503, 504))
-"""What servers, and proxies before them, answer while they cannot do their work."""
+"""Statuses of servers that are unavailable, and of proxies in front of them."""
 
 
 class Refused(SchedError):
-    """The server has understood, and does not do it.
+    """The server refused a request.
 
     Args:
         status: The status of its answer.
         text: Its ``error_message``.
-        details: All that the answer says.
+        details: The whole answer.
     """
 
     def __init__(self, status: int, text: str, details: Mapping[str, Any]) -> None:
@@ -45,11 +45,11 @@ class Refused(SchedError):
 
 
 class Unreachable(SchedError):
-    """There is no server, none of ours, or one that cannot do its work at the moment."""
+    """There is no server, it is another one, or it is unavailable."""
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """The answer of the server."""
 
     status: int
     json: Any
@@ -57,27 +57,27 @@ class Answer(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an API is."""
+    """The address of an API."""
 
     url: str
-    """As it was given."""
+    """The address as it was given."""
     tls: bool
     host: str
     port: int
     socket: str
-    """The path of a Unix socket; empty: there is none."""
+    """The path of a Unix socket; empty if there is none."""
     prefix: str
 
     @classmethod
     def of(cls, url: str, option: str) -> Place:
-        """Read a URL.
+        """Parse a URL.
 
         Args:
-            url: ``http:``, ``https:`` or ``unix:``; without a path, that is ``/scheduler``.
-            option: What an error calls it.
+            url: ``http:``, ``https:`` or ``unix:``; the default path is ``/scheduler``.
+            option: Its name in errors.
 
         Raises:
-            InvalidOptionError: if it is none, or has more in it than a place.
+            InvalidOptionError: if it is not a URL, or contains more than an address.
         """
         if url.startswith(_SOCKET):
             path, _, prefix = url.removeprefix(_SOCKET).partition(":")
@@ -89,7 +89,7 @@ class Place(NamedTuple):
             host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
         except (ValueError, KeyError):
             raise InvalidOptionError(option, url, _EXPECTED) from None
-        if "@" in parts.netloc:  # it would be shown with every error
+        if "@" in parts.netloc:  # otherwise every error would show the password
             raise InvalidOptionError(
                 option, "...@...", "a URL without credentials: --user and --token give them"
             )
@@ -104,11 +104,11 @@ def _prefix_of(path: str) -> str:
 
 
 class Api:
-    """Asks one server.
+    """Sends requests to one server.
 
     Args:
-        place: Where it is.
-        authorization: The value of the header with that name; None: without credentials.
+        place: The server's address.
+        authorization: The value of this header; None: no credentials.
     """
 
     def __init__(self, place: Place, authorization: str | None = None) -> None:
@@ -130,16 +130,16 @@ class Api:
         """Return the answer to one request.
 
         Args:
-            method: ``"GET"`` and so on.
-            parts: The path below the prefix, as it is before it is encoded.
-            query: Parameters; those that are None are left out, of a list each counts.
-            body: What is sent as JSON; None: nothing.
-            headers: More of them.
-            also: A status that is an answer here, though it tells of trouble.
+            method: The HTTP method.
+            parts: The parts of the path below the prefix, not yet encoded.
+            query: The parameters; None is left out, and a list repeats its parameter.
+            body: The body, which is sent as JSON; None: no body.
+            headers: Additional headers.
+            also: An error status that counts as an answer here.
 
         Raises:
-            Refused: if the server does not do it.
-            Unreachable: if there is no server, or it cannot do anything at the moment.
+            Refused: if the server refuses the request.
+            Unreachable: if there is no server, or it is unavailable.
         """
         target = self._target(parts, query)
         sent = self._headers | dict(headers or {})
@@ -157,7 +157,7 @@ class Api:
     def items(
         self, *parts: str, query: Mapping[str, object], most: int, page: int = 1_000
     ) -> Iterator[Any]:
-        """Yield up to *most* items of a list, which may take several requests of *page* items."""
+        """Yield up to *most* items of a list, by requests for *page* items each."""
         answer = self("GET", *parts, query={**query, "limit": min(most, page)})
         while True:
             yield from answer.json[:most]
@@ -168,13 +168,13 @@ class Api:
             answer = self("GET", *parts, query=following | {"limit": min(most, page)})
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._kept is not None:
             self._kept.close()
 
     def _target(self, parts: tuple[str, ...], query: Mapping[str, object] | None) -> str:
         for part in parts:
-            if part in ("", ".", ".."):  # which proxies shorten, to another address
+            if part in ("", ".", ".."):  # proxies resolve these, to another path
                 raise InvalidOptionError("id", part, "an id; no server has one like that")
         path = "".join(f"/{quote(part, safe='', errors='replace')}" for part in parts)
         given = {name: value for name, value in (query or {}).items() if value is not None}
@@ -184,10 +184,10 @@ class Api:
     def _send(
         self, method: str, target: str, data: bytes | None, headers: Mapping[str, str], again: bool
     ) -> tuple[int, HTTPMessage, bytes]:
-        """Send one request, and read all of the answer.
+        """Send one request, and read the whole answer.
 
-        A connection that was kept may have been closed meanwhile, which is seen only when it is
-        used.  So what must not be done twice has a new one, and all else is sent *again*.
+        The server may have closed a kept connection, which is noticed only when it is used.  So a
+        request that must not be repeated gets a new connection, and all others are sent *again*.
         """
         from http.client import HTTPException
 
@@ -202,7 +202,7 @@ class Api:
                 except (ConnectionError, HTTPException):
                     kept.close()
             return self._ask(self._connection(), method, target, data, headers)
-        except (OSError, HTTPException, UnicodeError) as error:  # the last: no name of a host
+        except (OSError, HTTPException, UnicodeError) as error:  # the last: an invalid host name
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{self.place.url} cannot be reached: {reason}") from error
 
@@ -221,7 +221,7 @@ class Api:
         except BaseException:
             connection.close()
             raise
-        if connection.sock is not None:  # else it would open itself again, and by TCP
+        if connection.sock is not None:  # otherwise it would reconnect itself, over TCP
             self._kept = connection
         return found
 
@@ -245,10 +245,10 @@ class Api:
         return connection
 
     def _read(self, status: int, headers: HTTPMessage, text: bytes) -> Answer:
-        """Return an answer of a server of ours.
+        """Parse the answer of a server of this project.
 
         Raises:
-            Unreachable: if it is somebody else's.
+            Unreachable: if it is from another server.
         """
         if 300 <= status < 400:
             told = headers.get("Location", "elsewhere")
@@ -275,7 +275,7 @@ class Api:
 
 
 def next_page(link: str) -> dict[str, object] | None:
-    """Return the parameters of the next part of a list, which the header ``Link`` tells of."""
+    """Return the parameters of the next page of a list, from the header ``Link``."""
     from urllib.parse import parse_qs
 
     for each in link.split(", "):

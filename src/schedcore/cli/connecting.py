@@ -1,4 +1,4 @@
-"""Which server a command is for, and with which credentials: options, environment, a file."""
+"""The server and the credentials of a command, from options, the environment or a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from schedcore.errors import InvalidOptionError, SchedError
 
 DEFAULT_URL: Final = "http://127.0.0.1:5000/scheduler"
 URL, TOKEN, USER = "SCHEDCORE_URL", "SCHEDCORE_TOKEN", "SCHEDCORE_USER"
-"""Variables of the environment."""
+"""Names of environment variables."""
 _NAMES: Final = ("url", "token", "user")
 
 
 class _Given(NamedTuple):
-    """What one place says of a server; empty: nothing."""
+    """The values from one source; empty if not given."""
 
     url: str = ""
     token: str = ""
@@ -37,14 +37,14 @@ def add_command(
     told: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    """Add a command that asks a running server.
+    """Add a command that uses a running server.
 
     Args:
-        commands: To which.
-        name: What it is called.
-        run: Is called with a client of the server, and what was given.
-        told: What it does, in a sentence without its full stop.
-        example: How it is typed, without ``schedcore``.
+        commands: The parsers to which it is added.
+        name: The name of the command.
+        run: Called with a client of the server, and the parsed options.
+        told: Its description, a sentence without a full stop.
+        example: An example of its use, without ``schedcore``.
     """
     command = commands.add_parser(
         name,
@@ -78,10 +78,10 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def connected(parsed: argparse.Namespace) -> Api:
-    """Return a client of the server that a command is for.
+    """Return a client of the command's server.
 
     Raises:
-        InvalidOptionError: if what was given makes no sense.
+        InvalidOptionError: if an option is invalid.
     """
     options = _Given(*(getattr(parsed, name) or "" for name in _NAMES))
     environment = _Given(*(os.environ.get(name, "") for name in (URL, TOKEN, USER)))
@@ -93,7 +93,7 @@ def connected(parsed: argparse.Namespace) -> Api:
             url, origin = given.url, name
             break
     place = Place.of(url, origin)
-    # No other server is to get to know what the file has for its own.
+    # Credentials in the file must not be sent to another server than the file's.
     for given in (options, environment, file if url == (file.url or DEFAULT_URL) else _Given()):
         if given.token:
             return Api(place, _bearer(given.token))
@@ -103,7 +103,7 @@ def connected(parsed: argparse.Namespace) -> Api:
 
 
 def config_path() -> Path:
-    """Return where the file is, whether or not it is there."""
+    """Return the path of the file, whether or not it exists."""
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "schedcore" / "cli.toml"
 
@@ -124,10 +124,10 @@ def _read_file(path: Path) -> _Given:
 
 
 def read_toml(path: Path) -> Mapping[str, object]:
-    """Return what a TOML file says.
+    """Parse a TOML file.
 
     Raises:
-        InvalidOptionError: if it is none.
+        InvalidOptionError: if it is not valid TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib

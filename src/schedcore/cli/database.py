@@ -1,4 +1,4 @@
-"""Looking after a store on disk: ``db status``, ``check``, ``upgrade``, ``sql`` and ``trim``."""
+"""Maintenance of a store on disk: ``db status``, ``check``, ``upgrade``, ``sql`` and ``trim``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from schedcore.stores.urls import sqlite_path, without_password
 
 
 def add_commands(commands: Commands) -> None:
-    """Add ``db`` and what it does."""
+    """Add ``db`` and its subcommands."""
     group = commands.add_parser(
         "db", allow_abbrev=False, help="maintain a store on disk"
     ).add_subparsers(title="what to do", required=True, metavar="WHAT")
@@ -64,10 +64,10 @@ def _add(
 
 
 def _opened(parsed: argparse.Namespace, upgrade: bool = False) -> SqlStore:
-    """Return the store, which has the present schema.
+    """Return the store with the current schema.
 
     Raises:
-        StoreError: if it has an older one, and *upgrade* is false: a look is to change nothing.
+        StoreError: if it has an older schema and *upgrade* is false: reading must not change it.
     """
     url = store_url(parsed.store, "store")
     schema = _schema_of_file(url)
@@ -82,7 +82,7 @@ def _opened(parsed: argparse.Namespace, upgrade: bool = False) -> SqlStore:
 
 
 def _schema_of_file(url: str) -> int | None:
-    """Return the schema in a file of SQLite, without changing it; None: that is not known."""
+    """Return the schema version of a SQLite file, without changing it; None: unknown."""
     if not url.lower().startswith("sqlite:"):
         return None
     path = Path(sqlite_path(url)).absolute()
@@ -145,7 +145,7 @@ def _check(parsed: argparse.Namespace) -> int:
             if store.database.kind == "sqlite":
                 found = damage(tx) + found
         unread = [e for e in store.entries() if isinstance(e.job.trigger, UnreadableTrigger)]
-    for entry in unread:  # a trigger of the program's own is not known here
+    for entry in unread:  # custom triggers are unknown here
         print(f"note: {entry.job.id}: {entry.job.trigger.reason}")  # type: ignore[attr-defined]
     for problem in found:
         print(f"wrong: {problem}")

@@ -1,4 +1,4 @@
-"""Jobs as they are written: in files, TOML as in a server's settings or JSON, and in commands."""
+"""Parses jobs in files (TOML as in a server's settings, or JSON) and in commands."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from schedcore.triggers.factory import option_names
 
 
 def read_jobs(path: str) -> list[dict[str, Any]]:
-    """Return the jobs of a file: an array, ``{"jobs": [...]}``, one job, or one a line.
+    """Return the jobs of a file: an array, ``{"jobs": [...]}``, one job, or one per line.
 
     Args:
-        path: Ending in ``.toml``, it is TOML with ``[[jobs]]``; else JSON; ``-`` is the input.
+        path: TOML with ``[[jobs]]`` if it ends in ``.toml``, else JSON; ``-`` is standard input.
 
     Raises:
-        InvalidOptionError: if it is none, or two jobs have the same id.
+        InvalidOptionError: if it cannot be parsed, or two jobs have the same id.
     """
     if path.endswith(".toml"):
-        # TOML has dates of its own, which JSON writes as text.
+        # TOML has its own type for dates, which JSON writes as text.
         found: Any = json.loads(json.dumps(read_toml(Path(path)), default=str))
     else:
         text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
@@ -34,7 +34,7 @@ def read_jobs(path: str) -> list[dict[str, Any]]:
     jobs = [found] if isinstance(found, dict) else found
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise InvalidOptionError("file", path, "jobs: [[jobs]] in TOML, or JSON objects")
-    jobs = [{k: v for k, v in job.items() if k != "etag"} for job in jobs]  # of job --json
+    jobs = [{k: v for k, v in job.items() if k != "etag"} for job in jobs]  # from "job --json"
     ids = [job.get("id") for job in jobs]
     for job_id in ids:
         if not isinstance(job_id, str) or not job_id:
@@ -57,7 +57,7 @@ def _read_json(text: str, path: str) -> Any:
 
 
 def with_trigger(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a job with the kind of trigger that its options are of, if it names none."""
+    """Return a job with the kind of its trigger, which is guessed from the options if missing."""
     options = job.keys() - JOB_FIELDS - _NO_OPTIONS
     return {"trigger": guess_kind(options), **job} if options else dict(job)
 
@@ -65,11 +65,11 @@ def with_trigger(job: Mapping[str, Any]) -> dict[str, Any]:
 _NO_OPTIONS: Final = frozenset(
     {"replace_existing", "jobstore", "state", "broken", "shown_as_repr", "hidden"}
 )
-"""What may stand in a job beside its fields and the options of its trigger."""
+"""Names in a job besides its fields and the options of its trigger."""
 
 
 def guess_kind(options: Iterable[str]) -> str:
-    """Return the kind of trigger that has options of these names; cron if several have."""
+    """Return the kind of trigger that has these options; cron if several have."""
     for kind in ("cron", "interval", "date", "calendarinterval"):
         if option_names(kind).issuperset(options):
             return kind

@@ -1,4 +1,4 @@
-"""Jobs as files of JSON lines: ``export`` and ``import``."""
+"""Exports and imports jobs as JSON lines: ``export`` and ``import``."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _export(parsed: argparse.Namespace) -> int:
 
 
 class _Exported(NamedTuple):
-    """A job as a line; empty: it can be none, for that reason."""
+    """A job as a line; the line is empty if there is a reason why it cannot be exported."""
 
     id: str
     line: str

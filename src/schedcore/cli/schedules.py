@@ -1,4 +1,4 @@
-"""What a schedule means: ``schedcore next "0 9 * * mon-fri" --tz Europe/Berlin -n 10``."""
+"""Shows fire times: ``schedcore next "0 9 * * mon-fri" --tz Europe/Berlin -n 10``."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _next(parsed: argparse.Namespace) -> int:
 
 
 def _read_schedule(words: Sequence[str]) -> tuple[str | None, dict[str, object]]:
-    """Return the kind of trigger, if it is named, and the options among *words*."""
+    """Return the kind of trigger, if it is named, and the options in *words*."""
     kind = words[0] if words and words[0] in _KINDS else None
     rest = words[1:] if kind else words
     if rest and all("=" in word for word in rest) and split_zone(rest[0])[0] is None:

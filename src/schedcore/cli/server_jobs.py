@@ -51,7 +51,7 @@ _TOGETHER: Final = {
     "resume": ("schedule paused jobs again", "resumed"),
     "rm": ("remove jobs; active runs continue", "removed"),
 }
-"""Commands, what each does, and what a job is then."""
+"""Commands, the description of each, and the resulting state of the job."""
 
 
 def _add_writers(commands: Commands) -> None:
@@ -85,10 +85,10 @@ def _add_writers(commands: Commands) -> None:
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read ``name=value`` words: a value is JSON if it can be read as such, and else text.
+    """Parse ``name=value`` words: a value is JSON if it is valid JSON, and text otherwise.
 
     Raises:
-        InvalidOptionError: if one is no pair.
+        InvalidOptionError: if a word is not a pair.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -122,11 +122,11 @@ def _jobs(api: Api, parsed: argparse.Namespace) -> int:
 
 _MOST_JOBS: Final = 100_000
 _WITH_RUNS: Final = 200
-"""Jobs that the server looks at in one request, together with their last runs."""
+"""Maximum number of jobs per request if their last runs are included."""
 
 
 def _last(job: Mapping[str, Any], at: datetime) -> str:
-    """Return how the last runs of a job went, in a few words."""
+    """Return the outcomes of the last runs of a job, in a few words."""
     last, failures = job["last_run"], job["failures_in_a_row"]
     if last is None:
         return "-"
@@ -135,7 +135,7 @@ def _last(job: Mapping[str, Any], at: datetime) -> str:
 
 
 JOB_TITLES: Final = ("id", "state", "next run", "schedule", "function")
-"""Of the columns of a table of jobs."""
+"""The titles of the columns of a table of jobs."""
 
 
 def job_rows(jobs: Iterable[Mapping[str, Any]], at: datetime) -> Iterable[Sequence[str]]:
@@ -213,7 +213,7 @@ def _edit(api: Api, parsed: argparse.Namespace) -> int:
 _MOVING: Final = frozenset(
     ("state", "last_run", "failures_in_a_row", "mean_duration", "p95_duration")
 )
-"""What is shown of a job, and changes as it runs."""
+"""Fields of a job that change with its runs."""
 
 
 def _value(name: str, job: Mapping[str, Any], at: datetime) -> str:

@@ -28,7 +28,7 @@ from schedcore.errors import InvalidOptionError
 
 Run = Mapping[str, Any]
 _FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
-"""Seconds between two looks at a run, at first and in the end."""
+"""Seconds between two polls of a run, at first and at most."""
 _MOST_RUNS: Final = 20
 _MOST_OPEN: Final = 10_000
 
@@ -104,7 +104,7 @@ def run_rows(
 
 
 def _result(run: Run) -> str:
-    """Return what a run has returned, or why there is nothing, in one line."""
+    """Return the result of a run, or why there is none, in one line."""
     if run["outcome"] == "executed":
         return str(run["result"] or "")
     return str(run["why"] or "").removeprefix(f"{run['outcome'] or run['state']}: ")
@@ -120,7 +120,7 @@ def _ps(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def under_way(api: Api) -> list[Run]:
-    """Return the runs that are under way, and then those that wait."""
+    """Return the active runs, followed by the waiting ones."""
     runs = api.items("runs", query={"state": "open"}, most=_MOST_OPEN)
     return sorted(runs, key=lambda run: str(run["state"]))  # "running" comes before "waiting"
 
@@ -185,7 +185,7 @@ def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]],
             body[name] = _read_json(f"--{name}", text, kind, told)
 
     def start(job_id: str) -> tuple[str, str]:
-        # If the answer is lost, asking again starts no second run.
+        # With a key, repeating a request whose answer was lost starts no second run.
         key = {"Idempotency-Key": os.urandom(16).hex()}
         run_id = api("POST", "jobs", job_id, "run", body=body, headers=key).headers["X-Run-Id"]
         if run_id is None:
@@ -272,7 +272,7 @@ def _logs(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def _outputs(api: Api, run_id: str, follow: bool) -> Iterator[dict[str, Any]]:
-    """Yield what a run has printed, and with *follow* what it prints until it has ended."""
+    """Yield the output of a run; with *follow*, until the run has ended."""
     after, pause = 0, _FIRST_LOOK
     while True:
         output = api("GET", "runs", run_id, "output", query={"after": after}).json
@@ -295,6 +295,6 @@ def _run_of(api: Api, given: str) -> Run:
     api("GET", "jobs", given)
     for state in ("running", "ended", "waiting"):
         for run in api("GET", "runs", query={"job": given, "state": state}).json:
-            if run["run_id"]:  # occurrences that were no runs have printed nothing
+            if run["run_id"]:  # occurrences without a run have no output
                 return dict(run)
     raise InvalidOptionError("RUN|JOB", given, "a run, or a job that has run")

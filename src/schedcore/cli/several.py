@@ -1,4 +1,4 @@
-"""What is done with several jobs or runs: one after the other, or all that a filter finds."""
+"""Actions on several jobs or runs: one after the other, or all that match a filter."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ REFUSED: Final = 2
 
 
 def each(ids: Iterable[str], act: Callable[[str], Any]) -> tuple[list[Any], int]:
-    """Do something for each id, and tell which are refused; return what came of it.
+    """Do something for each id, print the refusals, and return the results.
 
     Args:
-        ids: Of jobs or runs.
-        act: What is done.
+        ids: The ids of jobs or runs.
+        act: The action.
 
     Returns:
-        What it returned for those that were not refused; and the exit status.
+        The results of those that were not refused, and the exit status.
     """
     done, refused = [], 0
     for job_id in ids:
@@ -37,7 +37,7 @@ def each(ids: Iterable[str], act: Callable[[str], Any]) -> tuple[list[Any], int]
 
 
 def add_filter(command: argparse.ArgumentParser) -> None:
-    """Add the ids of jobs, and in their place options that tell which jobs are meant."""
+    """Add the ids of jobs, and the options of a filter that can replace them."""
     command.add_argument("ids", nargs="*", metavar="ID")
     which = command.add_argument_group("in place of ids: all or none")
     which.add_argument("--q", metavar="TEXT", help="jobs with this text in id, name or function")
@@ -53,10 +53,10 @@ def add_filter(command: argparse.ArgumentParser) -> None:
 
 
 def has_filter(parsed: argparse.Namespace) -> bool:
-    """Return whether a filter tells which jobs are meant, and not ids.
+    """Return whether jobs are selected by a filter, not by ids.
 
     Raises:
-        InvalidOptionError: if both do, or neither.
+        InvalidOptionError: if both are given, or neither.
     """
     given = bool(parsed.q or parsed.tag or parsed.state or parsed.all)
     if given == bool(parsed.ids):
@@ -67,14 +67,14 @@ def has_filter(parsed: argparse.Namespace) -> bool:
 def together(
     api: Api, parsed: argparse.Namespace, verb: str, method: str, *parts: str
 ) -> Mapping[str, Any]:
-    """Do something with all jobs of a filter, or none; return the answer.
+    """Do something with all jobs that match a filter, or with none; return the answer.
 
     Args:
         api: The server.
-        parsed: The filter, and whether it is confirmed already.
-        verb: What is done, for the question.
-        method: Of the request.
-        parts: Its path.
+        parsed: The filter, and whether the action is already confirmed.
+        verb: The action, for the question.
+        method: The method of the request.
+        parts: The path of the request.
 
     Raises:
         InvalidOptionError: if it is not confirmed.
@@ -99,16 +99,16 @@ def confirmed(
     query: Mapping[str, Any] | None = None,
     body: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """Ask the server for what concerns many, and again once their number is confirmed.
+    """Request an action on many jobs, and repeat the request once their number is confirmed.
 
     Args:
         api: The server.
-        parsed: Whether it is confirmed already.
-        question: Made of how many there are, and what else the server tells of them.
-        method: Of the request.
-        parts: Its path.
-        query: Its query.
-        body: Its body.
+        parsed: Whether the action is already confirmed.
+        question: Returns the question, given the number of jobs and the server's details.
+        method: The method of the request.
+        parts: The path of the request.
+        query: The query of the request.
+        body: The body of the request.
 
     Raises:
         InvalidOptionError: if it is not confirmed.
@@ -127,10 +127,10 @@ def confirmed(
 
 
 def confirm(question: str, parsed: argparse.Namespace) -> None:
-    """Ask whether to go on, unless ``--yes`` has said so.
+    """Ask whether to continue, unless ``--yes`` was given.
 
     Raises:
-        InvalidOptionError: if the answer is no, or nobody can be asked.
+        InvalidOptionError: if the answer is no, or there is no terminal to ask.
     """
     if parsed.yes:
         return
@@ -144,5 +144,5 @@ def confirm(question: str, parsed: argparse.Namespace) -> None:
 
 
 def add_yes(command: argparse.ArgumentParser) -> None:
-    """Add the option that answers all questions."""
+    """Add the option that confirms all questions."""
     command.add_argument("--yes", action="store_true", help="skip the confirmation")

@@ -1,4 +1,4 @@
-"""What people see of a server's jobs and runs: times, tables, errors; and JSON for programs."""
+"""Formats jobs and runs of a server: times, tables and errors for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _STYLES: Final = {
     **dict.fromkeys(("running", "add", "change"), "cyan"),
     **dict.fromkeys(("paused", "waiting", "-"), "dim"),
 }
-"""How cells look that consist of one of these words, on a terminal that has colours."""
+"""Styles of cells that consist of one of these words, on a terminal with colours."""
 _MOST_DRAWN: Final = 1_000
-"""Rows of a table that Rich draws: it takes 0.3 ms for each."""
+"""Maximum number of rows of a table that Rich draws: it takes 0.3 ms for each."""
 _UNITS: Final = (("s", 1, 100), ("min", 60, 100), ("h", 3_600, 48), ("d", 86_400, 10**9))
-"""A unit, its seconds, and from how many of it on the next one is taken."""
+"""Each unit, its seconds, and the number from which on the next unit is used."""
 
 
 def now() -> datetime:
-    """Return the present moment in the zone of this computer."""
+    """Return the present in the time zone of this computer."""
     return from_us(SystemClock().now_us()).astimezone()
 
 
 def moment(text: str | None, at: datetime) -> str:
-    """Return a moment of the API for people: the local time, and how far away that is.
+    """Return a time of the API for people: the local time, and its distance from now.
 
     Args:
-        text: As the API has it; None: there is none.
-        at: The present moment.
+        text: The time in the API's format; None: there is none.
+        at: The present.
     """
     if text is None:
         return "-"
@@ -56,7 +56,7 @@ def moment(text: str | None, at: datetime) -> str:
 
 
 def away(by: timedelta) -> str:
-    """Return how far away a moment is: ``in 4 min``, ``2 min ago``, ``now``."""
+    """Return a relative time: ``in 4 min``, ``2 min ago``, ``now``."""
     seconds = by.total_seconds()
     if -1 < seconds < 1:
         return "now"
@@ -64,7 +64,7 @@ def away(by: timedelta) -> str:
 
 
 def ago(text: str, at: datetime) -> str:
-    """Return a moment for the API: as it was given, or so long ago, such as ``90s`` or ``12h``."""
+    """Return a time for the API: as given, or a duration ago, such as ``90s`` or ``12h``."""
     match = re.fullmatch(r"([0-9]{1,5})([smhd])", text)
     if match is None:
         return text
@@ -78,7 +78,7 @@ def _rounded(seconds: float) -> str:
 
 
 def lasted(begun: str | None, ended: str | None, at: datetime) -> str:
-    """Return how long something took, or has taken until now."""
+    """Return the duration of something, until now if it has not ended."""
     if begun is None:
         return "-"
     end = at if ended is None else datetime.fromisoformat(ended)
@@ -89,7 +89,7 @@ def lasted(begun: str | None, ended: str | None, at: datetime) -> str:
 
 
 def schedule(job: Mapping[str, Any]) -> str:
-    """Return when a job runs, in a few words: the kind of its trigger, and its options."""
+    """Return the schedule of a job in a few words: the kind of its trigger, and its options."""
     kind = str(job.get("trigger"))
     left_out = {"timezone", *(["start_date"] if kind == "interval" else [])}
     options = option_names(kind) - left_out if kind in KINDS else ()
@@ -109,14 +109,14 @@ def print_json(value: object) -> None:
 
 
 def print_error(text: object) -> None:
-    """Tell of trouble in one line."""
+    """Print an error in one line."""
     print(harmless(f"schedcore: {text}"), file=sys.stderr)
 
 
 def show(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: by Rich on a terminal, where that is installed, and plainly otherwise.
+    """Print a table: with Rich on a terminal if it is installed, and plainly otherwise.
 
-    In pipes there are no colours, and no line is broken.
+    In pipes there are no colours, and no lines are wrapped.
     """
     if not titles:
         return
@@ -142,12 +142,12 @@ def table_of(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def terminal(errors: bool = False) -> Console | None:
-    """Return what writes to a terminal; None: Rich is not installed."""
+    """Return Rich's console; None if Rich is not installed."""
     try:
         from rich.console import Console
     except ImportError:
         return None
-    plain = bool(os.environ.get("NO_COLOR"))  # nor bold letters, which Rich leaves
+    plain = bool(os.environ.get("NO_COLOR"))  # also without bold text, which Rich keeps
     return Console(
         stderr=errors,
         color_system=None if plain else "auto",
@@ -158,14 +158,14 @@ def terminal(errors: bool = False) -> Console | None:
 
 
 def waiting(told: str) -> AbstractContextManager[object]:
-    """Say on a terminal what is waited for, as long as that takes."""
+    """Show on a terminal what the command waits for, meanwhile."""
     console = terminal(errors=True) if sys.stderr.isatty() else None
     return nullcontext() if console is None else console.status(harmless(told))
 
 
 @contextmanager
 def progress(told: str, items: Sequence[Any]) -> Iterator[Iterable[Any]]:
-    """Iterate over items, with a bar on a terminal while that takes long."""
+    """Iterate over items, with a progress bar on a terminal if that takes long."""
     console = terminal(errors=True) if sys.stderr.isatty() and len(items) > 10 else None
     if console is None:
         yield items

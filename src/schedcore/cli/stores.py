@@ -1,4 +1,4 @@
-"""The store that a command works on, by its URL."""
+"""The store of a command, by its URL."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from schedcore.stores.sql import SqlStore
 from schedcore.stores.urls import open_store, sqlite_path
 
 VARIABLE: Final = "SCHEDULER_STORE"
-"""The variable of the environment that names the store."""
+"""The environment variable with the URL of the store."""
 
 
 def store_url(given: str | None, option: str) -> str:
-    """Return the URL of a store that keeps jobs: as given, or of the environment.
+    """Return the URL of a store on disk: the given one, or that of the environment.
 
     Raises:
-        InvalidOptionError: if there is none, or it is that of the memory of a process.
+        InvalidOptionError: if there is none, or it names a store in memory.
     """
     url = given or os.environ.get(VARIABLE, "")
     if not url or url.partition(":")[0] == "memory":
@@ -32,13 +32,13 @@ def store_url(given: str | None, option: str) -> str:
 
 
 def opened(url: str, make: bool = False) -> Store:
-    """Return a store to be read or written by a command, which runs no jobs.
+    """Open a store for a command, which runs no jobs.
 
-    No function of a job is looked for, since that would import the program's modules.
+    It does not resolve functions of jobs, since that would import the program's modules.
 
     Args:
         url: The store.
-        make: Whether to make it, if it is a file that is not there.
+        make: Whether to create a file that does not exist.
 
     Raises:
         StoreError: if there is no such file.
@@ -52,12 +52,12 @@ def opened(url: str, make: bool = False) -> Store:
 
 
 def is_there(url: str) -> bool:
-    """Return whether a store is there, as far as its URL tells."""
+    """Return whether a store exists, as far as its URL shows."""
     return not url.lower().startswith("sqlite:") or Path(sqlite_path(url)).exists()
 
 
 def entries_of(url: str) -> list[Entry]:
-    """Return the jobs of a store; none if it is a file that is not there."""
+    """Return the jobs of a store; none if it is a file that does not exist."""
     if not is_there(url):
         return []
     store = opened(url)

@@ -1,4 +1,4 @@
-"""A view of a running server that is drawn anew: ``top``."""
+"""A live view of a running server: ``top``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from schedcore.errors import InvalidOptionError
 
 _SHORTEST, _LONGEST = 0.2, 3600.0
 _ROWS: Final = 8
-"""Of jobs that are due next, and of runs that went wrong."""
+"""Maximum number of rows: of jobs that are due next, and of failed runs."""
 _WRONG: Final = ("failed", "timed_out", "lost", "missed", "skipped")
 
 
 class Table(NamedTuple):
-    """A part of what is shown."""
+    """One table of the view."""
 
     title: str
     columns: Sequence[str]
@@ -32,7 +32,7 @@ class Table(NamedTuple):
 
 
 class View(NamedTuple):
-    """What there is to be seen of a server at a moment."""
+    """The state of a server at one time."""
 
     health: dict[str, Any]
     runs: list[Any]
@@ -58,7 +58,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json(look(api)._asdict())
         return DONE
-    if not sys.stdout.isatty():  # a pipe gets one look
+    if not sys.stdout.isatty():  # a pipe gets one view
         for title, columns, rows in tables(look(api), now()):
             print(harmless(title))
             show(columns, rows)
@@ -72,16 +72,16 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
     def drawn() -> RenderableType:
         try:
             found = list(tables(look(api), now()))
-        except Unreachable as error:  # it may come back
+        except Unreachable as error:  # it may become available again
             return Text(harmless(str(error)), "bold red")
         parts: list[RenderableType] = []
         for title, columns, rows in found:
             parts += [Text(harmless(title)), *([table_of(columns, rows)] if columns else []), ""]
         return Group(*parts)
 
-    look(api)  # if there is no server, that is told and not watched
+    look(api)  # an error here ends the command: there is no server to watch
     live = Live(drawn(), console=console, screen=True, auto_refresh=False)
-    try:  # not "with": that would not give the screen back if it is interrupted as it begins
+    try:  # not "with": that would not restore the screen if interrupted at its start
         live.start(refresh=True)
         while not Waker().sleep(parsed.n):
             live.update(drawn(), refresh=True)
@@ -91,7 +91,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
 
 
 def look(api: Api) -> View:
-    """Return what there is to be seen now."""
+    """Return the current state."""
     return View(
         api("GET", "health", also=503).json,
         under_way(api),
@@ -101,7 +101,7 @@ def look(api: Api) -> View:
 
 
 def tables(view: View, at: datetime) -> Iterator[Table]:
-    """Return the title of each table, those of its columns, and its rows."""
+    """Yield each table, with its title, the titles of its columns, and its rows."""
     health = view.health
     does = "works" if health["ok"] else f"has trouble: {health['reason'] or 'the loop'}"
     yield Table(f"{at:%H:%M:%S}  the scheduler is {health['state']}, and {does}", (), ())

@@ -1,12 +1,11 @@
-"""Finds what runs print and log: stand-ins for sys.stdout and sys.stderr, and a factory of records.
+"""Captures what runs print and log, by wrappers of sys.stdout and sys.stderr and a record factory.
 
-Each asks whether the thread or task that prints is inside a run, by its context and not by its
-thread; and passes everything on.  Who is inside a run is known by :func:`~schedcore.current_run`:
-a thread that a job starts belongs to it if it runs in a copy of the job's context, as those of
-``asyncio.to_thread`` do.
+Each of them passes everything on.  :func:`~schedcore.current_run` says whether the printing code is
+inside a run, by its context and not by its thread: so a thread that a job starts belongs to the run
+if it has a copy of the job's context, as those of ``asyncio.to_thread`` have.
 
-Log records are found where they are made, and not by a handler: a handler of the root logger would
-keep ``logging.basicConfig()`` and Flask from adding theirs.
+Log records are captured when they are created, not by a handler: with a handler of the root logger,
+``logging.basicConfig()`` and Flask would not add theirs.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ from schedcore.run import Run, run_here
 
 _STREAMS: Final = ("stdout", "stderr")
 _REDIRECTED: Final = "celery.redirected"
-"""The logger of what runs print in Celery workers, which is kept already."""
+"""Celery's logger of what runs print in its workers: that is already captured."""
 _PIECE: Final = 64 * 1024
 _format: Final = logging.Formatter("%(levelname)s %(name)s: %(message)s").format
 
 
 class Stream:
-    """Stands in for a text stream, and keeps what runs write to it.
+    """Replaces a text stream, and captures what runs write to it.
 
     Args:
-        stream: The original, which all of it is passed on to.
+        stream: The original stream, to which everything is passed on.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -45,7 +44,7 @@ class Stream:
     def write(self, text: str) -> int:
         """Write text."""
         run = run_here()
-        # Not what handlers of logging write: the record is kept already.
+        # Not the output of logging handlers: the record is already captured.
         if (
             run is not None
             and run._output is not None
@@ -63,7 +62,7 @@ class Stream:
 
     @property
     def buffer(self) -> Any:
-        """The stream of bytes below."""
+        """The byte stream below."""
         return _Bytes(self._stream.buffer, self)
 
     def __getattr__(self, name: str) -> Any:
@@ -71,7 +70,7 @@ class Stream:
 
 
 class _Bytes:
-    """Stands in for the stream of bytes below a text stream."""
+    """Replaces the byte stream below a text stream."""
 
     def __init__(self, stream: Any, above: Stream) -> None:
         self._stream = stream
@@ -85,7 +84,7 @@ class _Bytes:
         return self._stream.write(data)  # type: ignore[no-any-return]
 
     def writelines(self, lines: Iterable[Any]) -> None:
-        """Write several pieces of bytes."""
+        """Write several byte strings."""
         for line in lines:
             self.write(line)
 
@@ -94,10 +93,10 @@ class _Bytes:
 
 
 def keep_bytes(run: Run, data: Any) -> None:
-    """Keep bytes that a run printed; those that are no UTF-8, as escapes."""
+    """Capture bytes that a run printed; invalid UTF-8 is escaped."""
     try:
         view = memoryview(data).cast("B")
-    except TypeError:  # the stream itself says what is wrong with it
+    except TypeError:  # the stream itself reports the error
         return
     decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
     for start in range(0, len(view), _PIECE):
@@ -106,7 +105,7 @@ def keep_bytes(run: Run, data: Any) -> None:
 
 
 class _Records:
-    """Makes log records as *make* does, and keeps those of runs."""
+    """Creates log records by *make*, and captures those of runs."""
 
     def __init__(self, make: Any) -> None:
         self._make = make
@@ -128,41 +127,41 @@ class _Records:
 def _told(record: logging.LogRecord) -> str:
     try:
         text = _format(record)
-    except Exception:  # noqa: BLE001 — arguments that do not fit: the handlers say so
+    except Exception:  # noqa: BLE001 — wrong arguments: the handlers report that
         return f"{record.levelname} {record.name}: {record.msg!r}\n"
-    # Kept on the record, it would be in the way of a handler that formats errors otherwise.
+    # Cached on the record, it would be used by handlers that format errors differently.
     record.exc_text = None
     return f"{text}\n"
 
 
 def capture_here() -> None:
-    """Have what runs print kept in this process, which is no scheduler's."""
+    """Capture what runs print in this process, which has no scheduler."""
     _places.install(_places)
 
 
 class StreamCapture(Capture):
-    """Has what runs print and log kept, while their scheduler is started."""
+    """Captures what runs print and log while their scheduler is started."""
 
     def start(self) -> None:
-        """Stand in for sys.stdout and sys.stderr."""
+        """Replace sys.stdout and sys.stderr."""
         _places.install(self)
 
     def stop(self) -> None:
-        """Take the stand-ins away, unless another scheduler needs them."""
+        """Restore the streams, unless another scheduler needs the capture."""
         _places.remove(self)
 
     def failed(self, run: Run, error: BaseException) -> None:
-        """Keep the traceback of what a run raised."""
+        """Capture the traceback of a run's exception."""
         if run._output is not None and run._outcome is None:
             keep_lines(run, _traceback(error))
 
     def tried_again(self, run: Run) -> None:
-        """Keep the line that separates one attempt from the next."""
+        """Add the line that separates one attempt from the next."""
         keep_lines(run, between_attempts(run._attempt))
 
 
 def _traceback(error: BaseException) -> str:
-    """Return the traceback of an error, from the job's function on."""
+    """Return the traceback of an error, starting at the job's function."""
     if isinstance(error.__cause__, TracebackElsewhere):
         return str(error.__cause__.args[0])
     try:
@@ -170,7 +169,7 @@ def _traceback(error: BaseException) -> str:
         while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
             trace = trace.tb_next
         return "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as broken:  # noqa: BLE001 — parts of it are users' code
+    except Exception as broken:  # noqa: BLE001 — formatting it calls users' code
         return f"{type(error).__name__} (its traceback raised {type(broken).__name__})\n"
 
 
@@ -178,7 +177,7 @@ _OURS: Final = ("schedcore.executors.base", "schedcore.executors.coroutines", "s
 
 
 class _Places:
-    """The stand-ins in this process, and which schedulers need them."""
+    """The replaced streams of this process, and the schedulers that need them."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -202,7 +201,7 @@ class _Places:
         stream, ours = _without_old(getattr(sys, name)), self._streams.get(name)
         if stream is None or stream is ours:  # None: a program without a console
             return
-        if ours is not None:  # somebody may have put his own above it: all would be kept twice
+        if ours is not None:  # another wrapper may be above it: output would be captured twice
             ours.active = False
         self._streams[name] = Stream(stream)
         setattr(sys, name, self._streams[name])
@@ -214,7 +213,7 @@ class _Places:
                 return
             for name, ours in self._streams.items():
                 ours.active = False
-                # One of somebody else's stays, and may pass on to ours.
+                # A foreign wrapper stays, and may pass output on to ours.
                 setattr(sys, name, _without_old(getattr(sys, name)))
             self._streams.clear()
             records, self._records = self._records, None
@@ -225,7 +224,7 @@ class _Places:
 
 
 def _without_old(stream: Any) -> Any:
-    """Return a stream, or what is below stand-ins that are not needed any more."""
+    """Return a stream, without wrappers of ours that are no longer needed."""
     while isinstance(stream, Stream) and not stream.active:
         stream = stream._stream
     return stream

@@ -1,6 +1,6 @@
-"""Secrets in texts that are shown: found by patterns, and put out of sight.
+"""Hides secrets in texts by patterns.
 
-A text stays as long as it was, so that places in it stay where they are.
+The length of a text does not change, so that positions in it stay valid.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from schedcore.output.text import Redact
 from schedcore.run import RunRecord
 
 MOST: Final = 100
-"""Patterns."""
+"""Maximum number of patterns."""
 LONGEST: Final = 500
-"""Characters of a pattern."""
+"""Maximum length of a pattern."""
 MOST_ENDLESS: Final = 3
-"""Repetitions without an end in a pattern."""
+"""Maximum number of unbounded repetitions in a pattern."""
 _MOST_CHOICES: Final = 1e10
-"""Ways in which a pattern may match one text: more take for ever to be tried."""
+"""Maximum number of ways in which a pattern may match a text: trying more takes for ever."""
 PIECE: Final = 500
-"""Characters of a line that a pattern is tried on at once: what takes time by their square or cube
-is bounded so.  Longer lines are looked through in pieces, each of which begins in the middle of the
-one before; what is hidden up to the end of one is hidden on to the next blank.
+"""Maximum length of text that a pattern is matched against at once, since the time may grow with
+its square or cube.  Longer lines are matched in pieces, each of which begins in the middle of the
+one before.  A secret at the end of a piece is hidden up to the next blank.
 """
 
 _LINES = re.compile(r"[^\n]+")
@@ -36,17 +36,17 @@ _BLANK = re.compile(r"\s|\Z")
 
 
 def redactor(patterns: object, option: str = "redact") -> Redact | None:
-    """Return what hides in a text what *patterns* match; None: there are none.
+    """Return a function that hides what *patterns* match in a text; None if there are none.
 
-    Where a pattern has groups, they are hidden, and what is around them stays: so
-    ``password=(\\S+)`` hides the password alone.
+    If a pattern has groups, only those are hidden: so
+    ``password=(\\S+)`` hides only the password.
 
     Args:
-        patterns: Regular expressions, each looked for within lines.
-        option: What errors call them.
+        patterns: Regular expressions, each of which is matched within lines.
+        option: The name of the option in errors.
 
     Raises:
-        InvalidOptionError: if one is none, or may take for ever.
+        InvalidOptionError: if one is invalid, or may take for ever.
     """
     if isinstance(patterns, str) or not isinstance(patterns, Sequence) or len(patterns) > MOST:
         raise InvalidOptionError(option, patterns, f"a list of {MOST} patterns at most")
@@ -58,7 +58,7 @@ def redactor(patterns: object, option: str = "redact") -> Redact | None:
 
 
 def _without(patterns: Sequence[re.Pattern[str]], line: str) -> str:
-    """Return a line without what the patterns hide."""
+    """Return a line with what the patterns match hidden."""
     hidden: list[tuple[int, int]] = []
     for start in range(0, max(1, len(line) - PIECE // 2), PIECE // 2):
         piece = line[start : start + PIECE]
@@ -66,7 +66,7 @@ def _without(patterns: Sequence[re.Pattern[str]], line: str) -> str:
             for match in pattern.finditer(piece):
                 hidden += ((start + first, start + last) for first, last in _spans(match))
     for first, last in hidden:
-        # At the end of a piece it may go on.
+        # A match at the end of a piece may continue.
         goes_on = last % (PIECE // 2) == 0 and last >= PIECE
         end = _next_blank(line, last) if goes_on else last
         line = line[:first] + "*" * (end - first) + line[end:]
@@ -79,9 +79,9 @@ def _next_blank(line: str, start: int) -> int:
 
 
 def in_data(redact: Redact, value: Any, name: str = "") -> Any:
-    """Return plain data without secrets: texts and numbers, each looked at as ``name=value``.
+    """Return plain data without secrets: texts and numbers, each matched as ``name=value``.
 
-    What has none is returned as it is: the same object.
+    Data without secrets is returned unchanged, as the same object.
     """
     if isinstance(value, dict):
         shown = {key: in_data(redact, each, str(key)) for key, each in value.items()}
@@ -98,7 +98,7 @@ def in_data(redact: Redact, value: Any, name: str = "") -> Any:
 
 
 def in_record(redact: Redact, record: RunRecord) -> RunRecord:
-    """Return an outcome without secrets in what the function returned, and in why it failed."""
+    """Return an outcome without secrets in its result and its error."""
     shown: dict[str, Any] = {
         name: (text := getattr(record, name)) and redact(text) for name in _TEXTS
     }
@@ -109,7 +109,7 @@ _TEXTS: Final = ("result", "error_text", "reason")
 
 
 def _spans(match: re.Match[str]) -> list[tuple[int, int]]:
-    """Return what a match hides: its groups, or all of it if it has none."""
+    """Return the spans to hide: the groups of a match, or the whole match if it has none."""
     spans = [match.span(n) for n in range(1, match.re.groups + 1) if match.start(n) >= 0]
     return spans or [match.span()]
 
@@ -143,7 +143,7 @@ _REPEATS: Final = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 
 def _choices(parsed: Any) -> float:
-    """Return how many ways a pattern may have to match one text, at most."""
+    """Return the maximum number of ways in which a pattern may match a text."""
     ways = 1.0
     for operation, what in parsed:
         kind, parts = str(operation), [_choices(part) for part in _parts(what)]
@@ -154,7 +154,7 @@ def _choices(parsed: Any) -> float:
         elif kind in _REPEATS:
             high = min(int(what[1]), PIECE)
             ways *= max(1, high - what[0] + 1)
-            if parts[0] > 1:  # each time another choice; the bounds keep it a float
+            if parts[0] > 1:  # each repetition is another choice; the bounds keep it a float
                 ways *= min(parts[0], 1e6) ** min(high, 40)
         else:
             ways *= math.prod(parts)
@@ -162,7 +162,7 @@ def _choices(parsed: Any) -> float:
 
 
 def _endless(parsed: Any) -> int:
-    """Return how many repetitions without an end a pattern has."""
+    """Return the number of unbounded repetitions in a pattern."""
     return sum(
         (str(operation) in _REPEATS and int(what[1]) > PIECE) + sum(map(_endless, _parts(what)))
         for operation, what in parsed
@@ -170,7 +170,7 @@ def _endless(parsed: Any) -> int:
 
 
 def _parts(what: Any) -> Iterator[Any]:
-    """Return the patterns within a part of one."""
+    """Yield the patterns inside a part of a pattern."""
     if isinstance(what, _parser.SubPattern):
         yield what
     elif isinstance(what, list | tuple):

@@ -1,7 +1,7 @@
-"""A run's output as text: its beginning and its end, in bounded memory.
+"""A run's output as text: its head and its tail, in bounded memory.
 
-A run that captures has its scheduler's :class:`Capture` in ``run._output``, and from the first
-character on a :class:`Printed` in its place: one that prints nothing costs no object.
+A run that captures has its scheduler's :class:`Capture` in ``run._output``, which a
+:class:`Printed` replaces at the first character: a run that prints nothing needs no object.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from schedcore.stores.contract import Store
 
 HALF: Final = 32 * 1024
-"""Characters that are kept of the beginning of what a run prints, and as many of its end."""
+"""Maximum number of characters of the head of the output, and of its tail."""
 Redact = Callable[[str], str]
-"""Returns a text with its secrets replaced, and not a character longer or shorter."""
+"""Returns a text with its secrets replaced, of the same length."""
 
 
 class Output(NamedTuple):
@@ -37,17 +37,17 @@ class Output(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What a run printed, as stores keep it."""
+    """The output of a run, as stores keep it."""
 
     head: str = ""
     """The first characters."""
     tail: str = ""
-    """The last ones of those after them."""
+    """The last characters after those."""
     total: int = 0
-    """How many there were, those between head and tail included."""
+    """The number of all characters, including those between head and tail."""
 
     def since(self, after: int, ended: bool) -> Output:
-        """Return what came after the first *after* characters."""
+        """Return the output after the first *after* characters."""
         begins = self.total - len(self.tail)
         left_out = max(0, begins - max(after, len(self.head)))
         text = self.head[after:]
@@ -57,7 +57,7 @@ class Kept(NamedTuple):
 
 
 class Capture:
-    """Stands in ``run._output`` for what a run prints, until it prints.
+    """The value of ``run._output`` until a run prints.
 
     Args:
         redact: Hides secrets.
@@ -68,11 +68,11 @@ class Capture:
 
 
 class Printed:
-    """What one run has printed up to now.  Only :func:`keep` adds to it.
+    """The output of a run so far.  Only :func:`keep` adds to it.
 
     Attributes:
-        total: How many characters that were.
-        saved: How many of them its store has written.
+        total: The number of printed characters.
+        saved: How many of them the store has written.
     """
 
     __slots__ = (
@@ -94,11 +94,11 @@ class Printed:
 
     @property
     def size(self) -> int:
-        """How many characters it keeps."""
+        """The number of kept characters."""
         return self._head_size + self._tail_size
 
     def add(self, text: str) -> None:
-        """Add text; of a gigabyte, no copy is made."""
+        """Add text, without copying it as a whole: it may be a gigabyte."""
         if len(text) <= 2 * HALF:
             self._add(storable(text))
             return
@@ -116,7 +116,7 @@ class Printed:
         if text:
             self._tail.append(text)
             self._tail_size += len(text)
-            if self._tail_size > 2 * HALF:  # now and then, and not at each character
+            if self._tail_size > 2 * HALF:  # only sometimes, not at each character
                 self._tail = ["".join(self._tail)[-HALF:]]
                 self._tail_size = HALF
 
@@ -128,7 +128,7 @@ class Printed:
         self.add(text)
 
     def follow(self, before: Kept, line: str) -> None:
-        """Put what an earlier attempt printed in another process before it, and a line between."""
+        """Prepend the output of an earlier attempt in another process, and a separating line."""
         with _lock:
             kept = self.kept()
             self._head, self._tail = [], []
@@ -138,13 +138,13 @@ class Printed:
             self.add_kept(kept)
 
     def add_kept(self, kept: Kept) -> None:
-        """Add what is kept of something else that was printed."""
+        """Add the kept output of another process."""
         self._add(kept.head)
         self.total += kept.total - len(kept.head) - len(kept.tail)
         self._add(kept.tail)
 
     def take(self) -> Kept:
-        """Return what is kept of it, and keep nothing of that any more."""
+        """Return the kept output, and clear it."""
         with _lock:
             kept = self.kept()
             self._head, self._tail = [], []
@@ -152,7 +152,7 @@ class Printed:
         return kept
 
     def kept(self) -> Kept:
-        """Return what is kept of it, without secrets."""
+        """Return the kept output, without secrets."""
         with _lock:
             head, tail = "".join(self._head), "".join(self._tail)[-HALF:]
             self._head, self._tail = [head] if head else [], [tail] if tail else []
@@ -162,26 +162,26 @@ class Printed:
         if redact is None:
             return Kept(head, tail, total)
         size = len(head)
-        if total == size + len(tail):  # nothing is left out between them: a secret may be in both
+        if total == size + len(tail):  # nothing is left out between them: a secret may span both
             hidden = redact(head + tail)
             return Kept(hidden[:size], hidden[size:], total)
-        # Of what the tail begins in the midst of, nobody can tell whether it is one.
+        # The tail may begin inside a secret, which cannot be recognised.
         cut = len(tail.partition("\n")[0])
         return Kept(redact(head), "*" * cut + redact(tail[cut:]), total)
 
 
 def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int) -> Output:
-    """Return what a run printed after its first *after* characters.
+    """Return the output of a run after its first *after* characters.
 
     Args:
-        store: Where it is kept.
-        run: The run, or how it ended, as found before: what has ended then is written whole.
+        store: The store of the output.
+        run: The run or its outcome, read before: if it had ended, its output is complete.
         run_id: Its id.
-        after: How many characters the caller has.
+        after: The number of characters that the caller already has.
 
     Raises:
         RunLookupError: if there is no such run.
-        InvalidOptionError: if *after* is not from 0 to the number of characters there are.
+        InvalidOptionError: if *after* is not from 0 to the number of characters.
     """
     if run is None:
         raise RunLookupError(run_id)
@@ -194,7 +194,7 @@ def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int
 
 
 def keep(run: Run, text: str) -> None:
-    """Add to what a run has printed, unless it has ended or captures nothing."""
+    """Add text to the output of a run, unless it has ended or does not capture."""
     with _lock:
         output = _open(run) if text else None
         if output is not None:
@@ -202,7 +202,7 @@ def keep(run: Run, text: str) -> None:
 
 
 def keep_lines(run: Run, text: str) -> None:
-    """The same of text that begins on a line of its own."""
+    """The same for text that begins on a line of its own."""
     with _lock:
         output = _open(run)
         if output is not None:
@@ -210,7 +210,7 @@ def keep_lines(run: Run, text: str) -> None:
 
 
 def keep_from_elsewhere(run: Run, kept: Kept) -> None:
-    """The same of what was printed in another process."""
+    """The same for output from another process."""
     with _lock:
         output = _open(run) if kept.total else None
         if output is not None:
@@ -218,7 +218,7 @@ def keep_from_elsewhere(run: Run, kept: Kept) -> None:
 
 
 def _open(run: Run) -> Printed | None:
-    """Return what a run has printed, to be added to; None: it has ended, or captures nothing."""
+    """Return the output of a run, to add to it; None: it has ended, or does not capture."""
     output = run._output
     if output is None or run._outcome is not None:
         return None
@@ -228,33 +228,33 @@ def _open(run: Run) -> Printed | None:
 
 
 def printed(run: Run) -> Printed | None:
-    """Return what a run has printed; None: nothing, or it captures nothing."""
+    """Return the output of a run; None: it has none, or does not capture."""
     output = run._output
     return output if type(output) is Printed else None
 
 
 def between_attempts(attempt: int) -> str:
-    """Return the line before what an attempt prints that is not the first."""
+    """Return the line before the output of each attempt after the first."""
     return f"--- attempt {attempt} ---\n"
 
 
 def storable(text: str) -> str:
-    """Return text as databases and JSON take it: no lone surrogates, and no character 0."""
+    """Return text that databases and JSON accept: without lone surrogates and null characters."""
     if text.isascii() and "\x00" not in text:
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
 class _Guard:
-    """Holds the lock of all that is printed over forks."""
+    """Holds the lock of all output while the process forks."""
 
     def data_lock(self) -> Lock:
         """Return the lock."""
         return _lock
 
 
-# One for all runs: it is held for the time of an append.  Re-entrant, since a finalizer or a signal
-# handler may print in the midst of it.
+# One lock for all runs: it is held only during an append.  Re-entrant, since a finalizer or a
+# signal handler may print meanwhile.
 _lock = threading.RLock()
 _guard = _Guard()
 hold_while_forking(_guard)

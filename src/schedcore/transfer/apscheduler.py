@@ -71,16 +71,16 @@ def _job(row: JobRow, state: Mapping[str, Any]) -> Taken:
     name = state.get("name")
     job = Job(
         job_id,
-        None,  # nobody's module is imported for this
+        None,  # no module is imported for this
         check_args(state.get("args")),
         check_kwargs(state.get("kwargs")),
         place.trigger,
         build_options(Options(), given),
-        # APScheduler always keeps a name, and makes it of the function's unless it is given.
+        # APScheduler always stores a name, by default that of the function.
         None if name == func.partition(":")[2] else check_name(name),
         func,
     )
-    job_to_dict(job)  # what has no plain data is refused here, with its path
+    job_to_dict(job)  # refuses values that are not plain data, with their path
     remarks = (*place.remarks, *_differences(place.trigger))
     return Taken(make_entry(job, place.fire_us, place.due_us), remarks)
 
@@ -118,7 +118,7 @@ def _fire_time(trigger: Trigger, due_us: int) -> int | None:
     """Return the fire time for which a job is due at *due_us*; None: there is none.
 
     Raises:
-        InvalidTriggerError: if the trigger does not come to an end with its search.
+        InvalidTriggerError: if the trigger's search does not end.
     """
     jitter_us = trigger.jitter_us
     times = coming(trigger, due_us - jitter_us - _NEAR_US - 1, MOST_COMPARED).instants

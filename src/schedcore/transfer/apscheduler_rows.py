@@ -36,12 +36,11 @@ def read_rows(url: str, table: str = TABLE) -> list[JobRow]:
     """Return the rows of a job store, earliest due first.
 
     Args:
-        url: Of the database, as SQLAlchemy has it; what stands after a ``+`` for a driver is
-            left out.
-        table: The table, maybe with a schema before it: ``"app.apscheduler_jobs"``.
+        url: The URL of the database, in SQLAlchemy's format; a driver after a ``+`` is ignored.
+        table: The table, optionally with its schema: ``"app.apscheduler_jobs"``.
 
     Raises:
-        InvalidOptionError: if the URL or the table is none that can be read.
+        InvalidOptionError: if the URL or the table is invalid.
         StoreError: if the database cannot be read.
     """
     if not _NAME.fullmatch(table):

@@ -28,13 +28,13 @@ def read_trigger(value: object) -> Trigger:
     """Return the trigger that an object in a pickle represents.
 
     Raises:
-        RefusedPickleError: if it is none of APScheduler's own kinds.
+        RefusedPickleError: if it is not of one of APScheduler's own classes.
         InvalidTriggerError: if there is no such trigger here.
     """
     if isinstance(value, Inert):
         trigger = _read(value.path, value.fields, value.fields.get("jitter"))
         if isinstance(trigger, IntervalTrigger):
-            # Whether its start was given is not kept: it mostly is the moment of adding.
+            # Whether its start was given is unknown: usually it is the time at which it was added.
             return trigger.keeps_beat_of(trigger)
         return trigger
     raise RefusedPickleError(
@@ -56,7 +56,7 @@ def _read(path: str, state: State, jitter: object) -> Trigger:
         ) from None
 
 
-def _date(state: State, jitter: object) -> Trigger:  # noqa: ARG001 — it has none
+def _date(state: State, jitter: object) -> Trigger:  # noqa: ARG001 — a date has no jitter
     run_date = state["run_date"]
     return DateTrigger(run_date, run_date.tzinfo)
 
@@ -85,7 +85,7 @@ def _cron(state: State, jitter: object) -> Trigger:
         if not field.fields["is_default"]
     }
     return CronTrigger(
-        **(fields or {"second": "*"}),  # without a field it fires each second there
+        **(fields or {"second": "*"}),  # without a field, it fires every second there
         start_date=state["start_date"],
         end_date=state["end_date"],
         timezone=zone_from(state["timezone"]),
@@ -94,7 +94,7 @@ def _cron(state: State, jitter: object) -> Trigger:
 
 
 def _expression(expression: Inert) -> str:
-    """Return one expression of a cron field as text, which both sides read alike."""
+    """Return one expression of a cron field as text, which both libraries parse in the same way."""
     kind, parts = expression.path.rpartition(":")[2], expression.fields
     step = f"/{parts['step']}" if parts.get("step") else ""
     if kind == "AllExpression":
@@ -136,7 +136,7 @@ def _calendar_interval(state: State, jitter: object) -> Trigger:
 
 def _combination(kind: type[AndTrigger] | type[OrTrigger]) -> Callable[[State, object], Trigger]:
     def read(state: State, jitter: object) -> Trigger:
-        # Here a combination has one jitter for all, and its members none.
+        # Here a combination has one jitter, and its members have none.
         members = [(path, dict(inner)) for path, inner in state["triggers"]]
         jitters = [jitter, *(inner.pop("jitter", None) for _, inner in members)]
         longest = max((each for each in jitters if isinstance(each, int | float)), default=None)

@@ -20,7 +20,7 @@ FUNCTION: Final = "schedcore.jobs:run_command"
 _SETTING = re.compile(
     r"""\s*(?:"(?P<double>[^"]+)"|'(?P<single>[^']+)'|(?P<bare>[A-Za-z_][^\s=]*))\s*=(?P<value>.*)"""
 )
-# A minus sign before the minute has cron leave its own log alone.
+# With a minus sign before the minute, cron does not log the run.
 _LINE = re.compile(r"\s*-?(?P<times>@\S+|(?:\S+\s+){4}\S+)\s+(?P<rest>\S.*)")
 _REBOOT = (
     "it runs at boot, not at a time: let your service manager run it, or your program when it"
@@ -70,12 +70,12 @@ def read_crontab(
     """Return a job for each line of a crontab that has a command.
 
     Args:
-        lines: Of the file.
-        now_us: The moment after which they are due.
-        home: Where the commands run, unless a line sets HOME.
-        user: Each line names a user before its command, as in ``/etc/crontab``: those of this one
-            are taken.  None: it is a user's own crontab, whose lines name none.
-        timezone: Of the times, unless a line sets CRON_TZ; None: the system's.
+        lines: The lines of the file.
+        now_us: The time after which they are due.
+        home: The working directory of the commands, unless a line sets HOME.
+        user: Import only lines of this user, in a crontab whose lines name a user before the
+        command, like ``/etc/crontab``.  None: it is a user's own crontab.
+        timezone: The zone of the times, unless a line sets CRON_TZ; None: the system's.
     """
     settings, seen = _Settings(home, timezone), Counter[str]()
     reading = Reading([], [], [])
@@ -106,15 +106,15 @@ def _unquoted(value: str) -> str:
 
 
 class _Parts(NamedTuple):
-    """What a line says; its text without the blanks that do not count."""
+    """The parts of a line, without insignificant blanks."""
 
     times: str
     command: str
-    """With what it reads after a ``%``."""
+    """The command, including its input after a ``%``."""
 
     @property
     def mark(self) -> str:
-        """What is equal for equal lines."""
+        """A key that is equal for equal lines."""
         digest = hashlib.sha256(f"{self.times}\n{self.command}".encode("utf-8", "replace"))
         return f"cron-{digest.hexdigest()[:12]}"
 
@@ -158,7 +158,7 @@ def _entry(parts: _Parts, settings: _Settings, seen: Counter[str], now_us: int) 
         keywords["env"] = dict(settings.variables)
     if input_text is not None:
         keywords["input"] = input_text
-    seen[parts.mark] += 1  # cron runs a line that stands there twice two times
+    seen[parts.mark] += 1  # cron runs a repeated line twice
     again = f"-{seen[parts.mark]}" if seen[parts.mark] > 1 else ""
     job = Job(
         f"{parts.mark}{again}",
@@ -170,15 +170,15 @@ def _entry(parts: _Parts, settings: _Settings, seen: Counter[str], now_us: int) 
         check_name(command[:MAX_ID_LENGTH]),
         FUNCTION,
     )
-    job_to_dict(job)  # what has no plain data is refused here
+    job_to_dict(job)  # refuses values that are not plain data
     fire_us = trigger.first_us(now_us)
     return make_entry(job, fire_us, fire_us)
 
 
 def split_command(text: str) -> tuple[str, str | None]:
-    r"""Return a command and what it reads: crontab(5) has a ``%`` begin that, and end its lines.
+    r"""Split a command from its standard input, whose lines begin with a ``%`` (crontab(5)).
 
-    ``\%`` is a ``%``; any other backslash stays.
+    ``\%`` is a literal ``%``; any other backslash stays.
     """
     parts = [""]
     for piece in re.findall(r"\\.|[^\\]|\\", text, re.DOTALL):

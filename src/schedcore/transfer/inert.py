@@ -1,8 +1,8 @@
-"""Pickles read without running them: classes and functions are stand-ins that do nothing.
+"""Reads pickles without executing them: classes and functions are replaced by inert objects.
 
-What a pickle may name is a short list: plain types of Python, APScheduler's triggers, and the zones
-of zoneinfo, pytz and dateutil.  Anything else is refused by its name, and nothing is imported for
-it: a pickle that would run a command does not.
+A pickle may name only plain Python types, APScheduler's triggers, and the zones of zoneinfo, pytz
+and dateutil.  Anything else is refused by its name, without importing it: so a pickle cannot run
+a command.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from schedcore.triggers.zones import zone_of
 
 
 class RefusedPickleError(Exception):
-    """A pickle names something that is not taken over."""
+    """A pickle names something that is not allowed."""
 
 
 class Inert:
-    """Stands for an object of a class that is not imported; keeps what it would have been given.
+    """Represents an object of a class that is not imported, with its arguments and state.
 
     Args:
-        args: What the class would have been called with.
+        args: The arguments for the class.
     """
 
     path = ""
     """The class, as ``"module:name"``."""
 
     def __new__(cls, *args: object) -> Inert:
-        """Keep the arguments, also of an object that is made without a call of its class."""
+        """Store the arguments, also of an object that is created without calling its class."""
         made = super().__new__(cls)
         made.args, made.fields = args, {}
         return made
 
     args: tuple[Any, ...]
     fields: Mapping[str, Any]
-    """What its attributes would have been."""
+    """The attributes that it would have."""
 
     def __setstate__(self, state: object) -> None:
         parts = state if isinstance(state, tuple) else (state,)  # with slots: a pair of dicts
@@ -54,11 +54,11 @@ class Inert:
 
 
 class _Stand:
-    """Stands for a function.  Sealed: a pickle that tries to write on it fails.
+    """Represents a function.  Immutable: a pickle that tries to set its attributes fails.
 
     Args:
-        name: What it stands for.
-        make: Returns what a call of it gives.
+        name: The name of the function.
+        make: Returns the result of a call.
     """
 
     __slots__ = ("_make", "_name")
@@ -77,16 +77,16 @@ class _Stand:
 
 
 def load(data: bytes) -> Any:
-    """Return what a pickle holds, with :class:`Inert` objects for those of classes.
+    """Return the contents of a pickle, with :class:`Inert` objects in place of instances.
 
     Raises:
-        RefusedPickleError: if it cannot be read, or names what is not taken over.
+        RefusedPickleError: if it cannot be read, or names something that is not allowed.
     """
     try:
         return _Careful(io.BytesIO(data)).load()
     except RefusedPickleError:
         raise
-    except InvalidOptionError as error:  # a zone that is not known
+    except InvalidOptionError as error:  # an unknown zone
         raise RefusedPickleError(str(error)) from None
     except Exception as error:
         raise RefusedPickleError(
@@ -96,7 +96,7 @@ def load(data: bytes) -> Any:
 
 class _Careful(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> object:
-        """Return what stands for a global name; called for each one that a pickle has."""
+        """Return the replacement of a global name; called for each one in a pickle."""
         known = _KNOWN.get((module, name))
         if known is not None:
             return known
@@ -111,11 +111,11 @@ class _Careful(pickle.Unpickler):
 
 
 def zone_from(value: object) -> tzinfo:
-    """Return the zone that a stand-in means, as one of zoneinfo or a fixed offset.
+    """Return the zone that an inert object represents, as a ZoneInfo or a fixed offset.
 
     Raises:
-        InvalidOptionError: if there is none of that name here.
-        RefusedPickleError: if it is no zone that can be told.
+        InvalidOptionError: if there is no zone of that name here.
+        RefusedPickleError: if it is not a known kind of zone.
     """
     if isinstance(value, tzinfo):
         return value
@@ -139,16 +139,16 @@ def zone_from(value: object) -> tzinfo:
 
 
 def _zone_of_file(path: str) -> tzinfo:
-    """Return the zone that a file of the zone database holds, by its name."""
+    """Return the zone of a file of the zone database, by its name."""
     return zone_of(path.rpartition("zoneinfo/")[2]).tz
 
 
 class _PytzZone:
-    """A zone of pytz, which at a given moment has one offset of the zone's.
+    """A zone of pytz, which has one of the zone's offsets.
 
     Args:
-        name: Of the zone.
-        offset: In seconds; None: the zone has but one.
+        name: The name of the zone.
+        offset: The offset in seconds; None: the zone has only one.
     """
 
     __slots__ = ("name", "offset")
@@ -159,7 +159,7 @@ class _PytzZone:
 
 
 def _from_bytes(kind: Any, raw: bytes) -> Any:
-    """Return a datetime or a time of the bytes that a pickle has of it."""
+    """Return a datetime or a time from its bytes in a pickle."""
     return kind(raw)
 
 
@@ -170,7 +170,7 @@ def _moment(raw: object, zone: object = None) -> datetime:
     if zone is None:
         return naive
     if isinstance(zone, _PytzZone) and zone.offset is not None:
-        # Its wall clock may show a time twice: the offset tells which one is meant.
+        # A wall-clock time may occur twice: the offset says which one is meant.
         return naive.replace(tzinfo=zone.offset).astimezone(zone_from(zone))
     return naive.replace(tzinfo=zone_from(zone))
 
@@ -186,7 +186,7 @@ _ZONEINFO: Final = _Stand("zoneinfo.ZoneInfo", lambda key: zone_of(key).tz)
 
 
 def _attribute(owner: object, name: object) -> object:
-    """Return the one attribute by which a ZoneInfo is pickled."""
+    """Return the only attribute by which a ZoneInfo is pickled."""
     if owner is _ZONEINFO and name == "_unpickle":
         return _Stand("zoneinfo.ZoneInfo", lambda key, _: zone_of(key).tz)
     raise RefusedPickleError(f"it looks for {name!r} in an object, which plain data never does")
@@ -206,7 +206,7 @@ _KNOWN: Final[Mapping[tuple[str, str], object]] = {
     ("pytz", "_UTC"): _Stand("pytz.UTC", lambda: timezone.utc),
     ("pytz", "_p"): _Stand("pytz", _PytzZone),
     ("pytz", "FixedOffset"): _Stand("pytz", lambda minutes: timezone(timedelta(minutes=minutes))),
-    # tzlocal 3 and 4 wrapped what they gave to APScheduler.
+    # tzlocal 3 and 4 wrapped the zones that they passed to APScheduler.
     ("pytz_deprecation_shim._impl", "wrap_zone"): _Stand("tzlocal", lambda zone, *_: zone),
     ("dateutil.zoneinfo", "gettz"): _Stand("dateutil.tz", _zone_of_file),
     ("dateutil.tz._tzfile", "_unpickle"): _Stand(

@@ -1,4 +1,4 @@
-"""Jobs put into a store, all or none."""
+"""Adds jobs to a store, all or none."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from schedcore.stores.passing import passed_records
 
 
 class Comparison(NamedTuple):
-    """Jobs to be put into a store, by what is there under their ids."""
+    """Jobs to be added to a store, compared with the stored jobs of the same ids."""
 
     new: list[Entry]
     same: list[Entry]
-    """Those of which the same definition is there."""
+    """Jobs that are stored with the same definition."""
     other: list[Entry]
-    """Those of which another definition is there."""
+    """Jobs that are stored with another definition."""
 
 
 def compared(entries: Sequence[Entry], there: Sequence[Entry]) -> Comparison:
-    """Return *entries* by whether they are among those that are *there*."""
+    """Compare *entries* with those that are *there*."""
     known = {entry.job.id: fingerprint_of(entry.job) for entry in there}
     found = Comparison([], [], [])
     for entry in entries:
@@ -37,12 +37,12 @@ def compared(entries: Sequence[Entry], there: Sequence[Entry]) -> Comparison:
 
 
 def fingerprint_of(job: Job) -> str:
-    """Return the fingerprint with which code declares the same job, and so takes it over."""
+    """Return the fingerprint of the same job declared in code, which then adopts this one."""
     return fingerprint(job, job.trigger.unbound())
 
 
 def add(store: Store, entries: Sequence[Entry], now_us: int) -> None:
-    """Add jobs, in one transaction; those of which the same definition is there stay as they are.
+    """Add jobs in one transaction; those that are stored with the same definition stay unchanged.
 
     Raises:
         ConflictingIdError: if an id is taken by another definition: nothing was written.
@@ -52,10 +52,10 @@ def add(store: Store, entries: Sequence[Entry], now_us: int) -> None:
 
 
 def replace(store: Store, entries: Sequence[Entry], now_us: int) -> None:
-    """Put jobs, with their places, where others with their ids may be, in one transaction.
+    """Add or replace jobs with their places in the schedule, in one transaction.
 
     Raises:
-        JobChangedError: if somebody else changes one of those meanwhile: nothing was written.
+        JobChangedError: if somebody else changes one of them meanwhile: nothing was written.
     """
     there = {entry.job.id: entry for entry in store.entries()}
     changes: list[Change | Entry] = []

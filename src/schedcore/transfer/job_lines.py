@@ -1,4 +1,4 @@
-"""Jobs as lines of JSON, one a line: definition and place, and back to an equal entry."""
+"""Converts jobs to JSON lines with definition and place, and back to equal entries."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from schedcore.triggers.zones import zone_of
 
 _UTC = zone_of(UTC)
 PLACE: Final = ("next_fire_time", "paused", "next_run_time", "judged_time", "broken")
-"""What a line has besides a job's definition; the last three only where they say something."""
+"""Fields of a line besides the job's definition; the last three are optional."""
 
 
 def line_of(entry: Entry) -> str:
     """Return a job and its place as one line of JSON.
 
     Raises:
-        InvalidOptionError: if something in it has no plain-data form, with the path to it.
+        InvalidOptionError: if a value in it is not plain data, with its path.
     """
     data = job_to_dict(entry.job)
     data |= {"next_fire_time": _text(entry.fire_us), "paused": entry.due_us is None}
-    if entry.due_us is not None and entry.due_us != entry.fire_us:  # by its jitter
+    if entry.due_us is not None and entry.due_us != entry.fire_us:  # because of its jitter
         data["next_run_time"] = _text(entry.due_us)
-    if entry.judged_us is not None:  # in the midst of a backlog
+    if entry.judged_us is not None:  # inside a backlog
         data["judged_time"] = _text(entry.judged_us)
     if entry.broken is not None:
         data["broken"] = entry.broken
     line = json.dumps(data, ensure_ascii=False)
-    # A lone surrogate, which UTF-8 has no bytes for, becomes what JSON escapes it by.
+    # A lone surrogate, which UTF-8 cannot encode, is escaped as in JSON.
     return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -45,8 +45,8 @@ class BadLineError(SchedError):
     """A line of a file cannot be read as a job.
 
     Args:
-        number: Which one, from 1.
-        reason: Why, in words.
+        number: Its number, from 1.
+        reason: The reason, in words.
     """
 
     def __init__(self, number: int, reason: str) -> None:
@@ -55,7 +55,7 @@ class BadLineError(SchedError):
 
 
 def entry_of(line: str) -> Entry:
-    """Return the job and its place that a line of JSON tells of; no module is imported for it.
+    """Parse a job and its place from a JSON line, without importing modules.
 
     Raises:
         InvalidOptionError: naming the field or the path, its value, and what was expected.
@@ -68,7 +68,7 @@ def entry_of(line: str) -> Entry:
         raise InvalidOptionError("job", data, "an object with a job's fields")
     place = {name: data.pop(name) for name in PLACE if name in data}
     job = job_from_dict(data, resolve=False)
-    job_to_dict(job)  # whether it can be kept as it is
+    job_to_dict(job)  # checks that it can be stored
     fire_us = _moment("next_fire_time", place)
     paused = place.get("paused", False)
     if not isinstance(paused, bool):
@@ -92,10 +92,10 @@ def _moment(name: str, place: Mapping[str, Any]) -> int | None:
 
 
 def read_lines(lines: Iterable[str]) -> dict[int, Entry]:
-    """Return the jobs that lines tell of, by the lines' numbers; empty lines are passed over.
+    """Parse the jobs of lines, by the lines' numbers; empty lines are skipped.
 
     Raises:
-        BadLineError: if one cannot be read, or has the id of another one.
+        BadLineError: if a line is invalid, or repeats an id.
     """
     seen: dict[str, int] = {}
     entries = {}
