@@ -1,4 +1,4 @@
-"""From the address and the method of a request to the endpoint that answers it."""
+"""Finds the endpoint for the path and the method of a request."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from schedhttp.request import Incoming
 from schedhttp.routes import Route
 
 _LONGEST_KEPT: Final = 300
-"""Characters of an address that is kept: 1,024 of them are 1 MB at most."""
+"""Maximum length of a cached path: 1,024 of them take at most 1 MB."""
 
 
 class Addresses:
-    """The addresses below a prefix.
+    """The paths below a prefix.
 
     Args:
-        prefix: What all of them begin with.
-        has_job: Tells whether there is a job with an id: some addresses can be read in two ways.
+        prefix: The beginning of all paths.
+        has_job: Returns whether a job with an id exists: some paths can be read in two ways.
     """
 
     def __init__(self, prefix: str, has_job: Callable[[str], bool]) -> None:
@@ -31,10 +31,10 @@ class Addresses:
         self._jobs = f"{prefix}/jobs/"
         self._has_job = has_job
         self._open = {prefix + route.path: route for route in routes.ROUTES if route.open}
-        # Bound once: binding for each request takes 7 us, more than most requests do.
+        # Bound once: binding for each request takes 7 us, more than most requests take.
         self._urls = routes.url_map(prefix).bind("localhost")
-        # Werkzeug tries the rules of a job's address one by one, 1.5 us each: first those of the
-        # method alone; and clients come back to the same addresses.  What raises is not kept.
+        # Werkzeug tries the rules of a job's path one by one, 1.5 us each: so those of the method
+        # come first, and results are cached, since clients repeat paths.  Errors are not cached.
         self._urls_of = {
             method: routes.url_map(prefix, method).bind("localhost")
             for method in {route.method for route in routes.ROUTES}
@@ -42,18 +42,18 @@ class Addresses:
         self._find_known = lru_cache(maxsize=1024)(self._find)
 
     def open_route(self, request: Incoming) -> Route | None:
-        """Return the endpoint that *request* asks for, if anybody may use it."""
+        """Return the endpoint of *request*, if it needs no credentials."""
         if request.method not in ("GET", "HEAD"):
             return None
         return self._open.get(request.path.rstrip("/"))
 
     def match(self, request: Incoming) -> tuple[Route, Mapping[str, Any]]:
-        """Return the endpoint that *request* asks for, and the values in its address.
+        """Return the endpoint of *request*, and the values in its path.
 
         Raises:
-            MethodNotAllowed: if it is not for this method.
-            JobLookupError: if the part below a job names nothing.
-            NotFound: if there is nothing at this address.
+            MethodNotAllowed: if the endpoint does not take this method.
+            JobLookupError: if the part below a job does not exist.
+            NotFound: if there is nothing at this path.
         """
         path, method = self._path(request), request.method
         self._check_below_job(path, method)
@@ -68,15 +68,15 @@ class Addresses:
                 f" {self._prefix}/openapi.json lists what there is"
             ) from None
         job_id = values.get("job_id", "")
-        if "\0" in job_id:  # nobody's, and some databases refuse to look for it
+        if "\0" in job_id:  # no job has it, and some databases refuse to search for it
             raise JobLookupError(job_id)
         return routes.BY_NAME[endpoint], values
 
     def methods(self, request: Incoming) -> list[str]:
-        """Return the methods for the address of *request*.
+        """Return the methods for the path of *request*.
 
         Raises:
-            NotFound: if there is nothing.
+            NotFound: if there is nothing at this path.
         """
         path = self._path(request)
         below = routes.BELOW_JOB.get(self._word_below_job(path) or "")
@@ -95,7 +95,7 @@ class Addresses:
         return self._urls.match(path, method)
 
     def _path(self, request: Incoming) -> str:
-        """Return the request's path without a slash at its end, unless that belongs to an id."""
+        """Return the request's path without a trailing slash, unless it belongs to an id."""
         path = request.path
         if not path.endswith("/"):
             return path
@@ -109,16 +109,16 @@ class Addresses:
         return path[:-1] or "/"
 
     def _word_below_job(self, path: str) -> str | None:
-        """Return ``"next"`` of ``/jobs/<id>/next``; None: the address has no such part."""
+        """Return ``"next"`` for ``/jobs/<id>/next``; None: the path has no such part."""
         if not path.startswith(self._jobs):
             return None
         job_id, slash, word = path[len(self._jobs) :].rpartition("/")
         return word if slash and job_id else None
 
     def _check_below_job(self, path: str, method: str) -> None:
-        """Check the part below a job, if it does not belong to the id of another.
+        """Check the part below a job, unless it belongs to another job's id.
 
-        The router takes any text as an id, slashes included, and so ``/jobs/j/nxt`` as that of a
+        The router takes any text as an id, slashes included: ``/jobs/j/nxt`` as that of a
         job ``j/nxt``, and DELETE of ``/jobs/j/next`` as that of a job ``j/next``.
         """
         word = self._word_below_job(path)

@@ -1,4 +1,4 @@
-"""What a served scheduler says of itself in the log when it starts."""
+"""Log lines about a served scheduler when it starts."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def announce_starts(scheduler: Scheduler) -> None:
     """Log a line whenever *scheduler* starts to take due jobs in this process."""
 
     def tell(_event: object) -> None:
-        if scheduler.state is not State.STANDBY:  # of many processes, the one that takes due jobs
+        if scheduler.state is not State.STANDBY:  # only the process that takes due jobs
             log.info("%s", started(scheduler))
 
     scheduler.add_listener(tell, EVENT_SCHEDULER_STARTED)
 
 
 def started(scheduler: Scheduler) -> str:
-    """Return a line that tells how many jobs there are, and which are due next."""
+    """Return a line with the number of jobs, and those that are due next."""
     jobs = scheduler.get_jobs()
     due = [(job.next_run_time, job.id) for job in jobs if job.next_run_time is not None]
     soonest = sorted(due, key=lambda each: each[0].timestamp())[:_NEXT]
@@ -54,7 +54,7 @@ def started(scheduler: Scheduler) -> str:
 
 
 def kept(scheduler: Scheduler) -> str:
-    """Return a line that tells where the jobs are kept."""
+    """Return a line that says where the jobs are stored."""
     store = scheduler.store_info()
     if store.kind == "memory":
         return "jobs are stored in memory, until this process ends"
@@ -62,11 +62,11 @@ def kept(scheduler: Scheduler) -> str:
 
 
 def announce_serving(app: App, addresses: Sequence[str]) -> None:
-    """Log where the jobs are kept, and the API served; whether it is open, or closed by mistake.
+    """Log where the jobs are stored and the API is served, and problems with its access.
 
     Args:
         app: The API.
-        addresses: Where the server listens, as ``http://127.0.0.1:5000``; empty: not known.
+        addresses: Where the server listens, as ``http://127.0.0.1:5000``; empty: unknown.
     """
     settings = app.settings
     log.info("%s", kept(app.service.scheduler))
@@ -102,7 +102,7 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
 
 
 def announce_readable(settings: Settings, config: str | None) -> None:
-    """Warn of a file with users or tokens that other users of this computer can read."""
+    """Warn about a file with users or tokens that other users of this computer can read."""
     if config is None or not (settings.api_users or settings.api_tokens):
         return
     with suppress(OSError):

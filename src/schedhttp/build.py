@@ -34,7 +34,7 @@ def set_up_logging(settings: Settings) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(JsonFormatter())
         logging.basicConfig(level=settings.log_level, handlers=[handler])
-        logging.captureWarnings(True)  # which are lines of text otherwise
+        logging.captureWarnings(True)  # otherwise they are lines of text
         return
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -144,7 +144,7 @@ def make_executors(
     """
     try:
         return {name: make_executor(name, what) for name, what in described.items()}
-    except InvalidOptionError as error:  # which names the executor itself: executors['x']
+    except InvalidOptionError as error:  # it names the executor itself: executors['x']
         raise ConfigError(place.removesuffix(": executors"), error) from error
 
 
@@ -165,7 +165,7 @@ def open_store(settings: Settings, place: str = "SCHEDULER_STORE") -> Store:
     except SchedError as error:
         raise ConfigError(place, error) from error
     keep = getattr(found, "keep", None)
-    if keep is not None and settings.retention:  # one in memory keeps what it was made with
+    if keep is not None and settings.retention:  # a store in memory keeps its own limits
         found.keep = keep._replace(**settings.retention)  # type: ignore[attr-defined]
     return found
 

@@ -1,4 +1,4 @@
-"""What is looked at before gunicorn starts, so that it starts with no more than one line to say."""
+"""Checks before gunicorn starts, so that a mistake is reported in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schedhttp.settings import ConfigError, Settings, place_of
 from schedhttp.workers.host import Hosted
 
 _MOST = 8_000
-"""Characters of what is wrong with a configuration: a pipe takes so many at once."""
+"""Maximum length of an error about a configuration: a pipe takes so many characters at once."""
 
 
 class AddressError(SchedError):
@@ -27,10 +27,10 @@ class AddressError(SchedError):
 
 
 def check_workers(settings: Settings, workers: int, config: str | None) -> None:
-    """Refuse to have several processes on a store in memory.
+    """Refuse several processes on a store in memory.
 
     Raises:
-        ConfigError: with the way out.
+        ConfigError: naming a solution.
     """
     if workers > 1 and _in_memory(settings):
         place = place_of("store", config, os.environ)
@@ -38,22 +38,22 @@ def check_workers(settings: Settings, workers: int, config: str | None) -> None:
 
 
 def check_app(settings: Settings, config: str | None) -> None:
-    """Make the app and its scheduler once, in a process of its own, and throw them away.
+    """Create the app and its scheduler once in a separate process, and discard them.
 
-    In this process nothing of the jobs is imported: gunicorn's workers are forked from it, and
-    after a reload they are to find the code as it is then.  Nor is anything written to the store.
+    This process imports no modules of jobs: gunicorn's workers are forked from it, and must import
+    the current code after a reload.  Nothing is written to the store.
 
     Args:
         settings: All of them.
-        config: The path of the file that they come from, if there is one.
+        config: The path of the file that the settings come from, if there is one.
 
     Raises:
-        ConfigError: naming what is wrong, and its place.
+        ConfigError: naming the mistake and its place.
     """
 
     def try_out() -> None:
         with TemporaryDirectory() as folder:
-            # Executors and definitions may need a store on disk, if that is what they will have.
+            # Executors and definitions may need a store on disk, if one is configured.
             store = "memory" if _in_memory(settings) else f"sqlite:///{folder}/trial.db"
             Hosted(settings.changed({"store": store}), config)
 
@@ -65,7 +65,7 @@ def _in_memory(settings: Settings) -> bool:
 
 
 def check_store(settings: Settings, config: str | None) -> None:
-    """Open the store once, in a process of its own, and make its file if need be.
+    """Open the store once in a separate process, and create its file if necessary.
 
     Raises:
         ConfigError: if it cannot be used.
@@ -75,7 +75,7 @@ def check_store(settings: Settings, config: str | None) -> None:
 
 
 class _Told(ConfigError):
-    """What a child process found wrong; its text names the place."""
+    """A mistake that a child process found; its text names the place."""
 
     def __init__(self, text: str) -> None:
         super().__init__("settings", text)
@@ -103,7 +103,7 @@ def _try_in_child(what: Callable[[], object], config: str | None) -> None:
 def _in_child(what: Callable[[], object], config: str | None, writing: int) -> NoReturn:
     status, text = 1, ""
     try:
-        # What modules print as they are imported, they print in the worker as well.
+        # Modules that print when they are imported do so in the worker as well.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
@@ -123,10 +123,10 @@ def _in_child(what: Callable[[], object], config: str | None, writing: int) -> N
 
 
 def check_address(bind: str) -> None:
-    """Check that the server can listen at *bind*, as far as that can be known beforehand.
+    """Check that the server can listen at *bind*, as far as that is known beforehand.
 
     Raises:
-        AddressError: if not, with the way out.
+        AddressError: if not, naming a solution.
     """
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
         return  # gunicorn was given its sockets, by an older gunicorn or by systemd
@@ -150,7 +150,7 @@ def _try_port(host: str, port: int) -> None:
 
 
 def _try_path(path: str) -> None:
-    """Raise EADDRINUSE if somebody answers there: gunicorn would take the place away from it."""
+    """Raise EADDRINUSE if a server answers there: gunicorn would replace its socket."""
     if not os.path.isdir(os.path.dirname(path)):
         raise FileNotFoundError(errno.ENOENT, "there is no such folder")
     with closing(socket.socket(socket.AF_UNIX)) as client:

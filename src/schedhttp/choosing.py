@@ -1,4 +1,4 @@
-"""Which jobs the query of a request means: by text in them, their tags, states and ids."""
+"""Selects jobs by the query of a request: by text, tags, states and ids."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from schedhttp.request import Incoming, check_known
 
 PARAMETERS: Final = ("q", "tag", "state", "id")
 IsMeant = Callable[[Entry], bool]
-"""Tells whether a job is one that a query means."""
+"""Returns whether a query selects a job."""
 
 
 def filter_of(request: Incoming, running: Container[str]) -> IsMeant | None:
-    """Return what :data:`PARAMETERS` say together; None: nothing, which is all jobs.
+    """Return the filter of all :data:`PARAMETERS` together; None: there is none, so all jobs.
 
     Args:
-        request: Whose query it is.
-        running: The ids of jobs that have runs under way.
+        request: The request with the query.
+        running: The ids of jobs with active runs.
 
     Raises:
-        BadRequest: if something can be no tag, no state, or no id.
+        BadRequest: if a tag, state or id is invalid.
     """
     args = request.whole.args
     text, state = args.get("q", "").casefold(), args.get("state")

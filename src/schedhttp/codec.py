@@ -1,4 +1,4 @@
-"""Jobs, triggers and dates to and from the documented JSON."""
+"""Converts jobs, triggers and dates to and from the documented JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from schedcore.triggers.factory import join_options, option_names, split_kind
 from schedhttp.hiding import Hide
 
 OF_RUNS: Final = frozenset({"last_run", "failures_in_a_row", "mean_duration", "p95_duration"})
-"""What is shown of a job's last runs."""
+"""The fields about a job's last runs."""
 READ_ONLY: Final = frozenset({"state", "broken", "shown_as_repr", "hidden"}) | OF_RUNS
-"""What is shown and cannot be set."""
+"""Fields that are shown and cannot be set."""
 _MINUTE: Final = timedelta(minutes=1)
 _NEVER_SET: Final = ("id", *sorted(READ_ONLY))
 _OF_JOBS: Final = JOB_FIELDS | READ_ONLY
@@ -27,21 +27,21 @@ _CHEAP: Final = _PLACE | {"id", "name"} | OPTION_NAMES
 
 
 class JobBody(NamedTuple):
-    """A request's job, taken apart."""
+    """The job of a request, split into its parts."""
 
     fields: dict[str, Any]
     """The job's own fields."""
     trigger: dict[str, Any]
-    """The trigger's kind under ``trigger``, if it is given, and its options."""
+    """The trigger's options, and its kind under ``trigger`` if it is given."""
 
 
 def job_to_dict(entry: Entry, running: bool, hide: Hide | None = None) -> dict[str, Any]:
-    """Return a job as the API shows it; *running* is whether a run of it is active."""
+    """Return a job as the API shows it; *running*: one of its runs is active."""
     return {**definition_to_dict(entry.job, hide), **place_to_dict(entry, running)}
 
 
 def definition_to_dict(job: Job, hide: Hide | None = None) -> dict[str, Any]:
-    """Return a job's definition as the API shows it, without what is hidden."""
+    """Return a job's definition as the API shows it, without hidden values."""
     shown = jobdata.shown(job)
     return shown if hide is None else hide(shown)
 
@@ -54,9 +54,9 @@ def fields_to_dict(
 
 
 def _with_fields(entry: Entry, running: bool, names: Set[str], hide: Hide | None) -> dict[str, Any]:
-    """Return :func:`job_to_dict`, or a part of it that has all that is asked for.
+    """Return :func:`job_to_dict`, or a part of it that contains all the *names*.
 
-    The whole takes 20 us, for each job of a list too; what is most asked for takes 2.
+    The whole takes 20 us, also for each job of a list; the most requested fields take 2 us.
     """
     if not names <= _CHEAP:
         return job_to_dict(entry, running, hide)
@@ -69,7 +69,7 @@ def _with_fields(entry: Entry, running: bool, names: Set[str], hide: Hide | None
 
 
 def place_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
-    """Return what changes from run to run: when the job is next due, and its state."""
+    """Return the fields that change with each run: when the job is next due, and its state."""
     place: dict[str, Any] = {
         "next_run_time": next_run_time(entry),
         "state": state_of(entry, running),
@@ -80,9 +80,9 @@ def place_to_dict(entry: Entry, running: bool) -> dict[str, Any]:
 
 
 def next_run_time(entry: Entry) -> datetime | str | None:
-    """Return when a job is next due, in its trigger's zone; None: paused.
+    """Return when a job is next due, in its trigger's zone; None if it is paused.
 
-    As text where the offset has seconds, which orjson leaves out.
+    It is text if the UTC offset has seconds, since orjson leaves those out.
     """
     if entry.due_us is None:
         return None
@@ -104,12 +104,12 @@ def state_of(entry: Entry, running: bool) -> str:
 
 
 def read_new(body: Mapping[str, Any]) -> JobBody:
-    """Return the definition of a new job, taken apart.
+    """Split the definition of a new job into its parts.
 
-    A job as the API shows it is one too, unless something in it was hidden, or shown as its repr.
+    A job as the API shows it is accepted, unless a value in it was hidden or is shown as its repr.
 
     Raises:
-        InvalidOptionError: if a field is unknown, or cannot be a new job's.
+        InvalidOptionError: if a field is unknown, or not allowed for a new job.
     """
     fields = without_jobstore(body)
     if fields.get("shown_as_repr"):
@@ -135,11 +135,11 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
 
 
 def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None) -> JobBody:
-    """Return what *body* changes in a job, of which clients see what *hide* leaves.
+    """Return what *body* changes in a job, which clients see without what *hide* removes.
 
-    What the API shows of the job may stand in it and changes nothing, so that what GET gives can
-    be sent back: reprs in the place of arguments, and fields that cannot be set.  Null takes any
-    other field back to its default, and ``next_run_time`` to none: the job is paused.
+    The body may repeat values as the API shows them, which changes nothing: so the answer to GET
+    can be sent back, with reprs instead of arguments and with fields that cannot be set.  Null
+    resets any other field to its default, and pauses the job if the field is ``next_run_time``.
 
     Raises:
         InvalidOptionError: if a field is unknown, cannot be changed, or has no default.
@@ -152,7 +152,7 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
         for name, value in body.items()
         if name not in named or name == "trigger" or not _same(value, now.get(name))
     }
-    for name in ("state", *OF_RUNS):  # may have moved on since
+    for name in ("state", *OF_RUNS):  # may have changed since
         changes.pop(name, None)
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
         del changes["trigger"]
@@ -168,16 +168,16 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
         raise InvalidOptionError("trigger", None, "a kind of trigger: every job has one")
     parts = _take_apart(changes, entry.job.trigger.kind, set())
     for name in OPTION_NAMES & parts.fields.keys():
-        if parts.fields[name] is None:  # in Python it means no limit, of which JSON tells nothing
+        if parts.fields[name] is None:  # means no limit in Python, which JSON cannot express
             parts.fields[name] = UNSET
     return parts
 
 
 def without_jobstore(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *options* without ``jobstore``, of which there is one.
+    """Return *options* without ``jobstore``: there is only one.
 
     Raises:
-        InvalidOptionError: if they name another.
+        InvalidOptionError: if they name another one.
     """
     given = dict(options)
     jobstore = given.pop("jobstore", None)
@@ -189,7 +189,7 @@ def without_jobstore(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[str]) -> JobBody:
-    """Part the job's fields from the trigger's, and refuse what is neither."""
+    """Separate the job's fields from the trigger's, and refuse all others."""
     kind = body.get("trigger", default_kind)
     nested: dict[str, Any] = {}
     if isinstance(kind, dict):
@@ -206,11 +206,11 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
 
 
 def _same(given: object, shown: object) -> bool:
-    """Tell whether a client sent what it was shown."""
+    """Return whether a client sent the value that it was shown."""
     if isinstance(shown, datetime):
         return given == shown.isoformat()
     if not isinstance(given, dict | list):
         return type(given) is type(shown) and given == shown
     shown = json.loads(json.dumps(shown))
-    # true == 1 in Python and not in JSON, at any depth.
+    # true == 1 in Python, but not in JSON, at any depth.
     return given == shown and json.dumps(given, sort_keys=True) == json.dumps(shown, sort_keys=True)

@@ -1,8 +1,8 @@
-"""Conditional requests (RFC 9110, section 13): on what a client has seen, or has not.
+"""Conditional requests (RFC 9110, section 13).
 
-A job's ETag has two parts, ``"definition.place"``.  ``If-Match`` compares the definition (with
-paused or not) alone: the place changes with each run, and a job that runs each second could never
-be changed otherwise.  ``If-None-Match`` compares all of it, so that 304 is never an old answer.
+A job's ETag has two parts, ``"definition.place"``.  ``If-Match`` compares only the definition (and
+whether the job is paused): the place changes with each run, so otherwise a job that runs every
+second could never be changed.  ``If-None-Match`` compares both, so 304 never means an old answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SAFE = ("GET", "HEAD")
 
 
 def check_of(request: Incoming, job_json: JobJson) -> Check | None:
-    """Return what checks a job by the conditions of *request*; None: there are none."""
+    """Return a function that checks a job by the conditions of *request*; None: there are none."""
     environ = request.environ
     if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
         return None
@@ -26,11 +26,11 @@ def check_of(request: Incoming, job_json: JobJson) -> Check | None:
 
 
 def check(request: Incoming, job_json: JobJson, entry: Entry) -> None:
-    """Refuse to do something to a job that is not the one that the client means.
+    """Refuse to change a job that is not in the state that the client expects.
 
     Raises:
-        PreconditionFailed: if there is an ``If-Match`` that does not name the job's ETag, or an
-            ``If-None-Match`` that does, while the method is one that changes something.
+        PreconditionFailed: if ``If-Match`` does not contain the job's ETag, or ``If-None-Match``
+            does and the method is one that changes something.
     """
     environ, job_id = request.environ, entry.job.id
     if "HTTP_IF_MATCH" in environ and not _matches(request, job_json, entry):
@@ -48,17 +48,17 @@ def check(request: Incoming, job_json: JobJson, entry: Entry) -> None:
 
 
 def missing(request: Incoming, error: JobLookupError) -> Exception:
-    """Return what to answer where there is no job: a condition on it cannot hold."""
+    """Return the error for a missing job: no condition on it can hold."""
     if "HTTP_IF_MATCH" in request.environ and request.method not in _SAFE:
         return PreconditionFailed(f"{error}; If-Match requires that it exists")
     return error
 
 
 def wants_new(request: Incoming) -> bool:
-    """Return whether a job is to be added only if there is none with its id: ``If-None-Match: *``.
+    """Return whether to add a job only if none has its id: ``If-None-Match: *``.
 
     Raises:
-        BadRequest: if there is another condition, since what is added has no ETag yet.
+        BadRequest: if there is another condition, since a new job has no ETag yet.
     """
     environ = request.environ
     if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
@@ -72,7 +72,7 @@ def wants_new(request: Incoming) -> bool:
 
 
 def is_known(request: Incoming, etag: str) -> bool:
-    """Return whether the client has the version with this ETag already: 304 and no body will do."""
+    """Return whether the client already has the version with this ETag, so that 304 suffices."""
     return "HTTP_IF_NONE_MATCH" in request.environ and request.whole.if_none_match.contains_weak(
         etag
     )
@@ -83,5 +83,5 @@ def _matches(request: Incoming, job_json: JobJson, entry: Entry) -> bool:
     if given.star_tag:
         return True
     definition = job_json.definition_etag(entry)
-    # Werkzeug makes None of "".
+    # Werkzeug turns "" into None.
     return any((tag or "").partition(".")[0] == definition for tag in given.as_set())

@@ -1,6 +1,6 @@
-"""The connection that a request came by, where gunicorn shows it.
+"""The connection of a request, if gunicorn exposes it.
 
-Nothing here imports gunicorn: under another server there is no such connection.
+Nothing here imports gunicorn: under other servers there is no such connection.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 from schedcore.clock import Patience
 
 _REST_WITHIN = 0.25
-"""Seconds in which the rest of a body that nobody reads has to come, for the connection to stay."""
+"""Seconds within which the rest of an unread body must arrive for the connection to stay open."""
 _MOST_REST = 65_536
 _BODY_WITHIN = 10.0
-"""Seconds between two parts of a body that is read."""
+"""Maximum seconds between two parts of a body that is read."""
 
 
 def is_own_socket(environ: Mapping[str, Any]) -> bool:
-    """Return whether a request came over a Unix socket that only this process' user can open."""
+    """Return whether a request came over a Unix socket that only this process's user can open."""
     connection = environ.get("gunicorn.socket")
     if getattr(connection, "family", None) != getattr(socket, "AF_UNIX", connection):
         return False
     try:
         found = os.stat(connection.getsockname(), follow_symlinks=False)  # type: ignore[union-attr]
-    except (OSError, ValueError):  # one without a place in the file system
+    except (OSError, ValueError):  # one that is not in the file system
         return False
     return (
         stat.S_ISSOCK(found.st_mode)
@@ -38,14 +38,14 @@ def is_own_socket(environ: Mapping[str, Any]) -> bool:
 
 
 def is_gone(environ: Mapping[str, Any]) -> bool:
-    """Return whether the client has closed a connection on which it waits for an answer."""
+    """Return whether the client has closed the connection before it got its answer."""
     connection = _plain(environ)
     if connection is None:
         return False
     patience = connection.gettimeout()
     try:
         connection.settimeout(0)
-        # What is there is its next request, or its end: it sends no more, or is cut off.
+        # Readable: either the client's next request, or the end of the connection.
         return not connection.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
         return False
@@ -56,17 +56,17 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
 
 
 def bound_patience(environ: Mapping[str, Any]) -> None:
-    """Have reading a request's body fail when the client stops sending: a thread waits for it."""
+    """Let reading a request's body fail if the client stops sending: a thread waits for it."""
     connection = _plain(environ)
     if connection is not None and _has_body(environ):
         connection.settimeout(_BODY_WITHIN)
 
 
 def end_reading(environ: Mapping[str, Any]) -> None:
-    """Expect no more of a client whose body nobody has read, or whose connection ends with this.
+    """Stop waiting for a client whose body was not read, or whose connection ends now.
 
-    gunicorn would wait for seconds for the rest of the body, and for the client to hang up: a few
-    clients that withhold either would keep all others from being answered.
+    gunicorn would wait for seconds for the rest of the body, and for the client to close: a few
+    clients that do neither would block the answers to all others.
     """
     connection = _plain(environ)
     if connection is None:
@@ -79,7 +79,7 @@ def end_reading(environ: Mapping[str, Any]) -> None:
         if _has_body(environ):
             body = environ["wsgi.input"]
             if not _is_read(connection, body):
-                body.failed = is_last = True  # where the next request would begin is not known
+                body.failed = is_last = True  # where the next request begins is unknown
             connection.settimeout(None)
         if is_last:
             connection.shutdown(socket.SHUT_RD)
@@ -90,7 +90,7 @@ def _has_body(environ: Mapping[str, Any]) -> bool:
 
 
 def _is_read(connection: socket.socket, body: Any) -> bool:
-    """Read the rest of a body, if it is not long and has been sent; tell whether that was all."""
+    """Read the rest of a body if it is short and was sent; return whether it is complete."""
     patience, rest = Patience(_REST_WITHIN), _MOST_REST
     try:
         while patience.left() and rest > 0:
@@ -99,12 +99,12 @@ def _is_read(connection: socket.socket, body: Any) -> bool:
             if not more:
                 return True
             rest -= len(more)
-    except Exception:  # noqa: BLE001 — too late, cut off, or no chunk: there is no next request
+    except Exception:  # noqa: BLE001 — late, cut off, or not chunked: no next request follows
         return False
     return False
 
 
 def _plain(environ: Mapping[str, Any]) -> socket.socket | None:
-    """Return the connection of a request, if it is one without TLS, of gunicorn."""
+    """Return the connection of a request under gunicorn, if it has no TLS."""
     connection = environ.get("gunicorn.socket")
     return connection if type(connection) is socket.socket else None

@@ -27,7 +27,7 @@ globals().update(server.options(_chosen))
 
 
 def on_starting(arbiter: Any) -> None:
-    """Look at what gunicorn's own command line may have said: how many workers there are."""
+    """Check the number of workers, which gunicorn's own command line may have set."""
     try:
         checks.check_workers(_chosen, arbiter.cfg.workers, _config)
     except InvalidOptionError as error:

@@ -1,4 +1,4 @@
-"""What is not shown of jobs and runs: secrets, and to who may only read, arguments if need be."""
+"""Hides secrets in jobs and runs, and arguments from read-only clients if that is set."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from schedhttp.shown import (
 )
 
 Hide = Callable[[dict[str, Any]], dict[str, Any]]
-"""Returns the definition of a job as it is shown, without what is hidden."""
+"""Returns the definition of a job as it is shown, without hidden values."""
 _CALL = ("args", "kwargs")
 
 
 def secrets_hidden(redact: Redact) -> Hide:
-    """Return what hides secrets in the arguments of jobs."""
+    """Return a function that hides secrets in the arguments of jobs."""
 
     def hide(shown: dict[str, Any]) -> dict[str, Any]:
         less = {name: in_data(redact, shown[name]) for name in _CALL if name in shown}
@@ -28,14 +28,14 @@ def secrets_hidden(redact: Redact) -> Hide:
 
 
 def _changed(name: str, shown: Any, less: Any) -> list[str]:
-    """Return the places of the arguments in which something was hidden."""
+    """Return the paths of the arguments in which something was hidden."""
     if less is shown:
         return []
     if isinstance(shown, dict):
         return [f"{name}.{key}" for key in shown if less[key] is not shown[key]]
     if isinstance(shown, list):
         return [f"{name}[{n}]" for n, value in enumerate(shown) if less[n] is not value]
-    return [name]  # what the audit cut is a text
+    return [name]  # text: the audit has truncated it
 
 
 def arguments_hidden(shown: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def arguments_hidden(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_without_secrets(run: RunShown, redact: Redact | None) -> RunShown:
-    """Return a run without the secrets in what it returned, and in why it failed."""
+    """Return a run without the secrets in its result and its error."""
     if redact is None:
         return run
     shown: dict[str, Any] = {
@@ -57,7 +57,7 @@ def run_without_secrets(run: RunShown, redact: Redact | None) -> RunShown:
 
 
 def change_without_secrets(shown: dict[str, Any], redact: Redact | None) -> dict[str, Any]:
-    """Return what the audit shows of a change, without the secrets in arguments."""
+    """Return a change as the audit shows it, without the secrets in arguments."""
     if redact is None:
         return shown
     hide = secrets_hidden(redact)

@@ -1,7 +1,7 @@
-"""JSON: the one function that writes it, and each job's bytes, kept until the job changes.
+"""JSON: the only function that writes it, and a cache of each job's bytes.
 
-To write a job takes some 10 us, most of it to gather what is fixed about it.  So the bytes of each
-are kept, and when a job has only moved on, what is fixed is taken from them.
+Writing a job takes some 10 us, most of it for its definition.  So the bytes of each job are cached
+until it changes.  If only its next run time or state changed, those of the definition are reused.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def _moment(value: object) -> str:
     raise TypeError(f"JSON does not know {type(value).__name__}")
 
 
-# Made once: json.dumps() with options makes an encoder for each call, which takes 3 us.
+# Created once: json.dumps() with options creates an encoder for each call, which takes 3 us.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_moment).encode
 
 
 def dumps_plainly(value: object) -> bytes:
-    """Return what :func:`dumps` does, by the standard library alone."""
+    """Do the same as :func:`dumps` with the standard library alone."""
     return _encode(value).encode("ascii")
 
 
@@ -46,17 +46,17 @@ try:
 except ImportError:
     dumps = dumps_plainly
 else:
-    # What the standard library refuses is not to be written otherwise.
+    # What the standard library refuses must not be written by orjson either.
     _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
     def dumps(value: object) -> bytes:
-        """Return *value*, of JSON's own types, finite numbers and aware datetimes, as JSON.
+        """Return *value* as JSON: of JSON's own types, with finite numbers and aware datetimes.
 
-        By orjson where it is installed: in a fifth of the time.
+        Uses orjson if it is installed, which takes a fifth of the time.
         """
         try:
             return orjson.dumps(value, None, _ONLY_JSON)
-        except TypeError:  # more than 64 bits, lone surrogates, keys that are no text
+        except TypeError:  # more than 64 bits, lone surrogates, keys that are not text
             return dumps_plainly(value)
 
 
@@ -67,22 +67,23 @@ class _Written(NamedTuple):
     """A job's JSON."""
 
     entry: Entry
-    """What it was made of."""
+    """The entry that it was written from."""
     text: bytes
     fixed: int
-    """How many bytes of the text are its definition's."""
+    """How many bytes of the text belong to the definition."""
     whole: bytes = b""
-    """The definition with what is hidden in it, if anything is: its ETag tells of that too."""
+    """The whole definition if parts of it are hidden: its ETag depends on them too."""
 
 
 class JobJson:
-    """The JSON of a scheduler's jobs.  Thread-safe: what is kept is immutable, or replaced whole.
+    """The JSON of a scheduler's jobs.
 
-    No lock of the engine's is held while anything is turned into JSON.
+    Thread-safe: cached values are immutable, or replaced as a whole.  No lock of the engine is held
+    while JSON is written.
 
     Args:
-        scheduler: Whose jobs they are.
-        hide: Takes out of a job what is not shown; None: all is.
+        scheduler: The scheduler of the jobs.
+        hide: Removes from a job what is not shown; None: everything is shown.
     """
 
     def __init__(self, scheduler: Scheduler, hide: Hide | None = None) -> None:
@@ -95,7 +96,7 @@ class JobJson:
         call_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Have other ETags for the list than the parent, whose versions may be equal by chance."""
+        """Use other ETags of the list than the parent, whose versions may be equal by chance."""
         self._mark = ""
         self._list_etag: tuple[object, frozenset[str], str] = (None, frozenset(), "")
         self._list: tuple[object, frozenset[str], bytes] = (None, frozenset(), b"")
@@ -103,7 +104,7 @@ class JobJson:
     def one(self, entry: Entry) -> tuple[bytes, str]:
         """Return the JSON of a job with its last runs, and its ETag.
 
-        That is the definition's, a dot, and that of its place and runs.
+        The ETag has two parts with a dot between: of the definition, and of the schedule and runs.
         """
         written = self._of(entry)
         text = written.text
@@ -114,31 +115,34 @@ class JobJson:
         return text, f"{self._definition_etag(written)}.{place}"
 
     def etag(self, entry: Entry) -> str:
-        """Return what changes with anything that is shown of the job."""
+        """Return the ETag that changes with anything that is shown of the job."""
         return self.one(entry)[1]
 
     def definition_etag(self, entry: Entry) -> str:
-        """Return what changes with the job's definition or when it is paused, and not as it runs.
+        """Return the ETag of the definition and of whether the job is paused, unchanged by runs.
 
-        A job that runs each second could never be changed with ``If-Match`` otherwise.
+        Otherwise a job that runs every second could never be changed with ``If-Match``.
         """
         return self._definition_etag(self._of(entry))
 
     def _definition_etag(self, written: _Written) -> str:
         state = b"paused" if written.entry.due_us is None else b""
         definition = written.text[: written.fixed] + written.whole + state
-        # With a key, or whoever sees the rest could find out by trying what is hidden.
+        # With a key: otherwise a client could guess hidden values and compare the ETags.
         return hashlib.blake2b(definition, digest_size=12, key=self._key()).hexdigest()
 
     def _key(self) -> bytes:
-        """Return what all processes on a store know, and no client; of one in memory, its own."""
+        """Return a key that all processes on a store share, and no client knows.
+
+        With a store in memory, each process has its own.
+        """
         self._mark = self._mark or self._scheduler.store_info().id or os.urandom(12).hex()
         return self._mark.encode()[:64]
 
     def list_etag(self) -> str | None:
-        """Return what changes with anything that is shown of any job; None: it is not known.
+        """Return the ETag that changes with anything that is shown of any job; None: unknown.
 
-        All processes on a store have the same; of one in memory, each has its own.
+        All processes on a store have the same.  With a store in memory, each process has its own.
         """
         version, running = self._scheduler.jobs_version(), self.running()
         if version is None:
@@ -152,19 +156,19 @@ class JobJson:
         return kept[2]
 
     def running(self) -> frozenset[str]:
-        """Return the ids of the jobs that are under way."""
+        """Return the ids of the jobs with active runs."""
         return frozenset([run.job_id for run in self._scheduler.runs()])
 
     def all(self) -> bytes:
         """Return the JSON of all jobs: the earliest due first, paused ones last."""
-        version = self._scheduler.jobs_version()  # before the jobs, so never younger than they are
+        version = self._scheduler.jobs_version()  # before the jobs, so never newer than they are
         running = self.running()
         kept_version, kept_running, body = self._list
         if version is not None and kept_version == version and kept_running == running:
             return body
         del body
-        self._list = (None, frozenset(), b"")  # its memory is there again for the next one
-        # A copy, of immutable values: what is shown is one state of the store, whatever changes.
+        self._list = (None, frozenset(), b"")  # frees its memory for the next one
+        # A copy of immutable values: the answer shows one state of the store, whatever changes.
         entries = self._scheduler.entries()
         body = self.some(entries, running)
         self._list = (version, running, body)
@@ -173,13 +177,13 @@ class JobJson:
         return body
 
     def runs_of(self, job_id: str) -> dict[str, Any]:
-        """Return what is shown of the last runs of a job."""
+        """Return the fields about the last runs of a job."""
         return LAST_RUNS.to_dict(LastRunsShown.of(self._scheduler.last_runs(job_id)))
 
     def with_runs(self, text: bytes, entry: Entry) -> bytes:
-        """Return the JSON of a job with what is shown of its last runs.
+        """Return the JSON of a job with the fields about its last runs.
 
-        That is kept until another outcome is recorded: to look for the last one takes less.
+        Those are cached until another outcome is recorded: looking up the last one takes less time.
         """
         job_id = entry.job.id
         latest = self._scheduler.records(RunQuery(job_id, limit=1))
@@ -195,7 +199,7 @@ class JobJson:
     def some(
         self, entries: Sequence[Entry], running: frozenset[str], with_runs: bool = False
     ) -> bytes:
-        """Return the JSON of these jobs, in this order, while those in *running* are under way."""
+        """Return the JSON of these jobs, in this order; *running* are those with active runs."""
         texts = [self._of(entry).text for entry in entries]
         if not texts:
             return b"[]"
@@ -213,14 +217,14 @@ class JobJson:
         return b",".join(texts)
 
     def _of(self, entry: Entry) -> _Written:
-        """Return a job's JSON as if it was not under way."""
+        """Return a job's JSON as if none of its runs was active."""
         written = self._written.get(entry.job.id)
         if written is not None and (written.entry is entry or _shows(written.entry, entry)):
             return written
         return self._write(entry, written)
 
     def _write(self, entry: Entry, before: _Written | None) -> _Written:
-        """Write a job; *before* is what was written last with this id."""
+        """Write a job; *before* is what was last written for this id."""
         job = entry.job
         if before is not None and before.entry.job is job:
             definition = before.text[: before.fixed]
@@ -234,7 +238,7 @@ class JobJson:
         return written
 
     def _forget_gone(self, entries: Sequence[Entry]) -> None:
-        """Forget jobs that are gone, each time that there may be a fifth of them."""
+        """Forget removed jobs, whenever they may be a fifth of all."""
         there = {entry.job.id for entry in entries}
         self._most = len(there) + len(there) // 4 + _SLACK
         self._written = {k: kept for k, kept in list(self._written.items()) if k in there}
@@ -244,11 +248,11 @@ _NO_RUNS: Final = b"," + dumps(LAST_RUNS.to_dict(LastRunsShown.of(last_runs(()))
 
 
 def _shows(one: Entry, other: Entry) -> bool:
-    """Return whether the JSON of one entry is that of another."""
-    # The very same job: they are immutable, and to compare them would ask their arguments.
+    """Return whether two entries have the same JSON."""
+    # By identity: jobs are immutable, and comparing them would call their arguments' __eq__.
     return one.job is other.job and one.due_us == other.due_us and one.broken == other.broken
 
 
 def _with_place(definition: bytes, entry: Entry, running: bool) -> bytes:
-    """Return a job's JSON of that of its definition, without the closing brace."""
+    """Return a job's JSON, from that of its definition without the closing brace."""
     return definition + b"," + dumps(codec.place_to_dict(entry, running))[1:]

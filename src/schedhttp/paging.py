@@ -1,8 +1,8 @@
-"""Parts of the list of jobs: what a query asks for, and where its neighbours are.
+"""Pages of the list of jobs: what a query asks for, and the links to other pages.
 
-A part that begins at a number (``offset``) is another one as soon as the list moves.  One that
-begins behind an item (``after``) stays where it is, so that is how the links between
-parts are written wherever the order allows it.
+A page that begins at a number (``offset``) changes as soon as the list does.  One that begins
+behind an item (``after``) stays the same, so the links between pages use that wherever the order
+allows it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ JOB_PARAMETERS: Final = (
     *("limit", "offset", "after", "state", "q", "tag", "id", "sort", "fields", "include"),
 )
 MOST_WITH_RUNS: Final = 200
-"""How many jobs may be shown with their last runs: each is looked up by itself."""
+"""How many jobs may be shown with their last runs: each of these takes a query."""
 _PARTS: Final = frozenset({"limit", "offset", "after"})
 
 T = TypeVar("T")
 Name = Callable[[int], Mapping[str, object]]
-"""Given a place in a list, returns the parameters of the part that begins there."""
+"""Returns the parameters of the page that begins at a given index."""
 
 _SORTS: Final[Mapping[str, Callable[[Entry], Any]]] = {
     "next_run_time": lambda entry: (entry.due_us is None, entry.due_us or 0),
@@ -42,7 +42,7 @@ _SORTS: Final[Mapping[str, Callable[[Entry], Any]]] = {
 
 
 class Page(NamedTuple):
-    """A part of a list, and the headers that tell about the rest."""
+    """A part of a list, and the headers that describe the rest."""
 
     items: Sequence[Any]
     headers: dict[str, str]
@@ -52,10 +52,10 @@ class Page(NamedTuple):
 
 
 def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
-    """Return the jobs that ``state``, ``q``, ``tag`` and ``sort`` ask for.
+    """Return the jobs that ``state``, ``q`` and ``tag`` select, in the order of ``sort``.
 
     Raises:
-        BadRequest: if one of them makes no sense.
+        BadRequest: if one of them is invalid.
     """
     found: Iterable[Entry] = entries
     if (is_meant := choosing.filter_of(request, running)) is not None:
@@ -68,10 +68,10 @@ def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming)
 
 
 def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
-    """Return the part of chosen jobs that ``limit``, ``offset`` and ``after`` ask for.
+    """Return the page of the selected jobs that ``limit``, ``offset`` and ``after`` ask for.
 
     Raises:
-        BadRequest: if one of them makes no sense.
+        BadRequest: if one of them is invalid.
     """
     sort, after = _sort(request), request.whole.args.get("after")
     if sort not in ("id", "-id"):
@@ -90,7 +90,7 @@ def page_of_jobs(entries: Sequence[Entry], request: Incoming) -> Page:
 
 
 def asks_for_runs(request: Incoming) -> bool:
-    """Return whether the query asks for the last runs of jobs, as a whole or by a field of them.
+    """Return whether the query asks for the last runs of jobs, by ``include`` or by a field.
 
     Raises:
         BadRequest: if it asks to include something else.
@@ -105,7 +105,7 @@ def asks_for_runs(request: Incoming) -> bool:
 def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | None:
     """Return the fields that the query asks for; None: all.
 
-    Fields that a job does not have are left out: what is there depends on its trigger.
+    Fields that a job does not have are left out: they depend on its trigger.
 
     Raises:
         BadRequest: if no job can have such a field.
@@ -116,7 +116,7 @@ def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | N
     names = frozenset(part.strip() for part in given.split(","))
     if not names <= _known_fields():
         known = _known_fields().union(
-            # A trigger of the user's own has options that only its jobs tell of.
+            # Only its jobs show which options a custom trigger has.
             *(jobdata.shown(e.job) for e in entries if _has_own_options(e))
         )
         for name in sorted(names):
@@ -125,7 +125,7 @@ def fields_of(request: Incoming, entries: Iterable[Entry]) -> frozenset[str] | N
 
 
 def _sort(request: Incoming) -> str | None:
-    """Return the order that the query asks for; None: as they are due."""
+    """Return the order that the query asks for; None: by due time."""
     args = request.whole.args
     return args.get("sort", "id" if "after" in args else None)
 
@@ -143,19 +143,19 @@ def _has_own_options(entry: Entry) -> bool:
 
 
 def _page(items: Sequence[T], request: Incoming, begin: int, name: Name) -> Page:
-    """Return the part that begins ``offset`` items behind *begin*.
+    """Return the page that begins ``offset`` items behind *begin*.
 
-    ``X-Total-Count`` tells how many items there are, and ``Link`` (RFC 8288) where the first,
-    previous, next and last part is.
+    ``X-Total-Count`` is the number of all items, and ``Link`` (RFC 8288) names the first,
+    previous, next and last page.
 
     Args:
         items: All of them.
-        request: Whose query it is.
-        begin: Where the part begins.
-        name: How links name the beginning of a part.
+        request: The request with the query.
+        begin: Where the page begins.
+        name: How links name the beginning of a page.
 
     Raises:
-        BadRequest: if ``limit`` or ``offset`` is no such number.
+        BadRequest: if ``limit`` or ``offset`` is invalid.
     """
     begin += read_count(request, "offset", 0, MOST) or 0
     limit = read_count(request, "limit", None, MOST)
@@ -185,7 +185,7 @@ def _links(request: Incoming, total: int, begin: int, limit: int, name: Name) ->
 
 
 def link(relation: str, parameters: Mapping[str, object]) -> str:
-    """Return one link to another part, for the header ``Link``."""
+    """Return one link to another page, for the header ``Link``."""
     return f'<?{urlencode(parameters, doseq=True)}>; rel="{relation}"'
 
 

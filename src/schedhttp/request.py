@@ -1,8 +1,8 @@
-"""A request as the views see it, its JSON body and its query: every byte of them may be hostile.
+"""A request as the views see it, its JSON body and its query: each byte of them may be hostile.
 
-What nobody looks at is not taken apart.  Most requests need their method, their path and maybe
-their body.  Werkzeug's ``Request`` takes 2 us to make and 10 us to read a body with; it is made for
-what is seldom asked: the query, credentials, conditions, and bodies that come in chunks.
+Only what is needed is parsed.  Most requests need their method, their path and maybe their body.
+Werkzeug's ``Request`` takes 2 us to create and 10 us to read a body.  So it is created only for
+what is needed rarely: the query, credentials, conditions, and chunked bodies.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from schedcore.errors import did_you_mean
 from schedhttp.errors import BadRequest
 
 SEVERAL = frozenset({"id", "tag"})
-"""Parameters that may stand in a query several times."""
+"""Parameters that may occur several times in a query."""
 MAX_DEPTH = 64
-"""How deeply a body may be nested; the deepest one that makes sense has 20 levels."""
+"""How deeply a body may be nested; the deepest valid one has 20 levels."""
 
 
 class Incoming:
     """One request.
 
     Args:
-        environ: As PEP 3333 has it.
-        most: How many bytes its body may have.
-        whole: The same as Werkzeug's request, where a framework has made it already.
+        environ: The WSGI environment (PEP 3333).
+        most: The maximum length of its body, in bytes.
+        whole: The same as Werkzeug's request, if a framework has already created it.
     """
 
     __slots__ = (
@@ -42,16 +42,16 @@ class Incoming:
         self.environ = environ
         self.most = most
         self.may_change = False
-        """Whether who sent it was found to have all rights."""
+        """Whether its sender has all rights."""
         self.user = "anybody"
-        """The user or the name of the token by which who sent it is known."""
+        """The sender's user name, or the name of their token."""
         self.came_by_own_socket = False
-        """Whether it came over a Unix socket that only the user of this server can open."""
+        """Whether it came over a Unix socket that only this server's user can open."""
         self.may_wait = True
-        """Whether a thread of the server is to spare that waits for a run."""
+        """Whether a thread of the server is free to wait for a run."""
         self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
         raw: str = environ.get("PATH_INFO") or ""
-        # PEP 3333: bytes in the guise of Latin-1.
+        # PEP 3333: bytes, decoded as Latin-1.
         text = raw if raw.isascii() else raw.encode("latin-1").decode(errors="replace")
         self.path = "/" + text.lstrip("/")
         self._whole = whole
@@ -65,7 +65,7 @@ class Incoming:
 
     @property
     def has_query(self) -> bool:
-        """Whether there is something behind a question mark."""
+        """Whether its URL has a query."""
         return bool(self.environ.get("QUERY_STRING"))
 
     def body(self) -> bytes:
@@ -84,7 +84,7 @@ class Incoming:
 
     def _read(self, length: int) -> bytes:
         stream, parts, missing = self.environ["wsgi.input"], [], length
-        while missing > 0:  # a stream may give less than it is asked for
+        while missing > 0:  # a stream may return less than requested
             try:
                 more: bytes = stream.read(missing)
             except (OSError, ValueError) as error:
@@ -96,19 +96,19 @@ class Incoming:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _plain_length(self) -> int | None:
-        """Return the length that was declared; None: Werkzeug knows what is to be read."""
+        """Return the declared length; None: Werkzeug decides what to read."""
         if self._whole is not None or "HTTP_TRANSFER_ENCODING" in self.environ:
             return None
         declared: str = self.environ.get("CONTENT_LENGTH") or ""
-        # 15 digits are more than anybody may send, and quick to read.
+        # 15 digits are more than any allowed length has, and quick to parse.
         if not (declared.isascii() and declared.isdigit() and len(declared) <= 15):
             return None
         return int(declared)
 
     def _body_of_whole(self) -> bytes:
-        # One more is read: of a body without a declared length Werkzeug silently drops the rest.
+        # Read one byte more: Werkzeug silently truncates a body without a declared length.
         whole = self.whole
-        own = whole.max_content_length  # Flask's MAX_CONTENT_LENGTH, say, where the API is mounted
+        own = whole.max_content_length  # such as Flask's MAX_CONTENT_LENGTH
         self.most = self.most if own is None else min(self.most, own)
         whole.max_content_length = self.most + 1
         if (whole.content_length or 0) <= self.most:
@@ -125,14 +125,14 @@ class Incoming:
 
 
 def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
-    """Return the JSON object in the body; whatever the content type, as ``curl -d`` sends none.
+    """Return the JSON object in the body, whatever the content type: ``curl -d`` sends another one.
 
     Args:
-        request: Whose body it is.
-        required: Whether a body must be there; if not, none is an empty object.
+        request: The request.
+        required: Whether there must be a body; if not, a missing one counts as an empty object.
 
     Raises:
-        BadRequest: if there is something else in it.
+        BadRequest: if the body is anything else.
         RequestEntityTooLarge: if it is longer than allowed.
     """
     body = _read_body(request)
@@ -146,10 +146,10 @@ def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
 
 
 def read_object_or_array(request: Incoming, most: int) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return the JSON object in the body, or the array of up to *most* of them.
+    """Return the JSON object in the body, or the array of up to *most* objects.
 
     Raises:
-        BadRequest: if there is something else in it, naming the place in the array.
+        BadRequest: if the body is anything else, naming the index in the array.
         RequestEntityTooLarge: if it is longer than allowed.
     """
     body = _read_body(request)
@@ -170,17 +170,17 @@ def read_object_or_array(request: Incoming, most: int) -> dict[str, Any] | list[
 
 
 def read_nothing(request: Incoming, instead: str) -> None:
-    """Refuse a body that says something, where nobody would look at it.
+    """Refuse a body with content where the endpoint takes none.
 
     Raises:
-        InvalidOptionError: naming what stands in it, and what is meant to be used *instead*.
+        InvalidOptionError: naming what the body contains, and what to use *instead*.
     """
     for name, value in read_object(request, required=False).items():
         raise InvalidOptionError(name, value, f"nothing in the body: {instead}")
 
 
 def _read_body(request: Incoming) -> object:
-    """Return what JSON the body is; None: it is empty."""
+    """Return the parsed JSON body; None if it is empty."""
     data = request.body()
     if not data and _was_there(request):
         raise BadRequest(
@@ -197,7 +197,7 @@ def _read_body(request: Incoming) -> object:
         raise BadRequest(_TOO_DEEP) from None
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    # Each level takes a bracket to open: few of them, as nearly always, need no walk (2 us).
+    # Each level has an opening bracket: with few of them, the usual case, no walk (2 us) is needed.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(body, MAX_DEPTH):
         raise BadRequest(_TOO_DEEP)
     return body
@@ -216,10 +216,10 @@ def check_fields(body: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 def read_flag(body: dict[str, Any], name: str, default: bool) -> bool:
-    """Return an optional true or false, and refuse other names beside it.
+    """Return an optional boolean, and refuse other names in the body.
 
     Raises:
-        InvalidOptionError: if it is something else.
+        InvalidOptionError: if it is anything else.
     """
     check_fields(body, [name])
     value = body.get(name, default)
@@ -229,10 +229,10 @@ def read_flag(body: dict[str, Any], name: str, default: bool) -> bool:
 
 
 def read_count(request: Incoming, name: str, default: int | None, most: int) -> int | None:
-    """Return a whole number from the query, 0 to *most*; *default* if it is not there.
+    """Return a whole number from the query, 0 to *most*; *default* if it is missing.
 
     Raises:
-        BadRequest: if it is something else.
+        BadRequest: if it is anything else.
     """
     given = request.whole.args.get(name)
     if given is None:
@@ -254,9 +254,9 @@ def check_known(name: str, value: str, known: Collection[str]) -> None:
 
 
 def check_query(request: Incoming, known: Collection[str]) -> None:
-    """Refuse parameters that are not known, or given twice: readers differ in which counts.
+    """Refuse unknown parameters, and repeated ones: parsers differ in which value counts.
 
-    Those in :data:`SEVERAL` may be given many times.
+    Those in :data:`SEVERAL` may be repeated.
 
     Raises:
         BadRequest: naming the first one.
@@ -273,9 +273,9 @@ def check_query(request: Incoming, known: Collection[str]) -> None:
 
 
 def _was_there(request: Incoming) -> bool:
-    """Return whether the client sent a body, which something else may have read by now.
+    """Return whether the client sent a body, which other code may have read by now.
 
-    What looks at Flask's ``request.form`` takes it, since ``curl -d`` labels it as a form.
+    Code that uses Flask's ``request.form`` consumes it, since ``curl -d`` labels it as a form.
     """
     environ = request.environ
     if (environ.get("CONTENT_LENGTH") or "0").strip("0"):
@@ -284,7 +284,7 @@ def _was_there(request: Incoming) -> bool:
 
 
 _MOST_DIGITS = 300
-"""Of a whole number: as many as the largest fraction has before its point, nearly."""
+"""Maximum number of digits of an integer: about as many as the largest float has."""
 _TOO_DEEP = f"the body is nested too deeply: expected at most {MAX_DEPTH} levels"
 
 
@@ -293,16 +293,16 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    """Read a whole number; few readers take more than 20 digits, and none needs 4,300."""
+    """Parse an integer; few parsers take more than 20 digits, and none needs 4,300."""
     if len(text) > _MOST_DIGITS:
         raise ValueError(f"a number of {len(text)} digits: expected at most {_MOST_DIGITS}")
     return int(text)
 
 
 def _fraction(text: str) -> float:
-    """Read a number with a fraction or an exponent."""
+    """Parse a number with a fraction or an exponent."""
     number = float(text)
-    if number - number != 0:  # as JSON it could neither be shown nor handed on
+    if number - number != 0:  # JSON could neither show it nor pass it on
         raise ValueError(f"{text[:40]} is too large for a number")
     return number
 
@@ -310,7 +310,7 @@ def _fraction(text: str) -> float:
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) != len(pairs):
-        # Readers differ in which of the two counts: a filter in front may see another job than we.
+        # Parsers differ in which of the two counts: a filter in front could see another job.
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
@@ -319,7 +319,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return read
 
 
-# Made once: json.loads() with options makes a decoder for each call, which takes 4 us.
+# Created once: json.loads() with options creates a decoder for each call, which takes 4 us.
 _decode = json.JSONDecoder(
     parse_int=_integer,
     parse_float=_fraction,

@@ -28,23 +28,23 @@ class Route(NamedTuple):
     """One endpoint."""
 
     name: str
-    """As Flask-APScheduler calls it; Flask's endpoint is this behind a prefix."""
+    """Flask-APScheduler's name; Flask's endpoint is this name after a prefix."""
     method: str
     path: str
     """Below the API's prefix."""
     view: Callable[..., Reply]
     changes: bool = True
-    """Whether it changes anything: those who may only read may not use it."""
+    """Whether it changes anything: clients with read-only access may not use it."""
     takes: str | None = None
     """The schema of its body, if it takes one."""
     gives: str | None = "Job"
-    """The schema of what it answers; None: nothing, with 204."""
+    """The schema of its answer; None: no content, with status 204."""
     query: tuple[str, ...] = ()
-    """The parameters it knows."""
+    """The parameters of its query."""
     open: bool = False
-    """Whether anybody may use it, from anywhere and without credentials; one that only looks."""
+    """Whether it needs no credentials, from any address; only for endpoints that change nothing."""
     media: str = "application/json"
-    """The content type of what it answers."""
+    """The content type of its answer."""
 
 
 _JOB = "/jobs/<job_id:job_id>"
@@ -67,7 +67,7 @@ ROUTES: tuple[Route, ...] = (
     Route("pause_job", "POST", _JOB + "/pause", jobs.pause_job),
     Route("resume_job", "POST", _JOB + "/resume", jobs.resume_job),
     Route("run_job", "POST", _JOB + "/run", running.run_job, True, "NewRun"),
-    # What Flask-APScheduler does not have
+    # Endpoints that Flask-APScheduler does not have
     Route("delete_jobs", "DELETE", "/jobs", bulk.delete_jobs, **_BULK),
     Route("pause_jobs", "POST", "/jobs/pause", bulk.pause_jobs, **_BULK),
     Route("resume_jobs", "POST", "/jobs/resume", bulk.resume_jobs, **_BULK),
@@ -168,7 +168,7 @@ BELOW_JOB: dict[str, frozenset[str]] = {
     for route in ROUTES
     if route.path.startswith(_JOB + "/")
 }
-"""The last parts of addresses below a job's, and their methods."""
+"""The last parts of paths below a job's, and their methods."""
 
 
 class JobIdConverter(BaseConverter):
@@ -183,7 +183,7 @@ CONVERTERS = {"job_id": JobIdConverter}
 
 
 def rule_of(route: Route, prefix: str, endpoint: str) -> Rule:
-    """Return the routing rule of an endpoint; a slash at the end is tolerated."""
+    """Return the routing rule of an endpoint; a trailing slash is allowed."""
     return Rule(
         prefix + route.path or "/",
         endpoint=endpoint,
@@ -193,13 +193,13 @@ def rule_of(route: Route, prefix: str, endpoint: str) -> Rule:
     )
 
 
-# Kept for the apps after the first one, of tests for instance: all of an app's take 0.05 s to make.
+# Cached for further apps, as in tests: creating all rules of an app takes 0.05 s.
 @lru_cache(maxsize=32)
 def url_map(prefix: str, method: str | None = None) -> Map:
-    """Return the map of the endpoints below *prefix*, by their bare names: to be read alone.
+    """Return the map of the endpoints below *prefix*, by their bare names; do not modify it.
 
     Args:
-        prefix: What all paths begin with.
+        prefix: The beginning of all paths.
         method: Only endpoints of this method; None: all.
     """
     return Map(

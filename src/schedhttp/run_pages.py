@@ -1,7 +1,7 @@
-"""Parts of the lists of runs: what a query asks for, and where the next part is.
+"""Pages of the lists of runs: what a query asks for, and the link to the next page.
 
-What has ended is read from the store part by part, so a part is named by a run before it
-(``before``), and there is none that is called the last: to find it, all would have to be read.
+Ended runs are read from the store page by page, so a page is named by a run before it
+(``before``).  There is no link to the last page: finding it would mean to read all.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from schedhttp.request import Incoming, check_known, read_count
 PARAMETERS: Final = ("state", "outcome", "tag", "since", "until", "before", "limit", "offset")
 STATES: Final = ("waiting", "running", "open", "ended")
 MOST_RUNS: Final = 1_000
-"""How many runs a part may have."""
+"""Maximum number of runs on a page."""
 _RUNS: Final = 100
-"""How many it has, if the query does not say."""
+"""Number of runs on a page by default."""
 _MOST_COUNTED: Final = 10_000
-"""How many outcomes are counted: to count a million takes longer than to read a part."""
+"""Maximum number of counted outcomes: counting a million takes longer than reading a page."""
 MOST_TAGGED: Final = 5_000
-"""How many jobs may have a tag by whose jobs runs are asked for: each is a value in the query."""
+"""Maximum number of jobs with the requested tags: each is a value in the SQL query."""
 _NEAR: Final = 1_000
-"""How many outcomes are looked at for a run by which to name a part that has none."""
+"""How many outcomes are searched for a run that can name a page without runs."""
 _LONGEST_RUN_ID: Final = 25
 _PARTS: Final = frozenset({"before", "limit", "offset"})
 
 
 def page_of_runs(scheduler: Scheduler, request: Incoming, job_id: str | None) -> Page:
-    """Return the runs of one job, or of all, that the query asks for.
+    """Return the runs that the query asks for, of one job or of all.
 
     Raises:
-        BadRequest: if something in it makes no sense.
+        BadRequest: if a parameter is invalid.
     """
     state = request.whole.args.get("state", "ended")
     check_known("state", state, STATES)
@@ -54,10 +54,10 @@ def page_of_runs(scheduler: Scheduler, request: Incoming, job_id: str | None) ->
 
 
 def read_run_id(name: str, text: str) -> int:
-    """Return the id of a run.
+    """Parse the id of a run.
 
     Raises:
-        BadRequest: if it is none.
+        BadRequest: if it is not one.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_RUN_ID):
         raise BadRequest(f"{name}={text[:80]!r}: expected the run_id of a run, which is a number")
@@ -65,10 +65,10 @@ def read_run_id(name: str, text: str) -> int:
 
 
 def read_job(request: Incoming) -> str | None:
-    """Return the id of the job that the query asks for; None: any.
+    """Return the id of the job that the query asks for; None: all jobs.
 
     Raises:
-        BadRequest: if it can be none.
+        BadRequest: if it cannot be an id.
     """
     given = request.whole.args.get("job")
     if given is not None and (not 0 < len(given) <= MAX_ID_LENGTH or "\x00" in given):
@@ -97,10 +97,10 @@ def _read(scheduler: Scheduler, request: Incoming, job_id: str | None) -> RunQue
 
 
 def _tagged(scheduler: Scheduler, tags: Sequence[str]) -> frozenset[str] | None:
-    """Return the ids of the jobs that have all of *tags*; None: no tag is asked for.
+    """Return the ids of the jobs that have all of *tags*; None: there are no *tags*.
 
     Raises:
-        BadRequest: if something can be no tag, or too many jobs have them.
+        BadRequest: if a tag is invalid, or too many jobs have them.
     """
     if not tags:
         return None
@@ -124,10 +124,10 @@ _LOST_PLUS: Final = re.compile(r"(\d) (\d\d:?\d\d)$")
 
 
 def read_moment(scheduler: Scheduler, request: Incoming, name: str) -> int | None:
-    """Return a moment that the query names, in microseconds since the Unix epoch; None: it is not.
+    """Return a time from the query, in microseconds since the Unix epoch; None: it is missing.
 
     Raises:
-        BadRequest: if it makes no sense.
+        BadRequest: if it is invalid.
     """
     given = request.whole.args.get(name)
     if given is None:
@@ -143,7 +143,7 @@ def _with_plus(moment: str) -> str:
 
 
 def _open(runs: Sequence[Run], request: Incoming, query: RunQuery, state: str) -> Page:
-    """Return a part of the runs that have not ended, those first that were made last."""
+    """Return a page of the runs that have not ended, the newest first."""
     found = [
         run
         for run in sorted(runs, key=lambda run: run.id, reverse=True)
@@ -158,7 +158,7 @@ def _open(runs: Sequence[Run], request: Incoming, query: RunQuery, state: str) -
 
 
 def _ended(scheduler: Scheduler, request: Incoming, query: RunQuery) -> Page:
-    """Return a part of what is recorded, and how to ask for the next one."""
+    """Return a page of recorded outcomes, with the link to the next one."""
     limit = query.limit or 0
     page, more = _cut(scheduler.records(query._replace(limit=limit + 1)), query)
     count = scheduler.kept(query, _MOST_COUNTED + 1)
@@ -167,7 +167,7 @@ def _ended(scheduler: Scheduler, request: Incoming, query: RunQuery) -> Page:
 
 
 def _cut(found: Sequence[Any], query: RunQuery) -> tuple[Sequence[Any], bool]:
-    """Return the part, and whether there is more behind it."""
+    """Return the page, and whether there are more runs behind it."""
     limit = query.limit or 0
     return found[:limit], len(found) > limit > 0
 
@@ -189,9 +189,9 @@ def _headers(
 def _name_of_next(
     scheduler: Scheduler, page: Sequence[RunRecord], query: RunQuery
 ) -> Mapping[str, object]:
-    """Return the parameters of the part behind *page*: by the last run before it.
+    """Return the parameters of the page behind *page*: by the last run before it.
 
-    Due times that did not run have no id: they are passed over, counted from that run.
+    Due times that did not run have no id: they are skipped by their number since that run.
     """
     for passed, record in enumerate(reversed(page)):
         if record.run_id is not None:
@@ -199,7 +199,7 @@ def _name_of_next(
     end = query.offset + len(page)
     if query.before is not None:
         return _behind(query.before, end)
-    # The first part, with no run in it: those that it is named by come and go less than it does.
+    # The first page has no run: it is named by older runs, which change less often.
     latest = scheduler.records(query._replace(outcomes=None, offset=0, limit=_NEAR))
     newer = 0
     for record in latest:

@@ -1,4 +1,4 @@
-"""gunicorn, set up to run a scheduler in its worker processes, on one store."""
+"""gunicorn, configured to run a scheduler in each worker process, on one store."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 
 def serve(read: Callable[[], Settings], config: str | None = None) -> None:
-    """Serve until SIGINT or SIGTERM; never returns, but leaves by SystemExit.
+    """Serve until SIGINT or SIGTERM; never returns, but raises SystemExit.
 
-    SIGHUP has the settings read and the jobs' modules imported anew.  If there is a mistake in
-    them, it is logged, and all stays as it is.
+    SIGHUP reloads the settings and the jobs' modules.  If there is a mistake in them, it is logged,
+    and nothing changes.
 
     Args:
         read: Returns the settings, checked.
-        config: The path of the file that they come from, if there is one.
+        config: The path of the file that the settings come from, if there is one.
 
     Raises:
         InvalidOptionError: whatever *read* raises.
@@ -39,9 +39,9 @@ def serve(read: Callable[[], Settings], config: str | None = None) -> None:
 
 class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def reload(self) -> None:
-        """Start new workers, with new settings; gunicorn calls this at SIGHUP."""
-        # Earlier gunicorns wait for whichever child there is when they hear of one, and would take
-        # away the one that the settings are tried in.
+        """Start new workers with the new settings; gunicorn calls this on SIGHUP."""
+        # Earlier gunicorns wait for any child process when one ends, and would reap the one in
+        # which the settings are tried.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         try:
             self.app.read_again()
@@ -62,11 +62,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         super().__init__()
 
     def run(self) -> None:
-        """Run gunicorn's master, with our reload."""
+        """Run gunicorn's master with our reload."""
         _Arbiter(self).run()
 
     def read_again(self) -> None:
-        """Read the settings anew."""
+        """Reload the settings."""
         self._settings = self._read()
 
     def load_config(self) -> None:
@@ -78,7 +78,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.cfg.set("worker_exit", lambda _server, _worker: self._stop())
 
     def load(self) -> Hosted:
-        """Make the app and its scheduler: called in the worker, after the fork."""
+        """Create the app and its scheduler; called in the worker, after the fork."""
         try:
             self._hosted = Hosted(self._settings, self._config)
         except InvalidOptionError as error:
@@ -96,20 +96,20 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own log, in JSON as well."""
+    """gunicorn's own log, as JSON."""
 
     def setup(self, cfg: Any) -> None:
-        """Set up its handlers: gunicorn calls this."""
+        """Set up its handlers; gunicorn calls this."""
         super().setup(cfg)
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
             handler.setFormatter(JsonFormatter())
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """Return gunicorn's options as the settings of the server describe them."""
+    """Return gunicorn's options, from the settings of the server."""
     return {
         "bind": settings.bind,
-        # A Unix socket that only this user can open; files of jobs are not touched by this.
+        # A Unix socket that only this user can open; files that jobs create are not affected.
         "umask": 0o177,
         "workers": settings.workers,
         "worker_class": "gthread",
@@ -120,6 +120,6 @@ def options(settings: Settings) -> dict[str, Any]:
         "preload_app": False,
         "post_fork": gunicorn.post_fork,
         "post_worker_init": gunicorn.post_worker_init,
-        "control_socket_disable": True,  # nobody asked for a socket that controls the server
+        "control_socket_disable": True,  # nobody needs a socket that controls the server
         **({"logger_class": JsonLogger} if settings.log_format == "json" else {}),
     }

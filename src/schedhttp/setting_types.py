@@ -1,4 +1,4 @@
-"""Readers of settings: each takes a value, or its text in an environment variable."""
+"""Parsers of settings: each takes a value, or its text in an environment variable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BIND = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/]+):(\d{1,5})")
 
 
 def flag(name: str, value: object) -> bool:
-    """Read true or false."""
+    """Parse a boolean."""
     if isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else ""
@@ -34,21 +34,21 @@ def flag(name: str, value: object) -> bool:
 
 
 def text(name: str, value: object) -> str:
-    """Read text."""
+    """Parse text."""
     if isinstance(value, str):
         return value
     raise InvalidOptionError(name, value, "text")
 
 
 def prefix(name: str, value: object) -> str:
-    """Read the beginning of a path: empty, or from a slash to no slash.
+    """Parse the prefix of a path: empty, or with a slash at its beginning and none at its end.
 
-    Letters beyond ASCII may be written as such or percent-encoded; what is returned is as such,
-    which is how a request's path comes to an app.
+    Letters beyond ASCII may be percent-encoded.  The result is decoded, as apps receive the path
+    of a request.
     """
     path = text(name, value).rstrip("/")
     try:
-        # An encoded slash, or percent sign, would be another path to whoever decodes it.
+        # A client or proxy that decodes an encoded slash or percent sign would see another path.
         read = (
             path if re.search("%(2f|25)", path, re.IGNORECASE) else unquote(path, errors="strict")
         )
@@ -62,14 +62,14 @@ def prefix(name: str, value: object) -> str:
 
 
 def _is_segment(part: str) -> bool:
-    """Return whether *part* can be between two slashes, and every client reads it as such."""
+    """Return whether every client takes *part* as one segment of a path."""
     return part not in ("", ".", "..") and all(
         char in "._~-" or char.isalnum() if char.isascii() else char.isprintable() for char in part
     )
 
 
 def seconds(name: str, value: object) -> float:
-    """Read a number of seconds, 0 to a day's."""
+    """Parse a number of seconds, from 0 to a day."""
     number = _number(value)
     if number is None or not 0 <= number <= 86_400:
         raise InvalidOptionError(name, value, "a number of seconds from 0 to 86400")
@@ -77,7 +77,7 @@ def seconds(name: str, value: object) -> float:
 
 
 def positive(name: str, value: object) -> int:
-    """Read a whole number of 1 or more."""
+    """Parse a whole number of 1 or more."""
     number = _number(value)
     if number is None or number != int(number) or not 1 <= number <= 2**40:
         raise InvalidOptionError(name, value, "a whole number of 1 or more")
@@ -85,7 +85,7 @@ def positive(name: str, value: object) -> int:
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:
-    """Read a list of texts: a list, its JSON, or texts with commas between."""
+    """Parse a list of texts: a list, its JSON, or texts separated by commas."""
     if isinstance(value, str):
         stripped = value.strip()
         if stripped.startswith("["):
@@ -100,7 +100,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def origins(name: str, value: object) -> tuple[str, ...]:
-    """Read a list of sites, as browsers name them: a scheme, a host, and maybe a port."""
+    """Parse a list of origins as browsers send them: a scheme, a host, and maybe a port."""
     read = tuple(each.lower().rstrip("/") for each in texts(name, value))
     for each in read:
         if not _ORIGIN.fullmatch(each):
@@ -111,10 +111,10 @@ def origins(name: str, value: object) -> tuple[str, ...]:
 
 
 def patterns(name: str, value: object) -> tuple[str, ...]:
-    """Read a list of regular expressions: a list, its JSON, or one.  Commas are parts of them."""
+    """Parse a list of regular expressions: a list, its JSON, or one, which may contain commas."""
     if isinstance(value, str):
         listed = None
-        with suppress(ValueError, RecursionError):  # one, that may begin with a bracket too
+        with suppress(ValueError, RecursionError):  # a single one may begin with a bracket too
             listed = json.loads(value)
         value = listed if isinstance(listed, list) else [value] if value else []
     read = texts(name, value)
@@ -123,7 +123,7 @@ def patterns(name: str, value: object) -> tuple[str, ...]:
 
 
 def table(name: str, value: object) -> Mapping[str, Any]:
-    """Read a table: a mapping, or its JSON."""
+    """Parse a table: a mapping, or its JSON."""
     if isinstance(value, str):
         value = _json(name, value)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
@@ -132,7 +132,7 @@ def table(name: str, value: object) -> Mapping[str, Any]:
 
 
 def retention(name: str, value: object) -> Mapping[str, int]:
-    """Read a table of bounds for what a store keeps."""
+    """Parse a table of limits for the history of a store."""
     from schedcore.stores.sql_history import Retention  # 20 ms
 
     read = table(name, value)
@@ -146,7 +146,7 @@ def retention(name: str, value: object) -> Mapping[str, int]:
 
 
 def hidden_table(name: str, value: object) -> Mapping[str, Any]:
-    """Read a table in which secrets may be, which are in no error's text."""
+    """Parse a table that may contain secrets; no error shows its values."""
     try:
         return table(name, value)
     except InvalidOptionError as error:
@@ -154,7 +154,7 @@ def hidden_table(name: str, value: object) -> Mapping[str, Any]:
 
 
 def text_table(name: str, value: object) -> Mapping[str, str]:
-    """Read a table of texts.  Its values may be secrets, and are in no error's text."""
+    """Parse a table of texts, which may be secrets; no error shows them."""
     try:
         read = table(name, value)
     except InvalidOptionError:
@@ -165,7 +165,7 @@ def text_table(name: str, value: object) -> Mapping[str, str]:
 
 
 def tables(name: str, value: object) -> tuple[Mapping[str, Any], ...]:
-    """Read a list of tables: a list of mappings, or its JSON."""
+    """Parse a list of tables: a list of mappings, or its JSON."""
     if isinstance(value, str):
         value = _json(name, value)
     if isinstance(value, (list, tuple)):
@@ -174,7 +174,7 @@ def tables(name: str, value: object) -> tuple[Mapping[str, Any], ...]:
 
 
 def bind(name: str, value: object) -> str:
-    """Read an address to listen at."""
+    """Parse an address to listen at."""
     address = text(name, value)
     if address.startswith("unix:/") and len(address) > len("unix:/"):
         return address
@@ -185,7 +185,7 @@ def bind(name: str, value: object) -> str:
 
 
 def level(name: str, value: object) -> str:
-    """Read how much is logged: a level that both ``logging`` and gunicorn have."""
+    """Parse a log level, one that both ``logging`` and gunicorn have."""
     word = text(name, value).strip().upper()
     if word not in LEVELS:
         raise InvalidOptionError(name, value, "one of " + ", ".join(LEVELS))
@@ -193,7 +193,7 @@ def level(name: str, value: object) -> str:
 
 
 def log_format(name: str, value: object) -> str:
-    """Read how log lines are written."""
+    """Parse the format of log lines."""
     word = text(name, value).strip().lower()
     if word not in ("text", "json"):
         raise InvalidOptionError(name, value, '"text" or "json"')
@@ -201,7 +201,7 @@ def log_format(name: str, value: object) -> str:
 
 
 def zone(name: str, value: object) -> Any:
-    """Read a time zone, by its name or as a tzinfo."""
+    """Parse a time zone: its name, or a tzinfo."""
     try:
         zone_of(value)
     except InvalidOptionError as error:
@@ -210,7 +210,7 @@ def zone(name: str, value: object) -> Any:
 
 
 def store(name: str, value: object) -> Any:
-    """Read where jobs are kept: the URL of a store, or a store.  None: where it is by default."""
+    """Parse a store: its URL, or a store.  None: the default."""
     if value is None or hasattr(value, "take"):
         return value
     if isinstance(value, str) and value.strip():
@@ -219,9 +219,9 @@ def store(name: str, value: object) -> Any:
 
 
 def jobstores(name: str, value: object) -> Any:
-    """Read APScheduler's table of stores, where it names one database, as the URL of a store.
+    """Parse APScheduler's table of stores, if it names one database, as the URL of a store.
 
-    Its stores themselves are neither imported nor used.
+    APScheduler's own stores are neither imported nor used.
     """
     if isinstance(value, str):
         value = _json(name, value)
@@ -230,7 +230,7 @@ def jobstores(name: str, value: object) -> Any:
     found = value.get("default") if isinstance(value, Mapping) and len(value) == 1 else None
     url = _url_in(found)
     if url is None:
-        raise InvalidOptionError(  # without the value: there may be a password in it
+        raise InvalidOptionError(  # without the value: it may contain a password
             name, ..., f"one store, 'default', of a database with a url; here it is one of {KINDS}"
         )
     log.warning(
@@ -242,20 +242,20 @@ def jobstores(name: str, value: object) -> Any:
 
 
 def _url_in(store: Any) -> str | None:
-    """Return the URL of one of APScheduler's stores, described or made; None: it has none."""
+    """Return the URL of one of APScheduler's stores, described or created; None: it has none."""
     if isinstance(store, Mapping):
         kind, url = store.get("type"), store.get("url")
         return "memory" if kind == "memory" else _plain_url(url)
     if type(store).__name__ == "MemoryJobStore":
         return "memory"
     url = getattr(getattr(store, "engine", None), "url", None)
-    # SQLAlchemy's text of a URL has stars in the place of the password.
+    # SQLAlchemy's text of a URL has stars instead of the password.
     render = getattr(url, "render_as_string", None)
     return _plain_url(url if render is None else render(hide_password=False))
 
 
 def _plain_url(url: object) -> str | None:
-    """Return the URL of a database without the name of SQLAlchemy's driver: +psycopg2."""
+    """Return the URL of a database without SQLAlchemy's driver, such as ``+psycopg2``."""
     text = "" if url is None else str(url)
     if text in ("sqlite://", "sqlite:///:memory:"):
         return "memory"
@@ -263,7 +263,7 @@ def _plain_url(url: object) -> str | None:
 
 
 def anything(name: str, value: object) -> Any:  # noqa: ARG001 — a reader takes a name
-    """Take a value as it is; who uses it checks it."""
+    """Accept any value; its user checks it."""
     return value
 
 

@@ -1,7 +1,7 @@
-"""Value classes as the API shows them: their JSON, and the JSON Schema of it, from one definition.
+"""Value classes as the API shows them: their JSON and its JSON Schema, from one definition.
 
-Both are derived from the fields of a NamedTuple: the names, the types, and the docstrings below
-them.  So a field that is added to one is shown and described, and the two cannot drift apart.
+Both are derived from the fields of a NamedTuple: their names, types, and the docstrings below
+them.  So each new field is shown and described, and the two cannot differ.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Json = dict[str, Any]
 
 
 def ref(name: str) -> Json:
-    """Return a reference to a schema by its name."""
+    """Return a reference to a schema, by its name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def optional(schema: Json) -> Json:
-    """Return a schema that allows null as well; what describes it stays outside."""
+    """Return a schema that also allows null; the description stays outside."""
     told: Json = {k: schema[k] for k in ("description", "examples") if k in schema}
     return {"anyOf": [{k: v for k, v in schema.items() if k not in told}, {"type": "null"}], **told}
 
@@ -42,7 +42,7 @@ def optional(schema: Json) -> Json:
 def obj(
     properties: Json, required: list[str] | None = None, closed: bool = False, **more: Any
 ) -> Json:
-    """Return the schema of an object; *closed*: the server refuses other names."""
+    """Return the schema of an object; *closed*: other names are not allowed."""
     schema: Json = {"type": "object", "properties": properties, **more}
     if required:
         schema["required"] = required
@@ -55,8 +55,8 @@ def fields_schema(kind: Any, bounds: Mapping[str, Json]) -> Json:
     """Return the schemas of the fields of a NamedTuple, with their docstrings as descriptions.
 
     Args:
-        kind: Which one.
-        bounds: What a type does not tell of some fields, to be added to their schemas.
+        kind: The NamedTuple.
+        bounds: Additions to the schemas of some fields, which their types do not express.
     """
     hints, docs = get_type_hints(kind), _docs_of(kind)
     return {
@@ -105,13 +105,13 @@ def _without_none(hint: Any) -> Any:
 
 @cache
 def _docs_of(kind: Any) -> Mapping[str, str]:
-    """Return the docstrings of a class' fields, which Python keeps in the source alone."""
-    import ast  # with inspect 10 ms, which only who asks for the description has to wait for
+    """Return the docstrings of a class's fields, which exist only in the source."""
+    import ast  # with inspect 10 ms, only needed for the API description
     import inspect
 
     try:
         body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
-    except OSError:  # there is no source: it is described without words
+    except OSError:  # there is no source: no descriptions
         return {}
     return {
         field.target.id: _in_json(str(doc.value.value))
@@ -124,7 +124,7 @@ def _docs_of(kind: Any) -> Mapping[str, str]:
 
 
 def _in_json(doc: str) -> str:
-    """Return a docstring in the words of JSON, on one line."""
+    """Return a docstring on one line, with JSON's names of values."""
     plain = re.sub(r":\w+:`[~.\w]*?(\w+)`", r"`\1`", " ".join(doc.split()))
     return re.sub(r"\bNone\b", "null", plain.replace("``", "`"))
 
@@ -135,13 +135,13 @@ def _in_json(doc: str) -> str:
 class Shape:
     """How the values of one NamedTuple are shown.
 
-    A field ``x_us`` is shown as the property ``x``, which makes a time of it.
+    A field ``x_us`` is shown as the property ``x``, which returns a datetime.
 
     Args:
         kind: The class.
-        instead: Properties that are shown in place of other fields.
-        as_text: Fields with numbers of more digits than JavaScript's can tell apart.
-        more: What is shown besides, by name: its type and its description.
+        instead: Properties that are shown instead of other fields.
+        as_text: Fields whose numbers may be too large for JavaScript; they are shown as text.
+        more: Additional values by name, each with its type and its description.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Shape:
         self._writers = [*(writers | dict.fromkeys(as_text, str)).items()]
 
     def to_dict(self, value: Any, **more: Any) -> dict[str, Any]:
-        """Return *value* as it is shown, with what is shown besides."""
+        """Return *value* as it is shown, with the additional values."""
         assert more.keys() == self._more.keys()
         data: dict[str, Any] = {}
         for name, writer in self._writers:
@@ -189,7 +189,7 @@ class Shape:
 
 
 def _writer_of(hint: Any) -> Callable[[Any], object] | None:
-    """Return what makes JSON of a value of this type; None: it is JSON as it is."""
+    """Return the function that converts values of this type to JSON; None: none is needed."""
     inner = get_origin(kind := _without_none(hint)) or kind
     if inner in _SHAPES:
         return _SHAPES[inner].to_dict

@@ -1,4 +1,4 @@
-"""How many requests may wait at a time: threads are left that answer the others."""
+"""Limits how many requests may wait at a time, so that threads remain for the others."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from schedhttp.workers import gunicorn
 
 
 class Waiting:
-    """Lets some requests wait, and tells the others not to.
+    """Lets some requests wait, and tells others not to.
 
-    For runs in half of the threads, and for what happens in a quarter.
+    Half of the threads may wait for runs, and a quarter for changes.
 
     Args:
-        threads: How many threads the server has, where it is not gunicorn, which tells itself.
+        threads: How many threads the server has; gunicorn's number is read from it instead.
     """
 
     def __init__(self, threads: int) -> None:
@@ -26,7 +26,7 @@ class Waiting:
 
     @contextmanager
     def place(self, request: Incoming) -> Iterator[None]:
-        """Answer *request* meanwhile; :attr:`Incoming.may_wait` tells whether it got a place."""
+        """Answer *request* inside; :attr:`Incoming.may_wait` says whether it may wait."""
         waits_for = _kind_of(request)
         if waits_for is None:
             yield
@@ -43,13 +43,13 @@ class Waiting:
                 self._counts[waits_for] -= has_place
 
     def _most(self, waits_for: str) -> int:
-        # Asked each time: the worker may not be there yet when this is made.
+        # Read each time: the worker may not exist yet when this object is created.
         threads = gunicorn.threads() or self._threads
         return max(1, threads // 2) if waits_for == "run" else threads // 4
 
 
 def _kind_of(request: Incoming) -> str | None:
-    """Return what a request may wait for; None: it does not."""
+    """Return what a request waits for; None: nothing."""
     end = request.path.rstrip("/").rpartition("/")[2]
     if request.method == "POST":
         return "run" if end == "run" else None

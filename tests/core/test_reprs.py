@@ -30,6 +30,7 @@ from schedcore import (
 )
 from schedcore.executors.coroutines import CoroutineLoop
 from schedcore.executors.futures import FuturesAdapter
+from schedcore.history.totals import Histogram
 from schedcore.metrics import SchedulerCollector
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
@@ -40,7 +41,7 @@ RECORD = RunRecord(5, "backup", Outcome.FAILED, AT, error_type="OSError", error_
 PUBLIC = [
     *(getattr(schedcore, name) for name in schedcore.__all__),
     *(getattr(schedhttp.flask, name) for name in schedhttp.flask.__all__),
-    *(CoroutineLoop, FuturesAdapter, SchedulerCollector),
+    *(CoroutineLoop, FuturesAdapter, Histogram, SchedulerCollector),
 ]
 # A protocol has no objects of its own, but what follows it has.
 CLASSES = [c for c in PUBLIC if isinstance(c, type) and not getattr(c, "_is_protocol", False)]

@@ -52,6 +52,10 @@ class Histogram:
         self.counts = [0] * len(BOUNDS)
         self.sum_us = 0
 
+    def __repr__(self) -> str:
+        """Show how many spans there are, and how long they are together."""
+        return f"<Histogram of {sum(self.counts)} spans, {self.sum_us / SECOND:g} s in all>"
+
     def add(self, spans_us: Sequence[int]) -> None:
         """Count spans, given in microseconds."""
         if not spans_us:

@@ -1,4 +1,4 @@
-"""Runs inside a Flask app's context: around any executor that runs them in this process."""
+"""Runs inside a Flask app's context, for executors that run functions in this process."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ log = logging.getLogger(__name__)
 
 
 def in_app_context(executors: Mapping[str, Executor], app: Flask) -> dict[str, Executor]:
-    """Return these executors, and those that every scheduler has, with the app's context."""
+    """Return these executors and the default ones, with the app's context."""
     standard: dict[str, Executor] = {
         DEFAULT_EXECUTOR: ThreadPool(),
         COROUTINE_EXECUTOR: CoroutineLoop(),
     }
     return {
-        # What another process does, no context of this one can be around.
+        # A context of this process does not reach runs in other processes.
         name: each if getattr(each, "remote", False) else InAppContext(each, app)
         for name, each in {**standard, **executors}.items()
     }
 
 
 class InAppContext:
-    """An executor whose runs find ``current_app``, as requests do.
+    """An executor whose runs can use ``current_app``, as requests do.
 
     Args:
-        executor: Runs them.
-        app: Whose context it is.
+        executor: Executes the runs.
+        app: The Flask app.
     """
 
     def __init__(self, executor: Executor, app: Flask) -> None:
@@ -46,13 +46,13 @@ class InAppContext:
         self._executor.submit(runs, _Reporter(reporter, self._app))
 
     def prepare(self) -> None:
-        """Load what runs need."""
+        """Load what runs need, before the first one."""
         prepare = getattr(self._executor, "prepare", None)
         if prepare is not None:
             prepare()
 
     def abandon(self, run: Run) -> None:
-        """Free the worker of a run that was ended early, and stop the run if that can be done."""
+        """Free the worker of a run that was ended early, and stop the run if possible."""
         self._executor.abandon(run)
 
     def shutdown(self, timeout: float | None) -> None:
@@ -61,16 +61,16 @@ class InAppContext:
 
 
 class _Reporter:
-    """Enters the context where a run begins and leaves it where the run ends.
+    """Enters the context when a run begins, and leaves it when the run ends.
 
-    Both happen in one thread, or for coroutines in one task, and close around the function.
+    Both happen in the same thread, or the same task for coroutines, right around the function.
     """
 
     def __init__(self, reporter: Reporter, app: Flask) -> None:
         self._reporter = reporter
         self._app = app
         self._entered: dict[int, Any] = {}
-        # What only passes through
+        # Passed on unchanged
         self.remote, self.begun, self.settle = reporter.remote, reporter.begun, reporter.settle
         self.shed = reporter.shed
 

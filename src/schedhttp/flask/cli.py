@@ -1,7 +1,7 @@
-"""Flask's command line: ``flask routes`` loads the app as ``flask run`` does, and serves nothing.
+"""Flask's command line: ``flask routes`` loads the app as ``flask run`` does, but does not serve.
 
 Flask loads an app inside the context of a Click command below its ``FlaskGroup``, whatever the
-program is called.
+program's name is.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _SERVES = "run"
 
 
 def loading_command() -> str | None:
-    """Return the name of the command for which Flask loads the app at this moment; may be empty.
+    """Return the name of the command for which Flask is loading the app; it may be empty.
 
-    None: it loads none, or for a command that serves (``run``), or it has loaded the app already
-    and the command itself is at work, which may do as it likes.
+    None: Flask loads no app, or loads it for the command that serves (``run``), or has loaded it
+    and runs the command itself, which may start a scheduler.
     """
     context: Context | None = get_current_context(silent=True)
     words: list[str] = []
@@ -33,14 +33,14 @@ def loading_command() -> str | None:
 
 
 def _called(context: Context) -> list[str]:
-    """Return the names of the command that is called, where Click has not found it yet.
+    """Return the names of the called command before Click has resolved it.
 
-    The app is loaded so early when Flask asks it for commands of its own.  Arguments of the command
-    may be among them.
+    Flask loads the app so early to ask for its own commands.  The command's arguments may be
+    included.
     """
     try:
         _, words, _ = context.command.make_parser(context).parse_args(sys.argv[1:])
-    except UsageError:  # the command line is that of another program, which has called this one
+    except UsageError:  # the command line belongs to another program, which called Flask
         return []
     return list(takewhile(lambda word: not word.startswith("-"), words))
 

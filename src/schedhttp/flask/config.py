@@ -1,4 +1,4 @@
-"""The settings of a scheduler in a Flask app's config, and whether they come too late."""
+"""The settings in a Flask app's config, and a check for those that are set too late."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ log = logging.getLogger(__name__)
 
 _JOBS, _OLD_JOBS = variable("jobs"), "JOBS"
 _OURS_ALONE = ("API_", "AUTH", "DASHBOARD")
-"""What follows the prefix in settings of who may do what: here each name that is unknown is a
-mistake, since the API would be open to those whom it was meant to keep out."""
+"""Beginnings of the names of settings for access, after the prefix: an unknown name of these is
+an error, since a typing error could leave the API open."""
 _PORT = re.compile(r":\d*$")
 _CLOSE = 0.8
-"""From which likeness on, 0 to 1, a name is a typing error of one of ours (difflib's ratio)."""
+"""From this similarity on, 0 to 1, a name counts as a typing error of ours (difflib's ratio)."""
 
 
 def read(config: Mapping[str, Any], base: Settings) -> Settings:
-    """Return *base* with the settings that a Flask app's config has.
+    """Return *base* with the settings of a Flask app's config.
 
-    The names that Flask-APScheduler reads as well count here: ``JOBS``, if ``SCHEDULER_JOBS`` has
-    none.  None is no value.  The app may have settings of its own that begin with ``SCHEDULER_``:
-    what is neither ours nor looks like it is left alone, with a warning.
+    Names of Flask-APScheduler count as well: ``JOBS``, if ``SCHEDULER_JOBS`` is not set.  A value
+    of None counts as not set.  The app may have its own settings that begin with ``SCHEDULER_``:
+    names that are neither ours nor similar to ours are ignored, with a warning.
 
     Raises:
         InvalidOptionError: naming the setting, its value and what was expected.
@@ -61,22 +61,22 @@ def _with_old_jobs(settings: Settings, jobs: object) -> Settings:
 
 
 def _are_jobs(jobs: object) -> bool:
-    """Return whether this is meant for the scheduler: ``JOBS`` is a name that others have too."""
+    """Return whether this value is for the scheduler: other packages may use ``JOBS`` too."""
     return isinstance(jobs, Sequence) and all(
         isinstance(job, Mapping) and "func" in job for job in jobs
     )
 
 
 def _own_hosts(config: Mapping[str, Any]) -> list[str]:
-    """Return the names by which the app itself is reached, from Flask's own settings."""
+    """Return the app's own host names, from Flask's settings."""
     names = [config.get("SERVER_NAME"), *(config.get("TRUSTED_HOSTS") or ())]
     texts = [name for name in names if isinstance(name, str) and name]
-    # With and without the port; those that begin with a dot are patterns of names.
+    # With and without the port; names that begin with a dot are patterns.
     return [each for name in texts for each in (name, _PORT.sub("", name)) if each[0] != "."]
 
 
 def _is_foreign(given: str) -> bool:
-    """Return whether a name that begins with our prefix is none of ours, nor meant to be one."""
+    """Return whether a name with our prefix is neither ours nor a typing error of ours."""
     name = given[len(PREFIX) :]
     ours = {*FIELDS, *OTHER_NAMES}
     if name.lower() in ours or name.startswith(_OURS_ALONE):
@@ -86,10 +86,10 @@ def _is_foreign(given: str) -> bool:
 
 
 def with_key_of_app(settings: Settings, key: str | bytes | None) -> Settings:
-    """Return settings by which the dashboard signs sessions with the app's own key.
+    """Return settings with which the dashboard signs sessions with the app's own key.
 
     Args:
-        settings: Those of the app; a secret that they have counts more.
+        settings: The app's settings; their own secret takes precedence.
         key: The app's ``SECRET_KEY``.
     """
     if not key or settings.dashboard_secret:
@@ -99,17 +99,17 @@ def with_key_of_app(settings: Settings, key: str | bytes | None) -> Settings:
 
 
 class Watched:
-    """Notices that settings were changed after they were read, when they have no effect any more.
+    """Detects settings that were changed too late to have an effect.
 
     Args:
-        config: The app's, which may be changed.
+        config: The app's config, which may change.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
         names = {*map(variable, (*FIELDS, *OTHER_NAMES)), _OLD_JOBS}
         self._all = {name: _copied(config.get(name)) for name in sorted(names)}
-        # Looked at for each request: 1 us.
+        # Checked for each request: 1 us.
         self._guarding = {
             name: value
             for name, value in self._all.items()
@@ -117,11 +117,11 @@ class Watched:
         }
 
     def changed(self) -> list[str]:
-        """Return the names of all settings that are not as they were read."""
+        """Return the names of all settings that changed since they were read."""
         return self._differing(self._all)
 
     def changed_guarding(self) -> list[str]:
-        """Return those among them that concern the API, and who may use it."""
+        """Return those of them that concern the API and access to it."""
         return self._differing(self._guarding)
 
     def _differing(self, read: Mapping[str, Any]) -> list[str]:
@@ -132,5 +132,5 @@ class Watched:
 
 
 def _copied(value: Any) -> Any:
-    """Return a copy of what can be changed in its place, to compare with it later."""
+    """Return a copy of a mutable value, to compare with it later."""
     return value.copy() if isinstance(value, dict | list | set) else value

@@ -36,7 +36,7 @@ _OF_THE_SCHEDULER = (
     *("capture_output", "redact", "retention"),
     *("notices", "remind_every"),
 )
-"""Settings that a scheduler is made with: one that is made already does not take them."""
+"""Settings that are used only to create a scheduler, not for an existing one."""
 
 
 class _Option(Generic[T]):
@@ -237,13 +237,13 @@ class FlaskScheduler(FlaskJobs):
         return started or self.state is not State.STOPPED
 
     def _leave(self, scheduler: Scheduler) -> None:
-        """Leave the scheduler to the process that a reloader starts, or to the next start."""
+        """Stop here: a reloader's child runs the scheduler instead, or the next start does."""
         with suppress(SchedulerNotRunningError):
             scheduler.shutdown(wait=False)
             self._not_started = True
 
     def _check_what_came_later(self) -> None:
-        """Say which settings came too late to be read, and refuse a blueprint in the API's way."""
+        """Log settings that came too late, and refuse a blueprint that conflicts with the API."""
         changed = [] if self._watched is None else self._watched.changed()
         if changed:
             log.warning(
@@ -264,11 +264,11 @@ class FlaskScheduler(FlaskJobs):
     # Inside
 
     def _set(self, name: str, value: object) -> None:
-        """Set a setting that :meth:`init_app` is to read.
+        """Set a setting that :meth:`init_app` will read.
 
         Raises:
-            RuntimeError: if it has read them.
-            InvalidOptionError: if the value makes no sense.
+            RuntimeError: if it has already read the settings.
+            InvalidOptionError: if the value is invalid.
         """
         if self.app is not None:
             raise RuntimeError(
@@ -297,7 +297,7 @@ class FlaskScheduler(FlaskJobs):
         return scheduler
 
     def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings) -> None:
-        """Add the config's jobs; those of an earlier app's, if they are still there, go."""
+        """Add the config's jobs, and remove those of an earlier app's config."""
         for job_id in self._of_config if scheduler is self._scheduler else ():
             with suppress(JobLookupError):
                 scheduler.remove_job(job_id)
@@ -322,7 +322,7 @@ def _say_what_is_not_taken(settings: Settings) -> None:
 
 
 def _begin(scheduler: Scheduler, paused: bool, is_order: bool) -> None:
-    """Start a scheduler, in the state in which others on its store are unless this is an order."""
+    """Start a scheduler; unless this is an order, in the state of the others on its store."""
     if is_order:
         scheduler.start(paused)
         return

@@ -1,4 +1,4 @@
-"""The API among the rules of a Flask app."""
+"""Adds the API to the URL rules of a Flask app."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MODULE = "schedhttp.flask"
 
 
 def check_names(app: Flask, endpoint_prefix: str, api_prefix: str) -> None:
-    """Refuse names and paths of the API that are taken in this app.
+    """Refuse names and paths of the API that this app already uses.
 
     Raises:
-        InvalidOptionError: naming the setting that gives it others.
+        InvalidOptionError: naming the setting that changes them.
     """
     name = "SCHEDULER_ENDPOINT_PREFIX"
     check_blueprints(app, endpoint_prefix)
@@ -49,10 +49,10 @@ def check_names(app: Flask, endpoint_prefix: str, api_prefix: str) -> None:
 
 
 def check_pages(app: Flask, prefix: str) -> None:
-    """Refuse the path of a dashboard that another scheduler of this app has.
+    """Refuse a dashboard's path that another scheduler of this app uses.
 
     Raises:
-        InvalidOptionError: naming the setting that gives it another.
+        InvalidOptionError: naming the setting that changes it.
     """
     ours = {rule.rule for rule in app.url_map.iter_rules() if _is_ours(app, rule.endpoint)}
     if prefix + "/<path:page>" in ours:
@@ -64,10 +64,10 @@ def check_pages(app: Flask, prefix: str) -> None:
 
 
 def check_blueprints(app: Flask, endpoint_prefix: str) -> None:
-    """Refuse a prefix by which Flask takes the API for a part of the app's own blueprint.
+    """Refuse a prefix with which Flask would count the API as part of the app's own blueprint.
 
     Raises:
-        InvalidOptionError: naming the setting that gives it another.
+        InvalidOptionError: naming the setting that changes it.
     """
     words = endpoint_prefix.split(".")[:-1]
     for end in range(len(words), 0, -1):
@@ -85,9 +85,9 @@ _ANOTHER = "SCHEDULER_ENDPOINT_PREFIX = 'schedcore.' is usually free"
 
 
 def mount(app: Flask, api: App, watched: Watched) -> None:
-    """Give the app one rule for each endpoint, so that ``url_for`` knows them.
+    """Add one rule for each endpoint to the app, so that ``url_for`` knows them.
 
-    The answers come from the same table and the same code as those of the stand-alone app.
+    Answers come from the same table and code as those of the stand-alone app.
     """
     settings = api.settings
     prefix = settings.api_prefix
@@ -98,7 +98,7 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
             return api.refuse(Forbidden(_TOO_LATE.format(", ".join(changed))))
         return api.respond(current_request)
 
-    # Documented: what exempts a view from its checks knows it by its module and its name.
+    # Documented: extensions exempt a view from their checks by its module and name.
     api_view.__module__ = _MODULE
     app.url_map.converters.update(routes.CONVERTERS)
     for route in routes.ROUTES:
@@ -118,7 +118,7 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
     blueprints = _Blueprints(settings.endpoint_prefix)
 
     def answer_what_has_no_rule() -> Response | None:
-        """Answer 404, 405 and OPTIONS below the prefix in JSON, and leave the app its own."""
+        """Answer 404, 405 and OPTIONS below the prefix in JSON, without changing the app's own."""
         blueprints.look_at(app)
         path = current_request.path
         if current_request.routing_exception is not None and (
@@ -132,7 +132,7 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
 
 
 def _mount_pages(app: Flask, settings: Settings, view: Callable[..., Response]) -> None:
-    """Give the app the rules of the dashboard, which knows its pages itself."""
+    """Add the rules of the dashboard, which itself knows its pages."""
     for name, below in (("dashboard", ""), ("dashboard_page", "/<path:page>")):
         app.add_url_rule(
             settings.dashboard_prefix + below or "/",
@@ -146,13 +146,13 @@ def _mount_pages(app: Flask, settings: Settings, view: Callable[..., Response]) 
 
 
 class _Blueprints:
-    """Tells, at the first request, of a blueprint that came after the start into the API's way."""
+    """Reports, at the first request, a blueprint that was added late and conflicts with the API."""
 
     def __init__(self, endpoint_prefix: str) -> None:
         self._prefix: str | None = endpoint_prefix
 
     def look_at(self, app: Flask) -> None:
-        prefix, self._prefix = self._prefix, None  # Flask takes none after the first request
+        prefix, self._prefix = self._prefix, None  # Flask accepts none after the first request
         if prefix is not None:
             try:
                 check_blueprints(app, prefix)

@@ -1,4 +1,4 @@
-"""Where a Flask app keeps its jobs: in its instance folder, unless its config says otherwise."""
+"""Where a Flask app stores its jobs: in its instance folder, unless its config says otherwise."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ log = logging.getLogger(__name__)
 
 _FILE = "schedcore.db"
 _users: dict[str, list[ReferenceType[object]]] = {}
-"""The extensions of this process that use each default file, in the order in which they came."""
+"""The extensions of this process that use each default file, in the order of their creation."""
 
 
 def with_store(settings: Settings, app: Flask, extension: object) -> Settings:
-    """Return settings that name a store as the stand-alone server's do.
+    """Return settings that name a store, as the stand-alone server's do.
 
-    By default a file in the app's instance folder, and in memory for an app that is tested.  A
-    relative path of SQLite is relative to that folder, as it is in Flask-SQLAlchemy.
+    The default is a file in the app's instance folder, or memory for an app in tests.  A relative
+    SQLite path is relative to that folder, as in Flask-SQLAlchemy.
 
     Args:
-        settings: As the app's config has them.
-        app: Whose instance folder it is.
-        extension: For whom: two that live at the same time have a file each.
+        settings: The settings of the app's config.
+        app: The app with the instance folder.
+        extension: The Flask extension: two that exist at the same time have separate files.
 
     Raises:
-        ConfigError: if the path makes no sense, or the folder cannot be made.
+        ConfigError: if the path is invalid, or the folder cannot be created.
     """
     store = settings.store
     if store is None and app.testing:
@@ -52,7 +52,7 @@ def with_store(settings: Settings, app: Flask, extension: object) -> Settings:
 
 
 def _own_file(path: str, extension: object) -> str:
-    """Return *path*, with a number if another extension of this process has that file."""
+    """Return *path*, with a number if another extension of this process uses that file."""
     users = _users.setdefault(path, [])
     place = next((n for n, user in enumerate(users) if user() in (extension, None)), len(users))
     users[place : place + 1] = [ref(extension)]

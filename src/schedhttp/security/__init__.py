@@ -1,1 +1,1 @@
-"""Who is served, as whom, and what they may have called."""
+"""Authentication, permissions, and the functions that requests may name."""

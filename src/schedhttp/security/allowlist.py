@@ -1,4 +1,4 @@
-"""Which functions a request may name, and have called with what it says."""
+"""The functions that a request may name, and whose arguments it may set."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ log = logging.getLogger(__name__)
 
 
 class AllowedFuncs:
-    """Which functions a request may name.
+    """The functions that a request may name.
 
-    A pattern without ``*`` allows what it names.  In the others ``*`` matches letters, digits
-    and underscores, in the module also for dots, and never for a part that begins with an
-    underscore (``shop.__main__``).  They allow only functions that their module defines itself, and
-    no name that begins with an underscore: not what it imports from elsewhere (``tasks:system``),
-    and no way around (``tasks:helper.__globals__``).
+    A pattern without ``*`` allows the function that it names.  In others, ``*`` matches letters,
+    digits and underscores, and in the module also dots, but never a part that begins with an
+    underscore (``shop.__main__``).  Such patterns allow only functions that the module itself
+    defines, and no name that begins with an underscore: neither what the module imports
+    (``tasks:system``), nor detours (``tasks:helper.__globals__``).
 
     Args:
         patterns: Such as ``"tasks:daily_cleanup"`` and ``"tasks:*"``; ``"*"`` allows everything.
 
     Raises:
-        InvalidOptionError: if one of them has another form.
+        InvalidOptionError: if a pattern has another form.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -47,11 +47,11 @@ class AllowedFuncs:
     def find(
         self, reference: str, registered: Mapping[str, Callable[..., Any]]
     ) -> Callable[..., Any] | str:
-        """Return what to give to the scheduler for *reference*; its module is imported.
+        """Return the callable or reference to pass to the scheduler; imports its module.
 
         Raises:
             Forbidden: if it is not allowed; nothing is imported.
-            FuncRefError: if it is allowed, and leads to no callable.
+            FuncRefError: if it is allowed, but is not a callable.
         """
         if reference in registered:
             return registered[reference]
@@ -66,19 +66,19 @@ class AllowedFuncs:
         return reference
 
     def check(self, reference: str, registered: Mapping[str, Callable[..., Any]]) -> None:
-        """Check that some pattern allows *reference*; nothing is imported, so it may not be there.
+        """Check that a pattern allows *reference*, without importing it: it may not exist.
 
         Raises:
-            Forbidden: if none does.
-            FuncRefError: if it is no reference at all.
+            Forbidden: if no pattern does.
+            FuncRefError: if it is not a reference.
         """
         if reference not in registered:
             self._check_pattern(reference)
 
     def check_call(self, job: Job, registered: Mapping[str, Callable[..., Any]]) -> None:
-        """Check that a request may say with which arguments the function of *job* is called.
+        """Check that a request may set the arguments with which the function of *job* is called.
 
-        Whoever may not name a function may not have it called with something else either:
+        A client that may not name a function may not change its arguments either:
         ``subprocess:run`` with other arguments is another command.
 
         Raises:
@@ -100,11 +100,11 @@ class AllowedFuncs:
             ) from None
 
     def _check_pattern(self, reference: str) -> bool:
-        """Return whether *reference* is allowed as it is, and not only by a pattern with a ``*``.
+        """Return whether *reference* is allowed by its full name, not only by a pattern with ``*``.
 
         Raises:
             Forbidden: if it is not allowed at all.
-            FuncRefError: if it is no reference.
+            FuncRefError: if it is not a reference.
         """
         module, name = funcref.split(reference)
         if self._any or reference in self._exact:
@@ -120,11 +120,11 @@ class AllowedFuncs:
 
 
 def _imported(reference: str) -> Callable[..., Any]:
-    """Return what *reference* leads to.
+    """Import *reference*.
 
     Raises:
-        FuncRefError: if it leads nowhere.  The text of what importing raised is logged and not
-            told: it may hold what is none of the client's business.
+        FuncRefError: if it cannot be imported.  The error of the import is only logged, since it
+            may contain details that clients must not see.
     """
     try:
         return funcref.resolve(reference)
@@ -141,7 +141,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         ) from None
 
 
-# A * never matches a part that begins with an underscore; spelled out, such parts are allowed.
+# A * never matches a part that begins with an underscore; written out, such parts are allowed.
 _IN_MODULE = r"(?:(?<=\w)_|[^\W_]|\.)*"
 _IN_NAME = r"(?:(?<=\w)_|[^\W_])*"
 

@@ -1,4 +1,4 @@
-"""The door: from which client a request may come, who sent it, and what they may do."""
+"""Authentication: whether a client may send requests, who it is, and what it may do."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ class Role(enum.Enum):
     ALL = "all"
 
     def check_may_change(self) -> None:
-        """Refuse those who may only read.
+        """Refuse clients with read-only access.
 
         Raises:
-            Forbidden: if this is such a role.
+            Forbidden: if this role is read-only.
         """
         if self is Role.READ:
             raise Forbidden("these credentials may only read: SCHEDULER_API_READ_ONLY names them")
 
 
 class HTTPBasicAuth:
-    """The setting ``SCHEDULER_AUTH`` for a Flask app that decorates its own check.
+    """The setting ``SCHEDULER_AUTH`` for a Flask app with its own check.
 
-    It says that credentials are needed; ``@scheduler.authenticate`` marks the function that tells
-    whether they hold, and until there is one none do.
+    It requires credentials; ``@scheduler.authenticate`` marks the function that checks them.
+    Without such a function, no credentials are accepted.
     """
 
     def __repr__(self) -> str:
@@ -67,8 +67,8 @@ class Guard:
     """Decides which requests are served.
 
     Args:
-        settings: Users, tokens, and what is open without them.
-        clock: Tells for how long those who guessed have to wait.
+        settings: Users, tokens, and what is allowed without them.
+        clock: Measures how long clients wait after wrong credentials.
 
     Raises:
         InvalidOptionError: if a password is not hashed, or a token too short.
@@ -89,7 +89,7 @@ class Guard:
         self._read_only = frozenset(map(_folded, settings.api_read_only))
         if self._authenticate is None and settings.auth is None:
             _check_known(settings)
-        # Proofs of passwords that held: scrypt takes 50 ms, on purpose, and a client asks often.
+        # Digests of correct passwords: scrypt takes 50 ms on purpose, and clients ask often.
         self._salt = os.urandom(16)
         self._held: dict[str, bytes] = {}
         self._was_told = False
@@ -104,16 +104,15 @@ class Guard:
             )
 
     def authenticate(self, check: Callable[[Any], object]) -> None:
-        """Let *check* tell whether a user and a password hold.
+        """Let *check* decide whether a user name and a password are correct.
 
         Args:
-            check: Is given an object with ``username`` and ``password``, and returns True, False,
-                or "read" for who may look and not touch.  Who is named in
-                ``SCHEDULER_API_READ_ONLY`` may do no more than that in any case.  Any other answer
-                lets nobody in.
+            check: Gets an object with ``username`` and ``password``, and returns True, False, or
+                "read" for read-only access.  Users in ``SCHEDULER_API_READ_ONLY`` have read-only
+                access in any case.  Any other result refuses the client.
 
         Raises:
-            InvalidOptionError: if it gives no answer when it is called, but a coroutine.
+            InvalidOptionError: if calling it returns an awaitable and not a result.
         """
         if any(isit(each) for each in (check, getattr(check, "__call__", None)) for isit in _LATER):  # noqa: B004
             raise InvalidOptionError(
@@ -126,7 +125,7 @@ class Guard:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether there are any that a client can show; if not, where it is decides."""
+        """Whether credentials are configured; if not, the client's address decides."""
         return bool(self._users or self._tokens or self._authenticate or self._settings.auth)
 
     def admit(self, request: Incoming) -> Role:
@@ -135,8 +134,8 @@ class Guard:
         Raises:
             Forbidden: if it comes from another site, or from another computer while there is no
                 authentication.
-            Unauthorized: if there is authentication, and its credentials do not hold.
-            TooManyFailures: if too many credentials did not hold lately.
+            Unauthorized: if there is authentication, and its credentials are wrong.
+            TooManyFailures: if there were too many wrong credentials recently.
         """
         self._check_sender(request)
         if not self.has_credentials:
@@ -148,19 +147,19 @@ class Guard:
         return role
 
     def sign_in(self, request: Incoming, given: Authorization) -> Role | None:
-        """Return what may do who has *given* these credentials in a form; None: they do not hold.
+        """Return the role for credentials that were *given* in a form; None: they are wrong.
 
-        ``request.user`` is their name then.
+        Sets ``request.user`` to the user's name.
 
         Raises:
-            TooManyFailures: if too many credentials did not hold lately.
+            TooManyFailures: if there were too many wrong credentials recently.
         """
         return self._role_of(request, given)
 
     def standing_of(self, name: str) -> tuple[Role, bytes] | None:
-        """Return what a user or a token may do by now, and what changes with the password.
+        """Return the current role of a user or token, and a value that changes with the password.
 
-        None: there is none of that name, nor a callback that may know it.
+        None: there is none of that name, and no callback that may know it.
         """
         known = self._users.get(name, "").encode() or self._tokens.get(name, b"")
         if not known and self._authenticate is None:
@@ -168,11 +167,11 @@ class Guard:
         return self._role_of_name(name) or Role.READ, known
 
     def _check_sender(self, request: Incoming) -> None:
-        """Check what is to be seen of a sender at a glance.
+        """Check the sender without checking credentials.
 
         Raises:
             Forbidden: as :meth:`admit` does.
-            Unauthorized: if credentials are needed, and there are none.
+            Unauthorized: if credentials are required, and the request has none.
         """
         check_origin(request, self._settings)
         if not self.has_credentials:
@@ -201,7 +200,7 @@ class Guard:
         username, password = given.username or "", given.password or ""
         if self._held_before(username, password):
             return self._role_of_name(username)
-        # Before the password is looked at: what is guessed meanwhile is not even answered.
+        # Before the password is checked: while a client has to wait, its guesses are not checked.
         self._failures.check(address, username[:_LONGEST_USER])
         if self._authenticate is not None:
             answer = self._authenticate(given)
@@ -215,9 +214,9 @@ class Guard:
         return self._role_of_name(self._user_name(username, password))
 
     def _tell_of(self, answer: object) -> None:
-        """Log, once, that nobody knows what the callback means."""
+        """Log once that the callback returned an invalid result."""
         if isinstance(answer, Coroutine):
-            answer.close()  # which would complain, in its turn, that nobody waited for it
+            answer.close()  # otherwise it warns that it was never awaited
         if not self._was_told:
             self._was_told = True
             log.error(
@@ -229,13 +228,13 @@ class Guard:
     def _role_of_name(self, name: str | None) -> Role | None:
         if name is None:
             return None
-        # A callback may well compare names without regard to case, or to spaces around them.
+        # A callback may ignore case, or spaces around names.
         return Role.READ if _folded(name) in self._read_only else Role.ALL
 
     def _token_name(self, token: str) -> str | None:
         digest = hashlib.sha256(token.encode()).digest()
         found = None
-        for name, known in self._tokens.items():  # all of them, so that the time tells nothing
+        for name, known in self._tokens.items():  # all of them, so that the time reveals nothing
             if hmac.compare_digest(digest, known):
                 found = name
         return found
@@ -247,8 +246,8 @@ class Guard:
     def _user_name(self, username: str, password: str) -> str | None:
         if not self._users:
             return None
-        # An unknown user takes as long as a wrong password: names cannot be tried out.  So does one
-        # whose password was hashed in a quicker way than that of others.
+        # An unknown user takes as long as a wrong password, so that names cannot be guessed.  So
+        # does a user whose password has a faster hash than those of others.
         hashed = self._users.get(username, self._nobody)
         holds = check_password_hash(hashed, password)
         if not holds and _cost(hashed) < _cost(self._nobody):
@@ -270,10 +269,10 @@ def _unauthorized() -> Unauthorized:
 
 
 def _credentials(request: Incoming) -> Authorization | None:
-    """Return what the Authorization header says; None: nothing that can be read."""
+    """Parse the Authorization header; None: it is missing or unreadable."""
     try:
         return request.whole.authorization
-    except ValueError:  # bytes that base64 or UTF-8 do not have
+    except ValueError:  # not valid base64 or UTF-8
         return None
 
 
@@ -282,10 +281,10 @@ def _folded(name: str) -> str:
 
 
 def _check_known(settings: Settings) -> None:
-    """Check that those who may only read exist: with a typo, they could do everything.
+    """Check that users and tokens with read-only access exist: a typo would give them all rights.
 
     Raises:
-        InvalidOptionError: naming the first that does not.
+        InvalidOptionError: naming the first one that does not.
     """
     known = [*settings.api_users, *settings.api_tokens]
     for name in settings.api_read_only if known else ():
@@ -298,7 +297,7 @@ def _check_known(settings: Settings) -> None:
 
 
 def _cost(hashed: str) -> float:
-    """Return roughly how long a hash takes to check, in microseconds."""
+    """Return roughly how long checking a hash takes, in microseconds."""
     kind, *numbers = hashed.partition("$")[0].split(":")
     if kind == "scrypt":
         return 0.2 * math.prod(map(int, numbers))
@@ -306,7 +305,7 @@ def _cost(hashed: str) -> float:
 
 
 def _hash_like(hashed: str) -> str:
-    """Return a hash that holds for nobody, and takes as long to check as *hashed*."""
+    """Return a hash that no password matches, and that takes as long to check as *hashed*."""
     return generate_password_hash(os.urandom(16).hex(), hashed.partition("$")[0])
 
 

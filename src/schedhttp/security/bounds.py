@@ -1,6 +1,6 @@
-"""What a request may ask of a job at most; settings and Python are the operator's, and may more.
+"""Limits for jobs that come by requests; settings and Python code have fewer limits.
 
-Without these, one request could fill the queue of all other jobs, or give a job an id that other
+Without them, one request could fill the queue of all jobs, or create a job with an id that
 clients cannot address.
 """
 
@@ -22,9 +22,9 @@ _OTHERWISE = "this limit does not apply to jobs in the settings and in Python"
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
-    """Check what a request says of a job, besides its trigger.
+    """Check the fields of a job in a request, except its trigger.
 
-    A name or a number of another type passes: the scheduler refuses it.
+    Values of wrong types pass: the scheduler refuses them.
 
     Raises:
         InvalidOptionError: naming the field, its value and what was expected.
@@ -45,15 +45,15 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 
 
 def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None) -> None:
-    """Check that a trigger fires no more often than a request may have it.
+    """Check that a trigger fires no more often than requests may set.
 
     Args:
-        trigger: Which one.
-        shortest: Seconds between two fire times, at least; 0: any.
-        now: The job's present one; what fires no more often than that is left alone.
+        trigger: The trigger.
+        shortest: Minimum number of seconds between two fire times; 0: no limit.
+        now: The job's current trigger: one that fires no more often than this is accepted.
 
     Raises:
-        InvalidTriggerError: if it does; the text names the setting.
+        InvalidTriggerError: if it fires more often; the message names the setting.
     """
     rate = _rate(trigger)
     if rate * shortest > 1 and (now is None or rate > _rate(now)):
@@ -66,7 +66,7 @@ def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None)
 
 
 def _rate(trigger: Trigger) -> float:
-    """Return how often in a second a trigger fires at most, as far as its intervals tell."""
+    """Return the maximum rate of a trigger per second, as far as its intervals show."""
     span_us = getattr(trigger, "interval_us", 0)
     if span_us:
         return float(SECOND / span_us)
@@ -78,15 +78,15 @@ def _rate(trigger: Trigger) -> float:
 
 
 def _check_text(field: str, text: str) -> None:
-    """Refuse characters that end a line or speak to a terminal, which many a client shows it on."""
+    """Refuse characters that end a line or control a terminal, since clients may print the text."""
     if any(unicodedata.category(each) in _BREAKS for each in text):
         raise InvalidOptionError(field, text, "text without control characters")
 
 
 def _check_address(job_id: str) -> None:
-    """Refuse ids that clients and proxies take for a way: ``/jobs/../pause`` is ``/pause``.
+    """Refuse ids that clients and proxies resolve as paths: ``/jobs/../pause`` is ``/pause``.
 
-    Some decode ``%2F`` and ``%2E`` first, and browsers read a backslash as a slash.
+    Some decode ``%2F`` and ``%2E`` first, and browsers treat a backslash as a slash.
     """
     parts = re.split(r"[/\\]|%2f|%5c", job_id, flags=re.IGNORECASE)
     if any(re.sub("%2e", ".", part, flags=re.IGNORECASE) in (".", "..") for part in parts):

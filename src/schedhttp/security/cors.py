@@ -1,7 +1,7 @@
-"""Cross-origin resource sharing: what browsers need before pages of trusted sites can use the API.
+"""Cross-origin resource sharing: the headers that let pages of trusted sites use the API.
 
-Only sites that ``SCHEDULER_API_TRUSTED_ORIGINS`` names get an answer.  Browsers are not asked
-to send what they remember (cookies, passwords): a page sends its ``Authorization`` itself.
+Only sites in ``SCHEDULER_API_TRUSTED_ORIGINS`` get them.  Browsers are not asked to send stored
+credentials (cookies, passwords): a page sends its ``Authorization`` header itself.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ _SHOWN_HEADERS = (
     " X-Run-Outcome, X-Total-Count"
 )
 _SECONDS = "600"
-"""For which a browser need not ask again; the most that Chromium keeps is 7,200."""
+"""Seconds for which a browser may cache a preflight answer; Chromium's maximum is 7,200."""
 
 
 class Cors:
     """The response headers for trusted sites.
 
     Args:
-        origins: Those of the sites, as browsers send them: ``"https://ops.example.com"``.
+        origins: The origins, as browsers send them: ``"https://ops.example.com"``.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origins)
 
     def preflight(self, request: Incoming) -> Headers | None:
-        """Return the headers that answer a browser's question whether a page may ask.
+        """Return the headers that answer a browser's preflight request.
 
-        It comes without credentials, and tells nothing but what is allowed in general.  None: it
-        is no such question, or that of a site that is not trusted.
+        Such a request has no credentials, and the answer only says what is allowed in general.
+        None: it is not a preflight request, or the site is not trusted.
         """
         if (
             request.method != "OPTIONS"
@@ -52,7 +52,7 @@ class Cors:
         ]
 
     def headers(self, request: Incoming) -> Headers:
-        """Return what every answer to *request* needs besides, errors included."""
+        """Return the additional headers of every answer to *request*, errors included."""
         if not self._origins:
             return []
         if not self._is_trusted(request):

@@ -1,4 +1,4 @@
-"""From where a request may come: which page, which computer, and by which name of this one."""
+"""Checks where a request comes from: the page, the computer, and the Host header."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from schedhttp.settings import Settings
 
 _PROXYS = re.compile(
     "HTTP_(?:"
-    # What proxies in general say: for whom they ask, how they were asked, and through whom.
+    # Headers of proxies in general: the client, the original request, and other proxies.
     r"(?:X_)?FORWARD|VIA$|.*_VIA$|MAX_FORWARDS$|CDN_LOOP$|(?:\w+_)?PROXY_|X_PROXY"
     r"|(?:\w+_)?(?:CLIENT|REAL|CLUSTER|REMOTE|SOURCE|CONNECTING|ORIGINATING|PEER)_?(?:CLIENT_)?"
     r"(?:IP|ADDR|PORT|HOST|USER)"
     r"|(?:X_)?(?:SSL_)?CLIENT_(?:CERT|VERIFY|S?DN)|SURROGATE_|(?:X_)?CDN_|X_(?:UPSTREAM|INGRESS)_"
     r"|X_(?:CLUSTER|REAL|ORIGINAL|ORIGINATING|REMOTE|COMING_FROM|REWRITE|ACCEL|LB|HOST$)"
     r"|(?:X_)?(?:URL_)?SCHEME$|X_(?:HTTPS|SSL|TLS|PROTO)|SSL_|FRONT_END_HTTPS$|X_REQUEST_START$"
-    # What those of certain makers add.
+    # Headers of certain products.
     r"|X_(?:ENVOY|AMZN?|AZURE|ARR|FD|APPENGINE|CLOUD_TRACE|GOOGLE|VERCEL|NF|AKAMAI|NGINX|KONG"
     r"|VARNISH|SQUID|SUCURI|BLUECOAT|TRAEFIK|HAPROXY|IISNODE|GATEWAY)(?:_|$)"
     r"|(?:CF|CLOUDFRONT|FLY|(?:X_)?FASTLY|AKAMAI|TAILSCALE|NGROK|INCAP|WL|TRUE)_)"
@@ -36,13 +36,13 @@ _HOW_TO_OPEN = (
 
 
 def check_origin(request: Incoming, settings: Settings) -> None:
-    """Refuse what a browser sends on behalf of another site.
+    """Refuse requests that a browser sends on behalf of another site.
 
-    Browsers of today say themselves whether a page is of the same site (``Sec-Fetch-Site``, which
-    no page can set); for the others, its origin is compared with where the request went.
+    Modern browsers say whether a page is of the same site (``Sec-Fetch-Site``, which no page can
+    set).  For others, the page's origin is compared with the address of the request.
 
     Raises:
-        Forbidden: saying which setting trusts that site.
+        Forbidden: naming the setting that trusts the site.
     """
     environ = request.environ
     origin = environ.get("HTTP_ORIGIN")
@@ -62,13 +62,13 @@ def check_origin(request: Incoming, settings: Settings) -> None:
 
 
 def check_computer(request: Incoming, settings: Settings) -> None:
-    """Refuse, where there is no authentication, whoever is not on this computer.
+    """Without authentication, refuse clients on other computers.
 
-    What this cannot see: a proxy on this computer that adds no header, and which user of this
-    computer it is.  A Unix socket that only one user can open keeps both out.
+    It cannot detect a proxy on this computer that adds no header, nor which user of this computer
+    sends the request.  A Unix socket that only one user can open excludes both.
 
     Raises:
-        Forbidden: saying which settings open the API.
+        Forbidden: naming the settings that open the API.
     """
     environ = request.environ
     if settings.api_loopback_only:
@@ -85,7 +85,7 @@ def check_computer(request: Incoming, settings: Settings) -> None:
 
 
 def proxy_header(environ: Iterable[str]) -> str | None:
-    """Return the first header of a request that tells of a proxy, if there is one."""
+    """Return the first header of a request that shows a proxy, if there is one."""
     for name in environ:
         if _PROXYS.match(name):
             return name[len("HTTP_") :].replace("_", "-").title()
@@ -93,16 +93,16 @@ def proxy_header(environ: Iterable[str]) -> str | None:
 
 
 def _check_host(host: str, settings: Settings) -> None:
-    """Refuse a Host header that is not this server's: a page whose name was bound to our address.
+    """Refuse a Host header that is not this server's, to prevent DNS rebinding.
 
     Raises:
-        Forbidden: saying which setting trusts that name.
+        Forbidden: naming the setting that trusts the name.
     """
     name = _host_name(host)
     if name is not None:
         if _is_this_computer(name):
             return
-        # A page is known by a name; where everybody is served, an address is as good as any other.
+        # A rebound page has a name; where everybody is served, any address is accepted.
         if not settings.api_loopback_only and _address(name) is not None:
             return
         if {host.lower(), name, "*"} & {trusted.lower() for trusted in settings.api_trusted_hosts}:
@@ -113,24 +113,24 @@ def _check_host(host: str, settings: Settings) -> None:
 
 
 def _leads_here(origin: str, environ: dict[str, str]) -> bool:
-    """Return whether a page's origin is where its request went."""
+    """Return whether a page's origin is the address of its request."""
     try:
         scheme, netloc, *_ = urlsplit(origin)
     except ValueError:
         return False
-    # Behind a proxy that ends TLS, this server itself is asked by http.
+    # Behind a proxy that terminates TLS, this server itself gets HTTP requests.
     schemes = ("https",) if environ.get("wsgi.url_scheme") == "https" else ("http", "https")
     return scheme in schemes and netloc != "" and netloc == environ.get("HTTP_HOST")
 
 
 @lru_cache(maxsize=256)
 def _host_name(host: str) -> str | None:
-    """Return a Host header's name or address, without the port; None: it is no Host header."""
+    """Return a Host header's name or address, without the port; None: it is invalid."""
     found = _HOST.fullmatch(host)
     return found[1].strip("[]").lower() if found else None
 
 
-# Kept: nearly all requests name the same few, and each look takes 1 us.
+# Cached: nearly all requests name the same few hosts, and each check takes 1 us.
 @lru_cache(maxsize=256)
 def _is_this_computer(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)

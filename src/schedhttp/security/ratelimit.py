@@ -1,4 +1,4 @@
-"""Wrong passwords, counted by where they come from: whoever guesses has to wait."""
+"""Counts wrong passwords, so that clients that guess have to wait."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from schedcore.clock import SECOND, Clock
 from schedhttp.errors import TooManyFailures
 
 WINDOW_US = 60 * SECOND
-"""Failures count for this long after the first of them."""
+"""Failures count for this long after the first one."""
 MOST_FOR_USER = 10
-"""Wrong passwords from one address for one user; 14,400 guesses a day."""
+"""Maximum from one address for one user; that is 14,400 guesses a day."""
 MOST_FOR_ADDRESS = 100
-"""From one address for any users: behind a proxy, all clients may have the same one."""
+"""Maximum from one address for all users: clients behind a proxy may share an address."""
 MOST_FOR_NAME = 200
-"""For one user from anywhere: whoever guesses may have many addresses."""
+"""Maximum for one user from all addresses: an attacker may have many."""
 _MOST_KEPT = 10_000
 _HOUSEHOLD = 64
-"""Bits of an IPv6 address that a provider gives to one household; the others it has to itself."""
+"""Bits of an IPv6 address that a provider assigns; a household chooses the others itself."""
 
 
 _MOST = (MOST_FOR_USER, MOST_FOR_ADDRESS, MOST_FOR_NAME)
@@ -28,10 +28,10 @@ _Key = tuple["str | None", "str | None"]
 class Failures:
     """Counts failures by address and user, by address, and by user.
 
-    Thread-safe; bounded, whoever sends what.
+    Thread-safe, and bounded in memory, whatever clients send.
 
     Args:
-        clock: Tells how long ago they were.
+        clock: Measures how long ago they were.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -40,10 +40,10 @@ class Failures:
         self._counts: dict[_Key, tuple[int, int]] = {}
 
     def check(self, address: str, user: str) -> None:
-        """Refuse to look at credentials while there were too many wrong ones.
+        """Refuse to check credentials after too many wrong ones.
 
         Raises:
-            TooManyFailures: saying when to try again.
+            TooManyFailures: with the time to wait.
         """
         now_us = self._clock.monotonic_us()
         for key, most in zip(_keys(address, user), _MOST, strict=True):
@@ -64,19 +64,19 @@ class Failures:
                 since_us, count = self._counts.pop(key, (now_us, 0))
                 if now_us - since_us >= WINDOW_US:
                     since_us, count = now_us, 0
-                self._counts[key] = (since_us, count + 1)  # at the end: the latest are kept
+                self._counts[key] = (since_us, count + 1)  # moved to the end: the latest are kept
             while len(self._counts) > _MOST_KEPT:
                 del self._counts[next(iter(self._counts))]
 
 
 def _keys(address: str, user: str) -> tuple[_Key, _Key, _Key]:
-    """Return what a failure counts for, in the order of ``_MOST``."""
+    """Return the keys that a failure counts for, in the order of ``_MOST``."""
     where = _network(address)
     return (where, user), (where, None), (None, user)
 
 
 def _network(address: str) -> str:
-    """Return an address, or of IPv6 the network that is one household's."""
+    """Return an IPv4 address, or the network of one household of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

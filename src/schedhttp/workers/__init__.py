@@ -1,1 +1,1 @@
-"""A scheduler in the processes of a server: when it starts there, and when it ends."""
+"""Starts and stops a scheduler in the processes of a server."""

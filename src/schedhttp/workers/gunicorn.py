@@ -1,8 +1,8 @@
-"""gunicorn's master and its workers: which of them this process is, and whether it has loaded.
+"""Whether this process is gunicorn's master or a worker, and whether its app is loaded.
 
-``gunicorn_conf.py`` and ``python -m schedhttp`` give gunicorn the hooks below, which tell it.
-Started without them (``gunicorn app:app``), a worker is known by its signal handlers.
-Nothing here imports gunicorn: where it is not running, there is neither.
+``gunicorn_conf.py`` and ``python -m schedhttp`` give gunicorn the hooks below.  Without them
+(``gunicorn app:app``), a worker is recognised by its signal handlers.
+Nothing here imports gunicorn: if it is not running, there is neither a master nor a worker.
 """
 
 from __future__ import annotations
@@ -18,56 +18,56 @@ from schedcore.clock import Patience, Waker
 
 _LOOK_EVERY = 0.02
 _LOAD_WITHIN = 600.0
-"""Seconds in which a worker has to have loaded its app."""
+"""Seconds within which a worker must have loaded its app."""
 
 _worker: Any | None = None
-"""The worker that this process is, as a hook told."""
+"""The worker object of this process, set by a hook."""
 _when_loaded: deque[Callable[[], object]] = deque()
 _loading = threading.Lock()
 
 
 def post_fork(_arbiter: object, worker: Any) -> None:
-    """Know the worker that this process is: a hook of gunicorn's, called before the app loads."""
-    global _worker  # noqa: PLW0603 — a process is one worker, and for good
+    """Store this process's worker object: a hook of gunicorn, called before the app loads."""
+    global _worker  # noqa: PLW0603 — a process is one worker for its whole life
     _worker = worker
 
 
 def post_worker_init(_worker: object) -> None:
-    """Do what waits for the app to be loaded: a hook of gunicorn's, called before it serves."""
+    """Call what waits for the app: a hook of gunicorn, called when the app is loaded."""
     with _loading:  # a request waits here until another thread has done it
         while _when_loaded:
             _when_loaded.popleft()()
 
 
 def is_here() -> bool:
-    """Tell whether gunicorn runs this process."""
+    """Return whether gunicorn runs this process."""
     return "gunicorn.arbiter" in sys.modules
 
 
 def worker() -> Any | None:
-    """Return gunicorn's worker object, if this process is a worker that has begun."""
+    """Return gunicorn's worker object, if this process is a worker that has started."""
     if _worker is not None:
         return _worker
     return _worker_by_handler() if is_here() else None
 
 
 def _worker_by_handler() -> Any | None:
-    """Return the worker without its hooks: it sets its signal handlers before it loads the app."""
+    """Find the worker without hooks: it sets its signal handlers before it loads the app."""
     owner = getattr(signal.getsignal(signal.SIGABRT), "__self__", None)
     kinds = type(owner).__mro__
     return owner if any(kind.__module__.startswith("gunicorn.workers") for kind in kinds) else None
 
 
 def in_master() -> bool:
-    """Tell whether this is gunicorn's master, which loads the app before it forks (--preload).
+    """Return whether this is gunicorn's master, which loads the app before it forks (--preload).
 
-    A scheduler started there would run in the master, beside those of the workers.
+    A scheduler started there would run in the master, in addition to those of the workers.
     """
     return is_here() and worker() is None
 
 
 def has_loaded() -> bool:
-    """Tell whether this process is a worker that has loaded its app, and serves."""
+    """Return whether this process is a worker that has loaded its app, and serves."""
     of = worker()
     return of is not None and bool(getattr(of, "booted", True))
 
@@ -75,8 +75,8 @@ def has_loaded() -> bool:
 def call_when_loaded(callback: Callable[[], object]) -> None:
     """Call *callback* once this process is a worker that has loaded its app.
 
-    In the main thread before it serves, if gunicorn has our hooks, and else in another or at the
-    first request, whose thread calls :func:`post_worker_init`.
+    If gunicorn has our hooks, it is called in the main thread before the worker serves.  Otherwise
+    it is called in another thread, or by the first request, which calls :func:`post_worker_init`.
     """
     _when_loaded.append(callback)
     threading.Thread(target=_wait_for_load, name="schedhttp-loading", daemon=True).start()
@@ -84,17 +84,17 @@ def call_when_loaded(callback: Callable[[], object]) -> None:
 
 def _wait_for_load() -> None:
     patience = Patience(_LOAD_WITHIN)
-    while _when_loaded and patience.left():  # a child that becomes another program never loads
+    while _when_loaded and patience.left():  # a child that executes another program never loads
         if has_loaded():
             post_worker_init(None)
         Waker().sleep(_LOOK_EVERY)
 
 
 def end_gently() -> None:
-    """Have Ctrl-C, and the QUIT that gunicorn's master then sends, end this worker as TERM does.
+    """Let Ctrl-C, and the QUIT that gunicorn's master then sends, end this worker as TERM does.
 
-    gunicorn's own handler of both takes a lock of its pool of threads: the second signal would wait
-    for ever inside the first, until the worker is killed.  Only the main thread can set handlers.
+    gunicorn's own handler of both takes a lock of its thread pool: the second signal would wait
+    inside the first for ever, until the worker is killed.  Only the main thread can set handlers.
     """
     of = worker()
     if of is None or threading.current_thread() is not threading.main_thread():
@@ -105,7 +105,7 @@ def end_gently() -> None:
 
 
 def processes() -> int:
-    """Return how many processes of this server answer requests, as far as gunicorn tells."""
+    """Return how many processes of this server answer requests, as far as gunicorn shows."""
     of = worker()
     return 1 if of is None else int(of.cfg.workers)
 
@@ -113,16 +113,16 @@ def processes() -> int:
 def addresses() -> list[str]:
     """Return where this worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``.
 
-    Nowhere, if it is about to end and has closed its sockets.
+    Empty if it is about to end and has closed its sockets.
     """
     try:
         return [str(each) for each in getattr(worker(), "sockets", ())]
-    except (OSError, AttributeError):  # gunicorn forgets a socket that it has closed
+    except (OSError, AttributeError):  # gunicorn drops a socket that it has closed
         return []
 
 
 def threads() -> int | None:
-    """Return how many threads of this worker answer requests; None: not known, or no matter."""
+    """Return how many threads of this worker answer requests; None: unknown or irrelevant."""
     of = worker()
     if of is None or not type(of).__module__.endswith((".sync", ".gthread")):
         return None

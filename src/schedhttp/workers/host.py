@@ -1,4 +1,4 @@
-"""A scheduler in a server's processes: started where the app is loaded, and ended with it."""
+"""A scheduler in a server's processes: started when the app is loaded, and stopped with it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from schedhttp.workers import gunicorn
 log = logging.getLogger(__name__)
 
 _WATCH_EVERY = 0.2
-"""Seconds between two looks of whether gunicorn ends its worker."""
+"""Seconds between two checks of whether gunicorn is ending its worker."""
 _TRY_AGAIN = 1.0
-"""Seconds between two tries to start while the store is away."""
+"""Seconds between two attempts to start while the store is unreachable."""
 
 Begin = Callable[[], object]
 
 
 class Host:
-    """Starts a scheduler in the process that serves, when it has loaded the app, and ends it.
+    """Starts a scheduler in the serving process once the app is loaded, and stops it.
 
-    Each of a server's processes has one, and all schedulers are on the same store.
+    Each process of a server has one, and all schedulers share a store.
 
     Args:
         app: The API of the scheduler.
@@ -69,13 +69,13 @@ class Host:
         return self._begin is not None
 
     def start(self, begin: Begin) -> None:
-        """Have *begin* called in this process; nothing, if that was asked before.
+        """Have *begin* called in this process; do nothing if that was requested before.
 
-        Under gunicorn only once the worker has loaded the whole app, since code further down may
-        still declare jobs; what is called in its master (--preload) counts for each worker.
+        Under gunicorn, this waits until the worker has loaded the whole app, since later code may
+        still declare jobs.  A call in the master (--preload) counts for each worker.
 
         Raises:
-            ConfigError: if there are several processes, and each would have jobs of its own.
+            ConfigError: if there are several processes, and each would have its own jobs.
         """
         check_processes(self._scheduler, gunicorn.processes())
         if self._begin is not None:
@@ -86,7 +86,7 @@ class Host:
             self._start_here(begin)
 
     def after_fork_in_child(self) -> None:
-        """Start in gunicorn's worker, whose app was loaded in the master."""
+        """Start in gunicorn's worker whose app was loaded in the master."""
         begin = self._begin if self._in_master else None
         self._reset()
         if begin is not None:
@@ -107,12 +107,12 @@ class Host:
                 raise
 
     def _begin_when_loaded(self, begin: Begin) -> None:
-        # A worker that is asked has loaded.
+        # A worker that answers a request has loaded its app.
         self._app.get_ready = partial(gunicorn.post_worker_init, None)
         gunicorn.call_when_loaded(partial(self._begin_in_worker, begin))
 
     def _begin_in_worker(self, begin: Begin) -> None:
-        """Begin, and again until the store is there; end with gunicorn's worker."""
+        """Start, retry until the store can be reached, and stop with gunicorn's worker."""
         gunicorn.end_gently()
         if not self._watches:
             self._watches = True
@@ -148,15 +148,15 @@ class Host:
                 log.warning(announcing.NOT_ON_THIS_HOST, self._settings.current_host)
         with suppress(StoreError):
             holder = self._scheduler.holder()
-            if holder is None or holder.pid == os.getpid():  # of many workers, one tells it
+            if holder is None or holder.pid == os.getpid():  # of many workers, only one logs it
                 announcing.announce_serving(self._app, gunicorn.addresses())
                 announcing.announce_readable(self._settings, self._config)
 
     def _stop_with_worker(self) -> None:
-        """End the scheduler when gunicorn's worker is told to end, and not only when it does.
+        """Stop the scheduler as soon as gunicorn's worker is told to end.
 
-        The worker first waits for requests under way, until it is killed at the same deadline;
-        such a request may itself wait for a run.
+        The worker first waits for active requests, and is killed at the same deadline; such a
+        request may itself wait for a run.
         """
         worker = gunicorn.worker()
         while worker is not None and worker.alive:
@@ -164,21 +164,21 @@ class Host:
         self.stop()
 
     def stop(self) -> None:
-        """End the scheduler in this process; others that are on its store go on.
+        """Stop the scheduler in this process; others on its store continue.
 
-        The runs under way have the time that the settings say.  Those that take longer are given
-        up, so that requests that wait for them are answered.
+        Active runs have the time that the settings allow.  Those that take longer are cancelled, so
+        that requests that wait for them are answered.
         """
         self._begin = None
         with self._acting, suppress(SchedulerNotRunningError):
             for run in self._scheduler.shutdown(timeout=self._settings.shutdown_timeout):
                 log.warning("%r did not end in time and is given up", run)
-                with suppress(RunLookupError):  # it has ended just now
+                with suppress(RunLookupError):  # it has just ended
                     self._scheduler.cancel(run.id)
 
 
 def check_processes(scheduler: Scheduler, processes: int) -> None:
-    """Refuse a server of several processes whose jobs are in memory: each would run them all.
+    """Refuse a server with several processes and jobs in memory: each process would run all jobs.
 
     Raises:
         ConfigError: with the way out.
@@ -188,14 +188,14 @@ def check_processes(scheduler: Scheduler, processes: int) -> None:
 
 
 class Hosted:
-    """A WSGI app that brings its scheduler along.
+    """A WSGI app with its own scheduler.
 
     Args:
         settings: All of them.
-        config: The path of the file that they come from, if there is one.
+        config: The path of the file that the settings come from, if there is one.
 
     Raises:
-        ConfigError: if a setting makes no sense, naming where it stands.
+        ConfigError: if a setting is invalid, naming its place.
     """
 
     def __init__(self, settings: Settings, config: str | None = None) -> None:
@@ -214,15 +214,15 @@ class Hosted:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if self._started_in != os.getpid():  # a server that forks, and is not gunicorn
+        if self._started_in != os.getpid():  # a server that forks, other than gunicorn
             self.start()
         return self.app(environ, start_response)
 
     def start(self) -> None:
-        """Start the scheduler in this process, if no other has stopped it; see :class:`Host`."""
+        """Start the scheduler here, unless it is stopped for all processes; see :class:`Host`."""
         self._host.start(lambda: self.scheduler.follow(self.settings.autostart))
         self._started_in = os.getpid()
 
     def stop(self) -> None:
-        """End the scheduler in this process."""
+        """Stop the scheduler in this process."""
         self._host.stop()

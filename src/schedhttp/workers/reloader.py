@@ -1,7 +1,7 @@
-"""Werkzeug's reloader: of its two processes the one that serves runs the scheduler.
+"""Werkzeug's reloader: only its serving process runs the scheduler, not its parent.
 
-The parent imports the app as well, only to start the child again and again.  That it is such a
-parent cannot be known before the app is run, when its scheduler may be started already.
+The parent also imports the app, but only restarts the child.  A process cannot know that it is
+such a parent before the app is run, and its scheduler may be started by then.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LOOK_EVERY = 0.05
 
 
 def call_in_parent(leave: Callable[[], object]) -> None:
-    """Call *leave* as soon as this process turns out to be a reloader's parent, within a minute.
+    """Call *leave* if this process turns out to be a reloader's parent within a minute.
 
-    Werkzeug imports its reloader only to run it.
+    The sign is that Werkzeug has imported its reloader, which it does only to run it.
     """
 
     def look() -> None:
