@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import os
 import signal
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -34,11 +35,50 @@ MOUNTS = 3
 ROOT = Path(__file__).parent.parent
 
 
+MARK = "SCHEDCORE_TESTS"
+"""A variable of all programs that the tests start, with the process that started them."""
+REAPER = f"""
+import os, signal, sys, time
+sys.stdin.read()  # until nobody has the other end: the tests' process is gone
+for _ in range(10):  # one may just be about to begin
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{{pid}}/environ", "rb") as file:
+                if f"{MARK}={{sys.argv[1]}}".encode() in file.read().split(b"\\0"):
+                    os.kill(int(pid), signal.SIGKILL)
+        except OSError:  # it ended just now, or is not ours
+            pass
+    time.sleep(0.5)
+"""
+
+
+def tie_programs():
+    """Have what the tests start end with this process at the latest, however that ends."""
+    if not os.path.isdir("/proc/self"):
+        return
+    ours, theirs = os.pipe()
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-S", "-c", REAPER, str(os.getpid())],
+        {},  # it is not to be killed by what is tied to the process that started this one
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, ours, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsid=True,
+    )
+    os.close(ours)
+    os.environ[MARK] = str(os.getpid())
+    tie_programs.held = theirs  # until the end of this process
+
+
 def pytest_configure(config):
-    """Compile, once for all workers, what a thousand programs import that the tests start.
+    """Tie programs to this process, and compile what they import once for all of them.
 
     They would do so each, where the environment forbids them to keep it.
     """
+    tie_programs()
     if not hasattr(config, "workerinput"):
         for folder in ("src", "tests/core", "tests/durable", "tests/stores"):
             compileall.compile_dir(ROOT / folder, quiet=1)

@@ -410,7 +410,7 @@ def test_the_interpreter_exits_at_once_with_nothing_printed_while_a_job_hangs():
         scheduler.add_job(hang)
         scheduler.add_job(hang_too)
         scheduler.start()
-        started.wait(10)
+        started.wait(60)
         """
     )
     out, err = process.communicate(timeout=SOON)  # it would hang for ever otherwise
@@ -427,14 +427,14 @@ def test_a_forked_child_is_not_running_says_so_once_and_can_be_started():
         ran = threading.Event()
         scheduler.add_job(ran.set, "interval", seconds=0.01, id="tick")
         scheduler.start()
-        ran.wait(10)
+        ran.wait(60)
         import warnings
         warnings.simplefilter("ignore")  # newer Pythons warn of any fork with threads
         if os.fork() == 0:
             print(scheduler.running, scheduler.running, scheduler.state.name)
             ran.clear()
             scheduler.start()
-            print(ran.wait(10), scheduler.running)
+            print(ran.wait(60), scheduler.running)
             scheduler.shutdown(timeout=10)
             sys.stdout.flush()
             os._exit(0)

@@ -1,1 +1,1 @@
-"""The dashboard: pages for people, over the same endpoints, roles and rules as the API."""
+"""The dashboard: HTML pages, on the same endpoints, roles and rules as the API."""

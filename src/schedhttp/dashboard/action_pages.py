@@ -1,4 +1,4 @@
-"""What forms do to jobs, runs and the scheduler; each tells what it did, with a way back."""
+"""Actions of forms on jobs, runs and the scheduler; each reports what it did, with an undo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDPOINTS: Final = {
 }
 _BACK: Final = {"pause": "resume", "resume": "pause"}
 _REMEMBERED: Final = 3
-"""Removed jobs whose definitions fit into a cookie, so that they can be added again."""
+"""Maximum number of removed jobs whose definitions fit into a cookie, to be added again."""
 _WORDS: Final = {"pause": "Pause", "resume": "Resume", "run": "Run now", "remove": "Remove"}
 
 
@@ -28,14 +28,14 @@ _WORDS: Final = {"pause": "Pause", "resume": "Resume", "run": "Run now", "remove
 
 
 def run_job(visit: Visit) -> Redirect:
-    """Run a job now, maybe with other arguments, and show the run."""
+    """Run a job now, optionally with other arguments, and show the run."""
     job_id = visit.form.get("id", "")
     body: dict[str, Any] = {"wait": False}
     for name in ("args", "kwargs"):
         if text := visit.form.get(name, "").strip():
             body[name] = read_json(name, text)
     key = visit.form.get("key")
-    headers = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}  # two clicks are one run
+    headers = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}  # two clicks start one run
     answer = visit.ask("run_job", {"job_id": job_id}, body=body, headers=headers)
     run_id = answer.headers["X-Run-Id"]
     return Redirect(address("/run", {"id": run_id}), f"A run of {job_id} was started.")
@@ -52,7 +52,7 @@ def resume_job(visit: Visit) -> Redirect:
 
 
 def remove_job(visit: Visit) -> Page | Redirect:
-    """Remove a job, once that is confirmed."""
+    """Remove a job after a confirmation."""
     job_id = visit.form.get("id", "")
     job = visit.ask("get_job", {"job_id": job_id})
     if not visit.form.get("confirm"):
@@ -66,15 +66,15 @@ def remove_job(visit: Visit) -> Page | Redirect:
 
 
 def _adding_again(visit: Visit, jobs: list[Any], label: str) -> Undo | None:
-    """Return what adds removed jobs again, unless they could not be given back as they were."""
-    # What is hidden in one, or shown as its repr, is not known any more.
+    """Return the undo that adds removed jobs again; None: they cannot be restored as they were."""
+    # Hidden values, and those shown as a repr, are lost.
     if visit.scheduler.redact is not None or any(job.get("shown_as_repr") for job in jobs):
         return None
     return label, "/job/add", {"definition": as_json(jobs[0] if len(jobs) == 1 else jobs)}
 
 
 def add_job(visit: Visit) -> Redirect:
-    """Add a job, or an array of them, as the definition in JSON has it."""
+    """Add a job, or an array of jobs, from JSON."""
     definition = read_json("definition", visit.form.get("definition", ""))
     job = visit.ask("add_job", body=definition, headers={"HTTP_IF_NONE_MATCH": "*"}).json
     if isinstance(job, list):
@@ -83,7 +83,7 @@ def add_job(visit: Visit) -> Redirect:
 
 
 def change_job(visit: Visit) -> Redirect:
-    """Change fields of a job back to what they were."""
+    """Restore earlier values of a job's fields."""
     job_id = visit.form.get("id", "")
     changes = read_json("changes", visit.form.get("changes", ""))
     match = {"HTTP_IF_MATCH": visit.form.get("etag", "")}
@@ -92,7 +92,7 @@ def change_job(visit: Visit) -> Redirect:
 
 
 def backfill_job(visit: Visit) -> Page | Redirect:
-    """Run a job for due times that have passed, once it is confirmed how many these are."""
+    """Run a job for past due times, after a confirmation that shows their number."""
     form = visit.form
     job_id, again = form.get("id", ""), bool(form.get("again"))
     zone = visit.tz(visit.ask("get_job", {"job_id": job_id}).json.get("timezone"))
@@ -146,9 +146,9 @@ def _one(visit: Visit, verb: str) -> Redirect:
 
 
 def change_jobs(visit: Visit) -> Page | Redirect:
-    """Do the same to many jobs: those that were chosen, or all that a filter means.
+    """Change many jobs: those that were selected, or all of a filter.
 
-    How many these are, the API itself asks to confirm.
+    The API itself asks to confirm their number.
     """
     verb = visit.form.get("do", "")
     if verb not in _ENDPOINTS:
@@ -176,7 +176,7 @@ def change_jobs(visit: Visit) -> Page | Redirect:
 
 
 def _few(visit: Visit, meant: Mapping[str, Any]) -> list[Any]:
-    """Return the jobs that are meant, if they are few enough to be remembered by a cookie."""
+    """Return the selected jobs, if they are few enough for a cookie."""
     which = {name: value for name, value in meant.items() if name != "all"}
     found = visit.ask("get_jobs", query={**which, "limit": _REMEMBERED + 1}).json
     return found if len(found) <= _REMEMBERED else []
@@ -187,7 +187,7 @@ def _were(count: int) -> str:
 
 
 def _meant(visit: Visit) -> dict[str, Any]:
-    """Return the query that means the jobs."""
+    """Return the query that selects the jobs."""
     form = visit.form
     if form.get("which") == "filter":
         given = {name: form.get(name) for name in ("q", "tag", "state") if form.get(name)}
@@ -222,7 +222,7 @@ def _ask_how_many(
 
 
 def cancel_run(visit: Visit) -> Redirect:
-    """End a run early."""
+    """Cancel a run."""
     run_id = visit.form.get("run", "")
     run = visit.ask("cancel_run", {"run_id": run_id}).json
     to = visit.form.get("to") or address("/run", {"id": run_id})
@@ -233,7 +233,7 @@ def cancel_run(visit: Visit) -> Redirect:
 
 
 def start_scheduler(visit: Visit) -> Redirect:
-    """Start the scheduler, in all processes on its store."""
+    """Start the scheduler in all processes on its store."""
     visit.ask("start_scheduler")
     return Redirect("/system", "The scheduler was started.")
 
@@ -246,13 +246,13 @@ def pause_scheduler(visit: Visit) -> Redirect:
 
 
 def resume_scheduler(visit: Visit) -> Redirect:
-    """Go on after a pause."""
+    """Resume after a pause."""
     visit.ask("resume_scheduler")
     return Redirect("/", "The scheduler was resumed.")
 
 
 def stop_scheduler(visit: Visit) -> Page | Redirect:
-    """Stop the scheduler, once that is confirmed; who asks does not wait for active runs."""
+    """Stop the scheduler after a confirmation, without waiting for active runs."""
     if not visit.form.get("confirm"):
         detail = "It stops in all processes on its store. Active runs continue."
         return _question(visit, "Stop the scheduler?", "Stop", {"confirm": 1}, detail=detail)
@@ -269,7 +269,7 @@ def _question(
     more: int = 0,
     detail: str = "",
 ) -> Page:
-    """Return the page that asks whether something is meant."""
+    """Return the page that asks for a confirmation."""
     visit.visitor.role.check_may_change()
     values = {"text": text, "button": button, "fields": fields, "action": visit.path}
     values["detail"] = detail
@@ -277,10 +277,10 @@ def _question(
 
 
 def read_json(name: str, text: str) -> Any:
-    """Return the value that JSON in a form's field means.
+    """Parse the JSON in a form's field.
 
     Raises:
-        BadRequest: if it is none.
+        BadRequest: if it is not JSON.
     """
     try:
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""What is to come as pages show it: how busy each executor will be, and when too busy."""
+"""The forecast as pages show it: how busy each executor will be, and when too busy."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from schedhttp.dashboard.pictures.scale import Scale, moment
 from schedhttp.dashboard.visit import Visit
 
 CROWDS: Final = 10
-"""Times with too many runs that are told, at most."""
+"""Maximum number of crowds that are shown."""
 _MINUTE_US: Final = 60 * SECOND
 _DAY_MS: Final = 86_400_000
 
 
 class Load(NamedTuple):
-    """One executor's."""
+    """The forecast for one executor."""
 
     name: str
     peak: str
-    """When most runs are to be under way, in words."""
+    """When the most runs will be active, in words."""
     picture: Markup
 
 
 def loads(visit: Visit, forecast: LoadForecast) -> list[Load]:
-    """Return the pictures of what is to come, of those executors for which anything is."""
+    """Return the forecast's pictures of those executors that will have runs."""
     scale, zone, found = Scale(forecast.begin_us, forecast.end_us), visit.tz(), []
     for each in forecast.executors:
         if any(part.runs for part in each.slices):
@@ -55,7 +55,7 @@ def _parts(executor: ExecutorAhead, forecast: LoadForecast) -> list[Part]:
 
 
 def crowds(visit: Visit, forecast: LoadForecast) -> list[str]:
-    """Return when there are more runs than workers, in sentences."""
+    """Return when there will be more runs than workers, in sentences."""
     zone = visit.tz()
     return [
         f"{moment(max(each.begin_us, forecast.begin_us), zone)} to {moment(each.end_us, zone)}:"
@@ -66,15 +66,15 @@ def crowds(visit: Visit, forecast: LoadForecast) -> list[str]:
 
 
 def due_beside(visit: Visit, times: Sequence[str], but: str = "") -> int | None:
-    """Return how many other runs are due in the minute of the first of *times*.
+    """Return how many other runs are due in the same minute as the first of *times*.
 
     Args:
-        visit: Of a page.
-        times: Coming fire times, as the API has them.
-        but: The id of a job whose runs are no others.
+        visit: The visit of a page.
+        times: Coming fire times, in the API's format.
+        but: The id of the job whose runs do not count.
 
     Returns:
-        None, if there is no such time within a day.
+        None if there is no such time within a day.
     """
     if not times or texts.millis(times[0]) - visit.now_ms > _DAY_MS:
         return None

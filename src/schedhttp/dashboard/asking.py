@@ -1,6 +1,6 @@
-"""How pages ask the API: each endpoint by its name, inside this process, as who looks at the page.
+"""How pages call the API: endpoints by name, inside this process, with the visitor's role.
 
-So a page shows nothing and does nothing that the API refuses, and hides what the API hides.
+So a page cannot show or do anything that the API refuses, and hides what the API hides.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from schedhttp.security.authentication import Role
 from schedhttp.views.base import Rendered
 
 Perform = Callable[[Route, Mapping[str, Any], Incoming, Role], Rendered]
-"""Has an endpoint answer a request of somebody who was let in."""
+"""Lets an endpoint answer an authenticated request."""
 _PASSED_ON = ("REMOTE_ADDR", "SCRIPT_NAME", "HTTP_HOST", "wsgi.url_scheme")
 
 
 class Answer:
-    """What an endpoint answered: its status, its headers, and the JSON in its body."""
+    """The answer of an endpoint: its status, headers, and the JSON of its body."""
 
     def __init__(self, rendered: Rendered) -> None:
         self.status, headers, body = rendered
@@ -34,13 +34,13 @@ class Answer:
 
     @property
     def count(self) -> int | None:
-        """How many there are of what was listed; None: too many to be counted."""
+        """The total number of listed items; None: too many to count."""
         total = self.headers.get("X-Total-Count")
         return None if total is None else int(total)
 
 
 class Refused(Refusal):
-    """An endpoint refused what it was asked.
+    """An endpoint refused a request.
 
     Args:
         answer: Its answer.
@@ -54,13 +54,13 @@ class Refused(Refusal):
 
 
 class Asking:
-    """Asks endpoints on behalf of who looks at a page.
+    """Calls endpoints on behalf of the visitor of a page.
 
     Args:
-        perform: Has an endpoint answer.
+        perform: Lets an endpoint answer.
         page: The request for the page.
-        role: What its sender may do.
-        most: How many bytes a body may have.
+        role: The visitor's role.
+        most: The maximum length of a body, in bytes.
     """
 
     def __init__(self, perform: Perform, page: Incoming, role: Role, most: int) -> None:
@@ -77,17 +77,17 @@ class Asking:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Return what the endpoint *name* answers.
+        """Return the answer of the endpoint *name*.
 
         Args:
-            name: As the table of routes has it.
-            values: Those in its address.
+            name: Its name in the table of routes.
+            values: The values in its path.
             query: Its parameters; None and empty ones are left out.
-            body: Its body, which becomes JSON; None: none.
-            headers: Those that matter to it, as a WSGI environment has them.
+            body: Its body, which is sent as JSON; None: no body.
+            headers: Its headers, named as in a WSGI environment.
 
         Raises:
-            Refused: if it refuses that.
+            Refused: if it refuses the request.
         """
         route = routes.BY_NAME[name]
         sent = b"" if body is None else json.dumps(body).encode()

@@ -1,4 +1,4 @@
-"""The page of a month: what became of each past day, and what comes on the others."""
+"""The page of a month: outcomes on past days, and coming runs on the others."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from schedhttp.dashboard.visit import Page, Visit
 from schedhttp.errors import BadRequest
 
 LOOKED_AT: Final = 200
-"""Jobs whose coming runs are counted."""
+"""Maximum number of jobs whose coming runs are counted."""
 MOST_RUNS: Final = 1_000
-"""Coming runs of one job that are counted: one that runs oftener is named apart."""
+"""Maximum number of counted runs of one job: jobs that run more often are listed separately."""
 _MOST_OF_ALL: Final = 20_000
-"""Coming runs of all jobs that are counted, which takes some tenths of a second."""
+"""Maximum number of counted runs of all jobs; counting them takes some tenths of a second."""
 MOST_COUNTED: Final = 100_000
-"""Outcomes of a month that are counted: the last ones."""
+"""Maximum number of outcomes of a month that are counted: the latest ones."""
 _SLICE_US: Final = 15 * 60 * SECOND
-"""By these they are counted: days begin at multiples of it, whatever the zone."""
+"""Outcomes are counted by this period: days begin at multiples of it in every zone."""
 _NAMED: Final = 3
-"""Jobs that are named on a day."""
+"""Maximum number of jobs that are named on a day."""
 _YEARS: Final = (1970, 9_998)
 
 
@@ -38,13 +38,13 @@ class Day(NamedTuple):
     since: str
     until: str
     ended: tuple[tuple[str, str, int], ...]
-    """Of outcomes: their filter, the class of their colour, and how many there were."""
+    """Of each colour of outcomes: their filter, the colour's class, and their number."""
     jobs: tuple[str, ...]
-    """Of what comes: the jobs that run seldom, which the day is known for."""
+    """Of the coming runs: the jobs that run rarely."""
     comes: int
-    """How many runs come."""
+    """The number of coming runs."""
     clocks: str
-    """What clocks do on this day; mostly nothing."""
+    """The clock change of this day; usually empty."""
 
 
 def show(visit: Visit) -> Page:
@@ -87,10 +87,10 @@ def show(visit: Visit) -> Page:
 
 
 def _month(text: str) -> date | None:
-    """Return the first day of the month that an address names; None: it names none.
+    """Return the first day of the month in a page's query; None: there is none.
 
     Raises:
-        BadRequest: if it names something else.
+        BadRequest: if it is not a month.
     """
     if not text:
         return None
@@ -114,14 +114,14 @@ def _days(first: date, after: date) -> Iterator[date]:
 
 
 def _begin_us(visit: Visit, day: date) -> int:
-    """Return when a day begins on the clocks that the page goes by."""
+    """Return when a day begins in the page's time zone."""
     return to_us(datetime(day.year, day.month, day.day, tzinfo=visit.tz()))
 
 
 def _coming(
     visit: Visit, job_ids: list[str], first: date, after: date
 ) -> tuple[dict[date, list[str]], list[str]]:
-    """Return the jobs of the runs that come, by days; and the jobs that run too often for that."""
+    """Return the jobs of coming runs by days, and the jobs that run too often for that."""
     zone, until_us = visit.tz(), _begin_us(visit, after) - 1
     begin_us = max(_begin_us(visit, first), visit.now_ms * 1_000)
     found: dict[date, list[str]] = {}
@@ -136,7 +136,7 @@ def _coming(
         most = min(left, MOST_RUNS)
         try:
             times, truncated = coming(handle.trigger, behind_us, most + 1, until_us)
-        except Exception:  # noqa: BLE001 — whatever a trigger raises: the page Now tells of it
+        except Exception:  # noqa: BLE001 — whatever a trigger raises: the page Now reports it
             times, truncated = [], True
         left -= len(times)
         if truncated or len(times) > most:
@@ -158,7 +158,7 @@ def _day(visit: Visit, day: date, today: date, comes: list[str], ended: Counter[
 
 
 def _ended(visit: Visit, job_id: str, first: date, after: date) -> dict[date, Counter[Outcome]]:
-    """Return how often each day had each outcome: one question for the whole month."""
+    """Return how often each day had each outcome, with one query for the whole month."""
     zone = visit.tz()
     query = RunQuery(
         job_id or None, since_us=_begin_us(visit, first), until_us=_begin_us(visit, after)
@@ -172,7 +172,7 @@ def _ended(visit: Visit, job_id: str, first: date, after: date) -> dict[date, Co
 
 
 def _by_kind(ended: Counter[Outcome]) -> tuple[tuple[str, str, int], ...]:
-    """Return how many outcomes of each colour there were, the worst first."""
+    """Return the number of outcomes of each colour, the worst first."""
     found = []
     for kind in ("bad", "warn", "dull", "good"):
         outcomes = [each for each in Outcome if texts.MARKS[each.value][1] == kind]
@@ -182,7 +182,7 @@ def _by_kind(ended: Counter[Outcome]) -> tuple[tuple[str, str, int], ...]:
 
 
 def _clocks(length_us: int) -> str:
-    """Return what clocks do on a day of this length."""
+    """Return the clock change on a day of this length, in words."""
     minutes = (length_us - 86_400 * 10**6) // (60 * 10**6)
     if not minutes:
         return ""

@@ -1,4 +1,4 @@
-"""The dashboard's door: who looks at a page, by a session or by what the API takes as well."""
+"""Access to the dashboard: by a session, or by the same credentials as for the API."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from schedhttp.security.origins import check_computer, check_origin
 from schedhttp.settings import Settings
 
 SESSION, FORM = "schedcore_session", "schedcore_form"
-"""The cookies: who has signed in; and what each form has to send back."""
+"""The cookies of the session, and of the token that each form must send back."""
 _HOURS = 12
 _TOKEN_LENGTH = 43
 
 
 class Visitor(NamedTuple):
-    """Who looks at a page."""
+    """The visitor of a page."""
 
     role: Role
     user: str
     is_signed_in: bool
-    """Whether by a session of the dashboard, which can be ended."""
+    """Whether they have a session of the dashboard, which can be ended."""
 
 
 class Door:
-    """Tells who sends a request for a page, and begins and ends sessions.
+    """Identifies the visitors of pages, and begins and ends sessions.
 
     Args:
         settings: All of them.
-        guard: The API's, with its users and tokens.
-        clock: Tells how old a session is.
+        guard: The API's guard, with its users and tokens.
+        clock: Measures how old a session is.
     """
 
     def __init__(self, settings: Settings, guard: Guard, clock: Clock) -> None:
@@ -55,17 +55,17 @@ class Door:
 
     @property
     def is_locked(self) -> bool:
-        """Whether one has to sign in at all."""
+        """Whether visitors must sign in."""
         return self._guard.has_credentials
 
     def admit(self, request: Incoming) -> Visitor | None:
-        """Return who sent *request*; None: who has to sign in first.
+        """Return the sender of *request*; None: they must sign in first.
 
         Raises:
             Forbidden: if it comes from another site, or from another computer while there is no
                 authentication.
-            Unauthorized: if it has an Authorization header whose credentials do not hold.
-            TooManyFailures: if too many credentials did not hold lately.
+            Unauthorized: if it has an Authorization header with wrong credentials.
+            TooManyFailures: if there were too many wrong credentials recently.
         """
         self._check_origin(request)
         if not self._guard.has_credentials:
@@ -87,21 +87,21 @@ class Door:
                     " Sec-Fetch-Site, which every browser sends; programs use the API"
                 )
         elif is_link(environ):
-            return  # to look at a page from a mail or a chat; no page of theirs sees the answer
+            return  # a link in a mail or chat may open a page; the other site cannot read it
         check_origin(request, self._settings)
 
     # Forms
 
     def form_token(self, request: Incoming) -> str:
-        """Return what forms have to send back: that of the cookie, or a new one."""
+        """Return the token that forms must send back: the cookie's, or a new one."""
         known: str = request.whole.cookies.get(FORM, "")
         return known if len(known) == _TOKEN_LENGTH else secrets.token_urlsafe(32)
 
     def check_form(self, request: Incoming) -> None:
-        """Refuse a form that is not one of our own pages'.
+        """Refuse a form that is not from one of our own pages.
 
         Raises:
-            Forbidden: if it does not send back what the cookie has.
+            Forbidden: if it does not send back the cookie's token.
         """
         known: str = request.whole.cookies.get(FORM, "")
         given: str = form_of(request).get("form_token", "")
@@ -111,15 +111,15 @@ class Door:
     # Sessions
 
     def sign_in(self, request: Incoming, user: str, password: str) -> str | None:
-        """Return the session of who gave these credentials; None: they do not hold.
+        """Return a session for these credentials; None: they are wrong.
 
         Args:
-            request: Which brought them.
-            user: Empty: the password is a token.
-            password: Theirs.
+            request: The request with the credentials.
+            user: The user name; empty: the password is a token.
+            password: The password.
 
         Raises:
-            TooManyFailures: if too many did not hold lately.
+            TooManyFailures: if there were too many wrong credentials recently.
         """
         given = (
             Authorization("basic", {"username": user, "password": password})
@@ -143,7 +143,7 @@ class Door:
             return None
         role_now, proof_now = standing
         if not hmac.compare_digest(proof, self._digest(proof_now)):
-            return None  # the password, or the token, is another one by now
+            return None  # the password or the token has changed since then
         return Visitor(Role.READ if role == Role.READ.value else role_now, user, True)
 
     def _digest(self, proof: bytes) -> str:
@@ -151,10 +151,10 @@ class Door:
 
 
 def form_of(request: Incoming) -> MultiDict[str, str]:
-    """Return the fields of the form that was sent.
+    """Return the fields of a submitted form.
 
     Raises:
-        RequestEntityTooLarge: if it is longer than a body may be.
+        RequestEntityTooLarge: if it is longer than a body is allowed to be.
     """
     whole = request.whole
     own = whole.max_content_length
@@ -163,7 +163,7 @@ def form_of(request: Incoming) -> MultiDict[str, str]:
 
 
 def is_link(environ: dict[str, Any]) -> bool:
-    """Return whether a request only wants to see a page, and shows it to the user alone."""
+    """Return whether a browser opens a page by this request, in a window and not in a frame."""
     return (
         environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
         and environ.get("HTTP_SEC_FETCH_DEST") == "document"
@@ -171,9 +171,9 @@ def is_link(environ: dict[str, Any]) -> bool:
 
 
 def cookie(request: Incoming, name: str, value: str, path: str, seconds: int | None = None) -> str:
-    """Return a header that sets one of our cookies; no value: that removes it."""
+    """Return a header that sets one of our cookies, or removes it if *value* is empty."""
     environ = request.environ
-    # Behind a proxy that ends TLS, the browser alone knows that it has come by https.
+    # Behind a proxy that terminates TLS, only the browser knows that it uses https.
     secure = "https" in (environ.get("wsgi.url_scheme"), environ.get("HTTP_ORIGIN", "")[:5])
     return dump_cookie(
         name,
@@ -190,10 +190,10 @@ SESSION_SECONDS = _HOURS * 3600
 
 
 def _secret_of(settings: Settings) -> bytes:
-    """Return the key of sessions: the same in all processes with the same settings.
+    """Return the key that signs sessions: the same in all processes with the same settings.
 
-    Made of hashes and tokens, which nobody knows who could not sign in.  With a callback alone
-    there is nothing to make it of: sessions are then of one process, until it ends.
+    It is derived from hashes and tokens, which only those who can sign in may know.  With only a
+    callback there is nothing to derive it from: sessions then belong to one process, until it ends.
     """
     known = [*settings.api_users.values(), *settings.api_tokens.values()]
     text = settings.dashboard_secret or "\0".join(sorted(known)) or secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""The forms for a new job, a copy of one, and changes: each is previewed before it is saved."""
+"""The forms for a new job, a copy and changes, each with a preview before it is saved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EMPTY: Final = {
 
 
 def show_new(visit: Visit) -> Page:
-    """Return the form for a new job, or for a copy of the one that ``from`` names."""
+    """Return the form for a new job, or for a copy of the job that ``from`` names."""
     visit.visitor.role.check_may_change()
     original = visit.args.get("from")
     if not original:
@@ -45,7 +45,7 @@ def show_edit(visit: Visit) -> Page:
 
 
 def edit(visit: Visit) -> Page | Redirect:
-    """Preview what the form says, or save it."""
+    """Preview the form, or save it."""
     visit.visitor.role.check_may_change()
     fields = {name: visit.form.get(name, "") for name in (*FIELDS, *_HELD)}
     if visit.form.get("do") == "edit":
@@ -77,7 +77,7 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
         if any(each in shown for each in _values(changes[name])):
             raise BadRequest(f"{name}: a value that is not shown is in it: give all of them anew")
     if visit.form.get("do") != "save":
-        # A function that stays need not be one that a request may name.
+        # An unchanged function need not be one that requests may name.
         new = {
             name: value for name, value in wanted.items() if name not in _CALL or name in changes
         }
@@ -125,7 +125,7 @@ def _form(visit: Visit, fields: Mapping[str, str], error: str = "", status: int 
 
 
 def stand_ins(job: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what stands in the arguments for what is hidden, or is no JSON, by field."""
+    """Return the placeholders in the arguments for values that are hidden or not JSON, by field."""
     places = {*job.get("hidden", ()), *job.get("shown_as_repr", ())}
     return {
         "args": [value for n, value in enumerate(job["args"]) if f"args[{n}]" in places],
@@ -161,7 +161,7 @@ def _lines(values: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a value as it is read back: text without quotes, unless it would be something else."""
+    """Return a value as text that parses back to it: without quotes if possible."""
     if not isinstance(value, str) or value != value.strip() or "\n" in value:
         return as_json(value)
     try:
@@ -172,10 +172,10 @@ def _text(value: object) -> str:
 
 
 def read_lines(option: str, text: str) -> dict[str, Any]:
-    """Return the values in lines of ``name = value``.
+    """Parse lines of ``name = value``.
 
     Raises:
-        BadRequest: if a line is none.
+        BadRequest: if a line has another form.
     """
     values: dict[str, Any] = {}
     for line in text.splitlines():
@@ -194,7 +194,7 @@ def read_lines(option: str, text: str) -> dict[str, Any]:
 
 
 def _wanted(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the job that a form describes, as the API takes it.
+    """Return the job that a form describes, in the API's format.
 
     Raises:
         BadRequest: if a field cannot be read.
@@ -220,14 +220,14 @@ def _check_apart(option: str, values: Iterable[str], taken: Iterable[str]) -> No
 
 
 def _changes(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what *wanted* changes in a job; null takes away what is not wanted any more."""
+    """Return the changes from a job to *wanted*; null removes a field."""
     now = {**job, **options_of(job), "trigger": _kind_of(job)}
     schedule = options_of(job)
     changes = {k: v for k, v in wanted.items() if k != "id" and (k not in now or now[k] != v)}
     if "trigger" not in changes:
         gone = [name for name in (*schedule, *OPTION_NAMES) if name in now and name not in wanted]
         return changes | {name: None for name in gone if now[name] is not None}
-    # Another kind starts from scratch, with its options beside it.
+    # Another kind of trigger starts without options; its own are sent with it.
     kept = {k: v for k, v in wanted.items() if k not in OPTION_NAMES and k not in FIELDS}
     gone = [name for name in OPTION_NAMES if now.get(name) is not None and name not in wanted]
     return {**kept, **changes, **dict.fromkeys(gone)}

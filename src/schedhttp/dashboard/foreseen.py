@@ -1,4 +1,4 @@
-"""The forecast for pages, which ask for it oftener than it changes."""
+"""Caches the forecast for pages, which need it more often than it changes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from schedcore.clock import SECOND
 
 _KEPT_US: Final = 15 * SECOND
 _FEW: Final = 500
-"""Jobs whose forecast takes no more than a few hundredths of a second: it is made each time."""
+"""Up to this number of jobs, a forecast takes a few hundredths of a second: it is not cached."""
 
 
 class Foreseen:
-    """Forecasts of a scheduler, of which those that take long are kept for a while.
+    """Forecasts of a scheduler; those that take long are cached for a while.
 
     Args:
-        scheduler: Whose.
+        scheduler: The scheduler.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -24,7 +24,7 @@ class Foreseen:
         self._kept: dict[int, tuple[int, LoadForecast]] = {}
 
     def of(self, hours: int) -> LoadForecast:
-        """Return what is to come in the next hours.
+        """Return the forecast for the next hours.
 
         Raises:
             StoreError: if the store cannot be used.

@@ -1,4 +1,4 @@
-"""The pictures on a job's page: when its runs are due in the week, their lengths, their delays."""
+"""The pictures on a job's page: due times in the week, durations, and lateness."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _WRONG: Final = ("bad", "warn")
 
 
 class JobPictures(NamedTuple):
-    """All of them."""
+    """The pictures of one job."""
 
     took: Markup
     late: Markup
     week: Markup
     runs: int
-    """Of how many runs."""
+    """The number of runs that they show."""
     zone: str
-    """Whose clocks tell the hours."""
+    """The time zone of the hours."""
 
 
 def of_job(visit: Visit, job_id: str, job_zone: object) -> JobPictures | None:
-    """Return the pictures of a job; None: nothing was due yet."""
+    """Return the pictures of a job; None if nothing was due yet."""
     records = visit.scheduler.records(RunQuery(job_id, limit=_LOOKED_AT))
     if not records:
         return None
@@ -45,7 +45,7 @@ def of_job(visit: Visit, job_id: str, job_zone: object) -> JobPictures | None:
     late = [
         Span(each.scheduled_us, each.lateness, each.outcome.value)
         for each in began
-        if each.attempt == 1 and each.cause != "backfill"  # whose due times are long over
+        if each.attempt == 1 and each.cause != "backfill"  # their due times are long past
     ]
     due = [(each.scheduled_us, texts.MARKS[each.outcome.value][1] in _WRONG) for each in records]
     return JobPictures(

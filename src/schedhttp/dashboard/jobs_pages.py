@@ -1,4 +1,4 @@
-"""The pages of jobs: all of them, and one."""
+"""The pages of all jobs, and of one job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIELDS: Final = ("q", "tag", "state", "sort")
 
 
 def show_all(visit: Visit) -> Page:
-    """Return the list of jobs, as far as the filter in its address means them."""
+    """Return the list of the jobs that the filter in the query selects."""
     wanted = {name: visit.args.get(name, "") for name in _FIELDS}
     page = read_count(visit.request, "page", 1, _MOST_PAGES) or 1
     answer = visit.ask(
@@ -48,7 +48,7 @@ def show_all(visit: Visit) -> Page:
 
 
 def show(visit: Visit) -> Page:
-    """Return what there is to know about one job."""
+    """Return the page of one job."""
     job_id = visit.args.get("id", "")
     outcome = visit.args.get("outcome", "")
     job = {"job_id": job_id}
@@ -74,7 +74,7 @@ def show(visit: Visit) -> Page:
 
 
 def _coming(visit: Visit, job_id: str) -> list[tuple[str, str]]:
-    """Return the coming fire times of a job, each with its remark."""
+    """Return the coming fire times of a job, each with a remark."""
     found = visit.ask("get_next", {"job_id": job_id}, {"n": 10}).json
     remarks = found.get("remarks", {})
     return [(moment, remarks.get(moment, "")) for moment in found["next_fire_times"]]

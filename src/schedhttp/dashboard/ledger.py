@@ -1,4 +1,4 @@
-"""The page of all that was due, and what became of it."""
+"""The page of the history: all occurrences and their outcomes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def show(visit: Visit) -> Page:
-    """Return the outcomes that the filter in its address means, the latest first."""
+    """Return the outcomes that the filter in the query selects, the latest first."""
     wanted = {name: visit.args.get(name, "") for name in FILTER}
     answer = _ask(visit, _PER_PAGE)
     runs = answer.json
@@ -45,7 +45,7 @@ def show(visit: Visit) -> Page:
 
 
 def as_csv(visit: Visit) -> Raw:
-    """Return the same as a table for other programs."""
+    """Return the same as CSV."""
     text = StringIO()
     table = csv.writer(text)
     table.writerow(_COLUMNS)
@@ -55,7 +55,7 @@ def as_csv(visit: Visit) -> Raw:
 
 
 def as_json(visit: Visit) -> Raw:
-    """Return the same as the API gives it."""
+    """Return the same as JSON of the API."""
     runs = _ask(visit, MOST_RUNS).json
     return Raw(json.dumps(runs, indent=1).encode(), "application/json", "ledger.json")
 
@@ -66,17 +66,17 @@ def _ask(visit: Visit, limit: int) -> Answer:
 
 
 def _cell(value: object) -> object:
-    """Return what a spreadsheet shows as text, and does not calculate."""
+    """Return a value that a spreadsheet shows as text, and does not evaluate."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _folded(runs: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Return runs in groups: those of one job and outcome that follow one another are one line."""
+    """Group runs: consecutive ones of the same job and outcome are one line."""
     return [list(group) for _, group in groupby(runs, lambda r: (r["job_id"], r["outcome"]))]
 
 
 def next_part(answer: Answer) -> dict[str, str]:
-    """Return the parameters of what comes behind a part of a list; none: nothing does."""
+    """Return the parameters of the next page of a list; empty if there is none."""
     for each in answer.headers.get("Link", "").split(", <"):
         target, options = parse_options_header(each)
         if options.get("rel") == "next":

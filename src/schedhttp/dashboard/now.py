@@ -1,4 +1,4 @@
-"""The page that tells at a glance how all goes: what failed, what runs and what comes."""
+"""The overview page: what failed, what runs, and what comes next."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ NOT_RUN: Final = "missed,shed,skipped,coalesced,paused,cancelled"
 _TROUBLE: Final = f"{BAD},missed,shed"
 _DAY: Final = timedelta(days=1)
 _LOOKED_AT: Final = 200
-"""Outcomes in which trouble is looked for."""
+"""Number of latest outcomes that are searched for problems."""
 _MOST: Final = 12
-"""Lines that each part of the page has at most."""
+"""Maximum number of lines of each part of the page."""
 _LATE_MS: Final = 5_000
 _HUNG: Final = 3
-"""A run that takes so many times longer than nearly all others takes too long."""
+"""A run takes too long if it takes so many times longer than nearly all others."""
 _HUNG_AT_LEAST: Final = 60.0
 
 
 class Trouble(NamedTuple):
-    """A job that needs somebody to look at it."""
+    """A job that needs attention."""
 
     job_id: str
     what: str
@@ -65,7 +65,7 @@ def show(visit: Visit) -> Page:
 
 
 def _day(visit: Visit, since: str) -> list[tuple[str, str, str, int | None]]:
-    """Return how many outcomes of the last day were good, bad and neither: with their filters."""
+    """Return the numbers of good, bad and other outcomes of the last day, with their filters."""
     return [
         (
             *(title, kind, outcomes),
@@ -103,7 +103,7 @@ def _troubles(
 
 
 def _failing(visit: Visit) -> list[Trouble]:
-    """Return the jobs whose last run went wrong within a day, and how many runs did in a row."""
+    """Return the jobs whose last run failed within a day, and how many runs failed in a row."""
     latest = visit.ask("get_runs", query={"outcome": _TROUBLE, "limit": _LOOKED_AT}).json
     since_ms = visit.now_ms - _DAY // timedelta(milliseconds=1)
     bad = set(_TROUBLE.split(","))
@@ -125,12 +125,12 @@ def _failing(visit: Visit) -> list[Trouble]:
 
 
 def _usual(visit: Visit, job_id: str) -> float | None:
-    """Return how long nearly all of a job's last runs took at most."""
+    """Return the maximum duration of nearly all of a job's last runs."""
     return texts.percentile(took(visit.latest_runs(job_id)), 0.95)
 
 
 def took(runs: list[dict[str, Any]]) -> list[float]:
-    """Return how many seconds those of *runs* took that were executed."""
+    """Return the durations of the executed ones among *runs*, in seconds."""
     return [
         (texts.millis(run["ended"]) - texts.millis(run["started"])) / 1000
         for run in runs

@@ -1,4 +1,4 @@
-"""The page of a run: what became of it and why, and what it printed."""
+"""The page of a run: its outcome and the reason, and its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schedhttp.errors import BadRequest
 from schedhttp.run_pages import read_run_id
 
 MOST_LINES: Final = 5_000
-"""Lines of output that a page shows: the last ones."""
+"""Maximum number of lines of output on a page: the last ones."""
 
 
 def show(visit: Visit) -> Page:
@@ -38,7 +38,7 @@ def show(visit: Visit) -> Page:
 
 
 def printed(visit: Visit) -> int | None:
-    """Return how many characters the run has printed so far; None: it has ended, or is no run."""
+    """Return the length of the output so far; None: the run has ended, or does not exist."""
     try:
         output = visit.scheduler.output(read_run_id("id", visit.args.get("id", "")))
     except (BadRequest, RunLookupError):
@@ -55,7 +55,7 @@ def download(visit: Visit) -> Raw:
 
 
 def _output(visit: Visit, run_id: str) -> tuple[dict[str, Any] | None, str]:
-    """Return what a run printed, or why that is not shown."""
+    """Return the output of a run, or the reason why it is not shown."""
     try:
         return visit.ask("get_output", {"run_id": run_id}).json, ""
     except Refused as error:

@@ -1,4 +1,4 @@
-"""Signing in and out, and the zone in which times are shown."""
+"""Signing in and out, and the choice of the time zone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask_to_sign_in(visit: Visit, status: int = 200, wrong: bool = False) -> Page
 
 
 def sign_in(visit: Visit, door: Door) -> Page | Redirect:
-    """Begin a session for who gives credentials that hold."""
+    """Begin a session if the credentials are correct."""
     form = visit.form
     session = door.sign_in(visit.request, form.get("user", ""), form.get("password", ""))
     if session is None:
@@ -36,7 +36,7 @@ def sign_in(visit: Visit, door: Door) -> Page | Redirect:
 
 
 def go_on(visit: Visit) -> Redirect:
-    """Leave the form that asks for credentials, for who needs none or has a session."""
+    """Leave the form for credentials, if none are needed or there is a session."""
     return Redirect("/")
 
 

@@ -1,4 +1,4 @@
-"""The dashboard as a whole: from a request for a page to the page."""
+"""The dashboard as a whole: from a request to a page."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ View = Callable[[Visit], "Page | Redirect | Raw"]
 
 
 class Place(NamedTuple):
-    """One page, or what one form does."""
+    """One page, or the action of one form."""
 
     view: View
     title: str = ""
-    """In the navigation; empty: it is not there."""
+    """Its name in the navigation; empty if it is not there."""
 
 
 PAGES: Final[Mapping[str, Place]] = {
@@ -73,7 +73,7 @@ PAGES: Final[Mapping[str, Place]] = {
     "/system": Place(system.show, "System"),
     "/sign-in": Place(session_pages.go_on),
 }
-"""What is shown, by its path."""
+"""The pages, by path."""
 FORMS: Final[Mapping[str, View]] = {
     "/job/run": action_pages.run_job,
     "/job/backfill": action_pages.backfill_job,
@@ -92,7 +92,7 @@ FORMS: Final[Mapping[str, View]] = {
     "/zone": session_pages.choose_zone,
     "/sign-out": session_pages.sign_out,
 }
-"""What is done by forms, by their path."""
+"""The actions of forms, by path."""
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -100,7 +100,7 @@ _POLICY: Final = (
 )
 _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
-    # With "no-referrer" browsers would send "Origin: null" with our own forms.
+    # With "no-referrer", browsers would send "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -116,13 +116,13 @@ _HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
 
 
 class Dashboard:
-    """The pages beside the API of one scheduler.
+    """The pages of one scheduler, beside its API.
 
     Args:
-        service: What the API's views work on.
-        guard: Its users, tokens and roles.
-        perform: Has an endpoint answer.
-        rendered: Makes a response of a reply.
+        service: The service of the API's views.
+        guard: The guard with its users, tokens and roles.
+        perform: Lets an endpoint answer.
+        rendered: Turns a reply into a response.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Dashboard:
         self._templates = _environment()
 
     def has(self, path: str) -> bool:
-        """Return whether what is at *path* belongs to the dashboard, and not to the API."""
+        """Return whether *path* belongs to the dashboard, not to the API."""
         ours, api = self._prefix, self._settings.api_prefix
         if not _is_below(path, ours):
             return False
@@ -188,14 +188,14 @@ class Dashboard:
     # What is live
 
     def _version(self, visit: Visit) -> str | None:
-        """Return what changes with anything that a page shows; None: it is not known."""
+        """Return a version that changes with anything that a page shows; None: unknown."""
         scheduler = self._scheduler
         jobs = self._job_json.list_etag()
         if jobs is None:
             return None
         printed = None
         if visit.path == "/run" and (printed := run_pages.printed(visit)) is None:
-            return None  # it has ended: nothing of it changes any more
+            return None  # it has ended: it does not change any more
         runs = [(run.id, run.state) for run in scheduler.runs()]
         shown = (
             *(jobs, runs, scheduler.changes().next, scheduler.state, scheduler.shared_state()),
@@ -207,7 +207,7 @@ class Dashboard:
                 [*visit.args.lists()],
                 printed,
             ),
-            # What is late, or takes long, is so without anything that happens.
+            # A run becomes late, or takes too long, without any event.
             visit.now_ms // _ANEW_MS,
         )
         return hashlib.blake2b(repr(shown).encode(errors="replace"), digest_size=12).hexdigest()
@@ -221,13 +221,13 @@ class Dashboard:
         return Visit(request, visitor, ask, self._scheduler, settings, token, self._foreseen)
 
     def _without_session(self, request: Incoming, path: str) -> Reply:
-        """Answer somebody who has to sign in, or is about to."""
+        """Answer a visitor who must sign in, or is doing so."""
         anybody = self._visit(request, Visitor(Role.READ, "", False))
         if request.method == "POST" and path == "/sign-in":
             self.door.check_form(request)
             return self._reply(anybody, session_pages.sign_in(anybody, self.door))
         if is_link(request.environ) and request.environ.get("HTTP_SEC_FETCH_SITE") == "cross-site":
-            # The browser has kept the session back, since the link was on another site's page.
+            # The browser did not send the session, since the link was on another site's page.
             return self._page(anybody, Page("from_elsewhere.html", {}))
         return self._page(anybody, session_pages.ask_to_sign_in(anybody, 401))
 
@@ -285,14 +285,14 @@ class Dashboard:
         return Reply(body, page.status, headers)
 
     def _problem(self, request: Incoming, visit: Visit | None, error: BaseException) -> Reply:
-        """Return the page that tells of *error*."""
+        """Return the page that shows *error*."""
         if isinstance(error, Refused):
             status, headers, text = error.status, {}, str(error)
         else:
             told = problem(error, self._settings.api_precise_errors, "the dashboard")
             assert isinstance(told.body, dict)
             status, headers, text = told.status, dict(told.headers), told.body["error_message"]
-        headers.pop("WWW-Authenticate", None)  # a browser would ask by a window of its own
+        headers.pop("WWW-Authenticate", None)  # otherwise the browser shows its own dialog
         visit = visit or self._visit(request, Visitor(Role.READ, "", False))
         template = "problem.html" if visit.visitor.user else "plain_problem.html"
         is_away = isinstance(error, StoreError) and request.method == "GET"
@@ -307,10 +307,11 @@ class Dashboard:
 LIVE: Final = frozenset(
     {"/", "/jobs", "/job", "/run", "/ledger", "/timeline", "/calendar", "/system"}
 )
-"""Pages that are asked for again and again, and answered by 304 while nothing has happened."""
+"""Pages that browsers poll; the answer is 304 until something has changed."""
 _ANEW_MS: Final = 15_000
 _AWAY: Final = "away"
-"""The version of the page that tells so: the script asks until there is another one."""
+"""The version of the page that says that the store is unreachable: the script polls until it
+changes."""
 
 
 def _nothing_at(request: Incoming) -> NotFound:
@@ -321,7 +322,7 @@ def _is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(prefix + "/")
 
 
-@cache  # with the templates that it has compiled, which know nothing of an app
+@cache  # also its compiled templates, which do not depend on an app
 def _environment() -> Environment:
     found = Environment(
         loader=PackageLoader("schedhttp.dashboard"),
@@ -354,7 +355,7 @@ def _digest(name: str) -> str:
 
 
 def _static(name: str) -> Reply:
-    """Return a file of our own: anybody may have it."""
+    """Return a static file, which needs no credentials."""
     if name not in _STATIC:
         raise NotFound(f"there is no file {name[:80]!r}")
     headers = {

@@ -1,4 +1,4 @@
-"""The page of the system: its processes, its executors, who changed what, and its settings."""
+"""The page of the system: processes, executors, the audit, and settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schedhttp.settings import FIELDS, Settings
 
 _SECRET: Final = frozenset({"api_users", "api_tokens", "auth", "notices", "dashboard_secret"})
 _ELSEWHERE: Final = frozenset({"jobs", "store", "executors"})
-"""What the page tells in other ways."""
+"""Values that the page shows in other ways."""
 _AUDIT: Final = 30
 
 
@@ -46,7 +46,7 @@ def show(visit: Visit) -> Page:
 
 
 def _executors(visit: Visit) -> list[tuple[str, int | None, int, int]]:
-    """Return each executor's name, its workers, and how many runs are under way and wait."""
+    """Return each executor's name, its workers, and its numbers of active and waiting runs."""
     counts: Counter[tuple[str, str]] = Counter()
     for run in visit.scheduler.runs():
         with suppress(LookupError):  # it has ended meanwhile
@@ -58,7 +58,7 @@ def _executors(visit: Visit) -> list[tuple[str, int | None, int, int]]:
 
 
 def _settings(settings: Settings) -> list[tuple[str, str, bool, str]]:
-    """Return each setting's name, value, whether it is another than the default, and meaning."""
+    """Return each setting's name, value, whether it differs from the default, and its meaning."""
     default = Settings()
     return [
         (
@@ -73,7 +73,7 @@ def _settings(settings: Settings) -> list[tuple[str, str, bool, str]]:
 
 
 def _shown(name: str, value: Any) -> str:
-    """Return a value as text, without what may be a secret in it."""
+    """Return a value as text, without what may be secret."""
     if name not in _SECRET:
         return str(value) if not isinstance(value, tuple) else ", ".join(map(str, value))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""How times, durations, schedules and texts look on a page."""
+"""Formats times, durations, schedules and texts for pages."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ MARKS: Final = {
     "waiting": ("…", "open"),
     "running": ("▸", "open"),
 }
-"""A sign for each outcome, and for runs that have none yet; and the class of its colour."""
+"""A symbol for each outcome and for open runs, and the class of its colour."""
 
 
 def visible(value: object) -> object:
-    """Return text with what nobody sees in it made visible: a name could look like another."""
-    if type(value) is not str:  # Markup is ours
+    """Return text with invisible characters made visible: otherwise two names could look equal."""
+    if type(value) is not str:  # Markup is our own
         return value
     return _CONTROLS.sub(_sign, value)
 
@@ -49,12 +49,12 @@ def _sign(match: re.Match[str]) -> str:
 
 
 def field(value: object) -> Markup:
-    """Return text as it is, for the value of a form's field."""
+    """Return text unchanged, for the value of a form's field."""
     return escape("" if value is None else value)
 
 
 def form_fields(values: Mapping[str, object]) -> Markup:
-    """Return the hidden fields of a form: of a list one for each; empty ones are left out."""
+    """Return the hidden fields of a form: one for each item of a list; empty ones are left out."""
     one = Markup('<input type="hidden" name="{}" value="{}">')
     return Markup("").join(
         one.format(name, field(each))
@@ -71,7 +71,7 @@ def address(path: str, parameters: Mapping[str, object]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return how long something takes, in two units at most."""
+    """Return a duration as text, in two units at most."""
     if seconds is None:
         return "–"
     if seconds < 1:
@@ -89,28 +89,28 @@ def duration(seconds: float | None) -> str:
 
 
 def millis(moment: str) -> int:
-    """Return a moment of the API's in milliseconds since the Unix epoch."""
+    """Return a time of the API in milliseconds since the Unix epoch."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def iso(us: int) -> str:
-    """Return a moment in microseconds since the Unix epoch as the API takes it."""
+    """Return a time in microseconds since the Unix epoch in the API's format."""
     return from_us(us).isoformat()
 
 
 def zone_name(zone: tzinfo) -> str:
-    """Return what a zone is called."""
+    """Return the name of a zone."""
     return zone_of(zone).name or str(zone)
 
 
 def clock_text(moment: str, zone: tzinfo) -> str:
-    """Return a moment of the API's in a zone, which is named."""
+    """Return a time of the API in a zone, with the zone's name."""
     local = datetime.fromisoformat(moment).astimezone(zone)
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
 
 
 def time_tag(moment: str | None, zone: tzinfo, relative: bool = False) -> Markup:
-    """Return the element that shows a moment; the script adds how far away it is, if *relative*."""
+    """Return the element that shows a time; if *relative*, the script adds the time until it."""
     if moment is None:
         return Markup("–")
     attribute = Markup(' data-at="{}"').format(millis(moment)) if relative else ""
@@ -120,27 +120,27 @@ def time_tag(moment: str | None, zone: tzinfo, relative: bool = False) -> Markup
 
 
 def elapsed_tag(since: str, now_ms: int) -> Markup:
-    """Return the element that shows since when something goes on, which the script counts up."""
+    """Return the element that shows the elapsed time, which the script counts up."""
     seconds = (now_ms - millis(since)) / 1000
     return Markup('<span data-since="{}">{}</span>').format(millis(since), duration(seconds))
 
 
 def in_zone(text: str, zone: tzinfo) -> str:
-    """Return a moment that somebody typed as the API takes it: without a zone, it is in *zone*."""
+    """Return a typed time in the API's format; a time without a zone is in *zone*."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        return text  # the API says what is wrong with it
+        return text  # the API reports what is wrong with it
     return text if moment.tzinfo is not None else moment.replace(tzinfo=zone).isoformat()
 
 
 def counted(count: int, noun: str) -> str:
-    """Return how many there are of something."""
+    """Return a number with its noun, in the singular or plural."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def schedule(job: Mapping[str, Any]) -> str:
-    """Return when a job runs, in a few words."""
+    """Return the schedule of a job in a few words."""
     kind = job["trigger"]
     if isinstance(kind, Mapping):
         kind, job = kind.get("type", ""), kind
@@ -176,7 +176,7 @@ def _number(value: object) -> str:
 
 
 def options_of(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a job's trigger that are given."""
+    """Return the options of a job's trigger that are set."""
     kind = job["trigger"]
     if isinstance(kind, Mapping):
         return {k: v for k, v in kind.items() if k != "type" and v is not None}
@@ -185,7 +185,7 @@ def options_of(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rank(option: str) -> tuple[int, str]:
-    """Return the place of an option among others: what it is about first, its zone last."""
+    """Return the sort key of an option: the most important first, the zone last."""
     first = (*_CRON, *_UNITS, "crontab", "run_date")
     if option in first:
         return first.index(option), option
@@ -193,17 +193,17 @@ def _rank(option: str) -> tuple[int, str]:
 
 
 def why(run: Mapping[str, Any]) -> str:
-    """Return why a run is what it is, without what that is: a sign beside it says so."""
+    """Return the reason of a run's outcome, without the outcome, which a symbol shows."""
     text: str = run["why"]
     return text.partition(": ")[2] or text
 
 
 def as_json(value: object, indent: int | None = None) -> str:
-    """Return JSON for people: letters beyond ASCII as they are."""
+    """Return JSON for people, with letters beyond ASCII unescaped."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def percentile(values: list[float], part: float) -> float | None:
-    """Return the value below which this part of them is; None: there are none."""
+    """Return the value below which this part of the values is; None if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else None

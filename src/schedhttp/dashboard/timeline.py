@@ -1,4 +1,4 @@
-"""The page of the last hours and the next ones: what ran, what comes, and for how many workers."""
+"""The page of the last and next hours: what ran, what comes, and the load of the workers."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ VIEWS: Final = {
     "2d": ("2 days", 24, 24),
     "8d": ("8 days", 24, 168),
 }
-"""How much is shown, by what stands in the address: its name, hours back, hours ahead."""
+"""The selectable periods, by their value in the query: name, hours back, hours ahead."""
 _USUAL: Final = "12h"
 LANES: Final = 30
 _MOST_PAGES: Final = 10_000
 _TROUBLED: Final = 10
-"""Lanes above the others, of jobs that went wrong."""
+"""Maximum number of lanes above the others, for jobs with failures."""
 _LOOKED_AT: Final = 200
 _RUNS: Final = 500
-"""Runs of a job that are looked at: the latest."""
+"""Maximum number of runs of a job that are shown: the latest."""
 _HOUR_US: Final = 3_600 * SECOND
 
 
 class Lane(NamedTuple):
-    """One job's."""
+    """The lane of one job."""
 
     job_id: str
     is_there: bool
@@ -87,7 +87,7 @@ def _exact_until(visit: Visit, forecast: LoadForecast) -> str:
 
 
 def _troubled(visit: Visit, scale: Scale, listed: Iterable[str]) -> list[str]:
-    """Return jobs that went wrong in what is shown, and are not listed anyway."""
+    """Return the jobs with failures in the shown period that are not listed anyway."""
     since = texts.iso(scale.begin_us)
     query = {"outcome": BAD, "since": since, "limit": _LOOKED_AT}
     found = dict.fromkeys(run["job_id"] for run in visit.ask("get_runs", query=query).json)

@@ -1,4 +1,4 @@
-"""The page on which a schedule can be tried: text in, coming times with their remarks out."""
+"""The page on which a schedule can be tried: it shows the coming times, with remarks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Coming(NamedTuple):
 
 
 def show(visit: Visit) -> Page:
-    """Return the page, with what the schedule in its address means."""
+    """Return the page, with the fire times of the schedule in its query."""
     kind = visit.args.get("kind", "cron")
     text, zone = visit.args.get("schedule", ""), visit.args.get("timezone", "").strip()
     values: dict[str, Any] = {
@@ -81,7 +81,7 @@ def _local(moment: str, zone: str | None, relative: bool = False) -> Markup:
 
 
 def _options(text: str) -> dict[str, Any]:
-    """Return the options that a text means: lines of ``name = value``, or else crontab text."""
+    """Parse options: lines of ``name = value``, or else a crontab expression."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not all(_is_option(line) for line in lines):
         return {"crontab": " ".join(lines)}
@@ -89,7 +89,7 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _lines(text: str, zone: str) -> str:
-    """Return a text as the form for a new job takes it."""
+    """Return a text in the format of the form for a new job."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not all(map(_is_option, lines)):
         lines = [f"crontab = {' '.join(lines)}"]
@@ -104,6 +104,6 @@ def _is_option(line: str) -> bool:
 
 
 def _zone(visit: Visit, trigger: Mapping[str, Any]) -> str | None:
-    """Return the zone of a schedule that was understood."""
+    """Return the zone of a valid schedule."""
     named = split_zone(str(trigger.get("crontab", "")))[0]
     return zone_of(named or trigger.get("timezone") or visit.scheduler.timezone).name

@@ -1,4 +1,4 @@
-"""A visit: what a page's code is given, and what it returns."""
+"""A visit: the input and the results of a page's code."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from schedhttp.shown import (
 )
 
 ZONE, TOLD = "schedcore_zone", "schedcore_told"
-"""The cookies: in which zone times are shown; and what the last form has done."""
+"""The cookies of the time zone, and of the result of the last form."""
 JOBS_ZONE = "job"
-_LONGEST_TOLD = 2_700  # in base64 less than the 4,096 bytes that browsers keep
+_LONGEST_TOLD = 2_700  # in base64 less than the 4,096 bytes that browsers store
 
 
 Undo = tuple[str, str, Mapping[str, Any]]
-"""What takes something back: the words on a button, the path of a form, and its fields."""
+"""An undo: the words on a button, the path of a form, and its fields."""
 
 
 class Page(NamedTuple):
@@ -46,35 +46,35 @@ class Page(NamedTuple):
 
 
 class Redirect(NamedTuple):
-    """Another page, which tells what was done."""
+    """A redirect to another page, which reports what was done."""
 
     path: str
-    """Below the dashboard's prefix, with its query."""
+    """The path below the dashboard's prefix, with its query."""
     told: str = ""
     undo: Undo | None = None
     cookies: tuple[str, ...] = ()
 
 
 class Raw(NamedTuple):
-    """Something that is no page."""
+    """A response that is not a page."""
 
     body: bytes
     media: str
     filename: str = ""
-    """Under which it is kept; empty: it is shown."""
+    """The name of the file to save; empty: it is shown."""
 
 
 class Visit:
-    """One request for a page, by somebody who was let in.
+    """One authenticated request for a page.
 
     Args:
-        request: Itself.
-        visitor: Who sent it.
-        ask: Asks the API on their behalf.
-        scheduler: Whose dashboard it is.
+        request: The request.
+        visitor: Its sender.
+        ask: Calls the API on their behalf.
+        scheduler: The scheduler of the dashboard.
         settings: All of them.
-        form_token: What forms have to send back.
-        foreseen: What is to come.
+        form_token: The token that forms must send back.
+        foreseen: The forecasts.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class Visit:
         self.form_token = form_token
         self.foreseen = foreseen
         self.key = secrets.token_urlsafe(12)
-        """By which two clicks on one button are known to be one wish."""
+        """Identifies two clicks on the same button as one request."""
         self.now_ms = scheduler.clock.now_us() // 1000
         self.zone = _zone_in(request.whole.cookies.get(ZONE, ""))
-        """The name of a zone, or :data:`JOBS_ZONE`: times are shown in that of each job."""
+        """The name of a zone, or :data:`JOBS_ZONE`: times are shown in each job's zone."""
 
     @property
     def path(self) -> str:
@@ -107,48 +107,48 @@ class Visit:
 
     @property
     def base(self) -> str:
-        """Where the dashboard begins, as links have it."""
+        """The beginning of the dashboard's paths, for links."""
         return base_of(self.request, self.settings.dashboard_prefix)
 
     @property
     def root(self) -> str:
-        """The same, as cookies have it."""
+        """The same, for cookies."""
         return self.base or "/"
 
     @property
     def args(self) -> MultiDict[str, str]:
-        """The parameters of the page's address."""
+        """The parameters of the page's query."""
         return self.request.whole.args
 
     @property
     def form(self) -> MultiDict[str, str]:
-        """The fields of the form that was sent."""
+        """The fields of the submitted form."""
         return form_of(self.request)
 
     @property
     def may_change(self) -> bool:
-        """Whether who looks at the page may do more than that."""
+        """Whether the visitor may change anything."""
         return self.visitor.role.value == "all"
 
     def tz(self, job_zone: object = None) -> tzinfo:
-        """Return the zone in which times are shown.
+        """Return the time zone in which times are shown.
 
         Args:
-            job_zone: That of the job which they belong to; None: the scheduler's.
+            job_zone: The zone of the job that they belong to; None: the scheduler's.
         """
         if self.zone != JOBS_ZONE:
             return zone_of(self.zone).tz
         try:
             return zone_of(job_zone or self.scheduler.timezone).tz
-        except InvalidOptionError:  # a zone that is not installed any more, say
+        except InvalidOptionError:  # such as a zone that is no longer installed
             return zone_of(self.scheduler.timezone).tz
 
     def time(self, moment: str | None, job_zone: object = None, relative: bool = False) -> Any:
-        """Return the element that shows a moment of the API's."""
+        """Return the element that shows a time of the API."""
         return texts.time_tag(moment, self.tz(job_zone), relative)
 
     def elapsed(self, since: str) -> Any:
-        """Return the element that shows since when something goes on."""
+        """Return the element that shows the time elapsed since a time of the API."""
         return texts.elapsed_tag(since, self.now_ms)
 
     def latest_runs(
@@ -160,7 +160,7 @@ class Visit:
         return [RUN.to_dict(run_without_secrets(RunShown.of(each), redact)) for each in records]
 
     def zones_of(self, job_ids: Iterable[str]) -> dict[str, Any]:
-        """Return the zones of jobs by their ids, of those that are there."""
+        """Return the zones of those jobs that exist, by id."""
         zones = {}
         for job_id in set(job_ids):
             handle = self.scheduler.get_job(job_id)
@@ -170,16 +170,16 @@ class Visit:
 
 
 def base_of(request: Incoming, prefix: str) -> str:
-    """Return where what stands below *prefix* begins, as links have it.
+    """Return the beginning of all paths below *prefix*, for links.
 
-    A server, or what is in front of it, may name the place of the app with slashes at its ends.
+    A server or proxy may set the app's path with slashes at its ends.
     """
     mount = request.environ.get("SCRIPT_NAME", "").strip("/").encode("latin-1", "replace")
     return ("/" + quote(mount) if mount else "") + quote(prefix)
 
 
 def _zone_in(name: str) -> str:
-    """Return the zone that a cookie names; that of each job, if it names none."""
+    """Return the zone that a cookie names; each job's own if it names none."""
     if name in ("", JOBS_ZONE):
         return JOBS_ZONE
     try:
@@ -189,7 +189,7 @@ def _zone_in(name: str) -> str:
 
 
 def told_text(redirect: Redirect) -> str:
-    """Return the value of the cookie that tells the next page what was done."""
+    """Return the value of the cookie that reports to the next page what was done."""
     text = json.dumps([redirect.told, redirect.undo])
     if len(text) > _LONGEST_TOLD:
         text = json.dumps([redirect.told[:500], None])
@@ -197,7 +197,7 @@ def told_text(redirect: Redirect) -> str:
 
 
 def read_told(request: Incoming) -> tuple[str, Any] | None:
-    """Return what the cookie tells, and how that is taken back; None: nothing."""
+    """Return the report in the cookie, and its undo; None if there is none."""
     given = request.whole.cookies.get(TOLD, "")
     try:
         told, undo = json.loads(urlsafe_b64decode(given))
@@ -210,7 +210,7 @@ def read_told(request: Incoming) -> tuple[str, Any] | None:
 
 
 def own_path(to: str) -> str:
-    """Return where to go on, which is below our own prefix, whatever a form says."""
+    """Return the path to continue at: always below our own prefix, whatever a form says."""
     is_ours = to.startswith("/") and to.isascii() and to.isprintable() and len(to) < 2_000
     goes_up = any(unquote(part) in (".", "..") for part in to.partition("?")[0].split("/"))
     return to if is_ours and not goes_up and not to.startswith(("//", "/\\")) else "/"

@@ -1,1 +1,1 @@
-"""Pictures in SVG, made of plain data: no script, no inline style, and every text escaped."""
+"""SVG pictures from plain data, without scripts or inline styles, and with all text escaped."""

@@ -1,4 +1,4 @@
-"""When runs of a job are due in the week, and when they go wrong: hours by weekdays."""
+"""Due times and failures of a job in the week: hours by weekdays."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Cell(NamedTuple):
 
 
 def by_hour(due: Iterable[tuple[int, bool]], zone: tzinfo) -> dict[tuple[int, int], Cell]:
-    """Return how much was due in each hour of the week, and how much of it went wrong.
+    """Return how many runs were due in each hour of the week, and how many of them failed.
 
     Args:
-        due: When each was, and whether it went wrong.
-        zone: Whose clocks tell the hour.
+        due: Of each run, its due time and whether it failed.
+        zone: The time zone of the hours.
     """
     cells: dict[tuple[int, int], Cell] = {}
     for us, is_bad in due:
@@ -42,7 +42,7 @@ def by_hour(due: Iterable[tuple[int, bool]], zone: tzinfo) -> dict[tuple[int, in
 
 
 def heat(cells: Mapping[tuple[int, int], Cell]) -> Markup:
-    """Return the picture: darker where more was due, with a mark where something went wrong."""
+    """Return the picture: darker where more runs were due, with a mark where some failed."""
     most = max((cell.runs for cell in cells.values()), default=0)
     width = (1 - _LEFT) / 24
     drawn = [

@@ -1,4 +1,4 @@
-"""How many runs of an executor are to be under way at once, and how many can be."""
+"""How many runs of an executor will be active at once, and how many can be."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ HEIGHT: Final = 138
 
 
 class Part(NamedTuple):
-    """A part of the time that is looked at."""
+    """A part of the shown period."""
 
     begin_us: int
     end_us: int
     runs: float
-    """How many runs are due in it."""
+    """The number of runs that are due in it."""
     most: float
-    """How many there would be at once."""
+    """The number of runs that would be active at once."""
 
 
 def load(scale: Scale, zone: tzinfo, parts: Sequence[Part], workers: int | None) -> Markup:
     """Return the picture.
 
     Args:
-        scale: The time that is shown.
-        zone: In which moments are named.
-        parts: What is to come.
-        workers: How many runs can be under way at once; None: any number.
+        scale: The shown period.
+        zone: The time zone of the labels.
+        parts: The forecast.
+        workers: How many runs can be active at once; None: any number.
     """
     highest = max(1.25 * (workers or 0), 1.0, *(each.most for each in parts))
     drawn = grid(scale, zone, _FLOOR)
@@ -55,12 +55,12 @@ def load(scale: Scale, zone: tzinfo, parts: Sequence[Part], workers: int | None)
 
 
 def number(value: float) -> str:
-    """Return a count that may be a mean."""
+    """Return a count, which may be a mean, as text."""
     return f"{value:.0f}" if value == round(value) or value >= 10 else f"{value:.1f}"
 
 
 def peak(parts: Sequence[Part], workers: int | None, zone: tzinfo) -> str:
-    """Return when most runs are to be under way at once, in words."""
+    """Return when the most runs will be active at once, in words."""
     can = "any number" if workers is None else workers
     most = max(parts, key=lambda each: each.most, default=None)
     if most is None or not most.most:

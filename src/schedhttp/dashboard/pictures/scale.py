@@ -1,4 +1,4 @@
-"""From moments to places along a picture, and the moments that are named below it."""
+"""Converts times to positions in a picture, and draws the time axis."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MOST_DAYS: Final = 4_000
 
 
 class Scale(NamedTuple):
-    """A time that a picture shows, from its left to its right edge."""
+    """The period that a picture shows, from its left to its right edge."""
 
     begin_us: int
     end_us: int
 
     def at(self, us: int) -> float:
-        """Return where a moment is, from 0 to 1; what lies outside is at the edge."""
+        """Return the position of a time, from 0 to 1; times outside are at the edge."""
         span_us = max(1, self.end_us - self.begin_us)
         return min(1.0, max(0.0, (us - self.begin_us) / span_us))
 
     def ticks(self, zone: tzinfo) -> list[tuple[int, str]]:
-        """Return moments that are round on the clocks of a zone, with their names."""
+        """Return times that are round in a zone, with their labels."""
         span = timedelta(microseconds=self.end_us - self.begin_us)
         for minutes in _MINUTES:
             if span <= timedelta(minutes=minutes) * _MOST_TICKS:
@@ -50,7 +50,7 @@ class Scale(NamedTuple):
 
 
 def _instant(wall: datetime, zone: tzinfo) -> int | None:
-    """Return when clocks show *wall* for the first time; None: they pass over it."""
+    """Return when clocks first show *wall*; None: they skip it."""
     us = to_us(wall.replace(tzinfo=zone))
     return us if from_us(us, zone).replace(tzinfo=None) == wall else None
 
@@ -64,7 +64,7 @@ def _name(local: datetime, days: int) -> str:
 
 
 def grid(scale: Scale, zone: tzinfo, height: float, now_us: int | None = None) -> list[Markup]:
-    """Return the lines of the named moments, and of the present one."""
+    """Return the lines of the labelled times, and of the present."""
     lines = [line(scale.at(us), 0, height, "grid") for us, _ in scale.ticks(zone)]
     if now_us is not None and scale.begin_us <= now_us <= scale.end_us:
         lines.append(line(scale.at(now_us), 0, height, "now"))
@@ -72,7 +72,7 @@ def grid(scale: Scale, zone: tzinfo, height: float, now_us: int | None = None) -
 
 
 def names(scale: Scale, zone: tzinfo, baseline: float) -> list[Markup]:
-    """Return the names of the moments; the one at the right edge is left out."""
+    """Return the labels of the times, except at the right edge."""
     return [
         element("text", name, x=part(scale.at(us)), y=baseline, class_="name")
         for us, name in scale.ticks(zone)
@@ -81,13 +81,13 @@ def names(scale: Scale, zone: tzinfo, baseline: float) -> list[Markup]:
 
 
 def axis(scale: Scale, zone: tzinfo, now_us: int | None = None) -> Markup:
-    """Return a picture of the named moments alone, for above or below others."""
+    """Return a picture of the time axis alone, for above or below others."""
     begin, end = (moment(us, zone) for us in scale)
     label = f"from {begin} to {end}"
     return picture("axis", 20, label, *grid(scale, zone, 20, now_us), *names(scale, zone, 14))
 
 
 def moment(us: int, zone: tzinfo) -> str:
-    """Return a moment as the pages have it, to the second."""
+    """Return a time in the pages' format, to the second."""
     local = from_us(us // SECOND * SECOND, zone)
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"

@@ -1,4 +1,4 @@
-"""How long something took over time: durations, or how late runs began."""
+"""Durations over time: how long runs took, or how late they began."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from schedhttp.dashboard.pictures.scale import Scale, grid, moment, names
 from schedhttp.dashboard.pictures.svg import element, part, picture
 
 MOST: Final = 500
-"""Dots that are drawn: the latest."""
+"""Maximum number of dots: the latest."""
 HEIGHT: Final = 138
 _TOP, _FLOOR = 18, 116
 
 
 class Span(NamedTuple):
-    """One of them."""
+    """One duration."""
 
     at_us: int
     seconds: float
     kind: str
-    """An outcome."""
+    """The outcome."""
 
 
 def spans(what: str, found: Sequence[Span], zone: tzinfo) -> Markup:
     """Return the picture.
 
     Args:
-        what: Is shown, in words.
-        found: What to show.
-        zone: In which moments are named.
+        what: What the picture shows, in words.
+        found: The durations to show.
+        zone: The time zone of the labels.
     """
     latest = sorted(found)[-MOST:]
     if not latest:
@@ -53,7 +53,7 @@ def spans(what: str, found: Sequence[Span], zone: tzinfo) -> Markup:
                 element("title", title),
                 cx=part(scale.at(at_us)),
                 cy=_height(seconds, highest),
-                r=3 if kind == "executed" else 5,  # to be told apart without colours, too
+                r=3 if kind == "executed" else 5,  # to be distinguishable without colours
                 class_=texts.MARKS[kind][1],
             )
         )

@@ -1,7 +1,7 @@
-"""Elements of SVG as text.
+"""SVG elements as text.
 
-Places and widths along the picture are parts of its width, from 0 to 1, so that it fits a window
-of any width without being distorted; heights are pixels.
+Horizontal positions and widths are fractions of the picture's width, from 0 to 1, so that it fits
+a window of any width without distortion.  Heights are in pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST: Final = 300
 
 
 def shown(text: object) -> str:
-    """Return text for a picture: of bounded length, with what nobody sees in it made visible."""
+    """Return text for a picture: bounded in length, with invisible characters made visible."""
     whole = str(texts.visible(str(text)))
     if len(whole) > _LONGEST:
         whole = whole[: _LONGEST - 1] + "…"
@@ -26,7 +26,7 @@ def shown(text: object) -> str:
 
 
 def part(of_width: float) -> str:
-    """Return a part of the width as an attribute's value."""
+    """Return a fraction of the width as an attribute's value."""
     return f"{min(1.0, max(0.0, of_width)) * 100:.2f}%"
 
 
@@ -34,8 +34,8 @@ def element(name: str, *inside: Markup | str, **attributes: object) -> Markup:
     """Return an element.
 
     Args:
-        name: Of the element.
-        inside: Elements, and texts that are escaped.
+        name: Its name.
+        inside: Its elements, and texts, which are escaped.
         attributes: Their values; ``class_`` stands for ``class``, ``_`` for ``-``, and None for
             no attribute.
     """
@@ -59,16 +59,16 @@ def _value(value: object) -> Markup:
 def bar(
     begin: float, end: float, top: float, height: float, kind: str, title: str, least: float = 0.004
 ) -> Markup:
-    """Return a rectangle that tells more to who points at it.
+    """Return a rectangle with a tooltip.
 
     Args:
-        begin: Where it begins.
-        end: Where it ends.
+        begin: Its left edge.
+        end: Its right edge.
         top: Its upper edge.
         height: Its height.
         kind: The class of its colour.
-        title: What it tells.
-        least: How wide it is at least.
+        title: The text of the tooltip.
+        least: Its minimum width.
     """
     begin = min(begin, 1 - least)
     return element(
@@ -83,7 +83,7 @@ def bar(
 
 
 def line(at: float, top: float, bottom: float, kind: str) -> Markup:
-    """Return an upright line."""
+    """Return a vertical line."""
     return element("line", x1=part(at), x2=part(at), y1=top, y2=bottom, class_=kind)
 
 
@@ -92,7 +92,7 @@ def picture(kind: str, height: int, label: str, *inside: Markup) -> Markup:
 
     Args:
         kind: Its class.
-        height: In pixels; it is as wide as there is room.
+        height: Its height in pixels; it is as wide as the page allows.
         label: What it shows, in words.
         inside: Its elements.
     """

@@ -1,4 +1,4 @@
-"""The lane of one job on the timeline: what was due and ran, and what is to come."""
+"""The lane of one job on the timeline: its past and coming runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schedhttp.dashboard.pictures.scale import Scale, grid, moment
 from schedhttp.dashboard.pictures.svg import bar, picture
 
 COLUMNS: Final = 200
-"""What begins in the same column is one bar: a lane never has more than these, twice."""
+"""Number of columns of a lane.  Runs that begin in the same column are one bar."""
 HEIGHT: Final = 26
 _PLACES: Final = {
     "bad": (0, HEIGHT),
@@ -24,21 +24,21 @@ _PLACES: Final = {
     "dull": (19, 7),
     "good": (6, 14),
 }
-"""Upper edge and height by kind, since not everybody can tell the colours apart: what went wrong
-stands out, what did not run lies at the bottom."""
+"""Upper edge and height by kind, since not everybody can distinguish the colours: failures are
+tall, and occurrences that did not run are at the bottom."""
 _WORST: Final = ("bad", "warn", "open", "dull", "good", "coming")
 
 
 class Happening(NamedTuple):
-    """What became of a due time, or is becoming of it."""
+    """A due time with its outcome or its open run."""
 
     due_us: int
     begin_us: int
-    """When it began; what did not begin, when that was decided."""
+    """When it began; if it did not begin, when that was decided."""
     end_us: int
-    """When it ended; what goes on, now."""
+    """When it ended; now, if it is open."""
     kind: str
-    """Its outcome; or ``waiting``, ``running``."""
+    """Its outcome, or ``waiting`` or ``running``."""
     why: str
 
 
@@ -62,13 +62,13 @@ def lane(
     """Return the picture.
 
     Args:
-        scale: The time that is shown.
-        zone: In which moments are named.
-        now_us: The present moment.
-        happenings: What was due.
+        scale: The shown period.
+        zone: The time zone of the labels.
+        now_us: The present.
+        happenings: The past due times.
         coming_us: Due times to come.
-        took_us: How long a run takes; None: not known.
-        further: How many others come behind these, spread over the rest of the time.
+        took_us: How long a run takes; None: unknown.
+        further: How many others follow these, spread over the rest of the period.
     """
     in_view = [
         each for each in happenings if scale.begin_us <= each.end_us and each.due_us < scale.end_us
@@ -92,7 +92,7 @@ def lane(
 
 
 def _by_column(scale: Scale, placed: Iterable[tuple[int, object]]) -> list[list]:  # type: ignore[type-arg]
-    """Return things in groups of those that stand in the same column."""
+    """Group items by their column."""
     columns: dict[int, list[object]] = {}
     for us, each in placed:
         columns.setdefault(int(scale.at(us) * COLUMNS), []).append(each)
@@ -108,7 +108,7 @@ def _coming(scale: Scale, zone: tzinfo, group: list[int], took_us: int) -> Marku
 
 
 def _merged(group: list[Happening], zone: tzinfo) -> _Bar:
-    """Return one bar for all that begins in a column: the worst of it has the colour."""
+    """Return one bar for all items of a column, in the colour of the worst outcome."""
     kinds = [texts.MARKS[each.kind][1] for each in group]
     worst = min(kinds, key=_WORST.index)
     first = group[kinds.index(worst)]
@@ -123,7 +123,7 @@ def _merged(group: list[Happening], zone: tzinfo) -> _Bar:
 
 
 def counted(kinds: Iterable[str]) -> str:
-    """Return how many there are of each kind, in words."""
+    """Return the number of items of each kind, in words."""
     counts = Counter(kinds)
     ordered = sorted(counts, key=lambda kind: _WORST.index(texts.MARKS[kind][1]))
     return ", ".join(f"{counts[kind]} {kind.replace('_', ' ')}" for kind in ordered)
