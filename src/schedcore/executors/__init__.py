@@ -1,4 +1,4 @@
-"""Where runs are executed."""
+"""Executors: where runs are executed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "dask": ("address",),
     "celery": ("broker", "app", "backend", "max_workers", "queue"),
 }
-"""The types of executors that a table describes, and the options of each."""
+"""The types of executors in tables, and the options of each."""
 _ADAPTERS: Final = (
     ("concurrent.futures", "Executor", "schedcore.executors.futures:FuturesAdapter"),
     ("celery", "Celery", "schedcore.executors.celery:CeleryExecutor"),
     ("distributed", "Client", "schedcore.executors.dask:DaskExecutor"),
 )
-"""Packages, their engines, and what makes an executor of one."""
+"""Packages, their classes, and the adapters that turn an object of these into an executor."""
 _METHODS: Final = ("submit", "abandon", "shutdown")
 _AN_EXECUTOR: Final = (
     "an executor such as ThreadPool(20), a concurrent.futures pool, a Celery app, a Dask client, or"
@@ -46,7 +46,7 @@ def check_executor(executors: Mapping[str, Executor], name: str) -> None:
     """Check that there is an executor called *name*.
 
     Raises:
-        InvalidOptionError: naming those that there are, with a hint at the one that was meant.
+        InvalidOptionError: naming those that exist, and suggesting a similar name.
     """
     if name not in executors:
         known = ", ".join(sorted(executors))
@@ -55,10 +55,10 @@ def check_executor(executors: Mapping[str, Executor], name: str) -> None:
 
 
 def with_defaults(executors: Mapping[str, Any]) -> dict[str, Executor]:
-    """Return *executors* and those that every scheduler has, unless they are given.
+    """Return *executors* with the default ones, unless those are given.
 
     Raises:
-        InvalidOptionError: if one is none, or its name is no text.
+        InvalidOptionError: if one is not an executor, or its name is not text.
     """
     if not isinstance(executors, Mapping):
         raise InvalidOptionError("executors", executors, "a mapping of names to executors")
@@ -71,10 +71,10 @@ def with_defaults(executors: Mapping[str, Any]) -> dict[str, Executor]:
 
 
 def check_store(executors: Mapping[str, Executor], store: Store) -> None:
-    """Have a store be where workers of clusters begin runs.
+    """Let workers of clusters begin runs in a store.
 
     Raises:
-        InvalidOptionError: if an executor needs that, and the store is of this process alone.
+        InvalidOptionError: if an executor needs a shared store, and this one is not.
     """
     remote = getattr(store, "remote", None)
     outliving = {name: each for name, each in executors.items() if hasattr(each, "find")}
@@ -96,7 +96,7 @@ def make_executor(name: str, what: Any) -> Executor:
     """Return the executor that *what* is or describes.
 
     Args:
-        name: What it is called; its threads' names begin with it.
+        name: Its name; the names of its threads begin with it.
         what: An executor; a ``concurrent.futures`` pool, a Celery app or a Dask client, which get
             an adapter; or a table: ``type`` (``"threadpool"`` unless given, or ``"processpool"``)
             and ``max_workers``; or the type ``"dask"`` and an ``address``; or the type
@@ -121,9 +121,9 @@ def make_executor(name: str, what: Any) -> Executor:
 
 
 def _adapter_of(what: Any) -> Callable[[Any], Executor] | None:
-    """Return what makes an executor of an engine of the user's; None: it is none that is known."""
+    """Return the adapter for a user's pool, app or client; None: its class is unknown."""
     for package, kind, adapter in _ADAPTERS:
-        # An object of a package can only be there if that was imported.
+        # An object of a package can only exist if the package was imported.
         found = sys.modules.get(package)
         if found is not None and isinstance(what, getattr(found, kind)):
             module, _, name = adapter.partition(":")
@@ -154,7 +154,7 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
 
 
 def _shown(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table without the passwords of its URLs."""
+    """Return a table without the passwords in its URLs."""
     from schedcore.stores.urls import without_password
 
     return {k: without_password(v) if isinstance(v, str) else v for k, v in table.items()}
@@ -190,12 +190,12 @@ def _check_name(name: object) -> str:
 
 
 def prepare(executors: Mapping[str, Executor], entries: Callable[[], Sequence[Entry]]) -> None:
-    """Have executors load what the jobs that *entries* returns need, rather than at a fire."""
-    if "asyncio" in sys.modules:  # all that there is to prepare
+    """Let executors load what the jobs from *entries* need, before the first run."""
+    if "asyncio" in sys.modules:  # nothing else needs to be prepared
         return
     try:
         used = {entry.job.options.executor for entry in entries()}
-    except Exception as error:  # noqa: BLE001 — the loop meets it too, and is not well
+    except Exception as error:  # noqa: BLE001 — the loop meets and reports it too
         log.error("the store cannot tell its jobs", error=error)
         return
     for name in used:

@@ -83,7 +83,7 @@ class Executor(Protocol):
 
     One whose workers outlive this process, and begin runs in its store (``reporter.remote``), has
     ``find(runs, reporter)``.  It is asked when runs are taken over from a process that is gone: it
-    sees to those that its workers have, and returns the others, which are lost.  Its ``abandon`` is
+    follows those that its workers have, and returns the others, which are lost.  Its ``abandon`` is
     also called for runs that have not begun.
     """
 
@@ -169,12 +169,12 @@ def _perform(run: Run, reporter: Reporter, raised: list[BaseException] | None) -
         started_us = run._started_us or 0
         try:
             value = call(run)
-        except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+        except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends only the job
             if raised is not None:
                 raised.append(error)
             return reporter.end(run, None, error) - started_us
         return reporter.end(run, value, None) - started_us
-    except BaseException as error:  # noqa: BLE001 — the report failed; the worker goes on
+    except BaseException as error:  # noqa: BLE001 — the report failed; the worker continues
         if raised is not None:
             raised.append(error)
         report_lost(run, reporter, error)
@@ -185,7 +185,7 @@ def settle(reporter: Reporter) -> None:
     """Report that this worker has nothing more to do; raises nothing."""
     try:
         reporter.settle()
-    except BaseException as error:  # noqa: BLE001 — a store that fails now is asked again later
+    except BaseException as error:  # noqa: BLE001 — if the store fails now, it is tried again later
         log.error("ends of runs could not be recorded yet", error=error)
 
 

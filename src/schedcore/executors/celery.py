@@ -1,4 +1,4 @@
-"""Celery workers: runs are tasks of theirs, each of which starts once."""
+"""Executes runs as tasks of Celery workers, each of which starts once."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from schedcore.stores.urls import without_password
 
 TASK: Final = "schedcore.run"
 CONNECT_S: Final = 5.0
-"""Seconds that an attempt to reach the broker may take."""
+"""Maximum seconds of an attempt to connect to the broker."""
 
 
 _left_to_parents: Final[list[Any]] = []
-"""Connections that a forked child inherited: closed here, they would break those of the parent."""
+"""Connections that a forked child inherited: closing them here would break the parent's."""
 
 
 class CeleryExecutor(ClusterExecutor):
     """Executes runs on Celery workers.
 
-    The message that a worker gets names a run, and nothing else: the worker begins that in the
-    scheduler's store, in one step, reads there what to call, and writes there what came of it.  So
-    a run starts once, however often its message is delivered; what it does is found though this
-    process dies meanwhile; and whoever can write to the broker can have no function called.  No
-    result backend is needed.
+    The message for a worker contains only the id of a run.  The worker begins the run in the
+    scheduler's store, in one transaction, reads there which function to call, and writes the result
+    there.  So a run starts once, however often its message is delivered; its result is found even
+    if this process dies meanwhile; and a client of the broker cannot have other functions called.
+    No result backend is needed.
 
-    The store is one on disk: a SQLite file for workers of this machine, PostgreSQL for others.
-    Functions are found on the workers by their names, where this package has to be installed.
+    The store must be on disk: a SQLite file for workers on this machine, PostgreSQL for others.
+    Workers find functions by their names, and this package must be installed there.
 
     Args:
-        broker: Its URL, such as ``"redis://127.0.0.1:6379/0"``, or a Celery app of yours.
-        max_workers: How many runs the workers are given at a time; the others wait here.
-        queue: The queue that they listen to; None: that of the app.
-        backend: The result backend of the app that is made for a URL.  What comes of runs is in
-            the scheduler's store, and not there.
-        app: An app of yours, or where it is, as ``celery -A`` has it: ``"shop.celery:app"``.  In
-            place of *broker*.
+        broker: The URL of the broker, such as ``"redis://127.0.0.1:6379/0"``, or your Celery app.
+        max_workers: How many runs are sent to the workers at a time; the others wait here.
+        queue: The workers' queue; None: the app's.
+        backend: The result backend of the app that is created for a URL.  Results of runs are in
+        the scheduler's store, not there.
+        app: Your app, or its location as for ``celery -A``: ``"shop.celery:app"``.  Use it instead
+        of *broker*.
 
     Raises:
-        InvalidOptionError: if one of them makes no sense.
+        InvalidOptionError: if an argument is invalid.
     """
 
     needs_store = True
@@ -70,7 +70,7 @@ class CeleryExecutor(ClusterExecutor):
 
 
 def _app_of(broker: Any, backend: str | None, app: Any) -> Celery:
-    """Return the app that was given, or is described."""
+    """Return the given app, or create the described one."""
     if isinstance(broker, Celery) and app is None:
         broker, app = None, broker
     if app is None:
@@ -86,7 +86,7 @@ def _app_of(broker: Any, backend: str | None, app: Any) -> Celery:
     if isinstance(app, str) and app:
         try:
             found = find_app(app)
-        except Exception as error:  # whatever importing a module raises
+        except Exception as error:  # an import may raise anything
             reason = f"{expected} ({type(error).__name__}: {text_of(error)})"
             raise InvalidOptionError("app", app, reason) from error
         if isinstance(found, Celery):

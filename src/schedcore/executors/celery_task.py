@@ -1,7 +1,7 @@
-"""What Celery workers need to execute runs: one task.  Name this module in ``include``.
+"""The task by which Celery workers execute runs.  Name this module in ``include``.
 
-The task is given numbers, and reads all else in the scheduler's store, which the worker itself is
-told by the setting ``schedcore_store`` of its app, or by ``SCHEDULER_STORE``.
+The task gets only ids, and reads everything else from the scheduler's store.  The worker's own
+configuration names that store: the app's setting ``schedcore_store``, or ``SCHEDULER_STORE``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from schedcore.errors import StoreError
 from schedcore.executors.cluster_worker import StoreUnknownError, work_off
 
 AGAIN_S: Final = 5
-"""Seconds until a run is tried again whose worker could not reach the store."""
+"""Seconds until a run is retried if its worker could not reach the store."""
 MOST_STRANGE: Final = 12
-"""How often one of another store is: that may be gone for good, and its messages go too.  While
-the run is open, the scheduler sends another one."""
+"""Maximum number of retries if the message is from another store, which may not exist any more:
+then the message is dropped.  While the run is open, the scheduler sends another one."""
 
 
-# It is acknowledged late, and so redelivered if its worker dies before it has begun the run: once
-# it has, another delivery finds that out.  Results are in the store.
+# Acknowledged late, so it is redelivered if its worker dies before it has begun the run.  After
+# that, a second delivery finds that the run has begun.  Results are in the store.
 @shared_task(  # type: ignore[untyped-decorator]
     name="schedcore.run",
     bind=True,
@@ -31,7 +31,7 @@ the run is open, the scheduler sends another one."""
     serializer="json",
 )
 def run(self: Task, ticket: dict[str, Any]) -> None:
-    """Execute the run that a ticket names, unless that was begun before."""
+    """Execute the run that a ticket names, unless it has already begun."""
     try:
         work_off(ticket, self.app.conf.get("schedcore_store"))
     except StoreUnknownError as error:

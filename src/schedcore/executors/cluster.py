@@ -1,9 +1,9 @@
-"""Runs that workers of a cluster begin in the scheduler's store: what each such executor shares.
+"""The base of executors whose runs begin on workers of a cluster, in the scheduler's store.
 
-The cluster is given tasks that name a run, and no more.  Whoever of its workers takes one begins
-the run in the store (:mod:`~schedcore.stores.sql_remote`), once, however often the cluster hands it
-out; and writes there what came of it.  So the store alone tells how runs do, and it is all that the
-next process needs when this one dies.
+The cluster gets tasks that only name a run.  The worker that takes a task begins the run in the
+store (:mod:`~schedcore.stores.sql_remote`), once, however often the cluster delivers it, and writes
+the result there.  So the state of runs is in the store alone, and the next process needs nothing
+else if this one dies.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class ClusterExecutor:
     """Executes runs on workers that begin them in the store.
 
     Args:
-        cluster: Where the workers are.
-        name: Of its thread.
+        cluster: The cluster of the workers.
+        name: The name of its thread.
     """
 
     remote = True
@@ -43,13 +43,13 @@ class ClusterExecutor:
         self._runs: ClusterRuns | None = None
 
     def after_fork_in_child(self) -> None:
-        """Start from nothing: the thread, and what the cluster was given, are the parent's."""
+        """Start empty: the thread and the submitted runs belong to the parent."""
         self._begin_anew()
         self._cluster.forget()
 
     @property
     def broken(self) -> str | None:
-        """Why the cluster cannot be reached at present; None: it can, or nobody has tried."""
+        """Why the cluster is currently unreachable; None: it can be reached, or was not tried."""
         runs = self._runs
         return None if runs is None else runs.broken
 
@@ -63,7 +63,7 @@ class ClusterExecutor:
             self._serving().submit(runs, reporter)
 
     def find(self, runs: Sequence[Run], reporter: Reporter) -> Sequence[Run]:
-        """See to runs that workers have begun for a process that is gone; return no others."""
+        """Follow runs that workers have begun for a dead process; return an empty list."""
         with self._lock:
             self._serving().find(runs, reporter)
         return ()
@@ -75,24 +75,24 @@ class ClusterExecutor:
         return self._runs
 
     def room(self) -> int:
-        """Return how many runs can begin soon; one, before it is known how many workers are."""
+        """Return how many runs can begin soon; 1 while the number of workers is unknown."""
         runs = self._runs
         return 1 if runs is None else runs.room()
 
     def abandon(self, run: Run) -> None:
-        """Drop the task of a run, or have its worker stop it, where the cluster can do that."""
+        """Drop the task of a run, or have its worker stop it, if the cluster can do that."""
         runs = self._runs
         if runs is not None:
             runs.abandon(run)
 
     def wake(self) -> None:
-        """Look at once: the cluster says that something ended."""
+        """Check at once: the cluster reports that a task ended."""
         runs = self._runs
         if runs is not None:
             runs.wake()
 
     def given_back(self, name: str) -> None:
-        """Send a task again soon: the cluster says that no worker could work it off."""
+        """Send a task again soon: the cluster reports that no worker could execute it."""
         runs = self._runs
         if runs is not None:
             runs.given_back(name)
@@ -100,10 +100,10 @@ class ClusterExecutor:
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun.
 
-        It waits for those that no worker has begun as long as workers begin some, and no longer
-        than :data:`~schedcore.executors.cluster_runs.UNBEGUN_S` seconds after the last one: nobody
-        may be there.  On a store on disk, the next scheduler has them begun.
-        Runs that workers have begun by then go on, and so does whoever sees to them next.
+        It waits for runs that have not begun as long as workers begin others, and no longer
+        than :data:`~schedcore.executors.cluster_runs.UNBEGUN_S` seconds after the last one: there
+        may be no workers.  With a store on disk, the next scheduler continues with them.
+        Runs that workers have begun by then continue; the next scheduler follows them.
         """
         patience = Patience(timeout)
         runs = self._runs

@@ -1,4 +1,4 @@
-"""What a cluster is given of a run, and what is different from one kind of cluster to the next."""
+"""The interface of clusters, and the task that they get for a run."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from schedcore.stores.sql_remote import Begun
 
 
 class Task(NamedTuple):
-    """What the cluster is given of a run."""
+    """The task of a run for the cluster."""
 
     name: str
-    """The same each time that it is sent, and that of no other run or attempt."""
+    """The same each time that it is sent, and different for each run and attempt."""
     run: Run
     ticket: dict[str, Any] | None = None
-    """For :func:`schedcore.executors.cluster_worker.work_off`: plain data.  None: the cluster
-    itself tells how the run does."""
+    """Plain data for :func:`schedcore.executors.cluster_worker.work_off`.  None: the cluster itself
+    reports the state of the run."""
     url: str | None = None
-    """Of the store, for workers of this machine that may be told by whoever sends tasks."""
+    """The URL of the store, for workers on this machine that trust the sender of tasks."""
 
 
 class Starts(Protocol):
-    """What tells which runs workers have begun, and what came of them."""
+    """Reports which runs workers have begun, and their results."""
 
     def mark(self) -> str:
-        """Return what tells its runs from those of others on the cluster; raises StoreError."""
+        """Return a mark that distinguishes its runs from those of others; raises StoreError."""
         ...
 
     def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
@@ -35,34 +35,34 @@ class Starts(Protocol):
 
 
 class Cluster(Protocol):
-    """What is different from one kind of cluster to the next; called by one thread."""
+    """A kind of cluster; called by one thread."""
 
     @property
     def starts(self) -> Starts | None:
-        """Return what tells of runs whose store is this process's alone; None: it has no such."""
+        """Return the reports for runs of a store in memory; None: it has none."""
         ...
 
     def reach(self) -> int:
-        """Return how many runs it can have at a time; raises whatever, if it cannot be reached."""
+        """Return how many runs it can have at a time; raises any exception if it is unreachable."""
         ...
 
     def send(self, task: Task) -> None:
-        """Have a worker work a task off; raises whatever, if it is not known whether it will."""
+        """Have a worker execute a task; raises any exception if it is unknown whether it will."""
         ...
 
     def revoke(self, name: str) -> None:
-        """Drop a task, or stop it if it is worked off, where that can be done."""
+        """Drop a task, or stop it if it is being executed, where that is possible."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open; the next :meth:`reach` begins anew."""
+        """Close all connections; the next :meth:`reach` connects again."""
         ...
 
     def forget(self) -> None:
-        """In a forked child: leave what is open to the parent, and begin anew."""
+        """In a forked child: leave open connections to the parent, and start empty."""
         ...
 
 
 def name_of(mark: str, run_id: int, attempt: int) -> str:
-    """Return the name of the task of a run: that of no other run or attempt of any store."""
+    """Return the name of a run's task, which is unique over runs, attempts and stores."""
     return f"schedcore-{mark}-{run_id}-{attempt}"

@@ -1,4 +1,4 @@
-"""The runs that a cluster has between two shutdowns, and the thread that sees to them."""
+"""The runs of a cluster between two shutdowns, and the thread that follows them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from schedcore.stores.sql_remote import Begun
 log = GuardedLogger(__name__)
 
 AGAIN_S: Final = 1.0
-"""Seconds until a cluster, or the store, that is away is asked again."""
+"""Seconds until an unreachable cluster or store is tried again."""
 SEND_AGAIN_US: Final = 60 * SECOND
-"""How long a run that nobody begins is waited for before it is sent again, the first time: the
-broker may have lost it.  Then twice as long, and so on.  One that the cluster gives back is sent
-again after a second, two, and so on."""
+"""Seconds after which a run that no worker begins is sent again, the first time: the broker may
+have lost it.  The time doubles with each further attempt.  A run that the cluster gives back is
+sent again after one second, then two, and so on."""
 SILENT_US: Final = 60 * SECOND
-"""A worker that gives no sign of life for so long is taken for dead."""
+"""A worker without a heartbeat for so long counts as dead."""
 LOOK_AFTER_US: Final = SECOND // 5
-"""How often it is asked whether a worker's process is there, where that can be asked."""
+"""How often to check whether a worker's process exists, where that is possible."""
 QUICKEST_S: Final = 0.01
 SLOWEST_S: Final = 0.2
-"""Seconds between two looks at the store: soon after something came of one, and later."""
+"""Seconds between two polls of the store: soon after a run has progressed, and later."""
 UNBEGUN_S: Final = 10.0
-"""Seconds that a shutdown waits for workers to begin a run, while they begin none."""
+"""Maximum seconds that a shutdown waits while workers begin no run."""
 LAST_STEP_S: Final = 5.0
-"""Seconds that a shutdown waits for the end of a call of the cluster."""
+"""Maximum seconds that a shutdown waits for a call of the cluster to end."""
 
 
 class WorkerLostError(SchedError):
@@ -45,7 +45,7 @@ class WorkerLostError(SchedError):
 
 
 class _Given:
-    """A run that this executor has, from when it is submitted."""
+    """A run of this executor, from its submission on."""
 
     __slots__ = (
         *("again_us", "asked_us", "beats", "began", "heard_us"),
@@ -57,21 +57,22 @@ class _Given:
         self.reporter = reporter
         self.sent = self.again_us = 0
         self.name = ""
-        """Of its task."""
+        """The name of its task."""
         self.began = False
         self.beats, self.heard_us, self.asked_us = -1, 0, 0
 
 
 class ClusterRuns:
-    """What was submitted since the last shutdown.  Its thread alone talks to the cluster.
+    """The runs submitted since the last shutdown.  Only its thread calls the cluster.
 
     Args:
-        cluster: Where the workers are.
-        name: Of the thread.
-        turn: Held by the thread: that of before a shutdown may still wait for the network.
+        cluster: The cluster of the workers.
+        name: The name of the thread.
+        turn: A lock that the thread holds: the thread from before a shutdown may still wait for
+        the network.
 
     Attributes:
-        broken: Why the cluster cannot be reached at present.
+        broken: Why the cluster is currently unreachable.
     """
 
     def __init__(self, cluster: Cluster, name: str, turn: threading.Lock) -> None:
@@ -92,47 +93,47 @@ class ClusterRuns:
         self._thread.start()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run."""
+        """Accept *runs* for execution."""
         self._starts = self._starts_of(reporter)
         self._waiting.extend(_Given(run, reporter) for run in runs)
         self._wanted.set()
 
     def find(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """See to runs that workers have begun."""
+        """Follow runs that workers have begun."""
         self._starts = self._starts_of(reporter)
         for run in runs:
             self._given[run.id] = _Given(run, reporter)
         self._wanted.set()
 
     def room(self) -> int:
-        """Return how many runs can begin soon; one, before it is known how many workers are."""
+        """Return how many runs can begin soon; 1 while the number of workers is unknown."""
         if not self._most and self.broken is None:
             return 0 if self._waiting else 1
         return max(0, self._most - len(self._given) - len(self._waiting))
 
     def abandon(self, run: Run) -> None:
-        """Drop the task of a run, or have its worker stop it, where the cluster can do that."""
+        """Drop the task of a run, or have its worker stop it, if the cluster can do that."""
         if self._starts is not None:
             self._withdrawn.append((self._starts, run.id, run.attempt))
             self._wanted.set()
 
     def wake(self) -> None:
-        """Look at once: the cluster says that something ended."""
+        """Check at once: the cluster reports that a task ended."""
         self._wanted.set()
 
     def given_back(self, name: str) -> None:
-        """Send a task again soon: no worker could work it off."""
+        """Send a task again soon: no worker could execute it."""
         self._back.append(name)
         self._wanted.set()
 
     def wait(self, patience: Patience) -> None:
-        """Wait until all have ended, or none is begun any more."""
+        """Wait until all runs have ended, or workers begin no more of them."""
         since_us = passing_us()
         while self._is_awaited(since_us):
             left = patience.left()
             if left is not None and left <= 0:
                 return
-            if self._thread is threading.current_thread():  # a listener's, who has shut down
+            if self._thread is threading.current_thread():  # called by a listener that shuts down
                 self._step()
             Waker().sleep(0.05 if left is None else min(left, 0.05))
 
@@ -150,7 +151,7 @@ class ClusterRuns:
         return False
 
     def _may_run(self, given: _Given) -> bool:
-        """Return whether a worker may have a run that has begun; one that is sent may have none."""
+        """Return whether a run has begun, and there may be a worker that executes it."""
         return given.began and (given.reporter.remote is not None or self._most > 0)
 
     def close(self, patience: Patience) -> None:
@@ -180,12 +181,12 @@ class ClusterRuns:
             self.broken = None if self._most else "it has no workers"
             self._revoke()
             self._send()
-        except Exception as error:  # noqa: BLE001 — whatever a network does: it is tried again
+        except Exception as error:  # noqa: BLE001 — a network may raise anything: it is tried again
             self._tell_broken(error)
         self._look()
 
     def _lose_all(self) -> None:
-        """Report what the cluster runs and nobody will see to: no store has it."""
+        """Report active runs that are in no shared store as lost: nobody can follow them."""
         for given in list(self._given.values()):
             if given.began and given.reporter.remote is None and given.run._job is not None:
                 error = WorkerLostError("the scheduler was shut down while the cluster had it")
@@ -194,7 +195,7 @@ class ClusterRuns:
 
     def _patience(self) -> float | None:
         if not self._given:
-            # One that is broken is looked at though nothing waits: others may, for it to have room.
+            # A broken cluster is checked even if no run waits here: without room, none is taken.
             return AGAIN_S if self._waiting or self._withdrawn or self.broken else None
         self._pause_s = min(self._pause_s * 1.5, SLOWEST_S)
         return self._pause_s
@@ -204,16 +205,16 @@ class ClusterRuns:
             log.error("%s cannot be reached; runs wait for it", self._cluster, error=error)
         self.broken = text_of(error) or type(error).__name__
         for given in list(self._given.values()):
-            given.again_us = 0  # it may have lost them
+            given.again_us = 0  # the cluster may have lost them
         with suppress(Exception):
             self._cluster.close()
 
     def _send(self) -> None:
-        """Give the cluster what waits and it has workers for, and again what nobody begins."""
+        """Send waiting runs as far as there are workers, and again those that no worker begins."""
         while self._waiting and len(self._given) < self._most:
             given = self._waiting.popleft()
             if given.run._job is None or given.run.cancelled:
-                continue  # it has ended, or was handed back
+                continue  # the run has ended, or was handed back
             self._given[given.run.id] = given
             self._send_one(given)
         now_us = passing_us()
@@ -229,7 +230,7 @@ class ClusterRuns:
         if store is None:
             self._send_begun(given)
             return
-        given.sent += 1  # before it is known whether it came
+        given.sent += 1  # before it is known whether it arrived
         given.again_us = 0
         mark = store.mark()
         ticket = {
@@ -243,7 +244,7 @@ class ClusterRuns:
         given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
 
     def _send_begun(self, given: _Given) -> None:
-        """Have a run begin here when it is sent: no worker can tell its store that it does."""
+        """Begin a run here when it is sent: no worker can record its beginning in the store."""
         run, reporter = given.run, given.reporter
         if not reporter.begin(run):
             self._drop(given)
@@ -252,7 +253,7 @@ class ClusterRuns:
         try:
             mark = self._starts_of(reporter).mark()
             self._cluster.send(Task(name_of(mark, run.id, run.attempt), run))
-        except Exception as error:  # noqa: BLE001 — what cannot be pickled, say
+        except Exception as error:  # noqa: BLE001 — such as an argument that cannot be pickled
             self._drop(given)
             reporter.end(run, None, error)
 
@@ -267,11 +268,11 @@ class ClusterRuns:
             del self._given[given.run.id]
 
     def _moved(self) -> None:
-        """Note that something came of a run: more may, soon."""
+        """Note that a run has progressed: others may soon."""
         self._moved_us = passing_us()
         self._pause_s = QUICKEST_S
 
-    # What came of them
+    # Results
 
     def _look(self) -> None:
         try:
@@ -281,14 +282,14 @@ class ClusterRuns:
                     self._see(given, begun.get(given.run.id))
                 for reporter in {id(given.reporter): given.reporter for given in together}.values():
                     settle(reporter)
-        except Exception as error:  # noqa: BLE001 — the store is away: it is asked again
+        except Exception as error:  # noqa: BLE001 — the store is unreachable: it is tried again
             log.error("the store cannot tell how runs do; it is asked again", error=error)
             for given in list(self._given.values()):
                 given.heard_us = passing_us()
             self._pause_s = AGAIN_S
 
     def _by_starts(self) -> dict[Starts, list[_Given]]:
-        """Return the runs by who tells how they do: their store, or the cluster itself."""
+        """Return the runs by the source of their state: their store, or the cluster itself."""
         found: dict[Starts, list[_Given]] = {}
         for given in list(self._given.values()):
             found.setdefault(self._starts_of(given.reporter), []).append(given)
@@ -296,18 +297,18 @@ class ClusterRuns:
 
     def _starts_of(self, reporter: Reporter) -> Starts:
         starts = reporter.remote or self._cluster.starts
-        assert starts is not None  # the scheduler looked
+        assert starts is not None  # the scheduler has checked that
         return starts
 
     def _see(self, given: _Given, begun: Begun | None) -> None:
-        """Report what became of a run."""
+        """Report the state of a run."""
         run, reporter = given.run, given.reporter
         if run._job is None:
-            self._drop(given)  # it has ended otherwise, or others see to it
+            self._drop(given)  # it has ended otherwise, or another node follows it
             return
         if begun is None:
             if given.began:
-                self._drop(given)  # others have it, and have ended it
+                self._drop(given)  # another node has it, and has ended it
             return
         if not given.began:
             given.began = True
@@ -328,7 +329,7 @@ class ClusterRuns:
 
 
 def _is_dead(given: _Given, begun: Begun) -> bool:
-    """Return whether the worker of a run died, as the system knows, or seems to be."""
+    """Return whether the worker of a run is dead, by the system or for lack of heartbeats."""
     if begun.lost:
         return True
     now_us = passing_us()

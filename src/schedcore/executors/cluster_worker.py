@@ -1,4 +1,4 @@
-"""What a worker of a cluster does with a run: begin it in the store, call it, and write its end."""
+"""Executes a run on a worker of a cluster: begins it in the store, and writes its end there."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from schedcore.stores.urls import open_store, without_password
 log = GuardedLogger(__name__)
 
 STORE: Final = "SCHEDULER_STORE"
-"""The variable that names the scheduler's store, where nothing else does."""
+"""The environment variable of the scheduler's store, the default."""
 BEAT_S: Final = 5.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 _clock: Final = SystemClock()
 
 
 class StoreUnknownError(StoreError):
-    """A worker is not told where the scheduler's store is, or is told of another one."""
+    """A worker does not know the scheduler's store, or knows another one."""
 
 
 def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
-    """Execute the run that a ticket names, if it is to be begun; return whether it was.
+    """Execute the run that a ticket names, if it may begin; return whether it did.
 
-    Everything else about it is read in the store, which the worker itself is told: whoever can
-    send tickets can have a run begin that is due, and nothing else.
+    Everything else about it is read from the store, which is part of the worker's configuration:
+    a sender of tickets can only start runs that are due.
 
     Args:
-        ticket: As :class:`~schedcore.executors.cluster_base.Task` has it.
-        url: Of the store; None: as ``SCHEDULER_STORE`` says.
+        ticket: See :class:`~schedcore.executors.cluster_base.Task`.
+        url: The URL of the store; None: that of ``SCHEDULER_STORE``.
 
     Raises:
         StoreError: if the store cannot be used.  The run has not begun then, so it may be tried
             again.
     """
-    # All of it is read first: one that another version sent, or a stranger, begins nothing.
+    # The whole ticket is parsed first: an invalid one, as of another version, begins nothing.
     run_id, attempt = int(ticket["run_id"]), int(ticket["attempt"])
     mark, captures = str(ticket["store"]), bool(ticket["captures"])
     store = _stores.get(url or os.environ.get(STORE), mark)
@@ -70,13 +70,13 @@ def _carry_out(run: Run) -> Report:
         if job.func is None:
             run._job = job._replace(func=funcref.resolve(str(job.given_ref)))
         task = task_of(run)
-    except Exception as error:  # noqa: BLE001 — whatever importing a module raises
+    except Exception as error:  # noqa: BLE001 — an import may raise anything
         return failed(error)
     return carry_out(task)
 
 
 def _tell(store: RemoteRuns, run: Run, text: str) -> None:
-    """Write what came of a run, however long the store is away: nobody else knows it."""
+    """Write the result of a run, however long the store is unreachable: no other process has it."""
     ended_us, wait_s = _clock.now_us(), 0.1
     while True:
         try:
@@ -98,7 +98,7 @@ class _Stores:
         call_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Have a lock that no thread of the parent holds."""
+        """Create a new lock: a thread of the parent may hold the old one."""
         self._lock = threading.Lock()
 
     def get(self, url: str | None, mark: str) -> RemoteRuns:
@@ -116,9 +116,9 @@ class _Stores:
         return remote if remote.mark() == mark else self._instead(url, mark)
 
     def _instead(self, url: str, mark: str) -> RemoteRuns:
-        """Return the store with a mark that was put in the place of the one that is open.
+        """Return the store with a mark that has replaced the open one.
 
-        That one stays open for the runs that have begun in it, and for those of other schedulers.
+        The old one stays open for runs that have begun in it, and for other schedulers.
         """
         store = open_store(url)
         remote = _remote_of(store, url)
@@ -140,7 +140,7 @@ def _remote_of(store: Any, url: str) -> RemoteRuns:
 
 
 class _Beating:
-    """Tells in the stores that this worker is alive, while it has runs."""
+    """Writes heartbeats of this worker to the stores while it has runs."""
 
     def __init__(self) -> None:
         self._begin_anew()
@@ -151,18 +151,18 @@ class _Beating:
         self._thread: threading.Thread | None = None
 
     def after_fork_in_child(self) -> None:
-        """Forget the runs: they are the parent's."""
+        """Forget the runs, which belong to the parent."""
         self._begin_anew()
 
     def add(self, run_id: int, store: RemoteRuns) -> None:
-        """Begin to tell so of a run."""
+        """Begin heartbeats for a run."""
         self._runs[run_id] = store
         if self._thread is None:
             self._thread = threading.Thread(target=self._beat, name="schedcore-beat", daemon=True)
             self._thread.start()
 
     def drop(self, run_id: int) -> None:
-        """Tell so of it no more."""
+        """End heartbeats for a run."""
         self._runs.pop(run_id, None)
 
     def _beat(self) -> None:
@@ -174,7 +174,7 @@ class _Beating:
             for store, run_ids in by_store.items():
                 try:
                     store.beat(run_ids)
-                except Exception as error:  # noqa: BLE001 — the store is away: so is the sign
+                except Exception as error:  # noqa: BLE001 — the store is unreachable: no heartbeat
                     log.error("a sign of life cannot be given", error=error)
 
 

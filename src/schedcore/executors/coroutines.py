@@ -1,4 +1,4 @@
-"""An event loop for coroutine functions: one in a thread of its own, or the program's."""
+"""An event loop for coroutine functions: in its own thread, or the program's."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 CANCEL_S = 0.05
-"""Seconds beyond a deadline that tasks are given to end once they are cancelled."""
+"""Seconds that cancelled tasks have to end after a deadline."""
 LOOK_S = 0.05
-"""How often a shutdown looks whether a loop of the program's has come to its end."""
+"""How often a shutdown checks whether the program's loop has ended."""
 WATCH_S = 0.25
-"""How often somebody looks for that otherwise, while it has runs."""
+"""How often that is checked otherwise, while there are runs."""
 
 
 class LoopClosedError(SchedError):
@@ -48,22 +48,22 @@ class EventLoop(Protocol):
         ...
 
     def is_closed(self) -> bool:
-        """Return whether it can run no more."""
+        """Return whether it is closed."""
         ...
 
 
 class CoroutineLoop:
-    """Executes coroutine functions side by side on one event loop.
+    """Executes coroutine functions concurrently on one event loop.
 
-    A function that blocks holds up all others there; it belongs in the thread pool.
+    A function that blocks delays all others there; use the thread pool for it.
 
     Args:
-        name: Of the thread of a loop of its own, started when first needed.
-        loop: The program's event loop, whose tasks the runs are; it may run later.  It is neither
-            started nor closed here.
+        name: The name of the thread of its own loop, which is started when first needed.
+        loop: The program's event loop, which may start later.  Runs are tasks of it.  It is
+        neither started nor closed here.
 
     Raises:
-        InvalidOptionError: if *loop* is none.
+        InvalidOptionError: if *loop* is not an event loop.
     """
 
     def __init__(
@@ -83,35 +83,35 @@ class CoroutineLoop:
         return f"CoroutineLoop({self._name!r})"
 
     def after_fork_in_child(self) -> None:
-        """Start from nothing: the event loop stayed behind in the parent."""
+        """Start empty: the event loop belongs to the parent."""
         # Re-entrant: a signal handler may shut down what this thread is about to submit to.
         self._lock = threading.RLock()
         self._running: _Tasks | None = None
         self._closing: list[_Tasks] = []
 
     def use(self, loop: EventLoop) -> None:
-        """Execute what comes after the next shutdown on *loop*, if no other one was given."""
+        """Execute runs after the next shutdown on *loop*, unless another one was given."""
         if self._given is None:
             self._loop = loop
 
     @property
     def broken(self) -> str | None:
-        """Why it can execute nothing any more; None: it can."""
+        """Why it can no longer execute runs; None: it can."""
         closed = self._loop is not None and self._loop.is_closed()
         return str(LoopClosedError()) if closed else None
 
     def prepare(self) -> None:
-        """Import what runs need, in a thread that may be held up by it, and with no lock held.
+        """Import what runs need, in a thread that may be blocked by it, and without holding a lock.
 
-        A fork in the middle of an import leaves its lock held in the child for ever.
+        A fork during an import leaves the import lock held in the child for ever.
         """
         load_asyncio()
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
-        """Take *runs* to be run as tasks; return at once.
+        """Accept *runs* for execution as tasks; return at once.
 
         Raises:
-            LoopClosedError: if the loop is the program's, and closed.
+            LoopClosedError: if the program's loop is closed.
         """
         self.prepare()
         with self._lock:
@@ -123,7 +123,7 @@ class CoroutineLoop:
             running.submit(runs, reporter)
 
     def data_lock(self) -> Lock:
-        """Return the lock that guards all of it."""
+        """Return the lock that guards all its data."""
         return self._lock
 
     def workers_here(self) -> int | None:
@@ -141,11 +141,11 @@ class CoroutineLoop:
     def shutdown(self, timeout: float | None) -> None:
         """Finish the tasks, waiting up to *timeout* seconds (None: no limit), then cancel them.
 
-        In the event loop itself it does not wait.
+        Inside the event loop itself it does not wait.
         """
         patience = Patience(timeout)
         left = patience.left()
-        # Not less than a moment: a run may shut down while its own submission is just returning.
+        # At least a short time: a run may shut down while its own submission is just returning.
         if not self._lock.acquire(timeout=-1 if left is None else max(left, LOOK_S)):
             log.error("%s: a submission is blocked; its tasks are left alone", self._name)
             return
@@ -167,7 +167,7 @@ class _Tasks:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._waiting: deque[tuple[Run, Reporter]] = deque()  # until the loop makes tasks of them
+        self._waiting: deque[tuple[Run, Reporter]] = deque()  # until the loop creates their tasks
         self._tasks: dict[asyncio.Task[None], tuple[Run, Reporter]] = {}
         self._closing = False
         self._ended = Waker()
@@ -189,7 +189,7 @@ class _Tasks:
         threading.Thread(target=self._watch, name="schedcore-loop-watch", daemon=True).start()
 
     def _watch(self) -> None:
-        """End the runs of a loop that is closed: it tells nobody."""
+        """End the runs of a closed loop, which does not report that it is closed."""
         while not self.loop.is_closed():
             self._more.clear()
             if self._tasks or self._waiting:
@@ -213,13 +213,13 @@ class _Tasks:
         self._wait(patience, here)
         if self._busy(here):
             self._call(self._cancel_all, here)
-            # Most tasks end as soon as they are cancelled; one may catch that, or block.
+            # Most tasks end as soon as they are cancelled; some catch that, or block.
             self._wait(Patience(CANCEL_S), here)
         if self.loop.is_closed():
             self._end_all()
 
     def _wait(self, patience: Patience, here: Run | None) -> None:
-        """Wait until no run is left but for *here*; not if nobody runs the loop."""
+        """Wait until no run is left except *here*; do not wait if the loop is not running."""
         while self._busy(here) and self.loop.is_running():
             left = patience.left()
             if left == 0:
@@ -238,8 +238,8 @@ class _Tasks:
     def _start_tasks(self) -> None:
         while self._waiting:
             run, reporter = self._waiting.popleft()
-            # A task copies the context that it is made in: each gets one of its own, and nothing of
-            # whoever submitted it.
+            # A task copies the context in which it is created: so each gets a new one, without
+            # the variables of its submitter.
             coroutine = _perform(run, reporter)
             name = f"schedcore run of {run.job_id}"
             task = Context().run(self.loop.create_task, coroutine, name=name)
@@ -249,22 +249,22 @@ class _Tasks:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         run, reporter = self._tasks.pop(task, (None, None))
         if not task.cancelled():
-            task.exception()  # Ctrl-C, which the program gets: nobody has to be told that it failed
+            task.exception()  # Ctrl-C, which the program gets: asyncio need not report it
         elif run is not None and reporter is not None:
-            reporter.cancelled(run)  # before its first step, by the end of the program's loop, say
+            reporter.cancelled(run)  # before its first step, as when the program's loop ends
         if self._closing:
             self._ended.wake()
             self._rest()
 
     def _close(self) -> None:
-        """Take nothing more."""
+        """Accept no more runs."""
         self._closing = True
         self._ended.wake()
         self._more.set()
         self._rest()
 
     def _rest(self) -> None:
-        """Do what there is to do once the last task has ended."""
+        """Clean up after the last task."""
 
     def _cancel_all(self, here: Run | None) -> None:
         for task, (run, _) in list(self._tasks.items()):
@@ -277,8 +277,8 @@ class _Tasks:
                 task.cancel()
 
     def _end_all(self) -> None:
-        """End the runs whose loop was closed under them: those that began are lost."""
-        with suppress(KeyError, IndexError):  # somebody else ends the rest
+        """End the runs of a loop that was closed meanwhile: those that began are lost."""
+        with suppress(KeyError, IndexError):  # another thread ends the rest
             while self._tasks:
                 _end_closed(*self._tasks.popitem()[1])
             while self._waiting:
@@ -286,7 +286,7 @@ class _Tasks:
 
 
 def _end_closed(run: Run, reporter: Reporter) -> None:
-    """Report the end of a run whose loop is closed: as lost, or as one that could not begin."""
+    """Report a run of a closed loop: as lost, or as failed if it had not begun."""
     if run._started_us is None:
         reporter.end(run, None, LoopClosedError())
     else:
@@ -294,7 +294,7 @@ def _end_closed(run: Run, reporter: Reporter) -> None:
 
 
 class _OwnLoop(_Tasks):
-    """An event loop in a thread of its own, which ends with the last task after a shutdown."""
+    """An event loop in its own thread, which ends with the last task after a shutdown."""
 
     def __init__(self, name: str) -> None:
         import asyncio
@@ -305,14 +305,14 @@ class _OwnLoop(_Tasks):
         self._thread.start()
 
     def _start_watching(self) -> None:
-        """Leave that: nobody else closes this loop."""
+        """Do nothing: no other code closes this loop."""
 
     def _wait(self, patience: Patience, here: Run | None) -> None:
         while self._thread.is_alive() and (here is None or self._busy(here)):
             left = patience.left()
             if left == 0:
                 return
-            # In slices where the caller is one of the runs, which cannot wait for the thread.
+            # In slices if the caller is one of the runs, which cannot wait for the thread.
             self._thread.join(
                 left if here is None else min(LOOK_S, LOOK_S if left is None else left)
             )
@@ -325,13 +325,13 @@ class _OwnLoop(_Tasks):
         while self._tasks or self._waiting or not self._closing:
             try:
                 self.loop.run_forever()
-            except BaseException as error:  # noqa: BLE001 — SystemExit in a task that a job made
+            except BaseException as error:  # noqa: BLE001 — SystemExit in a task that a job created
                 log.error("a task that a coroutine started ended the event loop", error=error)
         self._end_strays()
         self.loop.close()
 
     def _end_strays(self) -> None:
-        """Cancel the tasks that runs started and did not wait for, and close generators."""
+        """Cancel tasks that runs started and did not await, and close generators."""
         import asyncio
 
         strays = asyncio.all_tasks(self.loop)
@@ -341,7 +341,7 @@ class _OwnLoop(_Tasks):
             if strays:
                 self.loop.run_until_complete(asyncio.wait(strays, timeout=1.0))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        except BaseException as error:  # noqa: BLE001 — the loop is closed all the same
+        except BaseException as error:  # noqa: BLE001 — the loop is closed anyway
             log.error("tasks that coroutines left behind could not be ended", error=error)
 
 
@@ -357,7 +357,7 @@ async def _perform(run: Run, reporter: Reporter) -> None:
             value = await call_async(run)
         except asyncio.CancelledError:
             reporter.cancelled(run)
-        except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+        except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends only the job
             interrupt = error if is_interrupt(error) else None
             reporter.end(run, None, error)
         else:

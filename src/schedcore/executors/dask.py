@@ -1,4 +1,4 @@
-"""A Dask cluster: runs are tasks of it, each of which starts once."""
+"""Executes runs as tasks of a Dask cluster, each of which starts once."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from schedcore.stores.sql_remote import Begun
 log = GuardedLogger(__name__)
 
 CONNECT_S: Final = 5.0
-"""Seconds that an attempt to reach the cluster may take."""
+"""Maximum seconds of an attempt to connect to the cluster."""
 _left_to_parents: Final[list[Client]] = []
-"""Clients that a forked child inherited, whose threads stayed behind: not even to be closed."""
+"""Clients that a forked child inherited without their threads: they cannot even be closed."""
 
 
 class DaskExecutor(ClusterExecutor):
     """Executes runs as tasks of a Dask cluster.
 
-    Functions are found on the workers by their names, where this package has to be installed.  The
-    cluster is given no more runs than its workers have threads.  One that is away is asked again
-    each second: runs wait for it.  A run that has begun cannot be ended.  One whose worker dies is
-    lost: Dask starts its task anew on another worker, and finds there that it was started before.
+    Workers find functions by their names, and this package must be installed there.  The cluster
+    gets no more runs than its workers have threads.  An unreachable cluster is tried again every
+    second, and runs wait for it.  A run that has begun cannot be stopped.  A run whose worker dies
+    is lost: Dask starts its task again on another worker, which finds that it has already begun.
 
-    With a store on disk, a worker begins a run there, in one step, and writes there what came of
-    it, so that is found though this process dies meanwhile.  A SQLite file has to be on the same
-    machine; where PostgreSQL is, ``SCHEDULER_STORE`` tells the workers in their environment.
-    In memory, the cluster's own scheduler keeps who started what, and arguments are pickled.
+    With a store on disk, a worker begins a run there, in one transaction, and writes the result
+    there, so it is found even if this process dies meanwhile.  A SQLite file must be on the same
+    machine; for PostgreSQL, set ``SCHEDULER_STORE`` in the workers' environment.  With a store in
+    memory, Dask's scheduler records which runs were started, and arguments are pickled.
 
     Args:
-        cluster: The address of its scheduler, such as ``"tcp://10.0.0.7:8786"``, or a ``Client`` of
-            yours, which stays open at a shutdown.
+        cluster: The address of Dask's scheduler, such as ``"tcp://10.0.0.7:8786"``, or your
+        ``Client``, which stays open at a shutdown.
 
     Raises:
         InvalidOptionError: if it is neither.
@@ -64,24 +64,25 @@ class DaskExecutor(ClusterExecutor):
 
 
 class _Sent(NamedTuple):
-    """A task that the cluster has: dropped, its future would be forgotten there."""
+    """A task on the cluster; Dask forgets the task if its future is dropped."""
 
     future: Future[Any]
     token: Queue | None
-    """Who takes what is in it starts the run; None: who begins it in the store."""
+    """A Dask queue with one item: the worker that takes it starts the run.  None: the run begins in
+    the store."""
     at_us: int
 
 
 class _Dask:
     """The cluster, as :class:`~schedcore.executors.cluster_base.Cluster`.
 
-    For a store that is of the scheduler's process alone, it is what tells how runs do as well
+    For a store in memory, it also reports the state of runs
     (:class:`~schedcore.executors.cluster_base.Starts`).
 
     Args:
-        cluster: Its address, or a client of the user's.
+        cluster: Its address, or the user's client.
         wake: Called when a task has ended.
-        given_back: Called with the name of one that could not be worked off.
+        given_back: Called with the name of a task that no worker could execute.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class _Dask:
         return self._mark
 
     def reach(self) -> int:
-        """Return how many threads its workers have, counted now and then."""
+        """Return the number of its workers' threads, which is counted periodically."""
         if self._client is None:
             given = self._cluster
             if isinstance(given, Client) and self._forked:
@@ -159,14 +160,14 @@ class _Dask:
             sent.token.close()
 
     def revoke(self, name: str) -> None:
-        # Its future is not cancelled: Dask would take the thread of one that runs for a free one.
+        # The future is not cancelled: Dask would count the thread of a running task as free.
         sent = self._sent.get(name)
         if sent is not None and sent.token is not None:
-            with suppress(TimeoutError):  # it has begun
+            with suppress(TimeoutError):  # the run has begun
                 sent.token.get(timeout=0)
 
     def close(self) -> None:
-        """Close the client, if it is not the user's; the next look makes another one."""
+        """Close the client, unless it is the user's; the next call creates another one."""
         client, self._client = self._client, None
         if client is not None and client is not self._cluster:
             client.close(timeout=AGAIN_S)
@@ -177,7 +178,7 @@ class _Dask:
         self._forked = True
         self._begin_anew()
 
-    # How runs do that began when they were sent
+    # The state of runs that began when they were sent
 
     def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
         found = {}
@@ -194,9 +195,9 @@ class _Dask:
         return found
 
     def _is_deserted(self, sent: _Sent) -> bool:
-        """Return whether a run has started, and nobody is there any more who could have it.
+        """Return whether a run has started, and no worker that could have it is left.
 
-        In this order: a worker that has just come may have started it.
+        Checked in this order, since a new worker may have started it meanwhile.
         """
         if self._threads or self._client is None or sent.token is None or sent.token.qsize():
             return False
@@ -204,7 +205,7 @@ class _Dask:
 
 
 def _begun(run: Run, sent: _Sent) -> Begun:
-    """Return how a run does whose task was sent."""
+    """Return the state of a run whose task was sent."""
     begun = Begun(run.id, run.attempt, sent.at_us, "", "of Dask", passing_us(), None)
     future = sent.future
     if future.status == "pending":
@@ -216,12 +217,12 @@ def _begun(run: Run, sent: _Sent) -> Begun:
         report = failed(future.exception())
     if isinstance(report, Report):
         return begun._replace(report=Told(report, None))
-    return begun._replace(lost=True)  # by Dask: it was started before
+    return begun._replace(lost=True)  # started twice by Dask
 
 
 def start_once(key: str, call: Call) -> Report | None:
-    """Execute a run on a worker; None: it was started before, and Dask starts it again."""
-    # Dask's scheduler keeps a queue with one thing in it: who takes that starts the run.
+    """Execute a run on a worker; None: Dask has started it a second time."""
+    # Dask's scheduler keeps a queue with one item: the worker that takes it starts the run.
     start = Queue(key, client=get_client())
     try:
         start.get(timeout=0)

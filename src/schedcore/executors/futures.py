@@ -56,7 +56,7 @@ class FuturesAdapter:
         self._lock = threading.Lock()
         self._pool: FuturesExecutor = made
         self._ended = False
-        # It pickles functions by name.  Of other pools it is not known what they can carry.
+        # It pickles functions by name.  What other pools can transfer is unknown.
         self._by_name = isinstance(made, ProcessPoolExecutor)
         self.remote = self._by_name if remote is None else remote
         self.broken: str | None = None
@@ -85,9 +85,9 @@ class FuturesAdapter:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        """Give the pool the runs that wait, as far as it has workers for them."""
-        # One thread at a time, so that they are counted.  Another look after the release: some
-        # thread may have found the lock taken just before.
+        """Submit waiting runs to the pool, as far as it has workers for them."""
+        # One thread at a time, so that runs are counted correctly.  Check again after the release:
+        # another thread may have found the lock taken just before.
         while self._waiting and self._has_room() and self._handing_on.acquire(blocking=False):
             try:
                 if self._waiting and self._has_room():
@@ -106,7 +106,7 @@ class FuturesAdapter:
     def _hand_over(self, run: Run, reporter: Reporter) -> None:
         try:
             future = self._start(run, reporter)
-        except BaseException as error:  # noqa: BLE001 — a pool that is broken or shut down
+        except BaseException as error:  # noqa: BLE001 — the pool is broken or shut down
             if isinstance(error, BrokenExecutor):
                 self.broken = text_of(error) or type(error).__name__
             reporter.end(run, None, error)
@@ -118,11 +118,11 @@ class FuturesAdapter:
 
     @property
     def max_workers(self) -> int | None:
-        """How many runs may be active at once; None: that is not known."""
+        """How many runs may be active at once; None: unknown."""
         return self._workers()
 
     def room(self) -> int | None:
-        """Return how many runs can begin soon, where it is known how many workers there are."""
+        """Return how many runs can begin soon, if the number of workers is known."""
         workers = self._workers()
         if workers is None:
             return None
@@ -130,7 +130,7 @@ class FuturesAdapter:
         return max(0, soon - len(self._pending) - len(self._waiting))
 
     def workers_here(self) -> int | None:
-        """Return how many threads the pool has, where that is known, inside one of its runs."""
+        """Return the number of the pool's threads, if that is known, inside one of its runs."""
         return None if getattr(self._here, "run", None) is None else self._workers()
 
     def abandon(self, run: Run) -> None:
@@ -155,18 +155,18 @@ class FuturesAdapter:
             self._end_pool()
 
     def _end_pool(self) -> None:
-        """Let go of a pool of our own, and of the processes that are still busy."""
+        """Shut down our own pool, and end processes that are still busy."""
         with self._lock:
             self._ended = True
         processes = list((getattr(self._pool, "_processes", None) or {}).values())
         busy = any(future.running() for future in list(self._pending))
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if busy:  # they would hold up the end of the program, and outlive it
+        if busy:  # they would delay the end of the program, and outlive it
             for process in processes:
                 process.kill()
 
     def _to_pool(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Have the pool call a function, or another pool if this one is broken or was ended."""
+        """Have the pool call a function, or a new pool if this one is broken or was shut down."""
         if self._ended:
             self._renew(self._pool)
         pool = self._pool
@@ -177,7 +177,7 @@ class FuturesAdapter:
             return self._pool.submit(function, *args)
 
     def _renew(self, pool: FuturesExecutor) -> None:
-        """Put another pool in the place of *pool*, unless that was done before."""
+        """Replace *pool* with a new pool, unless that was done before."""
         with self._lock:
             if self._pool is pool:
                 self._pool = self._make()
@@ -186,7 +186,7 @@ class FuturesAdapter:
     def _start(self, run: Run, reporter: Reporter) -> Future[Any] | None:
         if not self.remote:
             return self._to_pool(self._perform, run, reporter)
-        # The other process cannot report when it begins: the time of submitting is the nearest.
+        # The other process cannot report its beginning: the time of submission is the nearest.
         return self._to_pool(carry_out, task_of(run)) if reporter.begin(run) else None
 
     def _perform(self, run: Run, reporter: Reporter) -> None:
@@ -202,7 +202,7 @@ class FuturesAdapter:
         self._done_ever += 1
         self._report(run, reporter, future)
         if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
-            # Not in this thread: the pool holds its lock while it fails its futures.
+            # Not in this thread: the pool holds its lock while it marks its futures as failed.
             threading.Thread(target=self._hand_on, name="schedcore-renews", daemon=True).start()
         else:
             self._hand_on()
@@ -216,8 +216,8 @@ class FuturesAdapter:
         if isinstance(error, BrokenExecutor):
             reporter.lost(run, error)
         elif error is not None:
-            # Also of a pool that is not remote: there perform() reports, unless it was never
-            # called, since the pool could not carry it to where it runs.
+            # Also for a pool that is not remote: there perform() reports, unless the pool could not
+            # call it at all.
             reporter.end(run, None, error if self.remote else _never_called(error))
         elif self.remote:
             report_end(run, reporter, future.result())
@@ -229,14 +229,14 @@ def report_end(run: Run, reporter: Reporter, report: Report, at_us: int | None =
         keep_from_elsewhere(run, report.printed)
     try:
         value = result_of(report)
-    except BaseException as error:  # noqa: BLE001 — what it raised
+    except BaseException as error:  # noqa: BLE001 — the function's exception
         reporter.end(run, None, error, at_us)
     else:
         reporter.end(run, value, None, at_us)
 
 
 def _like(pool: FuturesExecutor) -> FuturesExecutor:
-    """Return a pool like a broken one, if it is known how that was made; else itself."""
+    """Return a pool like a broken one, if it is known how that was created; else the same."""
     if type(pool) is not ProcessPoolExecutor:
         return pool
     made = {
@@ -247,7 +247,7 @@ def _like(pool: FuturesExecutor) -> FuturesExecutor:
         "max_tasks_per_child": "_max_tasks_per_child",
     }
     options = {option: getattr(pool, name, None) for option, name in made.items()}
-    # Left out where it was not given: Python 3.10 does not know the last one.
+    # Left out if it was not given: Python 3.10 does not have the last one.
     return ProcessPoolExecutor(**{k: v for k, v in options.items() if v is not None})
 
 

@@ -1,4 +1,4 @@
-"""Runs in the calling thread, at once: for simulations and tests."""
+"""Executes runs immediately in the calling thread: for simulations and tests."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from schedcore.run import Run
 
 
 class InlineExecutor:
-    """Executes each run within ``submit``, one after the other; coroutines too, to their end.
+    """Executes each run within ``submit``, one after the other, coroutines included.
 
-    A run that is submitted from inside another, such as one that waited for it to end, comes right
-    after it, and not within: a backlog of any length needs no deep stack.
+    A run that is submitted from inside another one, such as one that waited for its end, is
+    executed after that one and not inside it: so a long backlog does not need a deep stack.
 
-    Ctrl-C in the main thread is recorded as the end of the run that it meets, and raised again:
-    it is meant for the program.  The runs after that one are cancelled.
+    Ctrl-C in the main thread is recorded as the end of the active run, and raised again for the
+    program.  The runs after that one are cancelled.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class InlineExecutor:
         return None if getattr(self._here, "queue", None) is None else 1
 
     def abandon(self, run: Run) -> None:
-        """Do nothing: a run that the calling thread is inside of cannot be left."""
+        """Do nothing: a run in the calling thread cannot be stopped."""
 
     def shutdown(self, timeout: float | None) -> None:
         """Do nothing: no run is ever waiting."""

@@ -1,4 +1,4 @@
-"""A pool of processes, each of which executes one run at a time and can be ended with it."""
+"""A pool of processes, each of which executes one run at a time and can be killed with it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from schedcore.output.text import keep_from_elsewhere
 from schedcore.run import Run
 
 GRACE: Final = 6.0
-"""Seconds that a run has to end after it was asked to (SIGTERM), before its process is killed: one
+"""Seconds between SIGTERM and SIGKILL for the process of a run that must end: one
 more than :func:`~schedcore.jobs.run_command` gives its program."""
 LAST_GRACE: Final = 0.5
-"""The same at the end of the pool, beyond the time that it was given."""
+"""The same at the shutdown of the pool, after its timeout."""
 LOOK_S: Final = 0.5
-"""How often it is looked whether a process is there, of which others may hold the socket open."""
+"""How often to check whether a process exists, since others may hold its socket open."""
 
 
 class ProcessEndedError(SchedError):
     """The process of a run ended before the run did.
 
     Args:
-        pid: Which one.
+        pid: The id of the process.
         status: Its exit status; less than 0: the signal that ended it.
     """
 
@@ -76,7 +76,7 @@ class ProcessPool:
     def __init__(
         self, max_workers: int = 4, max_queue: int | None = None, name: str = "schedcore-processes"
     ) -> None:
-        # A thread for each process: what it does is to wait for it.
+        # One thread for each process, which only waits for it.
         self._threads = ThreadPool(max_workers, max_queue, name, self._execute)
         self._begin_anew()
         call_in_child(self)
@@ -89,7 +89,7 @@ class ProcessPool:
         self._ending: set[_Process] = set()
 
     def after_fork_in_child(self) -> None:
-        """Forget the processes, which are the parent's."""
+        """Forget the processes, which belong to the parent."""
         for process in (*self._idle, *self._busy.values(), *self._ending):
             process.forget()
         self._begin_anew()
@@ -115,7 +115,7 @@ class ProcessPool:
         return self._threads.room()
 
     def data_lock(self) -> Lock:
-        """Return the lock that guards all of it."""
+        """Return the lock that guards all its data."""
         return self._lock
 
     def abandon(self, run: Run) -> None:
@@ -151,14 +151,14 @@ class ProcessPool:
         """Execute a run in a process, and report it; raises nothing."""
         try:
             return self._perform(run, reporter)
-        except BaseException as error:  # noqa: BLE001 — the report failed; the thread goes on
+        except BaseException as error:  # noqa: BLE001 — the report failed; the thread continues
             report_lost(run, reporter, error)
             return None
 
     def _perform(self, run: Run, reporter: Reporter) -> int | None:
         try:
             process = self._process_for(run)
-        except OSError as failed:  # no more processes, or no more files
+        except OSError as failed:  # too many processes or open files
             return reporter.end(run, None, failed) if reporter.begin(run) else None
         report: Report | None = None
         try:
@@ -171,7 +171,7 @@ class ProcessPool:
             except ProcessEndedError as ended:
                 reporter.lost(run, ended)
                 return None
-            except BaseException as raised:  # noqa: BLE001 — what the run raised
+            except BaseException as raised:  # noqa: BLE001 — the run's exception
                 error = raised
             if report is not None and report.printed is not None:
                 keep_from_elsewhere(run, report.printed)
@@ -189,7 +189,7 @@ class ProcessPool:
         return process
 
     def _release(self, run: Run, process: _Process) -> None:
-        """Keep a process for the next run, unless it has died or is to end with this one."""
+        """Keep a process for the next run, unless it has died or must end with this one."""
         with self._lock:
             kept = self._busy.pop(run, None) is not None and process.alive
             if kept:
@@ -202,12 +202,12 @@ class ProcessPool:
 
 
 class _Process:
-    """A worker process, and our end of the socket to it; one thread at a time talks to it."""
+    """A worker process, and our end of its socket; one thread at a time uses it."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         lifeline, kept = os.pipe()
-        self._lifeline = os.fdopen(kept, "wb")  # open as long as this process is there
+        self._lifeline = os.fdopen(kept, "wb")  # open as long as this process exists
         with theirs, os.fdopen(lifeline, "rb"):
             number = theirs.fileno()
             program = (
@@ -233,7 +233,7 @@ class _Process:
         self.alive = True
 
     def call(self, run: Run) -> Report:
-        """Have it execute a run, keep what that prints, and return what came of it.
+        """Have it execute a run, store the run's output, and return its report.
 
         Raises:
             ProcessEndedError: if it dies meanwhile.
@@ -257,7 +257,7 @@ class _Process:
             raise EOFError("the process has ended, and what it started holds the socket open")
 
     def end(self, grace: float) -> None:
-        """Ask it to end, and kill it if it has not after *grace* seconds; return at once."""
+        """Send SIGTERM, and kill it if it has not ended after *grace* seconds; return at once."""
         self.alive = False
         self._popen.terminate()
         timer = self._timer = threading.Timer(grace, self._kill_if_there)
@@ -265,32 +265,32 @@ class _Process:
         timer.start()
 
     def _kill_if_there(self) -> None:
-        if self._popen.returncode is None:  # else its number may be another process's by now
+        if self._popen.returncode is None:  # otherwise its pid may have been reused
             self._kill()
 
     def _kill(self) -> None:
-        """Kill it, and all that it has started that is in its process group."""
+        """Kill its whole process group."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
 
     def dismiss(self) -> None:
-        """Have it end when it has nothing to do."""
+        """Let it end once it is idle."""
         self.alive = False
         self._hang_up()
 
     def wait(self, timeout: float | None) -> None:
-        """Wait for its end; kill it if that does not come in time."""
+        """Wait for its end; kill it if it does not end in time."""
         try:
             self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             self.bury()
 
     def bury(self) -> int:
-        """Kill what there is left of it, and return its exit status."""
+        """Kill the rest of its process group, and return its exit status."""
         self.alive = False
         self._channel.sock.close()
         if self._popen.returncode is None:
-            # It closed its end of the socket: what it does since is to end, for most.
+            # It has closed its end of the socket, so usually it is just ending.
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(LAST_GRACE)
         if self._timer is not None:
@@ -302,7 +302,7 @@ class _Process:
     def forget(self) -> None:
         """In a forked child: leave the process to the parent."""
         self._hang_up()
-        self._popen.returncode = 0  # else Popen's finalizer warns of it
+        self._popen.returncode = 0  # otherwise Popen's finalizer warns
 
     def _hang_up(self) -> None:
         self._channel.sock.close()
@@ -310,13 +310,13 @@ class _Process:
 
 
 def _interpreter_flags() -> list[str]:
-    """Return the options with which this interpreter was started, such as ``-W error``."""
+    """Return the command-line options of this interpreter, such as ``-W error``."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return flags
 
 
 def _about_main() -> dict[str, Any]:
-    """Return what a worker needs to import the script that this program is."""
+    """Return what a worker needs to import this program's script."""
     from multiprocessing import spawn
 
     about = spawn.get_preparation_data("schedcore worker")

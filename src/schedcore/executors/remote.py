@@ -1,8 +1,8 @@
-"""A run in another process: what is sent there, its call, and what comes back.
+"""A run in another process: the task that is sent, its call, and the report that is returned.
 
-What comes back is small, whatever the function gives: a value or an error that takes more than
-:data:`MOST_BYTES`, or cannot be pickled, comes as text.  So nothing that a run returns or raises
-harms the worker that ran it, or the scheduler.
+The report is small, whatever the function returns: a value or an error that takes more than
+:data:`MOST_BYTES`, or cannot be pickled, is returned as text.  So no result or exception of a run
+can harm its worker or the scheduler.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from schedcore.output.text import Capture, Kept, printed
 from schedcore.run import ResultText, Run, call_as, short_repr
 
 MOST_BYTES: Final = 64 * 1024
-"""Of what a function returns or raises, pickled: more comes as text."""
+"""Maximum size of a pickled result or exception; larger ones are returned as text."""
 
 
 class Task(NamedTuple):
-    """A run as it is sent to another process: what is called, and what ``current_run()`` tells."""
+    """A run as it is sent to another process: the call, and the data of ``current_run()``."""
 
     run_id: int
     job_id: str
@@ -34,41 +34,41 @@ class Task(NamedTuple):
     by_hand: bool
     backlog: bool
     captures: bool
-    """Whether what it prints is kept."""
+    """Whether its output is captured."""
     func: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
 
 class Failure(NamedTuple):
-    """What a function raised, as text, and pickled where that can be done."""
+    """The exception of a function, as text, and pickled if possible."""
 
     module: str
     name: str
     text: str
     trace: str
     base: str
-    """The first class of its that is Python's own."""
+    """The first built-in class among its base classes."""
     pickled: bytes | None = None
 
 
 class Report(NamedTuple):
-    """What came of a run in another process."""
+    """The result of a run in another process."""
 
     failure: Failure | None = None
     pickled: bytes | None = None
-    """What it returned; None: None, or the text tells."""
+    """The pickled result; None: the result is None, or only text."""
     text: str | None = None
     printed: Kept | None = None
-    """What it printed and has not been told yet."""
+    """The output that was not sent yet."""
     value: Any = None
-    """What it returned, where it came as plain data."""
+    """The result, if it was sent as plain data."""
 
 
 def task_of(run: Run) -> Task:
-    """Return what is sent of a run that has begun."""
+    """Return the task of a run that has begun."""
     job = run.job
-    assert job.func is not None  # the engine resolved it
+    assert job.func is not None  # the engine has resolved it
     return Task(
         run.id,
         run.job_id,
@@ -88,7 +88,7 @@ def check_by_name(job: Job) -> None:
     """Check that another process can find the function of a job.
 
     Raises:
-        InvalidOptionError: if it never can.
+        InvalidOptionError: if it can never do so.
     """
     if job.func is not None and is_local(job.func):
         raise InvalidOptionError(
@@ -111,7 +111,7 @@ def carry_out(task: Task) -> Report:
 def run_of(task: Task) -> Run:
     """Return the run of a task, as ``current_run()`` gives it in another process."""
     run = Run(task.run_id, (task.job_id,), task.due_us)  # type: ignore[arg-type]
-    run._job = None  # its definition stays where the scheduler is
+    run._job = None  # its definition stays in the scheduler's process
     run._started_us, run._attempt = task.started_us, task.attempt
     run._by_hand, run._backlog = task.by_hand, task.backlog
     if task.captures:
@@ -125,10 +125,10 @@ def run_of(task: Task) -> Run:
 def carry_out_run(task: Task, run: Run) -> Report:
     """Call the function of a task as a run; raises nothing."""
     try:
-        # As in a thread: each run has a context of its own.
+        # As in a thread: each run has its own context.
         value = Context().run(call_as, run, task.func, task.args, task.kwargs)
         report = _returned(value)
-    except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends the job, no more
+    except BaseException as error:  # noqa: BLE001 — SystemExit in a job ends only the job
         report = failed(error)
     output = printed(run)
     return report if output is None else report._replace(printed=output.take())
@@ -162,7 +162,7 @@ _OURS: Final = ("schedcore.executors.remote", "schedcore.run")
 
 
 def _pickled(value: Any, text: str | None = None) -> bytes | None:
-    """Return a value pickled, if that is small and gives one of its kind, with the same text."""
+    """Return a value pickled, if that is small and restores the same type with the same text."""
     try:
         data = pickle.dumps(value)
         if len(data) > MOST_BYTES:
@@ -178,10 +178,10 @@ def _pickled(value: Any, text: str | None = None) -> bytes | None:
 
 
 def result_of(report: Report) -> Any:
-    """Return what the function of a run returned; as text, if the value did not come.
+    """Return the result of a run's function; as text if the value was not sent.
 
     Raises:
-        BaseException: what the function raised, or one like it.
+        BaseException: the exception of the function, or one like it.
     """
     failure = report.failure
     if failure is not None:
@@ -193,7 +193,7 @@ def result_of(report: Report) -> Any:
 
 
 def unpickled(data: bytes | None) -> Any:
-    """Return a value; None if it did not come, or its class is not here, say."""
+    """Return a value; None if it was not sent, or cannot be restored here."""
     if data is None:
         return None
     try:
@@ -203,11 +203,11 @@ def unpickled(data: bytes | None) -> Any:
 
 
 def _error_of(failure: Failure) -> BaseException:
-    """Return an error like the one that was raised in another process."""
+    """Return an exception like the one that was raised in another process."""
     found = unpickled(failure.pickled)
     if isinstance(found, BaseException):
         return found
-    # One of the same name: the history tells it, and retries go by it.
+    # A class of the same name: the history shows it, and retries depend on it.
     base = getattr(builtins, failure.base, Exception)
     about = {
         "__module__": failure.module,
@@ -217,6 +217,6 @@ def _error_of(failure: Failure) -> BaseException:
     name = failure.name.rpartition(".")[2]
     try:
         error: BaseException = type(name, (base,), about)()
-    except TypeError:  # UnicodeDecodeError and others that are not made of a text
+    except TypeError:  # UnicodeDecodeError and others that need other arguments
         error = type(name, (Exception,), about)()
     return error

@@ -1,6 +1,6 @@
-"""What came of a run in another process, as text for a store: plain data, and nothing pickled.
+"""The report of a run in another process as text for a store: plain data, without pickles.
 
-Whoever reads a pickle runs what it says, so one that lies in a database is as good as a password.
+Reading a pickle executes code, so a pickle in a database would let its writer run any code.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from schedcore.executors.remote import MOST_BYTES, Failure, Report, unpickled
 from schedcore.output.text import Kept, storable
 
 _MOST_TEXT: Final = 16 * 1024
-"""Characters of each text of a failure that are kept."""
+"""Maximum length of each text of a failure."""
 
 
 class Told(NamedTuple):
-    """A report that was read."""
+    """A parsed report."""
 
     report: Report
     ended_us: int | None
@@ -29,7 +29,7 @@ def text_of_report(report: Report, ended_us: int) -> str:
     """Return a report as text, of a few hundred kB at most.
 
     Args:
-        report: What came of the run.
+        report: The report of the run.
         ended_us: When it ended, in microseconds since the Unix epoch.
     """
     data: dict[str, Any] = {"ended_us": ended_us, "text": report.text}
@@ -43,7 +43,7 @@ def text_of_report(report: Report, ended_us: int) -> str:
 
 
 def _plain(report: Report) -> Any:
-    """Return the value of a report as plain data; None: it has none, or that is long."""
+    """Return the value of a report as plain data; None: there is none, or it is too long."""
     value = unpickled(report.pickled)
     try:
         plain = to_plain(value, "result")
@@ -53,7 +53,7 @@ def _plain(report: Report) -> Any:
 
 
 def report_of_text(text: str) -> Told:
-    """Return the report that :func:`text_of_report` wrote."""
+    """Parse a report that :func:`text_of_report` wrote."""
     data = json.loads(text)
     failure = data.get("failure")
     printed = data.get("printed")

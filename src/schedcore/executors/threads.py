@@ -19,21 +19,21 @@ log = GuardedLogger(__name__)
 
 
 BRIEF_US = 100
-"""A function that took less, the last time, is not expected to hold others up."""
+"""A function that took less the last time is not expected to delay others."""
 WATCH_S = 0.005
-"""If it does all the same, another thread takes over within this time, or twice as much."""
+"""If it does, another thread takes over within this time, or twice this time."""
 _MOST_BRIEF = 10_000
 
 
 class _Worker(Waker):
-    """One thread, asleep when there is nothing to do."""
+    """One thread, which sleeps when it is idle."""
 
     __slots__ = ("abandoned", "function", "run", "thread")
 
     def __init__(self) -> None:
         super().__init__()
         self.run: Run | None = None
-        # What tells its function from others: of a method, the same for all objects.
+        # Identifies its function; for a method, it is the same for all objects.
         self.function = 0
         self.abandoned = False
         self.thread = threading.current_thread()
@@ -44,13 +44,13 @@ class _Crew:
 
     def __init__(self) -> None:
         self.queue: deque[Run] = deque()
-        # The last to fall asleep is woken first: few threads, and those with warm caches.
+        # The thread that fell asleep last is woken first: few threads are used, with warm caches.
         self.idle: list[_Worker] = []
         self.workers: list[_Worker] = []
         self.abandoned = 0
         self.closing = False
-        # The thread that works off a queue of brief runs, the one that watches it, and how many
-        # runs were taken.  (Of two that count at once, one may be lost: it is looked at again.)
+        # The thread that executes a queue of brief runs, the one that watches it, and the number of
+        # taken runs.  (A concurrent increment may be lost, which is harmless: it is polled.)
         self.leader: _Worker | None = None
         self.deputy: _Worker | None = None
         self.taken = 0
@@ -96,8 +96,8 @@ class ThreadPool:
         return f"ThreadPool(max_workers={self.max_workers}, max_queue={self.max_queue})"
 
     def after_fork_in_child(self) -> None:
-        """Start empty: the threads stayed behind in the parent, with their runs."""
-        # A run that forked, and whose child returns from it, comes back to the crew of the parent.
+        """Start empty: the threads and their runs belong to the parent."""
+        # If a run forks and its child returns, the child continues with the parent's crew.
         for crew in (getattr(self, "_crew", None), *getattr(self, "_closing", ())):
             if crew is not None:
                 crew.queue.clear()
@@ -107,8 +107,8 @@ class ThreadPool:
         self._crew = _Crew()
         self._pace = Pace()
         self._closing: list[_Crew] = []
-        # Functions by identity, which keeps nothing alive; a wrong hint costs 5 ms at most.
-        # True: it was not brief the last time, which may be since its thread was pre-empted.
+        # Functions by identity, which keeps no object alive; a wrong hint costs 5 ms at most.
+        # True: it was not brief the last time, maybe because its thread was pre-empted.
         self._brief: dict[int, bool] = {}
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
@@ -121,7 +121,7 @@ class ThreadPool:
         with self._lock:
             crew = self._crew
             if self.max_queue is not None:
-                # An idle or yet unstarted thread takes a run out of the queue at once.
+                # An idle thread or a new one takes a run out of the queue at once.
                 room = self.max_queue - len(crew.queue) + self._free_workers(crew)
                 runs, shed = runs[: max(0, room)], runs[max(0, room) :]
             for run in runs:
@@ -149,12 +149,12 @@ class ThreadPool:
         """Return the maximum number of threads, if the calling thread is one of them."""
         here = threading.current_thread()
         crews = [self._crew, *self._closing]
-        with self._lock:  # a thread that was just started is listed by then
+        with self._lock:  # a thread that was just started is in the list by then
             found = any(worker.thread is here for crew in crews for worker in crew.workers)
         return self.max_workers if found else None
 
     def data_lock(self) -> Lock:
-        """Return the lock that guards all of it."""
+        """Return the lock that guards all its data."""
         return self._lock
 
     def abandon(self, run: Run) -> None:
@@ -212,12 +212,12 @@ class ThreadPool:
             self._rouse(crew)
 
     def _drain(self, crew: _Crew, patience: Patience) -> None:
-        """Wait for the threads to end; those that are left may start others while runs wait."""
+        """Wait for the threads to end; the remaining ones may start others while runs wait."""
         while busy := [worker.thread for worker in list(crew.workers) if worker.thread.is_alive()]:
             left = patience.left()
             if left == 0:
                 return
-            # In slices: a run may be cancelled meanwhile, and then nobody waits for its thread.
+            # In slices: a run may be cancelled meanwhile, and then its thread is not awaited.
             busy[0].join(0.05 if left is None else min(left, 0.05))
 
     def _free_workers(self, crew: _Crew) -> int:
@@ -225,11 +225,11 @@ class ThreadPool:
         return self.max_workers - busy
 
     def _rouse(self, crew: _Crew) -> None:
-        """Have one more thread look at the queue: wake an idle one, or start one."""
+        """Have one more thread check the queue: wake an idle one, or start one."""
         if crew.idle:
             try:
                 crew.idle.pop().wake()
-            except IndexError:  # another one was quicker
+            except IndexError:  # another thread was quicker
                 pass
             else:
                 return
@@ -251,7 +251,7 @@ class ThreadPool:
                 crew.deputy = worker
             try:
                 worker.thread.start()
-            except RuntimeError:  # the system has no more threads: the ones there are must do
+            except RuntimeError:  # the system has no more threads: continue with the existing ones
                 if as_deputy:
                     crew.deputy = None
                 if not crew.workers:
@@ -272,7 +272,7 @@ class ThreadPool:
                 continue
             job = run._job
             if job is None:
-                continue  # it was cancelled
+                continue  # the run was cancelled
             me.run = run
             crew.taken += 1
             func = job[1]
@@ -288,10 +288,10 @@ class ThreadPool:
             brief = self._was_brief(function, took_us)
             if not crew.queue:
                 settle(reporter)
-            del run, job, func, reporter  # an idle thread keeps nothing alive
+            del run, job, func, reporter  # an idle thread must not keep objects alive
             if brief and crew.queue and crew.leader is not me:
                 self._step_back(crew, me)
-        # What was left to this thread is left to another one.
+        # The runs behind this one are left to another thread.
         with self._lock:
             crew.abandoned -= 1
             if crew.leader is me:
@@ -318,9 +318,9 @@ class ThreadPool:
                 self._start_worker(crew, as_deputy=True)
 
     def _was_brief(self, function: int, took_us: int | None) -> bool:
-        """Return whether a run was brief, and remember that for its function."""
+        """Return whether a run was brief, and store that for its function."""
         if took_us is None or not 0 <= took_us <= BRIEF_US:
-            # Once is no proof: of 2,000 brief runs in a burst, one is pre-empted for 5 ms.
+            # Once proves nothing: of 2,000 brief runs in a burst, one is pre-empted for 5 ms.
             if self._brief.get(function) is False:
                 self._brief[function] = True
                 return True
@@ -348,16 +348,16 @@ class ThreadPool:
         me.sleep()
 
     def _watch(self, crew: _Crew, me: _Worker) -> None:
-        """Watch the leader while it takes runs; return once it is held up, or none waits."""
+        """Watch the leader while it takes runs; return once it is blocked, or no run waits."""
         seen = -1
         while crew.queue and crew.taken != seen and not crew.closing:
             seen = crew.taken
             me.sleep(WATCH_S)
         if crew.queue and not crew.closing:
-            # Held up: what else there is of the same function will hardly be brief either.
+            # Blocked: further runs of the same function will hardly be brief either.
             for worker in list(crew.workers):
                 self._brief.pop(worker.function, None)
-        # What comes after the last look is this thread's to do: it looks at the queue next.
+        # This thread checks the queue next, so it takes runs that arrived after the last check.
         crew.leader = crew.deputy = None
 
 
@@ -367,10 +367,10 @@ def _sleep(crew: _Crew, me: _Worker) -> None:
         crew.leader = None
     crew.idle.append(me)
     if crew.queue or crew.closing or me.abandoned:
-        # Something came between the look at the queue and getting listed.
+        # A run arrived between the check of the queue and the entry in the list.
         try:
             crew.idle.remove(me)
-        except ValueError:  # taken off the list by whoever is about to wake this thread
+        except ValueError:  # removed from the list by a thread that is about to wake this one
             me.sleep()
         return
     me.sleep()
@@ -380,5 +380,5 @@ def _wake_all(crew: _Crew) -> None:
     while crew.idle:
         try:
             crew.idle.pop().wake()
-        except IndexError:  # it took itself off the list
+        except IndexError:  # it removed itself from the list
             return

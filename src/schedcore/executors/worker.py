@@ -1,8 +1,8 @@
-"""The program of a worker process: it calls what it is sent, and reports, one run at a time.
+"""The program of a worker process: it executes the tasks that it receives, one at a time.
 
-Its scheduler is at the other end of a socket.  When that is closed, however the scheduler ended,
-the worker ends, with all that it started in its process group: a thread watches the socket.  While
-a run never releases the interpreter's lock, no thread does; then Linux sees to it by itself.
+Its scheduler is at the other end of a socket.  A thread watches the socket: when it is closed,
+however the scheduler ended, the worker ends with its whole process group.  While a run does not
+release the interpreter's lock, that thread cannot run; then Linux itself kills the group.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from schedcore.output.text import printed
 from schedcore.run import Run
 
 FLUSH_S: Final = 0.1
-"""How often what a run prints is sent."""
+"""Seconds between two transfers of a run's output."""
 WATCH_MS: Final = 2_000
-"""How often a worker looks for its scheduler, should somebody else hold the socket open."""
+"""How often a worker checks for its scheduler, in case another process holds the socket open."""
 LEAVE_S: Final = 1.0
-"""Seconds that an idle worker has to end when its scheduler has."""
+"""Seconds that an idle worker has to end after its scheduler."""
 _HEAD: Final = struct.Struct("!Q")
 
 importing_main = threading.Event()
-"""Set while this process is a worker that imports the scheduler's script."""
+"""Set while this worker imports the scheduler's script."""
 
 
 class Channel:
-    """Sends and receives objects over a socket; what it receives comes from our own processes.
+    """Sends and receives objects over a socket, only between our own processes.
 
     Args:
-        sock: Connected to the other end.
-        look: Called when its time-out is over; raises EOFError if nothing more is to come.
+        sock: The connected socket.
+        look: Called at each timeout of the socket; raises EOFError if the other process has ended.
     """
 
     def __init__(self, sock: socket.socket, look: Callable[[], object] = lambda: None) -> None:
@@ -52,11 +52,11 @@ class Channel:
         self._sending = threading.Lock()
 
     def send(self, what: object) -> None:
-        """Send an object; what pickling it raises comes out, and then nothing was sent."""
+        """Send an object; raises what pickling raises, and then nothing was sent."""
         self.send_pickled(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
 
     def send_pickled(self, data: bytes) -> None:
-        """Send an object that is pickled already."""
+        """Send a pickled object."""
         with self._sending:
             left = memoryview(_HEAD.pack(len(data)) + data)
             while left:
@@ -88,7 +88,7 @@ class Channel:
 
 
 class _Flusher:
-    """Sends what the present run prints while it runs."""
+    """Sends the output of the current run while it runs."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -98,7 +98,7 @@ class _Flusher:
         self._thread: threading.Thread | None = None
 
     def begin(self, run: Run) -> None:
-        """Follow a run that captures."""
+        """Begin to send the output of a run that captures."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._flush, name="flusher", daemon=True)
             self._thread.start()
@@ -106,7 +106,7 @@ class _Flusher:
         self._begun.set()
 
     def end(self) -> None:
-        """Follow nothing; what was not sent yet is in the report."""
+        """Stop sending; the rest of the output is in the report."""
         with self._lock:
             self._run = None
         self._begun.clear()
@@ -123,34 +123,34 @@ class _Flusher:
 
 
 class _Lifeline:
-    """The end of a pipe to which its scheduler holds the other one, and writes nothing.
+    """The end of a pipe; the scheduler holds the other end, and writes nothing.
 
-    (``PR_SET_PDEATHSIG`` would tell of the end of the thread that started this process.)
+    (``PR_SET_PDEATHSIG`` would report the end of the thread that started this process.)
 
     Args:
-        number: Its file number.
+        number: Its file descriptor.
     """
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._flags: int | None = None
-        with suppress(AttributeError, OSError):  # another system: the watching thread has to do
-            fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpid())  # all of its process group
+        with suppress(AttributeError, OSError):  # another system: only the thread watches
+            fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpid())  # the whole process group
             fcntl.fcntl(number, fcntl.F_SETSIG, signal.SIGKILL)
             self._flags = fcntl.fcntl(number, fcntl.F_GETFL)
 
     def hold(self) -> None:
-        """Have the kernel kill this process group when the scheduler ends, from now on."""
+        """From now on, let the kernel kill this process group when the scheduler ends."""
         if self._flags is None:
             return
         fcntl.fcntl(self._number, fcntl.F_SETFL, self._flags | os.O_ASYNC)
         gone = select.poll()
         gone.register(self._number, 0)
-        if gone.poll(0):  # it ended just before
+        if gone.poll(0):  # the scheduler has just ended
             os.killpg(os.getpid(), signal.SIGKILL)
 
     def let_go(self) -> None:
-        """Have it end this process no more: when it has nothing to do, it leaves in order."""
+        """Disable this again: an idle process ends by itself."""
         if self._flags is not None:
             fcntl.fcntl(self._number, fcntl.F_SETFL, self._flags)
 
@@ -159,9 +159,9 @@ def main(number: int, lifeline: int, parent: int) -> None:
     """Serve the scheduler at the other end of an inherited socket until that is closed.
 
     Args:
-        number: The file number of the socket.
-        lifeline: That of a pipe, which is closed with the scheduler's process.
-        parent: The process of the scheduler.
+        number: The file descriptor of the socket.
+        lifeline: The file descriptor of a pipe, which is closed with the scheduler's process.
+        parent: The pid of the scheduler's process.
     """
     channel = Channel(socket.socket(fileno=number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -174,7 +174,7 @@ def main(number: int, lifeline: int, parent: int) -> None:
 
 
 class _Worker:
-    """This process: what it is doing, and whether it is to end."""
+    """The state of this process: its current run, and whether it must end."""
 
     def __init__(self, channel: Channel, lifeline: _Lifeline, parent: int) -> None:
         self._channel = channel
@@ -201,7 +201,7 @@ class _Worker:
         try:
             try:
                 task: Task = pickle.loads(pickled)
-            except BaseException as error:  # noqa: BLE001 — a module that cannot be imported, say
+            except BaseException as error:  # noqa: BLE001 — such as a failed import
                 return failed(self._main_failed or error)
             run = run_of(task) if task.captures else None
             if run is not None:
@@ -217,9 +217,9 @@ class _Worker:
             self._busy = False
 
     def _leave_if_forked(self) -> None:
-        """End this process if a run has forked it and its child came back: it is no worker.
+        """End this process if it is a forked child that returned from a run: it is not a worker.
 
-        It would report in place of its parent.
+        Otherwise it would report instead of its parent.
         """
         if os.getpid() != self._pid:
             with suppress(OSError, ValueError):
@@ -228,29 +228,29 @@ class _Worker:
             os._exit(0)
 
     def stop(self, *_: object) -> None:
-        """End; raise SystemExit in what the main thread is doing, as a signal handler does."""
+        """End this process: a signal handler, which raises SystemExit in the main thread."""
         self._stopping = True
         raise SystemExit
 
     def watch(self) -> None:
-        """End this process when that of its scheduler has ended, whatever a run is doing."""
+        """End this process when its scheduler's process has ended, whatever a run is doing."""
         gone = select.poll()
-        gone.register(self._channel.sock.fileno(), 0)  # hears of nothing but the end
+        gone.register(self._channel.sock.fileno(), 0)  # reports only the end of the connection
         while not gone.poll(WATCH_MS) and os.getppid() == self._parent:
             pass
-        if not self._busy:  # the main thread leaves in order
+        if not self._busy:  # the main thread ends by itself
             threading.Event().wait(LEAVE_S)
         os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _import_main(about: dict[str, Any]) -> BaseException | None:
-    """Import the scheduler's script, of which a task names something; return what it raised."""
+    """Import the scheduler's script, which a task refers to; return the exception, if any."""
     from multiprocessing import spawn
 
     importing_main.set()
     try:
         spawn.prepare(about)
-    except BaseException as error:  # noqa: BLE001 — it is told by the task that needs the script
+    except BaseException as error:  # noqa: BLE001 — the task that needs the script reports it
         return error
     finally:
         importing_main.clear()

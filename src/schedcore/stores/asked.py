@@ -11,7 +11,7 @@ from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord
 
 KEYS_KEPT_US: Final = 86_400 * 10**6
-"""For how long a store knows the run that was opened for a key, if not too many came since."""
+"""For how long a store remembers the run that was opened for a key, unless there are too many."""
 
 
 class Asked(NamedTuple):
@@ -22,10 +22,10 @@ class Asked(NamedTuple):
     own_call: bool = False
     """Whether these differ from the stored job's arguments; then they are stored with the run."""
     key: str | None = None
-    """Tells who asks again: for the same key of the same job, within :data:`KEYS_KEPT_US`, no
-    second run is opened.  None: every time is a new one."""
+    """Identifies repeated requests: for the same key of the same job, within :data:`KEYS_KEPT_US`,
+    no second run is opened.  None: each request opens a new run."""
     note: AuditRecord | None = None
-    """What the audit is to keep of it, with the run's id put in."""
+    """The record for the audit, in which the run's id is set."""
 
 
 class Earlier(NamedTuple):
@@ -35,23 +35,23 @@ class Earlier(NamedTuple):
 
 
 Opened = Run | Earlier | RunRecord | None
-"""What came of one that was asked for: it was opened, or before; or it was recorded as skipped, for
-want of room.  None: the job was removed."""
+"""The result of a request: the run was opened, now or earlier; or it was recorded as skipped, since
+there was no room.  None: the job was removed."""
 
 
 class Backfill(NamedTuple):
-    """Due times that have passed, for which a job is to run."""
+    """Past due times for which a job should run."""
 
     job: Job
     """The stored definition, with its function resolved."""
     times: Sequence[int]
-    """The oldest first, and one at least."""
+    """The due times, at least one, the oldest first."""
     again: bool = False
-    """Whether also those for which a run was executed, or is open."""
+    """Whether to include those for which a run was executed, or is open."""
 
     @property
     def query(self) -> RunQuery:
-        """Which outcomes may account for one of them."""
+        """The query for outcomes that may account for one of them."""
         last_us = self.times[-1] + self.job.trigger.jitter_us
         executed = (Outcome.EXECUTED,)
         return RunQuery(self.job.id, executed, self.times[0], last_us + 1, limit=None)
@@ -59,16 +59,16 @@ class Backfill(NamedTuple):
     def left(
         self, due_us: int | None, fire_us: int | None, runs: Iterable[tuple[int, str]]
     ) -> list[int]:
-        """Return those of the times that are to run.
+        """Return those of the times that still have to run.
 
-        One that the schedule will bring yet is not: it would run twice.  Neither is one for which a
-        run accounts that accounts for none before; a jitter may have put that off.
+        A time that is still in the schedule does not: it would run twice.  Neither does a time that
+        has a run.  Each run accounts for one time; jitter may have delayed it.
 
         Args:
-            due_us: When the job is due next; None: it is paused, so its schedule brings nothing.
-            fire_us: The fire time that comes next.
-            runs: The due time and the cause of each that was executed, as far as is kept, or is
-                open.  The open ones are to be read first: they may end meanwhile.
+            due_us: When the job is due next; None: it is paused, so nothing is in the schedule.
+            fire_us: The next fire time.
+            runs: The due time and the cause of each run that is open, or was executed and is still
+            in the history.  Read the open ones first: they may end meanwhile.
         """
         times = self.times
         if due_us is not None and fire_us is not None:
@@ -100,6 +100,6 @@ class Backfill(NamedTuple):
 
 
 def runs_of(records: Iterable[RunRecord], runs: Iterable[Run]) -> list[tuple[int, str]]:
-    """Return the due times and causes of runs, as :meth:`Backfill.left` takes them."""
+    """Return the due times and causes of runs, for :meth:`Backfill.left`."""
     found = [(each.scheduled_us, each.cause) for each in records]
     return found + [(run.due_us, run.cause) for run in runs]

@@ -1,6 +1,6 @@
-"""The values that stores take and give: jobs in their places, changes, and what came of them.
+"""The values that stores accept and return: jobs with their places, changes, and results.
 
-:mod:`~schedcore.stores.contract` is what a store does with them.
+:mod:`~schedcore.stores.contract` defines the methods of a store.
 Times are integer microseconds since the Unix epoch.
 """
 
@@ -37,9 +37,9 @@ def make_entry(
     judged_us: int | None = None,
     broken: str | None = None,
 ) -> Entry:
-    """Return an entry: what ``Entry(...)`` does, for half the price.
+    """Return an entry, like ``Entry(...)`` in half the time.
 
-    Each job added makes one; a named tuple's own constructor takes 0.27 us.
+    Each added job creates one; a named tuple's own constructor takes 0.27 us.
     """
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, None))
 
@@ -76,7 +76,7 @@ class Slot:
 
     def entry(self) -> Entry:
         """Return the job as a value to be read."""
-        # Not Entry(...): that takes 0.2 us longer, and each look at a job makes one.
+        # Not Entry(...): that takes 0.2 us longer, and each read of a job creates one.
         return tuple.__new__(
             Entry, (self.job, self.fire_us, self.due_us, self.broken, self.judged_us, self.seq)
         )

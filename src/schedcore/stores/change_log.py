@@ -1,4 +1,4 @@
-"""Which jobs of a store changed last, each change with a number of its own."""
+"""The jobs of a store that changed last, each change with its own number."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Sequence
 
 KNOWN_CHANGES = 64
-"""How many of the last changes are known one by one: beyond, to list all jobs anew is quicker."""
+"""How many of the last changes are stored: for more, listing all jobs again is faster."""
 
 
 class ChangeLog:
     """The last changes.  Not thread-safe: its owner holds a lock.
 
     Attributes:
-        numbers: Of changes, and whatever else is to grow with them.
+        numbers: The counter of changes, which other growing numbers may share.
     """
 
     def __init__(self) -> None:
         self.numbers = itertools.count(1)
-        # Of the last change: so it is the version of the whole, too.
+        # The number of the last change, which is also the version of the whole list.
         self._version = 0
-        # By number; ids keep nothing alive.  Those up to _unknown are not there.
+        # By number; ids keep no objects alive.  Changes up to _unknown are not stored.
         self._changed: deque[tuple[int, str]] = deque(maxlen=KNOWN_CHANGES)
         self._unknown = 0
 
@@ -32,7 +32,7 @@ class ChangeLog:
         return number
 
     def note_many(self, job_ids: Sequence[str]) -> None:
-        """Note that jobs changed, or that it is not known which."""
+        """Note that jobs changed, or that unknown ones did."""
         if len(job_ids) > KNOWN_CHANGES:
             self._changed.clear()
             self._unknown = self._version = next(self.numbers)
@@ -43,7 +43,7 @@ class ChangeLog:
     def since(self, version: object) -> tuple[int, Sequence[str] | None]:
         """Return the current version, and the ids of the jobs that changed after another version.
 
-        None in the place of the ids where they are not known.
+        None instead of the ids if they are not known.
         """
         if version == self._version:
             return self._version, ()

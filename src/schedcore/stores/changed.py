@@ -1,4 +1,4 @@
-"""What is told of a change of a job: which job, and what the audit keeps."""
+"""The job of a change, and its record for the audit."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def id_of(change: Change | Entry) -> str:
 
 
 def record_of_change(change: Change | Entry, by: Actor, now_us: int) -> AuditRecord:
-    """Return what the audit keeps of a change.
+    """Return the audit's record of a change.
 
     Args:
-        change: The change; an entry alone is a job that is added.
-        by: Who makes it.
-        now_us: When.
+        change: The change; an entry alone is an added job.
+        by: The actor.
+        now_us: The present.
     """
     if by is PYTHON and isinstance(change, Entry):
-        # To write a job down takes as long as to add it, and the code has it.  Not AuditRecord():
-        # that takes 0.4 us longer, a tenth of adding a job.
+        # Writing the definition would take as long as adding the job, and it is in the code.  Not
+        # AuditRecord(): that takes 0.4 us longer, a tenth of adding a job.
         told = (0, now_us, "python", None, "added", change[0][0], None, None, None)
         return tuple.__new__(AuditRecord, told)
     job_id = id_of(change)

@@ -1,4 +1,4 @@
-"""Open runs as a store over SQL keeps them, and what they become when they end."""
+"""Open runs as SQL stores keep them, and their records when they end."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from schedcore.stores.sql_jobs import unreadable
 WAITS: Final = 0
 """Behind other runs of its job; it belongs to no process yet."""
 ACTIVE: Final = 1
-"""It was submitted, or is about to be, by the process that it belongs to."""
+"""It was submitted by the process that owns it, or is about to be."""
 RETRIES: Final = 2
 """It failed, and waits for its next attempt."""
 REMOTE: Final = 3
-"""It was given to workers outside of the nodes, one of which begins it in the store, or has begun
-it: it goes on when its node dies."""
+"""It was sent to workers outside of the nodes, one of which begins it in the store, or has begun
+it: it continues when its node dies."""
 
 
 ORPHANED: Final = f"node is null and state in ({RETRIES}, {REMOTE})"
-"""Condition for runs that any process may take, once that is due."""
+"""SQL condition for runs that any process may take once they are due."""
 
 
 class Claim(NamedTuple):
@@ -38,19 +38,19 @@ class Claim(NamedTuple):
     state: int
     """:data:`WAITS`, :data:`ACTIVE`, :data:`RETRIES` or :data:`REMOTE`."""
     node: int | None
-    """The process that it belongs to; None: to whichever takes it."""
+    """The process that owns it; None: any process may take it."""
     act_us: int | None
-    """When to try it again, or to take it over."""
+    """When to retry it, or to take it over."""
     begun_us: int | None
-    """When its function was called, for runs that have lasted a while, and remote ones."""
+    """When its function was called; only for runs that take a while, and remote ones."""
     backlog: int
     by_hand: int
     final: int
-    """Whether it is not tried again."""
+    """Whether it is not retried."""
     error_type: str | None = None
     error_text: str | None = None
     call: str | None = None
-    """The arguments of this run as text, if they are not those of its job."""
+    """The arguments of this run as text, if they differ from the job's."""
 
     @property
     def is_remote(self) -> bool:
@@ -64,7 +64,7 @@ class Claim(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The job of which runs are opened."""
+    """The job whose runs are opened."""
 
     k: int
     job: Job
@@ -94,13 +94,13 @@ def call_text(job: Job) -> str:
     """Return the arguments of a run as text.
 
     Raises:
-        InvalidOptionError: if something in them cannot be kept as plain data, with its path.
+        InvalidOptionError: if a value in them is not plain data, with its path.
     """
     return json.dumps(job_to_dict(job, ("args", "kwargs")), separators=(",", ":"))
 
 
 def with_call(job: Job, text: str | None) -> Job:
-    """Return *job* with the arguments of one run, of their text; None: with its own."""
+    """Return *job* with the arguments of one run, from their text; None: with its own."""
     if text is None:
         return job
     try:

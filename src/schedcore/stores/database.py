@@ -1,4 +1,4 @@
-"""What a store over SQL asks of a database: transactions, and numbers that only grow."""
+"""The interface of databases for SQL stores: transactions, and growing numbers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from schedcore.run import Run
 
 Row = tuple[Any, ...]
 Rows = Callable[[], list[Row]]
-"""Gives the rows of a query that was made before."""
+"""Returns the rows of a query that was sent before."""
 CHUNK: Final = 500
-"""Values in one list of a statement: SQLite before 3.32 takes 999 parameters at most."""
+"""Maximum number of values in one list: SQLite before 3.32 accepts 999 parameters."""
 
 
 class CommitInDoubtError(StoreUnavailableError):
-    """The connection was lost during a commit: whether it was made can only be looked up."""
+    """The connection was lost during a commit, so its result is unknown until it is looked up."""
 
 
 class Cursor(Protocol):
-    """What the modules of Python's database API (PEP 249) have in common."""
+    """The common part of cursors of Python's database API (PEP 249)."""
 
     @property
     def rowcount(self) -> int:
@@ -37,26 +37,26 @@ class Cursor(Protocol):
         ...
 
     def fetchall(self) -> list[Row]:
-        """Return what the last statement found."""
+        """Return the rows of the last statement."""
         ...
 
 
 class Transaction:
-    """Statements that are made whole or not at all.
+    """Statements that are committed together or not at all.
 
     Parameters are written as ``?``.
 
     Args:
-        cursor: Runs them.
+        cursor: Executes them.
 
     Attributes:
-        for_update: What a query ends with that reads rows in order to write them, where a
-            transaction does not keep all others from writing.
-        skip_locked: The same for a query that leaves out what others are about to write.
-        for_share: What one ends with that reads rows which are not to be removed before the end.
-        started: The runs that this process begins once this is made.
-        given: Runs of this process that are its own no more then.
-        may_start: Tells, once it is asked, whether this process may have them.
+        for_update: The end of a query that locks rows for writing, if a transaction does not
+        exclude all other writers.
+        skip_locked: The same for a query that leaves out locked rows.
+        for_share: The end of a query whose rows must not be removed before the commit.
+        started: The runs that this process begins after the commit.
+        given: Runs that this process no longer owns after the commit.
+        may_start: Returns whether this process may begin its runs.
     """
 
     for_update = ""
@@ -74,38 +74,38 @@ class Transaction:
         self.may_start: Callable[[], object] = lambda: True
 
     def will_take(self, count: int) -> None:
-        """Say that so many jobs are worked on in it, of which a server may have to know."""
+        """Announce the number of jobs in this transaction, which a server's timeouts depend on."""
 
     def tell(self) -> None:
-        """Have other processes look at once, when this is made; by default, they soon do."""
+        """Notify other processes at the commit; otherwise they poll for the changes."""
 
-    # What is kept in memory follows.  Of a commit whose answer was lost it is not known for a while
-    # whether it was made: nothing follows from it, and nothing is put back, before it is.
+    # The state in memory follows the commit.  If the answer to a commit was lost, its result is
+    # unknown for a while: until it is known, nothing is applied and nothing is restored.
 
     def if_made(self, then: Callable[[], object]) -> None:
-        """Have *then* called once this is made."""
+        """Call *then* after the commit."""
         self._then.append(then)
 
     def if_undone(self, undo: Callable[[], object]) -> None:
-        """Have *undo* called if this is not made: it puts back what was before."""
+        """Call *undo* if this is not committed: it restores the state before."""
         self._undo.append(undo)
 
     def unless_made(self, forget: Callable[[], object]) -> None:
-        """Have *forget* called unless this is known to be made: it drops what may be wrong then."""
+        """Call *forget* unless this is known to be committed: it drops state that may be wrong."""
         self._forget.append(forget)
 
     def made(self) -> None:
-        """Do what follows: called when this was made."""
+        """Apply the results: called after the commit."""
         for then in self._then:
             then()
 
     def unsure(self) -> None:
-        """Drop what may be wrong: called when it is not known whether this was made."""
+        """Drop state that may be wrong: called if it is unknown whether this was committed."""
         while self._forget:
             self._forget.pop()()
 
     def undone(self) -> None:
-        """Put back what was before: called when this was not made."""
+        """Restore the state before: called if this was not committed."""
         self.unsure()
         while self._undo:
             self._undo.pop()()
@@ -125,22 +125,22 @@ class Transaction:
             self._cursor.executemany(sql, rows)
 
     def all(self, sql: str, *params: object) -> list[Row]:
-        """Return the rows that a query finds."""
+        """Return the rows of a query."""
         self._cursor.execute(sql, params)
         return self._cursor.fetchall()
 
     def later(self, sql: str, *params: object) -> Rows:
-        """Make a query whose rows are asked for later, if a database does several at a time."""
+        """Send a query whose rows are read later, if the database supports several at a time."""
         rows = self.all(sql, *params)
         return lambda: rows
 
     def one(self, sql: str, *params: object) -> Row | None:
-        """Return the first row that a query finds, or None."""
+        """Return the first row of a query, or None."""
         rows = self.all(sql, *params)
         return rows[0] if rows else None
 
     def among(self, sql: str, values: Iterable[object], *params: object) -> list[Row]:
-        """Return the rows of a query with a list of *values* in the place of ``{}``."""
+        """Return the rows of a query with a list of *values* instead of ``{}``."""
         given = list(values)
         found: list[Row] = []
         for start in range(0, len(given), CHUNK):
@@ -150,49 +150,49 @@ class Transaction:
         return found
 
     def among_later(self, sql: str, values: Iterable[object], *params: object) -> Rows:
-        """Make a query as :meth:`among`, for rows that are asked for later."""
+        """Send a query like :meth:`among`, whose rows are read later."""
         rows = self.among(sql, values, *params)
         return lambda: rows
 
 
 class Database(Protocol):
-    """One database, for all threads of a process; others of the same processes share it.
+    """One database, for all threads of a process; other processes may use it too.
 
-    What its driver raises comes out as a :class:`~schedcore.errors.StoreError`.
+    Errors of its driver are raised as a :class:`~schedcore.errors.StoreError`.
     """
 
     kind: str
     """``"sqlite"`` or ``"postgresql"``."""
     marked: str
-    """The number of a transaction, as its statements write it."""
+    """The SQL expression for the number of a transaction."""
     shown: str
-    """Where it is, without a password."""
+    """Its URL, without a password."""
 
     def read(self) -> AbstractContextManager[Transaction]:
-        """Return a transaction that sees one moment, and writes nothing."""
+        """Return a read-only transaction on a consistent snapshot."""
         ...
 
     def write(self) -> AbstractContextManager[Transaction]:
-        """Return a transaction; an error within it rolls it back."""
+        """Return a transaction; an error inside rolls it back."""
         ...
 
     def write_soon(self) -> AbstractContextManager[Transaction]:
-        """Return the same, of what a power cut may undo, if it ends whoever wrote that as well.
+        """Return the same, for writes that a power failure may undo if it also ends their process.
 
-        The end of a process alone undoes nothing of it.
+        The end of the process alone does not undo them.
         """
         ...
 
     def mark(self, tx: Transaction) -> None:
-        """Give a transaction a number, with which it marks the jobs that it changes."""
+        """Assign a number to a transaction, with which it marks the jobs that it changes."""
         ...
 
     def expect_runs(self, tx: Transaction, count: int) -> None:
-        """Say that ids for about so many runs are asked for next; their jobs are held."""
+        """Announce that about so many run ids are needed next; their jobs are locked."""
         ...
 
     def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return ids for so many runs: each greater than those of the same job before."""
+        """Return ids for so many runs, each greater than earlier ones of the same job."""
         ...
 
     def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
@@ -200,12 +200,12 @@ class Database(Protocol):
         ...
 
     def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
-        """Return the present version, and the mark above which rows may have changed.
+        """Return the current version, and the mark above which rows may have changed.
 
-        None in its place: *since* is no version of this database.
+        The mark is None if *since* is not a version of this database.
         """
         ...
 
     def close(self) -> None:
-        """Close what is open; a later call opens it again."""
+        """Close all connections; a later call connects again."""
         ...

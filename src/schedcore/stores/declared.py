@@ -1,4 +1,4 @@
-"""What becomes of jobs that are declared, and of those that are so no more, in every store."""
+"""Reconciles declared jobs with stored ones, in every store."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from schedcore.stores.passing import passed_records
 
 
 class DeclaredBy(NamedTuple):
-    """Who declared a job, and the fingerprint; "" once it is parked."""
+    """The app that declared a job, and the fingerprint, which is "" once the job is parked."""
 
     app: str | None
     fingerprint: str | None
@@ -22,18 +22,18 @@ def change_of(
     now_us: int,
     otherwise: Otherwise,
 ) -> Change | Entry | None:
-    """Return what is to be written of a declared job; as a store does in ``declare``.
+    """Return the change to write for a declared job; see ``declare`` of a store.
 
     Args:
-        old: The job with its id that is there, if there is one.
-        was: Who declared that, or one that had its last fire time.
+        old: The stored job with this id, if there is one.
+        was: The declaration of that job, or of one that had its last fire time.
         declared: The job.
-        app: Who declares it now.
+        app: The app that declares it now.
         now_us: The present.
-        otherwise: What comes of another definition.
+        otherwise: What to do about another definition.
 
     Returns:
-        None if the job stays as it is, or had its last fire time.
+        None if the job stays unchanged, or had its last fire time.
 
     Raises:
         ConflictingIdError: if *otherwise* refuses another definition.
@@ -53,5 +53,5 @@ def change_of(
 
 
 def parked(old: Entry, app: str) -> Change:
-    """Return the change that parks a job which *app* declares no more."""
+    """Return the change that parks a job that *app* no longer declares."""
     return Change(old, old._replace(due_us=None, broken=f"{app!r} no longer declares it"))

@@ -1,4 +1,4 @@
-"""How a job differs before and after a change: the verb for it, and what is shown of both."""
+"""The difference that a change makes to a job: its verb, and the old and new values."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from schedcore.run import short_repr
 from schedcore.stores.base import Change, Entry
 
 MOST_TEXT: Final = 4_000
-"""Characters of JSON beyond which long values of a job are cut."""
+"""Length of JSON above which long values of a job are truncated."""
 _MOST_VALUE: Final = 200
 _encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
 
 
 def difference(change: Change | Entry) -> tuple[str, str | None, str | None]:
-    """Return the verb of a change, and what was there before and after, as JSON."""
+    """Return the verb of a change, and the old and new values as JSON."""
     if isinstance(change, Entry):
         return "added", None, _text(shown(change.job))
     old, new, another, _ = change
@@ -40,7 +40,7 @@ def difference(change: Change | Entry) -> tuple[str, str | None, str | None]:
 
 
 def _differing(old: Job, new: Job) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what is shown of one definition and not of another, both ways."""
+    """Return the values in which two definitions differ, of each."""
     if old is new:
         return {}, {}
     was, now = shown(old), shown(new)
@@ -56,7 +56,7 @@ def _next_run(entry: Entry) -> dict[str, Any]:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    """Return plain data as JSON of a bounded length: a request's arguments may be long."""
+    """Return plain data as JSON of bounded length, since arguments may be long."""
     text = _encode(data)
     if len(text) <= MOST_TEXT:
         return text

@@ -1,4 +1,4 @@
-"""How a run ended, on its way to the history."""
+"""The end of a run, before it is recorded in the history."""
 
 from typing import Any, NamedTuple
 
@@ -8,11 +8,11 @@ from schedcore.run import Outcome, Run, short_repr
 
 
 class End(NamedTuple):
-    """How a run ended, as an executor or the engine reports it; text only but for the last two."""
+    """The end of a run, as an executor or the engine reports it; text, except the last two."""
 
     run: Run
     job: Job | None
-    """The definition that was run; None: it has ended before."""
+    """The definition that was run; None: the run had already ended."""
     outcome: Outcome
     ended_us: int
     result: str | None = None
@@ -31,7 +31,7 @@ def end_of(
     value: object = None,
     error: BaseException | None = None,
 ) -> End:
-    """Return how *run* ended, with the texts that the history keeps of *value* and *error*."""
+    """Return the end of *run*, with the texts of *value* and *error* for the history."""
     job = run._job
     if error is not None:
         name, text = type(error).__qualname__, text_of(error)
@@ -48,7 +48,7 @@ def end_of_evicted(run: Run, ended_us: int) -> End:
 def end_of_waiting(run: Run, outcome: Outcome, ended_us: int) -> End:
     """Return the end of a run that has not begun when its job is paused, removed or replaced.
 
-    One that waits for its next attempt has failed, with the error of the last one.
+    A run that waits for its next attempt has failed, with the error of the last attempt.
     """
     if run._error_type is not None:
         error = run._error_type, run._error_text
@@ -59,7 +59,7 @@ def end_of_waiting(run: Run, outcome: Outcome, ended_us: int) -> End:
 
 
 def mark_ended(end: End) -> None:
-    """Write on a run how it ended; from then on it keeps no arguments and no function alive."""
+    """Set the end on a run, and release its arguments and function."""
     run = end[0]
     run._outcome, run._ended_us = end[2], end[3]
     run._result, run._error_type, run._error_text = end[4], end[5], end[6]
@@ -67,7 +67,7 @@ def mark_ended(end: End) -> None:
 
 
 def mark_retried(failed: End) -> None:
-    """Write on a run that failed that it waits for its next attempt."""
+    """Mark a failed run as waiting for its next attempt."""
     run = failed.run
     run._attempt += 1
     run.may_begin()

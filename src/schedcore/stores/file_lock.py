@@ -1,4 +1,4 @@
-"""A lock on a file, free the moment its process ends, however it ends."""
+"""A file lock, which is released as soon as its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from schedcore.basics.atfork import call_in_child
 
-# O_NOFOLLOW: no link is followed.  Windows has neither of them, and opens no file for children.
+# O_NOFOLLOW: do not follow links.  Windows has neither flag, and children inherit no files there.
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class FileLock:
-    """Held by one process at a time.  The file is there while somebody holds it.
+    """A lock that one process holds at a time.  The file exists while the lock is held.
 
     Args:
-        path: Of the file.
+        path: The path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,10 +30,10 @@ class FileLock:
         return self._file is not None
 
     def attempt(self) -> bool:
-        """Take it if it is free; return whether it is held now.
+        """Acquire the lock if it is free; return whether it is held now.
 
         Raises:
-            OSError: if the file cannot be made or locked.
+            OSError: if the file cannot be created or locked.
         """
         import filelock  # 20 ms, and for stores on disk only
 
@@ -41,7 +41,7 @@ class FileLock:
             return True
         file = os.open(self.path, _OPEN, 0o600)
         try:
-            # The last holder may have removed the file that was opened just before.
+            # The last holder may have removed the file that was just opened.
             if filelock.lock_descriptor(file, blocking=False) and self._is_current(file):
                 self._file = file
                 return True
@@ -51,21 +51,21 @@ class FileLock:
         return False
 
     def still_held(self) -> bool:
-        """Return whether it is held, and nobody took its file away: then another could hold too."""
+        """Return whether it is held and its file exists: otherwise others could hold it too."""
         return self._file is not None and self._is_current(self._file)
 
     def release(self) -> None:
-        """Let go of it, and remove the file; does nothing if it is not held."""
+        """Release the lock and remove the file; do nothing if it is not held."""
         file, self._file = self._file, None
         if file is None:
             return
         if self._is_current(file):
-            with suppress(OSError):  # on Windows, somebody may be looking at it
+            with suppress(OSError):  # on Windows, another process may have it open
                 self.path.unlink()
         os.close(file)
 
     def after_fork_in_child(self) -> None:
-        """Let the parent alone hold: the lock belongs to the open file, which a child shares."""
+        """Leave the lock to the parent: it belongs to the open file, which a child shares."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file)

@@ -12,19 +12,19 @@ MOST_KEYS: Final = 10_000
 
 class _Opened(NamedTuple):
     slot: Slot
-    """Of the job: another one with the same id is asked anew."""
+    """The key of the job: another job with the same id does not count."""
     run_id: int
     at_us: int
 
 
 class Keys:
-    """Tells which run was opened for a key.  Not thread-safe: its owner holds a lock."""
+    """The runs that were opened for keys.  Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
         self._opened: OrderedDict[tuple[str, str], _Opened] = OrderedDict()
 
     def find(self, slot: Slot, key: str, now_us: int) -> Earlier | None:
-        """Return the run that was opened for a key of this job, in the last day."""
+        """Return the run that was opened for a key of this job within the last day."""
         found = self._opened.get((slot.job.id, key))
         if found is None or found.slot is not slot or found.at_us < now_us - KEYS_KEPT_US:
             return None
@@ -39,5 +39,5 @@ class Keys:
             self._opened.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget all of them: in a forked child, the runs are the parent's."""
+        """Forget all of them: in a forked child, the runs belong to the parent."""
         self._opened.clear()

@@ -69,17 +69,17 @@ class MemoryStore(MemoryTrail):
 
     @cached_property
     def notices(self) -> MemoryNotices:
-        """What waits to be told; made for the scheduler that has channels, as most have none."""
+        """The waiting notices; created on first use, since most schedulers have no channels."""
         from schedcore.stores.memory_notices import MemoryNotices
 
         return MemoryNotices(self.get)
 
     def data_lock(self) -> Lock:
-        """Return the lock that guards all of it."""
+        """Return the lock that guards all its data."""
         return self._lock
 
     def after_fork_in_child(self) -> None:
-        """Forget the open runs, and take back what a step had taken: they are the parent's."""
+        """Forget the open runs, and give back taken jobs: they belong to the parent."""
         self._ids.draw_anew()
         self._draw_mark()
         self._open.by_id.clear()
@@ -98,7 +98,7 @@ class MemoryStore(MemoryTrail):
         ended: list[End] = []
         with self._lock:
             if len(changes) > 1:
-                # Ahead of the first: each is looked at when it is made, but then some are made.
+                # Checked before the first: each is checked again, but by then some are made.
                 conflicts = self._conflicts(changes)
                 if conflicts:
                     return Written(conflicts)
@@ -107,13 +107,13 @@ class MemoryStore(MemoryTrail):
                     conflict = not self._add(change)
                 else:
                     conflict = not self._make(change, ended, now_us)
-                if conflict:  # of many: a signal handler made a change meanwhile
+                if conflict:  # a signal handler made a change meanwhile
                     return Written((id_of(change),), ended)
             self.note(notes)
         return Written((), ended) if ended else _MADE
 
     def _make(self, change: Change, ended: list[End], now_us: int) -> bool:
-        """Make one change; False: the job is not as it was read."""
+        """Make one change; False: the job was changed since it was read."""
         old, new, another, records = change
         slot = self._slots.get(old[0][0])
         if slot is None or slot.seq != old[5]:
@@ -156,7 +156,7 @@ class MemoryStore(MemoryTrail):
             return self._declared.retire(app, declared, now_us, by)
 
     def _conflicts(self, changes: Sequence[Change | Entry]) -> Sequence[str]:
-        """Return the ids of the changes whose job is not as it was read, or has two of them."""
+        """Return the ids of jobs that were changed since they were read, or that occur twice."""
         slots = self._slots
         times = Counter(map(id_of, changes))
         found = [job_id for job_id, count in times.items() if count > 1]
@@ -172,7 +172,7 @@ class MemoryStore(MemoryTrail):
         return found
 
     def _add(self, entry: Entry) -> bool:
-        """Add a job; False: there is one with its id."""
+        """Add a job; False: one with its id exists."""
         job_id, due_us = entry[0][0], entry[2]
         if job_id in self._slots:
             return False
@@ -185,7 +185,7 @@ class MemoryStore(MemoryTrail):
         return True
 
     def _move(self, slot: Slot, new: Entry) -> None:
-        """Put *new* in the place of what the slot holds."""
+        """Replace the job and place of a slot with *new*."""
         held = slot.behind is not None and new.judged_us is not None
         filed_us = None if held else new.due_us
         stays = slot.queued_us == filed_us and slot.job.executor == new.job.executor
@@ -203,7 +203,7 @@ class MemoryStore(MemoryTrail):
         self._slots.pop(job_id, None)
         self._log.note(job_id)
         self._tell_removed(slot.job)
-        slot.seq = 0  # whoever has taken it finds it changed
+        slot.seq = 0  # a step that has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
 
@@ -212,7 +212,7 @@ class MemoryStore(MemoryTrail):
             self.notices.job_removed(job)
 
     def _forget(self, slot: Slot) -> None:
-        """Tell the history that a job was removed, unless there is another with its id."""
+        """Report to the history that a job was removed, unless another one has its id."""
         if slot.job.id not in self._slots:
             self._history.job_removed(slot.job.id)
 
@@ -272,13 +272,13 @@ class MemoryStore(MemoryTrail):
         self,
         executors: Collection[str] | None = None,  # noqa: ARG002
     ) -> int | None:
-        """Return when the first job is due that nobody has taken, or None."""
+        """Return when the first job is due that is not taken, or None."""
         with self._lock:
             return self._queue.first_due()
 
     def _settle(self, batch: MemoryBatch, decided: Sequence[Decision], now_us: int) -> Settled:
-        # Each fire passes here.  The plain ones are written out: 1 us each, with their runs, in
-        # place of 1.8 (3.7 for a last one).
+        # Each fire passes here.  The code of plain ones is inlined: they take 1 us each, with
+        # their runs, instead of 1.8 (3.7 for a last one).
         settled = Settled([], [], [], [], [])
         runs, numbers, opened = settled.runs, self._log.numbers, self._open.by_id
         moved: list[Slot] = []
@@ -288,7 +288,7 @@ class MemoryStore(MemoryTrail):
             taken = zip(batch.slots, batch.seqs, decided, ids, strict=False)
             for slot, seq, decision, run_id in taken:
                 if slot.seq != seq:
-                    continue  # changed, paused or removed meanwhile: that change counts
+                    continue  # changed, paused or removed meanwhile, which takes precedence
                 slot.seq = next(numbers)
                 if type(decision) is not Settlement and not slot.runs and slot.behind is None:
                     run = Run(run_id, slot.job, slot.fire_us, slot)  # type: ignore[arg-type]
@@ -313,7 +313,7 @@ class MemoryStore(MemoryTrail):
         return settled
 
     def _settle_one(self, slot: Slot, decision: Decision, settled: Settled, now_us: int) -> bool:
-        """Settle what is not plain; return whether the job is to be filed in the due queue."""
+        """Settle a decision that is not plain; return whether to add the job to the due queue."""
         continues = slot.judged_us is not None
         if isinstance(decision, Settlement):
             _, slot.job, slot.fire_us, slot.due_us, times, slot.judged_us, slot.broken, passed = (
@@ -334,7 +334,7 @@ class MemoryStore(MemoryTrail):
             settled.removed.append(job.id)
             self._drop(slot)
             return False
-        # Else the rest of a backlog is held until the last run of this portion starts.
+        # Otherwise the rest of a backlog is held until the last run of this portion starts.
         return slot.behind is None or slot.judged_us is None
 
     def _give_back(self, batch: MemoryBatch) -> None:
@@ -373,7 +373,7 @@ class MemoryStore(MemoryTrail):
             return opened
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the history, each once, and start those that waited for their places."""
+        """Move runs to the history, each once, and start runs that waited for them."""
         recorded: list[End] = []
         started: list[Run] = []
         due_us = None
@@ -423,7 +423,7 @@ class MemoryStore(MemoryTrail):
             return list(self._open.by_id.values())
 
     def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return an open run, or its record; None: it is not known, or no longer stored."""
+        """Return an open run, or its record; None: it is unknown, or no longer stored."""
         with self._lock:
             return self._open.by_id.get(run_id) or self._history.find(run_id)
 
@@ -434,7 +434,7 @@ class MemoryStore(MemoryTrail):
         return Kept() if output is None else output.kept()
 
     def close(self) -> None:
-        """Do nothing: there is nothing held open, and the jobs stay."""
+        """Do nothing: nothing is open, and the jobs stay."""
 
 
 def _earlier(one_us: int | None, other_us: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""A batch of due jobs of the store in memory."""
+"""A batch of due jobs of the memory store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MemoryBatch:
     def __init__(self, store: MemoryStore, slots: list[Slot]) -> None:
         self.slots = slots
         self._store = store
-        # As they were when they were taken; none once the batch is settled or given back.
+        # The versions of the taken jobs; empty once the batch is settled or given back.
         self.seqs: Sequence[int] = [slot.seq for slot in slots]
 
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:

@@ -1,4 +1,4 @@
-"""Which jobs of the memory store were declared, and by whom."""
+"""The declared jobs of the memory store, and the apps that declared them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schedcore.stores.declared import DeclaredBy, change_of, parked
 
 
 class DeclaredJobs:
-    """Reconciles declared jobs with those that are there.
+    """Reconciles declared jobs with stored ones.
 
     Not thread-safe: its owner holds a lock.
 
@@ -33,7 +33,7 @@ class DeclaredJobs:
         otherwise: Otherwise,
         by: Actor | None,
     ) -> list[Entry]:
-        """Do what :meth:`~schedcore.stores.contract.Store.declare` says."""
+        """See :meth:`~schedcore.stores.contract.Store.declare`."""
         ids = [each.entry.job.id for each in declared]
         changes = [
             change_of(self._find(job_id), self._by.get(job_id), each, app, now_us, otherwise)
@@ -44,7 +44,7 @@ class DeclaredJobs:
                 self._make(change, now_us, by)
             elif self._find(job_id) is None:
                 continue  # it had its last fire time
-            stays = change is None and app is None  # whose it is
+            stays = change is None and app is None  # its owner stays
             owner = self._by[job_id].app if stays else app
             self._by[job_id] = DeclaredBy(owner, each.fingerprint)
         return [entry for entry in map(self._find, ids) if entry is not None]
@@ -52,7 +52,7 @@ class DeclaredJobs:
     def retire(
         self, app: str, declared: Collection[str], now_us: int, by: Actor | None
     ) -> list[str]:
-        """Do what :meth:`~schedcore.stores.contract.Store.retire` says."""
+        """See :meth:`~schedcore.stores.contract.Store.retire`."""
         gone = []
         for job_id, (owner, fingerprint) in list(self._by.items()):
             old = self._find(job_id)
@@ -67,6 +67,6 @@ class DeclaredJobs:
         self._by.pop(job_id, None)
 
     def _make(self, change: Change | Entry, now_us: int, by: Actor | None) -> None:
-        """Make a change, and add it to the audit as made by *by*, if that is anybody."""
+        """Make a change, and add it to the audit if there is an actor *by*."""
         notes = () if by is None else (record_of_change(change, by, now_us),)
         self._write((change,), now_us, notes)

@@ -1,4 +1,4 @@
-"""Notices that wait in memory, for a store of one process."""
+"""Notices in memory, for the store of one process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = GuardedLogger(__name__)
 
 
 class MemoryNotices:
-    """Follows :class:`~schedcore.notices.notice.NoticeStore`; what it holds ends with the process.
+    """Implements :class:`~schedcore.notices.notice.NoticeStore`, until the process ends.
 
     Args:
         get: Returns a job by its id, or raises JobLookupError.
@@ -43,11 +43,11 @@ class MemoryNotices:
         call_in_child(self)
 
     def after_fork_in_child(self) -> None:
-        """Drop the notices: the parent tells them."""
+        """Drop the notices: the parent sends them."""
         self._letters.clear()
 
     def data_lock(self) -> Lock:
-        """Return the lock that guards all of it."""
+        """Return the lock that guards all its data."""
         return self._lock
 
     def offices(self, names: Collection[str]) -> Collection[str]:
@@ -59,7 +59,7 @@ class MemoryNotices:
         return self._place
 
     def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
-        """Return the channels that these jobs name, also of those that were removed lately."""
+        """Return the channels of these jobs, including recently removed jobs."""
         found = {}
         for job_id in job_ids:
             try:
@@ -71,12 +71,12 @@ class MemoryNotices:
         return found
 
     def job_removed(self, job: Job) -> None:
-        """Note that a job was removed: its last run may not have ended, and is told as it says.
+        """Note that a job was removed: its last run may not have ended, and has its channels.
 
-        Called with the lock of the jobs held: no other may be taken then.
+        Called with the lock of the jobs held: do not acquire another one here.
         """
         options = job[5]
-        # Not Wanted.of(): each job that runs once comes by, and 0.1 us in place of 0.5.
+        # Not Wanted.of(): each job that runs once passes here; this takes 0.1 us instead of 0.5.
         if options[9] or options[10] or options[11] or options[12]:
             self._gone.pop(job.id, None)
             self._gone[job.id] = Wanted.of(job.options)
@@ -84,7 +84,7 @@ class MemoryNotices:
                 del self._gone[next(iter(self._gone))]
 
     def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
-        """Return the news of these jobs, for jobs that have any."""
+        """Return the news of those of these jobs that have any."""
         with self._lock:
             return {job_id: self._news[job_id] for job_id in job_ids if job_id in self._news}
 
@@ -96,7 +96,7 @@ class MemoryNotices:
         letters: Sequence[tuple[str, str]],
         now_us: int,
     ) -> bool:
-        """Note that outcomes up to *new* were judged, with what came of it."""
+        """Note that outcomes up to *new* were judged, with the resulting notices and news."""
         with self._lock:
             if self._place != old:
                 return False
@@ -110,7 +110,7 @@ class MemoryNotices:
             return True
 
     def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
-        """Have notices wait that runs have started, whose ends were not judged yet."""
+        """Add notices that runs have started, unless their ends were already judged."""
         with self._lock:
             self._add([letter[1:] for letter in letters], now_us)
 
@@ -140,11 +140,11 @@ class MemoryNotices:
         """Remove notices that were sent, or given up."""
         with self._lock:
             for waiting in self._letters.values():
-                while waiting and waiting[0].seq in seqs:  # they are told in their order
+                while waiting and waiting[0].seq in seqs:  # they are sent in order
                     waiting.popleft()
 
     def note(self, channel: str, problem: str | None) -> None:
-        """Write how a channel does."""
+        """Set the state of a channel."""
         with self._lock:
             if problem is None:
                 self._problems.pop(channel, None)

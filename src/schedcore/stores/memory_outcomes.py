@@ -1,4 +1,4 @@
-"""What the store in memory tells of the history."""
+"""The history of the memory store."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from schedcore.stores.places import MARK, Place, read_place
 
 
 class MemoryOutcomes:
-    """Follows :class:`~schedcore.stores.outcomes.Outcomes`.
+    """Implements :class:`~schedcore.stores.outcomes.Outcomes`.
 
     Args:
         history: The history, which this store owns from now on.
     """
 
     def __init__(self, history: History) -> None:
-        # Re-entrant: a finalizer or a signal handler may come in here.
+        # Re-entrant: a finalizer or a signal handler may call this.
         self._lock = threading.RLock()
         self._history = history
         self._draw_mark()
 
     def _draw_mark(self) -> None:
-        """Tell places in this store from those in all others; a forked child is another one."""
+        """Create a mark for positions in this store; a forked child is another store."""
         self._mark = os.urandom(MARK // 2).hex()
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
@@ -57,7 +57,7 @@ class MemoryOutcomes:
         return str(Place(self._mark, 0, first + len(records))), records
 
     def keeps_after(self, place: str) -> bool:
-        """Return whether all that came after a place is, or was until now, to be had."""
+        """Return whether everything after a position is still stored, or was until now."""
         since = read_place(place)
         with self._lock:
             return self._end.knows(since) and since.seq >= self._history.cut

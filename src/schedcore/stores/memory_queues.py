@@ -1,7 +1,7 @@
-"""The due queues of the store in memory: one for each executor, so that none waits behind another.
+"""The due queues of the memory store: one per executor, so that none blocks another.
 
-Of ten thousand jobs that are due at once for a pool of processes, a step takes a part; what falls
-due meanwhile for the threads does not wait until the last of them was planned.
+If ten thousand jobs are due at once for a process pool, a step takes only a part of them; jobs that
+become due for the threads meanwhile do not wait for the rest.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class DueQueues:
         self._queues: dict[str, DueQueue[Slot]] = {}
 
     def put(self, slot: Slot, due_us: int) -> None:
-        """File a slot, which is in no queue."""
+        """Add a slot that is in no queue."""
         self._of(slot).put(slot, due_us)
 
     def put_many(self, slots: Sequence[Slot], dues: Sequence[int]) -> None:
-        """File each slot under its due time."""
+        """Add each slot with its due time."""
         if len(self._queues) == 1:
             for queue in self._queues.values():
                 queue.put_many(slots, dues)
@@ -40,7 +40,7 @@ class DueQueues:
             self._of(some[0]).put_many(some, their_dues)
 
     def discard(self, slot: Slot) -> None:
-        """Take a slot out of the queue of its executor, if it is there."""
+        """Remove a slot from the queue of its executor, if it is there."""
         queue = self._queues.get(slot.job[5][0])
         if queue is not None:
             queue.discard(slot)
@@ -55,8 +55,8 @@ class DueQueues:
 
         Args:
             now_us: The present.
-            limit: How many at most.
-            executors: How many of each at most, where they are told: jobs of all are taken.
+            limit: The maximum number.
+            executors: The maximum number of each, if given; jobs of all executors are taken.
         """
         most: Mapping[str, int] = executors if isinstance(executors, Mapping) else {}
         taken: list[Slot] = []

@@ -1,4 +1,4 @@
-"""What the store in memory tells of changes."""
+"""The audit of the memory store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schedcore.stores.places import Happened, Place, Places, in_order, read_plac
 
 
 class MemoryTrail(MemoryOutcomes):
-    """Follows :class:`~schedcore.stores.trail.Trail`.
+    """Implements :class:`~schedcore.stores.trail.Trail`.
 
     Args:
         history: The history, which this store owns from now on.
@@ -22,7 +22,7 @@ class MemoryTrail(MemoryOutcomes):
         self._audit = AuditTrail()
 
     def note(self, records: Sequence[AuditRecord]) -> None:
-        """Add to the audit what was changed."""
+        """Add records to the audit."""
         with self._lock:
             for record in records:
                 self._audit.add(record, self._history.end)
@@ -30,7 +30,7 @@ class MemoryTrail(MemoryOutcomes):
     def audit(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
-        """Return the changes kept, the latest first."""
+        """Return the stored changes, the latest first."""
         with self._lock:
             return self._audit.latest(job_id, since_us, before, limit)
 

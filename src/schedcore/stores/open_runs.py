@@ -21,20 +21,20 @@ from schedcore.stores.passing import skipped_record
 
 
 class OpenRuns:
-    """Keeps the runs of slots that have not ended.
+    """The runs of slots that have not ended.
 
     Not thread-safe: its owner holds a lock.
 
     Args:
         history: Where runs end.
-        ids: Makes their numbers.
-        followed: Called with a slot when no run waits any more behind its active ones.
+        ids: Creates their ids.
+        followed: Called with a slot when its last waiting run has started.
         gone: Called with a slot whose job was removed, when its last run has ended.
 
     Attributes:
-        by_id: All of them, in the order in which they were made.
-        keys: Those for which some of them were opened.
-        outputs: What those printed that have ended.
+        by_id: All open runs, in the order of their creation.
+        keys: The keys for which runs were opened.
+        outputs: The output of ended runs.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class OpenRuns:
     ) -> None:
         """Start the runs for which there is room; let the others wait, or skip them."""
         job = slot.job
-        # What falls due while the last of a backlog is active belongs to it as well.
+        # A time that becomes due while the last run of a backlog is active belongs to it too.
         continues |= not job.coalesce and any(run._backlog for run in slot.runs)
         runs = slot.runs if job.overlap == "cancel" or len(slot.runs) >= MOST_WAITING else ()
         begun = [run for run in runs if run._started_us is not None]
@@ -80,7 +80,7 @@ class OpenRuns:
             settled.skipped.append(Skipped(job, left_out, record))
 
     def open(self, slot: Slot, job: Job, due_us: int, key: str | None) -> Opened:
-        """Start a run that run_job() asked for, or record that there is no room for it."""
+        """Start a run for run_job(), or record that there is no room for it."""
         if key is not None and (earlier := self.keys.find(slot, key, due_us)) is not None:
             return earlier
         by_hand = job.options._replace(overlap="skip")
@@ -97,9 +97,9 @@ class OpenRuns:
         return run
 
     def backfill(self, slot: Slot, asked: Backfill) -> tuple[Sequence[Run], Sequence[Run]] | None:
-        """Start runs for times that have passed, as far as there is room; the others wait.
+        """Start runs for past times, as far as there is room; the others wait.
 
-        None: not all of them are left to be run.
+        None: some of the times no longer have to run.
         """
         job, times, _ = asked
         runs = (*slot.runs, *(slot.behind or ()))
@@ -123,7 +123,7 @@ class OpenRuns:
         return run
 
     def _wait(self, slot: Slot, times: Sequence[int], backlog: bool) -> None:
-        """Put runs behind those of their job, which are recorded at once when they end."""
+        """Let runs wait behind those of their job, whose ends are recorded at once."""
         slot.behind = slot.behind or deque()
         for run in slot.runs:
             run._hurry = True
@@ -134,7 +134,7 @@ class OpenRuns:
             slot.behind.append(run)
 
     def close(self, end: End) -> Slot | None:
-        """Record the end of a run and free its place; None: it was recorded before."""
+        """Record the end of a run and free its room; None: it was recorded before."""
         run = end[0]
         if self.by_id.pop(run._id, None) is None:
             return None
@@ -173,18 +173,18 @@ class OpenRuns:
         self._followed(slot)
 
     def _followed(self, slot: Slot) -> None:
-        """Note that a run waits no more; call ``followed`` if it was the last one."""
+        """Note that a run no longer waits; call ``followed`` if it was the last one."""
         if slot.behind:
             return
         slot.behind = None
         self._on_followed(slot)
 
     def end_waiting(self, slot: Slot, outcome: Outcome, now_us: int) -> list[End]:
-        """End the runs of a job that have not begun; the others are not tried again."""
+        """End the runs of a job that have not begun; the others are not retried."""
         ended: list[End] = []
         for run in (*slot.runs, *(slot.behind or ())):
             if outcome is Outcome.PAUSED and run._awaited is not None:
-                continue  # run_job() asked for it
+                continue  # it was opened by run_job()
             if not run.withdraw():
                 run._final = True
                 continue
@@ -196,7 +196,7 @@ class OpenRuns:
 
 
 def _count_begun(active: Sequence[Run]) -> int:
-    """Return how many of a job's active runs are running, where admission asks; else 0."""
+    """Return how many of a job's active runs are running, if admission needs that; else 0."""
     if len(active) < MOST_WAITING:
         return 0
     return sum(run._started_us is not None for run in active)

@@ -12,7 +12,7 @@ from schedcore.run import Outcome, Run, RunRecord
 
 
 class Outcomes(Protocol):
-    """The part of a :class:`~schedcore.stores.contract.Store` that tells what has ended."""
+    """The part of a :class:`~schedcore.stores.contract.Store` for the history."""
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the stored outcomes that *query* selects, in its order."""
@@ -21,7 +21,7 @@ class Outcomes(Protocol):
     def kept(self, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* selects in total, at most *most*.
 
-        To count a million takes longer than anybody wants to wait for a part of a list.
+        Counting a million takes longer than a user waits for a page of a list.
         """
         ...
 
@@ -29,42 +29,42 @@ class Outcomes(Protocol):
         """Return how many outcomes *query* selects, by slices of due time and by outcome.
 
         Args:
-            query: Which ones, in all its parts.
-            slice_us: How long a slice is; number 0 begins at the Unix epoch.
-            most: How many are counted at most: those that were due last.
+            query: The selection.
+            slice_us: The length of a slice; number 0 begins at the Unix epoch.
+            most: The maximum number to count: those that were due last.
         """
         ...
 
     def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in commit order, each once.
 
-        What others are writing at this moment comes later, never ahead of the place returned.
+        Uncommitted outcomes of others come later, never before the returned position.
 
         Args:
-            place: Only those after it; None, or a place of a store that this one is not (any more):
-                none at all.
-            limit: How many at most.
+            place: The position after which to return outcomes; None, or a position of another or
+            an earlier store: nothing is returned.
+            limit: The maximum number.
 
         Returns:
-            The place to go on from, and the outcomes.  Its text is opaque, and can be kept.
+            The position to continue from, and the outcomes.  Its text is opaque, and can be stored.
 
         Raises:
-            InvalidOptionError: if *place* is the text of no place.
+            InvalidOptionError: if *place* is not a position.
         """
         ...
 
     def keeps_after(self, place: str) -> bool:
-        """Return whether :meth:`ended_after` gives, or gave until now, all that came after a place.
+        """Return whether everything after a position is stored, or was until now.
 
-        False: some was cut since, and is not given; or it is a place of another store.
+        False: some outcomes were deleted since then, or the position is of another store.
 
         Raises:
-            InvalidOptionError: if *place* is the text of no place.
+            InvalidOptionError: if *place* is not a position.
         """
         ...
 
     def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return an open run, or its record; None: it is not known, or no longer stored."""
+        """Return an open run, or its record; None: it is unknown, or no longer stored."""
         ...
 
     def counts(self, job_id: str | None) -> dict[Outcome, int]:
@@ -76,9 +76,9 @@ class Outcomes(Protocol):
         ...
 
     def output(self, run_id: int) -> Kept:
-        """Return what a run has printed, as far as that is written; nothing, if it is not kept.
+        """Return the stored output of a run; empty if there is none.
 
-        A store writes what ``run._output`` holds with the end of a run, and takes it from the run;
-        one that processes share, each second as well.
+        A store writes ``run._output`` with the end of a run, and removes it from the run; a shared
+        store also writes it every second.
         """
         ...

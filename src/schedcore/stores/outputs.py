@@ -1,4 +1,4 @@
-"""What runs have printed, in the memory store."""
+"""The output of runs in the memory store."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from schedcore.run import Run
 
 PER_JOB: Final = 20
-"""Outputs that are kept of one job: as many as outcomes are, unless you say so."""
+"""Default number of outputs per job: as many as outcomes."""
 OVERALL: Final = 16 * 1024 * 1024
-"""Characters that are kept of all jobs together; the oldest outputs go first."""
+"""Maximum number of characters of all jobs together; the oldest outputs are deleted first."""
 
 
 class Outputs:
-    """Keeps the last outputs of each job, beside those of open runs.
+    """Stores the last outputs of each job, and finds those of open runs.
 
     Not thread-safe: its owner holds a lock.
 
     Args:
         open_runs: The open runs, by id.
-        per_job: How many of one job.
-        overall: How many characters of all jobs together.
+        per_job: Maximum number of outputs per job.
+        overall: Maximum number of characters of all jobs together.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Outputs:
         self._of_job: dict[str, deque[int]] = {}
 
     def keep(self, run: Run) -> None:
-        """Keep what a run printed that has ended; it prints no more."""
+        """Store the output of an ended run."""
         output, run._output = printed(run), None
         if output is None:
             return
@@ -63,6 +63,6 @@ class Outputs:
             del self._of_job[job_id]
 
     def get(self, run_id: int) -> Printed | None:
-        """Return what a run printed; None: nothing, or it is not kept."""
+        """Return the output of a run; None: it has none, or it is not stored."""
         run = self._open_runs.get(run_id)
         return self._by_run.get(run_id, ("", 0, None))[2] if run is None else printed(run)

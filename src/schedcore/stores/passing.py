@@ -1,4 +1,4 @@
-"""The outcomes of fire times that do not run: passed over by a change, or without room."""
+"""The outcomes of fire times that do not run: skipped by a change, or without room."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ log = GuardedLogger(__name__)
 
 
 def passed_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
-    """Return the outcomes of the fire times that have come, and that a change passes over.
+    """Return the outcomes of past fire times that a change skips.
 
-    They end as paused if the job was paused, and as cancelled otherwise.  None, and a line in the
-    log, if a trigger cannot count them: the change is made all the same.
+    They end as paused if the job was paused, and as cancelled otherwise.  If a trigger cannot count
+    them, the result is empty and the error is logged: the change is made anyway.
 
     Args:
         old: The job before the change.
         new: The job after it; None: it is removed.
-        now_us: The moment of the change.
+        now_us: The time of the change.
     """
     try:
         return _passed(old, new, now_us)
@@ -53,11 +53,11 @@ def skipped_record(
     """Return the record of due times of a job for which there was no room.
 
     Args:
-        job: Which job.
+        job: The job.
         due: The due times, the oldest first.
         now_us: The present.
-        active: The runs that take up the room.
-        cause: Why they were due.
+        active: The runs that take the room.
+        cause: The reason why they were due.
     """
     reason = None
     oldest = min(active, key=lambda run: run.id, default=None)

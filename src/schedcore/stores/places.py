@@ -1,4 +1,4 @@
-"""A place among what was committed to a store, from which whoever reads it goes on."""
+"""A position in the sequence of commits to a store, from which a reader continues."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 MARK: Final = 8
-"""Characters by which a place tells its store from others."""
+"""Length of the mark that identifies the store of a position."""
 _PLACE: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})"
 
 
 class Place(NamedTuple):
-    """Behind one thing that was committed, and ahead of the next one."""
+    """A position between two committed records."""
 
     mark: str
-    """Of the store that it is a place in."""
+    """The mark of its store."""
     tx: int
-    """The transaction; 0 where the store's numbers follow the order of commits by themselves."""
+    """The transaction; 0 if the store's numbers already follow the order of commits."""
     seq: int
-    """The number that the store gave."""
+    """The number that the store assigned."""
 
     def __str__(self) -> str:
         return ".".join(map(str, self))
 
     def knows(self, place: Place) -> bool:
-        """Return whether a place is one of the store that has this one as its end.
+        """Return whether *place* is a position in the store whose end this one is.
 
-        After an older copy of a database was put in its place, some are not.
+        After a backup of a database was restored, later positions are not.
         """
         return place.mark == self.mark and place[1:] <= self[1:]
 
 
 def read_place(text: str) -> Place:
-    """Return a place from its text.
+    """Parse a position.
 
     Raises:
-        InvalidOptionError: if it is none.
+        InvalidOptionError: if it is not a position.
     """
     match = re.fullmatch(_PLACE, text)
     if match is None:
@@ -55,7 +55,7 @@ def read_place(text: str) -> Place:
 
 
 class Places(NamedTuple):
-    """A place among outcomes, and one among changes: together one among all that happened."""
+    """A position in the outcomes and one in the changes: together, one in the change feed."""
 
     outcomes: Place
     changes: Place
@@ -64,27 +64,27 @@ class Places(NamedTuple):
         return f"{self.outcomes}-{self.changes}"
 
     def knows(self, places: Places) -> bool:
-        """Return whether places are of the store that has these as its ends."""
+        """Return whether *places* are positions in the store whose ends these are."""
         return self.outcomes.knows(places.outcomes) and self.changes.knows(places.changes)
 
 
 class Happened(NamedTuple):
-    """A part of all that happened on a store."""
+    """A part of the change feed of a store."""
 
     place: str
-    """Where to go on from; opaque, and can be kept."""
+    """The position to continue from; opaque, and can be stored."""
     records: Sequence[RunRecord | AuditRecord]
     """Outcomes and changes, each once, in the order in which they were committed."""
     whole: bool
-    """Whether nothing was cut that came after the place that was asked for; False also for one of
-    another store, after which nothing is known."""
+    """Whether no record after the requested position was deleted; also False for a position of
+    another store."""
 
 
 def read_places(text: str) -> Places:
-    """Return two places from their text.
+    """Parse two positions.
 
     Raises:
-        InvalidOptionError: if it is none.
+        InvalidOptionError: if it is not a position.
     """
     parts = text.split("-", 1)
     return Places(read_place(parts[0]), read_place(parts[-1]))
@@ -96,13 +96,13 @@ def in_order(
     changes: Sequence[tuple[tuple[int, int], tuple[int, int], U]],
     limit: int,
 ) -> tuple[Places, list[T | U]]:
-    """Return the first *limit* of outcomes and changes in one order, and the place behind them.
+    """Return the first *limit* outcomes and changes in one order, and the position behind them.
 
     Args:
-        places: What both come after.
-        outcomes: Each with its numbers as in a place.
-        changes: Each with those of the outcome that came last before it, and its own.
-        limit: How many are returned; of each kind, no more were left out before its last one.
+        places: The positions before both.
+        outcomes: Each with its numbers as in a position.
+        changes: Each with the numbers of the last outcome before it, and its own.
+        limit: The maximum number to return; of each kind, all before its last one are given.
     """
     found: list[T | U] = []
     last, made = places

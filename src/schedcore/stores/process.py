@@ -1,4 +1,4 @@
-"""A process as others of its machine know it: whether it is there can be looked up, not guessed."""
+"""Identifies a process on this machine, so that others can find out whether it still exists."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _PROC = Path("/proc")
 
 
 def this_process() -> str:
-    """Return text that stands for this process, and for no other ever; "": there is none here."""
+    """Return a text that identifies this process uniquely; "": impossible on this system."""
     with suppress(OSError, IndexError):
         return f"{_machine()} {os.getpid()} {_began(os.getpid())}"
     return ""
 
 
 def is_gone(process: str) -> bool:
-    """Return whether a process that was on this machine has ended; False where it cannot be known.
+    """Return whether a process on this machine has ended; False if that is unknown.
 
     Args:
-        process: What its :func:`this_process` returned.
+        process: The result of its :func:`this_process`.
     """
     try:
         boot, space, pid, began = process.split()
         if f"{boot} {space}" != _machine():
-            return False  # containers with numbers of their own share the boot
+            return False  # containers with their own pids share the boot id
     except (ValueError, OSError):
         return False
     try:
@@ -37,14 +37,14 @@ def is_gone(process: str) -> bool:
 
 
 def _machine() -> str:
-    """Return since when it is up, and in which space of process numbers this one is."""
+    """Return the machine's boot id, and the pid namespace of this process."""
     boot = (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
     return f"{boot} {os.readlink('/proc/self/ns/pid')}"
 
 
 def _began(pid: int) -> str:
-    """Return when a process began, in ticks since the boot; a dead one counts as gone."""
+    """Return when a process started, in ticks since the boot; raises an error if it is dead."""
     told = (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    if told[0] in ("Z", "X"):  # ended, and its parent has not asked how
+    if told[0] in ("Z", "X"):  # a zombie: ended, and not yet reaped by its parent
         raise FileNotFoundError(pid)
     return told[19]
