@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import io
 import logging
 import sys
 import threading
+import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -328,6 +330,16 @@ def test_it_can_be_read_while_the_run_goes_on(make):
     go.set()
     assert one.wait(SOON)
     assert scheduler.output(one.id, first.next) == Output("second\n", 13, 0, True)
+
+
+def test_a_job_may_print_while_its_scheduler_shuts_down(make):
+    """print() looks up sys.stdout once, and writes to it twice: it must be there both times."""
+    scheduler = make()
+    stream = weakref.ref(sys.stdout)
+    scheduler.shutdown()
+    assert sys.stdout is not stream()
+    gc.collect()
+    assert stream().write("") == 0, "it was freed under the hands of whatever prints to it"
 
 
 @pytest.mark.parametrize("after", [-1, 4, 1.0, "1", True, None])

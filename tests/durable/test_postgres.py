@@ -137,7 +137,7 @@ def test_a_process_frozen_for_longer_than_its_lease_begins_nothing_and_goes_on(b
         lambda: "after all" in (brief.store.records(RunQuery("held"))[0].reason or ""), "the note"
     )
     assert brief.outcomes("held") == ["lost"]
-    assert [other.state, one.state] == ["RUNNING", "RUNNING"]
+    until(lambda: [other.state, one.state] == ["RUNNING", "RUNNING"], "that both take due jobs")
     check_starts(brief.store, brief.starts())
 
 

@@ -15,6 +15,7 @@ import logging
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -183,6 +184,9 @@ class _Places:
         self._lock = threading.RLock()
         self._owners: set[int] = set()
         self._streams: dict[str, Stream] = {}
+        # In Python 3.13 and before, print() has no reference of its own to sys.stdout: a stream that is
+        # freed while another thread prints to it crashes the interpreter.
+        self._former: deque[Stream] = deque(maxlen=16)
         self._records: _Records | None = None
 
     def data_lock(self) -> Lock:
@@ -202,9 +206,13 @@ class _Places:
         if stream is None or stream is ours:  # None: a program without a console
             return
         if ours is not None:  # another wrapper may be above it: output would be captured twice
-            ours.active = False
+            self._retire(ours)
         self._streams[name] = Stream(stream)
         setattr(sys, name, self._streams[name])
+
+    def _retire(self, ours: Stream) -> None:
+        ours.active = False
+        self._former.append(ours)
 
     def remove(self, owner: object) -> None:
         with self._lock:
@@ -212,7 +220,7 @@ class _Places:
             if self._owners:
                 return
             for name, ours in self._streams.items():
-                ours.active = False
+                self._retire(ours)
                 # A foreign wrapper stays, and may pass output on to ours.
                 setattr(sys, name, _without_old(getattr(sys, name)))
             self._streams.clear()
