@@ -145,7 +145,7 @@ class PostgresPool:
             yield tx
 
     write_soon = write
-    """The same: its own crash would undo what it has not written to the disk."""
+    """The same as :meth:`write`: a crash of the server would undo what is not on disk."""
 
     @contextmanager
     def _within(self, begin: str, writes: bool) -> Iterator[PostgresTransaction]:
