@@ -145,7 +145,7 @@ class PostgresPool:
             yield tx
 
     write_soon = write
-    """The same as :meth:`write`: a crash of the server would undo what is not on disk."""
+    """The same as :meth:`write`, since a crash of the server undoes what is not on disk."""
 
     @contextmanager
     def _within(self, begin: str, writes: bool) -> Iterator[PostgresTransaction]:
