@@ -24,15 +24,15 @@ TABLED = {
 APART = {
     "soak": "a million runs, and the slope of memory (some minutes)",
 }
-"""Modules that print tables of their own, by a function ``main()``."""
+"""Modules that print their own tables, by a function ``main()``."""
 LONG = {"soak"}
-"""Those that are only run by name."""
+"""Modules that run only by name."""
 
 Chosen = list[tuple[str, Scenario]]
 
 
 def chosen(names: list[str], full: bool) -> Chosen:
-    """Return the scenarios named, each with its module: by module, in full, or by a part."""
+    """Return the named scenarios with their modules: by module, full name, or a part of it."""
     every = [(module, scenario) for module in TABLED for scenario in scenarios_of(module, full)]
     if not names:
         return every
@@ -44,7 +44,7 @@ def chosen(names: list[str], full: bool) -> Chosen:
 
 
 def meant(scenario: Scenario, names: list[str]) -> bool:
-    """Return whether the scenario is asked for by its own name, or a part of it."""
+    """Return whether the scenario is requested by its name, or a part of it."""
     return any(name.lower() in scenario.name.lower() for name in names)
 
 
@@ -54,7 +54,7 @@ def unknown(names: list[str]) -> list[str]:
 
 
 def run(pairs: Chosen, options: argparse.Namespace) -> None:
-    """Take the figures, and print and keep each row as soon as it is known."""
+    """Measure, and print and store each row as soon as it is known."""
     rows: list[results.Result] = []
     command = " ".join(["benchmarks", *sys.argv[1:]])
 
@@ -74,7 +74,7 @@ def run(pairs: Chosen, options: argparse.Namespace) -> None:
 
 
 def list_all(full: bool) -> None:
-    """Print every name, and who is measured."""
+    """Print all names, and the measured libraries."""
     for module, about in (TABLED | APART).items():
         print(f"{module:<12} {about}")
         for scenario in scenarios_of(module, full) if module in TABLED else ():
@@ -82,7 +82,7 @@ def list_all(full: bool) -> None:
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="a module, a scenario, or a part of its name")
     parser.add_argument(
@@ -98,7 +98,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 
 def main(given: list[str]) -> int:
-    """Run what is asked for; return the exit status."""
+    """Run the requested benchmarks; return the exit status."""
     options = arguments(given)
     if options.list:
         list_all(options.full)

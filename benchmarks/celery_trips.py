@@ -1,4 +1,4 @@
-"""Round trips through Celery workers: by the executor and a store on disk, or by Celery alone.
+"""Round trips through Celery workers: with the executor and a store on disk, or Celery alone.
 
 Its workers import this module: ``celery -A benchmarks.celery_trips worker``.
 """
@@ -21,19 +21,19 @@ from schedcore import EVENT_JOB_EXECUTED, DateTrigger, Scheduler
 
 WORKERS = 2
 Call = Callable[[int], None]
-"""Makes so many round trips."""
+"""Executes so many round trips."""
 BROKER = "BENCHMARK_BROKER"
-"""The variable that tells workers where it is."""
+"""The environment variable with the broker's URL, for workers."""
 
 
 def connected(url: str) -> Celery:
-    """Return an app on a broker, which keeps results as well."""
+    """Return an app on a broker, which also stores results."""
     include = ["schedcore.executors.celery_task"]
     return Celery("benchmark", broker=url, backend=url, include=include, set_as_current=False)
 
 
 def nothing() -> None:
-    """Be what every run does."""
+    """Do nothing: the function of every run."""
 
 
 app = connected(os.environ.get(BROKER, "redis://"))
@@ -42,7 +42,7 @@ app.task(nothing, name="nothing")
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Start a broker and two workers; return the folder that they are in."""
+    """Start a broker and two workers; return their folder."""
     with tempfile.TemporaryDirectory() as folder:
         redis = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", "redis.sock", "--save", ""],
@@ -72,7 +72,7 @@ def served() -> Iterator[str]:
 
 
 def trips_of(count: int, ours: bool) -> Figures:
-    """Return what a round trip costs, once the workers have warmed up."""
+    """Return the time of a round trip, after a warm-up."""
     with served() as folder:
         url = f"redis+socket://{folder}/redis.sock"
         trips = _ours(folder, url) if ours else _bare(url)
@@ -104,7 +104,7 @@ def _ours(folder: str, url: str) -> Iterator[Call]:
     scheduler.start()
 
     def call(count: int) -> None:
-        # All of them due at once.
+        # All are due at once.
         trigger = DateTrigger("2020-01-01", "UTC")
         scheduler.add_jobs([{"func": nothing, "trigger": trigger} for _ in range(count)])
         for _ in range(count):

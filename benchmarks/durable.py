@@ -1,8 +1,8 @@
-"""Jobs on disk, in a SQLite file: what a fire, an added job and a write cost; taking over; idling.
+"""Jobs in a SQLite file: the cost of a fire, an added job and a write; taking over; idling.
 
-Each commit waits for the disk (``synchronous=FULL``), on both sides.  How long that takes differs
-from one minute to the next, so that only ratios tell anything: those to APScheduler with its
-SQLAlchemyJobStore on SQLite, and those to one bare transaction.
+Each commit waits for the disk (``synchronous=FULL``), in both libraries.  The time for that varies
+from minute to minute, so only ratios are meaningful: to APScheduler with its SQLAlchemyJobStore on
+SQLite, and to one bare transaction.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from benchmarks.measuring import APSCHEDULER, COST, OURS, Figures, Row, Scenario
 from benchmarks.subjects import THREADS, nothing
 
 BARE = "bare transactions"
-"""The same rows written with the database's driver alone: what the disk and SQLite take."""
+"""The same rows written with the database's driver alone: the cost of the disk and SQLite."""
 P99, PROCESSOR, OUTCOME = "p99", "processor", "outcome"
 DUE, WRITES, ADDED = 2_000, 100, 1_000
 THEIRS_DUE = 300
-"""How many jobs the peer is given, which takes 5 ms for each."""
+"""The number of jobs for the peer, which takes 5 ms for each."""
 
 
 def a_path() -> str:
-    """Return the path of a file that is not there yet."""
+    """Return the path of a new file."""
     return os.path.join(tempfile.mkdtemp(prefix="schedcore-bench-"), "jobs.db")
 
 
@@ -45,7 +45,7 @@ def ours(path: str | None = None) -> Any:
 
 
 def theirs(url: str | None = None) -> Any:
-    """Return the peer's on a file, or another database, told to drop nothing."""
+    """Return the peer's scheduler on a file or another database, set to drop nothing."""
     from apscheduler.executors.pool import ThreadPoolExecutor as TheirPool
     from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -80,7 +80,7 @@ _called = threading.Semaphore(0)
 
 
 def call() -> None:
-    """Be what jobs do, found by reference."""
+    """Do nothing: the function of jobs, found by reference."""
     _called.release()
 
 
@@ -108,7 +108,7 @@ def ours_due(make: Callable[[], Any]) -> Figures:
 
 
 def theirs_due(make: Callable[[], Any]) -> Figures:
-    """The same; it keeps no outcomes, and writes only when each is due next."""
+    """The same; the peer stores no outcomes, only when each job is due next."""
     scheduler = make()
     scheduler.start(paused=True)
     now = datetime.now(timezone.utc)
@@ -122,7 +122,7 @@ def theirs_due(make: Callable[[], Any]) -> Figures:
 
 
 def bare_due() -> Figures:
-    """Move as many rows on in one transaction."""
+    """Update as many rows in one transaction."""
     connection = bare()
     connection.executemany("insert into due values (?, ?, ?, ?)", map(row, range(DUE)))
     with Stopwatch() as watch:
@@ -137,7 +137,7 @@ def bare_due() -> Figures:
 
 
 def many(count: int) -> list[dict[str, Any]]:
-    """Return so many jobs, none due within the hour."""
+    """Return so many jobs, none of which is due within the hour."""
     return [
         {"func": nothing, "trigger": "interval", "seconds": 3600, "id": str(number)}
         for number in range(count)
@@ -145,7 +145,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 
 def add_in_bulk(make: Callable[[], Any], count: int) -> Figures:
-    """Add jobs with one call, or as well as the peer can: one by one."""
+    """Add jobs with one call, or one by one with the peer, which has no such call."""
     scheduler = make()
     scheduler.start(paused=True)
     jobs = many(count)
@@ -171,7 +171,7 @@ def add_each(make: Callable[[], Any]) -> Figures:
 
 
 def bare_each() -> Figures:
-    """Insert as many rows in a transaction each."""
+    """Insert as many rows, each in its own transaction."""
     connection = bare()
     with Stopwatch() as watch:
         for number in range(WRITES):
@@ -185,7 +185,7 @@ def bare_each() -> Figures:
 
 
 class Other:
-    """A process of :func:`serve`, told what to do by lines."""
+    """A process of :func:`serve`, controlled by lines of text."""
 
     def __init__(self, what: str, path: str) -> None:
         self.process = subprocess.Popen(
@@ -202,13 +202,13 @@ class Other:
         return self.process.stdout.readline().strip()
 
     def tell(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self.process.kill()
         self.process.communicate()
 
@@ -217,7 +217,7 @@ BURST = 10_000
 
 
 def burst(path: str) -> None:
-    """In another process: work off many due jobs, once it is told to."""
+    """In another process: run many due jobs, on request."""
     scheduler = ours(path)
     scheduler.start(paused=True)
     now = datetime.now(timezone.utc)
@@ -232,7 +232,7 @@ def burst(path: str) -> None:
 
 
 def write_beside_a_burst() -> Figures:
-    """Rename jobs while another process works off what is due, as a request would."""
+    """Rename jobs while another process runs due jobs, as a request would."""
     path = a_path()
     other = Other("burst", path)
     scheduler = ours(path)
@@ -249,7 +249,7 @@ def write_beside_a_burst() -> Figures:
             began = time.perf_counter()
             scheduler.modify_job(source.choice(names), name=f"{len(taken)}")
             taken.append(time.perf_counter() - began)
-            time.sleep(source.uniform(0, 0.004))  # requests do not come without a pause
+            time.sleep(source.uniform(0, 0.004))  # requests have pauses between them
     other.kill()
     scheduler.shutdown()
     return {
@@ -260,12 +260,12 @@ def write_beside_a_burst() -> Figures:
 
 
 def tell_the_time() -> None:
-    """Be what a job does: print when it was called."""
+    """Print the time: the function of a job."""
     print(time.time_ns(), flush=True)
 
 
 def stand_by(path: str) -> None:
-    """In another process: run a job each 10 ms, or stand by to do it."""
+    """In another process: run a job every 10 ms, or stand by."""
     scheduler = ours(path)
     scheduler.add_job("benchmarks.durable:tell_the_time", "interval", seconds=0.01, id="tick")
     scheduler.follow()
@@ -293,11 +293,11 @@ OTHERS = {"burst": burst, "stand_by": stand_by}
 
 
 def idle(seconds: float) -> Figures:
-    """Have many jobs, none of them due, for a while; return the processor time."""
+    """Keep many jobs, none of them due, for a while; return the processor time."""
     scheduler = ours()
     scheduler.start()
     scheduler.add_jobs(many(100_000))
-    time.sleep(2)  # until all that follows from adding is over
+    time.sleep(2)  # until the consequences of adding are over
     with Stopwatch() as watch:
         time.sleep(seconds)
     return {COST: watch.processor}
@@ -310,7 +310,7 @@ STORED = 10_000
 
 
 def size_of_file(path: str) -> int:
-    """Return the bytes of a file, with all in it that was written and no gaps."""
+    """Return the size of a file after a checkpoint and a vacuum."""
     connection = sqlite3.connect(path)
     connection.execute("pragma wal_checkpoint(truncate)")
     connection.execute("vacuum")
@@ -319,7 +319,7 @@ def size_of_file(path: str) -> int:
 
 
 def sizes(make: Callable[[], Any], size: Callable[[], int]) -> Figures:
-    """Store jobs, then run each once: the bytes that a job takes, and an outcome."""
+    """Store jobs, then run each once: the bytes for a job and for an outcome."""
     scheduler = make()
     scheduler.start(paused=True)
     empty = size()
@@ -336,7 +336,7 @@ def sizes(make: Callable[[], Any], size: Callable[[], int]) -> Figures:
 
 
 def sizes_in_sqlite() -> Figures:
-    """Return them for a file."""
+    """Return these for a file."""
     path = a_path()
     return sizes(partial(ours, path), partial(size_of_file, path))
 
@@ -356,16 +356,16 @@ def scenarios_of_both(
     due: tuple[float, float],
     rounds: int,
 ) -> list[Scenario]:
-    """Return what is measured on each kind of database.
+    """Return the scenarios for a kind of database.
 
     Args:
-        database: Which one.
-        ours: Makes our scheduler on it.
-        theirs: Makes the peer's.
-        bare_due: Moves as many rows on as there are jobs due.
+        database: The database.
+        ours: Creates our scheduler on it.
+        theirs: Creates the peer's.
+        bare_due: Updates as many rows as there are due jobs.
         bare_each: Inserts rows one by one.
-        due: What jobs that are due should reach against the peer, and against the bare rows.
-        rounds: How often each figure is taken.
+        due: The bars for due jobs, against the peer and against the bare rows.
+        rounds: How often each figure is measured.
     """
     bulk = {OURS: partial(add_in_bulk, ours, ADDED), APSCHEDULER: partial(add_in_bulk, theirs, 300)}
     each = {OURS: partial(add_each, ours), APSCHEDULER: partial(add_each, theirs), BARE: bare_each}
@@ -388,7 +388,7 @@ def scenarios_of_both(
 
 
 def scenarios(full: bool) -> list[Scenario]:
-    """Return what is measured."""
+    """Return the scenarios."""
     rounds, seconds = (5, 30.0) if full else (3, 10.0)
     return [
         *scenarios_of_both("SQLite", ours, theirs, bare_due, bare_each, (200, 1 / 8), rounds),

@@ -1,7 +1,6 @@
-"""Adding, looking at and changing jobs, and firing many at once.
+"""Adding, reading and changing jobs, and firing many at once.
 
-Every scheduler is started and paused, so that nothing runs beside what is measured, except where
-runs are what is measured.
+Each scheduler is started and paused, so that nothing else runs, except if runs are measured.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ REPEATS = {1_000: 7, 10_000: 3}
 """How often a scenario is repeated in a process: a thousand operations are over in 2 ms, which a
 neighbour on the machine may take away."""
 LISTED = 20
-"""How many times all jobs are listed."""
+"""How often all jobs are listed."""
 
 
 def resident() -> int:
-    """Return the bytes of memory in use, garbage apart."""
+    """Return the bytes of memory in use, without garbage."""
     gc.collect()
     return int(psutil.Process().memory_info().rss)
 
@@ -61,7 +60,7 @@ def add(make: Make, count: int) -> Figures:
 
 
 def add_at_random(make: Make, count: int) -> Figures:
-    """Add jobs that are due in any order within a day, as after a restart."""
+    """Add jobs that are due in random order within a day, as after a restart."""
     scheduler = make()
     scheduler.start(paused=True)
     source, now = seeded(), datetime.now(timezone.utc)
@@ -81,7 +80,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 
 def add_in_bulk(make: Make, count: int) -> Figures:
-    """Add all jobs with one call, or as well as the peer can: one by one."""
+    """Add all jobs with one call, or one by one with the peer, which has no such call."""
     scheduler = make()
     scheduler.start(paused=True)
     jobs = many(count)
@@ -109,7 +108,7 @@ CHANGES: dict[str, tuple[Callable[[Any, str], object], float | None]] = {
     "remove, after a listing": (lambda s, i: s.remove_job(i), 2),
     "get_job": (lambda s, i: s.get_job(i), None),
 }
-"""What is done with one of many jobs, and how many times faster than the peer it should be."""
+"""The operations on one of many jobs, and the bar of each: times faster than the peer."""
 
 
 def change(name: str, make: Make, count: int) -> Figures:
@@ -127,7 +126,7 @@ def change(name: str, make: Make, count: int) -> Figures:
 
 
 LISTINGS: dict[str, float | None] = {"first": 0.5, "unchanged": None, "one just changed": None}
-"""What was before all jobs are listed, and how many times faster than the peer that should be."""
+"""The operations before all jobs are listed, and the bar of each: times faster than the peer."""
 
 
 def list_jobs(before: str, make: Make, count: int) -> Figures:
@@ -155,7 +154,7 @@ def list_jobs(before: str, make: Make, count: int) -> Figures:
 
 
 class Countdown:
-    """Called so many times, from any thread, it says that all is done."""
+    """Counts calls from any thread, and signals when all are done."""
 
     def __init__(self, count: int) -> None:
         self.numbers = itertools.count(1)
@@ -211,12 +210,12 @@ def _executed(make: Make) -> int:
 
 
 def scenarios(full: bool) -> list[Scenario]:
-    """Return what is measured; a quick pass takes fewer rounds, and leaves out the million."""
+    """Return the scenarios; a quick pass has fewer rounds, and no million."""
     return [*_adding(full), *_changing(full), *_looking(full), *_firing(full)]
 
 
 def _pair(act: Callable[..., Figures], *given: object) -> dict[str, Callable[[], Figures]]:
-    """Return *act* done by both libraries."""
+    """Return *act* for both libraries."""
     return {OURS: partial(act, ours, *given), APSCHEDULER: partial(act, theirs, *given)}
 
 

@@ -1,4 +1,4 @@
-"""Executors: round trips a second, beside the engine under each or the best peer there is."""
+"""Executors: round trips per second, compared with the pool below or the best peer."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ CELERY = "celery"
 
 
 def nothing() -> None:
-    """Be what every run does."""
+    """Do nothing: the function of every run."""
 
 
 async def nothing_awaited() -> None:
-    """Be what every run does on an event loop."""
+    """Do nothing: the function of every run on an event loop."""
 
 
 class Counting:
-    """Reports to nobody, and counts."""
+    """Counts reports, and ignores them."""
 
     remote = None
     captures = False
@@ -80,7 +80,7 @@ def runs(count: int, function: Callable[..., Any]) -> list[Run]:
 
 
 def trips(executor: Any, count: int, function: Callable[..., Any] = nothing) -> Figures:
-    """Return what a round trip costs, once the executor has warmed up."""
+    """Return the time of a round trip, after a warm-up."""
     for warm in (True, False):
         number = 20 if warm else count
         batch, counting = runs(number, function), Counting(number)
@@ -92,7 +92,7 @@ def trips(executor: Any, count: int, function: Callable[..., Any] = nothing) -> 
 
 
 def bare_trips(pool: FuturesPool, count: int) -> Figures:
-    """Return the same of a pool alone."""
+    """Return the same for a pool alone."""
     for number in (20, count):
         with Stopwatch() as watch:
             for future in [pool.submit(nothing) for _ in range(number)]:
@@ -115,7 +115,7 @@ def pebble_trips(count: int) -> Figures:
 
 
 def dask_trips(count: int, ours: bool) -> Figures:
-    """Return the same of a Dask cluster: through the executor, or by its client alone."""
+    """Return the same for a Dask cluster: with the executor, or its client alone."""
     from distributed import Client, LocalCluster
 
     from schedcore.executors.dask import DaskExecutor
@@ -135,7 +135,7 @@ def dask_trips(count: int, ours: bool) -> Figures:
 
 
 def celery_trips(count: int, ours: bool) -> Figures:
-    """Return the same of Celery workers: through a scheduler and its store, or by Celery alone."""
+    """Return the same for Celery workers: with a scheduler and its store, or Celery alone."""
     from benchmarks.celery_trips import trips_of
 
     return trips_of(count, ours)
@@ -173,7 +173,7 @@ _seconds: list[float] = []
 
 
 def tick() -> None:
-    """Note how late this is."""
+    """Note how late this run is."""
     _seconds.append(current_run().lateness)
 
 
@@ -193,7 +193,7 @@ def adapted_trips(make: Callable[[], FuturesPool], count: int) -> Figures:
 
 
 def scenarios(full: bool) -> Sequence[Scenario]:
-    """Return what is measured."""
+    """Return the scenarios."""
     count = 20_000 if full else 4_000
     few = count // 2
     return [

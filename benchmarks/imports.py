@@ -1,6 +1,6 @@
-"""What an import costs in a fresh interpreter.
+"""The cost of an import in a fresh interpreter.
 
-Its bytecode is compiled before, as after an installation; what an interpreter takes that imports
+The bytecode is compiled before, as after an installation.  The time of an interpreter that imports
 nothing is subtracted.
 """
 
@@ -50,7 +50,7 @@ def cost(statement: str) -> Figures:
 
 
 def scenarios(full: bool) -> list[Scenario]:
-    """Return what is measured."""
+    """Return the scenarios."""
     found = []
     for name, (statement, peer, theirs, bar) in STATEMENTS.items():
         subjects: dict[str, Subject] = {OURS: partial(cost, statement), peer: partial(cost, theirs)}

@@ -1,6 +1,6 @@
-"""A million runs, failures and retries among them, and the slope of memory: it should be flat.
+"""A million runs with failures and retries, and the slope of memory, which should be flat.
 
-The engine is driven on virtual time, so that nothing but itself takes time; every run is real.
+The engine uses virtual time, so that only its own work takes time; every run is real.
 """
 
 from __future__ import annotations

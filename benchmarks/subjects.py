@@ -1,4 +1,4 @@
-"""Who is measured: schedcore and APScheduler, each as it loses the least."""
+"""The measured libraries: schedcore and APScheduler, with the options that lose the fewest runs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from datetime import timezone
 from typing import Any
 
 THREADS = 10
-"""Of every pool; both libraries' default."""
+"""The number of workers of every pool; both libraries' default."""
 
 
 def nothing() -> None:
-    """What a job does, unless it is to be counted."""
+    """Do nothing: the function of jobs that are not counted."""
 
 
 def ours() -> Any:
-    """Return a scheduler as users get it: with its history, and dropping nothing."""
+    """Return a scheduler with defaults: it has a history, and drops nothing."""
     from schedcore import Scheduler
 
     return Scheduler(timezone="UTC")
 
 
 def capturing(on: bool) -> Any:
-    """Return the same, keeping what runs print or not.
+    """Return the same, with or without the output of runs.
 
     What that needs is imported either way: a few modules more decide whether a full collection of
     garbage falls into a burst, which is a tenth of it.
@@ -33,7 +33,7 @@ def capturing(on: bool) -> Any:
 
 
 def theirs(**job_defaults: Any) -> Any:
-    """Return APScheduler's scheduler, told to drop nothing that is late, as ours does not."""
+    """Return APScheduler's scheduler, set to run late jobs, as ours does."""
     from apscheduler.executors.pool import ThreadPoolExecutor as TheirPool
     from apscheduler.schedulers.background import BackgroundScheduler
 

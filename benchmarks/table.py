@@ -1,4 +1,4 @@
-"""How results are shown: one line each."""
+"""Formats results: one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = {
     "met": 4,
     "notes": 0,
 }
-"""Headings and widths: numbers are set to the right of theirs, words to the left."""
+"""Headings and widths: numbers are aligned to the right, words to the left."""
 WORDS = {"scenario", "notes"}
 SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")),
@@ -55,7 +55,7 @@ def _line(cells: Mapping[str, str]) -> str:
 
 
 def amount(value: float | None, unit: str) -> str:
-    """Return a figure with three digits and the unit that suits its size."""
+    """Return a figure with three digits and a suitable unit."""
     if value is None:
         return ""
     if unit not in SCALES:

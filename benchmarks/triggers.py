@@ -1,4 +1,4 @@
-"""Next fire times, and making triggers: ours beside APScheduler, croniter and cronsim."""
+"""Next fire times, and creating triggers: ours compared with APScheduler, croniter and cronsim."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CASES = [
 
 
 def ours(trigger: Trigger, start: datetime) -> Iterator[object]:
-    """Yield fire times as the engine asks for them: integers."""
+    """Yield fire times as the engine does: integers."""
     found = trigger.next_us(to_us(start))
     while found is not None:
         yield found
@@ -66,7 +66,7 @@ def ours(trigger: Trigger, start: datetime) -> Iterator[object]:
 
 
 def ours_as_datetimes(trigger: Trigger, start: datetime) -> Iterator[object]:
-    """Yield fire times as users ask for them: datetimes."""
+    """Yield fire times as users do: datetimes."""
     found = trigger.next_after(start)
     while found is not None:
         yield found
@@ -196,7 +196,7 @@ def making() -> dict[str, dict[str, Subject]]:
 
 
 MAKING = {"make cron, new expression": 1.5, "make cron, seen expression": 20, "make interval": None}
-"""How many times faster than the peer."""
+"""The bars: times faster than the peer."""
 
 
 def scenarios(full: bool) -> list[Scenario]:

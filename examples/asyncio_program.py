@@ -19,12 +19,12 @@ counted: asyncio.Queue[int] = asyncio.Queue(1_000)
 
 @scheduler.task("interval", seconds=1, id="count")
 async def count() -> None:
-    """Put one more number into a queue of the program's, which needs its event loop."""
+    """Put one more number into the program's queue, which needs its event loop."""
     await counted.put(counted.qsize() + 1)
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer a request with how many numbers there are, and when the next one comes."""
+    """Answer a request with the count of numbers, and the time of the next one."""
     try:
         await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
         job = scheduler.get_job("count")
@@ -33,13 +33,13 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write((head + text).encode("ascii"))
         await writer.drain()
     except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-        pass  # who sends no request gets no answer
+        pass  # a client that sends no request gets no answer
     finally:
         writer.close()
 
 
 async def main(port: int = 8085) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     server = await asyncio.start_server(answer, "127.0.0.1", port, limit=8_192)
     async with server, scheduler:
         address = server.sockets[0].getsockname()

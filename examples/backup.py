@@ -13,10 +13,10 @@ from places import inside
 def backup_database(database: str, folder: str = "backups", keep: int = 5) -> str:
     """Copy *database* while it is in use, by SQLite's own backup call, and prune old copies.
 
-    A copy has its name only when it is whole and was checked.
+    A copy gets its name only when it is complete and checked.
 
     Raises:
-        FileNotFoundError: if there is no such database.
+        FileNotFoundError: if the database does not exist.
         ValueError: if *keep* is less than 1.
     """
     if keep < 1:

@@ -27,7 +27,7 @@ def squares(count: int) -> int:
 
 @contextmanager
 def program(*command: str, **more: str) -> Iterator[None]:
-    """Run a program beside this one."""
+    """Run another program alongside this one."""
     search = os.pathsep.join((str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])))
     with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": search, **more}) as popen:
         try:
@@ -37,7 +37,7 @@ def program(*command: str, **more: str) -> Iterator[None]:
 
 
 def told(event: JobExecutionEvent) -> None:
-    """Say what a run returned."""
+    """Print the result of a run."""
     print(f"run {event.run_id} of {event.job_id} returned {event.retval}", flush=True)
 
 
@@ -58,7 +58,7 @@ def main() -> None:
             table = {"type": "celery", "broker": broker, "max_workers": 2}
             scheduler = Scheduler(store=store, executors={"workers": table})
             scheduler.add_listener(told, EVENT_JOB_EXECUTED)
-            # Of a module: a worker finds it by its name, which "__main__" is not there.
+            # A function of a module: workers find it by name, which is not "__main__" there.
             scheduler.add_job(
                 "celery_workers:squares", "interval", seconds=1, args=[10_000], executor="workers"
             )

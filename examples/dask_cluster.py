@@ -31,11 +31,11 @@ def primes_below(most: int) -> tuple[int, int]:
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[str]:
-    """Give the address of a cluster: this one, or that of a cluster which is started and ended."""
+    """Yield the address of a cluster: the given one, or that of a new temporary cluster."""
     if address is not None:
         yield address
         return
-    # A terminal sends Ctrl-C to the workers too, which inherit this: they end with their cluster.
+    # A terminal sends Ctrl-C also to the workers, which inherit this: they end with their cluster.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     local = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     signal.signal(signal.SIGINT, before)
@@ -44,13 +44,13 @@ def cluster(address: str | None) -> Iterator[str]:
 
 
 def tell(event: JobExecutionEvent) -> None:
-    """Print what a worker has found."""
+    """Print the result of a worker."""
     count, process = event.retval
     print(f"{event.job_id}: {count} primes, counted by process {process}", flush=True)
 
 
 def main(address: str | None = None) -> None:
-    """Run jobs on a cluster until a signal comes."""
+    """Run jobs on a cluster until a signal arrives."""
     with cluster(address) as found:
         scheduler = Scheduler(
             timezone="UTC", executors={"cluster": {"type": "dask", "address": found}}
@@ -58,7 +58,7 @@ def main(address: str | None = None) -> None:
         scheduler.add_listener(tell, EVENT_JOB_EXECUTED)
         for most in (100_000, 1_000_000):
             scheduler.add_job(
-                # By its name: workers look for it where this file is.
+                # By name: workers find it in the folder of this file.
                 "dask_cluster:primes_below",
                 "interval",
                 seconds=2,

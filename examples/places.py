@@ -1,4 +1,4 @@
-"""Where the example jobs read and write: files by name, in one folder."""
+"""The folder of the example jobs' files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def var() -> Path:
 def inside(name: str) -> Path:
     """Return the path of *name* in that folder.
 
-    The names come from jobs, and jobs may come over HTTP: a name that leads elsewhere is refused.
+    Names come from jobs, which may come over HTTP: a name that leads out of the folder is refused.
 
     Raises:
         ValueError: if *name* leads out of the folder.

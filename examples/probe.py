@@ -1,4 +1,4 @@
-"""A health probe: asks an HTTP address and writes down what came back."""
+"""A health probe: requests an HTTP address and stores the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLE = (
 
 
 def check_address(url: str, log: str = "health.log", database: str | None = None) -> str:
-    """Ask *url*, append one line of JSON to *log* and, if it is given, one row to *database*.
+    """Request *url*, append one JSON line to *log* and, if given, one row to *database*.
 
     Raises:
         ValueError: if *url* is not an HTTP address.
@@ -43,7 +43,7 @@ def check_address(url: str, log: str = "health.log", database: str | None = None
 
 
 def _ask(url: str) -> tuple[int | None, str | None]:
-    """Return the status, or else why there was none."""
+    """Return the status, or the reason why there is none."""
     try:
         with urlopen(url, timeout=5) as answer:
             return answer.status, None

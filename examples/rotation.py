@@ -6,7 +6,7 @@ from places import inside
 
 
 def rotate(log: str, max_bytes: int = 1_000_000, keep: int = 3) -> str:
-    """Begin *log* anew once it is longer than *max_bytes*; the *keep* latest old ones stay.
+    """Rotate *log* once it is longer than *max_bytes*; the *keep* latest old files stay.
 
     Raises:
         ValueError: if *keep* is less than 1.

@@ -35,7 +35,7 @@ def process_data(path: str, format: str = "json") -> str:
         format: ``json`` or ``csv``.
 
     Raises:
-        ValueError: if *format* is another one.
+        ValueError: if *format* is anything else.
     """
     if format not in ("json", "csv"):
         raise ValueError(f"format={format!r}: expected 'json' or 'csv'")

@@ -38,14 +38,14 @@ from schedcore.stores.sql_settle import SqlBatch
 T = TypeVar("T")
 
 AGAIN_US: Final = 20_000
-"""How long to leave alone what is due and held by others, before looking again."""
+"""How long to wait before due jobs that others hold are tried again."""
 MOST_COLLISIONS: Final = 10
-"""How often a call is made anew that another transaction was in the way of."""
+"""Maximum number of retries of a call after conflicts with other transactions."""
 _RUNNING: Final = "(select state from schedcore_cluster) = 'running'"
 
 
 class _Ahead(NamedTuple):
-    """What is to come, as it was seen last; void once this process has written since."""
+    """The next due times as last read; invalid once this process has written."""
 
     writes: int
     executors: Collection[str] | None
@@ -54,7 +54,7 @@ class _Ahead(NamedTuple):
 
 
 class _Held(NamedTuple):
-    """A look for what is due that did not find all of it; void like :class:`_Ahead`."""
+    """A query for due jobs that did not get all of them; invalid like :class:`_Ahead`."""
 
     writes: int
     executors: Collection[str] | None
@@ -96,7 +96,7 @@ class PostgresStore(SqlStore):
         super()._begin_anew()
         self._batches: set[PostgresBatch] = set()
         self._ahead: _Ahead | None = None
-        # What is due by a moment and was not to be had: others hold it.
+        # Jobs that were due at a time, but that others hold.
         self._held: _Held | None = None
         self.adopted_us = 0
 
@@ -125,7 +125,7 @@ class PostgresStore(SqlStore):
             raise
         if isinstance(executors, Mapping):
             most = min([most, *executors.values()])
-        # Where less came than was asked for: what else is due then, others hold.
+        # If fewer came than requested, others hold the rest of the due jobs.
         self._held = _Held(writes, names, now_us) if len(batch.rows) < most else None
         if not batch.rows:
             self.database.rollback(tx)
@@ -154,7 +154,7 @@ class PostgresStore(SqlStore):
 
     @contextmanager
     def _settling(self, batch: SqlBatch) -> Iterator[tuple[Transaction, dict[int, int]]]:
-        """Return the transaction in which the jobs were taken; another one if that is over."""
+        """Return the transaction in which the jobs were taken; a new one if that is over."""
         assert isinstance(batch, PostgresBatch)
         tx = batch.transaction()
         if tx is None:
@@ -178,16 +178,16 @@ class PostgresStore(SqlStore):
             self._held = self._ahead = None
 
     def let_go(self, job_ids: Collection[str] | None = None) -> None:
-        """Unlock what this process has taken of these jobs (None: all), for others of its calls.
+        """Unlock taken jobs among these (None: all), for other calls of this process.
 
-        What is settled then is what nobody has changed meanwhile.
+        Jobs that others change meanwhile are not settled.
         """
         for batch in list(self._batches):
             if job_ids is None or any(slot.job.id in job_ids for slot in batch.slots):
                 batch.loosen()
 
     def next_due(self, executors: Collection[str] | None = None) -> int | None:
-        """Return when the first job is due that nobody has taken, or None."""
+        """Return when the first job is due that is not taken, or None."""
         if not self.takes:
             return None
         executors, writes = _names(executors), self.database.writes
@@ -201,7 +201,7 @@ class PostgresStore(SqlStore):
         held = self._held
         looked = held is not None and (held.writes, held.executors) == (writes, executors)
         if looked and held and ahead.due_us is not None and ahead.due_us <= held.until_us:
-            # It was due, and this process did not get it: others have it, for some milliseconds.
+            # It is due, but others hold it for some milliseconds.
             self._ahead = None
             return held.until_us + AGAIN_US
         again_us = ahead.again_us
@@ -210,7 +210,7 @@ class PostgresStore(SqlStore):
         return min((us for us in (ahead.due_us, again_us) if us is not None), default=None)
 
     def _known(self, executors: Collection[str] | None) -> _Ahead | None:
-        """Return what is to come if that is known: a node is told when others change it."""
+        """Return the next due times if they are known: a node is notified of changes."""
         ahead = self._ahead
         if ahead is None or self.node is None or not self.cluster.well_informed:
             return None
@@ -223,22 +223,22 @@ class PostgresStore(SqlStore):
         return ahead is not None and (ahead.due_us is None or ahead.due_us > now_us)
 
     def nothing_to_adopt(self, now_us: int) -> bool:
-        """Return whether it is known that no run is due again that belongs to nobody."""
+        """Return whether it is known that no run without an owner is due again."""
         ahead = self._ahead
         if ahead is None or self._known(ahead.executors) is None:
             return False
         return ahead.again_us is None or ahead.again_us > max(now_us, self.adopted_us)
 
     def is_news(self, due_us: int | None, again_us: int | None) -> bool:
-        """Return whether something else is to come than this process knows."""
+        """Return whether the next due times differ from those that this process knows."""
         ahead = self._ahead
         return ahead is None or (ahead.due_us, ahead.again_us) != (due_us, again_us)
 
     def forget_ahead(self) -> None:
-        """Look again what is to come: others have changed it."""
+        """Forget the next due times, which others have changed."""
         self._ahead = self._held = None
 
-    # Calls that another transaction may be in the way of
+    # Calls that may conflict with other transactions
 
     def _again(self, call: Callable[..., T], *args: Any) -> T:
         for _ in range(MOST_COLLISIONS):
@@ -285,7 +285,7 @@ class PostgresStore(SqlStore):
         return self._again(super().backfill, asked, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the history, each once, and start those that waited for their places."""
+        """Move runs to the history, each once, and start runs that waited for them."""
         return self._again(super().end, ends, promote)
 
     def promote(self) -> Ended:
@@ -301,11 +301,11 @@ class PostgresStore(SqlStore):
         return self._again(super().try_again, runs)
 
     def note(self, records: Sequence[AuditRecord]) -> None:
-        """Add to the audit what was changed."""
+        """Add records to the audit."""
         self._again(super().note, records)
 
     def close(self) -> None:
-        """Give back what is taken, and close the connections; the jobs stay."""
+        """Give back taken jobs, and close the connections; the jobs stay."""
         for batch in list(self._batches):
             batch.give_back()
         self.cluster.close()
@@ -316,7 +316,7 @@ class PostgresBatch(SqlBatch):
     """Jobs whose rows a transaction holds; see :class:`~schedcore.stores.contract.Batch`.
 
     Args:
-        store: Whose.
+        store: The store.
         slots: The jobs.
         rows: Their rows as they were read.
         tx: The transaction; None: nothing was taken.
@@ -332,7 +332,7 @@ class PostgresBatch(SqlBatch):
         super().__init__(store, slots, rows)
         self.tx = tx
         self._postgres = store
-        # Held while the transaction is used, which is not while triggers are asked.
+        # Held while the transaction is used, but not while triggers are called.
         self._using = threading.RLock()
 
     def settle(self, decided: Sequence[Any], now_us: int) -> Settled:
@@ -343,24 +343,24 @@ class PostgresBatch(SqlBatch):
             return super().settle(decided, now_us)
 
     def transaction(self) -> PostgresTransaction | None:
-        """Return the transaction, if it holds the rows still.
+        """Return the transaction, if it still holds the rows.
 
-        The server ends one that has been idle for too long; then what was planned is not in vain:
-        what nobody has changed meanwhile is settled in another one.
+        The server ends a transaction that was idle for too long.  Then the jobs that nobody has
+        changed meanwhile are settled in a new one.
         """
         if self.tx is not None and is_cut_off(self.tx.connection):
             self.loosen()
         return self.tx
 
     def loosen(self) -> None:
-        """Unlock the rows; the jobs stay taken here."""
+        """Unlock the rows; the jobs stay taken by this process."""
         with self._using:
             tx, self.tx = self.tx, None
             if tx is not None:
                 self._postgres.database.rollback(tx)
 
     def give_back(self) -> None:
-        """Give back what was not settled, also while another thread waits for an answer."""
+        """Give back unsettled jobs, even while another thread waits for an answer."""
         if self._using.acquire(timeout=0):
             try:
                 self.loosen()
@@ -373,7 +373,7 @@ class PostgresBatch(SqlBatch):
 
 
 def _cut_off(connection: Any) -> None:
-    """End a connection that another thread uses: the server rolls back, and that thread hears."""
+    """Close a connection that another thread uses: the server rolls back, and that thread fails."""
     with suppress(Exception), socket.fromfd(connection.fileno(), socket.AF_UNIX, 0) as end:
         end.shutdown(socket.SHUT_RDWR)
 

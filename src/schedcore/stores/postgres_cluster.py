@@ -1,4 +1,4 @@
-"""The processes on one PostgreSQL database: leases tell who is alive, and all take due jobs."""
+"""The processes on one PostgreSQL database: leases show which are alive, and all take due jobs."""
 
 from __future__ import annotations
 
@@ -45,18 +45,19 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 FRESH_US: Final = 5 * SECOND
-"""For how long what was seen last is relied on."""
+"""How long the last information is used."""
 
 
 class PostgresCluster:
-    """Follows :class:`~schedcore.stores.cluster.Cluster`.
+    """Implements :class:`~schedcore.stores.cluster.Cluster`.
 
-    A node renews its lease by the database's clock.  One whose lease is over begins nothing more
-    before it has another; whoever finds it so declares it dead, unless he was cut off himself.
+    A node renews its lease by the database's clock.  A node whose lease has expired begins no run
+    before it has a new one.  Another node that finds this declares it dead, unless it was itself
+    disconnected.
 
     Args:
         store: The store.
-        clock: Gives the times of what is written; None: a scheduler's does.
+        clock: Gives the times to write; None: the scheduler's clock.
 
     Attributes:
         woken: Called when others have changed something.
@@ -83,7 +84,7 @@ class PostgresCluster:
         self._house = Housekeeping(self._store, self._clock)
 
     def after_fork_in_child(self) -> None:
-        """Be no node: the lease is the parent's."""
+        """Stop being a node: the lease belongs to the parent."""
         self._begin_anew()
 
     def go_by(self, clock: Clock) -> None:
@@ -92,10 +93,10 @@ class PostgresCluster:
         self._house = Housekeeping(self._store, self._clock)
 
     def _know(self, wanted: State, asked_us: int | None = None) -> State:
-        """Note the state that is wanted, and return what is known of it.
+        """Note the wanted state, and return the latest known one.
 
-        What was asked for before the last answer may be older than that, and does not count;
-        without *asked_us*, it was written, and counts.
+        A query from before the last answer may be outdated, and does not count; without *asked_us*,
+        the state was written, and counts.
         """
         with self._knowing:
             if asked_us is None or asked_us > self._known_us:
@@ -123,7 +124,7 @@ class PostgresCluster:
 
     @property
     def well_informed(self) -> bool:
-        """Whether this process would know by now what others have changed."""
+        """Whether this process has current information about changes by others."""
         keeper = self._keeper
         return (
             keeper is not None
@@ -132,7 +133,7 @@ class PostgresCluster:
         )
 
     def begin(self, run: Run) -> bool:
-        """Note that a run begins; False: it may not, while others may take this node for dead."""
+        """Note that a run begins; False: it may not, since others may declare this node dead."""
         if not self.holds_lease:
             return False
         self._store.claims.begins(run)
@@ -140,22 +141,22 @@ class PostgresCluster:
 
     @property
     def holds_lease(self) -> bool:
-        """Whether this process has its lease still, or needs none: it is no node."""
+        """Whether this process still has its lease, or needs none since it is not a node."""
         keeper = self._keeper
         return keeper is None or lasting_us() < keeper.until_us
 
     def may_take(self, tx: Transaction) -> Callable[[], bool]:
-        """Look whether this node is alive, and takes jobs; so it stays up to the end of *tx*."""
+        """Check that this node is alive and takes jobs, which stays so until the end of *tx*."""
         if self._store.node is None:
             return lambda: True
         sql = "select state, takes from schedcore_nodes where id = ? for key share"
         found = tx.later(sql, self._store.node)
         return lambda: found() == [("alive", 1)]
 
-    # Coming and going
+    # Joining and leaving
 
     def join(self, app: str, executors: Collection[str]) -> bool:
-        """Become a node; return whether no other is there."""
+        """Become a node; return whether there is no other."""
         self._resigned = False
         self._app, self._executors = app, tuple(sorted(executors))
         self._store.claims.executors = frozenset(executors)
@@ -221,7 +222,7 @@ class PostgresCluster:
         return int(node)
 
     def _others(self, tx: Transaction, node: int) -> bool:
-        """Return whether another node is alive, and not only listed as such."""
+        """Return whether another node is really alive, not only listed as alive."""
         rows = tx.all(
             "select boot from schedcore_nodes where state in ('alive', 'leaving') and id <> ?"
             f" and lease_us > {CLOCK}",
@@ -230,7 +231,7 @@ class PostgresCluster:
         return any(not is_gone(boot) for (boot,) in rows)
 
     def resign(self) -> None:
-        """Take no more due jobs, so that other nodes do."""
+        """Stop taking due jobs, so that other nodes do."""
         self._resigned = True
 
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
@@ -238,7 +239,7 @@ class PostgresCluster:
         return hand_back(self._store, runs, now_us)
 
     def leave(self) -> None:
-        """Be a node no more, or a leaving one until the last of its runs has ended."""
+        """Leave, or be a leaving node until the last of its runs has ended."""
         self.resign()
         keeper, node = self._keeper, self._store.node
         if keeper is None or node is None:
@@ -265,7 +266,7 @@ class PostgresCluster:
             self.close()
 
     def close(self) -> None:
-        """Renew the lease no more."""
+        """Stop renewing the lease."""
         keeper, self._keeper, self._store.node = self._keeper, None, None
         self._store.claims.tell_unbegun(None)
         self._database.doubts = None
@@ -273,10 +274,10 @@ class PostgresCluster:
             keeper.stop()
             keeper.join()
 
-    # Looking
+    # Polling
 
     def look(self, at_once: bool = False) -> Seen:
-        """Find out what others did; take over from who is gone."""
+        """Read the changes of other nodes; take over from dead ones."""
         keeper = self._keeper
         if keeper is None:
             return Seen(self.wanted() if at_once else self._wanted)
@@ -307,7 +308,7 @@ class PostgresCluster:
         return Seen(wanted if at_once else known, changed, dropped, lost)
 
     def _settle_doubts(self) -> bool:
-        """Find out what became of commits whose answers were lost; return whether one is over."""
+        """Look up commits whose answers were lost; return whether one is resolved."""
         before = len(self._database.doubts or ())
         if before:
             self._found.extend(settle_doubts(self._store))
@@ -317,9 +318,9 @@ class PostgresCluster:
         return settled
 
     def _join_anew(self) -> Seen:
-        """Join as another node, since this one was taken for dead; nothing of it begins any more.
+        """Join as a new node, since this one was declared dead; its waiting runs do not begin.
 
-        What has begun goes on; how it ends is noted beside the outcome.
+        Runs that have begun continue; a note in their outcome says how they end.
         """
         store = self._store
         log.error(
@@ -334,17 +335,17 @@ class PostgresCluster:
         for claim in claims.values():
             run = store.claims.live.get(claim.run_id)
             if run is not None and claim.state == RETRIES and run._started_us is None:
-                run._job = None  # whoever has it in a queue does not begin it: others may
+                run._job = None  # an executor that has it queued does not begin it: other nodes may
                 store.claims.live.pop(claim.run_id, None)
         self._join()
         store.forget_ahead()
         return Seen(self._wanted, True, dropped)
 
     def _look_for_the_dead(self, keeper: Keeper, news: News) -> list[RunRecord]:
-        """Record the runs of nodes that are gone.
+        """Record the runs of dead nodes.
 
-        By its lease alone, nobody is taken for dead before this node has renewed its own without a
-        hitch for as long as a lease lasts: after the database was away, all leases are over.
+        An expired lease counts only after this node has renewed its own without interruption for
+        the duration of a lease: after the database was unreachable, all leases have expired.
         """
         since_us = keeper.steady_us
         steady = since_us is not None and lasting_us() - since_us >= self._lease_us
@@ -357,14 +358,14 @@ class PostgresCluster:
                 is_dead = partial(_is_dead, gone=gone)
                 now_us, unbegun = self._clock.now_us(), left_by(left, other.boot)
                 lost += reap(self._store, other.id, now_us, unbegun, is_dead)
-                with suppress(OSError):  # it is that of another machine, or another user's
+                with suppress(OSError):  # it belongs to another machine or user
                     left.unlink(missing_ok=True)
         return lost
 
     # Orders
 
     def want(self, state: State) -> None:
-        """Have all nodes be in a state."""
+        """Set the state of all nodes."""
         self._store.let_go()
         with self._database.write() as tx:
             tx.run(
@@ -382,7 +383,7 @@ class PostgresCluster:
                 tx.all("select 1 from schedcore_nodes where id = ? for update", node)
 
     def wanted(self) -> State:
-        """Return the state that all nodes are to be in."""
+        """Return the state that all nodes should be in."""
         asked_us = lasting_us()
         with self._database.read() as tx:
             ((state,),) = tx.all("select state from schedcore_cluster")
@@ -391,7 +392,7 @@ class PostgresCluster:
         return wanted
 
     def adopt(self, now_us: int) -> list[Run]:
-        """Take the runs that are due again and belong to nobody, or were this one's all along."""
+        """Take due runs that belong to no node, and those of this node whose commit is resolved."""
         adopted: list[Run] = []
         if self.takes and not self._store.nothing_to_adopt(now_us):
             adopted += adopt(self._store, now_us)
@@ -400,7 +401,7 @@ class PostgresCluster:
             adopted.append(self._found.popleft())
         return adopted
 
-    # Telling
+    # Information
 
     def nodes(self) -> list[NodeInfo]:
         """Return the current and recent nodes, newest first."""
@@ -408,7 +409,7 @@ class PostgresCluster:
             return nodes_listed(tx, self._lease_us)
 
     def info(self) -> StoreInfo:
-        """Return what the store is, and how it does."""
+        """Return the kind and the state of the store."""
         keeper = self._keeper
         mark = None
         with suppress(StoreError), self._database.read() as tx:
@@ -426,12 +427,12 @@ class PostgresCluster:
 
 
 def _unbegun(mark: str, node: int | None) -> Path:
-    """Return where a node of this machine tells which of its runs have not begun."""
+    """Return the path of the file with a node's runs that have not begun."""
     return Path(tempfile.gettempdir(), f"schedcore-{mark}-{node}.unbegun")
 
 
 def _is_dead(tx: Transaction, node: int, gone: bool) -> bool:
-    """Return whether a node is dead still, and nobody else is about to declare that."""
+    """Return whether a node is still dead, and no other node is reaping it."""
     over = "true" if gone else f"lease_us < {CLOCK}"
     sql = (
         "select 1 from schedcore_nodes where id = ? and state in ('alive', 'leaving')"

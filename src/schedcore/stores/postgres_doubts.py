@@ -1,8 +1,8 @@
-"""Commits whose answers were lost: what became of them is asked later, and only the server knows.
+"""Commits whose answers were lost: the server is asked later whether they were made.
 
-A connection may be lost while its commit is under way, and the server goes on with that for as long
-as it takes: it waits for a lock, say, or for a replica.  By the number of a transaction the server
-tells whether it is under way still, and once it is over, what is there tells whether it was made.
+A connection may be lost during a commit, which the server continues for as long as it takes, such
+as while it waits for a lock or for a replica.  By the number of a transaction, the server says
+whether it is still active.  Once it is over, its rows show whether it was committed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ _GIVEN: Final = f"select not {_MINE})"
 
 
 def is_made(database: PostgresPool, tx: PostgresTransaction) -> bool | None:
-    """Return whether a transaction of runs was made; None: it is under way still.
+    """Return whether a transaction of runs was committed; None: it is still active.
 
-    What it has written tells, once the server says that it is over.  It does not go by what the
-    server says became of it: after a crash, or in one that has taken over from another, its number
-    may be that of another transaction.
+    Its rows show that, once the server says that it is over.  The server's own status of the
+    transaction is not used: after a crash or a failover, another transaction may have its number.
 
     Raises:
-        StoreError: if the server cannot be asked.
+        StoreError: if the server cannot be reached.
     """
     runs = tx.started or tx.given
     if tx.number is None or not runs:
@@ -47,7 +46,7 @@ def is_made(database: PostgresPool, tx: PostgresTransaction) -> bool | None:
         if _ask(database, _STATUS, str(tx.number)) == [("in progress",)]:
             return None
     except StoreError as error:
-        # A server that has taken over may have no such number yet.
+        # After a failover, the server may not have reached this number yet.
         if not isinstance(error.__cause__, told.InvalidParameterValue):
             raise
     one = runs[0]  # all of them, or none
@@ -57,7 +56,7 @@ def is_made(database: PostgresPool, tx: PostgresTransaction) -> bool | None:
 
 
 def _ask(database: PostgresPool, sql: str, *params: object) -> list[Row]:
-    """Make one query, also within another transaction of this thread."""
+    """Execute one query, even inside another transaction of this thread."""
     tx = database.begin(writes=False)
     try:
         with database.telling():
@@ -67,10 +66,10 @@ def _ask(database: PostgresPool, sql: str, *params: object) -> list[Row]:
 
 
 def settle_doubts(store: PostgresStore) -> list[Run]:
-    """Have what is over by now be followed by what depends on it.
+    """Apply the results of commits that are resolved by now.
 
     Returns:
-        The runs that belong to this process after all, and are to be submitted.
+        The runs that this process owns after all, to be submitted.
     """
     found: list[Run] = []
     doubts = store.database.doubts or []
@@ -87,8 +86,8 @@ def settle_doubts(store: PostgresStore) -> list[Run]:
 
 
 def _made(store: PostgresStore, tx: PostgresTransaction) -> list[Run]:
-    """Do what follows from a transaction; return the runs of it that are this process's still."""
-    # Read after it was found to be over: what was read before need not show what it has written.
+    """Apply a commit; return its runs that this process still owns."""
+    # Read after it was found to be over: an earlier snapshot may not show its rows.
     with store.database.read() as reading:
         claims = store.claims.find(reading, [run._id for run in tx.started])
     tx.made()

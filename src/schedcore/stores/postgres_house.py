@@ -1,4 +1,4 @@
-"""What a node of a PostgreSQL store does now and then: tell of its runs, and cut the history."""
+"""Periodic tasks of a node of a PostgreSQL store: report its runs, and trim the history."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from schedcore.stores.postgres import PostgresStore
 
 MARK_US: Final = SECOND
-"""How often it is written which runs have begun."""
+"""How often the beginnings of runs are written."""
 TRIM_US: Final = 60 * SECOND
-"""How often one of the processes cuts the history."""
+"""How often one of the processes trims the history."""
 _TRIMMING: Final = "select pg_try_advisory_xact_lock(hashtext('schedcore trims'))"
 
 
 class Housekeeping:
-    """Keeps house for one node.
+    """The periodic tasks of one node.
 
     Args:
         store: The store.
-        clock: Gives the times of what is written.
+        clock: Gives the times to write.
     """
 
     def __init__(self, store: PostgresStore, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class Housekeeping:
         self._trimmed_us = passing_us()
 
     def keep(self) -> None:
-        """Write which runs have begun, and what runs print; cut the history; now and then."""
+        """Do what is due: write the beginnings and output of runs, and trim the history."""
         now_us = passing_us()
         if now_us - self._marked_us >= MARK_US:
             self._marked_us = now_us
@@ -50,9 +50,9 @@ class Housekeeping:
         store.outputs.save(store.claims.at_work())
 
     def _trim(self) -> None:
-        """Cut the history, unless another process is about it."""
+        """Trim the history, unless another process is doing so."""
         database = self._store.database
-        holds = database.begin(writes=False)  # or whoever follows what happens waits for its end
+        holds = database.begin(writes=False)  # or readers of the change feed wait for its end
         try:
             with database.telling():
                 first = holds.all(_TRIMMING) == [(True,)]

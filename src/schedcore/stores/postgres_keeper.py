@@ -1,4 +1,4 @@
-"""The thread that keeps a node of a PostgreSQL store alive, and hears what others change."""
+"""The thread that renews a node's lease on PostgreSQL, and receives notifications of changes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 POLL_US: Final = SECOND
-"""How often it looks if it hears nothing."""
+"""How often it polls without notifications."""
 HEARING_POLL_US: Final = 3 * SECOND // 2
-"""How often it looks although it hears what others change."""
+"""How often it polls with notifications."""
 RENEWALS: Final = 5
-"""How often a lease is renewed before it is over."""
+"""How often a lease is renewed before it expires."""
 ECHO_US: Final = 10 * SECOND
-"""How often it makes sure that it hears."""
+"""How often it checks that notifications arrive."""
 DEAF_US: Final = 5 * SECOND
-"""An echo that takes longer does not come."""
+"""Maximum time for the echo of such a check."""
 RETRY_S: Final = 0.5
 CLOCK: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 _SEEN: Final = (
@@ -58,55 +58,55 @@ _LEFT: Final = (
 
 
 class Other(NamedTuple):
-    """Another node that is there, or seems to be."""
+    """Another node that is listed as alive."""
 
     id: int
     boot: str
     over: bool
-    """Whether its lease is over."""
+    """Whether its lease has expired."""
 
 
 class News(NamedTuple):
-    """What a look at the database found."""
+    """The result of a poll of the database."""
 
     asked_us: int
-    """When it was asked, by :func:`~schedcore.clock.lasting_us`."""
+    """When the poll began, by :func:`~schedcore.clock.lasting_us`."""
     state: str
-    """Of this node; ``"dead"``: others took it for that."""
+    """The state of this node; ``"dead"``: others have declared it dead."""
     gone: int
     wanted: str
     due_us: int | None
-    """When the first job is due that can be run here."""
+    """When the first job is due that can run here."""
     again_us: int | None
-    """When the first run is due again that belongs to nobody."""
+    """When the first run without an owner is due again."""
     waits: bool
     """Whether runs wait behind others."""
     others: tuple[Other, ...]
     heard: bool
-    """Whether others said that they changed something."""
+    """Whether others have notified changes."""
 
 
 class Keeper:
-    """Renews the lease of a node, and looks what others do, on a connection of its own.
+    """Renews the lease of a node, and polls for changes by others, on its own connection.
 
-    Apart from the threads that act on what it finds, so that none of them can cost the lease.
+    It is separate from the threads that act on the results, so that they cannot delay the lease.
 
     Args:
         database: The database.
-        node: Which node.
+        node: The node.
         executors: The names of its executors.
         lease_us: How long a lease lasts.
-        clock: That of this machine, to be compared with the database's.
+        clock: The clock of this machine, to compare with the database's.
         woken: Called when there is news.
 
     Attributes:
-        until_us: When the lease is over, by :func:`~schedcore.clock.lasting_us`.
+        until_us: When the lease expires, by :func:`~schedcore.clock.lasting_us`.
         steady_us: Since when each renewal has been in time; None: the last one was not.
-        looked_us: When it looked last.
-        error: What it meets at present.
+        looked_us: When it polled last.
+        error: The current error, if any.
         offset_us: How far the database's clock is ahead of this machine's.
-        hears: Whether it hears what others say.
-        leaving: Whether the node is to leave with its last run.
+        hears: Whether it receives notifications.
+        leaving: Whether the node leaves with its last run.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._live, name="schedcore-keeper", daemon=True)
 
     def start(self, asked_us: int) -> None:
-        """Begin with a lease that was asked for at *asked_us*."""
+        """Start, with a lease that was requested at *asked_us*."""
         self._renewed_us, self.until_us = asked_us, asked_us + self._lease_us
         self.looked_us = self.steady_us = asked_us
         self._thread.start()
@@ -154,13 +154,13 @@ class Keeper:
             self._thread.join(RETRY_S * 4)
 
     def wake(self) -> None:
-        """Have it look at once."""
+        """Poll at once."""
         with self._mutex, suppress(OSError):
             if self._wake_end >= 0:
                 os.write(self._wake_end, b"!")
 
     def news(self) -> News | None:
-        """Return what was found since the last call; None: nothing new."""
+        """Return the news since the last call; None: there are none."""
         with self._mutex:
             news, self._news = self._news, None
         return news
@@ -172,8 +172,8 @@ class Keeper:
             while not self._stopping:
                 try:
                     self._listen()
-                except BaseException as error:  # noqa: BLE001 — it tries again
-                    # Whoever was cut off himself declares nobody dead.
+                except BaseException as error:  # noqa: BLE001 — it is tried again
+                    # A node that was disconnected itself declares no other node dead.
                     self.steady_us, self.hears, self.error = None, False, error
                     self._woken()
                     if not self._stopping:
@@ -185,7 +185,7 @@ class Keeper:
                 self._wake_end = -1
 
     def _listen(self) -> None:
-        """Look and listen on one connection, for as long as it lasts."""
+        """Poll and listen on one connection, until it is lost."""
         with self._database.connect() as connection, self._database.telling():
             connection.add_notify_handler(lambda note: self._hear(note.payload))
             connection.execute(f'listen "{self._database.channel}"')
@@ -210,7 +210,7 @@ class Keeper:
             return connection.execute(_LEFT, (self.node,)).fetchone() is not None
 
     def _wait(self, connection: psycopg.Connection[Row]) -> None:
-        """Wait until it is time to look again, or somebody says so."""
+        """Wait until it is time to poll again, or a notification arrives."""
         every_us = HEARING_POLL_US if self.hears else POLL_US
         until_us = self.looked_us + min(every_us, self._lease_us // RENEWALS)
         while (left_us := until_us - lasting_us()) > 0:
@@ -223,7 +223,7 @@ class Keeper:
                 return
 
     def _sleep(self, file: int | None, seconds: float) -> bool:
-        """Wait for something to read, or so long; return whether somebody woke this thread."""
+        """Wait for data or the time; return whether another thread woke this one."""
         files = [self._woken_end] if file is None else [self._woken_end, file]
         if self._woken_end not in readable(files, seconds):
             return False
@@ -237,7 +237,7 @@ class Keeper:
             self._heard = True
 
     def _look(self, connection: psycopg.Connection[Row]) -> None:
-        """Look once; renew the lease if it is time."""
+        """Poll once; renew the lease if it is time."""
         asked_us, heard = lasting_us(), self._heard
         local_us = self._clock.now_us()
         self._heard = False
@@ -266,13 +266,13 @@ class Keeper:
         self._woken()
 
     def _be_steady(self, asked_us: int, now_us: int) -> None:
-        """Note whether this look came in time, and its answer too."""
+        """Note whether this poll and its answer came in time."""
         slow = max(now_us - asked_us, asked_us - self.looked_us) > self._lease_us // 2
         if slow or self.steady_us is None:
             self.steady_us = now_us
 
     def _be_deaf(self) -> None:
-        """Go by what is looked up alone, since nothing is heard."""
+        """Rely on polling alone, since notifications do not arrive."""
         self._asked, self.hears = False, False
         if not self._was_deaf:
             self._was_deaf = True
@@ -283,7 +283,7 @@ class Keeper:
             )
 
     def _measure(self, found: Row | None, local_us: int, took_us: int) -> None:
-        """Compare the database's clock with that of this machine."""
+        """Compare the database's clock with this machine's."""
         if found is None:
             return
         offset_us = int(found[3]) - (local_us + took_us // 2)

@@ -1,4 +1,4 @@
-"""One PostgreSQL database: a pool of connections with time-outs, safe over threads and forks."""
+"""One PostgreSQL database: a connection pool with timeouts, safe with threads and forks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OLDEST_SERVER: Final = 13
 """The first PostgreSQL with ``pg_current_xact_id()``."""
 MOST_CONNECTIONS: Final = 10
 KEYS_AHEAD: Final = 30
-"""Keys of jobs that a process gets beyond those that it needs: for those it adds next."""
+"""Number of additional keys that a process reserves for the next jobs that it adds."""
 LEASE: Final = 15.0
 PATIENCE: Final = 5.0
 """Seconds that a call waits for a connection."""
@@ -48,54 +48,53 @@ _JOB_KEYS: Final = (
     "select nextval(pg_get_serial_sequence('schedcore_jobs', 'k')) from generate_series(1, ?)"
 )
 _left_to_parents: list[object] = []
-"""Pools that a forked child inherited: closed here, they would end the sessions of the parent."""
+"""Pools that a forked child inherited: closing them here would end the parent's sessions."""
 
 
 class TimeLimits(NamedTuple):
-    """How long the server waits, and this side, in seconds."""
+    """Timeouts of the server and of this side, in seconds."""
 
     idle: float = 5.0
-    """For the next statement of a transaction: then it frees what a stopped process holds."""
+    """For the next statement of a transaction: then the locks of a stopped process are released."""
     lock: float = 8.0
-    """For what another transaction holds: longer than *idle*, so that the other one gives way."""
+    """For a lock of another transaction: longer than *idle*, so that the other one ends first."""
     statement: float = 30.0
     """For the end of a statement."""
     answer: float = 40.0
-    """How long this side waits for an answer: of a server that was stopped, say, or of a commit
-    that waits for a replica."""
+    """For an answer, on this side: a server may be stopped, or a commit wait for a replica."""
 
 
 class Collision(StoreUnavailableError):
-    """Another transaction was in the way at that moment; the call is made again at once."""
+    """A conflict with another transaction; the call is retried at once."""
 
 
 class Version(NamedTuple):
     """A version of the list of jobs.
 
-    Transactions are not made in the order of their numbers: one that began before the last change
-    that is seen may add an earlier one yet.
+    Transactions do not commit in the order of their numbers: one that began before the last visible
+    change may still add an earlier change.
     """
 
     last: int
     """The number of the last transaction that changed a job."""
     settled: int
-    """All transactions with smaller numbers are over; more than *last* if that is all of them."""
+    """All transactions with smaller numbers are over; greater than *last* if all are over."""
     late: int
-    """Tells apart what is seen of those that are not."""
+    """Distinguishes the visible changes of those that are not over."""
 
 
 class PostgresPool:
-    """Follows :class:`~schedcore.stores.database.Database`.  Opened at the first call.
+    """Implements :class:`~schedcore.stores.database.Database`.  Opened at the first call.
 
     Args:
         url: Of the database, as libpq takes it; ``schema=name`` among its options says where the
             tables are, ``lease=seconds`` how long a process may be silent.
-        limits: How long the server waits.
+        limits: The timeouts.
 
     Attributes:
         shown: The URL without its password.
-        lease: Seconds after which a process that gave no sign of life counts as dead.
-        writes: How many transactions of this process have written.
+        lease: Seconds after which a process that has not renewed its lease counts as dead.
+        writes: The number of writing transactions of this process.
         doubts: Commits whose answers were lost, for whoever finds out what became of them; None:
             nobody does, and nothing depends on it.
     """
@@ -126,7 +125,7 @@ class PostgresPool:
         return f"<PostgresPool {self.shown}>"
 
     def after_fork_in_child(self) -> None:
-        """Leave the connections to the parent; the next call opens others."""
+        """Leave the connections to the parent; the next call opens new ones."""
         if self._pool is not None:
             _left_to_parents.append(self._pool)
         self._begin_anew()
@@ -135,18 +134,18 @@ class PostgresPool:
 
     @contextmanager
     def read(self) -> Iterator[PostgresTransaction]:
-        """Return a transaction that sees one moment, and writes nothing."""
+        """Return a read-only transaction on a consistent snapshot."""
         with self._within("begin isolation level repeatable read read only", False) as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[PostgresTransaction]:
-        """Return a transaction; an error within it rolls it back."""
+        """Return a transaction; an error inside rolls it back."""
         with self._within("begin", True) as tx:
             yield tx
 
     write_soon = write
-    """The same: its own crash would undo what it has not written to the disk."""
+    """The same as :meth:`write`, since a crash of the server undoes what is not on disk."""
 
     @contextmanager
     def _within(self, begin: str, writes: bool) -> Iterator[PostgresTransaction]:
@@ -170,15 +169,15 @@ class PostgresPool:
             self._here.busy = False
 
     def begin(self, begin: str = "begin", writes: bool = True) -> PostgresTransaction:
-        """Begin a transaction, which is the caller's to end: :meth:`commit`, :meth:`rollback`."""
+        """Begin a transaction, which the caller must end: :meth:`commit`, :meth:`rollback`."""
         with self.telling():
             return PostgresTransaction(self._borrowed(), begin, writes)
 
     def commit(self, tx: PostgresTransaction) -> None:
-        """Make a transaction.
+        """Commit a transaction.
 
         Raises:
-            CommitInDoubtError: if it is not known whether it was made.
+            CommitInDoubtError: if it is unknown whether it was committed.
         """
         if tx.tells:
             tx.run("select pg_notify(?, 'look')", self.channel)
@@ -201,7 +200,7 @@ class PostgresPool:
         tx.made()
 
     def rollback(self, tx: PostgresTransaction) -> None:
-        """Undo a transaction, also one whose connection is lost."""
+        """Roll back a transaction, even if its connection is lost."""
         try:
             with suppress(psycopg.Error):
                 tx.rollback()
@@ -213,11 +212,11 @@ class PostgresPool:
             tx.undone()
 
     def _find_out(self, tx: PostgresTransaction, error: psycopg.Error) -> None:
-        """Look whether a transaction was made whose connection was lost during its commit.
+        """Look up whether a transaction was committed whose connection was lost meanwhile.
 
         Raises:
-            StoreUnavailableError: if it was not made.
-            CommitInDoubtError: if the server is at it still, or away, or it cannot be told.
+            StoreUnavailableError: if it was not committed.
+            CommitInDoubtError: if the commit is still active, or its result is unknown.
         """
         self._leave(tx)
         made = None
@@ -233,7 +232,7 @@ class PostgresPool:
             raise self._told(error) from error
 
     def _doubt(self, tx: PostgresTransaction) -> None:
-        """Keep a transaction of which it is to be found out later whether it was made."""
+        """Keep a transaction whose result must be looked up later."""
         self._leave(tx)
         self._keep(tx)
 
@@ -275,7 +274,7 @@ class PostgresPool:
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Have what the driver raises tell which database it is, and what to do."""
+        """Add the database and a solution to errors of the driver."""
         try:
             yield
         except psycopg.Error as error:
@@ -299,7 +298,7 @@ class PostgresPool:
         tx.expected = tx.later(_RUN_IDS, count)
 
     def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return ids for so many runs: each greater than those of the same job before."""
+        """Return ids for so many runs, each greater than earlier ones of the same job."""
         assert isinstance(tx, PostgresTransaction)
         expected, tx.expected = tx.expected, list
         ids = tx.run_ids
@@ -309,7 +308,7 @@ class PostgresPool:
         return [ids.popleft() for _ in range(count)]
 
     def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return keys for so many jobs, none of which was ever used; some are got ahead."""
+        """Return so many new keys of jobs, never used before; some are reserved in advance."""
         keys: list[int] = []
         with suppress(IndexError):
             while len(keys) < count:
@@ -322,7 +321,7 @@ class PostgresPool:
         return keys
 
     def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
-        """Return the present version, and the mark above which rows may have changed."""
+        """Return the current version, and the mark above which rows may have changed."""
         ((last, settled),) = tx.all(_VERSION)
         if settled > last:
             version = Version(last, last + 1, 0)
@@ -332,7 +331,7 @@ class PostgresPool:
         return version, since.settled - 1 if isinstance(since, Version) else None
 
     def close(self) -> None:
-        """Close the connections; a later call opens others."""
+        """Close the connections; a later call opens new ones."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
@@ -383,7 +382,7 @@ class PostgresPool:
             return self._pool
 
     def _set_up(self, connection: PatientConnection) -> None:
-        """Bring the tables to the present schema, one process after the other."""
+        """Migrate the tables to the current schema, one process after the other."""
         version = connection.info.server_version // 10_000
         if version < OLDEST_SERVER:
             raise StoreError(
@@ -415,7 +414,7 @@ _PASSING = (
 
 
 def _is_refused(tx: PostgresTransaction, error: BaseException) -> bool:
-    """Return whether the server has said that it does not make a transaction, and goes on."""
+    """Return whether the server has refused a transaction, and still works."""
     if tx.connection.closed or not isinstance(error, psycopg.Error):
         return False
     return error.diag.severity_nonlocalized == "ERROR"

@@ -1,4 +1,4 @@
-"""Connections that wait no longer than they are told, and what can be told without asking."""
+"""Connections with a timeout for answers, and checks of connections without a query."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from schedcore.stores.database import Row
 
 
 class PatientConnection(psycopg.Connection[Row]):
-    """Gives up a server that does not answer: one that was stopped, or waits for a replica.
+    """Gives up if the server does not answer: it is stopped, or waits for a replica.
 
     Attributes:
-        patience: Seconds that it waits for an answer.
-        idle: Seconds that the server waits for the next statement of a transaction.
+        patience: Maximum seconds to wait for an answer.
+        idle: Maximum seconds that the server waits for the next statement of a transaction.
     """
 
     patience = 40.0
     idle = 5.0
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **named: Any) -> Any:
-        """Wait for what the driver waits for."""
+        """Wait for the driver's generator, with the timeout."""
         return super().wait(self._bounded(gen), *args, **named)
 
     def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Pass on what the driver is told, as long as it is not told for too long to go on."""
+        """Pass events on to the driver, until the timeout."""
         until_us = passing_us() + round(self.patience * SECOND)
         try:
             state = next(gen)
@@ -42,16 +42,16 @@ class PatientConnection(psycopg.Connection[Row]):
         return self.give_up()
 
     def give_up(self) -> NoReturn:
-        """Close it, and raise what tells why."""
+        """Close the connection, and raise an error with the reason."""
         self.close()
         raise psycopg.OperationalError(f"the server gave no answer for {self.patience:.0f} s")
 
 
 def readable(files: Sequence[int], seconds: float) -> list[int]:
-    """Wait so long until something can be read; return the files of which it can.
+    """Wait until a file is readable, or the time is over; return the readable files.
 
-    By poll(2) where there is one: select(2) takes no file of a number beyond 1023, which a server
-    with as many clients has.
+    Uses poll(2) if it exists: select(2) does not accept file descriptors above 1023, which a server
+    with many clients has.
     """
     with _Selector() as selector:
         for file in files:
@@ -63,14 +63,14 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def is_cut_off(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether the server has closed a connection that nobody uses, without asking it."""
+    """Return whether the server has closed an idle connection, without a query."""
     if connection.closed:
         return True
-    # Nothing is to come on an idle connection but its end.
+    # An idle connection only becomes readable when it is closed.
     return bool(readable((connection.fileno(),), 0))
 
 
 def check(connection: psycopg.Connection[Any]) -> None:
-    """Raise what the driver does if the server has closed a connection that nobody uses."""
+    """Raise the driver's error if the server has closed an idle connection."""
     if is_cut_off(connection):
         connection.execute("select 1")  # raises, unless it was a notice that came

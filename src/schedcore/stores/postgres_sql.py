@@ -1,4 +1,4 @@
-"""How PostgreSQL spells the statements of the stores: parameters, lists, and many rows at once."""
+"""Statements of the stores in PostgreSQL's syntax: parameters, lists, and many rows at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXTS: Final = frozenset(
         *("who", "address", "verb", "before_text", "after_text"),
     )
 )
-"""The columns of text of which many rows are written at once; all others are whole numbers."""
+"""The text columns in statements for many rows; all other columns are integers."""
 _VALUES = re.compile(r"(insert into \w+ \()([^)]*)(\)) values \((.*?)\)(?= on conflict|$)")
 MANY: Final = 1_000
 """Jobs that are worked on within a fraction of the time for which a transaction may be idle."""
@@ -35,26 +35,26 @@ _PARAMETER = re.compile(r"(?:(\w+) (?:=|<>|<=|>) )?\?")
 class PostgresTransaction(Transaction):
     """Statements on one connection, from ``begin`` to ``commit``.
 
-    What nobody asks an answer of waits here, and is sent with the next that somebody does: a
-    transaction takes a round trip for each answer that it depends on, and one for its commit.
-    After each answer the server waits for this process, and ends a transaction for which that takes
-    too long.
+    Statements without a result are queued, and sent with the next one that has a result: so a
+    transaction takes one round trip for each result that it needs, and one for its commit.
+    After each answer the server waits for this process, and ends the transaction if that takes too
+    long.
 
     Args:
-        connection: In autocommit mode: what begins and ends here is said here.
+        connection: A connection in autocommit mode: begin and commit are sent here.
         begin: The statement that begins it.
         writes: Whether it reads rows in order to write them.
 
     Attributes:
-        run_ids: Ids for runs, got ahead.
-        expected: Gives more of them.
-        tells: Whether other processes are to look at once when this is made.
-        number: The server's own for this transaction, by which it tells whether it is over; None:
-            not known.
-        commits: Whether the server was asked to make it.
+        run_ids: Ids for runs, reserved in advance.
+        expected: Returns more of them.
+        tells: Whether to notify other processes at the commit.
+        number: The server's number of this transaction, to look up whether it is over; None:
+        unknown.
+        commits: Whether the commit was sent.
     """
 
-    _cursor: psycopg.Cursor[Row]  # for all whose rows nobody asks for
+    _cursor: psycopg.Cursor[Row]  # for all statements without a result
 
     def __init__(self, connection: PatientConnection, begin: str, writes: bool) -> None:
         super().__init__(connection.cursor())
@@ -72,13 +72,13 @@ class PostgresTransaction(Transaction):
             self.for_share = " for key share"
 
     def will_take(self, count: int) -> None:
-        """Have the server wait longer for the next statement of one that works on many jobs."""
+        """Let the server wait longer for the next statement of a transaction with many jobs."""
         if count > MANY:
             idle = self.connection.idle * (1 + count / MANY)
             self.run(f"set local idle_in_transaction_session_timeout = {idle * 1000:.0f}")
 
     def tell(self) -> None:
-        """Have other processes look at once, when this is made."""
+        """Notify other processes at the commit."""
         self.tells = True
 
     # Statements
@@ -94,11 +94,11 @@ class PostgresTransaction(Transaction):
         return int(self._cursor.rowcount)
 
     def all(self, sql: str, *params: object) -> list[Row]:
-        """Return the rows that a query finds."""
+        """Return the rows of a query."""
         return self.later(sql, *params)()
 
     def later(self, sql: str, *params: object) -> Rows:
-        """Make a query whose rows are asked for later."""
+        """Send a query whose rows are read later."""
         cursor = self.connection.cursor()
         self._unsent.append((cursor, _spelled(sql), params))
         return partial(self._rows, cursor)
@@ -109,7 +109,7 @@ class PostgresTransaction(Transaction):
         return cursor.fetchall()
 
     def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        """Write all of *rows* in one statement: the same one by one takes three times as long."""
+        """Write all *rows* in one statement: one by one takes three times as long."""
         if len(rows) == 1:
             self.run(sql, *rows[0])
         elif rows:
@@ -122,11 +122,11 @@ class PostgresTransaction(Transaction):
             self.run(text, *given)
 
     def among(self, sql: str, values: Iterable[object], *params: object) -> list[Row]:
-        """Return the rows of a query with a list of *values* in the place of ``{}``."""
+        """Return the rows of a query with a list of *values* instead of ``{}``."""
         return self.among_later(sql, values, *params)()
 
     def among_later(self, sql: str, values: Iterable[object], *params: object) -> Rows:
-        """Make a query as :meth:`among`, for rows that are asked for later."""
+        """Send a query like :meth:`among`, whose rows are read later."""
         given = list(values)
         if not given:
             return list
@@ -137,7 +137,7 @@ class PostgresTransaction(Transaction):
     # The end
 
     def commit(self) -> str:
-        """Send what waits, and the commit; return what the server says that it did."""
+        """Send the queue and the commit; return the server's command tag."""
         if self._named is not None:
             ((self.number,),) = self._named.fetchall()
         self.run("commit")
@@ -145,21 +145,21 @@ class PostgresTransaction(Transaction):
         return str(self._cursor.statusmessage)
 
     def rollback(self) -> None:
-        """Undo what was sent, if the connection is not lost."""
+        """Roll back, unless the connection is lost."""
         self._unsent.clear()
         idle = psycopg.pq.TransactionStatus.IDLE
         with self._piped:
             if self.connection.closed:
                 return
             if self.connection.info.transaction_status != idle:
-                # So the driver forgets which statements are prepared: of those behind one that
-                # failed it believes so, and the server has passed them over.
+                # This makes the driver forget its prepared statements: the server has skipped
+                # those behind the one that failed.
                 self.connection.rollback()
             elif self._failed:
                 self.connection.close()
 
     def _send(self, last: bool = False) -> None:
-        """Send what waits, and hear the answers.
+        """Send the queue, and read the answers.
 
         From the first statement to the last, the connection is in the mode in which several are
         under way.  To leave it, the driver says more than that it waits, after which the server
@@ -186,14 +186,14 @@ class PostgresTransaction(Transaction):
         except psycopg.Error:
             self._failed = True
             with suppress(psycopg.Error):
-                self._pipeline.sync()  # what follows a statement that failed was passed over
+                self._pipeline.sync()  # the statements behind a failed one were skipped
             raise
 
 
 def _flush(connection: PatientConnection) -> None:
-    """Write what the driver holds back of long statements: it would wait for an answer to them.
+    """Flush what the driver buffers of long statements, since it would wait for their answers.
 
-    Answers are read meanwhile, or the server would wait in turn.
+    Answers are read meanwhile: otherwise the server would block too.
     """
     while connection.pgconn.flush():
         with selectors.DefaultSelector() as selector:
@@ -217,16 +217,16 @@ def _among(sql: str, kind: str) -> str:
 
 
 def _numbers(values: Iterable[object]) -> str:
-    """Return whole numbers as PostgreSQL writes an array: a fifth of the time of the driver's."""
+    """Return integers as a PostgreSQL array, in a fifth of the driver's time."""
     return "{" + ",".join("null" if value is None else str(value) for value in values) + "}"
 
 
 @lru_cache(100)
 def _at_once(sql: str) -> tuple[str, list[bool]]:
-    """Return a statement that does for the rows of arrays what *sql* does for one.
+    """Return a statement that does for rows in arrays what *sql* does for one row.
 
     Returns:
-        The statement, and of each array whether it is of texts.
+        The statement, and for each array whether it contains text.
     """
     values = _VALUES.match(sql)
     if values is not None:

@@ -1,4 +1,4 @@
-"""The URL of a PostgreSQL database: what libpq takes, what is our own, and what may be shown."""
+"""Parses the URL of a PostgreSQL database: libpq's part, our own options, and a text to show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schedcore.errors import InvalidOptionError
 _DEFAULTS: Final[dict[str, Any]] = {
     "application_name": "schedcore",
     "connect_timeout": 5,
-    # A server that is gone without a word is noticed within 10 to 25 s, and not hours.
+    # A server that disappears silently is noticed within 10 to 25 s, instead of hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -22,10 +22,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 
 def parts_of(url: str) -> tuple[str, str, dict[str, str]]:
-    """Return a URL as it may be shown, as libpq takes it, and the options that are our own.
+    """Return a URL without its password, the URL for libpq, and our own options.
 
     Raises:
-        InvalidOptionError: if it is no URL of PostgreSQL.
+        InvalidOptionError: if it is not a URL of PostgreSQL.
     """
     place, _, options = url.partition("?")
     kept = [option for option in options.split("&") if option]

@@ -1,4 +1,4 @@
-"""The store over SQL: each method one transaction, on any database that follows the contract."""
+"""The SQL store: each method is one transaction, on any database that implements the interface."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ from schedcore.stores.sql_trail import SqlTrail
 
 
 class SqlStore(SqlTrail):
-    """Keeps jobs, open runs and the history in a database that processes share.
+    """Stores jobs, open runs and the history in a database that processes share.
 
-    Follows :class:`~schedcore.stores.contract.Store`.
+    Implements :class:`~schedcore.stores.contract.Store`.
 
     Args:
-        database: Where.
-        keep: How much of the history.
+        database: The database.
+        keep: How much history to keep.
     """
 
     most_at_once = 500
-    """Jobs taken in one step: the transaction that settles them keeps others from writing."""
+    """Maximum number of jobs per step: the transaction that settles them blocks other writers."""
     cluster: Cluster | None = None
     """The processes on the store."""
 
@@ -72,11 +72,11 @@ class SqlStore(SqlTrail):
 
     def _begin_anew(self) -> None:
         self._taken: dict[int, int] = {}  # the seq of each job that is taken, by its key
-        # Ends are read, and taken out of the caller's list only when they are written.
+        # Ends are removed from the caller's list only when they are written.
         self._ending = threading.Lock()
 
     def after_fork_in_child(self) -> None:
-        """Forget what belongs to the parent: its runs, and the jobs it has taken."""
+        """Forget the runs and taken jobs, which belong to the parent."""
         self.claims.live.clear()
         self.claims.unbegun = None
         self.claims.node, self.claims.left = None, False
@@ -84,7 +84,7 @@ class SqlStore(SqlTrail):
 
     @property
     def node(self) -> int | None:
-        """This process, as the store knows it; None: it has not joined the others."""
+        """The number of this process in the store; None: it has not joined."""
         return self.claims.node
 
     @node.setter
@@ -120,7 +120,7 @@ class SqlStore(SqlTrail):
         return Written((), ended)
 
     def _text(self, change: Change | Entry) -> str | None:
-        """Return the definition that a change brings, as text; None: it brings none."""
+        """Return the new definition of a change as text; None if it has none."""
         if isinstance(change, Entry):
             return self.jobs.definitions.encode(change.job)
         if change.new is None or (change.new.job is change.old.job and not change.another):
@@ -136,7 +136,7 @@ class SqlStore(SqlTrail):
         now_us: int,
         ended: list[End],
     ) -> list[RunRecord]:
-        """Make one change; return what is to be recorded, with that of others, at the end."""
+        """Make one change; return the outcomes to record at the end, together with others."""
         old, new, another, records = change
         written = list(records)
         if new is None or another:
@@ -157,7 +157,7 @@ class SqlStore(SqlTrail):
             self.changed.add(tx, [record_of_change(change, by, now_us) for change in made])
 
     def _record_change(self, tx: Transaction, records: list[RunRecord], now_us: int) -> None:
-        """Record what changes of jobs pass over, once in a transaction; others look at once."""
+        """Record fire times that changes skip, once per transaction, and notify other processes."""
         self.history.add(tx, records, now_us, self.node)
         tx.tell()
 
@@ -228,7 +228,7 @@ class SqlStore(SqlTrail):
         """Return one job; raises JobLookupError."""
         try:
             check_id(job_id)
-        except InvalidOptionError:  # which a database may refuse to look for
+        except InvalidOptionError:  # a database may refuse to search for it
             raise JobLookupError(job_id) from None
         with self.database.read() as tx:
             row = self.jobs.get(tx, job_id)
@@ -264,7 +264,7 @@ class SqlStore(SqlTrail):
     ) -> SqlBatch:
         """Take up to *limit* due jobs of all executors, earliest first.
 
-        Nothing is locked: :meth:`settle` finds out what was changed meanwhile.
+        Nothing is locked: :meth:`settle` detects changes in between.
         """
         if not self.takes:
             return SqlBatch(self, ())
@@ -277,12 +277,12 @@ class SqlStore(SqlTrail):
             return SqlBatch(self, self.taken(tx, rows, waiting), rows)
 
     def taken(self, tx: Transaction, rows: Sequence[JobRow], waiting: set[int]) -> list[Slot]:
-        """Record that jobs are taken, and return them as slots.
+        """Note that jobs are taken, and return them as slots.
 
         Args:
             tx: The transaction.
-            rows: Which jobs.
-            waiting: The keys of those of which runs wait behind others.
+            rows: The rows of the jobs.
+            waiting: The keys of jobs with waiting runs.
         """
         entries = self.jobs.entries(tx, rows)
         slots = [Slot(entry, row.seq) for entry, row in zip(entries, rows, strict=True)]
@@ -293,11 +293,11 @@ class SqlStore(SqlTrail):
 
     @property
     def takes(self) -> bool:
-        """Whether this process takes due jobs; it does if it has not joined the others."""
+        """Whether this process takes due jobs, which it does if it has not joined."""
         return self.node is None or self.cluster is None or self.cluster.takes
 
     def next_due(self, executors: Collection[str] | None = None) -> int | None:  # noqa: ARG002
-        """Return when the first job is due that nobody has taken, or None."""
+        """Return when the first job is due that is not taken, or None."""
         if not self.takes:
             return None
         with self.database.read() as tx:
@@ -307,7 +307,7 @@ class SqlStore(SqlTrail):
         return min((each for each in (due_us, again_us) if each is not None), default=None)
 
     def settle(self, batch: SqlBatch, decided: Sequence[Decision], now_us: int) -> Settled:
-        """Write what was decided about a batch."""
+        """Write the decisions about a batch."""
         settled = Settled([], [], [], [], [])
         rows = batch.rows
         if not rows:  # given back meanwhile
@@ -321,7 +321,7 @@ class SqlStore(SqlTrail):
             claims = self.claims.of_jobs(tx, now_there)
             for slot, row, decision in zip(batch.slots, rows, decided, strict=True):
                 if not now_there.get(row.k) == row.seq == self._taken.get(row.k):
-                    continue  # changed, paused or removed meanwhile: that change counts
+                    continue  # changed, paused or removed meanwhile, which takes precedence
                 work.add(self, tx, slot, row, decision, claims.get(row.k, ()))
             self.database.mark(tx)
             work.write(self, tx)
@@ -366,7 +366,7 @@ class SqlStore(SqlTrail):
         return backfill_runs(self, asked, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
-        """Move runs to the history, each once, and start those that waited for their places."""
+        """Move runs to the history, each once, and start runs that waited for them."""
         with self._ending:
             return end_runs(self, ends, promote)
 
@@ -389,12 +389,12 @@ class SqlStore(SqlTrail):
         return try_runs_again(self, runs)
 
     def runs(self) -> list[Run]:
-        """Return the open runs, those of other processes too."""
+        """Return the open runs, including those of other processes."""
         with self.database.read() as tx:
             return [self.claims.run_of(tx, claim) for claim in self.claims.all(tx)]
 
     def find(self, run_id: int) -> Run | RunRecord | None:
-        """Return an open run, or its record; None: it is not known, or no longer stored."""
+        """Return an open run, or its record; None: it is unknown, or no longer stored."""
         if run_id > MOST_ID:
             return None
         with self.database.read() as tx:

@@ -1,4 +1,4 @@
-"""The contents of a store over SQL, and checks of their consistency."""
+"""The contents of an SQL store, and checks of their consistency."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Holdings(NamedTuple):
     """Counts of a store's contents."""
 
     state: str
-    """That all processes on the store are in: running, paused or stopped."""
+    """The state of all processes on the store: running, paused or stopped."""
     scheduled: int
     paused: int
     parked: int
-    """Jobs that have a reason not to run: those among the scheduled ones are tried again."""
+    """Jobs that cannot run, with a reason; those that are scheduled are tried again."""
     next_due_us: int | None
     active: int
     """Open runs that belong to a process."""
@@ -26,7 +26,7 @@ class Holdings(NamedTuple):
     retrying: int
     """Open runs between two attempts."""
     outcomes: int
-    """Outcomes that are kept."""
+    """Stored outcomes."""
 
 
 def holdings(tx: Transaction) -> Holdings:
@@ -101,7 +101,7 @@ def broken_rules(tx: Transaction) -> list[str]:
 
 
 def _miscounted(tx: Transaction) -> list[str]:
-    """Return of which jobs more outcomes are kept than were ever counted."""
+    """Return the jobs with more stored outcomes than were ever counted."""
     kept: Counter[tuple[str, str]] = Counter()
     sums = "select job_id, outcome, sum(occurrences) from schedcore_ledger group by job_id, outcome"
     for job_id, outcome, count in tx.all(sums):
@@ -113,7 +113,7 @@ def _miscounted(tx: Transaction) -> list[str]:
 
 
 def damage(tx: Transaction) -> list[str]:
-    """Return what SQLite finds wrong with its own file."""
+    """Return the errors that SQLite finds in its file."""
     found = [row[0] for row in tx.all("pragma integrity_check") if row[0] != "ok"]
     lost = Counter(row[0] for row in tx.all("pragma foreign_key_check"))
     found += [f"{count:,} rows of {table} refer to nothing" for table, count in lost.items()]

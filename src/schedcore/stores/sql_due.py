@@ -1,4 +1,4 @@
-"""Jobs that are due, in a store over SQL."""
+"""Due jobs in an SQL store."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from schedcore.stores.database import Rows, Transaction
 
 
 class JobRow(NamedTuple):
-    """A job as it is stored, but for its definition."""
+    """A stored job without its definition."""
 
     k: int
-    """The key: of one job only, also if its id is used again."""
+    """The key, which is never used for another job, even if the id is."""
     id: str
     ver: int
-    """Of the definition."""
+    """The version of the definition."""
     seq: int
     """Grows with each change of the definition or the place."""
     fire_us: int | None
@@ -26,7 +26,7 @@ class JobRow(NamedTuple):
 
     @property
     def version(self) -> tuple[int, int, int]:
-        """What an entry's version is."""
+        """The version of its entry."""
         return self.k, self.ver, self.seq
 
 
@@ -34,28 +34,28 @@ NOT_HELD: Final = (
     "(d.judged_us is null or not exists"
     " (select 1 from schedcore_claims c where c.k = d.k and c.state = 0))"
 )
-"""Of a job that is due: no rest of a backlog of it waits for its runs that wait."""
+"""SQL condition for a due job: its backlog is not held by its waiting runs."""
 PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
 FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
 _DUE = f"d.due_us <= ? and {NOT_HELD} order by d.due_us"
 
 
 class DueRows:
-    """Finds jobs that are due, within a transaction of the caller's."""
+    """Finds due jobs, inside the caller's transaction."""
 
     def due(
         self, tx: Transaction, now_us: int, limit: int, rooms: Executors = None
     ) -> list[JobRow]:
         """Return due jobs, earliest first, except backlogs whose runs wait.
 
-        Where there are more: of each executor no more than its room, so that those of others,
-        which fell due later, are among them.
+        If there are more, return no more of each executor than its room, so that jobs of other
+        executors that became due later are included.
         """
         rows = self._due(tx, now_us, limit)
         if len(rows) < limit or not isinstance(rooms, Mapping):
             return rows
         small = [name for name, room in rooms.items() if room < limit]
-        part = limit // (len(small) + 1)  # some is left for the others
+        part = limit // (len(small) + 1)  # leaves room for the others
         if not small or not part:
             return rows
         rows = []
@@ -84,9 +84,10 @@ class DueRows:
         executors: Executors,
         only_if: str = "true",
     ) -> Rows:
-        """Find jobs as :meth:`due`, but for those of other executors, and those others hold.
+        """Find jobs like :meth:`due`, without those of other executors and those that others lock.
 
-        Up to the end of *tx*, nobody else changes or starts them; none if *only_if* does not hold.
+        Until the end of *tx*, no other process changes or starts them.  None are found if *only_if*
+        is false.
         """
         where = f"d.due_us <= ? and {NOT_HELD} and {only_if} order by d.due_us limit"
         lock = tx.skip_locked.replace("update", "update of d")
@@ -109,8 +110,8 @@ class DueRows:
 
         Args:
             tx: The transaction.
-            taken: Which are taken.
-            executors: Of which executors, which are few; None: any.
+            taken: The taken jobs.
+            executors: The names of a few executors; None: any.
         """
         where = f"d.due_us is not null and {NOT_HELD} order by d.due_us limit {len(taken) + 1}"
         sql = f"select d.k, d.seq, d.due_us from schedcore_due d where {where}"

@@ -1,4 +1,4 @@
-"""How runs end in a store over SQL, and how waiting runs and retries continue."""
+"""The ends of runs in an SQL store; starts waiting runs and retries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HELD: Final = "select k, due_us from schedcore_due where judged_us is not null 
 
 
 def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
-    """Move runs to the history, each once, and start those that waited for their places."""
+    """Move runs to the history, each once, and start runs that waited for them."""
     noted = list(ends)
     outputs = store.outputs.unsaved(end.run for end in noted)
     started: list[Run] = []
@@ -51,7 +51,7 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
         if outputs:
             ids = {claim.run_id for claim, _ in ended}
             store.outputs.write(tx, [output for output in outputs if output.run._id in ids])
-    # Where the answer was lost they are reported again, and found to be recorded.
+    # If the answer is lost, they are reported again, and found to be recorded.
     recorded = [end for _, end in ended] + written
     store.claims.ended(recorded)
     for _ in noted:
@@ -60,7 +60,7 @@ def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
 
 
 def _hold_jobs(tx: Transaction, noted: Sequence[End]) -> None:
-    """Hold the jobs of which other runs may wait: those start in this transaction, or wait on."""
+    """Lock jobs with possibly waiting runs, which start in this transaction or continue to wait."""
     ids = [end.run._id for end in noted if _may_wait(end.job)]
     if tx.for_update and ids:
         sql = f"select k from schedcore_due where k in ({_OPEN}) order by k{tx.for_update}"
@@ -70,26 +70,26 @@ def _hold_jobs(tx: Transaction, noted: Sequence[End]) -> None:
 def _may_wait(job: Job | None) -> bool:
     """Return whether runs of a job may wait behind others.
 
-    It is the definition that was run, and may be outdated: what is missed so, a node that sees
-    runs waiting starts.
+    It is the definition of the ended run, which may be outdated.  A node that later sees waiting
+    runs starts those that are missed here.
     """
     return job is None or job.overlap == "queue" or not job.coalesce
 
 
 def _may_end(store: SqlStore, claim: Claim, end: End) -> bool:
-    """Return whether an end counts: a run that another process has taken over is its to end."""
+    """Return whether an end counts: only that of the process that owns the run does."""
     return claim.node in (None, store.node) or end.outcome is Outcome.CANCELLED
 
 
 def _look_for_late(
     store: SqlStore, tx: Transaction, noted: Sequence[End], ended: Sequence[tuple[Claim, End]]
 ) -> list[End]:
-    """Look what became of runs that are not open any more.
+    """Check the records of runs that are no longer open.
 
-    Beside the outcome of one that was taken for lost, it is written how it ended after all.
+    If a run was recorded as lost, add a note about how it ended.
 
     Returns:
-        The ends that are in the history already: the answer to an earlier call did not arrive.
+        The ends that are already in the history: the answer to an earlier call was lost.
     """
     if len(ended) == len(noted):
         return []
@@ -111,7 +111,7 @@ def _look_for_late(
 
 
 def _promote(store: SqlStore, tx: Transaction, keys: set[int], waiting: Rows) -> list[Run]:
-    """Start runs of these jobs that wait, as far as there is room."""
+    """Start waiting runs of these jobs, as far as there is room."""
     started: list[Run] = []
     for k in sorted({k for (k,) in waiting()} & keys):
         runs = store.claims.start(tx, store.claims.startable(tx, k))
@@ -122,7 +122,7 @@ def _promote(store: SqlStore, tx: Transaction, keys: set[int], waiting: Rows) ->
 
 
 def _released(store: SqlStore, tx: Transaction, keys: set[int], held: Rows) -> int | None:
-    """Return when the first of these jobs is due of which the rest of a backlog is to come."""
+    """Return when the first of these jobs is due that has the rest of a backlog."""
     due = [(k, due_us) for k, due_us in held() if k in keys and due_us is not None]
     if not due:
         return None

@@ -1,4 +1,4 @@
-"""The history in a store over SQL."""
+"""The history in an SQL store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
-"""Number of rows deleted per transaction: a few milliseconds, in which no other process writes."""
+"""Maximum number of rows to delete per transaction: others cannot write for a few milliseconds."""
 DAY_US: Final = 86_400 * 10**6
 _COLUMNS = (
     "run_id, job_id, outcome, due_us, started_us, ended_us, late_us, occurrences, result,"
@@ -27,37 +27,37 @@ _INSERT = (
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 MOST_ID: Final = 2**63 - 1
-"""The greatest number of a database: no run has a greater id."""
+"""The largest integer of a database: no run has a larger id."""
 TROUBLE: Final = "outcome <> 'executed'"
-"""As the indexes of the schema have it, which leave out successes: to the letter, to be used."""
+"""The exact condition of the schema's partial indexes, which exclude successes."""
 _NEAR: Final = 1_000
-"""Runs that are looked at for the latest outcome before a run that is not kept."""
+"""Maximum number of runs searched for the latest outcome before a deleted run."""
 
 
 class Retention(NamedTuple):
     """How much history a store on disk keeps."""
 
     per_job: int = 1_000
-    """The last outcomes of each job; and of those before them, so many that its last 5 that were
-    not ``executed`` are kept."""
+    """Number of outcomes per job; older ones are kept only if they are among its last 5 that were
+    not ``executed``."""
     days: int = 30
     """Maximum age of an outcome."""
     overall: int = 1_000_000
-    """The last outcomes of all jobs."""
+    """Number of outcomes of all jobs."""
     outputs_per_job: int = 100
-    """The outputs of the last runs of each job that printed something."""
+    """Number of outputs per job, of runs that printed something."""
     outputs: int = 10_000
     """The same for all jobs; each takes at most 64 KiB, for one-byte characters."""
     audit_days: int = 90
     """Maximum age of a change in the audit."""
     audit: int = 100_000
-    """The last changes."""
+    """Number of changes in the audit."""
 
     def checked(self) -> Retention:
-        """Return it.
+        """Return this value after a check.
 
         Raises:
-            InvalidOptionError: if a bound is not a whole number of 1 or more.
+            InvalidOptionError: if a limit is not a whole number of 1 or more.
         """
         for name, value in self._asdict().items():
             whole(name, value)
@@ -72,13 +72,13 @@ class Condition(NamedTuple):
 
 
 class HistoryRows:
-    """Reads and writes outcomes, within a transaction of the caller's.
+    """Reads and writes outcomes, inside the caller's transaction.
 
     Args:
-        kind: Of the database.
+        kind: The kind of the database.
 
     Attributes:
-        totals: Counts them.
+        totals: The counts of all outcomes.
         order: The order in which outcomes were committed.
     """
 
@@ -96,7 +96,7 @@ class HistoryRows:
         self.totals.add(tx, records, node)
 
     def note(self, tx: Transaction, run_id: int, reason: str) -> None:
-        """Write beside the outcome of a run that was lost what became of it after all."""
+        """Add a note to the outcome of a lost run about how it ended."""
         tx.run(
             "update schedcore_ledger set reason = ? where run_id = ? and outcome = ?",
             reason,
@@ -105,7 +105,7 @@ class HistoryRows:
         )
 
     def note_begun(self, tx: Transaction, runs: Sequence[Run]) -> None:
-        """Write beside the outcomes of runs when they began: another process ended them."""
+        """Add the beginnings of runs to their outcomes, which another process recorded."""
         sql = (
             "update schedcore_ledger set started_us = ?, late_us = ?"
             " where run_id = ? and started_us is null"
@@ -133,11 +133,11 @@ class HistoryRows:
         return [_record(row) for row in rows]
 
     def _behind(self, tx: Transaction, run_id: int, order: Sequence[str]) -> Condition | None:
-        """Return the condition for what comes after a run, in this order; None: nothing does."""
+        """Return the condition for outcomes after a run, in this order; None: there are none."""
         columns, run_id = ", ".join(order), min(run_id, MOST_ID)
         place = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
         compared = "<"
-        if place is None:  # the latest of those that were made before it
+        if place is None:  # the latest of the runs before it
             compared = "<="
             near = "select due_us, seq from schedcore_ledger where run_id < ? order by run_id desc"
             latest = ", ".join(f"{column} desc" for column in order)
@@ -177,7 +177,7 @@ class HistoryRows:
     def after(
         self, tx: Transaction, place: Place, limit: int
     ) -> list[tuple[tuple[int, int], RunRecord]]:
-        """Return the outcomes that were committed after a place, with their numbers."""
+        """Return the outcomes that were committed after a position, with their numbers."""
         rows = self.order.after(tx, f"{_COLUMNS}, node", place, limit)
         return [((row[0], row[1]), _record(row[2:])) for row in rows]
 
@@ -188,10 +188,10 @@ class HistoryRows:
         return None if row is None else _record(row)
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
-        """Return conditions for outcomes that are too old, or beyond the last ones of jobs."""
-        # By age and not up to a row: while the clock was wrong, later rows may have been older.
+        """Return conditions for outcomes that are too old, or too many of a job."""
+        # By age and not up to a row: if the clock was wrong, later rows may be older.
         found = [Condition("recorded_us < ?", (now_us - keep.days * DAY_US,))]
-        # Those with the most first: some have no more than their last troubles besides.
+        # Jobs with the most outcomes first: others may have only their last failures in addition.
         many = (
             "select job_id from schedcore_ledger group by job_id having count(*) > ?"
             " order by count(*) desc limit 100"
@@ -204,17 +204,17 @@ class HistoryRows:
         return found
 
     def excess_overall(self, tx: Transaction, keep: Retention) -> list[Condition]:
-        """Return what is beyond the last ones of all jobs, once those of each job were cut."""
+        """Return conditions for outcomes that are too many overall, after the limits per job."""
         ((first,),) = tx.all("select min(seq) from schedcore_ledger")
         ((last,),) = tx.all("select max(seq) from schedcore_ledger")
-        if first is None or last - first < keep.overall:  # to count them takes longer
+        if first is None or last - first < keep.overall:  # counting them takes longer
             return []
         return self._beyond(tx, "", (), keep.overall)
 
     def _beyond(
         self, tx: Transaction, where: str, params: tuple[object, ...], most: int
     ) -> list[Condition]:
-        """Return what is beyond the last *most* of some outcomes."""
+        """Return the condition for all but the last *most* of some outcomes."""
         sql = f"select seq from schedcore_ledger where {where}seq > 0 order by seq desc"
         row = tx.one(f"{sql} limit 1 offset ?", *params, most)
         return [] if row is None else [Condition(f"{where}seq <= ?", (*params, row[0]))]
@@ -225,7 +225,7 @@ class HistoryRows:
 
 
 def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:
-    """Return the condition for what is beyond the last outcomes of a job, and no late trouble."""
+    """Exclude the last failures of a job from the condition for its excess outcomes."""
     last = (
         f"select seq from schedcore_ledger where job_id = ? and {TROUBLE}"
         f" order by seq desc limit {TROUBLES}"
@@ -235,7 +235,7 @@ def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:
 
 
 def _asked(query: RunQuery) -> list[Condition]:
-    """Return the conditions for what a query asks for, wherever in its order that is."""
+    """Return the conditions of a query, apart from its position."""
     asked = []
     if query.job_id is not None:
         asked.append(Condition("job_id = ?", (query.job_id,)))
@@ -244,7 +244,7 @@ def _asked(query: RunQuery) -> list[Condition]:
         asked.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
     if (outcomes := query.outcomes) is not None:
         names = tuple(sorted(outcome.value for outcome in outcomes))
-        # "in ()" is no condition, and null is in no list.
+        # "in ()" is not valid, and null is in no list.
         asked.append(Condition(f"outcome in ({', '.join('?' * len(names)) or 'null'})", names))
         if Outcome.EXECUTED not in outcomes:
             asked.append(Condition(TROUBLE, ()))
@@ -262,7 +262,7 @@ def _where(asked: Sequence[Condition]) -> str:
 def _values(record: RunRecord) -> tuple[object, ...]:
     run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
     texts = (result and storable(result), kind, text and storable(text))
-    # Not .value, which is a property: each run passes here.
+    # Not .value, which is a slow property: each run passes here.
     return run_id, job_id, outcome._value_, *times, *texts, attempt, cause, reason
 
 

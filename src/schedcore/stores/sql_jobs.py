@@ -1,4 +1,4 @@
-"""The rows of jobs in a store over SQL: definitions and places, read and written."""
+"""Reads and writes the rows of jobs in an SQL store: definitions and places."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_CHANGES: Final = 64
 
 
 NOBODY: Final = DeclaredBy(None, None)
-"""Of a job that was not declared, or not heard of."""
+"""The value for a job that was not declared, or is unknown."""
 
 
 class NewJob(NamedTuple):
@@ -46,7 +46,7 @@ _INSERT_JOB = (
 
 
 class UnreadableTrigger(Trigger):
-    """Takes the place of a trigger in a row that cannot be read; says so when it is asked.
+    """Replaces a trigger that cannot be read; raises an error when it is used.
 
     Args:
         reason: Why it cannot be read.
@@ -56,11 +56,11 @@ class UnreadableTrigger(Trigger):
         self.reason = reason
 
     def next_us(self, after_us: int) -> int | None:  # noqa: ARG002
-        """Say that the row cannot be read."""
+        """Raise the error of the row."""
         raise StoreError("row", self.reason)
 
     def to_dict(self) -> dict[str, Any]:
-        """Say that the row cannot be read."""
+        """Raise the error of the row."""
         raise StoreError("row", self.reason)
 
     def __repr__(self) -> str:
@@ -68,12 +68,12 @@ class UnreadableTrigger(Trigger):
 
 
 class Definitions:
-    """Definitions as text, and as jobs: the same object for as long as a job's does not change.
+    """Converts definitions to text and back: to the same object until the job changes.
 
     Thread-safe.
 
     Attributes:
-        resolves: Whether functions are looked for, which imports their modules.
+        resolves: Whether to resolve functions, which imports their modules.
     """
 
     resolves = True
@@ -86,30 +86,30 @@ class Definitions:
         """Return a definition as text.
 
         Raises:
-            InvalidOptionError: if something in it cannot be kept as plain data, with its path.
+            InvalidOptionError: if a value in it is not plain data, with its path.
         """
         return json.dumps(job_to_dict(job), separators=(",", ":"))
 
     def put(self, k: int, ver: int, job: Job) -> None:
-        """Remember a definition that was just written, or whose function was found."""
+        """Cache a definition that was just written, or whose function was resolved."""
         with self._lock:
             self._jobs[k] = ver, job
             while len(self._jobs) > MOST_CACHED:
                 del self._jobs[next(iter(self._jobs))]
 
     def drop(self, keys: Iterable[int]) -> None:
-        """Forget definitions that were not written after all."""
+        """Remove definitions from the cache that were not written after all."""
         with self._lock:
             for k in keys:
                 self._jobs.pop(k, None)
 
     def known(self, k: int, ver: int | None = None) -> Job | None:
-        """Return a definition that is in memory; any version of it unless one is named."""
+        """Return a cached definition; any version of it unless one is given."""
         ver_known, job = self._jobs.get(k, (None, None))
         return job if ver is None or ver == ver_known else None
 
     def decode(self, k: int, job_id: str, ver: int, text: str) -> Job:
-        """Return the job that a text tells of; one that never runs if it cannot be read."""
+        """Parse a job; if it cannot be read, return one that never runs."""
         job = self.known(k, ver)
         if job is None:
             try:
@@ -121,25 +121,25 @@ class Definitions:
 
 
 def unreadable(job_id: str, error: Exception) -> Job:
-    """Return what stands for a job whose text cannot be read."""
+    """Return the replacement of a job whose text cannot be read."""
     reason = f"the stored definition cannot be read: {type(error).__name__}: {text_of(error)}"
     return Job(job_id, _cannot_run, (), {}, UnreadableTrigger(reason), Options(), job_id)
 
 
 def removed_job(job_id: str) -> Job:
-    """Return what stands for a job that was removed, of which a run is open elsewhere."""
+    """Return the replacement of a removed job that has an open run elsewhere."""
     return Job(job_id, _cannot_run, (), {}, UnreadableTrigger("it was removed"), Options(), job_id)
 
 
 def _cannot_run() -> None:
-    """Take the place of a function; never called, since the job has no fire time."""
+    """Replace a function; never called, since the job has no fire time."""
 
 
 class JobRows(DueRows):
-    """Reads and writes the rows of jobs, within a transaction of the caller's.
+    """Reads and writes the rows of jobs, inside the caller's transaction.
 
     Args:
-        database: Gives keys and marks.
+        database: Returns keys and marks.
     """
 
     def __init__(self, database: Database) -> None:
@@ -157,7 +157,7 @@ class JobRows(DueRows):
     # Reading
 
     def find(self, tx: Transaction, job_ids: Iterable[str]) -> dict[str, JobRow]:
-        """Return the jobs with these ids that are there."""
+        """Return those of the jobs with these ids that exist."""
         rows = tx.among(f"select {PLACE} {FROM} where j.id in ({{}})", job_ids)
         return {row[1]: JobRow._make(row) for row in rows}
 
@@ -166,10 +166,10 @@ class JobRows(DueRows):
         return self.find(tx, (job_id,)).get(job_id)
 
     def hold(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobRow]:
-        """Return the jobs with these ids; up to the end of *tx* nobody else changes or starts them.
+        """Lock the jobs with these ids until the end of *tx*, and return them.
 
-        Whatever holds jobs and claims holds the jobs first, and each in order of their numbers: so
-        no two transactions wait for each other.
+        To avoid deadlocks, all code locks jobs before claims, and both in the order of their
+        numbers.
         """
         if not tx.for_update:
             return self.find(tx, job_ids)
@@ -181,10 +181,10 @@ class JobRows(DueRows):
             rows = self.find(tx, job_ids)
             held.update(row[0] for row in locked())
             if all(row.k in held for row in rows.values()):
-                return rows  # else one was added meanwhile
+                return rows  # otherwise one was added meanwhile
 
     def hold_keys(self, tx: Transaction, keys: Iterable[int]) -> None:
-        """Keep others from changing or starting jobs up to the end of *tx*, as :meth:`hold`."""
+        """Lock jobs until the end of *tx*, like :meth:`hold`."""
         if tx.for_update:
             sql = f"select k from schedcore_due where k in ({{}}) order by k{tx.for_update}"
             tx.among(sql, keys)
@@ -200,7 +200,7 @@ class JobRows(DueRows):
         return [JobRow._make(row) for row in tx.all(sql, after, limit)]
 
     def jobs(self, tx: Transaction, rows: Sequence[JobRow]) -> list[Job]:
-        """Return the definitions of *rows*; those that are not known here are read."""
+        """Return the definitions of *rows*; those that are not cached are read."""
         known = self.definitions.known
         found = [known(row.k, row.ver) for row in rows]
         if None in found:
@@ -214,7 +214,7 @@ class JobRows(DueRows):
         return found  # type: ignore[return-value]  # none is missing now
 
     def job_of(self, tx: Transaction, k: int) -> Job | None:
-        """Return the definition under a key, also of a job that was removed; None: it is gone."""
+        """Return the definition under a key, also of a removed job; None: it does not exist."""
         row = tx.one("select k, id, ver, definition from schedcore_jobs where k = ?", k)
         return self.definitions.known(k) if row is None else self._decoded(row, "")
 
@@ -264,7 +264,7 @@ class JobRows(DueRows):
             self.definitions.put(k, 1, entry.job)
 
     def update(self, tx: Transaction, row: JobRow, new: Entry, text: str | None) -> JobRow:
-        """Put *new* in the place of a job; *text* is its definition if that changed."""
+        """Replace a job with *new*; *text* is its definition if that changed."""
         ver = row.ver
         if text is not None:
             ver += 1
@@ -278,15 +278,15 @@ class JobRows(DueRows):
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)
 
     def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:
-        """Give jobs new places: fire, due and judged times, why broken, and the key."""
+        """Set the places of jobs: fire, due and judged times, why broken, and the key."""
         tx.many(self._move, places)
 
     def delete(self, tx: Transaction, rows: Sequence[JobRow], last: bool) -> None:
-        """Remove jobs; the definition of one with open runs stays with those.
+        """Remove jobs; the definition of a job with open runs stays until they end.
 
         Args:
             tx: The transaction.
-            rows: Which jobs.
+            rows: The rows of the jobs.
             last: Whether they had their last fire time: declared again, they stay removed.
         """
         app, fingerprint = ("app", "fingerprint") if last else ("null", "null")
@@ -298,7 +298,7 @@ class JobRows(DueRows):
             " app = excluded.app, fingerprint = excluded.fingerprint, notices = null",
             keys,
         )
-        # The last run of one may not have ended, and is told as the job said.
+        # The last run may not have ended, and still uses the job's channels.
         told = [(wanted_to(Wanted.of(job.options)), job.id) for job in self.jobs(tx, rows)]
         tx.many("update schedcore_gone set notices = ? where id = ?", [t for t in told if t[0]])
         tx.many("delete from schedcore_due where k = ?", keys)
@@ -309,7 +309,7 @@ class JobRows(DueRows):
     # Declared jobs
 
     def declared(self, tx: Transaction, job_ids: Sequence[str]) -> dict[str, DeclaredBy]:
-        """Return who declared or added these jobs, also those that had their last fire time."""
+        """Return the declarations of these jobs, including those that had their last fire time."""
         found: dict[str, DeclaredBy] = {}
         for table in ("gone", "jobs"):
             sql = f"select id, app, fingerprint from schedcore_{table} where id in ({{}})"
@@ -318,23 +318,23 @@ class JobRows(DueRows):
         return found
 
     def declared_by(self, tx: Transaction, app: str) -> set[str]:
-        """Return the ids of the jobs that *app* declares and that are not parked."""
+        """Return the ids of the jobs that *app* declares, without parked ones."""
         sql = "select id from schedcore_jobs where app = ? and fingerprint <> '' and id is not null"
         return {row[0] for row in tx.all(sql, app)}
 
     def set_declared(self, tx: Transaction, job_id: str, declared: DeclaredBy) -> None:
-        """Write who declared a job."""
+        """Set the declaration of a job."""
         tx.run("update schedcore_jobs set app = ?, fingerprint = ? where id = ?", *declared, job_id)
 
 
 def entry_of(row: JobRow, job: Job) -> Entry:
-    """Return a job as a value to be read."""
+    """Return a job as a value for readers."""
     _, _, _, _, fire_us, due_us, judged_us, broken = row
     return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
 
 
 def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:
-    """Return the ids of the changes whose job is not as it was read, or has two of them."""
+    """Return the ids of jobs that were changed since they were read, or that occur twice."""
     found, seen = [], set()
     for change in changes:
         job_id = id_of(change)

@@ -1,4 +1,4 @@
-"""The keys of runs in a store over SQL."""
+"""The keys of runs in an SQL store."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ MOST_KEYS: Final = 100_000
 
 
 Key = tuple[int, str]
-"""That of a job, and the key for which a run of it is asked for."""
+"""The key of a job's row, and the key of the request for a run."""
 
 
 def find_keys(tx: Transaction, asked: Sequence[Key], now_us: int) -> dict[Key, int]:
-    """Return the runs that were opened for keys of jobs, in the last day.
+    """Return the runs that were opened for keys of jobs within the last day.
 
-    Whoever asks holds the jobs, so nobody notes the same keys meanwhile.
+    The caller has locked the jobs, so no other process adds the same keys meanwhile.
     """
     found: dict[Key, int] = {}
     sql = "select k, run_id from schedcore_keys where k in ({}) and key = ? and at_us >= ?"
-    for key in sorted({key for _, key in asked}):  # one, as a rule
+    for key in sorted({key for _, key in asked}):  # usually one
         of_jobs = [k for k, each in asked if each == key]
         rows = tx.among(sql, of_jobs, key, now_us - KEYS_KEPT_US)
         found |= {(k, key): run_id for k, run_id in rows}
@@ -31,7 +31,7 @@ def find_keys(tx: Transaction, asked: Sequence[Key], now_us: int) -> dict[Key, i
 
 
 def note_keys(tx: Transaction, opened: Sequence[tuple[int, str, int]], now_us: int) -> None:
-    """Note which runs were opened for keys: that of a job, the key and the run, of each."""
+    """Store the runs that were opened for keys: the job's row, the key and the run of each."""
     tx.many(
         "insert into schedcore_keys (k, key, run_id, at_us) values (?, ?, ?, ?)"
         " on conflict (k, key) do update set run_id = excluded.run_id, at_us = excluded.at_us",
@@ -40,7 +40,7 @@ def note_keys(tx: Transaction, opened: Sequence[tuple[int, str, int]], now_us: i
 
 
 def trim_keys(tx: Transaction, now_us: int) -> None:
-    """Forget keys that are too old, or too many."""
+    """Delete keys that are too old, or too many."""
     tx.run("delete from schedcore_keys where at_us < ?", now_us - KEYS_KEPT_US)
     beyond = "select at_us from schedcore_keys order by at_us desc limit 1 offset ?"
     tx.run(f"delete from schedcore_keys where at_us <= ({beyond})", MOST_KEYS)

@@ -1,4 +1,4 @@
-"""Runs between processes, in a store over SQL: adopted, handed back, lost."""
+"""Runs that change their process in an SQL store: adopted, handed back, or lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
 
 KEEP_GONE_US: Final = 3600 * SECOND
-"""How long removed ids and nodes that are gone are remembered."""
+"""How long removed ids and dead nodes are remembered."""
 
 
 def reap(
@@ -35,17 +35,17 @@ def reap(
 ) -> list[RunRecord]:
     """Declare a node dead, and handle its runs in the same transaction.
 
-    What it ran is recorded as lost, or due again at once if its job says ``on_lost="rerun"`` and
-    has attempts left; what waits for a retry is left to any other, and so is what never began, and
-    what workers outside of the nodes run.
+    Its running runs are recorded as lost, or due again at once if their job has ``on_lost="rerun"``
+    and attempts left.  Any other node may take its retries, its runs that had not begun, and those
+    on workers outside of the nodes.
 
     Args:
-        store: Where.
-        node: Which node.
+        store: The store.
+        node: The node.
         now_us: The present.
-        unbegun: Runs that it had and did not begin.
-        is_dead: Whether it is dead still, and nobody else is about to declare that; asked once
-            its runs are held, as by others who end them.
+        unbegun: Its runs that had not begun.
+        is_dead: Returns whether it is still dead and not being reaped by another node; called
+        once its runs are locked.
 
     Returns:
         The records of the runs that were lost.
@@ -65,7 +65,7 @@ def reap(
         for claim in store.claims.of_node(tx, node):
             if claim.is_remote:
                 store.claims.release(tx, claim, now_us)
-            elif claim.state != ACTIVE:  # what no worker has begun, too: none begins it twice
+            elif claim.state != ACTIVE:  # also if no worker has begun it: none begins it twice
                 store.claims.free(tx, (claim.run_id,), node, claim.act_us or now_us)
             elif claim.begun_us is None and claim.run_id in unbegun:
                 store.claims.free(tx, (claim.run_id,), node, now_us)
@@ -122,11 +122,11 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
         for run in runs:
             claim = claims.get(run._id)
             if claim is None or claim.node != store.node:
-                continue  # it has ended, waits behind another, or is another process's
+                continue  # it has ended, waits behind another, or has another owner
             if claim.is_remote:
                 tx.given.append(run)
                 tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
-                run._job = None  # whoever takes it over tells how it ended
+                run._job = None  # the process that takes it over reports its end
                 store.claims.release(tx, claim, now_us)
                 handed.append(run)
                 continue
@@ -137,8 +137,8 @@ def hand_back(store: SqlStore, runs: Sequence[Run], now_us: int) -> list[Run]:
             tx.if_undone(partial(_take_again, run, run._job, run._cancelled))
             run._cancelled = True
             handed.append(run)
-            run._job = None  # whoever has it in a queue does not begin it
-            # What waits for its next attempt goes on waiting.
+            run._job = None  # an executor that has it queued does not begin it
+            # Runs that wait for their next attempt continue to wait.
             store.claims.free(tx, (run._id,), store.node, claim.act_us or now_us)
     return handed
 
@@ -159,7 +159,7 @@ def nodes_listed(tx: Transaction, lease_us: int = 0) -> list[NodeInfo]:
 
     Args:
         tx: The transaction.
-        lease_us: How long after its last sign of life the lease of a node is over.
+        lease_us: How long after its last renewal the lease of a node expires.
     """
     columns = "id, host, pid, since_us, state, takes, executors, app, lease_us"
     rows = tx.all(f"select {columns} from schedcore_nodes order by id desc limit 100")
@@ -183,7 +183,7 @@ def nodes_listed(tx: Transaction, lease_us: int = 0) -> list[NodeInfo]:
 
 
 def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
-    """Return and forget the runs of this process that others have ended."""
+    """Return the runs of this process that others have ended, and forget them."""
     live = dict(store.claims.live)
     claims = store.claims.find(tx, live)
     dropped: list[End] = []
@@ -193,7 +193,7 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
             continue
         store.claims.live.pop(run_id, None)
         if claim is not None:
-            run._output = None  # what follows is the other process's
+            run._output = None  # further output belongs to the other process
         if claim is None and run._job is not None:
             end = End(run, run._job, _outcome(tx, run_id), run._due_us)
             run._cancelled = True
@@ -205,9 +205,9 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
 
 
 def tell_of_dropped(store: SqlStore, dropped: Sequence[End]) -> None:
-    """Write when runs began that others have ended, and what they printed: they did not know."""
+    """Write the beginning and output of runs that others have ended, who did not know them."""
     begun = [end.run for end in dropped if end.run._started_us is not None]
-    with suppress(StoreError):  # the runs are to be given up all the same
+    with suppress(StoreError):  # the runs must be abandoned anyway
         store.outputs.save(end.run for end in dropped)
         if begun:
             with store.database.write() as tx:
@@ -222,12 +222,12 @@ def _outcome(tx: Transaction, run_id: int) -> Outcome:
 
 
 def trim(store: SqlStore, now_us: int) -> int:
-    """Cut the history down to what is kept, and forget what was gone for long.
+    """Trim the history to its limits, and forget old removed ids and dead nodes.
 
-    In transactions of a few milliseconds each.
+    It uses transactions of a few milliseconds.
 
     Returns:
-        How many outcomes were cut.
+        The number of deleted outcomes.
     """
     history, cut = store.history, 0
     for overall in (False, True):
@@ -252,7 +252,7 @@ def trim(store: SqlStore, now_us: int) -> int:
 
 
 def _cut(store: SqlStore, cut: Callable[[Transaction, Condition], int], beyond: Condition) -> int:
-    """Cut rows, as many as *cut* does in one transaction; return how many."""
+    """Delete rows, in transactions of *cut*; return how many."""
     count, some = 0, TRIM_AT_ONCE
     while some == TRIM_AT_ONCE:
         with store.database.write() as tx:
@@ -282,7 +282,7 @@ def _forget_gone(tx: Transaction, now_us: int) -> None:
     ((count, newest),) = tx.all(
         "select count(*), max(changed) from schedcore_gone where app is null"
     )
-    if count > TRIM_AT_ONCE:  # whoever asks for changes before these has to read all jobs anew
+    if count > TRIM_AT_ONCE:  # readers of earlier changes must read all jobs again
         tx.run(
             "insert into schedcore_meta values ('changes_known_from', ?)"
             " on conflict (name) do update set value = excluded.value",

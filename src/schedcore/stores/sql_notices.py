@@ -1,4 +1,4 @@
-"""Waiting notices in a store over SQL, for all processes that share it."""
+"""Waiting notices in an SQL store, for all processes that share it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 FORGET_US: Final = 30 * 86_400 * SECOND
-"""For how long it is known what was told of a job of which nothing new is told."""
+"""How long the news of a job is kept after its last notice."""
 _TIDY_US: Final = 3600 * SECOND
 _JUDGE: Final = ""
-"""The row that stands for reading outcomes, and tells up to where they were read."""
+"""The row for the judgement of outcomes, with the position up to which they were judged."""
 _NEWS = ", ".join(News._fields)
 _SET_NEWS = (
     f"insert into schedcore_news (job_id, {_NEWS}, changed_us) values (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -57,12 +57,12 @@ _PROBLEM = (
 
 
 class SqlNotices:
-    """Follows :class:`~schedcore.notices.notice.NoticeStore`.
+    """Implements :class:`~schedcore.notices.notice.NoticeStore`.
 
-    An office belongs to the node that took it, until that is not alive any more.
+    An office belongs to the node that took it, until that node is no longer alive.
 
     Args:
-        store: Where.
+        store: The store.
     """
 
     def __init__(self, store: SqlStore) -> None:
@@ -74,12 +74,12 @@ class SqlNotices:
     def offices(self, names: Collection[str]) -> Collection[str]:
         """Take those of these offices that no living process holds; return those held here."""
         node = self._store.node
-        if node != self._held_by:  # it was taken for dead meanwhile, and so are its offices
+        if node != self._held_by:  # it was declared dead meanwhile, and has lost its offices
             self._held_by, self._held = node, set()
         missing = [name for name in sorted(names) if name not in self._held]
         if node is None or not missing:
             return self._held
-        # Read first: most times others hold them, and nobody has to be kept from writing.
+        # Read first: usually others hold them, so no write lock is needed.
         sql = f"select name from schedcore_channels where name in ({{}}) and {_LIVES}"
         with self._store.database.read() as tx:
             taken = {row[0] for row in tx.among(sql, missing)}
@@ -98,7 +98,7 @@ class SqlNotices:
         return None if row is None else row[0]
 
     def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
-        """Return the channels that these jobs name, also of those that were removed lately."""
+        """Return the channels of these jobs, including recently removed jobs."""
         sql = "select id, notices from schedcore_gone where id in ({}) and notices is not null"
         with self._store.database.read() as tx:
             found = {job_id: wanted_from(text) for job_id, text in tx.among(sql, job_ids)}
@@ -108,7 +108,7 @@ class SqlNotices:
         return found
 
     def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
-        """Return the news of these jobs, for jobs that have any."""
+        """Return the news of those of these jobs that have any."""
         sql = f"select job_id, {_NEWS} from schedcore_news where job_id in ({{}})"
         with self._store.database.read() as tx:
             return {job_id: News(*rest) for job_id, *rest in tx.among(sql, job_ids)}
@@ -147,7 +147,7 @@ class SqlNotices:
                 log.error("%d notice(s) dropped: too many wait for channel %r", dropped, channel)
 
     def _tidy(self, tx: Transaction, now_us: int) -> None:
-        """Forget what nobody asks for any more, once in an hour."""
+        """Delete old news and notices, once an hour."""
         if passing_us() - self._tidied_us < _TIDY_US:
             return
         self._tidied_us = passing_us()

@@ -1,4 +1,4 @@
-"""How runs are opened outside the schedule, in a store over SQL: now, or as backfill."""
+"""Opens runs outside the schedule in an SQL store: requested runs and backfills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_runs(store: SqlStore, asked: Sequence[Asked], due_us: int) -> list[Opened]:
-    """Open runs, each, or record that there is no room for it."""
+    """Open each run, or record that there is no room for it."""
     calls = [call_text(each.job) if each.own_call else None for each in asked]
     started: list[Run] = []
     with store.database.write() as tx:
@@ -83,7 +83,7 @@ def _note(
     started: Sequence[Run],
     now_us: int,
 ) -> None:
-    """Note keys and who asked, of runs that are opened, with the key of the job of each."""
+    """Write the keys and audit records of opened runs."""
     pairs = list(zip(asked, started, strict=True))
     keys = [(k, one.key, run._id) for (one, k), run in pairs if one.key is not None]
     note_keys(tx, keys, now_us)
@@ -103,7 +103,7 @@ def backfill_runs(
         if row is None:
             raise JobLookupError(job.id)
         store.database.expect_runs(tx, len(times))
-        # The open runs first: what ends meanwhile waits for this, or is in the history by then.
+        # The open runs first: a run that ends meanwhile waits for this, or is in the history then.
         claims = store.claims.of_job(tx, row.k)
         executed = () if asked.again else store.history.records(tx, asked.query)
         ran = [(each.scheduled_us, each.cause) for each in executed]

@@ -1,9 +1,9 @@
 """Rows of a table in commit order, for readers that store their position.
 
-SQLite lets one transaction write after the other, so the numbers of rows are in that order.  In
-PostgreSQL a row with a lower number may be committed later: there rows are in the order of their
-transactions, and are given once no transaction is under way that may come before them.  So a long
-one elsewhere on the server delays them.
+SQLite executes one writing transaction after the other, so row numbers are in commit order.  In
+PostgreSQL a row with a lower number may be committed later.  So there rows are in the order of
+their transactions, and are returned once no earlier transaction is active.  A long transaction
+elsewhere on the server delays them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class CommitOrder:
     """Reads a table whose rows are numbered by ``seq``, and in PostgreSQL have their ``tx``.
 
     Args:
-        table: Its name.
-        kind: Of the database.
+        table: The name of the table.
+        kind: The kind of the database.
     """
 
     def __init__(self, table: str, kind: str) -> None:
@@ -30,10 +30,10 @@ class CommitOrder:
         self._cut = f"{table} cut"
 
     def take_over(self, tx: Transaction) -> None:
-        """Put what was committed on another server ahead of all that this one commits.
+        """Order rows of another server before all that this server commits.
 
-        After a dump was restored, say: there transactions have other numbers, which may be greater
-        than those here for years.
+        This is needed after a dump was restored: transactions of the other server have unrelated
+        numbers, which may be greater than those here for years.
         """
         last = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
         if self._by_tx:
@@ -43,7 +43,7 @@ class CommitOrder:
             tx.run(f"{sql} and {of_cut} > {last}", self._cut)
 
     def end(self, tx: Transaction) -> Place:
-        """Return the place behind all that is there."""
+        """Return the position behind all rows."""
         if self._by_tx:
             ((mark, settled),) = tx.all(f"select value, {_SETTLED} from schedcore_meta{_ID}")
             return Place(mark[:MARK], settled, 0)
@@ -52,7 +52,7 @@ class CommitOrder:
         return Place(mark[:MARK], 0, seq)
 
     def after(self, tx: Transaction, columns: str, place: Place, limit: int) -> list[Row]:
-        """Return rows after a place that :meth:`end` knows: their ``tx``, ``seq`` and *columns*."""
+        """Return rows after a position of this store: their ``tx``, ``seq`` and *columns*."""
         if self._by_tx:
             return tx.all(
                 f"select tx, seq, {columns} from {self._table} where (tx, seq) > (?, ?)"
@@ -65,12 +65,12 @@ class CommitOrder:
         return tx.all(sql, place.seq, limit)
 
     def keeps(self, tx: Transaction, place: Place) -> bool:
-        """Return whether nothing was cut after a place."""
+        """Return whether nothing was deleted after a position."""
         row = tx.one("select value from schedcore_meta where name = ?", self._cut)
         return row is None or (place.tx, place.seq) >= _numbers(row[0])
 
     def cut(self, tx: Transaction, where: str, params: Sequence[object], most: int) -> int:
-        """Delete the first *most* rows of a condition, and note up to where; return how many."""
+        """Delete the first *most* rows of a condition, and note the last; return how many."""
         number = "tx" if self._by_tx else "0"
         sql = f"select {number}, seq from {self._table} where {where} order by seq limit ?"
         rows = tx.all(sql, *params, most)

@@ -1,4 +1,4 @@
-"""Queries for the history in a store over SQL."""
+"""Queries of the history in an SQL store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from schedcore.stores.sql_output import OutputRows
 
 
 class SqlOutcomes:
-    """Follows :class:`~schedcore.stores.outcomes.Outcomes`.
+    """Implements :class:`~schedcore.stores.outcomes.Outcomes`.
 
     Args:
-        database: Where.
+        database: The database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -53,7 +53,7 @@ class SqlOutcomes:
         return str(last), [record for _, record in rows]
 
     def keeps_after(self, place: str) -> bool:
-        """Return whether all that came after a place is, or was until now, to be had."""
+        """Return whether everything after a position is still stored, or was until now."""
         since = read_place(place)
         with self.database.read() as tx:
             order = self.history.order

@@ -1,4 +1,4 @@
-"""The output of runs in a store over SQL: one row per run that has printed something."""
+"""The output of runs in an SQL store: one row per run that has printed something."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schedcore.stores.database import Database, Transaction
 from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition, Retention
 
 _READ: Final = "select head, tail, total from schedcore_output where run_id = ?"
-# What is written late never takes the place of more.
+# A late write never replaces a longer output.
 _WRITE: Final = (
     "insert into schedcore_output (run_id, job_id, head, tail, total) values (?, ?, ?, ?, ?)"
     " on conflict (run_id) do update set head = excluded.head, tail = excluded.tail,"
@@ -21,7 +21,7 @@ _WRITE: Final = (
 
 
 class Unsaved(NamedTuple):
-    """A run's output, on its way to the database."""
+    """The output of a run that is not written yet."""
 
     run: Run
     printed: Printed
@@ -32,7 +32,7 @@ class OutputRows:
     """Reads and writes the output of runs.
 
     Args:
-        database: Where.
+        database: The database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -56,7 +56,7 @@ class OutputRows:
         return found
 
     def _follow(self, run: Run, output: Printed) -> None:
-        """Put the output of attempts in other processes before this one's."""
+        """Prepend the output of attempts in other processes."""
         with self._database.read() as tx:
             before = self.read(tx, run._id)
         if before.total:
@@ -68,7 +68,7 @@ class OutputRows:
         for _, output, kept in outputs:
             tx.unless_made(partial(setattr, output, "saved", output.saved))
             output.saved = kept.total
-        # In one order: threads that wait for each other's rows would wait for ever.
+        # In one order, to avoid deadlocks between threads.
         tx.many(_WRITE, sorted((run._id, run._job_id, *kept) for run, _, kept in outputs))
 
     def save(self, runs: Iterable[Run]) -> None:
@@ -87,7 +87,7 @@ class OutputRows:
         tx.run(sql, *outcomes.params, TRIM_AT_ONCE)
 
     def excess(self, tx: Transaction, keep: Retention) -> list[Condition]:
-        """Return what is beyond the last outputs of jobs, and of all of them."""
+        """Return conditions for outputs that are too many of a job, or overall."""
         many = "select job_id from schedcore_output group by job_id having count(*) > ? limit 100"
         found: list[Condition] = []
         for job in tx.all(many, keep.outputs_per_job):

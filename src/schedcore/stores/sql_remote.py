@@ -1,8 +1,8 @@
 """Runs that cluster workers execute: each begins in the store, which also records its end.
 
-A worker of a cluster that starts tasks more than once may be given a run several times.  To begin
-it is one compare-and-set on the row of the open run, so one of them does, once; and what came of it
-is written beside that row, so it is found by whichever process sees to the run then.
+A cluster may deliver a run to workers several times.  Its beginning is one compare-and-set on the
+row of the open run, so only one worker begins it, once.  The result is written to the same row, so
+the process that follows the run at that time finds it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Begun(NamedTuple):
     attempt: int
     begun_us: int
     process: str
-    """The worker's, as :func:`~schedcore.stores.process.this_process` tells it."""
+    """The worker's :func:`~schedcore.stores.process.this_process`."""
     place: str
     """The same for people."""
     beats: int
@@ -58,7 +58,7 @@ class Begun(NamedTuple):
 
 
 class RemoteRuns:
-    """What workers and the nodes that wait for them do with a store.  Thread-safe.
+    """The interface of a store for workers and the nodes that wait for them.  Thread-safe.
 
     Args:
         store: The store.
@@ -74,7 +74,7 @@ class RemoteRuns:
 
     @property
     def url(self) -> str | None:
-        """Where workers of this machine find the store; None: they have to be told."""
+        """The URL of the store for workers on this machine; None: they need their own setting."""
         path = getattr(self._store.database, "path", None)
         return None if path is None else f"sqlite:///{path}"
 
@@ -90,17 +90,17 @@ class RemoteRuns:
     def begin(self, run_id: int, attempt: int, now_us: int) -> Run | None:
         """Begin a run, in one step for all workers; return it with its definition.
 
-        None: it is not to be begun.  It was begun before, has ended, or is tried again by now.
+        None: it may not begin.  It has already begun or ended, or this attempt is outdated.
 
         Raises:
-            StoreError: if the store cannot be used: it may be tried again.
+            StoreError: if the store cannot be used: the caller may try again.
         """
         store, claims = self._store, self._store.claims
         with store.database.read() as tx:
             claim = claims.find(tx, (run_id,)).get(run_id)
             if claim is None or (claim.state, claim.attempt) != (REMOTE, attempt):
                 return None
-            # Before it is begun: to read a definition imports the modules of its function.
+            # Before it begins: reading a definition imports the module of its function.
             run = claims.run_of(tx, claim)
         if not self._begin(run, os.urandom(8).hex(), now_us):
             return None
@@ -115,7 +115,7 @@ class RemoteRuns:
                 if not tx.count(_BEGIN, now_us, run.id, run.attempt):
                     return False
                 tx.run(_NOTE, *noted)
-        except CommitInDoubtError:  # it may have been made: nobody else would begin it then
+        except CommitInDoubtError:  # it may have been committed: then no other worker begins it
             with self._store.database.read() as tx:
                 sql = "select start from schedcore_remote where run_id = ?"
                 if tx.one(sql, run.id) != (start,):
@@ -131,7 +131,7 @@ class RemoteRuns:
     def report(self, run: Run, report: str, ended_us: int) -> bool:
         """Write the result of a run; False: it is no longer expected, since it was ended early.
 
-        Beside the outcome of one that was taken for lost, it is noted that it ended after all.
+        If the run was recorded as lost, a note says that it has ended.
         """
         open_still = (
             "exists (select 1 from schedcore_claims c where c.run_id = schedcore_remote.run_id"
@@ -141,7 +141,7 @@ class RemoteRuns:
             "update schedcore_remote set report = ? where run_id = ? and attempt = ?"
             f" and process = ? and {open_still}"
         )
-        # Whoever records the outcome waits for the disk.
+        # The process that records the outcome waits for the disk.
         with self._store.database.write_soon() as tx:
             if tx.count(sql, report, run.id, run.attempt, this_process()):
                 tx.tell()

@@ -1,4 +1,4 @@
-"""The rows of open runs in a store over SQL, and the runs of this process."""
+"""The rows of open runs in an SQL store, and the runs of this process."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _INSERT = (
 
 
 class ClaimRows:
-    """Opens and ends runs, within a transaction of the caller's.
+    """Opens and ends runs, inside the caller's transaction.
 
     Args:
-        database: Gives their ids.
-        history: Where they end.
+        database: Returns their ids.
+        history: The history of ended runs.
         job_of: Returns the definition under a key, or None.
-        known: Returns some version of it that is in memory, or None.
+        known: Returns some cached version of it, or None.
 
     Attributes:
         live: The runs of this process that have not ended, by id.
-        node: This process, as the store knows it; None: it has not joined.
+        node: The number of this process in the store; None: it has not joined.
         left: Whether it had joined, and has left.
-        executors: The names of its executors; None: it has any that is asked for.
-        remote: The names of those whose workers begin runs in the store.
-        unbegun: Tells whoever takes over from this process which of its runs it has not begun.
+        executors: The names of its executors; None: it has any executor.
+        remote: The names of executors whose workers begin runs in the store.
+        unbegun: Records which of its runs have not begun, for the process that takes over from it.
     """
 
     def __init__(
@@ -98,26 +98,26 @@ class ClaimRows:
         return [Claim._make(row) for row in tx.all(f"{_SELECT} order by run_id")]
 
     def of_node(self, tx: Transaction, node: int) -> list[Claim]:
-        """Return the runs that belong to a process."""
+        """Return the runs that a process owns."""
         sql = f"{_SELECT} where node = ? order by run_id{tx.for_update}"
         return [Claim._make(row) for row in tx.all(sql, node)]
 
     def waiting(self, tx: Transaction) -> set[int]:
-        """Return the keys of the jobs of which runs wait behind others."""
+        """Return the keys of the jobs with waiting runs."""
         return {k for (k,) in self.waiting_later(tx)()}
 
     def waiting_later(self, tx: Transaction) -> Rows:
-        """Look for the same; a row for each."""
+        """Query the same, to be read later; one row for each."""
         return tx.later("select distinct k from schedcore_claims where state = ?", WAITS)
 
     def orphans(self, tx: Transaction, now_us: int) -> list[Claim]:
-        """Return the retries and remote runs that are due and belong to nobody."""
+        """Return the due retries and remote runs that have no owner."""
         mine, names = self._of_mine()
         sql = f"{_SELECT} where act_us <= ? and {ORPHANED}{mine} order by run_id{tx.skip_locked}"
         return [Claim._make(row) for row in tx.all(sql, now_us, *names)]
 
     def _of_mine(self) -> tuple[str, tuple[str, ...]]:
-        """Return a condition for runs of jobs that this process can run, or that are gone."""
+        """Return a condition for runs whose jobs this process can run, or are removed."""
         if not self.executors:
             return "", ()
         names = tuple(self.executors)
@@ -128,15 +128,15 @@ class ClaimRows:
         )
 
     def first_orphan(self, tx: Transaction) -> Rows:
-        """Look when the first run is due again that belongs to nobody: one row, of that or null."""
+        """Query when the first run without an owner is due again: one row, which may be null."""
         sql = f"select min(act_us) from schedcore_claims where act_us is not null and {ORPHANED}"
         mine, names = self._of_mine()
         return tx.later(sql + mine, *names)
 
     def run_of(self, tx: Transaction, claim: Claim) -> Run:
-        """Return the run that a claim stands for: the one of this process, if there is one."""
+        """Return the run of a claim: this process's own object, if there is one."""
         run = self.live.get(claim.run_id)
-        if run is None or (claim.node != self.node and claim.state != WAITS):  # it went elsewhere
+        if run is None or (claim.node != self.node and claim.state != WAITS):  # it is elsewhere
             job = self._known(claim.k) or self._job_of(tx, claim.k) or removed_job(claim.job_id)
             run = Run(claim.run_id, with_call(job, claim.call), claim.due_us)
             run._started_us = claim.begun_us
@@ -152,20 +152,20 @@ class ClaimRows:
         return claim.begun_us is not None or (run is not None and run._started_us is not None)
 
     def _active(self, job: Job) -> int:
-        """Return the state of a run of a job that is submitted."""
+        """Return the state of a submitted run of a job."""
         return REMOTE if job.options.executor in self.remote else ACTIVE
 
     # Opening
 
     def starting(self, tx: Transaction, runs: Sequence[Run], waiting: Sequence[Run] = ()) -> None:
-        """Say that a transaction gives runs to this process, so that they are its own once made.
+        """Note that this process owns these runs after the commit.
 
-        Not to one that has left, or was taken for dead: nobody would look after them.
+        A process that has left, or was declared dead, gets none: nobody would follow them.
 
         Args:
             tx: The transaction.
-            runs: Those that it begins; may be filled later.
-            waiting: Those that wait behind others; the same.
+            runs: The runs to begin; the list may be filled later.
+            waiting: The runs that wait behind others; also a list.
         """
         tx.started = runs
         tx.if_made(partial(self.opened, runs))
@@ -175,17 +175,17 @@ class ClaimRows:
             sql = f"select 1 from schedcore_nodes where {there}{tx.for_share}"
             tx.may_start = cache(tx.later(sql, self.node))
         elif self.left:
-            tx.may_start = tuple  # nothing
+            tx.may_start = tuple  # returns ()
 
     def _hold(self, tx: Transaction, runs: Iterable[Run]) -> None:
-        """Take runs that were just opened or taken, which begin once the transaction is made."""
+        """Withdraw new runs, which may begin after the commit."""
         if not tx.may_start():
             raise StoreUnavailableError(
                 self._database.shown,
                 "this process has left it, or another one took it for dead; once it has joined"
                 " again, try again",
             )
-        if self.unbegun is not None:  # by now: it may be made, and this process killed
+        if self.unbegun is not None:  # already: the process may be killed right after the commit
             for run in runs:
                 self.unbegun.hold(run._id)
 
@@ -199,15 +199,15 @@ class ClaimRows:
         waiting: list[Run],
         now_us: int,
     ) -> list[RunRecord]:
-        """Open the runs for which there is room, let others wait; return the records of the rest.
+        """Open runs as far as there is room, let others wait; return the records of the rest.
 
         Args:
             tx: The transaction.
-            opening: Of which job.
+            opening: The job.
             times: The due times, the oldest first.
-            continues: Whether they are the rest of a backlog.
-            settled: Takes what starts, what is skipped and what is evicted.
-            waiting: Takes what waits behind other runs.
+            continues: Whether they continue a backlog.
+            settled: Receives started, skipped and evicted runs.
+            waiting: Receives runs that wait behind others.
             now_us: The present.
         """
         job, claims = opening.job, opening.claims
@@ -245,7 +245,7 @@ class ClaimRows:
         return records
 
     def has_room(self, job: Job, claims: Sequence[Claim]) -> bool:
-        """Return whether one more run of a job may start by hand."""
+        """Return whether one more manual run of a job may start."""
         active = [claim for claim in claims if claim.state != WAITS]
         by_hand = job.options._replace(overlap="skip")
         begun = sum(map(self._has_begun, active))
@@ -276,7 +276,7 @@ class ClaimRows:
         backlog: bool = False,
         by_hand: bool = False,
     ) -> None:
-        """Write runs that were just made."""
+        """Write new runs."""
         node = None if waits else self.node
         flags = int(backlog), int(by_hand), 0, None, None
         rows = []
@@ -292,7 +292,7 @@ class ClaimRows:
     # Going on
 
     def start(self, tx: Transaction, claims: Sequence[Claim]) -> list[Run]:
-        """Have this process start runs that waited, and see to those that a worker has begun."""
+        """Let this process start runs that waited, and follow those that a worker has begun."""
         runs = [self.run_of(tx, claim._replace(node=self.node)) for claim in claims]
         sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
         states = [ACTIVE if run._job is None else self._active(run._job) for run in runs]
@@ -306,7 +306,7 @@ class ClaimRows:
         return self.executors is None or job.options.executor in self.executors
 
     def startable(self, tx: Transaction, k: int) -> list[Claim]:
-        """Return the runs of a job that wait and for which there is room."""
+        """Return the waiting runs of a job for which there is room."""
         job = self._job_of(tx, k)
         if job is None or not self.may_run(job):
             return []
@@ -323,12 +323,12 @@ class ClaimRows:
                 " begun_us = null, error_type = ?, error_text = ? where run_id = ? and final = 0"
                 " and coalesce(node, 0) = ?",
                 RETRIES,
-                failed.run._attempt + 1,  # so that it may be said twice: the answer was lost
+                failed.run._attempt + 1,  # so that it can be repeated if the answer was lost
                 act_us,
                 failed.error_type,
                 storable(failed.error_text or ""),
                 failed.run._id,
-                self.node or 0,  # not if it was taken for lost, and another has it now
+                self.node or 0,  # unless it counted as lost, and another process has it now
             )
         )
 
@@ -349,7 +349,7 @@ class ClaimRows:
         tx.tell()
 
     def release(self, tx: Transaction, claim: Claim, act_us: int) -> None:
-        """Let any process see to a remote run, from *act_us* on; its worker goes on."""
+        """Let any process follow a remote run, from *act_us* on; its worker continues."""
         sql = "update schedcore_claims set node = null, act_us = ? where run_id = ? and node = ?"
         tx.run(sql, act_us, claim.run_id, claim.node)
         tx.tell()
@@ -359,7 +359,7 @@ class ClaimRows:
         return list(self.live.values())
 
     def to_mark(self, before_us: int) -> list[Run]:
-        """Return runs that began before a moment, and of which that is not written yet."""
+        """Return runs that began before *before_us*, if that is not written yet."""
         return [
             run
             for run in list(self.live.values())
@@ -377,11 +377,11 @@ class ClaimRows:
     # Ending
 
     def close(self, tx: Transaction, claim: Claim, end: End) -> RunRecord:
-        """End a run; return its record, which is the caller's to write."""
+        """End a run; return its record, which the caller must write."""
         return self.close_many(tx, ((claim, end),))[0]
 
     def close_many(self, tx: Transaction, ended: Sequence[tuple[Claim, End]]) -> list[RunRecord]:
-        """End runs; return their records, which are the caller's to write."""
+        """End runs; return their records, which the caller must write."""
         ids = [(claim.run_id,) for claim, _ in ended]
         tx.many("delete from schedcore_claims where run_id = ?", ids)
         remote = [(claim.run_id,) for claim, _ in ended if claim.state == REMOTE]
@@ -390,7 +390,7 @@ class ClaimRows:
         return [record_of(claim, end) for claim, end in ended]
 
     def _tell_owner(self, tx: Transaction, claims: Sequence[Claim]) -> None:
-        """Count what was taken from another process, which looks for it when that count grows."""
+        """Count runs taken from another process, which checks them when the count grows."""
         others = {claim.node for claim in claims} - {self.node, None}
         if others:
             tx.tell()
@@ -400,13 +400,13 @@ class ClaimRows:
     def end_waiting(
         self, tx: Transaction, k: int, outcome: Outcome, now_us: int, ended: list[End]
     ) -> list[RunRecord]:
-        """End the runs of a job that have not begun; the others are not tried again."""
+        """End the runs of a job that have not begun; the others are not retried."""
         records = []
         for claim in self.of_job(tx, k):
             if outcome is Outcome.PAUSED and claim.by_hand:
                 continue
             run = self.run_of(tx, claim)
-            # Whether a run of another process has begun is for that process to know.
+            # Only the owner of a run knows whether it has begun.
             mine = claim.run_id in self.live and claim.node == self.node
             elsewhere = claim.is_remote or (claim.state == ACTIVE and not mine)
             if elsewhere or not run.withdraw():
@@ -421,10 +421,10 @@ class ClaimRows:
             ended.append(end)
         return records
 
-    # Once the transaction is made
+    # After the commit
 
     def opened(self, runs: Iterable[Run], waits: bool = False) -> None:
-        """Keep runs that this process opened or took."""
+        """Add runs that this process opened or took."""
         for run in runs:
             run._waits = waits
             self.live[run._id] = run
@@ -435,13 +435,13 @@ class ClaimRows:
             self.unbegun.begins(run._id)
 
     def tell_unbegun(self, path: Path | None) -> None:
-        """Tell in a file from now on which runs have not begun; None: this process has none."""
+        """From now on, record runs that have not begun in a file; None: there is no file."""
         if self.unbegun is not None:
             self.unbegun.remove()
         self.unbegun = None if path is None else unbegun_at(path)
 
     def ended(self, ends: Sequence[End]) -> None:
-        """Write on runs that they ended."""
+        """Set the ends on runs."""
         for end in ends:
             mark_ended(end)
             end.run._output = None

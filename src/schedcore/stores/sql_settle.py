@@ -1,4 +1,4 @@
-"""A batch of due jobs in a store over SQL, and its settlement."""
+"""A batch of due jobs in an SQL store, and its settlement."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Settling:
 
     Args:
         now_us: The present.
-        settled: Takes what comes of it.
+        settled: Receives the results.
 
     Attributes:
-        waiting: Runs that were put behind others of their jobs.
+        waiting: Runs that wait behind others of their jobs.
     """
 
     def __init__(self, now_us: int, settled: Settled) -> None:
@@ -45,11 +45,11 @@ class Settling:
         decision: Decision,
         claims: Sequence[Claim],
     ) -> None:
-        """Take in what was decided about one job."""
+        """Add the decision about one job."""
         if not isinstance(decision, Settlement):
             decision = Settlement(slot, slot.job, decision, decision, (row.fire_us or 0,))
         _, job, fire_us, due_us, times, judged_us, broken, passed = decision
-        if job is not slot.job:  # its function was found
+        if job is not slot.job:  # its function was resolved
             store.jobs.definitions.put(row.k, row.ver, job)
         for one in passed:
             self._records.append(one.record(job.id))
@@ -88,7 +88,7 @@ class SqlBatch:
     """Jobs that were taken; see :class:`~schedcore.stores.contract.Batch`.
 
     Args:
-        store: Whose.
+        store: The store.
         slots: The jobs.
         rows: Their rows as they were read.
     """

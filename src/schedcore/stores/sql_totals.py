@@ -32,18 +32,18 @@ _COUNT = (
 _OVERALL = "select outcome, n, took_us, late_us from schedcore_totals where job_id = ?"
 _BY_JOB = "select job_id, outcome, n, took_us, last_us from schedcore_totals where job_id in ({})"
 ALL: Final = ""
-"""The id that stands for all jobs together; no job has it."""
+"""The id of the rows for all jobs together; no job has it."""
 SHARES: Final = 64
 """Rows in place of one of all jobs together, where processes have one each."""
 _NONE: Final = "-"
 
 
 class TotalRows:
-    """Counts outcomes, within a transaction of the caller's.
+    """Counts outcomes, inside the caller's transaction.
 
     Attributes:
-        shares: Whether each process counts all jobs together in rows of its own, so that none
-            waits for another to write its outcomes.
+        shares: Whether each process counts all jobs together in its own rows, so that no process
+        waits for another to write its outcomes.
     """
 
     shares = False
@@ -63,7 +63,7 @@ class TotalRows:
             for key in ((record.job_id, outcome), (ALL, everywhere + share)):
                 before = sums.get(key)
                 sums[key] = counted if before is None else _both(before, counted)
-        # In one order: processes that wait for each other's rows would wait for ever.
+        # In one order, to avoid deadlocks between processes.
         tx.many(_COUNT, [(*key, *sums[key]) for key in sorted(sums)])
 
     def counts(self, tx: Transaction, job_id: str | None) -> dict[Outcome, int]:
@@ -74,7 +74,7 @@ class TotalRows:
         return {outcome: total.n for outcome, total in of_job.items()}
 
     def of(self, tx: Transaction, job_ids: Collection[str]) -> Totals:
-        """Return what became of all occurrences, and of those of some jobs."""
+        """Return the totals of all occurrences, and of those of some jobs."""
         overall: dict[Outcome, int] = {}
         took, late = Histogram(), Histogram()
         for name, *sums in tx.all(_OVERALL, ALL):

@@ -1,4 +1,4 @@
-"""What a store over SQL tells of changes: the audit, and all that happened in one order."""
+"""The audit and the change feed of an SQL store."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LAST_OUTCOME: Final = (
 
 
 class AuditRows:
-    """Reads and writes the audit, within a transaction of the caller's.
+    """Reads and writes the audit, inside the caller's transaction.
 
     Args:
-        kind: Of the database.
+        kind: The kind of the database.
 
     Attributes:
         order: The order in which changes were committed.
@@ -32,14 +32,14 @@ class AuditRows:
 
     def __init__(self, kind: str) -> None:
         self.order = CommitOrder("schedcore_audit", kind)
-        # Where numbers are in the order of commits, that of the last outcome tells what was before.
+        # If numbers are in commit order, that of the last outcome says what was before.
         ledger = _LAST_OUTCOME if kind == "sqlite" else "0"
         self._insert = (
             f"insert into schedcore_audit ({_COLUMNS}, ledger) values ({_MARKS}, {ledger})"
         )
 
     def add(self, tx: Transaction, records: Sequence[AuditRecord]) -> None:
-        """Add what was changed."""
+        """Add records."""
         if records:
             tx.many(self._insert, [_values(record) for record in records])
 
@@ -61,27 +61,27 @@ class AuditRows:
     def after(
         self, tx: Transaction, place: Place, limit: int
     ) -> list[tuple[tuple[int, int], tuple[int, int], AuditRecord]]:
-        """Return changes after a place, for :func:`~schedcore.stores.places.in_order`."""
+        """Return changes after a position, for :func:`~schedcore.stores.places.in_order`."""
         rows = self.order.after(tx, f"ledger, {_COLUMNS}", place, limit)
         return [((row[0], row[2]), (row[0], row[1]), AuditRecord(row[1], *row[3:])) for row in rows]
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
-        """Return what is too old, and what is beyond the last ones."""
+        """Return conditions for changes that are too old or too many."""
         found = [Condition("at_us < ?", (now_us - keep.audit_days * DAY_US,))]
         sql = "select seq from schedcore_audit order by seq desc limit 1 offset ?"
         beyond = tx.one(sql, keep.audit)
         return found if beyond is None else [*found, Condition("seq <= ?", beyond)]
 
     def cut(self, tx: Transaction, excess: Condition) -> int:
-        """Cut changes, :data:`TRIM_AT_ONCE` at most; return how many."""
+        """Delete changes, at most :data:`TRIM_AT_ONCE`; return how many."""
         return self.order.cut(tx, *excess, TRIM_AT_ONCE)
 
 
 class SqlTrail(SqlOutcomes):
-    """Follows :class:`~schedcore.stores.trail.Trail`.
+    """Implements :class:`~schedcore.stores.trail.Trail`.
 
     Args:
-        database: Where.
+        database: The database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -89,14 +89,14 @@ class SqlTrail(SqlOutcomes):
         self.changed = AuditRows(database.kind)
 
     def note(self, records: Sequence[AuditRecord]) -> None:
-        """Add to the audit what was changed."""
+        """Add records to the audit."""
         with self.database.write() as tx:
             self.changed.add(tx, records)
 
     def audit(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
-        """Return the changes kept, the latest first."""
+        """Return the stored changes, the latest first."""
         with self.database.read() as tx:
             return self.changed.latest(tx, job_id, since_us, before, limit)
 

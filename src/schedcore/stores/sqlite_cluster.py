@@ -1,4 +1,4 @@
-"""The processes on one SQLite file: locks on files tell who is alive, and who takes due jobs."""
+"""The processes on one SQLite file: file locks show which are alive, and which takes due jobs."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 log = GuardedLogger(__name__)
 
 ATTEMPT_US = SECOND // 4
-"""How often one who stands by tries to take over."""
+"""How often a process that stands by tries to take over."""
 CHECK_US = SECOND
-"""How often a process looks whether its locks are there, and others are gone."""
+"""How often a process checks its own locks, and whether others are dead."""
 TRIM_US = 60 * SECOND
-"""How often it cuts the history."""
+"""How often it trims the history."""
 
 
 class SqliteCluster:
-    """Follows :class:`~schedcore.stores.cluster.Cluster`.
+    """Implements :class:`~schedcore.stores.cluster.Cluster`.
 
-    Each node holds a lock on a file of its own, beside that of the store, and one of them another
-    lock besides: that one takes due jobs.  The operating system frees both when a process ends, so
-    nobody has to wait to know that it is gone, and nobody who merely hangs is taken for dead.
+    Each node holds a lock on its own file, next to that of the store.  One node, the holder, has a
+    second lock and takes due jobs.  The operating system releases both when a process ends: so
+    others notice its end at once, and a process that merely hangs does not count as dead.
 
     Args:
         store: The store.
-        clock: Gives the times of what is written; None: a scheduler's does.
+        clock: Gives the times to write; None: the scheduler's clock.
     """
 
     def __init__(self, store: SqliteStore, clock: Clock | None) -> None:
@@ -77,7 +77,7 @@ class SqliteCluster:
         self._attempted_us = self._checked_us = self._trimmed_us = 0
 
     def after_fork_in_child(self) -> None:
-        """Be no node: the locks are the parent's."""
+        """Stop being a node: the locks belong to the parent."""
         self._begin_anew()
 
     def go_by(self, clock: Clock) -> None:
@@ -99,17 +99,17 @@ class SqliteCluster:
     @property
     def shares_due(self) -> bool:
         """Whether several nodes take due jobs."""
-        return False  # one takes them all
+        return False  # one node takes them all
 
     @property
     def sets_clock(self) -> bool:
         """Whether this process moves jobs when the clock is set back: the one that takes them."""
         return self.takes
 
-    # Coming and going
+    # Joining and leaving
 
     def join(self, app: str, executors: Collection[str]) -> bool:
-        """Become a node; return whether no other is there."""
+        """Become a node; return whether there is no other."""
         self._resigned = self._leaving = False
         self._as = app, json.dumps(sorted(executors))
         self._store.claims.executors = frozenset(executors)
@@ -137,7 +137,7 @@ class SqliteCluster:
         return alone
 
     def _new_node(self, tx: Transaction) -> tuple[int, FileLock]:
-        """Write a node of this process, and return it with its lock."""
+        """Add a node for this process, and return it with its lock."""
         app, executors = self._as
         tx.run(
             "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us, executors)"
@@ -153,10 +153,10 @@ class SqliteCluster:
         own = FileLock(self._beside(f"node-{node}"))
         if not own.attempt():
             raise StoreError(str(own.path), "somebody else holds this lock")
-        return node, own  # held before anybody can see the node
+        return node, own  # held before others can see the node
 
     def resign(self) -> None:
-        """Take no more due jobs, so that another node does."""
+        """Stop taking due jobs, so that another node does."""
         self._resigned = True
         self._engine.release()
 
@@ -167,7 +167,7 @@ class SqliteCluster:
         return handed
 
     def leave(self) -> None:
-        """Be a node no more, or a leaving one until the last of its runs has ended."""
+        """Leave, or be a leaving node until the last of its runs has ended."""
         self.resign()
         if self._own is None:
             return
@@ -190,26 +190,26 @@ class SqliteCluster:
         self._own = self._store.node = None
 
     def left(self) -> None:
-        """Be a node no more if this one is leaving, and its last run has ended."""
+        """Leave if this node is leaving, and its last run has ended."""
         if self._leaving and not self._store.claims.live:
             self.leave()
 
     def close(self) -> None:
-        """Let go of the locks, as a process that ends does."""
+        """Release the locks, as the end of the process does."""
         self.resign()
         self._let_go()
 
-    # Looking
+    # Polling
 
     def begin(self, run: Run) -> bool:
-        """Note that a run begins: it may, since whoever holds its lock is not taken for dead."""
+        """Note that a run begins; always allowed, since a node with a lock is not declared dead."""
         self._store.claims.begins(run)
         return True
 
     def look(self, at_once: bool = False) -> Seen:  # noqa: ARG002 — it asks each time
-        """Find out what others did; take over from who is gone."""
+        """Read the changes of other nodes; take over from dead ones."""
         now_us = passing_us()
-        # Most looks find nothing, and are all that a process does which idles.
+        # Most calls find nothing, and an idle process does nothing else.
         check = now_us - self._checked_us >= CHECK_US
         if check:
             self._checked_us = now_us
@@ -225,13 +225,13 @@ class SqliteCluster:
         if check:
             self._mark_begun()
             self._store.outputs.save(self._store.claims.at_work())
-        self._version = version  # now, since what failed above has to be looked at again
+        self._version = version  # only now: after an error above, it must be read again
         return Seen(self._wanted, changed or took_over or found_dead, dropped, lost)
 
     def _look_after_locks(self) -> None:
-        """Hold the lock of this node again, if somebody removed its file.
+        """Acquire this node's lock again, if its file was removed.
 
-        Others may have taken this process for dead meanwhile: then it becomes another node.
+        If others have declared this process dead meanwhile, it becomes a new node.
         """
         own, node = self._own, self._store.node
         if self._engine.held and not self._engine.still_held():
@@ -255,7 +255,7 @@ class SqliteCluster:
         self._version, self._gone = (0, 0), -1  # its runs were ended by others
 
     def _look_for_office(self, now_us: int) -> bool:
-        """Take due jobs from now on if nobody does; return whether this begins now."""
+        """Become the holder if there is none; return whether this is new."""
         if self._resigned or self._own is None or now_us - self._attempted_us < ATTEMPT_US:
             return False
         self._attempted_us = now_us
@@ -271,10 +271,10 @@ class SqliteCluster:
         return True
 
     def _look_for_the_dead(self, now_us: int) -> tuple[bool, list[RunRecord]]:
-        """Look for processes that are gone; now and then, cut the history.
+        """Reap dead nodes, and sometimes trim the history.
 
         Returns:
-            Whether there was one, and the records of the runs that were lost.
+            Whether there was a dead node, and the records of lost runs.
         """
         found = False
         lost: list[RunRecord] = []
@@ -297,12 +297,12 @@ class SqliteCluster:
         return found, lost
 
     def _others_listed(self, tx: Transaction) -> list[tuple[int, str]]:
-        """Return the other nodes that are listed as alive, each with its process."""
+        """Return the other nodes that are listed as alive, with their processes."""
         rows = tx.all("select id, boot from schedcore_nodes where state in ('alive', 'leaving')")
         return [(node, process) for node, process in rows if node != self._store.node]
 
     def _others(self, tx: Transaction) -> bool:
-        """Return whether another node is alive, and not only listed as such."""
+        """Return whether another node is really alive, not only listed as alive."""
         for node, _ in self._others_listed(tx):
             lock = FileLock(self._beside(f"node-{node}"))
             if not lock.attempt():
@@ -311,7 +311,7 @@ class SqliteCluster:
         return False
 
     def _read_own(self) -> list[End]:
-        """Read the state that is wanted, and which runs others have ended."""
+        """Read the wanted state, and the runs that others have ended."""
         if self._store.node is None:
             return []
         with self._file.read() as tx:
@@ -325,7 +325,7 @@ class SqliteCluster:
         return dropped
 
     def _mark_begun(self) -> None:
-        """Write which runs have begun, of those that last: what others show of them."""
+        """Write the beginnings of longer runs, for other processes to show."""
         runs = self._store.claims.to_mark(self._clock.now_us() - SECOND)
         if runs:
             with self._file.write() as tx:
@@ -334,7 +334,7 @@ class SqliteCluster:
     # Orders
 
     def want(self, state: State) -> None:
-        """Have all nodes be in a state."""
+        """Set the state of all nodes."""
         with self._file.write() as tx:
             tx.run(
                 "update schedcore_cluster set state = ?, since_us = ?",
@@ -344,7 +344,7 @@ class SqliteCluster:
         self._wanted = state
 
     def wanted(self) -> State:
-        """Return the state that all nodes are to be in."""
+        """Return the state that all nodes should be in."""
         with self._file.read() as tx:
             return self._read_wanted(tx)
 
@@ -353,10 +353,10 @@ class SqliteCluster:
         return State[state.upper()]
 
     def adopt(self, now_us: int) -> list[Run]:
-        """Take the runs that are due again and belong to nobody."""
+        """Take due runs that belong to no node."""
         return adopt(self._store, now_us) if self._engine.held else []
 
-    # Telling
+    # Information
 
     def nodes(self) -> list[NodeInfo]:
         """Return the current and recent nodes, newest first."""
@@ -364,7 +364,7 @@ class SqliteCluster:
             return nodes_listed(tx)
 
     def info(self) -> StoreInfo:
-        """Return what the store is, and how it does."""
+        """Return the kind and the state of the store."""
         mark = None
         with suppress(StoreError), self._file.read() as tx:
             mark = mark_of(tx)

@@ -1,4 +1,4 @@
-"""One SQLite file as a database: opened with care, safe over threads, forks and processes."""
+"""One SQLite file as a database, safe with threads, forks and several processes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from schedcore.stores.schema import SQLITE, migrate
 OLDEST_SQLITE = (3, 24, 0)
 """The first SQLite with ``insert ... on conflict do update``."""
 MOUNTS = Path("/proc/self/mounts")
-"""What is mounted, on Linux."""
+"""The mounted file systems, on Linux."""
 PATIENCE = 5.0
 """Seconds that a transaction waits for those of other processes."""
 _NETWORK = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "ceph")
 )
 _left_to_parents: list[sqlite3.Connection] = []
-"""Connections that a forked child inherited all the same, from a fork within a transaction: closed
-here, they would break those of the parent (sqlite.org/howtocorrupt.html, 2.6)."""
+"""Connections that a forked child inherited from a fork inside a transaction: closing them here
+would break the parent's (sqlite.org/howtocorrupt.html, 2.6)."""
 
 
 class SqliteFile:
-    """Follows :class:`~schedcore.stores.database.Database`.  Opened at the first call.
+    """Implements :class:`~schedcore.stores.database.Database`.  Opened at the first call.
 
-    One connection for all threads, under one lock: a transaction takes tens of microseconds, and
-    SQLite lets one write at a time anyway.
+    All threads share one connection, under one lock: a transaction takes tens of microseconds, and
+    SQLite has only one writer at a time anyway.
 
     Args:
-        path: Of the file; made if it is not there.
-        durable: Whether what was written survives a power cut (``synchronous=FULL``), for a wait
-            for the disk at each commit.
+        path: The path of the file, which is created if it does not exist.
+        durable: Whether data survives a power failure (``synchronous=FULL``); then each commit
+        waits for the disk.
     """
 
     kind = "sqlite"
@@ -58,7 +58,7 @@ class SqliteFile:
         call_in_child(self)
 
     def _begin_anew(self) -> None:
-        # Re-entrant, so that a signal handler which interrupts a transaction finds out.
+        # Re-entrant, so that a signal handler that interrupts a transaction detects that.
         self._lock = threading.RLock()
         self._connection = None
         self._within = False
@@ -68,7 +68,7 @@ class SqliteFile:
         return f"<SqliteFile {self.path}>"
 
     def __del__(self) -> None:
-        # Of a store that nobody closed: Python 3.13 warns of a connection that is left to it.
+        # For a store that was not closed: Python 3.13 warns about an open connection.
         if self._connection is not None:
             self._connection.close()
 
@@ -77,16 +77,16 @@ class SqliteFile:
         return self._lock
 
     def before_fork(self) -> None:
-        """Close the connection; both sides open one of their own at their next call.
+        """Close the connection; parent and child each open a new one at their next call.
 
-        A child that inherits it also inherits what SQLite believes about the locks of the process,
-        which are the parent's alone: others would then truncate the log under its hands.
+        A child that inherits it also inherits SQLite's state of the process's locks, which only the
+        parent has: other processes could then truncate the log while the child uses it.
         """
         if not self._within:
             self.close()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew, and leave a connection that was within a transaction to the parent."""
+        """Start without a connection, and leave one that is inside a transaction to the parent."""
         if self._connection is not None:
             _left_to_parents.append(self._connection)
         self._begin_anew()
@@ -95,25 +95,25 @@ class SqliteFile:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Return a transaction that sees one moment, and writes nothing."""
-        # The first query takes the snapshot; until then, others may be in the way.
+        """Return a read-only transaction on a consistent snapshot."""
+        # The first query takes the snapshot; until then, other processes may block it.
         with self._transaction("begin", "select 1 from schedcore_cluster") as tx:
             yield tx
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Return a transaction that nobody else writes beside."""
-        # A transaction that only begins to write after it has read would fail at once whenever
-        # another process wrote in between, however long it is willing to wait.
+        """Return a transaction that excludes all other writers."""
+        # A transaction that reads before it writes would fail at once whenever another process
+        # wrote in between, whatever its timeout is.
         with self._transaction("begin immediate") as tx:
             yield tx
 
     @contextmanager
     def write_soon(self) -> Iterator[Transaction]:
-        """Return the same, of what a power cut may undo: nobody waits for the disk."""
+        """Return the same without waiting for the disk: a power failure may undo it."""
         with self._turn():
             if self._within or not self._durable:
-                with self.write() as tx:  # which says what is wrong
+                with self.write() as tx:  # which reports the error
                     yield tx
                 return
             with self._telling():
@@ -153,7 +153,7 @@ class SqliteFile:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for other threads, but no longer than for other processes: each may have to."""
+        """Wait for other threads, but no longer than for other processes."""
         if not self._lock.acquire(timeout=PATIENCE):
             text = f"other threads have been waiting for it, or using it, for {PATIENCE:.0f} s"
             raise StoreUnavailableError(str(self.path), f"{text}; try again")
@@ -164,7 +164,7 @@ class SqliteFile:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Have what SQLite raises tell which file it is, and what to do."""
+        """Add the file and a solution to errors of SQLite."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -173,39 +173,39 @@ class SqliteFile:
             raise StoreError(str(self.path), _advice(error)) from error
 
     def mark(self, tx: Transaction) -> None:
-        """Give a transaction a number: of all on this file, however many processes."""
+        """Assign a number to a transaction, which is unique for the file over all processes."""
         tx.run("update schedcore_cluster set changes = changes + 1")
 
     def expect_runs(self, tx: Transaction, count: int) -> None:
-        """Nothing is to be prepared for that."""
+        """Do nothing: there is nothing to prepare."""
 
     def run_ids(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return ids for so many runs: each greater than those before."""
+        """Return ids for so many runs, each greater than all earlier ones."""
         tx.run("update schedcore_cluster set runs = runs + ?", count)
         ((last,),) = tx.all("select runs from schedcore_cluster")
         return range(last - count + 1, last + 1)
 
     def job_keys(self, tx: Transaction, count: int) -> Sequence[int]:
-        """Return keys for so many jobs, none of which was ever used."""
+        """Return keys for so many jobs that were never used before."""
         used = tx.one("select seq from sqlite_sequence where name = 'schedcore_jobs'")
         last = 0 if used is None else int(used[0])
         return range(last + 1, last + count + 1)
 
     def changed_since(self, tx: Transaction, since: object) -> tuple[object, int | None]:
-        """Return the present version, and the mark above which rows may have changed."""
+        """Return the current version, and the mark above which rows may have changed."""
         ((version,),) = tx.all("select changes from schedcore_cluster")
         return version, since if isinstance(since, int) and since <= version else None
 
     def others_version(self) -> tuple[int, int]:
-        """Return what changes when another process has written; it may change without that."""
+        """Return a version that changes when another process writes, and sometimes without that."""
         with self._lock:
             if self._connection is None:
                 with self._telling():
                     self._open()
             assert self._connection is not None
-            # Asked ten times a second by every process: it reads two words of shared memory.
+            # Each process reads it ten times a second: it takes two words of shared memory.
             (version,) = self._connection.execute("pragma data_version").fetchone()
-            return self._opened, version  # which counts for one connection only
+            return self._opened, version  # which is valid for one connection only
 
     def close(self) -> None:
         """Close the connection; a later call opens another."""
@@ -235,7 +235,7 @@ class SqliteFile:
         return connection
 
     def _check_place(self) -> None:
-        """Make the file, for this user alone: it holds the arguments of jobs."""
+        """Create the file, readable by this user only, since it contains arguments of jobs."""
         found = file_system_of(self.path.parent)
         if found in _NETWORK:
             raise StoreError(
@@ -243,7 +243,7 @@ class SqliteFile:
                 f"it is on a network file system ({found}), whose locks do not hold: name a file"
                 " on a disk of this machine, or a PostgreSQL server (postgresql://...)",
             )
-        # Never opened here once it is there: to close it would free the locks that other
+        # Never opened here once it exists: closing it would release the locks that other
         # connections of this process hold on it (sqlite.org/howtocorrupt.html, 2.2).
         new = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         try:
@@ -274,10 +274,10 @@ class SqliteFile:
 
 
 def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
-    """Run statements that other processes may be in the way of; return the first row of the last.
+    """Run statements that other processes may block; return the first row of the last one.
 
-    SQLite's own wait sleeps for up to 100 ms between two looks, and a busy process starves the
-    others; this one looks each 1 to 3 ms.
+    SQLite itself sleeps for up to 100 ms between two attempts, so a busy process starves the
+    others; this function tries every 1 to 3 ms.
     """
     patience = pause = row = None
     for statement in statements:
@@ -286,7 +286,7 @@ def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any
                 row = connection.execute(statement).fetchone()
                 break
             except sqlite3.OperationalError as error:
-                # Made now, since nearly every transaction finds nobody in its way.
+                # Created only now, since nearly no transaction is blocked.
                 patience, pause = patience or Patience(PATIENCE), pause or threading.Event()
                 if not _is_busy(error) or not patience.left():
                     raise
@@ -315,7 +315,7 @@ def _advice(error: sqlite3.Error) -> str:
 
 
 def file_system_of(folder: Path) -> str:
-    """Return the kind of file system that a folder is on, as Linux calls it; "": not known."""
+    """Return Linux's name of the file system of a folder; "": unknown."""
     if not sys.platform.startswith("linux"):
         return ""
     real = os.path.realpath(folder)

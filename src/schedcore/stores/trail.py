@@ -1,4 +1,4 @@
-"""The contract of what a store tells of changes: who made them, and all that happened, in order."""
+"""The contract of a store's audit and change feed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from schedcore.stores.places import Happened
 
 
 class Trail(Outcomes, Protocol):
-    """The part of a :class:`~schedcore.stores.contract.Store` that tells what has happened."""
+    """The part of a :class:`~schedcore.stores.contract.Store` for the audit and the change feed."""
 
     def note(self, records: Sequence[AuditRecord]) -> None:
-        """Add to the audit what other calls do not take along; the store gives the numbers."""
+        """Add records to the audit that belong to no other call; the store numbers them."""
         ...
 
     def audit(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
-        """Return the changes kept, the latest first: *limit* at most.
+        """Return the stored changes, the latest first.
 
         Args:
-            job_id: Of one job; None: of all, and of the scheduler.
-            since_us: Those since then; None: all.
-            before: Those with a lower number; None: all.
-            limit: How many at most.
+            job_id: Only those of this job; None: those of all jobs and of the scheduler.
+            since_us: Only those since this time; None: all.
+            before: Only those with a lower number; None: all.
+            limit: The maximum number.
         """
         ...
 
@@ -34,10 +34,10 @@ class Trail(Outcomes, Protocol):
         """Return outcomes and changes in commit order.
 
         Args:
-            place: Only those after it; None: none at all.
-            limit: How many at most.
+            place: The position after which to return them; None: nothing is returned.
+            limit: The maximum number.
 
         Raises:
-            InvalidOptionError: if *place* is the text of no place.
+            InvalidOptionError: if *place* is not a position.
         """
         ...

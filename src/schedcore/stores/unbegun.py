@@ -1,7 +1,7 @@
-"""The runs that a process has in hand and has not begun, in a file that outlives the process.
+"""The runs that a process owns and has not begun, in a file that outlives the process.
 
-Whoever takes over from a process that was killed reads there which of its open runs never began:
-those are due again, and nothing of them is lost or doubled.
+The process that takes over from a killed one reads there which of its open runs never began: those
+are due again, so they are neither lost nor run twice.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from schedcore.stores.process import is_gone, this_process
 log = GuardedLogger(__name__)
 
 SLOTS: Final = 1 << 14
-"""Runs that are told apart by their ids, which grow one by one; of two in one slot, the older one
-counts as begun, and is lost with its process."""
+"""Number of slots.  Ids of runs grow one by one; of two runs in the same slot, the older one counts
+as begun, and is lost with its process."""
 _HEAD: Final = 256
 _SAFE: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Unbegun:
-    """What a process writes: a slot of shared memory for each run, at the price of 0.1 us.
+    """The file that a process writes: a slot of shared memory for each run, which takes 0.1 us.
 
-    The kernel keeps the memory when the process is killed.  After a power cut what is in the file
-    may be old: it counts in the boot alone in which it was written.
+    The kernel keeps the memory when the process is killed.  After a power failure the contents may
+    be old: they are valid only during the boot in which they were written.
 
     Args:
-        path: Of the file, which is made.
+        path: The path of the file, which is created.
 
     Raises:
-        OSError: if it cannot be made, or nobody could tell later that this process has ended.
+        OSError: if it cannot be created, or others could not find out that this process has ended.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stores by their URLs."""
+"""Opens stores by their URLs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def open_store(url: str, clock: Clock | None = None) -> Store:
     Args:
         url: ``"memory"``, ``"sqlite:///jobs.db"`` (in the working folder),
             ``"sqlite:////var/lib/app/jobs.db"``, or ``"postgresql://user:password@host/database"``.
-        clock: Of the scheduler; the computer's unless given.
+        clock: The scheduler's clock; default: the computer's.
 
     Raises:
-        InvalidOptionError: if it names no store.
+        InvalidOptionError: if it does not name a store.
     """
     clock = clock or SystemClock()
     if not isinstance(url, str):
@@ -56,7 +56,7 @@ def _postgres_store(url: str, clock: Clock) -> Store:
 
 
 def sqlite_path(url: str) -> str:
-    """Return the path in a URL of SQLite, as SQLAlchemy writes them.
+    """Return the path in a URL of SQLite, in SQLAlchemy's format.
 
     Raises:
         InvalidOptionError: if there is none.
@@ -72,7 +72,7 @@ def sqlite_path(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a URL that may be shown."""
+    """Return a URL without its password."""
     try:
         password = urlsplit(url).password
     except ValueError:
