@@ -64,7 +64,7 @@ class Declarations:
         Args:
             entries: The jobs, no id twice.
             triggers: Their triggers for the fingerprint; None: the triggers themselves, with the
-            requested next run time.
+                requested next run time.
             replace: Whether to replace another definition under the same id.
 
         Raises:

@@ -39,9 +39,9 @@ class CeleryExecutor(ClusterExecutor):
         max_workers: How many runs are sent to the workers at a time; the others wait here.
         queue: The workers' queue; None: the app's.
         backend: The result backend of the app that is created for a URL.  Results of runs are in
-        the scheduler's store, not there.
+            the scheduler's store, not there.
         app: Your app, or its location as for ``celery -A``: ``"shop.celery:app"``.  Use it instead
-        of *broker*.
+            of *broker*.
 
     Raises:
         InvalidOptionError: if an argument is invalid.

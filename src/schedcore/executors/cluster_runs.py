@@ -69,7 +69,7 @@ class ClusterRuns:
         cluster: The cluster of the workers.
         name: The name of the thread.
         turn: A lock that the thread holds: the thread from before a shutdown may still wait for
-        the network.
+            the network.
 
     Attributes:
         broken: Why the cluster is currently unreachable.

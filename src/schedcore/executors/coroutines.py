@@ -60,7 +60,7 @@ class CoroutineLoop:
     Args:
         name: The name of the thread of its own loop, which is started when first needed.
         loop: The program's event loop, which may start later.  Runs are tasks of it.  It is
-        neither started nor closed here.
+            neither started nor closed here.
 
     Raises:
         InvalidOptionError: if *loop* is not an event loop.

@@ -46,7 +46,7 @@ class DaskExecutor(ClusterExecutor):
 
     Args:
         cluster: The address of Dask's scheduler, such as ``"tcp://10.0.0.7:8786"``, or your
-        ``Client``, which stays open at a shutdown.
+            ``Client``, which stays open at a shutdown.
 
     Raises:
         InvalidOptionError: if it is neither.

@@ -184,8 +184,8 @@ class _Places:
         self._lock = threading.RLock()
         self._owners: set[int] = set()
         self._streams: dict[str, Stream] = {}
-        # In Python 3.13 and before, print() has no reference of its own to sys.stdout: a stream that
-        # is freed while another thread prints to it crashes the interpreter.
+        # In Python 3.13 and before, print() has no reference of its own to sys.stdout: a stream
+        # that is freed while another thread prints to it crashes the interpreter.
         self._former: deque[Stream] = deque(maxlen=16)
         self._records: _Records | None = None
 

@@ -51,7 +51,7 @@ class Transaction:
 
     Attributes:
         for_update: The end of a query that locks rows for writing, if a transaction does not
-        exclude all other writers.
+            exclude all other writers.
         skip_locked: The same for a query that leaves out locked rows.
         for_share: The end of a query whose rows must not be removed before the commit.
         started: The runs that this process begins after the commit.

@@ -50,7 +50,7 @@ class PostgresTransaction(Transaction):
         expected: Returns more of them.
         tells: Whether to notify other processes at the commit.
         number: The server's number of this transaction, to look up whether it is over; None:
-        unknown.
+            unknown.
         commits: Whether the commit was sent.
     """
 

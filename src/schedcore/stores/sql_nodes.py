@@ -45,7 +45,7 @@ def reap(
         now_us: The present.
         unbegun: Its runs that had not begun.
         is_dead: Returns whether it is still dead and not being reaped by another node; called
-        once its runs are locked.
+            once its runs are locked.
 
     Returns:
         The records of the runs that were lost.

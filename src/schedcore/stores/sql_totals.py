@@ -43,7 +43,7 @@ class TotalRows:
 
     Attributes:
         shares: Whether each process counts all jobs together in its own rows, so that no process
-        waits for another to write its outcomes.
+            waits for another to write its outcomes.
     """
 
     shares = False

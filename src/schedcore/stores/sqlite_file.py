@@ -41,7 +41,7 @@ class SqliteFile:
     Args:
         path: The path of the file, which is created if it does not exist.
         durable: Whether data survives a power failure (``synchronous=FULL``); then each commit
-        waits for the disk.
+            waits for the disk.
     """
 
     kind = "sqlite"

@@ -74,7 +74,7 @@ def read_crontab(
         now_us: The time after which they are due.
         home: The working directory of the commands, unless a line sets HOME.
         user: Import only lines of this user, in a crontab whose lines name a user before the
-        command, like ``/etc/crontab``.  None: it is a user's own crontab.
+            command, like ``/etc/crontab``.  None: it is a user's own crontab.
         timezone: The zone of the times, unless a line sets CRON_TZ; None: the system's.
     """
     settings, seen = _Settings(home, timezone), Counter[str]()
