@@ -42,7 +42,7 @@ class Outcomes(Protocol):
 
         Args:
             place: The position after which to return outcomes; None, or a position of another or
-            an earlier store: nothing is returned.
+                an earlier store: nothing is returned.
             limit: The maximum number.
 
         Returns:
