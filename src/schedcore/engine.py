@@ -11,6 +11,11 @@
     follows each of them to its outcome.
 5. **announce**: log lines and events of fire times that did not run, after everything is submitted.
 
+So each due time is in one of three places: to come (in its job's slot), open (a run), or ended (an
+outcome in the history).  What was decided about a job that was paused, changed or removed since it
+was taken is void.  If the store raises before all is settled, the batch is given back, and the
+loop calls again in a second; later, the runs are open, and the store keeps them.
+
 All other changes of jobs are in :mod:`~schedcore.changes.changing`.  A *slot* is the store's own
 record of a job; an *entry* is a job and its place in the schedule as a value.  docs/glossary.md
 defines the other terms.
@@ -22,6 +27,7 @@ There is no thread, no sleep and no loop in here: the loop, the tests and the si
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -66,10 +72,10 @@ BATCH = 10_000
 REMOTE_BATCH = 250
 """The same for an executor with remote workers: other due jobs wait no longer than for this many,
 and these workers have enough to do."""
-RETRY_BROKEN_US = 30 * SECOND
-"""How long a job that cannot run waits before it is tried again."""
 FULL_US = SECOND // 100
 """How long to wait before asking a full executor again whether it has room."""
+RETRY_BROKEN_US = 30 * SECOND
+"""How long a job that cannot run waits before it is tried again."""
 RETRY_HUNG_US = 3600 * SECOND
 """The same for a job whose trigger did not return: each attempt may cost a thread."""
 
@@ -162,8 +168,9 @@ class Engine:
                 adopted = [self._made_ready(run) for run in self._cluster.adopt(now_us)]
                 take_over(self.runs, self.executors, adopted)
             timer_us = self.runs.check_timers(now_us)
-        except BaseException:  # Ctrl-C, where this thread executes the runs itself
-            self.runs.cancel_waiting()
+        except BaseException as error:
+            if is_interrupt(error):  # Ctrl-C, where this thread executes the runs itself
+                self.runs.cancel_waiting()
             raise
         finally:
             self._announce_step(settled, slots)  # a listener that blocks holds up no run
@@ -198,7 +205,7 @@ class Engine:
                 claim.asking = None
                 settled = batch.settle(decided, now_us)
             finally:
-                if claim in self._claims:
+                with suppress(ValueError):  # the watching thread has taken it back meanwhile
                     self._claims.remove(claim)
         return settled, slots
 

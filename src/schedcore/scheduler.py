@@ -1,7 +1,7 @@
 """The public class: builds the parts of a scheduler and connects them.
 
-The methods for jobs (``add_job``...) and runs (``run_job``...) are those of its base classes, in
-:mod:`~schedcore.methods.jobs` and :mod:`~schedcore.methods.runs`; start, pause and shutdown go to
+The methods for jobs (``add_job``...), runs (``run_job``...) and changes (``audit``...) are those of
+its base classes, in :mod:`schedcore.methods`; start, pause and shutdown go to
 :mod:`~schedcore.lifetime.lifecycle`, and everything else to the engine.
 """
 

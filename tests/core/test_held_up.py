@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from datetime import datetime, timedelta, timezone
 
@@ -17,8 +18,10 @@ from schedcore import (
     ManualClock,
     Outcome,
     Scheduler,
+    SystemClock,
     ThreadPool,
 )
+from schedcore.clock import Patience
 from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -191,3 +194,34 @@ def test_runs_left_behind_a_blocked_executor_are_submitted_once_it_goes_on(clock
     stuck.join(SOON)
     assert taken == [START + timedelta(seconds=10), START + timedelta(seconds=20)]
     assert scheduler.counts("j") == {Outcome.EXECUTED: 2}
+
+
+def test_an_error_in_a_step_cancels_no_run_that_waits_for_a_worker(gate):
+    """Only Ctrl-C does: after an error, the loop goes on."""
+
+    class Failing(SystemClock):
+        armed = False
+
+        def monotonic_us(self):
+            if self.armed and sys._getframe(1).f_code.co_name == "check_timers":
+                self.armed = False
+                raise OSError("no clock")
+            return super().monotonic_us()
+
+    scheduler = Scheduler(timezone="UTC", clock=Failing(), executors={"default": ThreadPool(1)})
+    scheduler.add_job(gate, "interval", hours=1, id="first", timeout=3600)
+    scheduler.add_job(int, "interval", hours=1, id="second")
+    scheduler.start()
+    scheduler.run_job("first", wait=False)
+    gate.wait()
+    second = scheduler.run_job("second", wait=False)
+    scheduler.clock.armed = True
+    failures = scheduler.health().loop_failures
+    scheduler.wakeup()
+    deadline = Patience(SOON)
+    while scheduler.health().loop_failures == failures:
+        assert deadline.left(), "the step never failed"
+    gate.open()
+    assert second.wait(SOON)
+    assert second.outcome is Outcome.EXECUTED
+    scheduler.shutdown()
