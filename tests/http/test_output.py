@@ -256,7 +256,7 @@ import os, sys, time
 
 def talk(gate):
     """Print, wait for a file, and print again."""
-    print("in", os.getpid(), flush=True)
+    print(f"in {os.getpid()}\\n", end="", flush=True)  # at once: other threads log
     while not os.path.exists(gate):
         time.sleep(0.02)
     sys.stderr.write("done\\n")
