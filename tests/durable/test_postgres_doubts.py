@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import psycopg
@@ -330,21 +330,31 @@ def test_a_node_leaves_only_once_it_is_known_what_it_has(hanging):
     assert {each.id: each.state for each in store.cluster.nodes()}[node] == "leaving"
 
 
+@contextmanager
+def once_asked_to_commit(monkeypatch, then):
+    """Call *then* with each transaction as soon as the server was asked to commit it."""
+    send = PostgresTransaction._send
+
+    def sent(tx, last=False):
+        send(tx, last)
+        if last and tx.for_update:
+            then(tx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresTransaction, "_send", sent)
+        yield
+
+
 def test_ctrl_c_in_a_commit_is_a_doubt_too(hanging, monkeypatch):
     """The server may have been asked already."""
     store = hanging.store
     add(store, entry("a", 5))
-    send = PostgresTransaction._send
 
-    def interrupted(tx, last=False):
-        send(tx, last)
-        if last and tx.for_update:
-            raise KeyboardInterrupt
+    def interrupt(_tx):
+        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(PostgresTransaction, "_send", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            open_one(store)
+    with once_asked_to_commit(monkeypatch, interrupt), pytest.raises(KeyboardInterrupt):
+        open_one(store)
     (run,) = until_known(store)
     begun(run)
     end(store, run)
@@ -355,16 +365,12 @@ def test_a_commit_that_is_over_by_the_time_its_connection_is_lost_is_no_doubt(ha
     """The server is asked at once, and whoever called is given what came of it."""
     store = hanging.store
     add(store, entry("a", 5))
-    send = PostgresTransaction._send
 
-    def unheard(tx, last=False):
-        send(tx, last)
-        if last and tx.for_update:
-            tx.connection.close()
-            raise psycopg.OperationalError("cut off by the test")
+    def cut_off(tx):
+        tx.connection.close()
+        raise psycopg.OperationalError("cut off by the test")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(PostgresTransaction, "_send", unheard)
+    with once_asked_to_commit(monkeypatch, cut_off):
         run = run_now(store, store.get("a").job, 5)
     assert not store.database.doubts
     assert run in store.claims.live.values()

@@ -68,7 +68,7 @@ class Backfill(NamedTuple):
             due_us: When the job is due next; None: it is paused, so nothing is in the schedule.
             fire_us: The next fire time.
             runs: The due time and the cause of each run that is open, or was executed and is still
-            in the history.  Read the open ones first: they may end meanwhile.
+                in the history.  Read the open ones first: they may end meanwhile.
         """
         times = self.times
         if due_us is not None and fire_us is not None:

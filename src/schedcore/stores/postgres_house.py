@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schedcore.clock import SECOND, Clock, passing_us
-from schedcore.stores.sql_nodes import trim
+from schedcore.stores.sql_nodes import TRIM_US, report_runs, trim
 
 if TYPE_CHECKING:
     from schedcore.stores.postgres import PostgresStore
 
 MARK_US: Final = SECOND
 """How often the beginnings of runs are written."""
-TRIM_US: Final = 60 * SECOND
-"""How often one of the processes trims the history."""
 _TRIMMING: Final = "select pg_try_advisory_xact_lock(hashtext('schedcore trims'))"
 
 
@@ -36,18 +34,10 @@ class Housekeeping:
         now_us = passing_us()
         if now_us - self._marked_us >= MARK_US:
             self._marked_us = now_us
-            self._tell_of_runs()
+            report_runs(self._store, self._clock.now_us())
         if now_us - self._trimmed_us >= TRIM_US:
             self._trimmed_us = now_us
             self._trim()
-
-    def _tell_of_runs(self) -> None:
-        store = self._store
-        runs = store.claims.to_mark(self._clock.now_us() - SECOND)
-        if runs:
-            with store.database.write() as tx:
-                store.claims.mark_begun(tx, runs)
-        store.outputs.save(store.claims.at_work())
 
     def _trim(self) -> None:
         """Trim the history, unless another process is doing so."""

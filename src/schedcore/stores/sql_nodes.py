@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KEEP_GONE_US: Final = 3600 * SECOND
 """How long removed ids and dead nodes are remembered."""
+TRIM_US: Final = 60 * SECOND
+"""How often one of the processes trims the history."""
 
 
 def reap(
@@ -219,6 +221,15 @@ def tell_of_dropped(store: SqlStore, dropped: Sequence[End]) -> None:
 def _outcome(tx: Transaction, run_id: int) -> Outcome:
     row = tx.one("select outcome from schedcore_ledger where run_id = ?", run_id)
     return Outcome.CANCELLED if row is None else Outcome(row[0])
+
+
+def report_runs(store: SqlStore, now_us: int) -> None:
+    """Write the beginnings of longer runs, and what runs printed, for other processes to show."""
+    runs = store.claims.to_mark(now_us - SECOND)
+    if runs:
+        with store.database.write() as tx:
+            store.claims.mark_begun(tx, runs)
+    store.outputs.save(store.claims.at_work())
 
 
 def trim(store: SqlStore, now_us: int) -> int:

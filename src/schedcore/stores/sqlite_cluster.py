@@ -23,11 +23,13 @@ from schedcore.stores.file_lock import FileLock
 from schedcore.stores.process import this_process
 from schedcore.stores.schema import mark_of
 from schedcore.stores.sql_nodes import (
+    TRIM_US,
     adopt,
     dropped_runs,
     hand_back,
     nodes_listed,
     reap,
+    report_runs,
     tell_of_dropped,
     trim,
 )
@@ -42,8 +44,6 @@ ATTEMPT_US = SECOND // 4
 """How often a process that stands by tries to take over."""
 CHECK_US = SECOND
 """How often a process checks its own locks, and whether others are dead."""
-TRIM_US = 60 * SECOND
-"""How often it trims the history."""
 
 
 class SqliteCluster:
@@ -223,8 +223,7 @@ class SqliteCluster:
             found_dead, lost = self._look_for_the_dead(now_us)
         dropped = self._read_own() if changed else ()
         if check:
-            self._mark_begun()
-            self._store.outputs.save(self._store.claims.at_work())
+            report_runs(self._store, self._clock.now_us())
         self._version = version  # only now: after an error above, it must be read again
         return Seen(self._wanted, changed or took_over or found_dead, dropped, lost)
 
@@ -323,13 +322,6 @@ class SqliteCluster:
         tell_of_dropped(self._store, dropped)
         self._gone = row[0]
         return dropped
-
-    def _mark_begun(self) -> None:
-        """Write the beginnings of longer runs, for other processes to show."""
-        runs = self._store.claims.to_mark(self._clock.now_us() - SECOND)
-        if runs:
-            with self._file.write() as tx:
-                self._store.claims.mark_begun(tx, runs)
 
     # Orders
 
