@@ -90,9 +90,7 @@ class RunMethods(JobMethods):
             name: given for name, given in (("args", args), ("kwargs", kwargs)) if given is not None
         }
         _check_key(key)
-        if self._node is not None and self._life.state is State.STOPPED:
-            self._node.catch_up()  # another process may have started it just now
-        self._life.loop_or_error()
+        self._check_started()
         # Its worker may need what an interrupted call holds.
         if not wait or self._life.interrupts_itself():
             return run_now(self._engine, job_id, check, call, key)
@@ -124,9 +122,7 @@ class RunMethods(JobMethods):
             SchedulerNotRunningError: if the scheduler is not started.
         """
         _check_key(key)
-        if self._node is not None and self._life.state is State.STOPPED:
-            self._node.catch_up()
-        self._life.loop_or_error()
+        self._check_started()
         return run_each(self._engine, self._read_all(job_ids), check, key)
 
     def backfill(
@@ -181,6 +177,12 @@ class RunMethods(JobMethods):
             raise InvalidOptionError("since", since, "a moment before until, and before now")
         self._life.loop_or_error()
         return backfill(self._engine, job_id, Span(since_us, last_us), again, check)
+
+    def _check_started(self) -> None:
+        """Raise SchedulerNotRunningError unless it is started, perhaps just now by another one."""
+        if self._node is not None and self._life.state is State.STOPPED:
+            self._node.catch_up()
+        self._life.loop_or_error()
 
     def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
         """Wait for a run that another process has begun; return its final state."""
