@@ -19,7 +19,8 @@ from schedcore.stores.sql_checks import broken_rules, damage, holdings
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_jobs import UnreadableTrigger
 from schedcore.stores.sql_nodes import trim
-from schedcore.stores.urls import sqlite_path, without_password
+from schedcore.basics.shown_urls import without_password
+from schedcore.stores.urls import sqlite_path
 
 
 def add_commands(commands: Commands) -> None:

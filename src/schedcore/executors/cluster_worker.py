@@ -17,7 +17,8 @@ from schedcore.executors.remote_text import text_of_report
 from schedcore.output.text import Capture
 from schedcore.run import Run
 from schedcore.stores.sql_remote import RemoteRuns
-from schedcore.stores.urls import open_store, without_password
+from schedcore.basics.shown_urls import without_password
+from schedcore.stores.urls import open_store
 
 log = GuardedLogger(__name__)
 
