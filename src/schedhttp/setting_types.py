@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError, did_you_mean, whole
 from schedcore.output.redacting import redactor
-from schedcore.basics.shown_urls import without_password
 from schedcore.stores.urls import KINDS
 from schedcore.triggers.zones import zone_of
 

@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from schedcore.errors import InvalidOptionError, StoreError, did_you_mean
 from schedcore.basics.shown_urls import without_password
+from schedcore.errors import InvalidOptionError, StoreError, did_you_mean
 from schedcore.stores.urls import sqlite_path
 
 TABLE: Final = "apscheduler_jobs"
