@@ -246,9 +246,7 @@ class Settings:
         read: dict[str, Any] = {}
         for given, value in values.items():
             name = _name_of(given)
-            reader = _FLASK_APSCHEDULER_READERS.get(
-                _in_python(given), FIELDS[name].metadata["read"]
-            )
+            reader = _FLASK_READERS.get(_in_python(given), FIELDS[name].metadata["read"])
             found = reader(given, value)
             if _in_python(given) == name or name not in read:  # another name counts less
                 read[name] = found
@@ -382,7 +380,7 @@ class _Hidden:
 _HIDDEN = _Hidden()
 FLASK_APSCHEDULER_NAMES = {"views_enabled": "api_enabled", "jobstores": "store"}
 """Names in Flask-APScheduler: what it called ``api_enabled`` first, and its table of stores."""
-_FLASK_APSCHEDULER_READERS = {"jobstores": types.jobstores}
+_FLASK_READERS = {"jobstores": types.jobstores}
 _NO_SETTINGS = {
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",

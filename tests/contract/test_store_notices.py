@@ -19,22 +19,22 @@ def store(request):
 
 def put(store, *letters, now_us=5):
     """Have notices wait; each is a channel and a text."""
-    place = store.notices.place()
-    assert store.notices.advance(place, f"{place}+", {}, letters, now_us)
+    position = store.notices.position()
+    assert store.notices.advance(position, f"{position}+", {}, letters, now_us)
 
 
 def waiting(store, *channels, limit=10):
     return [(each.channel, each.text) for each in store.notices.waiting(channels, limit)]
 
 
-def test_outcomes_are_judged_up_to_a_place_by_one_alone(store):
+def test_outcomes_are_judged_up_to_a_position_by_one_alone(store):
     notices = store.notices
-    assert notices.place() is None
+    assert notices.position() is None
     assert notices.advance(None, "1", {}, (), 0)
     assert not notices.advance(None, "1", {}, [("ops", "again")], 0)
     assert notices.advance("1", "2", {"a": News(failures=1)}, [("ops", "first")], 0)
     assert not notices.advance("1", "2", {"a": News(failures=2)}, [("ops", "again")], 0)
-    assert notices.place() == "2"
+    assert notices.position() == "2"
     assert waiting(store, "ops") == [("ops", "first")]
     assert notices.news(["a", "b"]) == {"a": News(failures=1)}
 

@@ -114,14 +114,14 @@ def test_a_part_of_the_audit_can_be_asked_for(store):
 # All that happens
 
 
-def followed(store, place, limit=100):
+def followed(store, position, limit=100):
     found = []
     while True:
-        place, records, whole = store.happened_after(place, limit)
+        position, records, whole = store.happened_after(position, limit)
         assert whole
         assert len(records) <= limit
         if not records:
-            return place, found
+            return position, found
         found += records
 
 
@@ -133,14 +133,14 @@ def names(records):
 def test_outcomes_and_changes_come_in_the_order_in_which_they_were_made(store, limit):
     put_records(store, [record(0)])
     store.note([noted("zero")])
-    place, records, whole = store.happened_after(None, 10)
+    position, records, whole = store.happened_after(None, 10)
     assert (records, whole) == ([], True)
     for step in (1, "two", "three", 4, 5, "six", 7):
         if isinstance(step, int):
             put_records(store, [record(step)])
         else:
             store.note([noted(step)])
-    later, found = followed(store, place, limit)
+    later, found = followed(store, position, limit)
     assert names(found) == [1, "two", "three", 4, 5, "six", 7]
     assert store.happened_after(later, limit).records == []
     add(store, entry("b", 8))
@@ -151,13 +151,13 @@ def test_outcomes_and_changes_come_in_the_order_in_which_they_were_made(store, l
 
 
 def test_a_change_is_there_with_what_ended_by_it(store):
-    place, _, _ = store.happened_after(None, 10)
+    position, _, _ = store.happened_after(None, 10)
     add(store, entry("a", 5))
     settle(store, 6, next_us=50)
     old = store.get("a")
     change = Change(old, old._replace(due_us=None))
     store.write([change], 7, [record_of_change(change, ALICE, 7)])
-    assert sorted(map(str, names(followed(store, place)[1]))) == ["5", "paused"]
+    assert sorted(map(str, names(followed(store, position)[1]))) == ["5", "paused"]
 
 
 def test_places_that_are_none_or_of_another_store(make_store):
@@ -165,11 +165,11 @@ def test_places_that_are_none_or_of_another_store(make_store):
     for text in ("", "x", "0123abcd.0.0-", one.ended_after(None, 1)[0] + "-x"):
         with pytest.raises(InvalidOptionError):
             one.happened_after(text, 10)
-    foreign = other.happened_after(None, 10).place
+    foreign = other.happened_after(None, 10).position
     one.note([noted()])
-    place, records, whole = one.happened_after(foreign, 10)
+    position, records, whole = one.happened_after(foreign, 10)
     assert (records, whole) == ([], False)
-    assert one.happened_after(place, 10).whole
+    assert one.happened_after(position, 10).whole
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -178,14 +178,14 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
     store = SqliteStore(tmp_path / "jobs.db", keep=keep) if kind == "sqlite" else None
     store = store or postgres_store(keep=keep)
     day_us = 86_400 * 10**6
-    early = store.happened_after(None, 10).place
+    early = store.happened_after(None, 10).position
     store.note([noted("old", at=1), noted("one", at=8 * day_us)])
-    place, _ = followed(store, early)
+    position, _ = followed(store, early)
     store.note([noted(f"n{n}", at=9 * day_us) for n in range(3)])
     trim(store, 9 * day_us)
     assert [verb for verb, _ in verbs(store)] == ["n0", "n1", "n2"]
     assert not store.happened_after(early, 10).whole
-    assert names(followed(store, place)[1]) == ["n0", "n1", "n2"]
+    assert names(followed(store, position)[1]) == ["n0", "n1", "n2"]
     trim(store, 12 * day_us)
     assert verbs(store) == []
     store.close()
@@ -194,19 +194,19 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
 def test_the_audit_in_memory_is_bounded_and_followers_are_told():
     store = MemoryStore(History(overall=5))
     store._audit = AuditTrail(5)
-    early = store.happened_after(None, 10).place
+    early = store.happened_after(None, 10).position
     store.note([noted(f"n{n}") for n in range(4)])
-    place, _ = followed(store, early)
+    position, _ = followed(store, early)
     store.note([noted(f"n{n}") for n in range(4, 8)])
     assert len(all_of(store)) <= 6
     assert verbs(store)[-1] == ("n7", None)
     gone = store.happened_after(early, 10)
     assert not gone.whole
-    assert names(followed(store, place)[1]) == ["n4", "n5", "n6", "n7"]
+    assert names(followed(store, position)[1]) == ["n4", "n5", "n6", "n7"]
     numbers = [r.id for r in store.audit(None, None, None, 3)]
     assert numbers == [8, 7, 6]
     put_records(store, [record(n) for n in range(7)])
-    assert not store.happened_after(place, 10).whole
+    assert not store.happened_after(position, 10).whole
 
 
 def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
@@ -215,7 +215,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     put_records(store, [RunRecord(None, "a", Outcome.EXECUTED, n) for n in range(3)])
     store.note([noted("old"), noted("older")])
     trim(store, 1)
-    before = store.happened_after(None, 10).place
+    before = store.happened_after(None, 10).position
     with store.database.write() as tx:
         for table in ("schedcore_ledger", "schedcore_audit"):
             tx.run(f"update {table} set tx = tx + 1000000")
@@ -223,13 +223,13 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
             tx.run("update schedcore_meta set value = '1000000.1' where name = ?", name)
     restored = beside(store)
     assert restored.happened_after(before, 10).records == []
-    place = restored.happened_after(None, 10).place
+    position = restored.happened_after(None, 10).position
     put_records(restored, [record(9)])
     restored.note([noted("new")])
-    found = restored.happened_after(place, 10)
+    found = restored.happened_after(position, 10)
     assert (names(found.records), found.whole) == ([9, "new"], True)
     assert restored.keeps_after(restored.ended_after(None, 1)[0])
-    mark = place.partition(".")[0]
+    mark = position.partition(".")[0]
     everything = restored.happened_after(f"{mark}.0.0-{mark}.0.0", 10)
     assert sorted(names(everything.records[:2]), key=str) == [2, "older"]
     assert (names(everything.records[2:]), everything.whole) == ([9, "new"], False)
@@ -239,17 +239,17 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
 
 def test_a_forked_child_knows_no_place_of_its_parent():
     store = MemoryStore()
-    place = store.happened_after(None, 10).place
-    assert store.happened_after(place, 10).whole
+    position = store.happened_after(None, 10).position
+    assert store.happened_after(position, 10).whole
     store.after_fork_in_child()
-    assert not store.happened_after(place, 10).whole
+    assert not store.happened_after(position, 10).whole
 
 
 @pytest.mark.parametrize("kind", sorted(STORES))
 def test_many_writers_are_followed_without_a_gap(kind):
     store = STORES[kind]()
     others = [beside(store) for _ in range(2)] if kind == "postgresql" else [store] * 2
-    place = store.happened_after(None, 10).place
+    position = store.happened_after(None, 10).position
 
     def write(other, who):
         for n in range(30):
@@ -261,10 +261,10 @@ def test_many_writers_are_followed_without_a_gap(kind):
         thread.start()
     found = []
     while any(thread.is_alive() for thread in threads):
-        place, records, whole = store.happened_after(place, 7)
+        position, records, whole = store.happened_after(position, 7)
         assert whole
         found += records
-    found = names(found + followed(store, place, 7)[1])
+    found = names(found + followed(store, position, 7)[1])
     for k in range(2):
         ours = [name for name in found if str(name).startswith(f"w{k}-")]
         assert ours == [f"w{k}-{n}" for n in range(30)]

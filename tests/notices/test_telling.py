@@ -369,10 +369,10 @@ def test_how_far_outcomes_were_judged_is_kept_also_while_nothing_is_told(
         pytest.skip("it keeps nothing")
     scheduler = schedulers(store=store, notices={"ops": told})
     scheduler.add_job(work, "interval", hours=1, id="job")
-    before = store.notices.place()
+    before = store.notices.position()
     run(scheduler, "executed")
     scheduler.shutdown(timeout=SOON)
-    after = store.notices.place()
+    after = store.notices.position()
     assert [record.job_id for record in store.ended_after(before, 10)[1]] == ["job"]
     assert store.ended_after(after, 10) == (after, [])
 

@@ -225,7 +225,7 @@ class NoticeStore(Protocol):
         """
         ...
 
-    def place(self) -> str | None:
+    def position(self) -> str | None:
         """Return the position up to which outcomes were judged; None: none was yet."""
         ...
 

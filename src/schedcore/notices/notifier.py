@@ -97,7 +97,7 @@ class Notifier:
         self._thread: threading.Thread | None = None
         self._waker = Waker()
         self._judging = self._stopping = False
-        self._place: str | None = None
+        self._position: str | None = None
         self._kept: str | None = None
         self._kept_us = 0
         self._failing = self._gaps = 0
@@ -115,10 +115,10 @@ class Notifier:
             StoreError: if the store cannot be used.
         """
         self._begin_anew()
-        if self._store.place() is None:
+        if self._store.position() is None:
             # Now, and not in the thread: what ends from here on is told.
-            place, _ = self._outcomes.ended_after(None, 0)
-            self._store.advance(None, place, {}, (), self._clock.now_us())
+            position, _ = self._outcomes.ended_after(None, 0)
+            self._store.advance(None, position, {}, (), self._clock.now_us())
         self._couriers = {
             name: Courier(name, channel, self._store, self._clock, log)
             for name, channel in self._channels.items()
@@ -184,23 +184,23 @@ class Notifier:
         self._tell_starts()
         if _JUDGE in held:
             if not self._judging:
-                self._go_on_from(self._store.place())
+                self._go_on_from(self._store.position())
             while self._judge_some():
                 self._check_whole()
         else:
             self._judging = False
         self._hand_out([name for name in self._channels if name in held])
 
-    def _go_on_from(self, place: str | None) -> None:
+    def _go_on_from(self, position: str | None) -> None:
         """Judge outcomes after a position; others have judged the earlier ones."""
-        self._place = self._kept = place
+        self._position = self._kept = position
         self._kept_us = passing_us()
         self._check_whole()
         self._judging = True
 
     def _check_whole(self) -> None:
         """Log if outcomes were deleted before they were judged."""
-        if self._place is not None and not self._outcomes.keeps_after(self._place):
+        if self._position is not None and not self._outcomes.keeps_after(self._position):
             self._gaps += 1
             if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
                 log.error("outcomes left the history before notices about them were sent")
@@ -218,7 +218,7 @@ class Notifier:
 
     def _judge_some(self) -> bool:
         """Judge the next outcomes; return whether there may be more."""
-        place, records = self._outcomes.ended_after(self._place, AT_ONCE)
+        position, records = self._outcomes.ended_after(self._position, AT_ONCE)
         news: dict[str, News] = {}
         letters: list[tuple[str, str]] = []
         if records:
@@ -230,14 +230,14 @@ class Notifier:
                 if wanted[record.job_id] != NOTHING:
                     letters += self._letters_of(record, wanted[record.job_id], now)
             news = {job_id: each for job_id, each in now.items() if before.get(job_id) != each}
-        due = passing_us() - self._kept_us >= KEEP_US and place != self._kept
+        due = passing_us() - self._kept_us >= KEEP_US and position != self._kept
         if news or letters or due:
-            if not self._store.advance(self._kept, place, news, letters, self._clock.now_us()):
+            if not self._store.advance(self._kept, position, news, letters, self._clock.now_us()):
                 log.warning("another process has handled the same outcomes: its notices count")
                 self._judging = False
                 return False
-            self._kept, self._kept_us = place, passing_us()
-        self._place = place
+            self._kept, self._kept_us = position, passing_us()
+        self._position = position
         return len(records) >= AT_ONCE
 
     def _wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
@@ -306,12 +306,12 @@ def notifier_for(
     """
     store = engine.store
 
-    def ended_after(place: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
+    def ended_after(position: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
         engine.runs.settle()
-        place, records = store.ended_after(place, limit)
+        position, records = store.ended_after(position, limit)
         if redact is not None:
             records = [in_record(redact, record) for record in records]
-        return place, records
+        return position, records
 
     waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
     outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)

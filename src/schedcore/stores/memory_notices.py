@@ -34,7 +34,7 @@ class MemoryNotices:
         self._get = get
         self._gone: dict[str, Wanted] = {}
         self._lock = threading.RLock()
-        self._place: str | None = None
+        self._position: str | None = None
         self._news: OrderedDict[str, News] = OrderedDict()
         self._letters: dict[str, deque[Letter]] = {}
         self._problems: dict[str, str] = {}
@@ -54,9 +54,9 @@ class MemoryNotices:
         """Return all of *names*: there is no other process."""
         return names
 
-    def place(self) -> str | None:
+    def position(self) -> str | None:
         """Return the position up to which outcomes were judged."""
-        return self._place
+        return self._position
 
     def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
         """Return the channels of these jobs, including recently removed jobs."""
@@ -98,9 +98,9 @@ class MemoryNotices:
     ) -> bool:
         """Note that outcomes up to *new* were judged, with the resulting notices and news."""
         with self._lock:
-            if self._place != old:
+            if self._position != old:
                 return False
-            self._place = new
+            self._position = new
             for job_id, each in news.items():
                 self._news[job_id] = each
                 self._news.move_to_end(job_id)

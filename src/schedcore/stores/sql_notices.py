@@ -91,7 +91,7 @@ class SqlNotices:
             self._held = {row[0] for row in mine}
         return self._held
 
-    def place(self) -> str | None:
+    def position(self) -> str | None:
         """Return the position up to which outcomes were judged."""
         with self._store.database.read() as tx:
             row = tx.one("select place from schedcore_channels where name = ?", _JUDGE)
