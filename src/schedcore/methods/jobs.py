@@ -153,7 +153,7 @@ class JobMethods(OtherNames):
         else:
             given = {"trigger": trigger, "next_run_time": next_run_time, **trigger_args}
             (entry,) = self._reconciled(self._declarations, (entry,), (given,), replace_existing)
-        self._added(entry.job)
+        self._added(entry.job, replace_existing)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
@@ -169,7 +169,7 @@ class JobMethods(OtherNames):
                 false.
         """
         self._engine.changes.add((entry,), replace)
-        self._added(entry.job)
+        self._added(entry.job, replace)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
@@ -260,6 +260,10 @@ class JobMethods(OtherNames):
         """Drop a job that was removed."""
         if self._declarations is not None:
             self._declarations.forget(job_id)
+        self._uncache(job_id)
+
+    def _uncache(self, job_id: str) -> None:
+        """Let the cached lists keep no earlier definition of a job alive."""
         self._handles.forget(job_id)
         self._entries.forget(job_id)
 
@@ -409,13 +413,16 @@ class JobMethods(OtherNames):
         placed = [one.get("next_run_time", UNSET) is not UNSET for one in given]
         return declarations.add(entries, triggers, placed, replace)
 
-    def _added(self, job: Job) -> None:
+    def _added(self, job: Job, replaces: bool) -> None:
         """Emit the event of a job that was added."""
+        if replaces:
+            self._uncache(job.id)
         if self._listeners.mask & EVENT_JOB_ADDED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
         new = self._engine.changes.change(job_id, change)
+        self._uncache(job_id)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
         self._expect(new.due_us)

@@ -38,9 +38,8 @@ class ManyJobs(JobMethods):
         if self._declarations is None:
             return self.add_entries(entries, replace_existing)
         _check_ids(entries)
-        return self._all_added(
-            self._reconciled(self._declarations, entries, given, replace_existing)
-        )
+        stored = self._reconciled(self._declarations, entries, given, replace_existing)
+        return self._all_added(stored, replace_existing)
 
     def add_entries(self, entries: Sequence[Entry], replace: bool = False) -> list[JobHandle]:
         """Add jobs that :meth:`draft_job` returned: all of them or, after an error, none.
@@ -54,7 +53,7 @@ class ManyJobs(JobMethods):
         """
         _check_ids(entries)
         self._engine.changes.add(entries, replace)
-        return self._all_added(entries)
+        return self._all_added(entries, replace)
 
     def pause_jobs(self, job_ids: Iterable[str], check: Check | None = None) -> list[JobHandle]:
         """Pause many jobs, as :meth:`pause_job` does: all of them or, after an error, none.
@@ -106,9 +105,9 @@ class ManyJobs(JobMethods):
                 raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
         return self.draft_job(**given)
 
-    def _all_added(self, entries: Sequence[Entry]) -> list[JobHandle]:
+    def _all_added(self, entries: Sequence[Entry], replaces: bool) -> list[JobHandle]:
         for entry in entries:
-            self._added(entry.job)
+            self._added(entry.job, replaces)
         self._expect_all(entries)
         return [JobHandle(self, entry) for entry in entries]
 
@@ -143,6 +142,8 @@ class ManyJobs(JobMethods):
 
         changes = self._engine.changes.change_all(self._read_all(job_ids), named)
         entries = [change.new for change in changes if change.new is not None]
+        for entry in entries:
+            self._uncache(entry.job.id)
         if self._listeners.mask & EVENT_JOB_MODIFIED:
             for entry in entries:
                 self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, entry.job))
