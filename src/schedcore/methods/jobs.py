@@ -31,7 +31,7 @@ from schedcore.methods.handle import JobHandle
 from schedcore.methods.job_factory import JobFactory
 from schedcore.methods.job_index import JobIndex
 from schedcore.retry import Retry
-from schedcore.stores.base import Entry
+from schedcore.stores.base import Change, Entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
@@ -421,12 +421,25 @@ class JobMethods(OtherNames):
             self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
-        new = self._engine.changes.change(job_id, change)
-        self._uncache(job_id)
-        if self._listeners.mask & EVENT_JOB_MODIFIED:
-            self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
-        self._expect(new.due_us)
-        return new
+        (done,) = self._engine.changes.change_all((self._engine.store.get(job_id),), change)
+        return self._all_changed((done,))[0]
+
+    def _all_changed(self, changes: Iterable[Change]) -> list[Entry]:
+        """Emit the events of changed jobs, and have the loop expect them; return them."""
+        emits = self._listeners.mask & EVENT_JOB_MODIFIED
+        entries: list[Entry] = []
+        for old, new, _, _ in changes:
+            assert new is not None
+            entries.append(new)
+            if new is not old:
+                self._uncache(new.job.id)
+            if emits:
+                self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
+        self._expect_all(entries)
+        return entries
+
+    def _expect_all(self, entries: Iterable[Entry]) -> None:
+        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
 
     def _emit(self, code: int) -> None:
         if self._listeners.mask & code:

@@ -8,7 +8,6 @@ from typing import Any
 
 from schedcore.changes.changing import Check, checked
 from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
-from schedcore.events import EVENT_JOB_MODIFIED, JobEvent
 from schedcore.methods.arguments import paused
 from schedcore.methods.handle import JobHandle
 from schedcore.methods.jobs import JobMethods
@@ -111,9 +110,6 @@ class ManyJobs(JobMethods):
         self._expect_all(entries)
         return [JobHandle(self, entry) for entry in entries]
 
-    def _expect_all(self, entries: Iterable[Entry]) -> None:
-        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
-
     def _read_all(self, job_ids: Iterable[str]) -> list[Entry]:
         """Return the current jobs, each once.
 
@@ -141,14 +137,7 @@ class ManyJobs(JobMethods):
                 raise type(error)(option, error.value, error.expected) from None
 
         changes = self._engine.changes.change_all(self._read_all(job_ids), named)
-        entries = [change.new for change in changes if change.new is not None]
-        for entry in entries:
-            self._uncache(entry.job.id)
-        if self._listeners.mask & EVENT_JOB_MODIFIED:
-            for entry in entries:
-                self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, entry.job))
-        self._expect_all(entries)
-        return [JobHandle(self, entry) for entry in entries]
+        return [JobHandle(self, entry) for entry in self._all_changed(changes)]
 
 
 def _check_ids(entries: Iterable[Entry]) -> None:
