@@ -404,8 +404,10 @@ class JobMethods(OtherNames):
         replace: bool,
     ) -> Sequence[Entry]:
         """Store jobs that the arguments *given* describe; return the stored ones."""
-        triggers = [as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
-        return declarations.add(entries, triggers, replace)
+        pairs = list(zip(entries, given, strict=True))
+        triggers = [as_given(one, self.timezone, entry.job.id) for entry, one in pairs]
+        placed = [one.get("next_run_time", UNSET) is not UNSET for one in given]
+        return declarations.add(entries, triggers, placed, replace)
 
     def _added(self, job: Job) -> None:
         """Emit the event of a job that was added."""
