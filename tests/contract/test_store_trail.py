@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
-from schedcore.changes.audit import PYTHON, Actor, AuditRecord, AuditTrail
+from schedcore.changes.audit import PYTHON, Actor, AuditRecord
 from schedcore.run import RunRecord
 from schedcore.stores.base import Change, Declared
 from schedcore.stores.changed import record_of_change
+from schedcore.stores.memory_trail import AuditTrail
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
@@ -53,16 +56,69 @@ def test_what_is_noted_is_kept_as_it_is(store):
 
 def test_a_change_is_noted_if_it_is_made(store):
     new = entry("a")
-    store.write([new], 5, [record_of_change(new, ALICE, 5)])
-    assert store.write([new], 6, [record_of_change(new, ALICE, 6)]).conflicts
+    store.write([new], 5, ALICE)
+    assert store.write([new], 6, ALICE).conflicts
     old = store.get("a")
     removed = Change(old, None)
-    assert not store.write([removed], 7, [record_of_change(removed, ALICE, 7)]).conflicts
-    assert store.write([removed], 8, [record_of_change(removed, ALICE, 8)]).conflicts
+    assert not store.write([removed], 7, ALICE).conflicts
+    assert store.write([removed], 8, ALICE).conflicts
     assert [(r.verb, r.at_us, r.who, r.address) for r in all_of(store)] == [
         ("added", 5, *ALICE),
         ("removed", 7, *ALICE),
     ]
+
+
+def test_what_only_compares_is_not_noted(store):
+    add(store, entry("a"), entry("b"))
+    a, b = store.get("a"), store.get("b")
+    store.write([Change(a, a), Change(b, b._replace(due_us=None))], 5, ALICE)
+    assert verbs(store) == [("paused", "b")]
+
+
+def test_a_change_is_noted_with_the_values_that_it_had(store):
+    names = ["x"]
+    before = entry("a")
+    before = before._replace(job=before.job._replace(args=(names, "y"), kwargs={"z": names}))
+    add(store, before)
+    old = store.get("a")
+    options = job("a", max_instances=3).options
+    store.write([Change(old, old._replace(job=old.job._replace(options=options)))], 6, ALICE)
+    old = store.get("a")
+    store.write([Change(old, None)], 7, ALICE)
+    names.append("later")
+    old.job.args[0].append("later")
+    changed, removed = all_of(store)
+    assert (changed.before, changed.after) == ({"max_instances": 1}, {"max_instances": 3})
+    assert (removed.before["args"], removed.before["kwargs"]) == ([["x"], "y"], {"z": ["x"]})
+
+
+def test_the_audit_in_memory_keeps_no_objects_of_users_alive():
+    class Held:
+        def __call__(self):
+            pass
+
+    def local(held=None):
+        pass
+
+    store = MemoryStore()
+    held = Held()
+    local.__defaults__ = (held,)
+    jobs = [
+        job("a")._replace(args=(held,)),
+        job("b")._replace(kwargs={"held": held}),
+        job("c")._replace(func=held),
+        job("d")._replace(func=held.__call__),
+        job("e")._replace(func=local),
+        job("f")._replace(args=([held],)),
+    ]
+    for each in jobs:
+        store.write([entry(each.id)._replace(job=each)], 5, ALICE)
+        store.write([Change(store.get(each.id), None)], 6, ALICE)
+    gone = weakref.ref(held)
+    del held, jobs, each, local
+    gc.collect()
+    assert gone() is None
+    assert len(all_of(store)) == 12
 
 
 def test_what_nobody_ordered_is_not_noted(store):
@@ -156,7 +212,7 @@ def test_a_change_is_there_with_what_ended_by_it(store):
     settle(store, 6, next_us=50)
     old = store.get("a")
     change = Change(old, old._replace(due_us=None))
-    store.write([change], 7, [record_of_change(change, ALICE, 7)])
+    store.write([change], 7, ALICE)
     assert sorted(map(str, names(followed(store, place)[1]))) == ["5", "paused"]
 
 
