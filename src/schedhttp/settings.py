@@ -82,7 +82,7 @@ class Settings:
     )
     executors: Mapping[str, Any] = _setting(
         {},
-        types.table,
+        types.hidden_table,
         'Executors by name: `{type = "threadpool", max_workers = 20}`, or `"processpool"`.',
     )
     store: Any = _setting(  # noqa: RUF009 — it is a field

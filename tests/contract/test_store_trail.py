@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
-from schedcore.changes.audit import PYTHON, Actor, AuditRecord, AuditTrail
+from schedcore.changes.audit import PYTHON, Actor, AuditRecord
 from schedcore.run import RunRecord
 from schedcore.stores.base import Change, Declared
 from schedcore.stores.changed import record_of_change
+from schedcore.stores.memory_trail import AuditTrail
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
@@ -53,16 +56,69 @@ def test_what_is_noted_is_kept_as_it_is(store):
 
 def test_a_change_is_noted_if_it_is_made(store):
     new = entry("a")
-    store.write([new], 5, [record_of_change(new, ALICE, 5)])
-    assert store.write([new], 6, [record_of_change(new, ALICE, 6)]).conflicts
+    store.write([new], 5, ALICE)
+    assert store.write([new], 6, ALICE).conflicts
     old = store.get("a")
     removed = Change(old, None)
-    assert not store.write([removed], 7, [record_of_change(removed, ALICE, 7)]).conflicts
-    assert store.write([removed], 8, [record_of_change(removed, ALICE, 8)]).conflicts
+    assert not store.write([removed], 7, ALICE).conflicts
+    assert store.write([removed], 8, ALICE).conflicts
     assert [(r.verb, r.at_us, r.who, r.address) for r in all_of(store)] == [
         ("added", 5, *ALICE),
         ("removed", 7, *ALICE),
     ]
+
+
+def test_what_only_compares_is_not_noted(store):
+    add(store, entry("a"), entry("b"))
+    a, b = store.get("a"), store.get("b")
+    store.write([Change(a, a), Change(b, b._replace(due_us=None))], 5, ALICE)
+    assert verbs(store) == [("paused", "b")]
+
+
+def test_a_change_is_noted_with_the_values_that_it_had(store):
+    names = ["x"]
+    before = entry("a")
+    before = before._replace(job=before.job._replace(args=(names, "y"), kwargs={"z": names}))
+    add(store, before)
+    old = store.get("a")
+    options = job("a", max_instances=3).options
+    store.write([Change(old, old._replace(job=old.job._replace(options=options)))], 6, ALICE)
+    old = store.get("a")
+    store.write([Change(old, None)], 7, ALICE)
+    names.append("later")
+    old.job.args[0].append("later")
+    changed, removed = all_of(store)
+    assert (changed.before, changed.after) == ({"max_instances": 1}, {"max_instances": 3})
+    assert (removed.before["args"], removed.before["kwargs"]) == ([["x"], "y"], {"z": ["x"]})
+
+
+def test_the_audit_in_memory_keeps_no_objects_of_users_alive():
+    class Held:
+        def __call__(self):
+            pass
+
+    def local(held=None):
+        pass
+
+    store = MemoryStore()
+    held = Held()
+    local.__defaults__ = (held,)
+    jobs = [
+        job("a")._replace(args=(held,)),
+        job("b")._replace(kwargs={"held": held}),
+        job("c")._replace(func=held),
+        job("d")._replace(func=held.__call__),
+        job("e")._replace(func=local),
+        job("f")._replace(args=([held],)),
+    ]
+    for each in jobs:
+        store.write([entry(each.id)._replace(job=each)], 5, ALICE)
+        store.write([Change(store.get(each.id), None)], 6, ALICE)
+    gone = weakref.ref(held)
+    del held, jobs, each, local
+    gc.collect()
+    assert gone() is None
+    assert len(all_of(store)) == 12
 
 
 def test_what_nobody_ordered_is_not_noted(store):
@@ -114,14 +170,14 @@ def test_a_part_of_the_audit_can_be_asked_for(store):
 # All that happens
 
 
-def followed(store, position, limit=100):
+def followed(store, place, limit=100):
     found = []
     while True:
-        position, records, whole = store.happened_after(position, limit)
+        place, records, whole = store.happened_after(place, limit)
         assert whole
         assert len(records) <= limit
         if not records:
-            return position, found
+            return place, found
         found += records
 
 
@@ -133,14 +189,14 @@ def names(records):
 def test_outcomes_and_changes_come_in_the_order_in_which_they_were_made(store, limit):
     put_records(store, [record(0)])
     store.note([noted("zero")])
-    position, records, whole = store.happened_after(None, 10)
+    place, records, whole = store.happened_after(None, 10)
     assert (records, whole) == ([], True)
     for step in (1, "two", "three", 4, 5, "six", 7):
         if isinstance(step, int):
             put_records(store, [record(step)])
         else:
             store.note([noted(step)])
-    later, found = followed(store, position, limit)
+    later, found = followed(store, place, limit)
     assert names(found) == [1, "two", "three", 4, 5, "six", 7]
     assert store.happened_after(later, limit).records == []
     add(store, entry("b", 8))
@@ -151,13 +207,13 @@ def test_outcomes_and_changes_come_in_the_order_in_which_they_were_made(store, l
 
 
 def test_a_change_is_there_with_what_ended_by_it(store):
-    position, _, _ = store.happened_after(None, 10)
+    place, _, _ = store.happened_after(None, 10)
     add(store, entry("a", 5))
     settle(store, 6, next_us=50)
     old = store.get("a")
     change = Change(old, old._replace(due_us=None))
-    store.write([change], 7, [record_of_change(change, ALICE, 7)])
-    assert sorted(map(str, names(followed(store, position)[1]))) == ["5", "paused"]
+    store.write([change], 7, ALICE)
+    assert sorted(map(str, names(followed(store, place)[1]))) == ["5", "paused"]
 
 
 def test_places_that_are_none_or_of_another_store(make_store):
@@ -167,9 +223,9 @@ def test_places_that_are_none_or_of_another_store(make_store):
             one.happened_after(text, 10)
     foreign = other.happened_after(None, 10).position
     one.note([noted()])
-    position, records, whole = one.happened_after(foreign, 10)
+    place, records, whole = one.happened_after(foreign, 10)
     assert (records, whole) == ([], False)
-    assert one.happened_after(position, 10).whole
+    assert one.happened_after(place, 10).whole
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -180,12 +236,12 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
     day_us = 86_400 * 10**6
     early = store.happened_after(None, 10).position
     store.note([noted("old", at=1), noted("one", at=8 * day_us)])
-    position, _ = followed(store, early)
+    place, _ = followed(store, early)
     store.note([noted(f"n{n}", at=9 * day_us) for n in range(3)])
     trim(store, 9 * day_us)
     assert [verb for verb, _ in verbs(store)] == ["n0", "n1", "n2"]
     assert not store.happened_after(early, 10).whole
-    assert names(followed(store, position)[1]) == ["n0", "n1", "n2"]
+    assert names(followed(store, place)[1]) == ["n0", "n1", "n2"]
     trim(store, 12 * day_us)
     assert verbs(store) == []
     store.close()
@@ -196,17 +252,17 @@ def test_the_audit_in_memory_is_bounded_and_followers_are_told():
     store._audit = AuditTrail(5)
     early = store.happened_after(None, 10).position
     store.note([noted(f"n{n}") for n in range(4)])
-    position, _ = followed(store, early)
+    place, _ = followed(store, early)
     store.note([noted(f"n{n}") for n in range(4, 8)])
     assert len(all_of(store)) <= 6
     assert verbs(store)[-1] == ("n7", None)
     gone = store.happened_after(early, 10)
     assert not gone.whole
-    assert names(followed(store, position)[1]) == ["n4", "n5", "n6", "n7"]
+    assert names(followed(store, place)[1]) == ["n4", "n5", "n6", "n7"]
     numbers = [r.id for r in store.audit(None, None, None, 3)]
     assert numbers == [8, 7, 6]
     put_records(store, [record(n) for n in range(7)])
-    assert not store.happened_after(position, 10).whole
+    assert not store.happened_after(place, 10).whole
 
 
 def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
@@ -223,13 +279,13 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
             tx.run("update schedcore_meta set value = '1000000.1' where name = ?", name)
     restored = beside(store)
     assert restored.happened_after(before, 10).records == []
-    position = restored.happened_after(None, 10).position
+    place = restored.happened_after(None, 10).position
     put_records(restored, [record(9)])
     restored.note([noted("new")])
-    found = restored.happened_after(position, 10)
+    found = restored.happened_after(place, 10)
     assert (names(found.records), found.whole) == ([9, "new"], True)
     assert restored.keeps_after(restored.ended_after(None, 1)[0])
-    mark = position.partition(".")[0]
+    mark = place.partition(".")[0]
     everything = restored.happened_after(f"{mark}.0.0-{mark}.0.0", 10)
     assert sorted(names(everything.records[:2]), key=str) == [2, "older"]
     assert (names(everything.records[2:]), everything.whole) == ([9, "new"], False)
@@ -239,17 +295,17 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
 
 def test_a_forked_child_knows_no_place_of_its_parent():
     store = MemoryStore()
-    position = store.happened_after(None, 10).position
-    assert store.happened_after(position, 10).whole
+    place = store.happened_after(None, 10).position
+    assert store.happened_after(place, 10).whole
     store.after_fork_in_child()
-    assert not store.happened_after(position, 10).whole
+    assert not store.happened_after(place, 10).whole
 
 
 @pytest.mark.parametrize("kind", sorted(STORES))
 def test_many_writers_are_followed_without_a_gap(kind):
     store = STORES[kind]()
     others = [beside(store) for _ in range(2)] if kind == "postgresql" else [store] * 2
-    position = store.happened_after(None, 10).position
+    place = store.happened_after(None, 10).position
 
     def write(other, who):
         for n in range(30):
@@ -261,10 +317,10 @@ def test_many_writers_are_followed_without_a_gap(kind):
         thread.start()
     found = []
     while any(thread.is_alive() for thread in threads):
-        position, records, whole = store.happened_after(position, 7)
+        place, records, whole = store.happened_after(place, 7)
         assert whole
         found += records
-    found = names(found + followed(store, position, 7)[1])
+    found = names(found + followed(store, place, 7)[1])
     for k in range(2):
         ours = [name for name in found if str(name).startswith(f"w{k}-")]
         assert ours == [f"w{k}-{n}" for n in range(30)]

@@ -30,7 +30,7 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import record_of_change
+from schedcore.stores.changed import made_of, record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
 from schedcore.stores.positions import (
@@ -69,7 +69,7 @@ class PlainStore:
 
     # Jobs
 
-    def write(self, changes, now_us, notes=()):
+    def write(self, changes, now_us, by=None):
         ended = []
         with self._session.transaction():
             conflicts = self._conflicts(changes)
@@ -80,7 +80,9 @@ class PlainStore:
                     self._insert(change)
                 elif change.new is not change.old:
                     self._change(change, now_us, ended)
-            self._trail.add(notes)
+            if by is not None:
+                made = made_of(changes)
+                self._trail.add([record_of_change(change, by, now_us) for change in made])
         self._mark(ended)
         return Written((), ended)
 

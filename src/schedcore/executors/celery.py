@@ -8,10 +8,10 @@ from typing import Any, Final
 from celery import Celery
 from celery.app.utils import find_app
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError, text_of, whole
 from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_base import Task
-from schedcore.stores.urls import without_password
 
 TASK: Final = "schedcore.run"
 CONNECT_S: Final = 5.0

@@ -10,6 +10,7 @@ from typing import Any, Final
 from schedcore.basics import funcref
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
+from schedcore.basics.shown_urls import without_password
 from schedcore.clock import SystemClock, Waker
 from schedcore.errors import StoreError
 from schedcore.executors.remote import Report, carry_out, failed, task_of
@@ -17,7 +18,7 @@ from schedcore.executors.remote_text import text_of_report
 from schedcore.output.text import Capture
 from schedcore.run import Run
 from schedcore.stores.sql_remote import RemoteRuns
-from schedcore.stores.urls import open_store, without_password
+from schedcore.stores.urls import open_store
 
 log = GuardedLogger(__name__)
 
