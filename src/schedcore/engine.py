@@ -133,7 +133,7 @@ class Engine:
         self.announce = Announcer(listeners, self._log, clock.monotonic_us, store.get)
         self.runs = Runs(store, executors, self.announce, clock, random, self._log)
         self.audit = Auditor(store, clock)
-        self.changes = Changes(store, self.runs, self.announce, clock, self.audit)
+        self.changes = Changes(store, self.runs, self.announce, clock)
         self._claims: list[_Claim] = []
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         shares = self._cluster is not None and self._cluster.shares_due

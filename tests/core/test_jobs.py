@@ -589,8 +589,10 @@ def test_a_finalizer_may_list_jobs_while_they_are_listed(scheduler, monkeypatch)
     assert seen == [["job"]]
 
 
-@pytest.mark.parametrize("gone", ["removed", "all removed", "ended"])
-def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_scheduler):
+@pytest.mark.parametrize(
+    "gone", ["removed", "all removed", "ended", "replaced", "all replaced", "changed", "for a key"]
+)
+def test_what_is_gone_is_not_kept_alive(gone, manual_clock, virtual_scheduler):
     class Big:
         pass
 
@@ -607,6 +609,17 @@ def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_sc
         virtual_scheduler.remove_job("job")
     elif gone == "all removed":
         virtual_scheduler.remove_all_jobs()
+    elif gone == "replaced":
+        virtual_scheduler.add_job(nothing, id="job", replace_existing=True)
+    elif gone == "all replaced":
+        virtual_scheduler.add_jobs([{"func": nothing, "id": "job"}], replace_existing=True)
+    elif gone == "changed":
+        virtual_scheduler.modify_job("job", args=[])
+    elif gone == "for a key":
+        virtual_scheduler.start()
+        virtual_scheduler.run_job("job", key="once", args=[])
+        virtual_scheduler.shutdown()
+        virtual_scheduler.remove_job("job")
     else:
         simulate(virtual_scheduler, timedelta(days=2))
     gc.collect()

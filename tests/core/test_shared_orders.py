@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
@@ -100,6 +101,28 @@ def test_an_entry_is_added_once_unless_it_is_to_replace(made):
         one.add_entry(entry)
     other = one.draft_job("math:sqrt", "interval", hours=2, args=[4], id="j")
     assert one.add_entry(other, replace=True).trigger.to_dict()["hours"] == 2
+
+
+def hold():
+    assert RELEASED.wait(SOON)
+
+
+RELEASED = threading.Event()
+
+
+def test_a_run_for_a_key_can_be_awaited_also_where_it_did_not_begin(made):
+    one, two = made(), made()
+    one.start()
+    two.follow()
+    one.add_job(hold, "interval", hours=1, id="j")
+    run = one.run_job("j", wait=False, key="k")
+    again = two.run_job("j", wait=False, key="k")
+    assert not again.wait(0)
+    RELEASED.set()
+    assert again.wait(SOON)
+    assert run.wait(SOON)
+    assert again.record == run.record
+    assert two.run_job("j", wait=False, key="k").wait(0)
 
 
 def test_all_see_the_same_store(made):

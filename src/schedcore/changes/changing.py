@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from schedcore.changes.auditing import Auditor, told
+from schedcore.changes.audit import actor
+from schedcore.changes.auditing import told_changes
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
 from schedcore.planning import Place, set_back
@@ -37,17 +38,13 @@ class Changes:
         runs: The open runs, some of which a change ends.
         announce: Logs and emits what happens.
         clock: Gives the moment of a change.
-        audit: Tells who makes a change.
     """
 
-    def __init__(
-        self, store: Store, runs: Runs, announce: Announcer, clock: Clock, audit: Auditor
-    ) -> None:
+    def __init__(self, store: Store, runs: Runs, announce: Announcer, clock: Clock) -> None:
         self._store = store
         self._runs = runs
         self._announce = announce
         self._clock = clock
-        self._audit = audit
 
     def add(self, entries: Sequence[Entry], replace: bool) -> None:
         """Store new jobs, all or none.
@@ -56,7 +53,7 @@ class Changes:
             ConflictingIdError: if an id is taken and *replace* is false, or given twice.
         """
         if not replace:
-            conflicts = self.write(entries, 0).conflicts
+            conflicts = self.write(entries, self._clock.now_us()).conflicts
             if conflicts:
                 raise ConflictingIdError(conflicts[0])
             return
@@ -187,11 +184,12 @@ class Changes:
             now_us: The present.
             ordered: Whether somebody ordered them: the audit keeps those.
         """
-        notes = self._audit.of(changes) if ordered else ()
-        written = self._store.write(changes, now_us, notes)
+        by = actor() if ordered else None
+        written = self._store.write(changes, now_us, by)
         if written.conflicts:
             return written
-        told(notes)
+        if by is not None:
+            told_changes(changes, by, now_us)
         if written.ended:
             self._runs.recorded(written.ended)
         return written

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from threading import Event
 from typing import Any, Final
 
 from schedcore.admission import MOST_WAITING
 from schedcore.changes.auditing import told
 from schedcore.changes.changing import Check
 from schedcore.changes.job_changes import changed
+from schedcore.clock import Patience, Waker
 from schedcore.engine import Engine
 from schedcore.errors import (
     JobLookupError,
@@ -19,7 +21,8 @@ from schedcore.errors import (
     StoreError,
 )
 from schedcore.job import Job
-from schedcore.run import Run, RunRecord, ended_run
+from schedcore.run import Run, RunRecord, end_as, ended_run
+from schedcore.running.runs import Runs
 from schedcore.stores.asked import Asked, Earlier, Opened
 from schedcore.stores.base import Entry
 
@@ -141,4 +144,43 @@ def _earlier(engine: Engine, job: Job, earlier: Earlier) -> Run | SchedError:
     found = engine.runs.settled().find(earlier.run_id)
     if found is None:
         return RunEndedError(earlier.run_id)
-    return found if isinstance(found, Run) else ended_run(job, found)
+    if isinstance(found, RunRecord):
+        return ended_run(job, found)
+    if found._awaited is None:
+        found._awaited = _EndElsewhere(found, engine.runs)
+    return found
+
+
+class _EndElsewhere(Event):
+    """The end of a run that another process has begun: polled for, as long as somebody waits."""
+
+    def __init__(self, run: Run, runs: Runs) -> None:
+        super().__init__()
+        self._run = run
+        self._runs = runs
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the run has ended, or *timeout* seconds have passed.
+
+        Raises:
+            RunEndedError: if its record is no longer stored.
+        """
+        patience, pause = Patience(timeout), _FIRST_LOOK
+        while not self.is_set():
+            found = self._runs.settled().find(self._run._id)
+            if found is None:
+                raise RunEndedError(self._run._id)
+            if isinstance(found, RunRecord):
+                end_as(self._run, found)
+                self.set()
+                break
+            left = patience.left()
+            if left is not None and left <= 0:
+                return False
+            Waker().sleep(pause if left is None else min(pause, left))
+            pause = min(2 * pause, _LAST_LOOK)
+        return True
+
+
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+"""Seconds between two polls for the end of another process's run: the first, and the longest."""

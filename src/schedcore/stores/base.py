@@ -53,6 +53,7 @@ class Slot:
 
     __slots__ = (
         "behind",
+        "born",
         "broken",
         "due_us",
         "fire_us",
@@ -65,6 +66,8 @@ class Slot:
 
     def __init__(self, entry: Entry, seq: int) -> None:
         self.job, self.fire_us, self.due_us, self.broken, self.judged_us, _ = entry
+        self.born = seq
+        """Differs from that of every other job of its store."""
         self.seq = seq
         """The version: grows with each change of job or place, and fences off older readers."""
         self.runs: Sequence[Run] = ()

@@ -97,7 +97,7 @@ class Store(Trail, Protocol):
     # Jobs
 
     def write(
-        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+        self, changes: Sequence[Change | Entry], now_us: int, by: Actor | None = None
     ) -> Written:
         """Make all of *changes*, or none: compare-and-set; an entry alone is a job to be added.
 
@@ -110,7 +110,7 @@ class Store(Trail, Protocol):
         Args:
             changes: The changes.
             now_us: The present.
-            notes: Records for the audit, if the changes are made.
+            by: Who orders them, for the audit; None: nobody, and it records nothing.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The difference that a change makes to a job: its verb, and the old and new values."""
+"""The difference that a change makes to a job: the old and the new values."""
 
 from __future__ import annotations
 
@@ -18,25 +18,20 @@ _MOST_VALUE: Final = 200
 _encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
 
 
-def difference(change: Change | Entry) -> tuple[str, str | None, str | None]:
-    """Return the verb of a change, and the old and new values as JSON."""
+def difference(change: Change | Entry) -> tuple[str | None, str | None]:
+    """Return the old and the new values of a change as JSON; None: there was or is no job."""
     if isinstance(change, Entry):
-        return "added", None, _text(shown(change.job))
+        return None, _text(shown(change.job))
     old, new, another, _ = change
     if new is None:
-        return "removed", _text(shown(old.job)), None
+        return _text(shown(old.job)), None
     if another:
-        return "replaced", _text(shown(old.job)), _text(shown(new.job))
-    verb = "changed"
+        return _text(shown(old.job)), _text(shown(new.job))
     was, now = _next_run(old), _next_run(new)
     before, after = _differing(old.job, new.job)
-    if was["next_run_time"] != now["next_run_time"]:
+    if was != now:
         before, after = before | was, after | now
-    if (old.due_us is None) != (new.due_us is None):
-        verb = "resumed" if old.due_us is None else "paused"
-    if new.broken is not None and new.broken != old.broken:
-        verb = "parked"
-    return verb, _text(before), _text(after)
+    return _text(before), _text(after)
 
 
 def _differing(old: Job, new: Job) -> tuple[dict[str, Any], dict[str, Any]]:

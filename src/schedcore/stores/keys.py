@@ -11,8 +11,8 @@ MOST_KEYS: Final = 10_000
 
 
 class _Opened(NamedTuple):
-    slot: Slot
-    """The key of the job: another job with the same id does not count."""
+    born: int
+    """Of which job: another job with the same id does not count."""
     run_id: int
     at_us: int
 
@@ -26,14 +26,14 @@ class Keys:
     def find(self, slot: Slot, key: str, now_us: int) -> Earlier | None:
         """Return the run that was opened for a key of this job within the last day."""
         found = self._opened.get((slot.job.id, key))
-        if found is None or found.slot is not slot or found.at_us < now_us - KEYS_KEPT_US:
+        if found is None or found.born != slot.born or found.at_us < now_us - KEYS_KEPT_US:
             return None
         return Earlier(found.run_id)
 
     def note(self, slot: Slot, key: str, run_id: int, now_us: int) -> None:
         """Note which run was opened for a key."""
         name = slot.job.id, key
-        self._opened[name] = _Opened(slot, run_id, now_us)
+        self._opened[name] = _Opened(slot.born, run_id, now_us)
         self._opened.move_to_end(name)
         if len(self._opened) > MOST_KEYS:
             self._opened.popitem(last=False)

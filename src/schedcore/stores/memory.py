@@ -92,7 +92,7 @@ class MemoryStore(MemoryTrail):
     # Jobs
 
     def write(
-        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+        self, changes: Sequence[Change | Entry], now_us: int, by: Actor | None = None
     ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         ended: list[End] = []
@@ -109,7 +109,8 @@ class MemoryStore(MemoryTrail):
                     conflict = not self._make(change, ended, now_us)
                 if conflict:  # a signal handler made a change meanwhile
                     return Written((id_of(change),), ended)
-            self.note(notes)
+            if by is not None:
+                self._note_changes(changes, by, now_us)
         return Written((), ended) if ended else _MADE
 
     def _make(self, change: Change, ended: list[End], now_us: int) -> bool:

@@ -247,11 +247,11 @@ class PostgresStore(SqlStore):
         return call(*args)
 
     def write(
-        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+        self, changes: Sequence[Change | Entry], now_us: int, by: Actor | None = None
     ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         self.let_go({c.job.id if isinstance(c, Entry) else c.old.job.id for c in changes})
-        return self._again(super().write, changes, now_us, notes)
+        return self._again(super().write, changes, now_us, by)
 
     def declare(
         self,
