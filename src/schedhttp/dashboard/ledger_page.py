@@ -15,7 +15,7 @@ from werkzeug.http import parse_options_header
 from schedcore import Outcome
 from schedhttp.dashboard.api_calls import Answer
 from schedhttp.dashboard.visit import Page, Raw, Visit
-from schedhttp.run_pages import MOST_RUNS
+from schedhttp.run_paging import MOST_RUNS
 
 FILTER: Final = ("job", "tag", "outcome", "since", "until")
 _PART: Final = ("before", "offset")

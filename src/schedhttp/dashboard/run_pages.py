@@ -11,7 +11,7 @@ from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.now_page import took
 from schedhttp.dashboard.visit import Page, Raw, Visit
 from schedhttp.errors import BadRequest
-from schedhttp.run_pages import read_run_id
+from schedhttp.run_paging import read_run_id
 
 MOST_LINES: Final = 5_000
 """Maximum number of lines of output on a page: the last ones."""
