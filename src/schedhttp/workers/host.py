@@ -146,9 +146,8 @@ class Host:
                 begin()
             else:
                 log.warning(startup_log.NOT_ON_THIS_HOST, self._settings.current_host)
-        with suppress(StoreError):
-            holder = self._scheduler.holder()
-            if holder is None or holder.pid == os.getpid():  # of many workers, only one logs it
+        if gunicorn.is_first():
+            with suppress(StoreError):
                 startup_log.log_serving(self._app, gunicorn.addresses())
                 startup_log.log_readable_config(self._settings, self._config)
 
