@@ -249,6 +249,8 @@ def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, jo
         ("schedule", "func = os:system", "does not belong there"),
         ("options", "max_instances = none", "max_instances"),
         ("args", "[", "is not JSON"),
+        ("kwargs", '{"x": 1, "x": 2}', "stands twice"),
+        ("options", 'retry = {"count": 1, "count": 2}', "retry="),
         ("func", "os:system", "SCHEDULER_API_ALLOWED_FUNCS"),
     ],
 )

@@ -337,15 +337,32 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
     assert server.process.returncode == 0
     log = server.log
     assert f"the scheduler is running, {STARTED}" in log
-    assert log.count(f"jobs are stored in sqlite:///{tmp_path}/schedcore.db\n") == 1
-    base = f"http://127.0.0.1:{server.port}/scheduler"
-    assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
+    check_where(server, starts=1)
     for what in ("paused", "resumed", "stopped", "started"):
         line = f"INFO schedcore.audit: the scheduler was {what} by anybody at 127.0.0.1\n"
         assert log.count(line) == 1
     assert "WARNING" not in log
     assert log.count("Booting worker") == 2
     assert "Using worker: gthread" in log
+
+
+def check_where(server, starts):
+    """Check that each start says once where jobs are stored and where the API is."""
+    stored = f"jobs are stored in sqlite:///{server.folder}/schedcore.db\n"
+    base = f"http://127.0.0.1:{server.port}/scheduler"
+    assert server.log.count(stored) == starts
+    assert server.log.count(f"the API is at {base}, described at {base}/openapi.json") == starts
+
+
+def test_one_of_many_workers_says_where_jobs_are_whoever_takes_them(serve, tmp_path):
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path}/schedcore.db")
+    scheduler.start()
+    (tmp_path / "s.toml").write_text('bind = "127.0.0.1:0"\nworkers = 2')
+    server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
+    server.all_answer(3)
+    server.stop()
+    scheduler.shutdown()
+    check_where(server, starts=1)
 
 
 @PROGRAMS

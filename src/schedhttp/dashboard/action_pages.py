@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from schedhttp.dashboard.asking import Refused
 from schedhttp.dashboard.texts import address, as_json, clock_text, counted, in_zone
 from schedhttp.dashboard.visit import Page, Redirect, Undo, Visit, own_path
 from schedhttp.errors import BadRequest
+from schedhttp.request import decode
 
 _DONE: Final = {"pause": "paused", "resume": "resumed", "run": "begun", "remove": "removed"}
 _ENDPOINTS: Final = {
@@ -283,6 +283,6 @@ def read_json(name: str, text: str) -> Any:
         BadRequest: if it is not JSON.
     """
     try:
-        return json.loads(text)
+        return decode(text)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{name}: {text[:80]!r} is not JSON: {error}") from None

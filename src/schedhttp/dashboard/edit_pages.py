@@ -13,6 +13,7 @@ from schedhttp.dashboard.asking import Refused
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
 from schedhttp.errors import BadRequest
+from schedhttp.request import decode
 
 KINDS: Final = ("cron", "interval", "date", "calendarinterval", "and", "or")
 FIELDS: Final = ("id", "name", "func", "args", "kwargs", "kind", "schedule", "options")
@@ -187,7 +188,7 @@ def read_lines(option: str, text: str) -> dict[str, Any]:
         if name in values:
             raise BadRequest(f"{option}: {name[:80]!r} appears twice")
         try:
-            values[name] = json.loads(value)
+            values[name] = decode(value)
         except (ValueError, RecursionError):
             values[name] = value
     return values

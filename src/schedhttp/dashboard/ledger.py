@@ -51,7 +51,7 @@ def as_csv(visit: Visit) -> Raw:
     table.writerow(_COLUMNS)
     for run in _ask(visit, MOST_RUNS).json:
         table.writerow(_cell(run[name]) for name in _COLUMNS)
-    return Raw(text.getvalue().encode(), "text/csv; charset=utf-8", "ledger.csv")
+    return Raw(text.getvalue().encode("utf-8", "replace"), "text/csv; charset=utf-8", "ledger.csv")
 
 
 def as_json(visit: Visit) -> Raw:

@@ -146,9 +146,8 @@ class Host:
                 begin()
             else:
                 log.warning(announcing.NOT_ON_THIS_HOST, self._settings.current_host)
-        with suppress(StoreError):
-            holder = self._scheduler.holder()
-            if holder is None or holder.pid == os.getpid():  # of many workers, only one logs it
+        if gunicorn.is_first():
+            with suppress(StoreError):
                 announcing.announce_serving(self._app, gunicorn.addresses())
                 announcing.announce_readable(self._settings, self._config)
 
