@@ -190,7 +190,7 @@ def _read_body(request: Incoming) -> object:
     if not data or data.isspace():
         return None
     try:
-        body: object = _decode(data.decode("utf-8"))
+        body: object = decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8: expected a JSON object in UTF-8") from None
     except RecursionError:
@@ -320,12 +320,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # Created once: json.loads() with options creates a decoder for each call, which takes 4 us.
-_decode = json.JSONDecoder(
+decode = json.JSONDecoder(
     parse_int=_integer,
     parse_float=_fraction,
     parse_constant=_refuse_constant,
     object_pairs_hook=_pairs,
 ).decode
+"""Parses JSON, without what parsers disagree about; raises ValueError or RecursionError."""
 
 
 def _deeper_than(value: object, levels: int) -> bool:

@@ -246,7 +246,7 @@ class Settings:
         read: dict[str, Any] = {}
         for given, value in values.items():
             name = _name_of(given)
-            reader = _OTHER_READERS.get(_in_python(given), FIELDS[name].metadata["read"])
+            reader = _FLASK_READERS.get(_in_python(given), FIELDS[name].metadata["read"])
             found = reader(given, value)
             if _in_python(given) == name or name not in read:  # another name counts less
                 read[name] = found
@@ -357,9 +357,9 @@ def place_of(name: str, path: str | None, environment: Mapping[str, str]) -> str
 
 def _name_of(given: str) -> str:
     """Return what a setting is called in Python, and refuse unknown ones."""
-    name = OTHER_NAMES.get(_in_python(given), _in_python(given))
+    name = FLASK_APSCHEDULER_NAMES.get(_in_python(given), _in_python(given))
     if name not in FIELDS:
-        hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
+        hint = _NO_SETTINGS.get(name) or did_you_mean(name, FIELDS)
         if given.startswith(PREFIX):
             hint = re.sub(r"'(\w+)'\?", lambda match: f"'{variable(match[1])}'?", hint)
         raise InvalidOptionError(given, _HIDDEN, f"the name of a setting{hint}")
@@ -378,10 +378,10 @@ class _Hidden:
 
 
 _HIDDEN = _Hidden()
-OTHER_NAMES = {"views_enabled": "api_enabled", "jobstores": "store"}
+FLASK_APSCHEDULER_NAMES = {"views_enabled": "api_enabled", "jobstores": "store"}
 """Names in Flask-APScheduler: what it called ``api_enabled`` first, and its table of stores."""
-_OTHER_READERS = {"jobstores": types.jobstores}
-_OTHERS = {
+_FLASK_READERS = {"jobstores": types.jobstores}
+_NO_SETTINGS = {
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
     "election_name": " (processes share one store: store = 'sqlite:///...')",

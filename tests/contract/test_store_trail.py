@@ -221,7 +221,7 @@ def test_places_that_are_none_or_of_another_store(make_store):
     for text in ("", "x", "0123abcd.0.0-", one.ended_after(None, 1)[0] + "-x"):
         with pytest.raises(InvalidOptionError):
             one.happened_after(text, 10)
-    foreign = other.happened_after(None, 10).place
+    foreign = other.happened_after(None, 10).position
     one.note([noted()])
     place, records, whole = one.happened_after(foreign, 10)
     assert (records, whole) == ([], False)
@@ -234,7 +234,7 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
     store = SqliteStore(tmp_path / "jobs.db", keep=keep) if kind == "sqlite" else None
     store = store or postgres_store(keep=keep)
     day_us = 86_400 * 10**6
-    early = store.happened_after(None, 10).place
+    early = store.happened_after(None, 10).position
     store.note([noted("old", at=1), noted("one", at=8 * day_us)])
     place, _ = followed(store, early)
     store.note([noted(f"n{n}", at=9 * day_us) for n in range(3)])
@@ -250,7 +250,7 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
 def test_the_audit_in_memory_is_bounded_and_followers_are_told():
     store = MemoryStore(History(overall=5))
     store._audit = AuditTrail(5)
-    early = store.happened_after(None, 10).place
+    early = store.happened_after(None, 10).position
     store.note([noted(f"n{n}") for n in range(4)])
     place, _ = followed(store, early)
     store.note([noted(f"n{n}") for n in range(4, 8)])
@@ -271,7 +271,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     put_records(store, [RunRecord(None, "a", Outcome.EXECUTED, n) for n in range(3)])
     store.note([noted("old"), noted("older")])
     trim(store, 1)
-    before = store.happened_after(None, 10).place
+    before = store.happened_after(None, 10).position
     with store.database.write() as tx:
         for table in ("schedcore_ledger", "schedcore_audit"):
             tx.run(f"update {table} set tx = tx + 1000000")
@@ -279,7 +279,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
             tx.run("update schedcore_meta set value = '1000000.1' where name = ?", name)
     restored = beside(store)
     assert restored.happened_after(before, 10).records == []
-    place = restored.happened_after(None, 10).place
+    place = restored.happened_after(None, 10).position
     put_records(restored, [record(9)])
     restored.note([noted("new")])
     found = restored.happened_after(place, 10)
@@ -295,7 +295,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
 
 def test_a_forked_child_knows_no_place_of_its_parent():
     store = MemoryStore()
-    place = store.happened_after(None, 10).place
+    place = store.happened_after(None, 10).position
     assert store.happened_after(place, 10).whole
     store.after_fork_in_child()
     assert not store.happened_after(place, 10).whole
@@ -305,7 +305,7 @@ def test_a_forked_child_knows_no_place_of_its_parent():
 def test_many_writers_are_followed_without_a_gap(kind):
     store = STORES[kind]()
     others = [beside(store) for _ in range(2)] if kind == "postgresql" else [store] * 2
-    place = store.happened_after(None, 10).place
+    place = store.happened_after(None, 10).position
 
     def write(other, who):
         for n in range(30):

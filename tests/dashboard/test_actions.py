@@ -249,6 +249,8 @@ def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, jo
         ("schedule", "func = os:system", "does not belong there"),
         ("options", "max_instances = none", "max_instances"),
         ("args", "[", "is not JSON"),
+        ("kwargs", '{"x": 1, "x": 2}', "stands twice"),
+        ("options", 'retry = {"count": 1, "count": 2}', "retry="),
         ("func", "os:system", "SCHEDULER_API_ALLOWED_FUNCS"),
     ],
 )
@@ -326,7 +328,7 @@ def test_what_was_done_is_told_without_being_believed(browser, scheduler):
     assert f"{HOSTILE} was paused." in page.text
     assert not page.tags("img")
     for garbage in ("x", "bnVsbA==", "WzEsMl0=", "WyJhIiwgWzEsMiwzXV0="):
-        browser._client.set_cookie("schedcore_told", garbage, path=browser.base or "/")
+        browser._client.set_cookie("schedcore_flash", garbage, path=browser.base or "/")
         browser.get("/")
 
 

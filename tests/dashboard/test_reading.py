@@ -167,9 +167,14 @@ def test_times_are_in_the_zone_that_was_chosen(browser, scheduler):
 def test_a_ledger_for_other_programs(browser, scheduler):
     scheduler.add_job(lambda: 1, "interval", hours=1, id="=1+1")
     scheduler.run_job("=1+1")
+    scheduler.add_job(int, "interval", hours=1, id="text", args=["no number: \ud800"])
+    scheduler.run_job("text")
     rows = list(csv.DictReader(browser.open("/ledger.csv").text.splitlines()))
-    assert [(row["job_id"], row["outcome"]) for row in rows] == [("'=1+1", "executed")]
-    assert browser.open("/ledger.json").json[0]["job_id"] == "=1+1"
+    assert [(row["job_id"], row["outcome"]) for row in rows] == [
+        ("text", "failed"),
+        ("'=1+1", "executed"),
+    ]
+    assert browser.open("/ledger.json").json[1]["job_id"] == "=1+1"
 
 
 def test_what_is_not_there(browser):

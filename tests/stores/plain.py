@@ -33,7 +33,14 @@ from schedcore.stores.base import (
 from schedcore.stores.changed import made_of, record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
 from schedcore.stores.passing import passed_records, skipped_record
-from schedcore.stores.places import Happened, Place, Places, in_order, read_place, read_places
+from schedcore.stores.positions import (
+    FeedPosition,
+    Happened,
+    Position,
+    in_order,
+    read_feed_position,
+    read_position,
+)
 from tests.stores.database import LOG, Session
 from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
@@ -576,25 +583,25 @@ class PlainStore:
         found = sorted(every, key=lambda record: record.scheduled_us, reverse=True)
         return Counter((r.scheduled_us // slice_us, r.outcome) for r in found[:most])
 
-    def ended_after(self, place, limit):
-        since = None if place is None else read_place(place)
+    def ended_after(self, position, limit):
+        since = None if position is None else read_position(position)
         with self._session.transaction():
             records = self._history.records(None)[::-1]
         if since is None or not self._knows(since, records):
-            return str(Place(self._name, 0, len(records))), []
+            return str(Position(self._name, 0, len(records))), []
         records = records[since.seq : since.seq + limit]
         return str(since._replace(seq=since.seq + len(records))), records
 
-    def keeps_after(self, place):
+    def keeps_after(self, position):
         with self._session.transaction():
-            return self._knows(read_place(place), self._history.records(None))
+            return self._knows(read_position(position), self._history.records(None))
 
     @property
     def _name(self):
         return hashlib.sha1(self.database.encode()).hexdigest()[:8]
 
-    def _knows(self, place, records):
-        return place[:2] == (self._name, 0) and place.seq <= len(records)
+    def _knows(self, position, records):
+        return position[:2] == (self._name, 0) and position.seq <= len(records)
 
     def note(self, records):
         with self._session.transaction():
@@ -611,13 +618,13 @@ class PlainStore:
             and (before is None or record.id < before)
         ][:limit]
 
-    def happened_after(self, place, limit):
-        since = None if place is None else read_places(place)
+    def happened_after(self, position, limit):
+        since = None if position is None else read_feed_position(position)
         with self._session.transaction():
             records, changes = self._history.records(None)[::-1], self._trail.all()
-        end = [Place(self._name, 0, len(each)) for each in (records, changes)]
-        if since is None or not Places(*end).knows(since):
-            return Happened(str(Places(*end)), [], since is None)
+        end = [Position(self._name, 0, len(each)) for each in (records, changes)]
+        if since is None or not FeedPosition(*end).knows(since):
+            return Happened(str(FeedPosition(*end)), [], since is None)
         last, found = in_order(
             since,
             [((0, n), record) for n, record in enumerate(records, 1)][since.outcomes.seq :],

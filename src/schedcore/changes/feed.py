@@ -94,7 +94,7 @@ class Feed:
             looks = self._looks
             self._settle()
             try:
-                place, records, whole = self._store.happened_after(since, limit)
+                position, records, whole = self._store.happened_after(since, limit)
             except InvalidOptionError:
                 raise InvalidOptionError("since", since, NEXT) from None
             if not whole:
@@ -102,8 +102,8 @@ class Feed:
             events = tuple(_events(records))
             left = patience.left()
             if since is None or events or not left or interrupts != self._interrupts:
-                return ChangeList(place, events)
-            since = place
+                return ChangeList(position, events)
+            since = position
             if not records:
                 self._wait((looks, interrupts), patience, check or _nothing)
 
@@ -135,19 +135,19 @@ class Feed:
 
     def _watch(self) -> None:
         """Poll the store for all waiting callers, as long as there are any."""
-        changed, place = self._changed, None
+        changed, position = self._changed, None
         while True:
             found = True
             try:
                 self._settle()
-                if place is not None:
-                    _, records, whole = self._store.happened_after(place, 1)
+                if position is not None:
+                    _, records, whole = self._store.happened_after(position, 1)
                     found = bool(records) or not whole
                 if found:
-                    place = self._store.happened_after(None, 0).place
+                    position = self._store.happened_after(None, 0).position
             except Exception as error:  # noqa: BLE001 — the waiting callers meet and report it too
                 log.warning("cannot read changes from the store: %s", error)
-                place = None
+                position = None
             with changed:
                 if found:
                     self._looks += 1

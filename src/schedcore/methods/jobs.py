@@ -10,9 +10,9 @@ from datetime import date, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
+from schedcore.basics.apscheduler_names import ReplacementHints
 from schedcore.basics.funcref import being_decorated
 from schedcore.basics.logs import GuardedLogger
-from schedcore.basics.othernames import OtherNames
 from schedcore.changes.changing import Check, checked
 from schedcore.clock import Clock
 from schedcore.engine import Engine
@@ -42,7 +42,7 @@ log = GuardedLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class JobMethods(OtherNames):
+class JobMethods(ReplacementHints):
     """The jobs of a scheduler; :class:`~schedcore.Scheduler` is one, with a loop.
 
     Args:

@@ -13,7 +13,13 @@ from schedcore.job import Job
 from schedcore.stores.base import Change, Entry
 from schedcore.stores.changed import id_of, made_of, record_of_change
 from schedcore.stores.memory_outcomes import MemoryOutcomes
-from schedcore.stores.places import Happened, Place, Places, in_order, read_places
+from schedcore.stores.positions import (
+    FeedPosition,
+    Happened,
+    Position,
+    in_order,
+    read_feed_position,
+)
 
 _PLAIN: Final = frozenset({bool, float, int, type(None)})
 _LONGEST: Final = 200
@@ -51,11 +57,11 @@ class MemoryTrail(MemoryOutcomes):
             found = self._audit.latest(job_id, since_us, before, limit)
         return [_record(number, made) for number, made in found]
 
-    def happened_after(self, place: str | None, limit: int) -> Happened:
+    def happened_after(self, position: str | None, limit: int) -> Happened:
         """Return outcomes and changes, in the order in which they were recorded."""
-        since = None if place is None else read_places(place)
+        since = None if position is None else read_feed_position(position)
         with self._lock:
-            ends = Places(self._end, Place(self._mark, 0, self._audit.end))
+            ends = FeedPosition(self._end, Position(self._mark, 0, self._audit.end))
             if since is None or not ends.knows(since):
                 return Happened(str(ends), [], since is None)
             ended, made = since.outcomes.seq, since.changes.seq

@@ -11,7 +11,7 @@ from schedcore.history.query import RunQuery
 from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.database import Transaction
-from schedcore.stores.places import Place
+from schedcore.stores.positions import Position
 from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_totals import TotalRows
 
@@ -135,20 +135,20 @@ class HistoryRows:
     def _behind(self, tx: Transaction, run_id: int, order: Sequence[str]) -> Condition | None:
         """Return the condition for outcomes after a run, in this order; None: there are none."""
         columns, run_id = ", ".join(order), min(run_id, MOST_ID)
-        place = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
+        position = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
         compared = "<"
-        if place is None:  # the latest of the runs before it
+        if position is None:  # the latest of the runs before it
             compared = "<="
             near = "select due_us, seq from schedcore_ledger where run_id < ? order by run_id desc"
             latest = ", ".join(f"{column} desc" for column in order)
-            place = tx.one(
+            position = tx.one(
                 f"select {columns} from ({near} limit ?) near order by {latest} limit 1",
                 run_id,
                 _NEAR,
             )
-        if place is None:
+        if position is None:
             return None
-        return Condition(f"({columns}) {compared} ({', '.join('?' * len(order))})", tuple(place))
+        return Condition(f"({columns}) {compared} ({', '.join('?' * len(order))})", tuple(position))
 
     def kept(self, tx: Transaction, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* selects in total, at most *most*."""
@@ -175,10 +175,10 @@ class HistoryRows:
         return {(number, Outcome(outcome)): count for number, outcome, count in rows}
 
     def after(
-        self, tx: Transaction, place: Place, limit: int
+        self, tx: Transaction, position: Position, limit: int
     ) -> list[tuple[tuple[int, int], RunRecord]]:
         """Return the outcomes that were committed after a position, with their numbers."""
-        rows = self.order.after(tx, f"{_COLUMNS}, node", place, limit)
+        rows = self.order.after(tx, f"{_COLUMNS}, node", position, limit)
         return [((row[0], row[1]), _record(row[2:])) for row in rows]
 
     def find(self, tx: Transaction, run_id: int) -> RunRecord | None:

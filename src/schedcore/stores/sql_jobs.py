@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
-from schedcore.notices.data import wanted_to
-from schedcore.notices.notice import Wanted
+from schedcore.notices.data import channels_to_text
+from schedcore.notices.notice import JobChannels
 from schedcore.stores.base import Change, Entry
 from schedcore.stores.changed import id_of
 from schedcore.stores.database import Database, Row, Transaction
@@ -299,8 +299,13 @@ class JobRows(DueRows):
             keys,
         )
         # The last run may not have ended, and still uses the job's channels.
-        told = [(wanted_to(Wanted.of(job.options)), job.id) for job in self.jobs(tx, rows)]
-        tx.many("update schedcore_gone set notices = ? where id = ?", [t for t in told if t[0]])
+        channels = [
+            (channels_to_text(JobChannels.of(job.options)), job.id) for job in self.jobs(tx, rows)
+        ]
+        tx.many(
+            "update schedcore_gone set notices = ? where id = ?",
+            [each for each in channels if each[0]],
+        )
         tx.many("delete from schedcore_due where k = ?", keys)
         open_runs = "exists (select 1 from schedcore_claims c where c.k = schedcore_jobs.k)"
         tx.many(f"update schedcore_jobs set id = null where k = ? and {open_runs}", keys)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schedhttp.settings import FIELDS, OTHER_NAMES, PREFIX, Settings, variable
+from schedhttp.settings import FIELDS, FLASK_APSCHEDULER_NAMES, PREFIX, Settings, variable
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _own_hosts(config: Mapping[str, Any]) -> list[str]:
 def _is_foreign(given: str) -> bool:
     """Return whether a name with our prefix is neither ours nor a typing error of ours."""
     name = given[len(PREFIX) :]
-    ours = {*FIELDS, *OTHER_NAMES}
+    ours = {*FIELDS, *FLASK_APSCHEDULER_NAMES}
     if name.lower() in ours or name.startswith(_OURS_ALONE):
         return False
     alike = {*ours, *(each.removeprefix("api_") for each in ours)}
@@ -107,7 +107,7 @@ class Watched:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
-        names = {*map(variable, (*FIELDS, *OTHER_NAMES)), _OLD_JOBS}
+        names = {*map(variable, (*FIELDS, *FLASK_APSCHEDULER_NAMES)), _OLD_JOBS}
         self._all = {name: _copied(config.get(name)) for name in sorted(names)}
         # Checked for each request: 1 us.
         self._guarding = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
-from schedcore.basics.othernames import OF_SCHEDULER, OtherNames
+from schedcore.basics.apscheduler_names import SCHEDULER_HINTS, ReplacementHints
 from schedcore.changes.declaring import SameIds
 from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class FlaskJobs(OtherNames):
+class FlaskJobs(ReplacementHints):
     """The extension's methods for jobs, some of which work before there is a scheduler.
 
     Decorated jobs, registered functions and listeners apply to each scheduler that the extension
@@ -34,13 +34,13 @@ class FlaskJobs(OtherNames):
         scheduler: An existing scheduler.
     """
 
-    other_names: ClassVar[Mapping[str, str]] = {
+    replacements: ClassVar[Mapping[str, str]] = {
         **{
             name: f"the scheduler itself has it: <extension>.scheduler.{name}"
             for name in dir(Scheduler)
             if not name.startswith("_")
         },
-        **OF_SCHEDULER,
+        **SCHEDULER_HINTS,
         "scheduled_job": "it is called task",
         "delete_job": "it is called remove_job",
         "delete_all_jobs": "it is called remove_all_jobs",

@@ -110,6 +110,16 @@ def processes() -> int:
     return 1 if of is None else int(of.cfg.workers)
 
 
+def is_first() -> bool:
+    """Return whether this process logs what all workers of a start have in common.
+
+    gunicorn numbers its workers one after the other: of those that a start or a reload brings,
+    exactly one is the first.
+    """
+    of = worker()
+    return of is None or (of.age - 1) % of.cfg.workers == 0
+
+
 def addresses() -> list[str]:
     """Return where this worker listens, as ``http://127.0.0.1:5000`` or ``unix:/run/s.sock``.
 

@@ -8,7 +8,7 @@ import pytest
 
 import schedcore
 from schedcore import Scheduler
-from schedcore.basics.othernames import OF_PACKAGE, OF_SCHEDULER
+from schedcore.basics.apscheduler_names import PACKAGE_HINTS, SCHEDULER_HINTS
 from schedhttp.flask import APScheduler
 
 
@@ -63,8 +63,8 @@ def test_the_flask_extension_says_where_the_rest_is(name, instead):
 
 
 def test_nothing_that_is_told_to_be_missing_is_there():
-    assert not OF_PACKAGE.keys() & {*dir(schedcore), *schedcore.__all__}
-    assert not OF_SCHEDULER.keys() & {*dir(Scheduler), *dir(APScheduler)}
+    assert not PACKAGE_HINTS.keys() & {*dir(schedcore), *schedcore.__all__}
+    assert not SCHEDULER_HINTS.keys() & {*dir(Scheduler), *dir(APScheduler)}
 
 
 def test_other_names_are_missing_as_ever():

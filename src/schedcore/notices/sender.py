@@ -12,7 +12,7 @@ from schedcore.clock import SECOND, Clock, Patience, Waker
 from schedcore.errors import text_of
 from schedcore.notices.base import Channel, RefusedError
 from schedcore.notices.data import from_text
-from schedcore.notices.notice import Letter, NoticeStore
+from schedcore.notices.notice import NoticeStore, QueuedNotice
 
 _LONGEST_PAUSE: Final = 300.0
 _LONGEST_PROBLEM: Final = 300
@@ -23,7 +23,7 @@ def pause_after(attempt: int) -> float:
     return min(_LONGEST_PAUSE, 2.0 ** min(attempt - 1, 16))
 
 
-class Courier:
+class ChannelSender:
     """Sends the notices of one channel; nothing else waits for it.
 
     Args:
@@ -47,8 +47,8 @@ class Courier:
     ) -> None:
         self._name, self._channel, self._store = name, channel, store
         self._clock, self._log = clock, log
-        self._letters: deque[Letter] = deque()
-        self._told: list[int] = []
+        self._queue: deque[QueuedNotice] = deque()
+        self._sent: list[int] = []
         self._attempts = self._failing = 0
         self._problem: str | None = None
         self._written: str | None = None
@@ -57,11 +57,11 @@ class Courier:
         self.idle = True
         self._thread: threading.Thread | None = None
 
-    def give(self, letters: Sequence[Letter]) -> None:
+    def give(self, queued: Sequence[QueuedNotice]) -> None:
         """Let it send notices; only while it is idle."""
-        if not letters:
+        if not queued:
             return
-        self._letters.extend(letters)
+        self._queue.extend(queued)
         self.idle = False
         if self._thread is None:
             self._thread = threading.Thread(
@@ -108,49 +108,49 @@ class Courier:
     def _turn(self) -> float:
         """Send one notice; return how long to wait then."""
         self._write()
-        if not self._letters:
+        if not self._queue:
             self.idle = True
             return 0
-        letter = self._letters[0]
+        queued = self._queue[0]
         try:
-            self._channel.send(from_text(letter.text))
+            self._channel.send(from_text(queued.text))
         except BaseException as error:  # noqa: BLE001 — a function may raise anything
-            return self._failed(letter, error)
-        self._done(letter)
+            return self._failed(queued, error)
+        self._done(queued)
         self._problem = None
         return 0
 
     def _write(self) -> None:
         """Record what was sent, and the state of the channel."""
-        if self._told:
-            self._store.remove(self._told)
-            self._told = []
+        if self._sent:
+            self._store.remove(self._sent)
+            self._sent = []
         if self._problem != self._written:
             self._store.note(self._name, self._problem)
             self._written = self._problem
 
-    def _done(self, letter: Letter) -> None:
-        self._letters.popleft()
-        self._told.append(letter.seq)
+    def _done(self, queued: QueuedNotice) -> None:
+        self._queue.popleft()
+        self._sent.append(queued.seq)
         self._attempts = 0
 
-    def _failed(self, letter: Letter, error: BaseException) -> float:
+    def _failed(self, queued: QueuedNotice, error: BaseException) -> float:
         """Give up a notice that was refused, or tried for too long; return how long to wait."""
         self._attempts += 1
         known = isinstance(error, RefusedError | OSError)
         problem = text_of(error) if known else f"{type(error).__name__}: {text_of(error)}"
-        waited = (self._clock.now_us() - letter.made_us) / SECOND
+        waited = (self._clock.now_us() - queued.made_us) / SECOND
         pause = pause_after(self._attempts)
         trace = None if known else error
         if isinstance(error, RefusedError) or waited + pause > self._channel.patience:
-            notice = from_text(letter.text)
+            notice = from_text(queued.text)
             self._log.error(
                 "a notice was given up after %d attempt(s), channel %r: %s; it was: %s",
                 *(self._attempts, self._name, problem, notice.text),
                 error=trace,
                 fields={"job_id": notice.job_id, "channel": self._name},
             )
-            self._done(letter)
+            self._done(queued)
             pause = 0
         elif self._problem is None:
             self._log.error(

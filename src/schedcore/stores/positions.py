@@ -17,10 +17,10 @@ U = TypeVar("U")
 
 MARK: Final = 8
 """Length of the mark that identifies the store of a position."""
-_PLACE: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})"
+_POSITION: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A position between two committed records."""
 
     mark: str
@@ -33,45 +33,45 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return ".".join(map(str, self))
 
-    def knows(self, place: Place) -> bool:
-        """Return whether *place* is a position in the store whose end this one is.
+    def knows(self, position: Position) -> bool:
+        """Return whether *position* is a position in the store whose end this one is.
 
         After a backup of a database was restored, later positions are not.
         """
-        return place.mark == self.mark and place[1:] <= self[1:]
+        return position.mark == self.mark and position[1:] <= self[1:]
 
 
-def read_place(text: str) -> Place:
+def read_position(text: str) -> Position:
     """Parse a position.
 
     Raises:
         InvalidOptionError: if it is not a position.
     """
-    match = re.fullmatch(_PLACE, text)
+    match = re.fullmatch(_POSITION, text)
     if match is None:
-        raise InvalidOptionError("place", text, "what an earlier call returned, or None")
+        raise InvalidOptionError("position", text, "what an earlier call returned, or None")
     mark, tx, seq = match.groups()
-    return Place(mark, int(tx), int(seq))
+    return Position(mark, int(tx), int(seq))
 
 
-class Places(NamedTuple):
+class FeedPosition(NamedTuple):
     """A position in the outcomes and one in the changes: together, one in the change feed."""
 
-    outcomes: Place
-    changes: Place
+    outcomes: Position
+    changes: Position
 
     def __str__(self) -> str:
         return f"{self.outcomes}-{self.changes}"
 
-    def knows(self, places: Places) -> bool:
-        """Return whether *places* are positions in the store whose ends these are."""
-        return self.outcomes.knows(places.outcomes) and self.changes.knows(places.changes)
+    def knows(self, positions: FeedPosition) -> bool:
+        """Return whether *positions* are positions in the store whose ends these are."""
+        return self.outcomes.knows(positions.outcomes) and self.changes.knows(positions.changes)
 
 
 class Happened(NamedTuple):
     """A part of the change feed of a store."""
 
-    place: str
+    position: str
     """The position to continue from; opaque, and can be stored."""
     records: Sequence[RunRecord | AuditRecord]
     """Outcomes and changes, each once, in the order in which they were committed."""
@@ -80,44 +80,44 @@ class Happened(NamedTuple):
     another store."""
 
 
-def read_places(text: str) -> Places:
+def read_feed_position(text: str) -> FeedPosition:
     """Parse two positions.
 
     Raises:
         InvalidOptionError: if it is not a position.
     """
     parts = text.split("-", 1)
-    return Places(read_place(parts[0]), read_place(parts[-1]))
+    return FeedPosition(read_position(parts[0]), read_position(parts[-1]))
 
 
 def in_order(
-    places: Places,
+    positions: FeedPosition,
     outcomes: Sequence[tuple[tuple[int, int], T]],
     changes: Sequence[tuple[tuple[int, int], tuple[int, int], U]],
     limit: int,
-) -> tuple[Places, list[T | U]]:
+) -> tuple[FeedPosition, list[T | U]]:
     """Return the first *limit* outcomes and changes in one order, and the position behind them.
 
     Args:
-        places: The positions before both.
+        positions: The positions before both.
         outcomes: Each with its numbers as in a position.
         changes: Each with the numbers of the last outcome before it, and its own.
         limit: The maximum number to return; of each kind, all before its last one are given.
     """
     found: list[T | U] = []
-    last, made = places
+    last, made = positions
     ended, done = 0, 0
     while len(found) < limit and (ended < len(outcomes) or done < len(changes)):
         if done == len(changes) or (
             ended < len(outcomes) and outcomes[ended][0] <= changes[done][0]
         ):
             numbers, outcome = outcomes[ended]
-            last = Place(last.mark, *numbers)
+            last = Position(last.mark, *numbers)
             ended += 1
             found.append(outcome)
         else:
             _, numbers, change = changes[done]
-            made = Place(made.mark, *numbers)
+            made = Position(made.mark, *numbers)
             done += 1
             found.append(change)
-    return Places(last, made), found
+    return FeedPosition(last, made), found

@@ -15,7 +15,7 @@ _KINDS = (
     " runs coroutine functions too"
 )
 
-OF_PACKAGE: Mapping[str, str] = {
+PACKAGE_HINTS: Mapping[str, str] = {
     "AsyncIOScheduler": (
         "AsyncScheduler runs coroutine functions on the program's own event loop: 'async with"
         " AsyncScheduler() as scheduler' (from schedcore import AsyncScheduler)"
@@ -60,7 +60,7 @@ OF_PACKAGE: Mapping[str, str] = {
 }
 """Exports of APScheduler's modules, and their replacements."""
 
-OF_SCHEDULER: Mapping[str, str] = {
+SCHEDULER_HINTS: Mapping[str, str] = {
     "configure": "pass all options to Scheduler(timezone=..., job_defaults=..., ...)",
     "add_jobstore": ONE_STORE,
     "remove_jobstore": ONE_STORE,
@@ -73,14 +73,14 @@ OF_SCHEDULER: Mapping[str, str] = {
 """Methods of its schedulers, and their replacements."""
 
 
-class OtherNames:
+class ReplacementHints:
     """Raises, for an attribute of APScheduler's, an error that names its replacement."""
 
-    other_names: ClassVar[Mapping[str, str]] = OF_SCHEDULER
+    replacements: ClassVar[Mapping[str, str]] = SCHEDULER_HINTS
 
     if not TYPE_CHECKING:  # a type checker would take every name for one that is there
 
         def __getattr__(self, name: str) -> object:
             text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            hint = type(self).other_names.get(name)
+            hint = type(self).replacements.get(name)
             raise AttributeError(f"{text}: {hint}" if hint else text, name=name, obj=self)

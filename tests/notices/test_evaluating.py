@@ -7,7 +7,7 @@ import pytest
 from schedcore import Notice, Outcome, RunRecord
 from schedcore.clock import SECOND
 from schedcore.notices.data import from_text, to_json, to_text
-from schedcore.notices.notice import News, judge
+from schedcore.notices.notice import NoticeState, evaluate
 
 HOUR = 3600
 
@@ -20,9 +20,9 @@ def record(outcome, second, **more):
 
 def told(*outcomes, again=HOUR):
     """Return what is told of outcomes: pairs of an outcome and its second."""
-    news, found = News(), []
+    news, found = NoticeState(), []
     for outcome, second in outcomes:
-        news, event = judge(news, record(outcome, second), again * SECOND)
+        news, event = evaluate(news, record(outcome, second), again * SECOND)
         if event is not None:
             found.append((second, event.kind, event.count))
     return found
@@ -79,11 +79,14 @@ def test_what_is_told(outcomes, expected):
 
 
 def test_whoever_asked_for_a_run_that_was_skipped_was_told():
-    assert judge(News(), record("skipped", 0, cause="manual"), HOUR * SECOND) == (News(), None)
+    assert evaluate(NoticeState(), record("skipped", 0, cause="manual"), HOUR * SECOND) == (
+        NoticeState(),
+        None,
+    )
 
 
 def test_misses_count_each_occurrence():
-    _, event = judge(News(), record("missed", 0, occurrences=40), HOUR * SECOND)
+    _, event = evaluate(NoticeState(), record("missed", 0, occurrences=40), HOUR * SECOND)
     assert event.count == 40
 
 
