@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from schedcore.errors import short
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
@@ -67,11 +68,31 @@ def following(trigger: Trigger, fire_us: int) -> int | None:
 
     Raises:
         ValueError: if the trigger does not advance: the job would be due forever.
+        TypeError: if it gives something else than a time.
     """
     found = trigger.next_us(fire_us)
-    if found is not None and found <= fire_us:
-        raise ValueError(f"{trigger!r} gave {found} as the fire time after {fire_us}")
+    if found is not None and (type(found) is not int or found <= fire_us):
+        raise _no_fire_time(trigger, found, fire_us)
     return found
+
+
+def first_fire(trigger: Trigger, now_us: int) -> int | None:
+    """Return the first fire time of a job that is added at *now_us*, or None.
+
+    Raises:
+        TypeError: if the trigger gives something else than a time.
+    """
+    found = trigger.first_us(now_us)
+    if found is not None and type(found) is not int:
+        raise _no_fire_time(trigger, found, now_us)
+    return found
+
+
+def _no_fire_time(trigger: Trigger, found: object, after_us: int) -> Exception:
+    text = f"{trigger!r} gave {short(found)} as the fire time after {after_us}"
+    if type(found) is int:
+        return ValueError(text)
+    return TypeError(f"{text}: expected microseconds since the Unix epoch as an int, or None")
 
 
 def plan(

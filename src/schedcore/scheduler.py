@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Clock, Patience, SystemClock, from_us
+from schedcore.clock import Clock, Patience, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
@@ -34,7 +34,15 @@ from schedcore.lifetime.health import Health, Holder, State
 from schedcore.lifetime.lifecycle import Lifecycle
 from schedcore.methods.changes import ChangeMethods
 from schedcore.methods.job_factory import JobFactory
-from schedcore.parts import capture_of, check_app_name, notifier_of, redact_of, store_of
+from schedcore.parts import (
+    capture_of,
+    check_app_name,
+    clock_of,
+    notifier_of,
+    random_of,
+    redact_of,
+    store_of,
+)
 from schedcore.retry import RandomSource
 from schedcore.run import Run
 from schedcore.running.nested import NestedWaits
@@ -105,12 +113,10 @@ class Scheduler(ChangeMethods):
         capture_output: bool = False,
         redact: Sequence[str] = (),
     ) -> None:
-        from random import Random  # 1 ms, and not at the first fire
-
         # Each part is made of those before it: store, job factory, engine, then what starts it.
         zone = triggers.zone_of(timezone).tz
-        clock = clock or SystemClock()
-        random = random or Random()
+        clock = clock_of(clock)
+        random = random_of(random)
         listeners = Listeners()
         kept = store_of(store, history, clock)
         self._executors = with_defaults({} if executors is None else executors)

@@ -330,7 +330,7 @@ def test_what_was_done_is_told_without_being_believed(browser, scheduler):
     assert f"{HOSTILE} was paused." in page.text
     assert not page.tags("img")
     for garbage in ("x", "bnVsbA==", "WzEsMl0=", "WyJhIiwgWzEsMiwzXV0="):
-        browser._client.set_cookie("schedcore_told", garbage, path=browser.base or "/")
+        browser._client.set_cookie("schedcore_flash", garbage, path=browser.base or "/")
         browser.get("/")
 
 

@@ -10,11 +10,11 @@ from schedcore import RunLookupError
 from schedcore.methods.changes import MOST_AT_ONCE
 from schedcore.output.text import HALF
 from schedhttp.dashboard import texts
-from schedhttp.dashboard.asking import Refused
-from schedhttp.dashboard.now import took
+from schedhttp.dashboard.api_calls import Refused
+from schedhttp.dashboard.now_page import took
 from schedhttp.dashboard.visit import Page, Raw, Visit
 from schedhttp.errors import BadRequest
-from schedhttp.run_pages import read_run_id
+from schedhttp.run_paging import read_run_id
 
 MOST_LINES: Final = 5_000
 """Maximum number of lines of output on a page: the last ones."""
@@ -25,7 +25,7 @@ _EARLIER: Final = timedelta(minutes=1)
 def show(visit: Visit) -> Page:
     """Return the page."""
     run_id = visit.args.get("id", "")
-    run = visit.ask("get_run", {"run_id": run_id}).json
+    run = visit.api("get_run", {"run_id": run_id}).json
     output, hidden = _output(visit, run_id)
     lines = (output["text"] if output else "").splitlines()
     job = visit.scheduler.get_job(run["job_id"])
@@ -69,7 +69,7 @@ def printed(visit: Visit) -> int | None:
 def download(visit: Visit) -> Raw:
     """Return the output of a run as a file."""
     run_id = visit.args.get("id", "")
-    output = visit.ask("get_output", {"run_id": run_id}).json
+    output = visit.api("get_output", {"run_id": run_id}).json
     text = output["text"].encode("utf-8", "replace")
     return Raw(text, "text/plain; charset=utf-8", f"run-{output['run_id']}.txt")
 
@@ -77,7 +77,7 @@ def download(visit: Visit) -> Raw:
 def _output(visit: Visit, run_id: str) -> tuple[dict[str, Any] | None, str]:
     """Return the output of a run, or the reason why it is not shown."""
     try:
-        return visit.ask("get_output", {"run_id": run_id}).json, ""
+        return visit.api("get_output", {"run_id": run_id}).json, ""
     except Refused as error:
         if error.status not in (403, 404):
             raise

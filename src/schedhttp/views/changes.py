@@ -16,7 +16,7 @@ from schedhttp.errors import BadRequest, Forbidden, Gone
 from schedhttp.hiding import change_without_secrets, run_without_secrets
 from schedhttp.paging import link
 from schedhttp.request import Incoming, read_count
-from schedhttp.run_pages import read_job, read_moment
+from schedhttp.run_paging import read_job, read_moment
 from schedhttp.shown import (
     AUDIT,
     EVENT,

@@ -108,7 +108,7 @@ def get_jobs(service: Service, request: Incoming) -> Reply:
     if not request.has_query:
         return Reply(service.job_json.all(), headers=headers)
     running = service.job_json.running()
-    found = paging.chosen(service.scheduler.entries(), running, request)
+    found = paging.selected(service.scheduler.entries(), running, request)
     fields = paging.fields_of(request, found)
     page = paging.page_of_jobs(found, request)
     headers |= page.headers

@@ -10,7 +10,7 @@ from schedhttp.request import Incoming
 from schedhttp.workers import gunicorn
 
 
-class Waiting:
+class WaitLimit:
     """Lets some requests wait, and tells others not to.
 
     Half of the threads may wait for runs, and a quarter for changes.

@@ -12,7 +12,7 @@ from schedcore.clock import SECOND
 from schedcore.load_forecast import JobAhead
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.ahead import CROWDS, crowds, loads
-from schedhttp.dashboard.now import BAD
+from schedhttp.dashboard.now_page import BAD
 from schedhttp.dashboard.pictures.scale import Scale, axis, moment
 from schedhttp.dashboard.pictures.timeline import Happening, lane
 from schedhttp.dashboard.visit import Page, Visit
@@ -52,10 +52,10 @@ def show(visit: Visit) -> Page:
     _, back, ahead = VIEWS[view]
     text = visit.args.get("q", "")
     page = read_count(visit.request, "page", 1, _MOST_PAGES) or 1
-    jobs = visit.ask("get_jobs", query={"q": text, "limit": LANES, "offset": (page - 1) * LANES})
+    jobs = visit.api("get_jobs", query={"q": text, "limit": LANES, "offset": (page - 1) * LANES})
     now_us = visit.now_ms * 1_000
     scale = Scale(now_us - back * _HOUR_US, now_us + ahead * _HOUR_US)
-    forecast = visit.foreseen.of(ahead)
+    forecast = visit.forecasts.of(ahead)
     listed = [job["id"] for job in jobs.json]
     wrong = _troubled(visit, scale, listed) if page == 1 and not text else []
     zone = visit.tz()
@@ -90,7 +90,7 @@ def _troubled(visit: Visit, scale: Scale, listed: Iterable[str]) -> list[str]:
     """Return the jobs with failures in the shown period that are not listed anyway."""
     since = texts.iso(scale.begin_us)
     query = {"outcome": BAD, "since": since, "limit": _LOOKED_AT}
-    found = dict.fromkeys(run["job_id"] for run in visit.ask("get_runs", query=query).json)
+    found = dict.fromkeys(run["job_id"] for run in visit.api("get_runs", query=query).json)
     return [job_id for job_id in found if job_id not in set(listed)][:_TROUBLED]
 
 
@@ -99,7 +99,7 @@ def _lanes(
 ) -> list[Lane]:
     ahead = {job.job_id: job for job in forecast.jobs}
     is_open: dict[str, list[dict[str, Any]]] = {}
-    for run in visit.ask("get_runs", query={"state": "open", "limit": 1_000}).json:
+    for run in visit.api("get_runs", query={"state": "open", "limit": 1_000}).json:
         is_open.setdefault(run["job_id"], []).append(run)
     lanes = []
     for job_id in (*wrong, *listed):

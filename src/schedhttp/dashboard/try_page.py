@@ -12,7 +12,7 @@ from schedcore.triggers import zone_of
 from schedcore.triggers.options import split_zone
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.ahead import due_beside
-from schedhttp.dashboard.asking import Refused
+from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.edit_pages import read_lines
 from schedhttp.dashboard.visit import JOBS_ZONE, Page, Visit
 from schedhttp.errors import BadRequest
@@ -57,7 +57,7 @@ def show(visit: Visit) -> Page:
         trigger = {**_options(text[:_LONGEST]), "type": kind}
         if zone:
             trigger.setdefault("timezone", zone)
-        answer = visit.ask("preview", query={"n": TIMES}, body={"trigger": trigger}).json
+        answer = visit.api("preview", query={"n": TIMES}, body={"trigger": trigger}).json
     except (BadRequest, Refused) as error:
         return Page("try.html", {**values, "error": str(error)})
     remarks = answer.get("remarks", {})

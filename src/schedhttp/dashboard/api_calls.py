@@ -53,7 +53,7 @@ class Refused(Refusal):
         super().__init__(answer.json["error_message"])
 
 
-class Asking:
+class ApiCalls:
     """Calls endpoints on behalf of the visitor of a page.
 
     Args:

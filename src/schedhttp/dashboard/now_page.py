@@ -35,18 +35,18 @@ class Trouble(NamedTuple):
 
 def show(visit: Visit) -> Page:
     """Return the page."""
-    ask = visit.ask
-    under_way = ask("get_runs", query={"state": "open", "limit": _MOST})
-    coming = ask("get_jobs", query={"limit": _MOST})
+    api = visit.api
+    under_way = api("get_runs", query={"state": "open", "limit": _MOST})
+    coming = api("get_jobs", query={"limit": _MOST})
     usual = {run["job_id"]: _usual(visit, run["job_id"]) for run in under_way.json}
-    forecast = visit.foreseen.of(1)
+    forecast = visit.forecasts.of(1)
     hour_ms = visit.now_ms + 3_600_000
     since = (datetime.fromtimestamp(visit.now_ms // 1000, timezone.utc) - _DAY).isoformat()
     soon = [job for job in coming.json if _due_ms(job, hour_ms + 1) <= hour_ms]
     troubles = _troubles(visit, under_way.json, coming.json, usual)
     values = {
-        "info": ask("get_scheduler_info").json,
-        "health": ask("get_health").json,
+        "info": api("get_scheduler_info").json,
+        "health": api("get_health").json,
         "since": since,
         "day": _day(visit, since),
         "troubles": troubles,
@@ -59,7 +59,7 @@ def show(visit: Visit) -> Page:
         "jobs": coming.count,
         "most": _MOST,
         "bad": _TROUBLE,
-        "nothing_ran": not ask("get_runs", query={"limit": 1}).json,
+        "nothing_ran": not api("get_runs", query={"limit": 1}).json,
     }
     return Page("now.html", values)
 
@@ -69,7 +69,7 @@ def _day(visit: Visit, since: str) -> list[tuple[str, str, str, int | None]]:
     return [
         (
             *(title, kind, outcomes),
-            visit.ask("get_runs", query={"since": since, "outcome": outcomes, "limit": "0"}).count,
+            visit.api("get_runs", query={"since": since, "outcome": outcomes, "limit": "0"}).count,
         )
         for title, kind, outcomes in (
             ("failed", "bad", BAD),
@@ -85,7 +85,7 @@ def _troubles(
     coming: list[dict[str, Any]],
     usual: dict[str, float | None],
 ) -> list[Trouble]:
-    broken = visit.ask("get_jobs", query={"state": "broken", "limit": _MOST}).json
+    broken = visit.api("get_jobs", query={"state": "broken", "limit": _MOST}).json
     found = [Trouble(job["id"], "broken", job["broken"]) for job in broken]
     found += _failing(visit)
     for run in under_way:
@@ -104,7 +104,7 @@ def _troubles(
 
 def _failing(visit: Visit) -> list[Trouble]:
     """Return the jobs whose last run failed within a day, and how many runs failed in a row."""
-    latest = visit.ask("get_runs", query={"outcome": _TROUBLE, "limit": _LOOKED_AT}).json
+    latest = visit.api("get_runs", query={"outcome": _TROUBLE, "limit": _LOOKED_AT}).json
     since_ms = visit.now_ms - _DAY // timedelta(milliseconds=1)
     bad = set(_TROUBLE.split(","))
     found = []

@@ -13,11 +13,11 @@ from schedhttp.errors import BadRequest
 from schedhttp.request import Incoming, check_known
 
 PARAMETERS: Final = ("q", "tag", "state", "id")
-IsMeant = Callable[[Entry], bool]
+Matches = Callable[[Entry], bool]
 """Returns whether a query selects a job."""
 
 
-def filter_of(request: Incoming, running: Container[str]) -> IsMeant | None:
+def filter_of(request: Incoming, running: Container[str]) -> Matches | None:
     """Return the filter of all :data:`PARAMETERS` together; None: there is none, so all jobs.
 
     Args:
@@ -42,7 +42,7 @@ def filter_of(request: Incoming, running: Container[str]) -> IsMeant | None:
     if not (text or tags or ids or state):
         return None
 
-    def is_meant(entry: Entry) -> bool:
+    def matches(entry: Entry) -> bool:
         job = entry.job
         return (
             (not ids or job.id in ids)
@@ -51,7 +51,7 @@ def filter_of(request: Incoming, running: Container[str]) -> IsMeant | None:
             and (not text or _mentions(entry, text))
         )
 
-    return is_meant
+    return matches
 
 
 def _mentions(entry: Entry, text: str) -> bool:

@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 from werkzeug.http import parse_options_header
 
 from schedcore import Outcome
-from schedhttp.dashboard.asking import Answer
+from schedhttp.dashboard.api_calls import Answer
 from schedhttp.dashboard.visit import Page, Raw, Visit
-from schedhttp.run_pages import MOST_RUNS
+from schedhttp.run_paging import MOST_RUNS
 
 FILTER: Final = ("job", "tag", "outcome", "since", "until")
 _PART: Final = ("before", "offset")
@@ -62,7 +62,7 @@ def as_json(visit: Visit) -> Raw:
 
 def _ask(visit: Visit, limit: int) -> Answer:
     given = {name: visit.args.get(name) for name in (*FILTER, *_PART)}
-    return visit.ask("get_runs", query={**given, "limit": limit})
+    return visit.api("get_runs", query={**given, "limit": limit})
 
 
 def _cell(value: object) -> object:

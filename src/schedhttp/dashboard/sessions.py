@@ -34,7 +34,7 @@ class Visitor(NamedTuple):
     """Whether they have a session of the dashboard, which can be ended."""
 
 
-class Door:
+class Sessions:
     """Identifies the visitors of pages, and begins and ends sessions.
 
     Args:
@@ -54,7 +54,7 @@ class Door:
         )
 
     @property
-    def is_locked(self) -> bool:
+    def needs_sign_in(self) -> bool:
         """Whether visitors must sign in."""
         return self._guard.has_credentials
 
@@ -129,7 +129,7 @@ class Door:
         role = self._guard.sign_in(request, given)
         if role is None:
             return None
-        _, proof = self._guard.standing_of(request.user) or (role, b"")
+        _, proof = self._guard.role_and_proof_of(request.user) or (role, b"")
         until_us = self._clock.now_us() + _HOURS * 3600 * SECOND
         return str(self._sealer.dumps([request.user, role.value, self._digest(proof), until_us]))
 
@@ -138,10 +138,10 @@ class Door:
             user, role, proof, until_us = self._sealer.loads(session)
         except BadData:
             return None
-        standing = self._guard.standing_of(user)
-        if standing is None or self._clock.now_us() >= until_us:
+        known = self._guard.role_and_proof_of(user)
+        if known is None or self._clock.now_us() >= until_us:
             return None
-        role_now, proof_now = standing
+        role_now, proof_now = known
         if not hmac.compare_digest(proof, self._digest(proof_now)):
             return None  # the password or the token has changed since then
         return Visitor(Role.READ if role == Role.READ.value else role_now, user, True)

@@ -18,10 +18,10 @@ _AUDIT: Final = 30
 
 def show(visit: Visit) -> Page:
     """Return the page."""
-    info = visit.ask("get_scheduler_info").json
+    info = visit.api("get_scheduler_info").json
     audit, further = [], None
     if visit.may_change:
-        answer = visit.ask(
+        answer = visit.api(
             "get_audit",
             query={
                 "job": visit.args.get("job"),
@@ -33,9 +33,9 @@ def show(visit: Visit) -> Page:
         further = audit[-1]["id"] if "Link" in answer.headers else None
     values = {
         "info": info,
-        "health": visit.ask("get_health").json,
+        "health": visit.api("get_health").json,
         "executors": _executors(visit),
-        "counts": visit.ask("get_counts").json,
+        "counts": visit.api("get_counts").json,
         "allowed": [*visit.settings.api_allowed_funcs, *sorted(visit.scheduler.registered)],
         "settings": _settings(visit.settings) if visit.may_change else [],
         "audit": audit,
@@ -53,7 +53,7 @@ def _executors(visit: Visit) -> list[tuple[str, int | None, int, int]]:
             counts[run.job.executor, run.state] += 1
     return [
         (each.name, each.workers, counts[each.name, "running"], counts[each.name, "waiting"])
-        for each in visit.foreseen.of(1).executors
+        for each in visit.forecasts.of(1).executors
     ]
 
 

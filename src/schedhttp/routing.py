@@ -18,7 +18,7 @@ _LONGEST_KEPT: Final = 300
 """Maximum length of a cached path: 1,024 of them take at most 1 MB."""
 
 
-class Addresses:
+class Router:
     """The paths below a prefix.
 
     Args:

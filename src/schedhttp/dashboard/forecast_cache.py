@@ -12,7 +12,7 @@ _FEW: Final = 500
 """Up to this number of jobs, a forecast takes a few hundredths of a second: it is not cached."""
 
 
-class Foreseen:
+class ForecastCache:
     """Forecasts of a scheduler; those that take long are cached for a while.
 
     Args:

@@ -32,17 +32,17 @@ _WHAT_LOOPBACK_MEANS = (
 )
 
 
-def announce_starts(scheduler: Scheduler) -> None:
+def log_starts(scheduler: Scheduler) -> None:
     """Log a line whenever *scheduler* starts to take due jobs in this process."""
 
     def tell(_event: object) -> None:
         if scheduler.state is not State.STANDBY:  # only the process that takes due jobs
-            log.info("%s", started(scheduler))
+            log.info("%s", started_line(scheduler))
 
     scheduler.add_listener(tell, EVENT_SCHEDULER_STARTED)
 
 
-def started(scheduler: Scheduler) -> str:
+def started_line(scheduler: Scheduler) -> str:
     """Return a line with the number of jobs, and those that are due next."""
     jobs = scheduler.get_jobs()
     due = [(job.next_run_time, job.id) for job in jobs if job.next_run_time is not None]
@@ -53,7 +53,7 @@ def started(scheduler: Scheduler) -> str:
     return f"the scheduler is {how}, with {many}; next: {next_ones or 'none'}"
 
 
-def kept(scheduler: Scheduler) -> str:
+def storage_line(scheduler: Scheduler) -> str:
     """Return a line that says where the jobs are stored."""
     store = scheduler.store_info()
     if store.kind == "memory":
@@ -61,7 +61,7 @@ def kept(scheduler: Scheduler) -> str:
     return f"jobs are stored in {store.url or store.kind}"
 
 
-def announce_serving(app: App, addresses: Sequence[str]) -> None:
+def log_serving(app: App, addresses: Sequence[str]) -> None:
     """Log where the jobs are stored and the API is served, and problems with its access.
 
     Args:
@@ -69,7 +69,7 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
         addresses: Where the server listens, as ``http://127.0.0.1:5000``; empty: unknown.
     """
     settings = app.settings
-    log.info("%s", kept(app.service.scheduler))
+    log.info("%s", storage_line(app.service.scheduler))
     if not settings.api_enabled:
         return
     base = (addresses[0] if addresses else "") + quote(settings.api_prefix)
@@ -101,7 +101,7 @@ def announce_serving(app: App, addresses: Sequence[str]) -> None:
         )
 
 
-def announce_readable(settings: Settings, config: str | None) -> None:
+def log_readable_config(settings: Settings, config: str | None) -> None:
     """Warn about a file with users or tokens that other users of this computer can read."""
     if config is None or not (settings.api_users or settings.api_tokens):
         return
