@@ -52,7 +52,7 @@ def _order(visit: Visit, run: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     since = datetime.fromisoformat(run["scheduled"]) - _EARLIER
     query = {"job": run["job_id"], "since": since.isoformat(), "limit": MOST_AT_ONCE}
-    changes: list[dict[str, Any]] = visit.ask("get_audit", query=query).json
+    changes: list[dict[str, Any]] = visit.api("get_audit", query=query).json
     of_run = (each for each in changes if each["run_id"] == run["run_id"])
     return next((each for each in of_run if each["verb"] == "run"), None)
 
