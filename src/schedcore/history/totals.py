@@ -122,8 +122,10 @@ def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run 
     ]
     if good:
         spans: list[int] = [run._ended_us - run._started_us for run in good]  # type: ignore[operator]
+        if min(spans) < 0:  # the clock was set back
+            spans = [max(0, span) for span in spans]
         last: int = good[-1]._ended_us  # type: ignore[assignment]
-        totals[executed] = totals.get(executed, Total()).plus(len(good), max(0, sum(spans)), last)
+        totals[executed] = totals.get(executed, Total()).plus(len(good), sum(spans), last)
         if len(good) == len(ended):
             return []
     counted = set(map(id, good))
