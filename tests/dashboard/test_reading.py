@@ -250,10 +250,11 @@ def known_function():
 
 def test_arguments_are_hidden_from_who_may_only_look(mount, scheduler):
     scheduler.add_job(print, "interval", hours=1, args=["sesame"], id="j")
-    run_id = scheduler.run_job("j").id
+    run_id = scheduler.run_job("j", args=["open sesame"]).id
     browser = mount(**USERS, api_hide_args=True)
     browser.sign_in("rob", "of rob")
     assert "sesame" not in browser.get("/job?id=j").text
+    assert "sesame" not in browser.get(f"/run?id={run_id}").text
     assert "SCHEDULER_API_HIDE_ARGS" in browser.get(f"/run?id={run_id}").text
 
 
