@@ -8,6 +8,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from schedcore.clock import SECOND
+from schedcore.history.record import took_us
 from schedcore.run import Outcome, Run, RunRecord, record_of
 
 BOUNDS: Final = (
@@ -97,13 +98,6 @@ class Totals(NamedTuple):
 def bound_of(span_us: int) -> float:
     """Return with which of :data:`BOUNDS` a span is counted."""
     return BOUNDS[bisect_left(_BOUNDS_US, span_us)]
-
-
-def took_us(record: RunRecord) -> int | None:
-    """Return how long a run took; None: it did not begin, or nobody knows when it ended."""
-    if record.started_us is None or record.ended_us is None or record.outcome is Outcome.LOST:
-        return None
-    return max(0, record.ended_us - record.started_us)  # the clock may have been set back
 
 
 def recorded_us(record: RunRecord) -> int:
