@@ -51,4 +51,4 @@ def test_a_run_during_which_the_clock_was_set_back_took_no_time():
     assert last_runs([back, took(EXECUTED, 2)])[2:] == (1.0, 2.0)
     assert back.why() == "executed: it took 0.000 s"
     assert "took 0.000 s" in repr(back)
-    assert ended_run(None, back._replace(scheduled_us=5)).lateness == 0
+    assert ended_run(("a",), back._replace(scheduled_us=5)).lateness == 0
