@@ -17,12 +17,12 @@ import pytest
 
 from schedcore import Outcome, Scheduler, StoreError, StoreUnavailableError
 from schedcore.changes.audit import AuditRecord
-from schedcore.stores.asked import Backfill
 from schedcore.stores.base import Change
 from schedcore.stores.database import CommitInDoubtError
 from schedcore.stores.ends import end_of
 from schedcore.stores.postgres_cluster import _is_dead
 from schedcore.stores.postgres_sql import PostgresTransaction
+from schedcore.stores.run_requests import Backfill
 from schedcore.stores.sql_nodes import reap
 from tests.durable.processes import until
 from tests.stores.calls import add, begun, changed, end, entry, run_now, settle
