@@ -80,7 +80,7 @@ def adopted(store):
     from tests.durable.processes import until
 
     def look():
-        store.cluster.look()
+        store.cluster.poll()
         return store.cluster.adopt(10**18)
 
     return until(look, "that it takes the run over")
@@ -190,7 +190,7 @@ def file(tmp_path):
 def test_a_message_that_lacks_a_part_begins_nothing(file, lacks):
     """Another version sent it, or a stranger: the run still waits for its own message."""
     run = opened(file)
-    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.store_id(), "captures": False}
     part = {name: value for name, value in ticket.items() if name != lacks}
     with pytest.raises(KeyError, match=lacks):
         work_off(part, file.remote.url)
@@ -201,7 +201,7 @@ def test_a_message_that_lacks_a_part_begins_nothing(file, lacks):
 def test_a_message_of_another_store_harms_none_that_the_worker_has(file):
     """Runs that it has begun there report in it."""
     run = opened(file)
-    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.store_id(), "captures": False}
     began, go_on = Event(), Event()
     HELD["a"] = began, go_on
     with ThreadPoolExecutor(1) as pool:
@@ -223,7 +223,12 @@ def test_a_file_in_the_place_of_another_is_found(tmp_path):
     for _ in range(2):
         store = node(lambda: SqliteStore(path, durable=False))
         run = opened(store)
-        ticket = {"run_id": run.id, "attempt": 1, "store": store.remote.mark(), "captures": False}
+        ticket = {
+            "run_id": run.id,
+            "attempt": 1,
+            "store": store.remote.store_id(),
+            "captures": False,
+        }
         assert work_off(ticket, store.remote.url)
         assert store.remote.look([run])[run.id].report is not None
         store.close()

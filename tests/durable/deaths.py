@@ -183,14 +183,14 @@ CALLS = {
     "join and reap": (Scene.another, lambda scene: join_and_look(scene.store)),
     "adopt": (Scene.hand_back, Scene.adopt),
     "trim": (ended, Scene.trim),
-    "pause all": (nothing, lambda scene: scene.store.cluster.want(State.PAUSED)),
+    "pause all": (nothing, lambda scene: scene.store.cluster.set_shared_state(State.PAUSED)),
 }
 """What is prepared for a call, and the call."""
 
 
 def join_and_look(store):
     store.cluster.join("app", ["default"])
-    store.cluster.look()
+    store.cluster.poll()
 
 
 def die_at(path, n, prepare, call):

@@ -41,7 +41,7 @@ class OnServer(Scene):
         self.fill()
 
     def another(self):
-        self.store.cluster._keeper.stop()  # it is cut off, and gives no sign of life
+        self.store.cluster._renewer.stop()  # it is cut off, and gives no sign of life
         self.left_behind = self.store
         self.store = PostgresStore(self.url, keep=KEEP)
         self.store.cluster.join("another", ["default"])

@@ -25,8 +25,8 @@ class Task(NamedTuple):
 class Starts(Protocol):
     """Reports which runs workers have begun, and their results."""
 
-    def mark(self) -> str:
-        """Return a mark that distinguishes its runs from those of others; raises StoreError."""
+    def store_id(self) -> str:
+        """Return an id that no other store has; raises StoreError."""
         ...
 
     def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
@@ -63,6 +63,6 @@ class Cluster(Protocol):
         ...
 
 
-def name_of(mark: str, run_id: int, attempt: int) -> str:
+def name_of(store_id: str, run_id: int, attempt: int) -> str:
     """Return the name of a run's task, which is unique over runs, attempts and stores."""
-    return f"schedcore-{mark}-{run_id}-{attempt}"
+    return f"schedcore-{store_id}-{run_id}-{attempt}"

@@ -232,14 +232,14 @@ class ClusterRuns:
             return
         given.sent += 1  # before it is known whether it arrived
         given.again_us = 0
-        mark = store.mark()
+        store_id = store.store_id()
         ticket = {
             "run_id": run.id,
             "attempt": run.attempt,
-            "store": mark,
+            "store": store_id,
             "captures": given.reporter.captures,
         }
-        given.name = name_of(mark, run.id, run.attempt)
+        given.name = name_of(store_id, run.id, run.attempt)
         self._cluster.send(Task(given.name, run, ticket, store.url))
         given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
 
@@ -251,8 +251,8 @@ class ClusterRuns:
             return
         given.began = True
         try:
-            mark = self._starts_of(reporter).mark()
-            self._cluster.send(Task(name_of(mark, run.id, run.attempt), run))
+            store_id = self._starts_of(reporter).store_id()
+            self._cluster.send(Task(name_of(store_id, run.id, run.attempt), run))
         except Exception as error:  # noqa: BLE001 — such as an argument that cannot be pickled
             self._drop(given)
             reporter.end(run, None, error)
@@ -260,7 +260,7 @@ class ClusterRuns:
     def _revoke(self) -> None:
         while self._withdrawn:
             starts, run_id, attempt = self._withdrawn[0]
-            self._cluster.revoke(name_of(starts.mark(), run_id, attempt))
+            self._cluster.revoke(name_of(starts.store_id(), run_id, attempt))
             self._withdrawn.popleft()
 
     def _drop(self, given: _Given) -> None:

@@ -49,8 +49,8 @@ def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
     """
     # The whole ticket is parsed first: an invalid one, as of another version, begins nothing.
     run_id, attempt = int(ticket["run_id"]), int(ticket["attempt"])
-    mark, captures = str(ticket["store"]), bool(ticket["captures"])
-    store = _stores.get(url or os.environ.get(STORE), mark)
+    store_id, captures = str(ticket["store"]), bool(ticket["captures"])
+    store = _stores.get(url or os.environ.get(STORE), store_id)
     run = store.begin(run_id, attempt, _clock.now_us())
     if run is None:
         return False
@@ -102,7 +102,7 @@ class _Stores:
         """Create a new lock: a thread of the parent may hold the old one."""
         self._lock = threading.Lock()
 
-    def get(self, url: str | None, mark: str) -> RemoteRuns:
+    def get(self, url: str | None, store_id: str) -> RemoteRuns:
         if not url:
             raise StoreUnknownError(
                 STORE,
@@ -114,16 +114,16 @@ class _Stores:
             if store is None:
                 store = self._open[url] = open_store(url)
         remote = _remote_of(store, url)
-        return remote if remote.mark() == mark else self._instead(url, mark)
+        return remote if remote.store_id() == store_id else self._instead(url, store_id)
 
-    def _instead(self, url: str, mark: str) -> RemoteRuns:
-        """Return the store with a mark that has replaced the open one.
+    def _instead(self, url: str, store_id: str) -> RemoteRuns:
+        """Return the store with this id, which has replaced the open one.
 
         The old one stays open for runs that have begun in it, and for other schedulers.
         """
         store = open_store(url)
         remote = _remote_of(store, url)
-        if remote.mark() != mark:
+        if remote.store_id() != store_id:
             store.close()
             raise StoreUnknownError(
                 without_password(url), "it is another store than that of the scheduler"

@@ -102,7 +102,7 @@ class _Dask:
         self._threads = 0
         self._looked_us = 0
         self._sent: dict[str, _Sent] = {}
-        self._mark = os.urandom(8).hex()
+        self._store_id = os.urandom(8).hex()
 
     def __repr__(self) -> str:
         return str(self._cluster)
@@ -111,8 +111,8 @@ class _Dask:
     def starts(self) -> _Dask:
         return self
 
-    def mark(self) -> str:
-        return self._mark
+    def store_id(self) -> str:
+        return self._store_id
 
     def reach(self) -> int:
         """Return the number of its workers' threads, which is counted periodically."""
@@ -183,7 +183,7 @@ class _Dask:
     def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
         found = {}
         for run in runs:
-            name = name_of(self._mark, run.id, run.attempt)
+            name = name_of(self._store_id, run.id, run.attempt)
             sent = self._sent.get(name)
             if sent is not None:
                 begun = _begun(run, sent)

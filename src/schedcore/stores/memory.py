@@ -81,7 +81,7 @@ class MemoryStore(MemoryTrail):
     def after_fork_in_child(self) -> None:
         """Forget the open runs, and give back taken jobs: they belong to the parent."""
         self._ids.draw_anew()
-        self._draw_mark()
+        self._draw_store_id()
         self._open.by_id.clear()
         self._open.keys.clear()
         for slot in self._slots.values():
