@@ -11,7 +11,7 @@ import pytest
 from schedcore.lifetime.health import State
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.conservation import check_due_times, check_totals
-from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, work_off
+from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, execute_ticket
 from tests.durable.processes import ROOT
 
 
@@ -55,4 +55,4 @@ def go_on(store):
     known = {run.id for run in store.runs()}
     assert not known & {record.run_id for record in seen.lost}
     cluster.set_shared_state(State.RUNNING)
-    work_off(store)
+    execute_ticket(store)

@@ -16,20 +16,20 @@ class Task(NamedTuple):
     """The same each time that it is sent, and different for each run and attempt."""
     run: Run
     ticket: dict[str, Any] | None = None
-    """Plain data for :func:`schedcore.executors.cluster_worker.work_off`.  None: the cluster itself
-    reports the state of the run."""
+    """Plain data for :func:`schedcore.executors.cluster_worker.execute_ticket`.  None: the cluster
+    itself reports the state of the run."""
     url: str | None = None
     """The URL of the store, for workers on this machine that trust the sender of tasks."""
 
 
-class Starts(Protocol):
+class RunStates(Protocol):
     """Reports which runs workers have begun, and their results."""
 
     def store_id(self) -> str:
         """Return an id that no other store has; raises StoreError."""
         ...
 
-    def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
+    def begun(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
         """Return the runs that workers have begun, by id."""
         ...
 
@@ -38,7 +38,7 @@ class Cluster(Protocol):
     """A kind of cluster; called by one thread."""
 
     @property
-    def starts(self) -> Starts | None:
+    def states(self) -> RunStates | None:
         """Return the reports for runs of a store in memory; None: it has none."""
         ...
 

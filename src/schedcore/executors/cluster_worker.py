@@ -13,7 +13,7 @@ from schedcore.basics.logs import GuardedLogger
 from schedcore.basics.shown_urls import without_password
 from schedcore.clock import SystemClock, Waker
 from schedcore.errors import StoreError
-from schedcore.executors.remote import Report, carry_out, failed, task_of
+from schedcore.executors.remote import Report, execute_task, failed, task_of
 from schedcore.executors.remote_text import text_of_report
 from schedcore.output.text import Capture
 from schedcore.run import Run
@@ -33,7 +33,7 @@ class StoreUnknownError(StoreError):
     """A worker does not know the scheduler's store, or knows another one."""
 
 
-def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
+def execute_ticket(ticket: Mapping[str, Any], url: str | None = None) -> bool:
     """Execute the run that a ticket names, if it may begin; return whether it did.
 
     Everything else about it is read from the store, which is part of the worker's configuration:
@@ -56,12 +56,12 @@ def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
         return False
     if captures:
         run._output = Capture()
-    _beating.add(run.id, store)
+    _heartbeats.add(run.id, store)
     try:
         report = _carry_out(run)
         _tell(store, run, text_of_report(report, _clock.now_us()))
     finally:
-        _beating.drop(run.id)
+        _heartbeats.drop(run.id)
     return True
 
 
@@ -73,7 +73,7 @@ def _carry_out(run: Run) -> Report:
         task = task_of(run)
     except Exception as error:  # noqa: BLE001 — an import may raise anything
         return failed(error)
-    return carry_out(task)
+    return execute_task(task)
 
 
 def _tell(store: RemoteRuns, run: Run, text: str) -> None:
@@ -140,7 +140,7 @@ def _remote_of(store: Any, url: str) -> RemoteRuns:
     return remote
 
 
-class _Beating:
+class _Heartbeats:
     """Writes heartbeats of this worker to the stores while it has runs."""
 
     def __init__(self) -> None:
@@ -180,4 +180,4 @@ class _Beating:
 
 
 _stores: Final = _Stores()
-_beating: Final = _Beating()
+_heartbeats: Final = _Heartbeats()

@@ -152,7 +152,7 @@ class RemoteRuns:
 
     # By nodes
 
-    def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
+    def begun(self, runs: Sequence[Run]) -> dict[int, Begun]:
         """Return the runs that workers have begun, by id."""
         with self._store.database.read() as tx:
             rows = tx.among(_LOOK, [run.id for run in runs])
