@@ -206,7 +206,8 @@ class Run:
     @property
     def lateness(self) -> float:
         """Seconds from the fire time to the call of the function; 0 while it waits."""
-        return 0.0 if self._started_us is None else (self._started_us - self._due_us) / SECOND
+        began_us = self._due_us if self._started_us is None else self._started_us
+        return max(0, began_us - self._due_us) / SECOND  # the clock may have been set back
 
     @property
     def cancelled(self) -> bool:

@@ -8,7 +8,8 @@ what is needed rarely: the query, credentials, conditions, and chunked bodies.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from werkzeug import Request
@@ -73,22 +74,20 @@ class Incoming:
 
         Raises:
             RequestEntityTooLarge: if it is longer than allowed.
-            ClientDisconnected: if the client sent less than it announced.
+            ClientDisconnected: if it does not come as announced.
         """
         length = self._plain_length()
         if length is None:
             return self._body_of_whole()
         if length > self.most:
             raise self._too_long()
-        return self._read(length)
+        with reading():
+            return self._read(length)
 
     def _read(self, length: int) -> bytes:
         stream, parts, missing = self.environ["wsgi.input"], [], length
         while missing > 0:  # a stream may return less than requested
-            try:
-                more: bytes = stream.read(missing)
-            except (OSError, ValueError) as error:
-                raise ClientDisconnected from error
+            more: bytes = stream.read(missing)
             if not more:
                 raise ClientDisconnected
             parts.append(more)
@@ -112,7 +111,8 @@ class Incoming:
         self.most = self.most if own is None else min(self.most, own)
         whole.max_content_length = self.most + 1
         if (whole.content_length or 0) <= self.most:
-            data = whole.get_data(cache=True)
+            with reading():
+                data = whole.get_data(cache=True)
             if len(data) <= self.most:
                 return data
         raise self._too_long()
@@ -122,6 +122,23 @@ class Incoming:
             f"the body is longer than {self.most} bytes, which SCHEDULER_API_MAX_BODY sets (or the"
             " app's own MAX_CONTENT_LENGTH, if that is less)"
         )
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Read a body inside, as a form for instance.
+
+    Raises:
+        ClientDisconnected: if it does not come as announced.
+    """
+    try:
+        yield
+    except RequestEntityTooLarge:
+        raise
+    except Exception as error:  # servers raise their own, for invalid chunks for instance
+        raise ClientDisconnected(
+            "the body does not come as announced: it ends early, stops, or has invalid chunks"
+        ) from error
 
 
 def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:

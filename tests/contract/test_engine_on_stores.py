@@ -15,6 +15,7 @@ from schedcore import (
     Scheduler,
 )
 from schedcore.executors.inline import InlineExecutor
+from schedcore.methods.run_now import run_now
 from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped, called, note
 
@@ -158,6 +159,15 @@ def test_overlap(stepped, overlap, outcomes):
     assert len(stepped.hand.abandoned) == outcomes.get("cancelled", 0)
 
 
+def test_one_cancelled_for_another_keeps_its_reason_though_its_time_is_over_as_well(stepped):
+    stepped.add(every=10, overlap="cancel", timeout=5)
+    stepped.step(10)
+    stepped.hand.begin()
+    stepped.step(10)
+    (record,) = stepped.scheduler.history("job")
+    assert record.reason == "for a new run: overlap is 'cancel'"
+
+
 def test_what_waits_starts_when_max_instances_is_raised(stepped):
     stepped.add(every=10, overlap="queue")
     stepped.step(10)
@@ -178,6 +188,12 @@ def test_what_waits_does_not_start_while_the_scheduler_is_paused(stepped):
     stepped.engine.runs.hold()
     stepped.scheduler.modify_job("job", max_instances=2)
     assert stepped.hand.waiting == []
+    stepped.scheduler.modify_job("job", max_instances=1)
+    stepped.hand.end()
+    (waiting,) = stepped.scheduler.runs()
+    with pytest.raises(MaxInstancesError):
+        run_now(stepped.engine, "job")
+    assert f"run {waiting.id} waits" in stepped.scheduler.history("job")[0].reason
     stepped.engine.runs.release()
     assert stepped.due(stepped.hand.waiting) == [20]
 

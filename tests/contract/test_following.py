@@ -106,7 +106,9 @@ def test_runs_by_hand_and_their_ends_are_kept(scheduler):
     scheduler.add_job("os:getpid", "interval", hours=1, id="job")
     with acting("alice"):
         run = scheduler.run_job("job", timeout=SOON)
-    assert scheduler.audit("job")[0].run_id == run.id
+        other = scheduler.run_job("job", timeout=SOON, args=[])
+    records = scheduler.audit("job")[:2]
+    assert [(r.run_id, r.after) for r in records] == [(other.id, {"args": []}), (run.id, None)]
     assert told(scheduler, job_id="job")[-1] == ("alice", "run", "job")
 
 

@@ -331,6 +331,25 @@ def test_a_change_keeps_the_rest(scheduler, job):
     assert (job.name, job.max_instances, job.next_run_time) == ("new", 2, at("00:10"))
 
 
+async def coroutine():
+    pass
+
+
+def test_a_function_of_another_kind_runs_where_that_kind_does_unless_that_was_chosen(scheduler):
+    jobs = [
+        scheduler.add_job(func, "interval", minutes=10, **chosen)
+        for func, chosen in (
+            (nothing, {}),
+            (coroutine, {}),
+            (nothing, {"executor": "coroutines"}),
+            (coroutine, {"executor": "default"}),
+        )
+    ]
+    for job, func in zip(jobs, (coroutine, nothing, coroutine, nothing), strict=True):
+        job.modify(func=func)
+    assert [job.executor for job in jobs] == ["coroutines", "default", "coroutines", "default"]
+
+
 def test_a_failed_change_changes_nothing(scheduler, job):
     before = job.entry
     for changes in (

@@ -31,7 +31,9 @@ def test_a_job_is_run_now_and_its_run_shown(browser, scheduler, job):
 
 def test_a_job_is_run_with_other_arguments(browser, scheduler, job):
     browser.get("/job?id=j")
-    browser.follow(browser.send("/job/run", {"id": "j", "args": "[9]"}))
+    page = browser.follow(browser.send("/job/run", {"id": "j", "args": "[9]"}))
+    assert "manual, by anybody" in page.text
+    assert "Its own args[9]" in page.text
     (run,) = scheduler.runs() or [None]
     if run is not None:
         run.wait(SOON)

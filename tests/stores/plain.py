@@ -356,9 +356,8 @@ class PlainStore:
 
     def _skip(self, job, times, now_us, settled=None):
         claims = self._session.rows("runs", "job_id", job.id)
-        active = [self._run(claim) for claim in claims if not claim["waits"]]
         cause = "manual" if settled is None else "schedule"
-        record = skipped_record(job, times, now_us, active, cause)
+        record = skipped_record(job, times, now_us, map(self._run, claims), cause)
         self._history.add(record)
         if settled is not None:
             settled.skipped.append(Skipped(job, times, record))

@@ -87,7 +87,8 @@ class AuditRecord(NamedTuple):
     def after(self) -> Mapping[str, Any] | None:
         """The new values: the fields that differ, or the whole job if it is new.
 
-        None for a job that the program itself adds, since it is in the code.
+        Of a run, the arguments that it was given instead of the job's.  None for a job that the
+        program itself adds, since it is in the code.
         """
         return _read(self.after_text)
 

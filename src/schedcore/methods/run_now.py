@@ -99,9 +99,13 @@ def _request_for(
     if check is not None:
         check(entry)
     job = engine.ready(entry.job)
+    note = engine.audit.of_order("run", job.id)
     if call:
+        from schedcore.stores.differences import own_call  # 10 ms (json, jobdata)
+
         job = changed(job, call, lambda _gives_coroutine: job.options)
-    return RunRequest(job, bool(call), key, engine.audit.of_order("run", job.id))
+        note = note._replace(after_text=own_call(job, call))
+    return RunRequest(job, bool(call), key, note)
 
 
 def _run(engine: Engine, requests: Sequence[RunRequest]) -> list[Run | SchedError]:

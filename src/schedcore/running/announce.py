@@ -290,5 +290,5 @@ def _fields_of(end: End) -> dict[str, object]:
         "late": max(0, (end.ended_us if began_us is None else began_us) - run.due_us) / SECOND,
     }
     if began_us is not None:
-        fields["took"] = (end.ended_us - began_us) / SECOND
+        fields["took"] = max(0, end.ended_us - began_us) / SECOND
     return fields

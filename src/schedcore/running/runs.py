@@ -283,9 +283,14 @@ class Runs:
     def end_early(self, run: Run, outcome: Outcome, reason: str | None, log: bool = True) -> bool:
         """End *run* early, in any state; return False if it had ended before."""
         self.settle()
+        before = getattr(run, "_reason", None)
         run._reason = outcome, reason
         run._cancelled = True
-        return self.end_now(end_of(run, outcome, self.now_us()), log)
+        if self.end_now(end_of(run, outcome, self.now_us()), log):
+            return True
+        if before is not None:
+            run._reason = before  # for which it had ended
+        return False
 
     def _abandon(self, run: Run, job: Job) -> None:
         """Let the executor free the worker of a run that was ended early."""

@@ -1,9 +1,9 @@
-"""The difference that a change makes to a job: the old and the new values."""
+"""What the audit stores as JSON: the difference that a change makes to a job, and a run's call."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from schedcore.clock import from_us
@@ -32,6 +32,17 @@ def difference(change: Change | Entry) -> tuple[str | None, str | None]:
     if was != now:
         before, after = before | was, after | now
     return _text(before), _text(after)
+
+
+def own_call(job: Job, names: Iterable[str]) -> str:
+    """Return the arguments of one run as JSON.
+
+    Args:
+        job: With the arguments of the run.
+        names: ``args`` or ``kwargs``, or both: those that the run was given.
+    """
+    arguments = shown(job)
+    return _text({name: arguments[name] for name in names})
 
 
 def _differing(old: Job, new: Job) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -48,7 +48,7 @@ def _passed(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
 
 
 def skipped_record(
-    job: Job, due: Sequence[int], now_us: int, active: Iterable[Run] = (), cause: str = "schedule"
+    job: Job, due: Sequence[int], now_us: int, there: Iterable[Run] = (), cause: str = "schedule"
 ) -> RunRecord:
     """Return the record of due times of a job for which there was no room.
 
@@ -56,11 +56,11 @@ def skipped_record(
         job: The job.
         due: The due times, the oldest first.
         now_us: The present.
-        active: The runs that take the room.
+        there: The open runs of the job, which take the room.
         cause: The reason why they were due.
     """
     reason = None
-    oldest = min(active, key=lambda run: run.id, default=None)
+    oldest = min(there, key=lambda run: run.id, default=None)
     if oldest is not None:
         since_us = oldest.started_us
         does = (

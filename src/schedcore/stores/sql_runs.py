@@ -238,7 +238,7 @@ class ClaimRows:
         settled.runs.extend(started)
         if skipped:
             left_out = times[starts : starts + skipped]
-            runs = [self.run_of(tx, claim) for claim in active]
+            runs = [self.run_of(tx, claim) for claim in claims]
             record = skipped_record(job, left_out, now_us, runs)
             records.append(record)
             settled.skipped.append(Skipped(job, left_out, record))

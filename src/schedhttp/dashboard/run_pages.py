@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from schedcore import RunLookupError
+from schedcore.methods.changes import MOST_AT_ONCE
 from schedcore.output.text import HALF
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.api_calls import Refused
@@ -15,6 +18,8 @@ from schedhttp.run_paging import read_run_id
 
 MOST_LINES: Final = 5_000
 """Maximum number of lines of output on a page: the last ones."""
+_EARLIER: Final = timedelta(minutes=1)
+"""By how much an order may be older than its run, by the clocks of two computers."""
 
 
 def show(visit: Visit) -> Page:
@@ -26,6 +31,7 @@ def show(visit: Visit) -> Page:
     job = visit.scheduler.get_job(run["job_id"])
     values = {
         "run": run,
+        "order": _order(visit, run),
         "has_job": job is not None,
         "usual": texts.percentile(took(visit.latest_runs(run["job_id"])), 0.5),
         "output": output,
@@ -35,6 +41,20 @@ def show(visit: Visit) -> Page:
         "half": HALF,
     }
     return Page("run.html", values)
+
+
+def _order(visit: Visit, run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the audit's record of the order to run this; None: the visitor may not see it.
+
+    Orders before the last thousand changes of the job are not found.
+    """
+    if run["cause"] != "manual" or not visit.may_change:
+        return None
+    since = datetime.fromisoformat(run["scheduled"]) - _EARLIER
+    query = {"job": run["job_id"], "since": since.isoformat(), "limit": MOST_AT_ONCE}
+    changes: list[dict[str, Any]] = visit.api("get_audit", query=query).json
+    of_run = (each for each in changes if each["run_id"] == run["run_id"])
+    return next((each for each in of_run if each["verb"] == "run"), None)
 
 
 def printed(visit: Visit) -> int | None:

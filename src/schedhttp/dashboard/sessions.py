@@ -14,7 +14,7 @@ from werkzeug.http import dump_cookie
 from schedcore import Clock
 from schedcore.clock import SECOND
 from schedhttp.errors import Forbidden
-from schedhttp.request import Incoming
+from schedhttp.request import Incoming, reading
 from schedhttp.security.authentication import Guard, Role
 from schedhttp.security.origins import check_computer, check_origin
 from schedhttp.settings import Settings
@@ -155,11 +155,13 @@ def form_of(request: Incoming) -> MultiDict[str, str]:
 
     Raises:
         RequestEntityTooLarge: if it is longer than a body is allowed to be.
+        ClientDisconnected: if it does not come as announced.
     """
     whole = request.whole
     own = whole.max_content_length
     whole.max_content_length = request.most if own is None else min(request.most, own)
-    return whole.form
+    with reading():
+        return whole.form
 
 
 def is_link(environ: dict[str, Any]) -> bool:
