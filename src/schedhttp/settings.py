@@ -60,6 +60,9 @@ class Settings:
     Made by :meth:`of`, :meth:`with_file`, :meth:`with_environment` and :meth:`changed`.
     """
 
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where values come from, by name: ``"environment"`` for instance; others are defaults."""
+
     # As documented for Flask-APScheduler
     api_enabled: bool = _setting(
         False, types.flag, "Whether the API is served; the stand-alone app serves it by default."
@@ -174,7 +177,8 @@ class Settings:
     api_shortest_interval: float = _setting(
         1.0,
         types.seconds,
-        "Shortest interval between two runs, in seconds, that a request may set.",
+        "Shortest interval between two runs, or two attempts of one, in seconds, that a request may"
+        " set.",
     )
     api_max_body: int = _setting(
         1_048_576, types.positive, "Maximum size of a request body, in bytes."
@@ -235,10 +239,14 @@ class Settings:
         Raises:
             InvalidOptionError: naming the setting, its value and what was expected.
         """
-        return cls().changed(values)
+        return cls().changed(values, "")
 
-    def changed(self, values: Mapping[str, Any]) -> Settings:
+    def changed(self, values: Mapping[str, Any], origin: str = "code") -> Settings:
         """Return these settings with *values*, by Python's or by environment's names.
+
+        Args:
+            values: The values.
+            origin: Where they come from, to be shown; empty: it counts as before.
 
         Raises:
             InvalidOptionError: naming the setting, its value and what was expected.
@@ -250,7 +258,8 @@ class Settings:
             found = reader(given, value)
             if _in_python(given) == name or name not in read:  # another name counts less
                 read[name] = found
-        return replace(self, **read)
+        origins = {**self.origins, **(dict.fromkeys(read, origin) if origin else {})}
+        return replace(self, **read, origins=origins)
 
     def with_file(self, path: str | Path) -> Settings:
         """Return these settings with those of a TOML file.
@@ -261,7 +270,7 @@ class Settings:
         path = Path(path)
         try:
             values = tomllib.loads(path.read_text("utf-8"))
-            read = self.changed(values)
+            read = self.changed(values, path.name)
         except OSError as error:
             raise ConfigError(str(path), f"expected a TOML file, but: {error.strerror}") from None
         except InvalidOptionError as error:
@@ -286,7 +295,7 @@ class Settings:
             and name != CONFIG
             and not _ORCHESTRATION.fullmatch(name[len(PREFIX) :])
         }
-        return self.changed(ours)
+        return self.changed(ours, "environment")
 
     @property
     def current_host(self) -> str:
@@ -308,7 +317,7 @@ class Settings:
         return bool(allowed & {"*", self.current_host.lower()})
 
 
-FIELDS = {each.name: each for each in fields(Settings)}
+FIELDS = {each.name: each for each in fields(Settings) if each.metadata}
 """The settings by name, with their reader and what they mean in ``metadata``."""
 
 
@@ -328,7 +337,7 @@ def load(path: str | None, environment: Mapping[str, str]) -> Settings:
         settings = settings.with_file(path)
     settings = settings.with_environment(environment)
     if settings.dashboard_prefix == settings.api_prefix == "":
-        return settings.changed({"dashboard_prefix": "/dashboard"})
+        return settings.changed({"dashboard_prefix": "/dashboard"}, "")
     return settings
 
 

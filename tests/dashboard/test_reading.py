@@ -244,6 +244,13 @@ def test_functions_that_may_be_named_are_told_and_offered(browser, scheduler):
     assert {"value": name} in browser.get("/job/new").tags("option")
 
 
+def test_settings_tell_where_they_come_from(browser):
+    settings = browser.get("/system").text
+    origin = "Flask's config" if browser.base == "/dashboard" else "code"
+    assert f"api_allowed_funcsmath:sqrt{origin}Functions" in settings
+    assert "threads8defaultNumber" in settings
+
+
 def known_function():
     """Stands for one that a program registers."""
 

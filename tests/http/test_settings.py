@@ -110,6 +110,12 @@ def test_the_environment_stands_over_the_file(tmp_path):
     settings = load(str(file), {"SCHEDULER_THREADS": "4"})
     assert (settings.threads, settings.timezone) == (4, "UTC")
     assert settings.python_path == (str(tmp_path / "sub"),)
+    assert settings.changed({"workers": 2}).origins == {
+        "threads": "environment",
+        "timezone": "s.toml",
+        "python_path": "s.toml",
+        "workers": "code",
+    }
 
 
 def test_the_older_name_of_api_enabled_counts_where_the_newer_is_not_given():

@@ -57,14 +57,11 @@ def _executors(visit: Visit) -> list[tuple[str, int | None, int, int]]:
     ]
 
 
-def _settings(settings: Settings) -> list[tuple[str, str, bool, str]]:
-    """Return each setting's name, value, whether it differs from the default, and its meaning."""
-    default = Settings()
+def _settings(settings: Settings) -> list[tuple[str, str, str, str]]:
+    """Return each setting's name, value, where it comes from (empty: the default), and meaning."""
     return [
         (
-            name,
-            _shown(name, getattr(settings, name)),
-            getattr(settings, name) != getattr(default, name),
+            *(name, _shown(name, getattr(settings, name)), settings.origins.get(name, "")),
             field.metadata["doc"],
         )
         for name, field in FIELDS.items()
