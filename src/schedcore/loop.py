@@ -8,6 +8,7 @@ from typing import Protocol
 
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, Waker, is_frozen, passing_us
+from schedcore.errors import StoreError, StoreUnavailableError
 
 log = GuardedLogger(__name__)
 
@@ -23,6 +24,19 @@ times a second, one pass for each would take most of a processor, which half a m
 lateness saves.  At lower rates each pass comes at once.
 """
 _NEVER = 1 << 62
+
+
+def _why_of(error: BaseException) -> str:
+    """Say what an error means, for everybody who may see the health: only a store's own words."""
+    return error.problem if isinstance(error, StoreError) else type(error).__name__
+
+
+def _log_failure(error: BaseException) -> None:
+    text = "the scheduler's loop failed; it continues in a second"
+    if isinstance(error, StoreUnavailableError):  # which says all; its traceback is always the same
+        log.error(text + ": %s", error)
+    else:
+        log.error(text, error=error)
 
 
 class Work(Protocol):
@@ -61,6 +75,7 @@ class Loop:
         paused: Whether nothing may start.
         failures: How many times a step raised.
         failing: How many times in a row, up to now.
+        failing_why: What the last step that raised met.
         restarts: How many times the thread had to be replaced.
     """
 
@@ -85,6 +100,7 @@ class Loop:
         self.paused = False
         self.failures = 0
         self.failing = 0
+        self.failing_why = ""
         self.restarts = 0
         # Held during a step.
         self._stepping = threading.Lock()
@@ -167,10 +183,11 @@ class Loop:
                 self._turn(waker)
             except BaseException as error:  # noqa: BLE001 — the loop outlives any error
                 self.failures += 1
+                self.failing_why = _why_of(error)
                 self.failing += 1
                 # A store that is down for a day fails each second: logged the 1st, 2nd, 4th, 8th...
                 if self.failing & (self.failing - 1) == 0:
-                    log.error("the scheduler's loop failed; it continues in a second", error=error)
+                    _log_failure(error)
                 self._rest(waker)
 
     def _turn(self, waker: Waker) -> None:

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
+from schedcore.basics.apscheduler_names import refuse_arguments
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Clock, Patience, from_us
 from schedcore.engine import Engine
@@ -89,6 +90,7 @@ class Scheduler(ChangeMethods):
             wrappers.
         redact: Regular expressions for secrets to hide in output.  If one has groups, only the
             groups are hidden: ``r"password=(\\S+)"``.
+        unknown: There are no others.
 
     Attributes:
         redact: Hides in a text what these match; None: hides nothing.
@@ -112,7 +114,9 @@ class Scheduler(ChangeMethods):
         remind_every: float = 3600.0,
         capture_output: bool = False,
         redact: Sequence[str] = (),
+        **unknown: NoReturn,
     ) -> None:
+        refuse_arguments(unknown)
         # Each part is made of those before it: store, job factory, engine, then what starts it.
         zone = triggers.zone_of(timezone).tz
         clock = clock_of(clock)
@@ -193,7 +197,7 @@ class Scheduler(ChangeMethods):
             return self.state
         if not self._node.joined and all(node.state != "alive" for node in self.nodes()):
             return State.STOPPED
-        return self._cluster.wanted()
+        return self._cluster.shared_state()
 
     @property
     def running(self) -> bool:

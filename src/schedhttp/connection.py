@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,8 @@ _REST_WITHIN = 0.25
 _MOST_REST = 65_536
 _BODY_WITHIN = 10.0
 """Maximum seconds between two parts of a body that is read."""
+SEND_WITHIN = 5.0
+"""Maximum seconds in which a client takes nothing of a response."""
 
 
 def is_own_socket(environ: Mapping[str, Any]) -> bool:
@@ -65,8 +68,9 @@ def bound_patience(environ: Mapping[str, Any]) -> None:
 def end_reading(environ: Mapping[str, Any]) -> None:
     """Stop waiting for a client whose body was not read, or whose connection ends now.
 
-    gunicorn would wait for seconds for the rest of the body, and for the client to close: a few
-    clients that do neither would block the answers to all others.
+    gunicorn would wait for seconds for the rest of the body, and for the client to close, and
+    without end for it to take a long response: a few clients that do none of that would block the
+    answers to all others.
     """
     connection = _plain(environ)
     if connection is None:
@@ -81,6 +85,10 @@ def end_reading(environ: Mapping[str, Any]) -> None:
             if not _is_read(connection, body):
                 body.failed = is_last = True  # where the next request begins is unknown
             connection.settimeout(None)
+        # A timeout of Python's would bound the whole response, however long it is.
+        seconds, rest = divmod(SEND_WITHIN, 1)
+        bound = struct.pack("ll", int(seconds), int(rest * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
         if is_last:
             connection.shutdown(socket.SHUT_RD)
 

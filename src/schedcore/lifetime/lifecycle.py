@@ -127,6 +127,7 @@ class Lifecycle:
             failures,
             waiting,
             broken,
+            loop.failing_why if loop.failing else None,
         )
 
     def _waiting(self) -> tuple[dict[str, float], bool]:

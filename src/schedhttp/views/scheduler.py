@@ -90,11 +90,9 @@ _FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
 
 def get_health(service: Service, request: Incoming) -> Reply:
     """Return whether the scheduler works: 200 if so, else 503."""
-    health, runs, reason = _health(service.scheduler)
-    headers = {} if reason is None else {"Retry-After": "1"}
-    return Reply(
-        HEALTH.to_dict(health, runs=runs, reason=reason), 200 if health.ok else 503, headers
-    )
+    health, runs = _health(service.scheduler)
+    headers = {} if health.reason is None else {"Retry-After": "1"}
+    return Reply(HEALTH.to_dict(health, runs=runs), 200 if health.ok else 503, headers)
 
 
 def get_live(service: Service, request: Incoming) -> Reply:
@@ -128,14 +126,13 @@ MOST_BEHIND = 10.0
 """Seconds by which due jobs may be late before a process is not ready for more."""
 
 
-def _health(scheduler: Scheduler) -> tuple[Health, int | None, str | None]:
-    """Return a scheduler's health, its number of open runs, and why its store cannot be used."""
+def _health(scheduler: Scheduler) -> tuple[Health, int | None]:
+    """Return a scheduler's health, and its number of open runs if its store can be read."""
     try:
-        return scheduler.health(), len(scheduler.runs()), None
+        return scheduler.health(), len(scheduler.runs())
     except StoreError as error:
         reason = error.problem
-    health = Health(False, scheduler.state, 0.0, 0.0, 0, 0, 0, 0)
-    return health, None, reason
+    return Health(False, scheduler.state, 0.0, 0.0, 0, 0, 0, 0, reason=reason), None
 
 
 def get_openapi(service: Service, request: Incoming) -> Reply:
