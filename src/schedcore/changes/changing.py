@@ -116,7 +116,7 @@ class Changes:
             JobChangedError: if others changed them each time.
         """
         drafts = {read.job.id: _Draft.of(read, changed) for read in entries}
-        patience = ATTEMPTS
+        attempts = ATTEMPTS
         for _ in range(MOST_ROUNDS):
             now_us = self._clock.now_us()
             changes = [draft.change(now_us, counted) for draft in drafts.values()]
@@ -134,8 +134,8 @@ class Changes:
                 rebased = draft.rebased(now)
                 was_changed |= rebased is None and draft.made is not None
                 drafts[job_id] = rebased or _Draft.of(now, changed)
-            patience -= was_changed
-            if not patience:
+            attempts -= was_changed
+            if not attempts:
                 break
         raise JobChangedError(conflicts[0], ATTEMPTS)
 
