@@ -54,6 +54,17 @@ def test_pause_and_back_again(browser, scheduler, job):
     assert "j was resumed." not in browser.get("/job?id=j").text
 
 
+def test_what_was_done_to_a_job_of_any_id_fits_into_a_cookie(browser, scheduler):
+    job_id = "\N{GRINNING FACE}" * 255
+    scheduler.add_job(math.sqrt, "interval", [4], hours=1, id=job_id)
+    browser.get("/jobs")
+    answer = browser.send("/job/pause", {"id": job_id})
+    assert max(map(len, answer.headers.getlist("Set-Cookie"))) < 4_096
+    page = browser.follow(answer)
+    assert f"{job_id} was paused." in page.text
+    assert page.form("/job/resume")["id"] == job_id
+
+
 def test_a_job_is_removed_once_that_is_confirmed_and_added_again(browser, scheduler, job):
     browser.get("/job?id=j")
     question = browser.send("/job/remove", {"id": "j"})
