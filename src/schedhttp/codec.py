@@ -13,7 +13,7 @@ from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, unknown_option
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
-from schedhttp.hiding import Hide
+from schedhttp.hiding import Hide, with_hidden
 
 OF_RUNS: Final = frozenset({"last_run", "failures_in_a_row", "mean_duration", "p95_duration"})
 """The fields about a job's last runs."""
@@ -138,8 +138,9 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
     """Return what *body* changes in a job, which clients see without what *hide* removes.
 
     The body may repeat values as the API shows them, which changes nothing: so the answer to GET
-    can be sent back, with reprs instead of arguments and with fields that cannot be set.  Null
-    resets any other field to its default, and pauses the job if the field is ``next_run_time``.
+    can be sent back, with stars and reprs instead of arguments and with fields that cannot be set.
+    Null resets any other field to its default, and pauses the job if the field is
+    ``next_run_time``.
 
     Raises:
         InvalidOptionError: if a field is unknown, cannot be changed, or has no default.
@@ -166,7 +167,7 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
     nested = trigger if isinstance(trigger, dict) else {}
     if None in (trigger, nested.get("type", ""), nested.get("trigger", "")):
         raise InvalidOptionError("trigger", None, "a kind of trigger: every job has one")
-    parts = _take_apart(changes, entry.job.trigger.kind, set())
+    parts = _take_apart(with_hidden(changes, now, entry.job), entry.job.trigger.kind, set())
     for name in OPTION_NAMES & parts.fields.keys():
         if parts.fields[name] is None:  # means no limit in Python, which JSON cannot express
             parts.fields[name] = UNSET
