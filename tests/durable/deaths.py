@@ -19,7 +19,7 @@ from schedcore import Outcome
 from schedcore.job import Options
 from schedcore.lifetime.health import State
 from schedcore.planning import Backlog
-from schedcore.stores.base import Change, Declared, Entry, Passed, Settlement
+from schedcore.stores.base import Change, Declared, Entry, NotRun, Settlement
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sqlite import SqliteStore
@@ -69,11 +69,11 @@ class Scene:
         if slot.behind is not None and not slot.job.coalesce:
             return Settlement(slot, slot.job, slot.fire_us, slot.due_us, (), now)
         first = slot.fire_us
-        passed = (Passed(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
+        not_run = (NotRun(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
         first += missed * PERIOD
         times = (first,) if slot.job.coalesce else (first, first + PERIOD, first + 2 * PERIOD)
         next_us = None if last else times[-1] + PERIOD
-        return Settlement(slot, slot.job, next_us, next_us, times, passed=passed)
+        return Settlement(slot, slot.job, next_us, next_us, times, not_run=not_run)
 
     def end(self, *names):
         """End the runs of these jobs."""
@@ -160,7 +160,7 @@ def cancelled(scene):
 CALLS = {
     "add": (nothing, lambda scene: scene.store.write([Entry(job("new"), 90, 90)], 80)),
     "pause": (nothing, lambda scene: scene.change("b", "d", due_us=None)),
-    "move": (nothing, lambda scene: scene.change("b", "d", judged_us=None)),
+    "move": (nothing, lambda scene: scene.change("b", "d", backlog_us=None)),
     "replace": (nothing, lambda scene: scene.change("b", "d", another=True)),
     "remove": (nothing, lambda scene: scene.change("b", "d", gone=True)),
     "declare": (nothing, lambda scene: scene.declare("app", "b", "d")),
