@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from schedcore.basics.apscheduler_names import PACKAGE_HINTS
 from schedcore.basics.lazy_imports import on_demand
-from schedcore.basics.othernames import OF_PACKAGE
 from schedcore.changes.audit import AuditRecord, acting
 from schedcore.clock import Clock, ManualClock, SystemClock
 from schedcore.errors import (
@@ -189,7 +189,7 @@ if not TYPE_CHECKING:
                 if name.endswith(("Trigger", "_trigger"))
             },
         },
-        OF_PACKAGE,
+        PACKAGE_HINTS,
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from schedcore.clock import Clock
+from schedcore.basics.protocols import missing
+from schedcore.clock import Clock, SystemClock
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError
 from schedcore.history.history import History
 from schedcore.job import MAX_ID_LENGTH, Options
 from schedcore.output.text import Redact
+from schedcore.retry import RandomSource
 from schedcore.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -20,21 +22,67 @@ if TYPE_CHECKING:
     from schedcore.output.capture import StreamCapture
     from schedcore.stores.contract import Store
 
+T = TypeVar("T")
+
 
 def store_of(store: Store | str | None, history: History | None, clock: Clock) -> Store:
     """Return the given or named store; in memory, one with that history.
 
     A shared store uses the scheduler's clock, unless it was given another.
+
+    Raises:
+        InvalidOptionError: if the store or the history is none.
     """
+    if history is not None and not isinstance(history, History):
+        raise InvalidOptionError("history", history, "a History, or None")
     if store is None:
         return MemoryStore(history, clock)
     if isinstance(store, str):
         from schedcore.stores.urls import open_store  # sqlite3: 20 ms
 
         return open_store(store, clock)
+    if not _is_ours(store):
+        from schedcore.stores.checked import checked_store
+
+        store = checked_store(store)
     if (cluster := getattr(store, "cluster", None)) is not None:
-        cluster.go_by(clock)
+        cluster.use_clock(clock)
     return store
+
+
+def _is_ours(store: object) -> bool:
+    """Return whether a store is one of this package, or based on one."""
+    sql = sys.modules.get("schedcore.stores.sql")  # imported if there is one
+    return isinstance(store, MemoryStore) or (sql is not None and isinstance(store, sql.SqlStore))
+
+
+def clock_of(clock: Clock | None) -> Clock:
+    """Return the given clock; by default the computer's.
+
+    Raises:
+        InvalidOptionError: if it is none.
+    """
+    return SystemClock() if clock is None else _checked("clock", clock, Clock, "ManualClock()")
+
+
+def random_of(random: RandomSource | None) -> RandomSource:
+    """Return the given source of random numbers, or another.
+
+    Raises:
+        InvalidOptionError: if it is none.
+    """
+    from random import Random  # 1 ms, and not at the first fire
+
+    return Random() if random is None else _checked("random", random, RandomSource, "Random(1)")
+
+
+def _checked(option: str, part: T, protocol: type, example: str) -> T:
+    """Return *part* if it has the methods of *protocol*."""
+    lacks = missing(part, protocol)
+    if lacks or isinstance(part, type):
+        lack = f"it has no {lacks}" if lacks else "it is a class"
+        raise InvalidOptionError(option, part, f"an object such as {example}, or None; {lack}")
+    return part
 
 
 def notifier_of(

@@ -206,7 +206,8 @@ class Run:
     @property
     def lateness(self) -> float:
         """Seconds from the fire time to the call of the function; 0 while it waits."""
-        return 0.0 if self._started_us is None else (self._started_us - self._due_us) / SECOND
+        began_us = self._due_us if self._started_us is None else self._started_us
+        return max(0, began_us - self._due_us) / SECOND  # the clock may have been set back
 
     @property
     def cancelled(self) -> bool:
@@ -245,7 +246,9 @@ class Run:
 
         Only for runs that :meth:`Scheduler.run_job` returned.
         """
-        assert self._awaited is not None, "this run was not made to be waited for"
+        if self._awaited is None:
+            assert self._outcome is not None, "this run was not made to be waited for"
+            return True
         return self._awaited.wait(timeout)
 
 
@@ -286,13 +289,18 @@ def ended_run(job: Job, record: RunRecord) -> Run:
     """Return the run that a record describes."""
     assert record.run_id is not None
     run = Run(record.run_id, job, record.scheduled_us)
-    run._job = None
-    run._started_us, run._ended_us, run._outcome = record[4], record[5], record.outcome
-    run._result, run._error_type, run._error_text = record[8:11]
+    end_as(run, record)
+    return run
+
+
+def end_as(run: Run, record: RunRecord) -> None:
+    """Set the end that a record describes on a run that ended in another process."""
+    run._started_us, run._ended_us, run._result = record[4], record[5], record[8]
+    run._error_type, run._error_text = record.error_type, record.error_text
     run._attempt, run._by_hand = record.attempt, record.cause == "manual"
     run._backlog, run._node = record.cause == "backfill", record.node
     run._reason = record.outcome, record.reason
-    return run
+    run._outcome, run._job = record.outcome, None
 
 
 _current: ContextVar[Run] = ContextVar("schedcore_current_run")

@@ -102,10 +102,10 @@ def _settings(given: argparse.Namespace) -> Settings:
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         bind = f"{host}:{port if given.port is None else given.port}"
-        chosen = chosen.changed({"bind": bind})
+        chosen = chosen.changed({"bind": bind}, "command line")
     for name in ("workers", "threads"):
         if getattr(given, name) is not None:
-            chosen = chosen.changed({name: getattr(given, name)})
+            chosen = chosen.changed({name: getattr(given, name)}, "command line")
     return chosen
 
 

@@ -13,19 +13,19 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from schedcore import InvalidOptionError, JobLookupError, Scheduler, acting
 from schedhttp import connection, openapi
-from schedhttp.addresses import Addresses
 from schedhttp.conditions import missing
 from schedhttp.hiding import arguments_hidden, secrets_hidden
 from schedhttp.job_json import JobJson, dumps
 from schedhttp.problems import problem
 from schedhttp.request import Incoming, check_query
 from schedhttp.routes import Route
+from schedhttp.routing import Router
 from schedhttp.security.allowlist import AllowedFuncs
 from schedhttp.security.authentication import Guard, Role
 from schedhttp.security.cors import Cors
 from schedhttp.settings import Settings
 from schedhttp.views.base import Rendered, Reply, Service
-from schedhttp.waiting import Waiting
+from schedhttp.wait_limit import WaitLimit
 
 if TYPE_CHECKING:
     from schedhttp.dashboard.site import Dashboard
@@ -77,11 +77,11 @@ class App:
         if settings.api_hide_args:
             job_json = JobJson(scheduler, arguments_hidden)
             self._for_readers = self.service._replace(job_json=job_json)
-        self.addresses = Addresses(
+        self.router = Router(
             settings.api_prefix, lambda job_id: scheduler.get_job(job_id) is not None
         )
         self._cors = Cors(settings.api_trusted_origins)
-        self._waiting = Waiting(settings.threads)
+        self._wait_limit = WaitLimit(settings.threads)
         self.dashboard = self._dashboard() if settings.dashboard and settings.api_enabled else None
 
     def _dashboard(self) -> Dashboard:
@@ -122,11 +122,11 @@ class App:
             get_ready()
         environ = request.environ
         request.came_by_own_socket = connection.is_own_socket(environ)
-        connection.bound_patience(environ)
+        connection.bound_wait(environ)
         try:
             if self.dashboard is not None and self.dashboard.has(request.path):
                 return self.dashboard.answer(request)
-            with self._waiting.place(request):
+            with self._wait_limit.place(request):
                 return self._answer_to_site(request)
         finally:
             connection.end_reading(environ)
@@ -143,14 +143,14 @@ class App:
         try:
             if not self.settings.api_enabled:
                 raise NotFound("the API is off: SCHEDULER_API_ENABLED turns it on")
-            if (anybodys := self.addresses.open_route(request)) is not None:
+            if (anybodys := self.router.open_route(request)) is not None:
                 check_query(request, anybodys.query)
                 return rendered(anybodys.view(self.service, request))
             role = self.guard.admit(request)
             if request.method == "OPTIONS":
-                methods = ", ".join(self.addresses.methods(request))
+                methods = ", ".join(self.router.methods(request))
                 return rendered(Reply(None, 204, {"Allow": methods}))
-            route, values = self.addresses.match(request)
+            route, values = self.router.match(request)
         except BaseException as error:  # noqa: BLE001 — no traceback reaches a client
             return self._last_resort(error, None)
         return self.perform(route, values, request, role)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from schedcore import __version__
 from schedcore.load_forecast import MOST_HOURS
 from schedcore.methods.changes import MOST_AT_ONCE
-from schedhttp import codec, paging, run_pages
+from schedhttp import codec, paging, run_paging
 from schedhttp.job_examples import NEW_JOBS
 from schedhttp.routes import ROUTES, Route
 from schedhttp.schemas import COUNT, JOB_ID, MOMENT, OUTCOME, TAG, TEXT, schemas
@@ -343,10 +343,10 @@ _QUERY_OF_AUDIT: Final[dict[str, tuple[Json, str]]] = {
 }
 _OUTCOMES: Final = "|".join(OUTCOME["enum"])
 _QUERY_OF_RUNS: Final[dict[str, tuple[Json, str]]] = {
-    "limit": (_counted(run_pages.MOST_RUNS, default=100), "How many there are in this part."),
+    "limit": (_counted(run_paging.MOST_RUNS, default=100), "How many there are in this part."),
     "before": (_RUN_ID, "The run_id after which the part begins: the newest comes first."),
     "state": (
-        {"type": "string", "enum": list(run_pages.STATES), "default": "ended"},
+        {"type": "string", "enum": list(run_paging.STATES), "default": "ended"},
         "Only runs in this state; open is waiting or running.",
     ),
     "outcome": (

@@ -18,7 +18,7 @@ from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import KINDS, option_names
 from schedcore.triggers.values import ValueTrigger
-from schedhttp import choosing, codec
+from schedhttp import codec, job_filter
 from schedhttp.errors import BadRequest
 from schedhttp.request import Incoming, check_known, read_count
 
@@ -51,15 +51,15 @@ class Page(NamedTuple):
 # Jobs
 
 
-def chosen(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
+def selected(entries: Sequence[Entry], running: frozenset[str], request: Incoming) -> list[Entry]:
     """Return the jobs that ``state``, ``q`` and ``tag`` select, in the order of ``sort``.
 
     Raises:
         BadRequest: if one of them is invalid.
     """
     found: Iterable[Entry] = entries
-    if (is_meant := choosing.filter_of(request, running)) is not None:
-        found = filter(is_meant, found)
+    if (matches := job_filter.filter_of(request, running)) is not None:
+        found = filter(matches, found)
     if (sort := _sort(request)) is not None:
         key = sort.removeprefix("-")
         check_known("sort", key, _SORTS)

@@ -8,7 +8,8 @@ what is needed rarely: the query, credentials, conditions, and chunked bodies.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from werkzeug import Request
@@ -73,22 +74,20 @@ class Incoming:
 
         Raises:
             RequestEntityTooLarge: if it is longer than allowed.
-            ClientDisconnected: if the client sent less than it announced.
+            ClientDisconnected: if it does not come as announced.
         """
         length = self._plain_length()
         if length is None:
             return self._body_of_whole()
         if length > self.most:
             raise self._too_long()
-        return self._read(length)
+        with reading():
+            return self._read(length)
 
     def _read(self, length: int) -> bytes:
         stream, parts, missing = self.environ["wsgi.input"], [], length
         while missing > 0:  # a stream may return less than requested
-            try:
-                more: bytes = stream.read(missing)
-            except (OSError, ValueError) as error:
-                raise ClientDisconnected from error
+            more: bytes = stream.read(missing)
             if not more:
                 raise ClientDisconnected
             parts.append(more)
@@ -112,7 +111,8 @@ class Incoming:
         self.most = self.most if own is None else min(self.most, own)
         whole.max_content_length = self.most + 1
         if (whole.content_length or 0) <= self.most:
-            data = whole.get_data(cache=True)
+            with reading():
+                data = whole.get_data(cache=True)
             if len(data) <= self.most:
                 return data
         raise self._too_long()
@@ -122,6 +122,23 @@ class Incoming:
             f"the body is longer than {self.most} bytes, which SCHEDULER_API_MAX_BODY sets (or the"
             " app's own MAX_CONTENT_LENGTH, if that is less)"
         )
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Read a body inside, as a form for instance.
+
+    Raises:
+        ClientDisconnected: if it does not come as announced.
+    """
+    try:
+        yield
+    except RequestEntityTooLarge:
+        raise
+    except Exception as error:  # servers raise their own, for invalid chunks for instance
+        raise ClientDisconnected(
+            "the body does not come as announced: it ends early, stops, or has invalid chunks"
+        ) from error
 
 
 def read_object(request: Incoming, required: bool = True) -> dict[str, Any]:
@@ -190,7 +207,7 @@ def _read_body(request: Incoming) -> object:
     if not data or data.isspace():
         return None
     try:
-        body: object = _decode(data.decode("utf-8"))
+        body: object = decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8: expected a JSON object in UTF-8") from None
     except RecursionError:
@@ -320,12 +337,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # Created once: json.loads() with options creates a decoder for each call, which takes 4 us.
-_decode = json.JSONDecoder(
+decode = json.JSONDecoder(
     parse_int=_integer,
     parse_float=_fraction,
     parse_constant=_refuse_constant,
     object_pairs_hook=_pairs,
 ).decode
+"""Parses JSON, without what parsers disagree about; raises ValueError or RecursionError."""
 
 
 def _deeper_than(value: object, levels: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from schedhttp import paging, run_pages
+from schedhttp import paging, run_paging
 from schedhttp.views import (
     backfill,
     bulk,
@@ -91,7 +91,7 @@ ROUTES: tuple[Route, ...] = (
         False,
         None,
         "Runs",
-        run_pages.PARAMETERS,
+        run_paging.PARAMETERS,
     ),
     Route(
         "get_runs",
@@ -101,7 +101,7 @@ ROUTES: tuple[Route, ...] = (
         False,
         None,
         "Runs",
-        ("job", *run_pages.PARAMETERS),
+        ("job", *run_paging.PARAMETERS),
     ),
     Route("get_run", "GET", "/runs/<run_id>", runs.get_run, False, gives="Run"),
     Route(

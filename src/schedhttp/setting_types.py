@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError, did_you_mean, whole
 from schedcore.output.redacting import redactor
-from schedcore.stores.urls import KINDS, without_password
+from schedcore.stores.urls import KINDS
 from schedcore.triggers.zones import zone_of
 
 log = logging.getLogger(__name__)
@@ -215,7 +216,8 @@ def store(name: str, value: object) -> Any:
         return value
     if isinstance(value, str) and value.strip():
         return value.strip()
-    raise InvalidOptionError(name, value, f"a store, or a URL: {KINDS}")
+    shown = value if isinstance(value, str) else "..."  # a table may contain a password
+    raise InvalidOptionError(name, shown, f"a store, or a URL: {KINDS}")
 
 
 def jobstores(name: str, value: object) -> Any:
@@ -231,7 +233,9 @@ def jobstores(name: str, value: object) -> Any:
     url = _url_in(found)
     if url is None:
         raise InvalidOptionError(  # without the value: it may contain a password
-            name, ..., f"one store, 'default', of a database with a url; here it is one of {KINDS}"
+            name,
+            "...",
+            f"one store, 'default', of a database with a url; here it is one of {KINDS}",
         )
     log.warning(
         "%s is read as SCHEDULER_STORE = %r, its name here; what APScheduler has stored there is"
@@ -281,5 +285,6 @@ def _number(value: object) -> float | None:
 def _json(name: str, value: str) -> object:
     try:
         return json.loads(value)
-    except (ValueError, RecursionError):
-        raise InvalidOptionError(name, value, "JSON, when it is given as text") from None
+    except (ValueError, RecursionError) as error:  # without the text: it may contain a password
+        expected = f"JSON, when it is given as text ({error})"
+        raise InvalidOptionError(name, "...", expected) from None

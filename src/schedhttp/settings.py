@@ -60,6 +60,9 @@ class Settings:
     Made by :meth:`of`, :meth:`with_file`, :meth:`with_environment` and :meth:`changed`.
     """
 
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where values come from, by name: ``"environment"`` for instance; others are defaults."""
+
     # As documented for Flask-APScheduler
     api_enabled: bool = _setting(
         False, types.flag, "Whether the API is served; the stand-alone app serves it by default."
@@ -82,7 +85,7 @@ class Settings:
     )
     executors: Mapping[str, Any] = _setting(
         {},
-        types.table,
+        types.hidden_table,
         'Executors by name: `{type = "threadpool", max_workers = 20}`, or `"processpool"`.',
     )
     store: Any = _setting(  # noqa: RUF009 — it is a field
@@ -174,7 +177,8 @@ class Settings:
     api_shortest_interval: float = _setting(
         1.0,
         types.seconds,
-        "Shortest interval between two runs, in seconds, that a request may set.",
+        "Shortest interval between two runs, or two attempts of one, in seconds, that a request may"
+        " set.",
     )
     api_max_body: int = _setting(
         1_048_576, types.positive, "Maximum size of a request body, in bytes."
@@ -235,10 +239,14 @@ class Settings:
         Raises:
             InvalidOptionError: naming the setting, its value and what was expected.
         """
-        return cls().changed(values)
+        return cls().changed(values, "")
 
-    def changed(self, values: Mapping[str, Any]) -> Settings:
+    def changed(self, values: Mapping[str, Any], origin: str = "code") -> Settings:
         """Return these settings with *values*, by Python's or by environment's names.
+
+        Args:
+            values: The values.
+            origin: Where they come from, to be shown; empty: it counts as before.
 
         Raises:
             InvalidOptionError: naming the setting, its value and what was expected.
@@ -246,11 +254,12 @@ class Settings:
         read: dict[str, Any] = {}
         for given, value in values.items():
             name = _name_of(given)
-            reader = _OTHER_READERS.get(_in_python(given), FIELDS[name].metadata["read"])
+            reader = _FLASK_READERS.get(_in_python(given), FIELDS[name].metadata["read"])
             found = reader(given, value)
             if _in_python(given) == name or name not in read:  # another name counts less
                 read[name] = found
-        return replace(self, **read)
+        origins = {**self.origins, **(dict.fromkeys(read, origin) if origin else {})}
+        return replace(self, **read, origins=origins)
 
     def with_file(self, path: str | Path) -> Settings:
         """Return these settings with those of a TOML file.
@@ -261,7 +270,7 @@ class Settings:
         path = Path(path)
         try:
             values = tomllib.loads(path.read_text("utf-8"))
-            read = self.changed(values)
+            read = self.changed(values, path.name)
         except OSError as error:
             raise ConfigError(str(path), f"expected a TOML file, but: {error.strerror}") from None
         except InvalidOptionError as error:
@@ -286,7 +295,7 @@ class Settings:
             and name != CONFIG
             and not _ORCHESTRATION.fullmatch(name[len(PREFIX) :])
         }
-        return self.changed(ours)
+        return self.changed(ours, "environment")
 
     @property
     def current_host(self) -> str:
@@ -308,7 +317,7 @@ class Settings:
         return bool(allowed & {"*", self.current_host.lower()})
 
 
-FIELDS = {each.name: each for each in fields(Settings)}
+FIELDS = {each.name: each for each in fields(Settings) if each.metadata}
 """The settings by name, with their reader and what they mean in ``metadata``."""
 
 
@@ -328,7 +337,7 @@ def load(path: str | None, environment: Mapping[str, str]) -> Settings:
         settings = settings.with_file(path)
     settings = settings.with_environment(environment)
     if settings.dashboard_prefix == settings.api_prefix == "":
-        return settings.changed({"dashboard_prefix": "/dashboard"})
+        return settings.changed({"dashboard_prefix": "/dashboard"}, "")
     return settings
 
 
@@ -357,9 +366,9 @@ def place_of(name: str, path: str | None, environment: Mapping[str, str]) -> str
 
 def _name_of(given: str) -> str:
     """Return what a setting is called in Python, and refuse unknown ones."""
-    name = OTHER_NAMES.get(_in_python(given), _in_python(given))
+    name = FLASK_APSCHEDULER_NAMES.get(_in_python(given), _in_python(given))
     if name not in FIELDS:
-        hint = _OTHERS.get(name) or did_you_mean(name, FIELDS)
+        hint = _NO_SETTINGS.get(name) or did_you_mean(name, FIELDS)
         if given.startswith(PREFIX):
             hint = re.sub(r"'(\w+)'\?", lambda match: f"'{variable(match[1])}'?", hint)
         raise InvalidOptionError(given, _HIDDEN, f"the name of a setting{hint}")
@@ -378,10 +387,10 @@ class _Hidden:
 
 
 _HIDDEN = _Hidden()
-OTHER_NAMES = {"views_enabled": "api_enabled", "jobstores": "store"}
+FLASK_APSCHEDULER_NAMES = {"views_enabled": "api_enabled", "jobstores": "store"}
 """Names in Flask-APScheduler: what it called ``api_enabled`` first, and its table of stores."""
-_OTHER_READERS = {"jobstores": types.jobstores}
-_OTHERS = {
+_FLASK_READERS = {"jobstores": types.jobstores}
+_NO_SETTINGS = {
     "host": " (bind = 'host:port' tells where to listen)",
     "port": " (bind = 'host:port' tells where to listen)",
     "election_name": " (processes share one store: store = 'sqlite:///...')",

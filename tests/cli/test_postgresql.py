@@ -50,6 +50,9 @@ def test_a_table_or_a_server_that_is_not_there_is_told(run, aps_url):
     assert ran.status == 2
     assert "secret" not in ran.err
     assert len(ran.err.splitlines()) == 1
+    ran = run("import-apscheduler", "postgresql://me:secret%zz@host/x", "--dry-run")
+    assert "url='postgresql://me:***@host/x': expected a URL" in ran.err
+    assert "secret" not in ran.err
 
 
 def test_jobs_move_from_a_file_to_a_server_and_back(run, aps_store):

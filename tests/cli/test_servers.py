@@ -57,6 +57,8 @@ def test_a_url_with_a_password_is_refused_and_not_shown(run):
     assert ran.status == 2
     assert "--user" in ran.err
     assert "secret" not in ran.err
+    ran = run("jobs", "--url", "http://me:secret@127.0.0.1:port")
+    assert "--url='http://me:***@127.0.0.1:port'" in ran.err
 
 
 def test_options_come_before_the_environment_and_that_before_the_file(run, fake, home, monkeypatch):

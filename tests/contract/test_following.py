@@ -16,7 +16,7 @@ from schedcore import (
     StoreError,
     acting,
 )
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.executors.inline import InlineExecutor
 from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped
@@ -106,7 +106,9 @@ def test_runs_by_hand_and_their_ends_are_kept(scheduler):
     scheduler.add_job("os:getpid", "interval", hours=1, id="job")
     with acting("alice"):
         run = scheduler.run_job("job", timeout=SOON)
-    assert scheduler.audit("job")[0].run_id == run.id
+        other = scheduler.run_job("job", timeout=SOON, args=[])
+    records = scheduler.audit("job")[:2]
+    assert [(r.run_id, r.after) for r in records] == [(other.id, {"args": []}), (run.id, None)]
     assert told(scheduler, job_id="job")[-1] == ("alice", "run", "job")
 
 
@@ -156,7 +158,7 @@ def test_who_joins_others_changes_nothing_and_who_comes_first_may(store):
             scheduler.shutdown()
             expected += [] if shared else ["stopped"]
         elif shared:
-            scheduler._node.leave(Patience(0))
+            scheduler._node.leave(Deadline(0))
     assert [verb for _, verb, _ in told(scheduler)] == expected
 
 
@@ -211,13 +213,13 @@ def test_what_others_change_is_logged_with_fields(caplog):
 
 def test_events_are_told_once_in_their_order(stepped):
     scheduler = stepped.scheduler
-    place, events = later(scheduler, None)
+    position, events = later(scheduler, None)
     assert events == []
     stepped.add()
     stepped.step(10)
     stepped.hand.run()
     scheduler.pause_job("job")
-    after_two = scheduler.changes(place, limit=2)
+    after_two = scheduler.changes(position, limit=2)
     assert [e.event for e in after_two.events] == ["job_added", "run_ended"]
     ended = after_two.events[1]
     assert (ended.run.outcome.value, ended.run.job_id, ended.at) == (
@@ -225,32 +227,32 @@ def test_events_are_told_once_in_their_order(stepped):
         "job",
         stepped.at(10),
     )
-    place, events = later(scheduler, after_two.next)
+    position, events = later(scheduler, after_two.next)
     assert events == [("job_paused", "job")]
     scheduler.resume_job("job")
     scheduler.remove_job("job")
-    place, events = later(scheduler, place)
+    position, events = later(scheduler, position)
     assert events == [("job_resumed", "job"), ("job_removed", "job")]
-    assert later(scheduler, place) == (place, [])
+    assert later(scheduler, position) == (position, [])
 
 
 def test_occurrences_that_did_not_run_are_told(stepped):
     stepped.add(misfire_grace_time=1)
-    place, _ = later(stepped.scheduler, None)
+    position, _ = later(stepped.scheduler, None)
     stepped.step(15)
-    (event,) = stepped.scheduler.changes(place).events
+    (event,) = stepped.scheduler.changes(position).events
     assert (event.event, event.run.outcome.value, event.run.run_id) == ("run_ended", "missed", None)
     assert event.at == stepped.at(15)
 
 
 def test_orders_are_told_and_runs_by_hand_by_their_end(scheduler):
     scheduler.add_job("os:getpid", "interval", hours=1, id="job")
-    place, _ = later(scheduler, None)
+    position, _ = later(scheduler, None)
     scheduler.resume()
     scheduler.run_job("job", timeout=SOON)
     scheduler.pause()
     scheduler.shutdown(leave=False)
-    _, events = later(scheduler, place)
+    _, events = later(scheduler, position)
     assert events == [
         ("scheduler_resumed", None),
         ("run_ended", "job"),
@@ -283,8 +285,8 @@ class Call(threading.Thread):
 
 
 def test_who_waits_is_told_at_once(scheduler):
-    place = scheduler.changes().next
-    waiting = [Call(scheduler.changes, place, wait=1_000) for _ in range(5)]
+    position = scheduler.changes().next
+    waiting = [Call(scheduler.changes, position, wait=1_000) for _ in range(5)]
     scheduler.add_job("os:getpid", "interval", hours=1, id="job")
     for call in waiting:
         assert [e.event for e in call.result().events] == ["job_added"]
@@ -294,8 +296,8 @@ def test_what_is_no_event_ends_no_wait(stepped):
     stepped.add(every=10)
     stepped.step(10)
     run = stepped.hand.begin()
-    place = stepped.scheduler.changes().next
-    waiting = Call(stepped.scheduler.changes, place, wait=1_000)
+    position = stepped.scheduler.changes().next
+    waiting = Call(stepped.scheduler.changes, position, wait=1_000)
     stepped.scheduler.cancel(run.id)
     stepped.scheduler.pause_job("job")
     found = waiting.result()
@@ -305,8 +307,8 @@ def test_what_is_no_event_ends_no_wait(stepped):
 
 
 def test_a_shutdown_ends_the_wait(scheduler):
-    place = scheduler.changes().next
-    waiting = Call(scheduler.changes, place, wait=1_000)
+    position = scheduler.changes().next
+    waiting = Call(scheduler.changes, position, wait=1_000)
     scheduler.shutdown(timeout=SOON)
     assert waiting.result().next
 
@@ -315,13 +317,13 @@ def test_one_thread_looks_for_all_who_wait():
     looks = []
 
     class Counting(MemoryStore):
-        def happened_after(self, place, limit):
+        def happened_after(self, position, limit):
             looks.append(threading.current_thread().name)
-            return super().happened_after(place, limit)
+            return super().happened_after(position, limit)
 
     scheduler = Scheduler(store=Counting(), timezone="UTC")
-    place = scheduler.changes().next
-    waiting = [Call(scheduler.changes, place, wait=1_000) for _ in range(5)]
+    position = scheduler.changes().next
+    waiting = [Call(scheduler.changes, position, wait=1_000) for _ in range(5)]
     while looks.count("schedcore-feed") < 8:  # it looks again and again; they do not
         assert any(call.is_alive() for call in waiting)
     assert len(looks) - looks.count("schedcore-feed") <= 1 + 5 * 2
@@ -339,10 +341,10 @@ def test_who_waits_hears_that_the_store_is_away():
     away = threading.Event()
 
     class Away(MemoryStore):
-        def happened_after(self, place, limit):
+        def happened_after(self, position, limit):
             if away.is_set():
                 raise StoreError("here", "it is away")
-            return super().happened_after(place, limit)
+            return super().happened_after(position, limit)
 
     scheduler = Scheduler(store=Away(), timezone="UTC")
     waiting = Call(scheduler.changes, scheduler.changes().next, wait=1_000)
@@ -353,15 +355,15 @@ def test_who_waits_hears_that_the_store_is_away():
 
 def test_who_comes_too_late_is_told_so():
     scheduler = Scheduler(timezone="UTC", history=History(overall=1))
-    place = scheduler.changes().next
+    position = scheduler.changes().next
     stepped = Stepped(scheduler._engine.store, InlineExecutor())
     stepped.add(every=1)
     for _ in range(5):
         stepped.step(1)
     with pytest.raises(ChangesLostError, match="read jobs and runs again"):
-        scheduler.changes(place)
+        scheduler.changes(position)
     with pytest.raises(ChangesLostError):
-        Scheduler(timezone="UTC").changes(place)
+        Scheduler(timezone="UTC").changes(position)
 
 
 @pytest.mark.parametrize(

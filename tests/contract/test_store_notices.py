@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schedcore.notices.notice import MOST_WAITING, ChannelState, News, Wanted
+from schedcore.notices.notice import MOST_WAITING, ChannelState, JobChannels, NoticeState
 from schedcore.stores.base import Change
 from tests.contract.conftest import STORES
 from tests.stores.calls import add, end, entry, settle
@@ -19,24 +19,24 @@ def store(request):
 
 def put(store, *letters, now_us=5):
     """Have notices wait; each is a channel and a text."""
-    place = store.notices.place()
-    assert store.notices.advance(place, f"{place}+", {}, letters, now_us)
+    position = store.notices.position()
+    assert store.notices.advance(position, f"{position}+", {}, letters, now_us)
 
 
 def waiting(store, *channels, limit=10):
     return [(each.channel, each.text) for each in store.notices.waiting(channels, limit)]
 
 
-def test_outcomes_are_judged_up_to_a_place_by_one_alone(store):
+def test_outcomes_are_judged_up_to_a_position_by_one_alone(store):
     notices = store.notices
-    assert notices.place() is None
+    assert notices.position() is None
     assert notices.advance(None, "1", {}, (), 0)
     assert not notices.advance(None, "1", {}, [("ops", "again")], 0)
-    assert notices.advance("1", "2", {"a": News(failures=1)}, [("ops", "first")], 0)
-    assert not notices.advance("1", "2", {"a": News(failures=2)}, [("ops", "again")], 0)
-    assert notices.place() == "2"
+    assert notices.advance("1", "2", {"a": NoticeState(failures=1)}, [("ops", "first")], 0)
+    assert not notices.advance("1", "2", {"a": NoticeState(failures=2)}, [("ops", "again")], 0)
+    assert notices.position() == "2"
     assert waiting(store, "ops") == [("ops", "first")]
-    assert notices.news(["a", "b"]) == {"a": News(failures=1)}
+    assert notices.job_states(["a", "b"]) == {"a": NoticeState(failures=1)}
 
 
 def test_notices_wait_in_their_order_until_they_are_removed(store):
@@ -63,11 +63,11 @@ def test_of_too_many_the_oldest_are_dropped_and_that_is_logged(store, caplog):
 
 
 def test_what_is_known_of_a_job_is_replaced(store):
-    place, news = None, News(3, 1, 2, 1, 4, 5)
-    for number, each in enumerate((News(1), news)):
+    place, news = None, NoticeState(3, 1, 2, 1, 4, 5)
+    for number, each in enumerate((NoticeState(1), news)):
         assert store.notices.advance(place, str(number), {"a": each, "b": each}, (), 0)
         place = str(number)
-    assert store.notices.news(["a", "c"]) == {"a": news}
+    assert store.notices.job_states(["a", "c"]) == {"a": news}
 
 
 def test_how_channels_do_can_be_seen(store):
@@ -84,21 +84,27 @@ def test_how_channels_do_can_be_seen(store):
 def test_what_jobs_want_is_known_also_once_they_are_gone(store):
     add(store, entry("a", 5, on_failure=("ops",)), entry("b", 6), entry("c", 7, on_run=("hc",)))
     asked = ["a", "b", "c", "never there"]
-    wanted = {"a": Wanted(on_failure=("ops",)), "b": Wanted(), "c": Wanted(on_run=("hc",))}
-    assert store.notices.wanted(asked) == wanted
+    wanted = {
+        "a": JobChannels(on_failure=("ops",)),
+        "b": JobChannels(),
+        "c": JobChannels(on_run=("hc",)),
+    }
+    assert store.notices.channels(asked) == wanted
     with store.take(5, 1) as batch:
         batch.settle([None], 5)  # it had its last fire time, and runs now
     store.write([Change(store.get(job_id), None) for job_id in ("b", "c")], 6)
     del wanted["b"]  # it wanted nothing
-    assert store.notices.wanted(asked) == wanted
+    assert {each: it for each, it in store.notices.channels(asked).items() if any(it)} == wanted
     add(store, entry("a", 9))
-    assert store.notices.wanted(["a"]) == {"a": Wanted()}
+    assert store.notices.channels(["a"]) == {"a": JobChannels()}
+    store.write([Change(store.get("a"), None)], 7)
+    assert not any(store.notices.channels(["a"]).get("a", ())), "not what an earlier one wanted"
 
 
 def test_a_start_is_told_of_runs_that_are_open_still(store):
     add(store, entry("a", 5), entry("b", 5))
     runs = settle(store, 5).runs
-    if store.notices.offices([""]):  # of one process, which asks the run itself
+    if store.notices.acquire([""]):  # of one process, which asks the run itself
         expected = [("ops", "a"), ("ops", "b")]
     else:
         end(store, *[run for run in runs if run.job_id == "a"])
@@ -111,14 +117,14 @@ def test_a_start_is_told_of_runs_that_are_open_still(store):
 def test_an_office_is_held_by_one_node_until_that_is_gone(kind, tmp_path):
     one, other = two_clients(kind, tmp_path)
     try:
-        assert set(one.notices.offices(["", "ops"])) == set()  # it has not joined
+        assert set(one.notices.acquire(["", "ops"])) == set()  # it has not joined
         for client in (one, other):
             client.cluster.join("app", ("default",))
-        assert set(one.notices.offices(["", "ops"])) == {"", "ops"}
-        assert set(other.notices.offices(["", "ops", "mail"])) == {"mail"}
+        assert set(one.notices.acquire(["", "ops"])) == {"", "ops"}
+        assert set(other.notices.acquire(["", "ops", "mail"])) == {"mail"}
         one.cluster.leave()
-        assert set(one.notices.offices(["", "ops"])) == set()
-        assert set(other.notices.offices(["", "ops", "mail"])) == {"", "ops", "mail"}
+        assert set(one.notices.acquire(["", "ops"])) == set()
+        assert set(other.notices.acquire(["", "ops", "mail"])) == {"", "ops", "mail"}
     finally:
         one.close()
         other.close()

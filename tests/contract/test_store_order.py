@@ -1,4 +1,4 @@
-"""What every store promises to whoever follows the outcomes, and keeps the place."""
+"""What every store promises to whoever follows the outcomes, and keeps the position."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def record(n, job_id="a"):
     return RunRecord(None, job_id, Outcome.EXECUTED, n)
 
 
-def followed(store, place, limit=100):
-    """Return what came after a place, read in parts, and the place behind it."""
+def followed(store, position, limit=100):
+    """Return what came after a position, read in parts, and the position behind it."""
     found = []
     while True:
-        place, records = store.ended_after(place, limit)
+        position, records = store.ended_after(position, limit)
         assert len(records) <= limit
         if not records:
-            return place, found
+            return position, found
         found += records
 
 
@@ -38,21 +38,21 @@ def times(records):
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_outcomes_are_given_once_in_the_order_in_which_they_were_committed(store, limit):
     put_records(store, [record(1)])
-    place, records = store.ended_after(None, 10)
+    position, records = store.ended_after(None, 10)
     assert records == []
     add(store, entry("b", 5))
     (run,) = begun(*settle(store, 6, next_us=15).runs)
-    assert store.ended_after(place, 10) == (place, [])
+    assert store.ended_after(position, 10) == (position, [])
     end(store, run)
     put_records(store, [record(2), record(3)])
-    later, records = followed(store, place, limit)
+    later, records = followed(store, position, limit)
     assert records == store.records()[2::-1]
     assert (records[0].run_id, times(records)) == (run.id, [5, 2, 3])
     assert store.ended_after(later, limit) == (later, [])
     put_records(store, [record(4)])
     assert times(followed(store, later)[1]) == [4]
-    assert times(followed(store, place)[1]) == [5, 2, 3, 4], "a place can be used again"
-    assert store.keeps_after(place)
+    assert times(followed(store, position)[1]) == [5, 2, 3, 4], "a position can be used again"
+    assert store.keeps_after(position)
     assert store.keeps_after(later)
 
 
@@ -60,18 +60,18 @@ def test_a_place_of_another_store_is_as_good_as_none(make_store):
     one, other = make_store(), make_store()
     put_records(one, [record(1)])
     foreign, _ = other.ended_after(None, 10)
-    place, records = one.ended_after(foreign, 10)
+    position, records = one.ended_after(foreign, 10)
     assert (records, one.keeps_after(foreign)) == ([], False)
     put_records(one, [record(2)])
-    assert times(one.ended_after(place, 10)[1]) == [2]
+    assert times(one.ended_after(position, 10)[1]) == [2]
 
 
 def test_a_place_that_is_yet_to_come_is_none_of_this_store(store):
-    """As after an older copy of a database was put in its place."""
-    place, _ = store.ended_after(None, 10)
-    mark, tx, seq = place.split(".")
+    """As after an older copy of a database was put in its position."""
+    position, _ = store.ended_after(None, 10)
+    mark, tx, seq = position.split(".")
     ahead = f"{mark}.{int(tx) + 10_000}.{int(seq) + 10_000}"
-    assert store.keeps_after(place)
+    assert store.keeps_after(position)
     assert not store.keeps_after(ahead)
     put_records(store, [record(1)])
     _, records = store.ended_after(ahead, 10)
@@ -80,9 +80,9 @@ def test_a_place_that_is_yet_to_come_is_none_of_this_store(store):
 
 @pytest.mark.parametrize("text", ["", "5", "x.0.0", "0123abcd.1", "0123abcd.-1.1", f"a.{'9' * 99}"])
 def test_what_is_no_place_is_refused(store, text):
-    with pytest.raises(InvalidOptionError, match="place"):
+    with pytest.raises(InvalidOptionError, match="position"):
         store.ended_after(text, 10)
-    with pytest.raises(InvalidOptionError, match="place"):
+    with pytest.raises(InvalidOptionError, match="position"):
         store.keeps_after(text)
 
 
@@ -90,12 +90,12 @@ def test_who_comes_too_late_in_memory_is_told_and_gets_the_rest():
     store = MemoryStore(History(overall=10))
     early, _ = store.ended_after(None, 10)
     put_records(store, [record(n) for n in range(9)])
-    place, _ = followed(store, early)
+    position, _ = followed(store, early)
     put_records(store, [record(n) for n in range(9, 12)])
     assert not store.keeps_after(early)
-    assert store.keeps_after(place)
+    assert store.keeps_after(position)
     assert times(followed(store, early)[1]) == list(range(2, 12))
-    assert times(followed(store, place)[1]) == [9, 10, 11]
+    assert times(followed(store, position)[1]) == [9, 10, 11]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -106,13 +106,13 @@ def test_who_comes_too_late_for_what_was_cut_is_told_and_gets_the_rest(kind, tmp
     early, _ = store.ended_after(None, 10)
     put_records(store, [record(1), record(2, "b"), record(3)], 5)
     between, _ = store.ended_after(early, 1)
-    place, _ = store.ended_after(early, 3)
+    position, _ = store.ended_after(early, 3)
     put_records(store, [record(4), record(5)], 5)
     trim(store, 5)
-    assert [store.keeps_after(one) for one in (early, between, place)] == [False, False, True]
+    assert [store.keeps_after(one) for one in (early, between, position)] == [False, False, True]
     assert times(followed(store, early)[1]) == [2, 4, 5]
     trim(store, 5)
-    assert store.keeps_after(place)
+    assert store.keeps_after(position)
     store.close()
 
 
@@ -133,7 +133,7 @@ def test_many_writers_at_once_are_followed_without_a_gap(kind):
     """Each outcome once; those of a writer in their order; none left out."""
     store = STORES[kind]()
     others = [beside(store) for _ in range(3)] if kind == "postgresql" else [store] * 3
-    place, _ = store.ended_after(None, 10)
+    position, _ = store.ended_after(None, 10)
 
     def write(other, job_id):
         for n in range(40):
@@ -144,9 +144,9 @@ def test_many_writers_at_once_are_followed_without_a_gap(kind):
         thread.start()
     found = []
     while any(thread.is_alive() for thread in threads):
-        place, records = store.ended_after(place, 7)
+        position, records = store.ended_after(position, 7)
         found += records
-    found += followed(store, place)[1]
+    found += followed(store, position)[1]
     for k in range(3):
         assert times(r for r in found if r.job_id == f"w{k}") == list(range(40))
     assert len(found) == 120
@@ -157,12 +157,12 @@ def test_many_writers_at_once_are_followed_without_a_gap(kind):
 def test_what_is_committed_late_is_not_passed_over_in_postgresql():
     """It has a lower number than what was committed meanwhile."""
     store = postgres_store()
-    place, _ = store.ended_after(None, 10)
+    position, _ = store.ended_after(None, 10)
     late = store.database.begin()
     store.history.add(late, [record(1)], 0, 1)
     late.all("select 1")  # has it be written
     put_records(store, [record(2, "b")])  # it counts elsewhere, and waits for no row
-    waiting, records = store.ended_after(place, 10)
+    waiting, records = store.ended_after(position, 10)
     assert records == [], "another transaction may come before it"
     fresh, _ = store.ended_after(None, 10)
     store.database.commit(late)
@@ -174,10 +174,10 @@ def test_what_is_committed_late_is_not_passed_over_in_postgresql():
 def test_a_place_is_good_after_the_store_was_opened_again(tmp_path):
     path = tmp_path / "jobs.db"
     store = SqliteStore(path)
-    place, _ = store.ended_after(None, 10)
+    position, _ = store.ended_after(None, 10)
     put_records(store, [record(1)])
     store.close()
     store = SqliteStore(path)
-    assert times(store.ended_after(place, 10)[1]) == [1]
-    assert store.keeps_after(place)
+    assert times(store.ended_after(position, 10)[1]) == [1]
+    assert store.keeps_after(position)
     store.close()

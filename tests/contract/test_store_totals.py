@@ -65,6 +65,12 @@ def test_spans_are_counted_with_the_first_bound_that_holds_them(store, span, bou
     assert spans(took) == spans(late) == (expected, span)
 
 
+def test_a_clock_that_was_set_back_hides_no_other_run(store):
+    one_run(store, "b", 5, 5, 12)
+    one_run(store, "b", 50, 40, 30)
+    assert store.totals(["b"]).jobs == {"b": {Outcome.EXECUTED: Total(2, 7, 30)}}
+
+
 def test_a_clock_that_was_set_back_takes_nothing_away(store):
     one_run(store, "a", 50, 40, 30)
     overall, jobs, took, late = store.totals(["a"])

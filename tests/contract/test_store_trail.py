@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
-from schedcore.changes.audit import PYTHON, Actor, AuditRecord, AuditTrail
+from schedcore.changes.audit import PYTHON, Actor, AuditRecord
 from schedcore.run import RunRecord
 from schedcore.stores.base import Change, Declared
 from schedcore.stores.changed import record_of_change
+from schedcore.stores.memory_trail import AuditTrail
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
@@ -53,16 +56,69 @@ def test_what_is_noted_is_kept_as_it_is(store):
 
 def test_a_change_is_noted_if_it_is_made(store):
     new = entry("a")
-    store.write([new], 5, [record_of_change(new, ALICE, 5)])
-    assert store.write([new], 6, [record_of_change(new, ALICE, 6)]).conflicts
+    store.write([new], 5, ALICE)
+    assert store.write([new], 6, ALICE).conflicts
     old = store.get("a")
     removed = Change(old, None)
-    assert not store.write([removed], 7, [record_of_change(removed, ALICE, 7)]).conflicts
-    assert store.write([removed], 8, [record_of_change(removed, ALICE, 8)]).conflicts
+    assert not store.write([removed], 7, ALICE).conflicts
+    assert store.write([removed], 8, ALICE).conflicts
     assert [(r.verb, r.at_us, r.who, r.address) for r in all_of(store)] == [
         ("added", 5, *ALICE),
         ("removed", 7, *ALICE),
     ]
+
+
+def test_what_only_compares_is_not_noted(store):
+    add(store, entry("a"), entry("b"))
+    a, b = store.get("a"), store.get("b")
+    store.write([Change(a, a), Change(b, b._replace(due_us=None))], 5, ALICE)
+    assert verbs(store) == [("paused", "b")]
+
+
+def test_a_change_is_noted_with_the_values_that_it_had(store):
+    names = ["x"]
+    before = entry("a")
+    before = before._replace(job=before.job._replace(args=(names, "y"), kwargs={"z": names}))
+    add(store, before)
+    old = store.get("a")
+    options = job("a", max_instances=3).options
+    store.write([Change(old, old._replace(job=old.job._replace(options=options)))], 6, ALICE)
+    old = store.get("a")
+    store.write([Change(old, None)], 7, ALICE)
+    names.append("later")
+    old.job.args[0].append("later")
+    changed, removed = all_of(store)
+    assert (changed.before, changed.after) == ({"max_instances": 1}, {"max_instances": 3})
+    assert (removed.before["args"], removed.before["kwargs"]) == ([["x"], "y"], {"z": ["x"]})
+
+
+def test_the_audit_in_memory_keeps_no_objects_of_users_alive():
+    class Held:
+        def __call__(self):
+            pass
+
+    def local(held=None):
+        pass
+
+    store = MemoryStore()
+    held = Held()
+    local.__defaults__ = (held,)
+    jobs = [
+        job("a")._replace(args=(held,)),
+        job("b")._replace(kwargs={"held": held}),
+        job("c")._replace(func=held),
+        job("d")._replace(func=held.__call__),
+        job("e")._replace(func=local),
+        job("f")._replace(args=([held],)),
+    ]
+    for each in jobs:
+        store.write([entry(each.id)._replace(job=each)], 5, ALICE)
+        store.write([Change(store.get(each.id), None)], 6, ALICE)
+    gone = weakref.ref(held)
+    del held, jobs, each, local
+    gc.collect()
+    assert gone() is None
+    assert len(all_of(store)) == 12
 
 
 def test_what_nobody_ordered_is_not_noted(store):
@@ -156,7 +212,7 @@ def test_a_change_is_there_with_what_ended_by_it(store):
     settle(store, 6, next_us=50)
     old = store.get("a")
     change = Change(old, old._replace(due_us=None))
-    store.write([change], 7, [record_of_change(change, ALICE, 7)])
+    store.write([change], 7, ALICE)
     assert sorted(map(str, names(followed(store, place)[1]))) == ["5", "paused"]
 
 
@@ -165,7 +221,7 @@ def test_places_that_are_none_or_of_another_store(make_store):
     for text in ("", "x", "0123abcd.0.0-", one.ended_after(None, 1)[0] + "-x"):
         with pytest.raises(InvalidOptionError):
             one.happened_after(text, 10)
-    foreign = other.happened_after(None, 10).place
+    foreign = other.happened_after(None, 10).position
     one.note([noted()])
     place, records, whole = one.happened_after(foreign, 10)
     assert (records, whole) == ([], False)
@@ -178,7 +234,7 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
     store = SqliteStore(tmp_path / "jobs.db", keep=keep) if kind == "sqlite" else None
     store = store or postgres_store(keep=keep)
     day_us = 86_400 * 10**6
-    early = store.happened_after(None, 10).place
+    early = store.happened_after(None, 10).position
     store.note([noted("old", at=1), noted("one", at=8 * day_us)])
     place, _ = followed(store, early)
     store.note([noted(f"n{n}", at=9 * day_us) for n in range(3)])
@@ -194,7 +250,7 @@ def test_the_audit_is_cut_by_age_and_number_and_followers_are_told(kind, tmp_pat
 def test_the_audit_in_memory_is_bounded_and_followers_are_told():
     store = MemoryStore(History(overall=5))
     store._audit = AuditTrail(5)
-    early = store.happened_after(None, 10).place
+    early = store.happened_after(None, 10).position
     store.note([noted(f"n{n}") for n in range(4)])
     place, _ = followed(store, early)
     store.note([noted(f"n{n}") for n in range(4, 8)])
@@ -215,7 +271,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     put_records(store, [RunRecord(None, "a", Outcome.EXECUTED, n) for n in range(3)])
     store.note([noted("old"), noted("older")])
     trim(store, 1)
-    before = store.happened_after(None, 10).place
+    before = store.happened_after(None, 10).position
     with store.database.write() as tx:
         for table in ("schedcore_ledger", "schedcore_audit"):
             tx.run(f"update {table} set tx = tx + 1000000")
@@ -223,7 +279,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
             tx.run("update schedcore_meta set value = '1000000.1' where name = ?", name)
     restored = beside(store)
     assert restored.happened_after(before, 10).records == []
-    place = restored.happened_after(None, 10).place
+    place = restored.happened_after(None, 10).position
     put_records(restored, [record(9)])
     restored.note([noted("new")])
     found = restored.happened_after(place, 10)
@@ -239,7 +295,7 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
 
 def test_a_forked_child_knows_no_place_of_its_parent():
     store = MemoryStore()
-    place = store.happened_after(None, 10).place
+    place = store.happened_after(None, 10).position
     assert store.happened_after(place, 10).whole
     store.after_fork_in_child()
     assert not store.happened_after(place, 10).whole
@@ -249,7 +305,7 @@ def test_a_forked_child_knows_no_place_of_its_parent():
 def test_many_writers_are_followed_without_a_gap(kind):
     store = STORES[kind]()
     others = [beside(store) for _ in range(2)] if kind == "postgresql" else [store] * 2
-    place = store.happened_after(None, 10).place
+    place = store.happened_after(None, 10).position
 
     def write(other, who):
         for n in range(30):

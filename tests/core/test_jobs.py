@@ -331,6 +331,25 @@ def test_a_change_keeps_the_rest(scheduler, job):
     assert (job.name, job.max_instances, job.next_run_time) == ("new", 2, at("00:10"))
 
 
+async def coroutine():
+    pass
+
+
+def test_a_function_of_another_kind_runs_where_that_kind_does_unless_that_was_chosen(scheduler):
+    jobs = [
+        scheduler.add_job(func, "interval", minutes=10, **chosen)
+        for func, chosen in (
+            (nothing, {}),
+            (coroutine, {}),
+            (nothing, {"executor": "coroutines"}),
+            (coroutine, {"executor": "default"}),
+        )
+    ]
+    for job, func in zip(jobs, (coroutine, nothing, coroutine, nothing), strict=True):
+        job.modify(func=func)
+    assert [job.executor for job in jobs] == ["coroutines", "default", "coroutines", "default"]
+
+
 def test_a_failed_change_changes_nothing(scheduler, job):
     before = job.entry
     for changes in (
@@ -589,8 +608,10 @@ def test_a_finalizer_may_list_jobs_while_they_are_listed(scheduler, monkeypatch)
     assert seen == [["job"]]
 
 
-@pytest.mark.parametrize("gone", ["removed", "all removed", "ended"])
-def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_scheduler):
+@pytest.mark.parametrize(
+    "gone", ["removed", "all removed", "ended", "replaced", "all replaced", "changed", "for a key"]
+)
+def test_what_is_gone_is_not_kept_alive(gone, manual_clock, virtual_scheduler):
     class Big:
         pass
 
@@ -607,6 +628,17 @@ def test_what_is_gone_is_not_kept_alive_by_a_list(gone, manual_clock, virtual_sc
         virtual_scheduler.remove_job("job")
     elif gone == "all removed":
         virtual_scheduler.remove_all_jobs()
+    elif gone == "replaced":
+        virtual_scheduler.add_job(nothing, id="job", replace_existing=True)
+    elif gone == "all replaced":
+        virtual_scheduler.add_jobs([{"func": nothing, "id": "job"}], replace_existing=True)
+    elif gone == "changed":
+        virtual_scheduler.modify_job("job", args=[])
+    elif gone == "for a key":
+        virtual_scheduler.start()
+        virtual_scheduler.run_job("job", key="once", args=[])
+        virtual_scheduler.shutdown()
+        virtual_scheduler.remove_job("job")
     else:
         simulate(virtual_scheduler, timedelta(days=2))
     gc.collect()
@@ -650,9 +682,9 @@ def test_a_decorator_adds_to_a_store_on_disk_before_the_name_is_bound(tmp_path, 
     try:
         assert scheduler.get_job("greet").func_ref == "decorated_jobs:greet"
         assert scheduler.run_job("greet").record.result == "'good morning'"
-        with pytest.raises(FuncRefError, match="text leads back to"):
+        with pytest.raises(FuncRefError, match="its name leads back to"):
             scheduler.task("interval", hours=1)(lambda: None)
-        with pytest.raises(FuncRefError, match="text leads back to"):
+        with pytest.raises(FuncRefError, match="its name leads back to"):
             scheduler.add_job(lambda: None, "interval", hours=1)
     finally:
         scheduler.shutdown()

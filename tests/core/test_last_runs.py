@@ -6,6 +6,7 @@ import pytest
 
 from schedcore import Outcome, RunRecord
 from schedcore.history.last_runs import last_runs
+from schedcore.run import ended_run
 
 EXECUTED, FAILED, LOST, SKIPPED, CANCELLED, TIMED_OUT = (
     *(Outcome.EXECUTED, Outcome.FAILED, Outcome.LOST),
@@ -43,3 +44,11 @@ def test_durations_are_those_of_runs_that_were_executed():
     assert (found.mean_duration, found.p95_duration) == (10.5, 19.0)
     assert last_runs([took(EXECUTED, 2.5)])[2:] == (2.5, 2.5)
     assert last_runs([took(FAILED), RunRecord(None, "a", SKIPPED, 0)])[2:] == (None, None)
+
+
+def test_a_run_during_which_the_clock_was_set_back_took_no_time():
+    back = took(EXECUTED, -3600)
+    assert last_runs([back, took(EXECUTED, 2)])[2:] == (1.0, 2.0)
+    assert back.why() == "executed: it took 0.000 s"
+    assert "took 0.000 s" in repr(back)
+    assert ended_run(("a",), back._replace(scheduled_us=5)).lateness == 0

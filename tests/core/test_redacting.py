@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schedcore import InvalidOptionError, Scheduler
+from schedcore.basics.shown_urls import without_password
 from schedcore.output.redacting import PIECE, in_data, redactor
 from schedcore.output.text import HALF, Printed
 from tests.patience import SOON
@@ -152,3 +153,26 @@ def test_secrets_are_hidden_anywhere_in_a_long_line(place):
     for start in ("password=", "Bearer "):
         line = "x" * (place - 1) + " " + start + "A" * 900 + " then"
         assert redact(line) == "x" * (place - 1) + " " + start + "*" * 900 + " then"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ann:secret@host:5432/jobs", "postgresql://ann:***@host:5432/jobs"),
+        ("redis://:secret@host/0", "redis://:***@host/0"),
+        ("redis://:secret@one;redis://:secret@two", "redis://:***@one;redis://:***@two"),
+        ("postgresql://ann:secret@one:1,two:2/jobs", "postgresql://ann:***@one:1,two:2/jobs"),
+        ("postgresql://ann@host/jobs?password=secret", "postgresql://ann@host/jobs?password=***"),
+        ("postgresql://h/j?a=b&pass%77ord=se@cret&c=d", "postgresql://h/j?a=b&pass%77ord=***&c=d"),
+        ("redis://host?ssl=1&PASSWD=secret", "redis://host?ssl=1&PASSWD=***"),
+        # Not encoded, as people write them
+        ("postgresql://ann:sec/ret@host/jobs", "postgresql://ann:***@host/jobs"),
+        ("postgresql://ann:sec@ret@host/jobs", "postgresql://ann:***@host/jobs"),
+        ("postgresql://ann:sec?r#et@host/jobs", "postgresql://ann:***@host/jobs"),
+        ("sqlite:////var/lib/a@b:c/jobs.db", "sqlite:////var/lib/a@b:c/jobs.db"),
+        ("tcp://10.0.0.7:8786", "tcp://10.0.0.7:8786"),
+        ("not a url", "not a url"),
+    ],
+)
+def test_urls_are_shown_without_passwords(url, shown):
+    assert without_password(url) == shown

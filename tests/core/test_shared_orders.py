@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -13,6 +15,7 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
+from schedcore.clock import ManualClock
 from tests.patience import SOON
 
 
@@ -21,8 +24,9 @@ def made(tmp_path):
     """Make schedulers on the same file, which are shut down after the test."""
     schedulers = []
 
-    def make():
-        scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}", name="app")
+    def make(clock=None):
+        url = f"sqlite:///{tmp_path / 'jobs.db'}"
+        scheduler = Scheduler(store=url, name="app", clock=clock, timezone="UTC")
         schedulers.append(scheduler)
         return scheduler
 
@@ -99,7 +103,51 @@ def test_an_entry_is_added_once_unless_it_is_to_replace(made):
     assert one.add_entry(other, replace=True).trigger.to_dict()["hours"] == 2
 
 
+def hold():
+    assert RELEASED.wait(SOON)
+
+
+RELEASED = threading.Event()
+
+
+def test_a_run_for_a_key_can_be_awaited_also_where_it_did_not_begin(made):
+    one, two = made(), made()
+    one.start()
+    two.follow()
+    one.add_job(hold, "interval", hours=1, id="j")
+    run = one.run_job("j", wait=False, key="k")
+    again = two.run_job("j", wait=False, key="k")
+    assert not again.wait(0)
+    RELEASED.set()
+    assert again.wait(SOON)
+    assert run.wait(SOON)
+    assert again.record == run.record
+    assert two.run_job("j", wait=False, key="k").wait(0)
+
+
 def test_all_see_the_same_store(made):
     one, two = made(), made()
     assert one.store_info().id == two.store_info().id is not None
     assert Scheduler().store_info().id is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"trigger": "calendarinterval", "months": 1, "hour": 8},
+        {"trigger": {"trigger": "or", "triggers": [{"trigger": "calendarinterval", "weeks": 1}]}},
+        {"trigger": "calendarinterval", "months": 1, "next_run_time": "2026-01-02"},
+        {"trigger": {"trigger": "date"}},
+        {"trigger": {"trigger": "or", "triggers": [{"trigger": "date"}]}},
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False], ids=["add_jobs", "add_job"])
+def test_a_first_date_that_was_not_given_stays_at_each_start(made, given, at_once):
+    clock = ManualClock(datetime(2026, 1, 1, 9, tzinfo=timezone.utc))
+    job, entries = {"func": "math:sqrt", "args": [4], "id": "j", **given}, []
+    for _ in range(3):
+        scheduler = made(clock)
+        handle = scheduler.add_jobs([job])[0] if at_once else scheduler.add_job(**job)
+        entries.append(handle.entry)
+        clock.advance(timedelta(days=25))
+    assert entries[1:] == entries[:-1]

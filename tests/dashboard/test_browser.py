@@ -454,7 +454,8 @@ def test_a_page_for_which_the_store_was_away_comes_by_itself(
 
 def test_a_narrow_window_shows_each_row_of_a_table_whole(serve, open_tab, much):
     tab = open_tab(serve(), viewport={"width": 320, "height": 640})
-    for path in ("/jobs", "/ledger", "/system", "/calendar", "/try?kind=cron&schedule=30+2+*+*+*"):
+    a_try = "/try?kind=cron&schedule=30+2+*+*+*"
+    for path in ("/jobs", "/ledger", "/system", "/calendar", "/timeline", a_try):
         page = tab.goto(path)
         wide = page.evaluate(
             "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"

@@ -167,9 +167,14 @@ def test_times_are_in_the_zone_that_was_chosen(browser, scheduler):
 def test_a_ledger_for_other_programs(browser, scheduler):
     scheduler.add_job(lambda: 1, "interval", hours=1, id="=1+1")
     scheduler.run_job("=1+1")
+    scheduler.add_job(int, "interval", hours=1, id="text", args=["no number: \ud800"])
+    scheduler.run_job("text")
     rows = list(csv.DictReader(browser.open("/ledger.csv").text.splitlines()))
-    assert [(row["job_id"], row["outcome"]) for row in rows] == [("'=1+1", "executed")]
-    assert browser.open("/ledger.json").json[0]["job_id"] == "=1+1"
+    assert [(row["job_id"], row["outcome"]) for row in rows] == [
+        ("text", "failed"),
+        ("'=1+1", "executed"),
+    ]
+    assert browser.open("/ledger.json").json[1]["job_id"] == "=1+1"
 
 
 def test_what_is_not_there(browser):
@@ -239,16 +244,24 @@ def test_functions_that_may_be_named_are_told_and_offered(browser, scheduler):
     assert {"value": name} in browser.get("/job/new").tags("option")
 
 
+def test_settings_tell_where_they_come_from(browser):
+    settings = browser.get("/system").text
+    origin = "Flask's config" if browser.base == "/dashboard" else "code"
+    assert f"api_allowed_funcsmath:sqrt{origin}Functions" in settings
+    assert "threads8defaultNumber" in settings
+
+
 def known_function():
     """Stands for one that a program registers."""
 
 
 def test_arguments_are_hidden_from_who_may_only_look(mount, scheduler):
     scheduler.add_job(print, "interval", hours=1, args=["sesame"], id="j")
-    run_id = scheduler.run_job("j").id
+    run_id = scheduler.run_job("j", args=["open sesame"]).id
     browser = mount(**USERS, api_hide_args=True)
     browser.sign_in("rob", "of rob")
     assert "sesame" not in browser.get("/job?id=j").text
+    assert "sesame" not in browser.get(f"/run?id={run_id}").text
     assert "SCHEDULER_API_HIDE_ARGS" in browser.get(f"/run?id={run_id}").text
 
 

@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timezone
 
 from schedcore import Trigger
-from schedhttp.dashboard.foreseen import Foreseen
-from schedhttp.dashboard.timeline import LANES
+from schedhttp.dashboard.forecast_cache import ForecastCache
+from schedhttp.dashboard.timeline_page import LANES
 from tests.dashboard.conftest import HOSTILE, wsgi
 
 BERLIN = "Europe/Berlin"
@@ -123,13 +123,13 @@ def test_ten_thousand_jobs_are_a_page_of_bounded_size(scheduler):
 def test_a_forecast_of_many_jobs_is_kept_for_a_while(scheduler, clock):
     each = {"trigger": "interval", "minutes": 10, "func": print}
     scheduler.add_jobs([{**each, "id": f"job-{n}"} for n in range(501)])
-    foreseen = Foreseen(scheduler)
-    first = foreseen.of(1)
+    forecasts = ForecastCache(scheduler)
+    first = forecasts.of(1)
     scheduler.add_job(print, "interval", minutes=10, id="another")
-    assert foreseen.of(1) is first
-    assert len(foreseen.of(2).jobs) == 502
+    assert forecasts.of(1) is first
+    assert len(forecasts.of(2).jobs) == 502
     clock.advance(15)
-    assert len(foreseen.of(1).jobs) == 502
+    assert len(forecasts.of(1).jobs) == 502
 
 
 # The job's page

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from schedhttp.dashboard.try_pages import EXAMPLES
+from schedhttp.dashboard.try_page import EXAMPLES
 from tests.dashboard.conftest import HOSTILE, USERS
 
 SPRING = datetime(2026, 3, 28, 12, tzinfo=timezone.utc)

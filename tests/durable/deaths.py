@@ -25,7 +25,7 @@ from schedcore import Outcome
 from schedcore.job import Options
 from schedcore.lifetime.health import State
 from schedcore.planning import Backlog
-from schedcore.stores.base import Change, Declared, Entry, Passed, Settlement
+from schedcore.stores.base import Change, Declared, Entry, NotRun, Settlement
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sqlite import SqliteStore
@@ -76,11 +76,11 @@ class Scene:
         if slot.behind is not None and not slot.job.coalesce:
             return Settlement(slot, slot.job, slot.fire_us, slot.due_us, (), now)
         first = slot.fire_us
-        passed = (Passed(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
+        not_run = (NotRun(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
         first += missed * PERIOD
         times = (first,) if slot.job.coalesce else (first, first + PERIOD, first + 2 * PERIOD)
         next_us = None if last else times[-1] + PERIOD
-        return Settlement(slot, slot.job, next_us, next_us, times, passed=passed)
+        return Settlement(slot, slot.job, next_us, next_us, times, not_run=not_run)
 
     def end(self, *names):
         """End the runs of these jobs."""
@@ -114,8 +114,8 @@ class Scene:
     def another(self):
         """Leave runs to a process that is dead, and be another one."""
         store = SqliteStore(self.store.file.path, durable=False, keep=KEEP)
-        self.store.cluster._own.release()
-        self.store.cluster._engine.release()
+        self.store.cluster._node_lock.release()
+        self.store.cluster._holder_lock.release()
         self.store = store
 
     def adopt(self):
@@ -128,7 +128,7 @@ class Scene:
         trim(self.store, 10**6)
 
 
-def work_off(store):
+def execute_ticket(store):
     """Be the next process: run whatever there is to run, and see that all of it ends."""
     for now in (100, 110):
         store.cluster.adopt(now)
@@ -167,7 +167,7 @@ def cancelled(scene):
 CALLS = {
     "add": (nothing, lambda scene: scene.store.write([Entry(job("new"), 90, 90)], 80)),
     "pause": (nothing, lambda scene: scene.change("b", "d", due_us=None)),
-    "move": (nothing, lambda scene: scene.change("b", "d", judged_us=None)),
+    "move": (nothing, lambda scene: scene.change("b", "d", backlog_us=None)),
     "replace": (nothing, lambda scene: scene.change("b", "d", another=True)),
     "remove": (nothing, lambda scene: scene.change("b", "d", gone=True)),
     "declare": (nothing, lambda scene: scene.declare("app", "b", "d")),
@@ -190,14 +190,14 @@ CALLS = {
     "join and reap": (Scene.another, lambda scene: join_and_look(scene.store)),
     "adopt": (Scene.hand_back, Scene.adopt),
     "trim": (ended, Scene.trim),
-    "pause all": (nothing, lambda scene: scene.store.cluster.want(State.PAUSED)),
+    "pause all": (nothing, lambda scene: scene.store.cluster.set_shared_state(State.PAUSED)),
 }
 """What is prepared for a call, and the call."""
 
 
 def join_and_look(store):
     store.cluster.join("app", ["default"])
-    store.cluster.look()
+    store.cluster.poll()
 
 
 def watched(path, prepare, call, watch):

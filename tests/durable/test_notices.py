@@ -129,7 +129,7 @@ def test_a_program_without_the_channel_leaves_it_to_one_that_has_it(shared, rece
 
 def test_each_run_is_told_at_least_once_and_in_order_over_many_deaths(shared, receiver):
     server = receiver()
-    place, _ = shared.store.ended_after(None, 0)
+    position, _ = shared.store.ended_after(None, 0)
     tick = "scheduler.add_job(work.note, trigger='interval', seconds=0.05, id='tick', on_run='ops')"
     told = []
     for deaths in range(5):
@@ -141,7 +141,7 @@ def test_each_run_is_told_at_least_once_and_in_order_over_many_deaths(shared, re
     last("scheduler.pause_job('tick')")
 
     def ended():
-        _, records = shared.store.ended_after(place, 10_000)
+        _, records = shared.store.ended_after(position, 10_000)
         return [each.run_id for each in records if is_run(each)]
 
     def runs_told():

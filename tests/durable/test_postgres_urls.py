@@ -14,7 +14,11 @@ from tests.stores.postgres import need_server, server
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [("schema=Jobs;drop", "small letters"), ("lease=0", "1 to 9999"), ("nonsense=1", "postgres")],
+    [
+        ("schema=Jobs;drop", "small letters"),
+        ("lease=0&pass%77ord=secret", "1 to 9999"),
+        ("nonsense=1", "postgres"),
+    ],
 )
 def test_what_a_url_may_not_say_is_named_without_the_password(options, expected):
     need_server()

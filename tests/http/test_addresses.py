@@ -1,4 +1,4 @@
-"""Addresses: any id, any method, any path; always JSON."""
+"""Router: any id, any method, any path; always JSON."""
 
 from __future__ import annotations
 

@@ -36,6 +36,8 @@ OFTEN = [
     {"trigger": {"type": "or", "triggers": [every(1.5), every(1.5, start_date="2026-01-01")]}},
     {"trigger": {"type": "and", "triggers": [every(0.5), every(0.25)]}},
     {"trigger": {"type": "or", "triggers": [{"type": "and", "triggers": [every(0.5)]}]}},
+    {"trigger": every(60), "retry": {"count": 1000, "delay": 0}},
+    {"trigger": every(60), "retry": {"delay": 5, "longest": 0.5}},
 ]
 
 
@@ -45,6 +47,7 @@ def test_a_request_cannot_have_a_job_run_without_a_pause(mount, scheduler, trigg
     for message in refused(api, scheduler, trigger, 422):
         assert "SCHEDULER_API_SHORTEST_INTERVAL" in message
     mount(api_shortest_interval=0).add("quick", **trigger)
+    mount(api_shortest_interval=60).add("seldom", retry=3)
 
 
 def test_a_job_that_runs_more_often_already_can_be_changed(api, scheduler):

@@ -271,7 +271,7 @@ def test_one_that_is_changed_otherwise_keeps_that_change(meanwhile):
     assert scheduler.get_job("b").name == "Another"
 
 
-# Addresses
+# Router
 
 
 @pytest.mark.parametrize("job_id", ["pause", "resume", "run"])

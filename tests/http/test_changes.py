@@ -207,7 +207,7 @@ def test_the_audit_tells_who_changed_what_from_where(mount):
     job = {"id": "j", "func": "math:sqrt", "args": [4], "trigger": "interval", "minutes": 1}
     assert api("POST", "/jobs", job, **alice).status == 200
     assert api("PATCH", "/jobs/j", {"minutes": 2}, **robot).status == 200
-    assert api("POST", "/jobs/j/run", **alice).status == 200
+    assert api("POST", "/jobs/j/run", {"args": [9]}, **alice).status == 200
     assert api("POST", "/pause", **robot).status == 204
     assert api("DELETE", "/jobs/j", **alice).status == 204
     records = api("GET", "/audit", **alice).json
@@ -220,6 +220,7 @@ def test_the_audit_tells_who_changed_what_from_where(mount):
     ]
     assert records[0]["before"]["minutes"] == 2
     assert isinstance(records[2]["run_id"], str)
+    assert records[2]["after"] == {"args": [9]}
     assert (records[3]["before"]["minutes"], records[3]["after"]["minutes"]) == (1, 2)
     assert records[4]["after"]["args"] == [4]
 
@@ -244,7 +245,7 @@ def test_secrets_are_hidden_in_the_audit_and_in_events(clock):
     place = begin(api)
     api.add("k", func="builtins:dict", args=[], kwargs={"password": "abc"})
     assert api("PATCH", "/jobs/k", {"kwargs": {"password": "xyz"}}).status == 200
-    assert api("POST", "/jobs/k/run").status == 200
+    assert api("POST", "/jobs/k/run", {"kwargs": {"password": "xyz"}}).status == 200
     shown = api("GET", "/audit").text + api("GET", f"/changes?since={place}").text
     assert "***" in shown
     assert "abc" not in shown

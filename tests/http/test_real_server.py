@@ -184,6 +184,16 @@ def test_hostile_bytes_over_a_real_connection(start):
     )
     with closing(connection), connection.getresponse() as response:
         assert response.status == 413
+    for path in ("/scheduler/jobs", "/zone"):
+        headers = {
+            "Transfer-Encoding": "chunked",
+            "Origin": f"http://127.0.0.1:{server.port}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        connection.request("POST", path, b"no number\r\n{}\r\n", headers)
+        with closing(connection), connection.getresponse() as response:
+            assert response.status == 400
+            assert b"the body does not come as announced" in response.read()
     assert server.call("GET", "/scheduler/jobs/%ff%00")[0] == 404
     assert server.call("GET", "/scheduler/jobs/" + "%E9" * 1000)[0] == 404
     log = server.stop(signal.SIGTERM, False)

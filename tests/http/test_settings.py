@@ -110,6 +110,12 @@ def test_the_environment_stands_over_the_file(tmp_path):
     settings = load(str(file), {"SCHEDULER_THREADS": "4"})
     assert (settings.threads, settings.timezone) == (4, "UTC")
     assert settings.python_path == (str(tmp_path / "sub"),)
+    assert settings.changed({"workers": 2}).origins == {
+        "threads": "environment",
+        "timezone": "s.toml",
+        "python_path": "s.toml",
+        "workers": "code",
+    }
 
 
 def test_the_older_name_of_api_enabled_counts_where_the_newer_is_not_given():
@@ -215,6 +221,9 @@ def test_what_kubernetes_sets_beside_a_service_called_scheduler_is_left_alone():
             " (did you mean 'SCHEDULER_API_PREFIX'?)",
         ),
         ("SCHEDULER_JOBSTORES", "x", "JSON"),
+        ("SCHEDULER_JOBSTORES", '{"default": {"url": "x://a:secret@h"}', "JSON, when it is given"),
+        ("SCHEDULER_EXECUTORS", '["redis://:secret@h"]', "a table of names to values"),
+        ("SCHEDULER_STORE", {"url": "x://a:secret@h"}, "a store, or a URL"),
         ("SCHEDULER_ELECTION_NAME", "x", "processes share one store"),
         ("SCHEDULER_STORE", " ", "a store, or a URL: memory, sqlite:///"),
         ("SCHEDULER_API_ENABLED", "maybe", "SCHEDULER_API_ENABLED='maybe': expected true or false"),

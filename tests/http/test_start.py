@@ -16,8 +16,8 @@ from werkzeug.test import Client
 from schedcore import InvalidOptionError, Scheduler
 from schedhttp import checks, create_app
 from schedhttp.__main__ import main
-from schedhttp.announcing import announce_readable, announce_serving
 from schedhttp.settings import ConfigError, Settings
+from schedhttp.startup_log import log_readable_config, log_serving
 
 TASKS = "def f(): pass\n"
 GOOD = '[[jobs]]\nid = "first"\nfunc = "tasks:f"\ntrigger = "cron"\nhour = 3\n'
@@ -337,15 +337,32 @@ def test_a_start_says_where_what_and_when_and_each_order_has_a_line(serve, tmp_p
     assert server.process.returncode == 0
     log = server.log
     assert f"the scheduler is running, {STARTED}" in log
-    assert log.count(f"jobs are stored in sqlite:///{tmp_path}/schedcore.db\n") == 1
-    base = f"http://127.0.0.1:{server.port}/scheduler"
-    assert log.count(f"the API is at {base}, described at {base}/openapi.json") == 1
+    check_where(server, starts=1)
     for what in ("paused", "resumed", "stopped", "started"):
         line = f"INFO schedcore.audit: the scheduler was {what} by anybody at 127.0.0.1\n"
         assert log.count(line) == 1
     assert "WARNING" not in log
     assert log.count("Booting worker") == 2
     assert "Using worker: gthread" in log
+
+
+def check_where(server, starts):
+    """Check that each start says once where jobs are stored and where the API is."""
+    stored = f"jobs are stored in sqlite:///{server.folder}/schedcore.db\n"
+    base = f"http://127.0.0.1:{server.port}/scheduler"
+    assert server.log.count(stored) == starts
+    assert server.log.count(f"the API is at {base}, described at {base}/openapi.json") == starts
+
+
+def test_one_of_many_workers_says_where_jobs_are_whoever_takes_them(serve, tmp_path):
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path}/schedcore.db")
+    scheduler.start()
+    (tmp_path / "s.toml").write_text('bind = "127.0.0.1:0"\nworkers = 2')
+    server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
+    server.all_answer(3)
+    server.stop()
+    scheduler.shutdown()
+    check_where(server, starts=1)
 
 
 @PROGRAMS
@@ -357,7 +374,7 @@ def test_the_log_of_a_server_is_json_where_a_setting_says_so(serve, tmp_path, pr
     server.all_answer(1)
     server.stop()
     lines = [json.loads(line) for line in server.log.splitlines()]
-    assert {line["logger"] for line in lines} >= {"gunicorn.error", "schedhttp.announcing"}
+    assert {line["logger"] for line in lines} >= {"gunicorn.error", "schedhttp.startup_log"}
     assert any(f"the scheduler is running, {STARTED}".startswith(line["message"]) for line in lines)
 
 
@@ -453,7 +470,7 @@ def test_who_listens_to_other_computers_without_credentials_is_warned_once(
     caplog, addresses, settings, warning
 ):
     app = create_app(Scheduler(), **settings)
-    announce_serving(app, addresses)
+    log_serving(app, addresses)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == bool(warning)
     assert warning in "".join(warnings)
@@ -476,7 +493,7 @@ def test_what_the_rule_of_this_computer_cannot_see_is_told_once(
     caplog, addresses, settings, is_told
 ):
     caplog.set_level("INFO")
-    announce_serving(create_app(Scheduler(), **settings), addresses)
+    log_serving(create_app(Scheduler(), **settings), addresses)
     lines = [r.getMessage() for r in caplog.records if "adds no header" in r.getMessage()]
     assert len(lines) == is_told
     assert all("every user of this computer" in line and "--make-token" in line for line in lines)
@@ -490,13 +507,13 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_of_once(
     file = tmp_path / "s.toml"
     file.write_text("")
     file.chmod(mode)
-    announce_readable(Settings.of(**secrets), str(file))
+    log_readable_config(Settings.of(**secrets), str(file))
     assert len(caplog.records) == (mode & 0o044 != 0)
     assert all("chmod 600" in record.getMessage() for record in caplog.records)
     caplog.clear()
-    announce_readable(Settings(), str(file))
-    announce_readable(Settings.of(**secrets), None)
-    announce_readable(Settings.of(**secrets), str(tmp_path / "none"))
+    log_readable_config(Settings(), str(file))
+    log_readable_config(Settings.of(**secrets), None)
+    log_readable_config(Settings.of(**secrets), str(tmp_path / "none"))
     assert caplog.records == []
 
 

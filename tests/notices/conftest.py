@@ -28,7 +28,7 @@ def receiver():
         yield make
 
 
-class Told:
+class NoticeReason:
     """A channel that is a function: what it was told, in order."""
 
     def __init__(self):
@@ -47,7 +47,7 @@ class Told:
 
 @pytest.fixture
 def told():
-    return Told()
+    return NoticeReason()
 
 
 @pytest.fixture(params=STORES)

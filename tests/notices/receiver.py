@@ -42,10 +42,10 @@ class Receiver:
                 if answer == "drip":
                     self.drip()
                     return
-                status, place = answer if isinstance(answer, tuple) else (answer, None)
+                status, position = answer if isinstance(answer, tuple) else (answer, None)
                 self.send_response(status)
-                if place:
-                    self.send_header("Location", place)
+                if position:
+                    self.send_header("Location", position)
                 self.end_headers()
 
             do_POST = do_GET = do_PUT = handle_one

@@ -12,7 +12,7 @@ from tests.patience import SOON
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+    monkeypatch.setattr("schedcore.notices.sender.pause_after", lambda attempt: 0.01)
     fails.clear()
 
 

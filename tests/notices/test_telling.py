@@ -17,7 +17,7 @@ from schedcore import (
     Scheduler,
     StoreUnavailableError,
 )
-from schedcore.notices.notice import LONGEST_OUTPUT, Wanted
+from schedcore.notices.notice import LONGEST_OUTPUT, JobChannels
 from tests.patience import SOON
 
 fails = threading.Event()
@@ -108,6 +108,18 @@ def test_a_job_that_is_gone_after_its_only_run_is_told_as_it_said(store, schedul
     assert scheduler.get_job("once") is None
 
 
+def test_what_a_job_said_holds_against_the_defaults_also_once_it_is_gone(store, schedulers, told):
+    if type(store).__name__ == "PlainStore":
+        pytest.skip("it remembers nothing of removed jobs")
+    scheduler = schedulers(store=store, notices={"ops": told}, job_defaults={"on_failure": ["ops"]})
+    fails.set()
+    scheduler.add_job(work, id="silent", on_failure=[])
+    scheduler.add_job(work, id="told", next_run_time="2000-01-01")
+    assert told.next().job_id == "told"
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
 def test_the_defaults_hold_for_jobs_that_say_nothing(store, schedulers, told):
     scheduler = schedulers(store=store, notices={"ops": told}, job_defaults={"on_failure": ["ops"]})
     scheduler.add_job(work, "interval", hours=1, id="job")
@@ -170,7 +182,7 @@ def test_what_ended_before_there_were_channels_is_not_told(store, schedulers, to
 
 
 def test_a_function_that_raises_is_called_again(store, schedulers, told, monkeypatch):
-    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+    monkeypatch.setattr("schedcore.notices.sender.pause_after", lambda attempt: 0.01)
     broken = iter([True, True, False])
 
     def tell(notice):
@@ -204,7 +216,7 @@ def test_a_channel_that_hangs_holds_up_no_other_and_says_so(store, schedulers, t
 
 def test_a_channel_that_fails_can_be_seen(store, schedulers, monkeypatch):
     failed = threading.Semaphore(0)
-    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+    monkeypatch.setattr("schedcore.notices.sender.pause_after", lambda attempt: 0.01)
 
     def tell(notice):
         failed.release()
@@ -257,9 +269,9 @@ def test_a_job_of_another_program_may_be_changed_all_the_same(store, schedulers,
 
 
 def test_channels_are_found_by_what_is_told():
-    wanted = Wanted(("a",), ("b",), ("c",), ("d",))
+    wanted = JobChannels(("a",), ("b",), ("c",), ("d",))
     kinds = ("failure", "recovery", "missed", "started", "ended")
-    assert [wanted.channels(kind) for kind in kinds] == [("a",), ("b",), ("c",), ("d",), ("d",)]
+    assert [wanted.of_kind(kind) for kind in kinds] == [("a",), ("b",), ("c",), ("d",), ("d",)]
 
 
 def test_a_notice_has_the_end_of_what_its_run_printed(store, schedulers, told):
@@ -338,9 +350,9 @@ def fail_first(monkeypatch, owner, name, times=3):
     monkeypatch.setattr(owner, name, fail)
 
 
-@pytest.mark.parametrize("method", ["offices", "wanted", "advance", "waiting", "remove", "note"])
+@pytest.mark.parametrize("method", ["acquire", "channels", "advance", "waiting", "remove", "note"])
 def test_a_store_that_is_away_loses_nothing(schedulers, told, monkeypatch, caplog, method):
-    monkeypatch.setattr("schedcore.notices.courier.pause_after", lambda attempt: 0.01)
+    monkeypatch.setattr("schedcore.notices.sender.pause_after", lambda attempt: 0.01)
     store = MemoryStore()
     refusals = iter([True])
 
@@ -369,10 +381,10 @@ def test_how_far_outcomes_were_judged_is_kept_also_while_nothing_is_told(
         pytest.skip("it keeps nothing")
     scheduler = schedulers(store=store, notices={"ops": told})
     scheduler.add_job(work, "interval", hours=1, id="job")
-    before = store.notices.place()
+    before = store.notices.position()
     run(scheduler, "executed")
     scheduler.shutdown(timeout=SOON)
-    after = store.notices.place()
+    after = store.notices.position()
     assert [record.job_id for record in store.ended_after(before, 10)[1]] == ["job"]
     assert store.ended_after(after, 10) == (after, [])
 

@@ -13,9 +13,9 @@ from schedcore.errors import JobLookupError
 from schedcore.history.query import RunQuery
 from schedcore.job import Job, Options
 from schedcore.run import Outcome, RunRecord
-from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
+from schedcore.stores.run_requests import RunRequest
 
 _others = count(1)  # several threads may add some at once
 TRIGGER = DateTrigger("2030-01-01", "UTC")
@@ -64,23 +64,25 @@ def replaced(store, new, now=0):
     return written
 
 
-def settle(store, now, *, times=None, next_us=None, judged=None, limit=100, passed=()):
+def settle(store, now, *, times=None, next_us=None, backlog_us=None, limit=100, not_run=()):
     """Take what is due, and settle each job alike; plainly, if nothing but *next_us* is given."""
     with store.take(now, limit) as batch:
         decided = []
         for slot in batch.slots:
-            if times is None and judged is None and not passed:
+            if times is None and backlog_us is None and not not_run:
                 decided.append(next_us)
                 continue
             due = (slot.fire_us,) if times is None else tuple(times)
-            decided.append(Settlement(slot, slot.job, next_us, next_us, due, judged, None, passed))
+            decided.append(
+                Settlement(slot, slot.job, next_us, next_us, due, backlog_us, None, not_run)
+            )
         return batch.settle(decided, now) if batch.slots else None
 
 
-def backlog(store, times, next_us=100, judged=None, **options):
+def backlog(store, times, next_us=100, backlog_us=None, **options):
     """Add a job of which each fire time runs, and settle *times*."""
     add(store, entry("a", times[0], coalesce=False, **options))
-    return settle(store, times[-1], times=times, next_us=next_us, judged=judged)
+    return settle(store, times[-1], times=times, next_us=next_us, backlog_us=backlog_us)
 
 
 def begun(*runs, at=20):
@@ -95,9 +97,9 @@ def end(store, *runs, outcome=Outcome.EXECUTED, at=30, promote=True, **how):
     return store.end(deque(end_of(run, outcome, at, **how) for run in runs), promote)
 
 
-def run_now(store, job, now, **asked):
+def run_now(store, job, now, **request):
     """Open a run of a job besides its schedule, and return it; None: there is no room for it."""
-    (opened,) = store.open([Asked(job, **asked)], now)
+    (opened,) = store.open([RunRequest(job, **request)], now)
     if opened is None:
         raise JobLookupError(job.id)
     return None if isinstance(opened, RunRecord) else opened

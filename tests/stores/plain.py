@@ -19,7 +19,6 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.history.query import EVERYTHING
 from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.stores.asked import KEYS_KEPT_US, Earlier, runs_of
 from schedcore.stores.base import (
     Change,
     Ended,
@@ -30,10 +29,18 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import record_of_change
+from schedcore.stores.changed import made_of, record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
-from schedcore.stores.passing import passed_records, skipped_record
-from schedcore.stores.places import Happened, Place, Places, in_order, read_place, read_places
+from schedcore.stores.not_run import not_run_records, skipped_record
+from schedcore.stores.positions import (
+    FeedPosition,
+    Happened,
+    Position,
+    in_order,
+    read_feed_position,
+    read_position,
+)
+from schedcore.stores.run_requests import KEYS_KEPT_US, EarlierRun, runs_of
 from tests.stores.database import LOG, Session
 from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
@@ -62,7 +69,7 @@ class PlainStore:
 
     # Jobs
 
-    def write(self, changes, now_us, notes=()):
+    def write(self, changes, now_us, by=None):
         ended = []
         with self._session.transaction():
             conflicts = self._conflicts(changes)
@@ -73,7 +80,9 @@ class PlainStore:
                     self._insert(change)
                 elif change.new is not change.old:
                     self._change(change, now_us, ended)
-            self._trail.add(notes)
+            if by is not None:
+                made = made_of(changes)
+                self._trail.add([record_of_change(change, by, now_us) for change in made])
         self._mark(ended)
         return Written((), ended)
 
@@ -111,7 +120,7 @@ class PlainStore:
                 fire_us=new.fire_us,
                 due_us=new.due_us,
                 broken=new.broken,
-                judged_us=new.judged_us,
+                backlog_us=new.backlog_us,
             )
         for record in records:
             self._history.add(record)
@@ -125,7 +134,7 @@ class PlainStore:
             fire_us=entry.fire_us,
             due_us=entry.due_us,
             broken=entry.broken,
-            judged_us=entry.judged_us,
+            backlog_us=entry.backlog_us,
         )
 
     def _update(self, row, **columns):
@@ -145,7 +154,7 @@ class PlainStore:
         return number
 
     def _entry(self, row):
-        place = row["fire_us"], row["due_us"], row["broken"], row["judged_us"]
+        place = row["fire_us"], row["due_us"], row["broken"], row["backlog_us"]
         return Entry(self._definitions.of(row), *place, _version(row))
 
     def declare(self, app, declared, now_us, otherwise="change", by=None):
@@ -202,7 +211,7 @@ class PlainStore:
             if known is not None and row["due_us"] is None and not parked:
                 entry = entry._replace(due_us=None)
             old = self._entry(row)
-            records = passed_records(old, entry, now_us)
+            records = not_run_records(old, entry, now_us)
             change = Change(old, entry, another or known is None, records)
             self._change(change, now_us, ended)
         self._session.put("declared", entry.job.id, mark)
@@ -266,7 +275,7 @@ class PlainStore:
             for _, row in self._session.all("jobs")
             if row["due_us"] is not None
             and row["taken"] is None
-            and not (row["judged_us"] is not None and row["k"] in waiting)
+            and not (row["backlog_us"] is not None and row["k"] in waiting)
             and (executors is None or row["executor"] in executors)
         ]
         return sorted(rows, key=lambda row: row["due_us"])
@@ -286,18 +295,18 @@ class PlainStore:
     def _settle_one(self, row, slot, decision, settled, now_us):
         if not isinstance(decision, Settlement):
             decision = Settlement(slot, slot.job, decision, decision, (slot.fire_us,))
-        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
+        _, job, fire_us, due_us, times, backlog_us, broken, not_run = decision
         self._definitions.resolved(row, job)
-        for one in passed:
+        for one in not_run:
             self._history.add(one.record(job.id))
-            settled.passed.append((job, one))
+            settled.not_run.append((job, one))
         if times:
-            self._admit(row, job, times, row["judged_us"] is not None, settled, now_us)
+            self._admit(row, job, times, row["backlog_us"] is not None, settled, now_us)
         if due_us is None:
             settled.removed.append(job.id)
             self._delete(row)
         else:
-            self._update(row, fire_us=fire_us, due_us=due_us, broken=broken, judged_us=judged_us)
+            self._update(row, fire_us=fire_us, due_us=due_us, broken=broken, backlog_us=backlog_us)
 
     def _admit(self, row, job, times, continues, settled, now_us):
         claims = self._session.rows("runs", "k", row["k"])
@@ -347,9 +356,8 @@ class PlainStore:
 
     def _skip(self, job, times, now_us, settled=None):
         claims = self._session.rows("runs", "job_id", job.id)
-        active = [self._run(claim) for claim in claims if not claim["waits"]]
         cause = "manual" if settled is None else "schedule"
-        record = skipped_record(job, times, now_us, active, cause)
+        record = skipped_record(job, times, now_us, map(self._run, claims), cause)
         self._history.add(record)
         if settled is not None:
             settled.skipped.append(Skipped(job, times, record))
@@ -362,9 +370,9 @@ class PlainStore:
 
     # Runs
 
-    def open(self, asked, due_us):
+    def open(self, requests, due_us):
         with self._session.transaction():
-            opened = [self._open_one(each, due_us) for each in asked]
+            opened = [self._open_one(each, due_us) for each in requests]
         for run in opened:
             if isinstance(run, Run):
                 run._by_hand = True
@@ -372,14 +380,14 @@ class PlainStore:
                 self._live[run.id] = run
         return opened
 
-    def _open_one(self, asked, due_us):
-        job, own_call, key, note = asked
+    def _open_one(self, request, due_us):
+        job, own_call, key, note = request
         row = self._session.row("jobs", job.id)
         if row is None:
             return None
         earlier = self._session.row("keys", (row["k"], key))
         if key is not None and earlier and earlier["at_us"] >= due_us - KEYS_KEPT_US:
-            return Earlier(earlier["run_id"])
+            return EarlierRun(earlier["run_id"])
         claims = self._session.rows("runs", "k", row["k"])
         waiting = sum(claim["waits"] for claim in claims)
         active = len(claims) - waiting
@@ -398,18 +406,18 @@ class PlainStore:
         self._trail.add([note._replace(run_id=run.id)] if note else [])
         return run
 
-    def backfill(self, asked, note):
-        job, times, _ = asked
+    def backfill(self, request, note):
+        job, times, _ = request
         settled = Settled([], [], [], [], [])
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:
                 raise JobLookupError(job.id)
             before = {claim["id"]: claim for claim in self._session.rows("runs", "k", row["k"])}
-            ran = runs_of(self._history.asked(asked.query), map(self._run, before.values()))
-            if asked.left(row["due_us"], row["fire_us"], ran) != list(times):
+            ran = runs_of(self._history.asked(request.query), map(self._run, before.values()))
+            if request.left(row["due_us"], row["fire_us"], ran) != list(times):
                 return None
-            asked.check_room(len(before))
+            request.check_room(len(before))
             self._admit(row, job, times, True, settled, times[-1])
             opened = [c["id"] for c in self._session.rows("runs", "k", row["k"])]
             self._trail.add([note])
@@ -440,7 +448,7 @@ class PlainStore:
     def _released(self, job_ids):
         """Return when the first of these jobs is due that has the rest of a backlog to come."""
         due = [row for row in self._due_rows(self._waiting(), None) if row["id"] in job_ids]
-        return min((row["due_us"] for row in due if row["judged_us"] is not None), default=None)
+        return min((row["due_us"] for row in due if row["backlog_us"] is not None), default=None)
 
     def promote(self):
         with self._session.transaction():
@@ -575,25 +583,25 @@ class PlainStore:
         found = sorted(every, key=lambda record: record.scheduled_us, reverse=True)
         return Counter((r.scheduled_us // slice_us, r.outcome) for r in found[:most])
 
-    def ended_after(self, place, limit):
-        since = None if place is None else read_place(place)
+    def ended_after(self, position, limit):
+        since = None if position is None else read_position(position)
         with self._session.transaction():
             records = self._history.records(None)[::-1]
         if since is None or not self._knows(since, records):
-            return str(Place(self._name, 0, len(records))), []
+            return str(Position(self._name, 0, len(records))), []
         records = records[since.seq : since.seq + limit]
         return str(since._replace(seq=since.seq + len(records))), records
 
-    def keeps_after(self, place):
+    def keeps_after(self, position):
         with self._session.transaction():
-            return self._knows(read_place(place), self._history.records(None))
+            return self._knows(read_position(position), self._history.records(None))
 
     @property
     def _name(self):
         return hashlib.sha1(self.database.encode()).hexdigest()[:8]
 
-    def _knows(self, place, records):
-        return place[:2] == (self._name, 0) and place.seq <= len(records)
+    def _knows(self, position, records):
+        return position[:2] == (self._name, 0) and position.seq <= len(records)
 
     def note(self, records):
         with self._session.transaction():
@@ -610,13 +618,13 @@ class PlainStore:
             and (before is None or record.id < before)
         ][:limit]
 
-    def happened_after(self, place, limit):
-        since = None if place is None else read_places(place)
+    def happened_after(self, position, limit):
+        since = None if position is None else read_feed_position(position)
         with self._session.transaction():
             records, changes = self._history.records(None)[::-1], self._trail.all()
-        end = [Place(self._name, 0, len(each)) for each in (records, changes)]
-        if since is None or not Places(*end).knows(since):
-            return Happened(str(Places(*end)), [], since is None)
+        end = [Position(self._name, 0, len(each)) for each in (records, changes)]
+        if since is None or not FeedPosition(*end).knows(since):
+            return Happened(str(FeedPosition(*end)), [], since is None)
         last, found = in_order(
             since,
             [((0, n), record) for n, record in enumerate(records, 1)][since.outcomes.seq :],

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 
 import pytest
 from dateutil import tz as dateutil_tz
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schedcore.clock import SECOND, from_us, to_us
@@ -25,6 +25,8 @@ def offset_us(zone: tzinfo, instant: int) -> int:
 
 @settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(NAMES), st.integers(to_us(datetime(1900, 1, 1, tzinfo=UTC)), HORIZON_US))
+@example("Asia/Gaza", to_us(datetime(2470, 10, 24, 22, tzinfo=UTC)))  # 2070 is in its table
+@example("Africa/Casablanca", to_us(datetime(6480, 7, 15, tzinfo=UTC)))
 def test_the_offset_at_any_instant(name, instant):
     """From 1900 to 9999, the cycles of 400 years included."""
     zone = zone_of(name)

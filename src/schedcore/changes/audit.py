@@ -87,7 +87,8 @@ class AuditRecord(NamedTuple):
     def after(self) -> Mapping[str, Any] | None:
         """The new values: the fields that differ, or the whole job if it is new.
 
-        None for a job that the program itself adds, since it is in the code.
+        Of a run, the arguments that it was given instead of the job's.  None for a job that the
+        program itself adds, since it is in the code.
         """
         return _read(self.after_text)
 
@@ -112,67 +113,3 @@ def _read(text: str | None) -> Mapping[str, Any] | None:
 
     read: dict[str, Any] = json.loads(text)
     return read
-
-
-class AuditTrail:
-    """The last changes, in the memory store.
-
-    Not thread-safe: its owner holds a lock.
-
-    Args:
-        most: How many to keep.
-
-    Attributes:
-        cut: How many of the first ones were deleted.
-    """
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._most = most
-        self._slack = most + max(1, most // 10)  # deleting one by one costs more
-        # Each with the number of outcomes before it, and without its own number: setting that would
-        # create a new record, which takes a tenth of the time of adding a job.
-        self._all: list[tuple[int, AuditRecord]] = []
-        self.cut = 0
-
-    @property
-    def end(self) -> int:
-        """The number of records so far, deleted ones included."""
-        return self.cut + len(self._all)
-
-    def add(self, record: AuditRecord, outcomes: int) -> None:
-        """Add a record; *outcomes* is the number of outcomes recorded before it."""
-        self._all.append((outcomes, record))
-        if len(self._all) > self._slack:
-            cut = len(self._all) - self._most
-            del self._all[:cut]
-            self.cut += cut
-
-    def after(self, number: int, limit: int) -> list[tuple[int, AuditRecord]]:
-        """Return the records after the first *number*, each with its outcomes.
-
-        *number* is :attr:`cut` or more.
-        """
-        first = number - self.cut
-        found = self._all[first : first + limit]
-        return [
-            (outcomes, record._replace(id=n))
-            for n, (outcomes, record) in enumerate(found, number + 1)
-        ]
-
-    def latest(
-        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
-    ) -> list[AuditRecord]:
-        """Return the records of a job (None: all), since a time, before a number, newest first."""
-        found: list[AuditRecord] = []
-        number = self.end + 1
-        for _, record in reversed(self._all):
-            number -= 1
-            if len(found) == limit:
-                break
-            if (
-                (job_id is None or record.job_id == job_id)
-                and (since_us is None or record.at_us >= since_us)
-                and (before is None or number < before)
-            ):
-                found.append(record._replace(id=number))
-        return found

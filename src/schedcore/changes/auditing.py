@@ -1,15 +1,15 @@
-"""Creates the audit's records of changes, and logs them."""
+"""Records orders in the audit, and logs them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.changes.audit import PYTHON, AuditRecord, actor
+from schedcore.changes.audit import PYTHON, Actor, AuditRecord, actor
 from schedcore.clock import Clock
 from schedcore.stores.base import Change, Entry
-from schedcore.stores.changed import record_of_change
+from schedcore.stores.changed import id_of, made_of, verb_of
 
 if TYPE_CHECKING:
     from schedcore.stores.contract import Store
@@ -20,7 +20,7 @@ _LOGGED: Final = ("at_us", "who", "address", "verb", "job_id", "run_id")
 
 
 class Auditor:
-    """Records in a store who changes what.
+    """Records orders other than changes of jobs, which the store records itself.
 
     Args:
         store: Stores the audit.
@@ -31,19 +31,10 @@ class Auditor:
         self._store = store
         self._clock = clock
 
-    def of(self, changes: Sequence[Change | Entry]) -> list[AuditRecord]:
-        """Return the audit's records of changes, to be written with them."""
-        by, now_us = actor(), self._clock.now_us()
-        return [
-            record_of_change(change, by, now_us)
-            for change in changes
-            if isinstance(change, Entry) or change.new is not change.old
-        ]
-
     def of_order(
         self, verb: str, job_id: str | None = None, run_id: int | None = None
     ) -> AuditRecord:
-        """Return the audit's record of an order other than a change of a job."""
+        """Return the audit's record of an order."""
         return AuditRecord(0, self._clock.now_us(), *actor(), verb, job_id, run_id)
 
     def note(self, verb: str, job_id: str | None = None, run_id: int | None = None) -> None:
@@ -53,10 +44,16 @@ class Auditor:
         told((record,))
 
 
-def told(records: Sequence[AuditRecord]) -> None:
-    """Log changes by others than the program itself."""
+def told(records: Iterable[AuditRecord]) -> None:
+    """Log orders of others than the program itself."""
     if actor() is PYTHON:
         return
     for record in records:
         fields = {f"audit_{name}": getattr(record, name) for name in _LOGGED}
         log.info("%s", record.told(), fields=fields)
+
+
+def told_changes(changes: Sequence[Change | Entry], by: Actor, at_us: int) -> None:
+    """Log changes of jobs by others than the program itself."""
+    if by is not PYTHON:
+        told(AuditRecord(0, at_us, *by, verb_of(c), id_of(c)) for c in made_of(changes))

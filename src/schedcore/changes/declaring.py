@@ -57,22 +57,26 @@ class Declarations:
         self.declares = True
 
     def add(
-        self, entries: Sequence[Entry], triggers: Sequence[Trigger | None], replace: bool
+        self,
+        entries: Sequence[Entry],
+        triggers: Sequence[Trigger],
+        placed: Sequence[bool],
+        replace: bool,
     ) -> list[Entry]:
         """Store jobs, all or none; return the stored entries.
 
         Args:
             entries: The jobs, no id twice.
-            triggers: Their triggers for the fingerprint; None: the triggers themselves, with the
-                requested next run time.
+            triggers: Their triggers as they were given.
+            placed: Whether the next run time of each was given, too.
             replace: Whether to replace another definition under the same id.
 
         Raises:
             ConflictingIdError: if an id is taken by another definition, and *replace* is false.
         """
         declared = [
-            Declared(entry, _fingerprint(entry, trigger))
-            for entry, trigger in zip(entries, triggers, strict=True)
+            Declared(entry, _fingerprint(entry, trigger, has_place))
+            for entry, trigger, has_place in zip(entries, triggers, placed, strict=True)
         ]
         ids = [entry.job.id for entry in entries]
         if self.declares and not replace:
@@ -110,7 +114,6 @@ class Declarations:
             log.warning(text, job_id, self._app, fields={"job_id": job_id})
 
 
-def _fingerprint(entry: Entry, trigger: Trigger | None) -> str:
-    if trigger is not None:
-        return fingerprint(entry.job, trigger)
-    return f"{fingerprint(entry.job, entry.job.trigger.unbound())} {entry.due_us}"
+def _fingerprint(entry: Entry, trigger: Trigger, has_place: bool) -> str:
+    found = fingerprint(entry.job, trigger)
+    return f"{found} {entry.due_us}" if has_place else found

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.audit import AuditRecord
-from schedcore.clock import Patience, from_us
+from schedcore.clock import Deadline, from_us
 from schedcore.errors import ChangesLostError, InvalidOptionError
 from schedcore.run import RunRecord
 from schedcore.stores.contract import Store
@@ -89,23 +89,23 @@ class Feed:
         """Return the events after *since*; see :meth:`Scheduler.changes`."""
         if since is not None and not isinstance(since, str):
             raise InvalidOptionError("since", since, NEXT)
-        patience, interrupts = Patience(wait), self._interrupts
+        deadline, interrupts = Deadline(wait), self._interrupts
         while True:
             looks = self._looks
             self._settle()
             try:
-                place, records, whole = self._store.happened_after(since, limit)
+                position, records, whole = self._store.happened_after(since, limit)
             except InvalidOptionError:
                 raise InvalidOptionError("since", since, NEXT) from None
             if not whole:
                 raise ChangesLostError(since)
             events = tuple(_events(records))
-            left = patience.left()
+            left = deadline.left()
             if since is None or events or not left or interrupts != self._interrupts:
-                return ChangeList(place, events)
-            since = place
+                return ChangeList(position, events)
+            since = position
             if not records:
-                self._wait((looks, interrupts), patience, check or _nothing)
+                self._wait((looks, interrupts), deadline, check or _nothing)
 
     def interrupt(self) -> None:
         """End all waits: the scheduler is shut down."""
@@ -113,7 +113,7 @@ class Feed:
             self._interrupts += 1
             self._changed.notify_all()
 
-    def _wait(self, seen: tuple[int, int], patience: Patience, check: Callable[[], object]) -> None:
+    def _wait(self, seen: tuple[int, int], deadline: Deadline, check: Callable[[], object]) -> None:
         """Block until something has happened since *seen*, or the time is over."""
         changed = self._changed
         with changed:
@@ -122,7 +122,7 @@ class Feed:
                 self._watches = True
             self._waiting += 1
         try:
-            while left := patience.left():
+            while left := deadline.left():
                 with changed:
                     if changed.wait_for(
                         lambda: seen != (self._looks, self._interrupts), min(left, CHECK_EVERY)
@@ -135,19 +135,19 @@ class Feed:
 
     def _watch(self) -> None:
         """Poll the store for all waiting callers, as long as there are any."""
-        changed, place = self._changed, None
+        changed, position = self._changed, None
         while True:
             found = True
             try:
                 self._settle()
-                if place is not None:
-                    _, records, whole = self._store.happened_after(place, 1)
+                if position is not None:
+                    _, records, whole = self._store.happened_after(position, 1)
                     found = bool(records) or not whole
                 if found:
-                    place = self._store.happened_after(None, 0).place
+                    position = self._store.happened_after(None, 0).position
             except Exception as error:  # noqa: BLE001 — the waiting callers meet and report it too
                 log.warning("cannot read changes from the store: %s", error)
-                place = None
+                position = None
             with changed:
                 if found:
                     self._looks += 1

@@ -9,6 +9,7 @@ from schedcore.basics.callables import check_call, makes_coroutine
 from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.job import (
     OPTION_NAMES,
+    UNSET,
     Job,
     Options,
     build_options,
@@ -55,6 +56,8 @@ def changed(job: Job, changes: Mapping[str, Any], defaults_of: Callable[[bool], 
                 + did_you_mean(str(name), known),
             )
     func = parts[_FUNC]
+    if func is not job.func and "executor" not in options and _had_default(job, defaults_of):
+        options["executor"] = UNSET  # the default of the new function, which may be another kind
     if options:
         defaults = defaults_of(func is not None and makes_coroutine(func))
         parts[_OPTIONS] = build_options(job.options, options, defaults)
@@ -66,6 +69,13 @@ def changed(job: Job, changes: Mapping[str, Any], defaults_of: Callable[[bool], 
     ):
         load_event_loop()
     return made
+
+
+def _had_default(job: Job, defaults_of: Callable[[bool], Options]) -> bool:
+    """Return whether a job runs on the default executor of its function."""
+    if job.func is None:  # it is not known which kind of function it was
+        return False
+    return job.options.executor == defaults_of(makes_coroutine(job.func)).executor
 
 
 def _check_trigger(trigger: object) -> Trigger:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError, SchedError
 
 if TYPE_CHECKING:
@@ -88,14 +89,14 @@ class Place(NamedTuple):
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
         except (ValueError, KeyError):
-            raise InvalidOptionError(option, url, _EXPECTED) from None
+            raise InvalidOptionError(option, without_password(url), _EXPECTED) from None
         if "@" in parts.netloc:  # otherwise every error would show the password
             raise InvalidOptionError(
                 option, "...@...", "a URL without credentials: --user and --token give them"
             )
         clean = url.isascii() and url.isprintable() and not set(" ?#") & set(url)
         if not host or not clean:
-            raise InvalidOptionError(option, url, _EXPECTED)
+            raise InvalidOptionError(option, without_password(url), _EXPECTED)
         return cls(url, parts.scheme == "https", host, port, "", _prefix_of(parts.path))
 
 
@@ -269,9 +270,19 @@ class Api:
         text = str(told.get("error_message") or f"the response has status {answer.status}")
         if answer.status in _AWAY:
             return Unreachable(f"{self.place.url}: {text}")
+        for method, command in _COMMANDS.items():
+            text = text.replace(method, command)
         if answer.status == 401:
             text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER set them"
         return Refused(answer.status, text, told)
+
+
+_COMMANDS = {
+    "get_jobs() lists": "'schedcore jobs' lists",
+    "runs() lists the open ones, history()": "'schedcore ps' lists the open ones, 'schedcore runs'",
+    "get_run() shows how": "'schedcore runs' shows how",
+}
+"""What the library's errors advise, and the command that does it."""
 
 
 def next_page(link: str) -> dict[str, object] | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.cli.base import DONE, PARTLY, Commands, add_load, counted, load, print_table
 from schedcore.cli.stores import opened, store_url
 from schedcore.clock import UTC, SystemClock, from_us
@@ -19,7 +20,7 @@ from schedcore.stores.sql_checks import broken_rules, damage, holdings
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_jobs import UnreadableTrigger
 from schedcore.stores.sql_nodes import trim
-from schedcore.stores.urls import sqlite_path, without_password
+from schedcore.stores.urls import sqlite_path
 
 
 def add_commands(commands: Commands) -> None:

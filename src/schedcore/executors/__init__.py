@@ -155,7 +155,7 @@ def _described(option: str, name: str, table: Mapping[str, Any]) -> Executor:
 
 def _shown(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table without the passwords in its URLs."""
-    from schedcore.stores.urls import without_password
+    from schedcore.basics.shown_urls import without_password
 
     return {k: without_password(v) if isinstance(v, str) else v for k, v in table.items()}
 

@@ -17,7 +17,10 @@ log = GuardedLogger(__name__)
 
 
 class Reporter(Protocol):
-    """Receives an executor's reports that runs begin and end.  Thread-safe; never raises."""
+    """Receives an executor's reports that runs begin and end.  Thread-safe.
+
+    Only what is no run raises: TypeError.
+    """
 
     remote: RemoteRuns | None
     """Where workers outside this process begin runs; None: the store is not shared."""

@@ -8,10 +8,10 @@ from typing import Any, Final
 from celery import Celery
 from celery.app.utils import find_app
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError, text_of, whole
 from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_base import Task
-from schedcore.stores.urls import without_password
 
 TASK: Final = "schedcore.run"
 CONNECT_S: Final = 5.0
@@ -113,7 +113,7 @@ def _connected(broker: str, backend: str | None) -> Celery:
 class _Celery:
     """The app, as :class:`~schedcore.executors.cluster_base.Cluster`."""
 
-    starts = None
+    states = None
 
     def __init__(self, app: Celery, most: int, queue: str | None) -> None:
         self._app = app

@@ -7,7 +7,7 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from schedcore.clock import SECOND
-from schedcore.history.record import Outcome, RunRecord
+from schedcore.history.record import Outcome, RunRecord, took_us
 
 LOOKED_AT: Final = 100
 """Maximum number of a job's last outcomes to consider."""
@@ -40,11 +40,9 @@ def last_runs(records: Sequence[RunRecord]) -> LastRuns:
             break
         failures += record.outcome in _FAILURES
     durations = sorted(
-        record.ended_us - record.started_us
+        span_us
         for record in records
-        if record.outcome is Outcome.EXECUTED
-        and record.started_us is not None
-        and record.ended_us is not None
+        if record.outcome is Outcome.EXECUTED and (span_us := took_us(record)) is not None
     )
     if not durations:
         return LastRuns(records[0] if records else None, failures, None, None)

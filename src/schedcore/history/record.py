@@ -73,9 +73,8 @@ class RunRecord(NamedTuple):
 
     def why(self) -> str:
         """Return one sentence that explains the outcome, with the facts."""
-        outcome, took = self.outcome, ""
-        if self.started_us is not None and self.ended_us is not None:
-            took = f"{(self.ended_us - self.started_us) / SECOND:.3f} s"
+        outcome, span_us = self.outcome, took_us(self)
+        took = "" if span_us is None else f"{span_us / SECOND:.3f} s"
         told = {
             Outcome.EXECUTED: f"it took {took}",
             Outcome.FAILED: f"{self.error_type}: {self.error_text}",
@@ -104,8 +103,8 @@ class RunRecord(NamedTuple):
         parts.append(f"due {self.scheduled.isoformat()}")
         if self.late_us:
             parts.append(f"{self.lateness:.3f} s late")
-        if self.started_us is not None and self.ended_us is not None:
-            parts.append(f"took {(self.ended_us - self.started_us) / SECOND:.3f} s")
+        if (span_us := took_us(self)) is not None:
+            parts.append(f"took {span_us / SECOND:.3f} s")
         if self.attempt != 1:
             parts.append(f"attempt {self.attempt}")
         if self.error_type is not None:
@@ -135,3 +134,10 @@ class RunRecord(NamedTuple):
     def lateness(self) -> float:
         """How late it started, or how late it was when it was missed, in seconds."""
         return self.late_us / SECOND
+
+
+def took_us(record: RunRecord) -> int | None:
+    """Return how long a run took; None: it did not begin, or nobody knows when it ended."""
+    if record.started_us is None or record.ended_us is None or record.outcome is Outcome.LOST:
+        return None
+    return max(0, record.ended_us - record.started_us)  # the clock may have been set back

@@ -8,6 +8,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from schedcore.clock import SECOND
+from schedcore.history.record import took_us
 from schedcore.run import Outcome, Run, RunRecord, record_of
 
 BOUNDS: Final = (
@@ -99,13 +100,6 @@ def bound_of(span_us: int) -> float:
     return BOUNDS[bisect_left(_BOUNDS_US, span_us)]
 
 
-def took_us(record: RunRecord) -> int | None:
-    """Return how long a run took; None: it did not begin, or nobody knows when it ended."""
-    if record.started_us is None or record.ended_us is None or record.outcome is Outcome.LOST:
-        return None
-    return max(0, record.ended_us - record.started_us)  # the clock may have been set back
-
-
 def recorded_us(record: RunRecord) -> int:
     """Return when a record was made: as a run ended, or as it was decided that none begins."""
     return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
@@ -122,8 +116,10 @@ def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run 
     ]
     if good:
         spans: list[int] = [run._ended_us - run._started_us for run in good]  # type: ignore[operator]
+        if min(spans) < 0:  # the clock was set back
+            spans = [max(0, span) for span in spans]
         last: int = good[-1]._ended_us  # type: ignore[assignment]
-        totals[executed] = totals.get(executed, Total()).plus(len(good), max(0, sum(spans)), last)
+        totals[executed] = totals.get(executed, Total()).plus(len(good), sum(spans), last)
         if len(good) == len(ended):
             return []
     counted = set(map(id, good))

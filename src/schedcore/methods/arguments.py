@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import tzinfo
 from typing import Any
 
+from schedcore import triggers
 from schedcore.errors import InvalidOptionError
-from schedcore.job import CHANNEL_OPTIONS, UNSET
+from schedcore.job import CHANNEL_OPTIONS, JOB_FIELDS, UNSET
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
@@ -25,15 +27,15 @@ def reference_of(func: object) -> str:
     return ":".join(map(str, reference))
 
 
-def as_given(entry: Entry, given: Mapping[str, Any]) -> Trigger | None:
-    """Return a job's trigger in a form that is equal at each start; None: there is none."""
-    if given.get("next_run_time", UNSET) is not UNSET:
-        return None
-    if given.get("trigger") in (None, "date") and given.get("run_date") is None:
-        from schedcore.triggers.date import DateTrigger
+def as_given(given: Mapping[str, Any], timezone: tzinfo, job_id: str) -> Trigger:
+    """Return the trigger that arguments of ``add_job`` describe: equal at each start.
 
-        return DateTrigger()  # once, as soon as possible
-    return entry.job.trigger.unbound()
+    That of the job itself is bound to the moment of adding, such as the date of a first run.
+    """
+    options = {name: value for name, value in given.items() if name not in JOB_FIELDS}
+    kind = given.get("trigger")
+    made = triggers.make_trigger("date" if kind is None else kind, options, timezone, job_id)
+    return made.unbound()  # an object may be that of another job
 
 
 def paused(entry: Entry) -> Entry:

@@ -28,7 +28,7 @@ from schedcore.job import (
     define,
     unknown_option,
 )
-from schedcore.planning import due_time
+from schedcore.planning import due_time, first_fire
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
@@ -146,10 +146,10 @@ class JobFactory:
             if first is None:
                 fire_us = None
             elif first is UNSET and not same:
-                fire_us = job.trigger.first_us(now_us)
-            return make_entry(job, fire_us, None, entry.judged_us)
+                fire_us = first_fire(job.trigger, now_us)
+            return make_entry(job, fire_us, None, entry.backlog_us)
         if first is UNSET and same:
-            return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)
+            return make_entry(job, entry.fire_us, entry.due_us, entry.backlog_us)
         return self._place(job, first, now_us)
 
     def _trigger_of(self, trigger: object, job_id: str) -> Trigger:
@@ -217,7 +217,7 @@ class JobFactory:
         if not isinstance(first, Unset):
             return make_entry(job, first, first)
         trigger = job.trigger
-        fire_us = trigger.first_us(now_us)
+        fire_us = first_fire(trigger, now_us)
         if fire_us is None:
             raise InvalidTriggerError(
                 "trigger", trigger, "a trigger that has a fire time left, now or later"

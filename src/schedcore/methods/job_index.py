@@ -53,6 +53,7 @@ class JobIndex(Generic[T]):
         self._places: list[int] = []
         self._items: list[T | None] = []
         self._gone = 0
+        self._forgotten: list[str] = []
         self._place_of: dict[str, int] = {}
 
     def items(self) -> list[T]:
@@ -67,6 +68,8 @@ class JobIndex(Generic[T]):
             if changed is None:
                 self._begin_anew()
             else:
+                changed = [*changed, *self._forgotten]
+                self._forgotten.clear()
                 for job_id in dict.fromkeys(changed):
                     self._move(job_id)
                 if self._gone:
@@ -79,7 +82,10 @@ class JobIndex(Generic[T]):
             self._lock.release()
 
     def forget(self, job_id: str) -> None:
-        """Drop a removed job, so that its arguments are not kept alive until the next call."""
+        """Drop a job that was removed or changed.
+
+        So its old arguments are not kept alive until the next call, which looks it up again.
+        """
         if job_id in self._place_of and self._lock.acquire(blocking=False):
             try:
                 # A gap, which the next call closes with all others: of 10,000 jobs, to close each
@@ -88,6 +94,7 @@ class JobIndex(Generic[T]):
                 if place is not None:
                     self._items[bisect_left(self._places, place)] = None
                     self._gone += 1
+                    self._forgotten.append(job_id)
             finally:
                 self._lock.release()
 

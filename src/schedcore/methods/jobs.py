@@ -10,9 +10,9 @@ from datetime import date, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
-from schedcore.basics.funcref import being_decorated
+from schedcore.basics.apscheduler_names import ReplacementHints
+from schedcore.basics.funcref import being_decorated, refuse_bare
 from schedcore.basics.logs import GuardedLogger
-from schedcore.basics.othernames import OtherNames
 from schedcore.changes.changing import Check, checked
 from schedcore.clock import Clock
 from schedcore.engine import Engine
@@ -31,7 +31,7 @@ from schedcore.methods.handle import JobHandle
 from schedcore.methods.job_factory import JobFactory
 from schedcore.methods.job_index import JobIndex
 from schedcore.retry import Retry
-from schedcore.stores.base import Entry
+from schedcore.stores.base import Change, Entry
 from schedcore.triggers.base import Trigger
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ log = GuardedLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class JobMethods(OtherNames):
+class JobMethods(ReplacementHints):
     """The jobs of a scheduler; :class:`~schedcore.Scheduler` is one, with a loop.
 
     Args:
@@ -153,7 +153,7 @@ class JobMethods(OtherNames):
         else:
             given = {"trigger": trigger, "next_run_time": next_run_time, **trigger_args}
             (entry,) = self._reconciled(self._declarations, (entry,), (given,), replace_existing)
-        self._added(entry.job)
+        self._added(entry.job, replace_existing)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
@@ -169,7 +169,7 @@ class JobMethods(OtherNames):
                 false.
         """
         self._engine.changes.add((entry,), replace)
-        self._added(entry.job)
+        self._added(entry.job, replace)
         self._expect(entry.due_us)
         return JobHandle(self, entry)
 
@@ -221,6 +221,7 @@ class JobMethods(OtherNames):
 
         The function is also registered (see :meth:`register`), and returned unchanged.
         """
+        refuse_bare(trigger)
 
         def decorate(func: F) -> F:
             reference = reference_of(func)
@@ -260,6 +261,10 @@ class JobMethods(OtherNames):
         """Drop a job that was removed."""
         if self._declarations is not None:
             self._declarations.forget(job_id)
+        self._uncache(job_id)
+
+    def _uncache(self, job_id: str) -> None:
+        """Let the cached lists keep no earlier definition of a job alive."""
         self._handles.forget(job_id)
         self._entries.forget(job_id)
 
@@ -404,20 +409,38 @@ class JobMethods(OtherNames):
         replace: bool,
     ) -> Sequence[Entry]:
         """Store jobs that the arguments *given* describe; return the stored ones."""
-        triggers = [as_given(entry, one) for entry, one in zip(entries, given, strict=True)]
-        return declarations.add(entries, triggers, replace)
+        pairs = list(zip(entries, given, strict=True))
+        triggers = [as_given(one, self.timezone, entry.job.id) for entry, one in pairs]
+        placed = [one.get("next_run_time", UNSET) is not UNSET for one in given]
+        return declarations.add(entries, triggers, placed, replace)
 
-    def _added(self, job: Job) -> None:
+    def _added(self, job: Job, replaces: bool) -> None:
         """Emit the event of a job that was added."""
+        if replaces:
+            self._uncache(job.id)
         if self._listeners.mask & EVENT_JOB_ADDED:
             self._listeners.emit(JobEvent.of(EVENT_JOB_ADDED, job))
 
     def _change(self, job_id: str, change: Callable[[Entry], Entry]) -> Entry:
-        new = self._engine.changes.change(job_id, change)
-        if self._listeners.mask & EVENT_JOB_MODIFIED:
-            self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
-        self._expect(new.due_us)
-        return new
+        (done,) = self._engine.changes.change_all((self._engine.store.get(job_id),), change)
+        return self._all_changed((done,))[0]
+
+    def _all_changed(self, changes: Iterable[Change]) -> list[Entry]:
+        """Emit the events of changed jobs, and have the loop expect them; return them."""
+        emits = self._listeners.mask & EVENT_JOB_MODIFIED
+        entries: list[Entry] = []
+        for old, new, _, _ in changes:
+            assert new is not None
+            entries.append(new)
+            if new is not old:
+                self._uncache(new.job.id)
+            if emits:
+                self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, new.job))
+        self._expect_all(entries)
+        return entries
+
+    def _expect_all(self, entries: Iterable[Entry]) -> None:
+        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
 
     def _emit(self, code: int) -> None:
         if self._listeners.mask & code:

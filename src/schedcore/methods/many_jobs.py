@@ -8,7 +8,6 @@ from typing import Any
 
 from schedcore.changes.changing import Check, checked
 from schedcore.errors import ConflictingIdError, InvalidOptionError, JobLookupError
-from schedcore.events import EVENT_JOB_MODIFIED, JobEvent
 from schedcore.methods.arguments import paused
 from schedcore.methods.handle import JobHandle
 from schedcore.methods.jobs import JobMethods
@@ -38,9 +37,8 @@ class ManyJobs(JobMethods):
         if self._declarations is None:
             return self.add_entries(entries, replace_existing)
         _check_ids(entries)
-        return self._all_added(
-            self._reconciled(self._declarations, entries, given, replace_existing)
-        )
+        stored = self._reconciled(self._declarations, entries, given, replace_existing)
+        return self._all_added(stored, replace_existing)
 
     def add_entries(self, entries: Sequence[Entry], replace: bool = False) -> list[JobHandle]:
         """Add jobs that :meth:`draft_job` returned: all of them or, after an error, none.
@@ -54,7 +52,7 @@ class ManyJobs(JobMethods):
         """
         _check_ids(entries)
         self._engine.changes.add(entries, replace)
-        return self._all_added(entries)
+        return self._all_added(entries, replace)
 
     def pause_jobs(self, job_ids: Iterable[str], check: Check | None = None) -> list[JobHandle]:
         """Pause many jobs, as :meth:`pause_job` does: all of them or, after an error, none.
@@ -106,14 +104,11 @@ class ManyJobs(JobMethods):
                 raise InvalidOptionError("jobs", given, f"names of options, and not {option!r}")
         return self.draft_job(**given)
 
-    def _all_added(self, entries: Sequence[Entry]) -> list[JobHandle]:
+    def _all_added(self, entries: Sequence[Entry], replaces: bool) -> list[JobHandle]:
         for entry in entries:
-            self._added(entry.job)
+            self._added(entry.job, replaces)
         self._expect_all(entries)
         return [JobHandle(self, entry) for entry in entries]
-
-    def _expect_all(self, entries: Iterable[Entry]) -> None:
-        self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
 
     def _read_all(self, job_ids: Iterable[str]) -> list[Entry]:
         """Return the current jobs, each once.
@@ -142,12 +137,7 @@ class ManyJobs(JobMethods):
                 raise type(error)(option, error.value, error.expected) from None
 
         changes = self._engine.changes.change_all(self._read_all(job_ids), named)
-        entries = [change.new for change in changes if change.new is not None]
-        if self._listeners.mask & EVENT_JOB_MODIFIED:
-            for entry in entries:
-                self._listeners.emit(JobEvent.of(EVENT_JOB_MODIFIED, entry.job))
-        self._expect_all(entries)
-        return [JobHandle(self, entry) for entry in entries]
+        return [JobHandle(self, entry) for entry in self._all_changed(changes)]
 
 
 def _check_ids(entries: Iterable[Entry]) -> None:

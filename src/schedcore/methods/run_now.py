@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from threading import Event
 from typing import Any, Final
 
 from schedcore.admission import MOST_WAITING
 from schedcore.changes.auditing import told
 from schedcore.changes.changing import Check
 from schedcore.changes.job_changes import changed
+from schedcore.clock import Deadline, Waker
 from schedcore.engine import Engine
 from schedcore.errors import (
     JobLookupError,
@@ -19,9 +21,10 @@ from schedcore.errors import (
     StoreError,
 )
 from schedcore.job import Job
-from schedcore.run import Run, RunRecord, ended_run
-from schedcore.stores.asked import Asked, Earlier, Opened
+from schedcore.run import Run, RunRecord, end_as, ended_run
+from schedcore.running.runs import Runs
 from schedcore.stores.base import Entry
+from schedcore.stores.run_requests import EarlierRun, Opened, RunRequest
 
 AT_ONCE: Final = 500
 """Maximum number of runs opened in one transaction: tens of milliseconds, in which no other process
@@ -51,8 +54,8 @@ def run_now(
         MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
     """
     engine.runs.settle()
-    asked = _asked(engine, engine.store.get(job_id), check, call, key)
-    (run,) = _run(engine, (asked,))
+    request = _request_for(engine, engine.store.get(job_id), check, call, key)
+    (run,) = _run(engine, (request,))
     if isinstance(run, SchedError):
         raise run
     return run
@@ -71,43 +74,47 @@ def run_each(
     """
     engine.runs.settle()
     found: dict[str, Run | SchedError] = {}
-    asked: list[Asked] = []
+    requests: list[RunRequest] = []
     for entry in entries:
         try:
-            asked.append(_asked(engine, entry, check, None, key))
+            requests.append(_request_for(engine, entry, check, None, key))
         except StoreError:
             raise
         except SchedError as error:
             found[entry.job.id] = error
-    for first in range(0, len(asked), AT_ONCE):
-        part = asked[first : first + AT_ONCE]
+    for first in range(0, len(requests), AT_ONCE):
+        part = requests[first : first + AT_ONCE]
         runs = _run(engine, part)
         found |= {each.job.id: run for each, run in zip(part, runs, strict=True)}
     return {entry.job.id: found[entry.job.id] for entry in entries}
 
 
-def _asked(
+def _request_for(
     engine: Engine,
     entry: Entry,
     check: Check | None,
     call: Mapping[str, Any] | None,
     key: str | None,
-) -> Asked:
+) -> RunRequest:
     if check is not None:
         check(entry)
     job = engine.ready(entry.job)
+    note = engine.audit.of_order("run", job.id)
     if call:
+        from schedcore.stores.differences import own_call  # 10 ms (json, jobdata)
+
         job = changed(job, call, lambda _gives_coroutine: job.options)
-    return Asked(job, bool(call), key, engine.audit.of_order("run", job.id))
+        note = note._replace(after_text=own_call(job, call))
+    return RunRequest(job, bool(call), key, note)
 
 
-def _run(engine: Engine, asked: Sequence[Asked]) -> list[Run | SchedError]:
+def _run(engine: Engine, requests: Sequence[RunRequest]) -> list[Run | SchedError]:
     """Open runs in one transaction, and submit them; return them, or why there are none."""
     now_us = engine.runs.now_us()
-    opened = engine.store.open(asked, now_us)
+    opened = engine.store.open(requests, now_us)
     started = [run for run in opened if isinstance(run, Run)]
     engine.runs.submit(started)
-    pairs = list(zip(asked, opened, strict=True))
+    pairs = list(zip(requests, opened, strict=True))
     told(
         [
             each.note._replace(run_id=run._id)
@@ -136,9 +143,48 @@ def _came_of(
     return _earlier(engine, job, opened)
 
 
-def _earlier(engine: Engine, job: Job, earlier: Earlier) -> Run | SchedError:
+def _earlier(engine: Engine, job: Job, earlier: EarlierRun) -> Run | SchedError:
     """Return a run that was opened before; it may have ended, even in another process."""
     found = engine.runs.settled().find(earlier.run_id)
     if found is None:
         return RunEndedError(earlier.run_id)
-    return found if isinstance(found, Run) else ended_run(job, found)
+    if isinstance(found, RunRecord):
+        return ended_run(job, found)
+    if found._awaited is None:
+        found._awaited = _EndElsewhere(found, engine.runs)
+    return found
+
+
+class _EndElsewhere(Event):
+    """The end of a run that another process has begun: polled for, as long as somebody waits."""
+
+    def __init__(self, run: Run, runs: Runs) -> None:
+        super().__init__()
+        self._run = run
+        self._runs = runs
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the run has ended, or *timeout* seconds have passed.
+
+        Raises:
+            RunEndedError: if its record is no longer stored.
+        """
+        deadline, pause = Deadline(timeout), _FIRST_LOOK
+        while not self.is_set():
+            found = self._runs.settled().find(self._run._id)
+            if found is None:
+                raise RunEndedError(self._run._id)
+            if isinstance(found, RunRecord):
+                end_as(self._run, found)
+                self.set()
+                break
+            left = deadline.left()
+            if left is not None and left <= 0:
+                return False
+            Waker().sleep(pause if left is None else min(pause, left))
+            pause = min(2 * pause, _LAST_LOOK)
+        return True
+
+
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+"""Seconds between two polls for the end of another process's run: the first, and the longest."""

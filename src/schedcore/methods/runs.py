@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.changes.changing import Check
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline
 from schedcore.errors import (
     InvalidOptionError,
-    RunEndedError,
     SchedError,
     check_timeout,
     did_you_mean,
@@ -24,7 +23,7 @@ from schedcore.lifetime.health import State
 from schedcore.lifetime.lifecycle import Lifecycle
 from schedcore.methods.run_now import run_each, run_now
 from schedcore.output.text import output_of
-from schedcore.run import Outcome, Run, RunRecord, ended_run
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.running.nested import NestedWaits
 from schedcore.running.runs import Runs
 
@@ -94,12 +93,10 @@ class RunMethods(JobMethods):
         # Its worker may need what an interrupted call holds.
         if not wait or self._life.interrupts_itself():
             return run_now(self._engine, job_id, check, call, key)
-        patience = Patience(timeout)
+        deadline = Deadline(timeout)
         with self._nested.waiting(check, for_ever=timeout is None) as check_both:
             run = run_now(self._engine, job_id, check_both, call, key)
-            if run._awaited is None:
-                return self._ended_elsewhere(run, patience)
-            run.wait(patience.left())
+            run.wait(deadline.left())
         return run
 
     def run_jobs(
@@ -183,22 +180,6 @@ class RunMethods(JobMethods):
         if self._node is not None and self._life.state is State.STOPPED:
             self._node.catch_up()
         self._life.loop_or_error()
-
-    def _ended_elsewhere(self, run: Run, patience: Patience) -> Run:
-        """Wait for a run that another process has begun; return its final state."""
-        job, pause = run._job, _FIRST_LOOK
-        while run.outcome is None and job is not None:
-            left = patience.left()
-            if left is not None and left <= 0:
-                break
-            Waker().sleep(pause if left is None else min(pause, left))
-            pause = min(2 * pause, _LAST_LOOK)
-            found = self.get_run(run.id)
-            if isinstance(found, RunRecord):
-                return ended_run(job, found)
-            if found is None:
-                raise RunEndedError(run.id)
-        return run
 
     # What happened
 
@@ -325,10 +306,6 @@ class RunMethods(JobMethods):
         """
         run = self._runs.cancel(run_id)
         self._engine.audit.note("cancelled", run.job_id, run_id)
-
-
-_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
-"""Seconds between two polls for the end of another process's run: the first, and the longest."""
 
 
 def _check_key(key: str | None) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from schedcore.clock import from_us
-from schedcore.notices.notice import Notice, Wanted
+from schedcore.notices.notice import JobChannels, Notice
 from schedcore.run import Outcome, RunRecord
 
 
@@ -55,11 +55,11 @@ def _iso(instant_us: int | None) -> str | None:
     return None if instant_us is None else from_us(instant_us).isoformat()
 
 
-def wanted_from(text: str) -> Wanted:
-    """Return the channels that a removed job named, as :func:`wanted_to` wrote them."""
-    return Wanted(*map(tuple, json.loads(text)))
+def channels_from_text(text: str | None) -> JobChannels:
+    """Return the channels that a removed job named, as :func:`channels_to_text` wrote them."""
+    return JobChannels() if text is None else JobChannels(*map(tuple, json.loads(text)))
 
 
-def wanted_to(wanted: Wanted) -> str | None:
+def channels_to_text(channels: JobChannels) -> str | None:
     """Return the channels that a job names, as text; None: it names none."""
-    return json.dumps(wanted, separators=(",", ":")) if any(wanted) else None
+    return json.dumps(channels, separators=(",", ":")) if any(channels) else None

@@ -1,8 +1,8 @@
 """Which notices outcomes need, when, and through which channels: pure.
 
 A job names *channels* in its options ``on_failure``, ``on_recovery``, ``on_missed`` and ``on_run``.
-A *notice* is one message through a channel; each job's *news* remember what was notified, so that a
-job that fails every second sends one notice.
+A *notice* is one message through a channel; each job has a *notice state*, which remembers what
+was notified, so that a job that fails every second sends one notice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST_OUTPUT: Final = 8_192
 """Length to which a run's output in a notice is cut: its last characters."""
 
 
-class Wanted(NamedTuple):
+class JobChannels(NamedTuple):
     """The channels that a job names, by kind of notice."""
 
     on_failure: tuple[str, ...] = ()
@@ -36,20 +36,20 @@ class Wanted(NamedTuple):
     on_run: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, options: Options) -> Wanted:
+    def of(cls, options: Options) -> JobChannels:
         """Return the channels that the options of a job name."""
         return cls(options.on_failure, options.on_recovery, options.on_missed, options.on_run)
 
-    def channels(self, kind: str) -> tuple[str, ...]:
+    def of_kind(self, kind: str) -> tuple[str, ...]:
         """Return the channels for a kind of notice."""
         return self.on_run if kind in ("started", "ended") else getattr(self, f"on_{kind}")
 
 
-NOTHING: Final = Wanted()
+NOTHING: Final = JobChannels()
 """The channels of a job that names none."""
 
 
-class News(NamedTuple):
+class NoticeState(NamedTuple):
     """What was last notified about a job, and its results since."""
 
     failures: int = 0
@@ -66,8 +66,8 @@ class News(NamedTuple):
     """The time of the last notified one."""
 
 
-class Told(NamedTuple):
-    """Something to notify about a job."""
+class NoticeReason(NamedTuple):
+    """The reason for a notice about a job."""
 
     kind: str
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
@@ -123,37 +123,41 @@ class Notice(NamedTuple):
         return f"<Notice {self.kind}, {from_us(self.time_us).isoformat()}: {self.text}>"
 
 
-def judge(news: News, record: RunRecord, again_us: int) -> tuple[News, Told | None]:
-    """Return the notice that an outcome needs, or None, and the new news of its job.
+def evaluate(
+    state: NoticeState, record: RunRecord, again_us: int
+) -> tuple[NoticeState, NoticeReason | None]:
+    """Return the new notice state of a job, and the reason for a notice; None: none is needed.
 
     Args:
-        news: The news of the job so far.
+        state: The notice state of the job so far.
         record: The next outcome of the job.
         again_us: Time between reminders of a lasting failure, and between notices of missed
             occurrences.
     """
     outcome, now_us = record.outcome, time_of(record)
     if outcome is Outcome.EXECUTED:
-        recovered = Told("recovery", news.failures, news.since_us) if news.failing else None
-        if news.failures:
-            news = news._replace(failures=0, since_us=None, failing=0)
-        return news, recovered
-    if outcome in FAILURES:
-        news = news._replace(
-            failures=news.failures + record.occurrences,
-            since_us=now_us if news.since_us is None else news.since_us,
+        recovered = (
+            NoticeReason("recovery", state.failures, state.since_us) if state.failing else None
         )
-        gap_us = again_us if news.failing else min(again_us, FRESH_US)
-        if _is_within(gap_us, news.failure_told_us, now_us):
-            return news, None
-        told = Told("failure", news.failures, news.since_us)
-        return news._replace(failure_told_us=now_us, failing=1), told
-    if outcome in MISSES and record.cause != "manual":  # else whoever asked for it was told
-        count = news.missed + record.occurrences
-        if _is_within(again_us, news.missed_told_us, now_us):
-            return news._replace(missed=count), None
-        return news._replace(missed=0, missed_told_us=now_us), Told("missed", count)
-    return news, None  # cancelled, paused, coalesced: somebody wanted it so
+        if state.failures:
+            state = state._replace(failures=0, since_us=None, failing=0)
+        return state, recovered
+    if outcome in FAILURES:
+        state = state._replace(
+            failures=state.failures + record.occurrences,
+            since_us=now_us if state.since_us is None else state.since_us,
+        )
+        gap_us = again_us if state.failing else min(again_us, FRESH_US)
+        if _is_within(gap_us, state.failure_told_us, now_us):
+            return state, None
+        reason = NoticeReason("failure", state.failures, state.since_us)
+        return state._replace(failure_told_us=now_us, failing=1), reason
+    if outcome in MISSES and record.cause != "manual":  # else whoever requested it knows
+        count = state.missed + record.occurrences
+        if _is_within(again_us, state.missed_told_us, now_us):
+            return state._replace(missed=count), None
+        return state._replace(missed=0, missed_told_us=now_us), NoticeReason("missed", count)
+    return state, None  # cancelled, paused, coalesced: somebody wanted it so
 
 
 def _is_within(gap_us: int, then_us: int | None, now_us: int) -> bool:
@@ -177,7 +181,7 @@ def time_of(record: RunRecord) -> int:
 # Where notices wait
 
 
-class Letter(NamedTuple):
+class QueuedNotice(NamedTuple):
     """A notice that waits for its channel."""
 
     seq: int
@@ -212,60 +216,60 @@ class ChannelState(NamedTuple):
 
 
 class NoticeStore(Protocol):
-    """Stores waiting notices, the news of jobs, and the position up to which outcomes were judged.
+    """Stores waiting notices, the states of jobs, and the position of evaluated outcomes.
 
     Thread-safe; processes on one store share it.  Each method is one transaction.
     """
 
-    def offices(self, names: Collection[str]) -> Collection[str]:
-        """Take those of these offices that no living process holds; return those held here.
+    def acquire(self, names: Collection[str]) -> Collection[str]:
+        """Acquire those of these locks that no living process holds; return those held here.
 
-        An office is the right, for one process at a time, to send through the channel of this name,
-        or, as ``""``, to judge outcomes.
+        One process at a time holds the lock of a channel, and sends through it; the holder of the
+        lock ``""`` evaluates outcomes.
         """
         ...
 
-    def place(self) -> str | None:
-        """Return the position up to which outcomes were judged; None: none was yet."""
+    def position(self) -> str | None:
+        """Return the position up to which outcomes were evaluated; None: none was yet."""
         ...
 
-    def wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
+    def channels(self, job_ids: Collection[str]) -> Mapping[str, JobChannels]:
         """Return the channels that these jobs name, for known jobs."""
         ...
 
-    def news(self, job_ids: Collection[str]) -> Mapping[str, News]:
-        """Return the news of these jobs, for jobs that have any."""
+    def job_states(self, job_ids: Collection[str]) -> Mapping[str, NoticeState]:
+        """Return the notice states of these jobs, for jobs that have one."""
         ...
 
     def advance(
         self,
         old: str | None,
         new: str,
-        news: Mapping[str, News],
-        letters: Sequence[tuple[str, str]],
+        job_states: Mapping[str, NoticeState],
+        notices: Sequence[tuple[str, str]],
         now_us: int,
     ) -> bool:
-        """Record that outcomes up to *new* were judged, with the results: all or nothing.
+        """Record that outcomes up to *new* were evaluated, with the results: all or nothing.
 
         Args:
             old: The previous position; False is returned if it has changed.
             new: The new position.
-            news: Changed news, by job.
-            letters: New notices, each after its channel.
+            job_states: Changed notice states, by job.
+            notices: New notices, each after its channel.
             now_us: The present.
         """
         ...
 
-    def add_starts(self, letters: Sequence[tuple[int, str, str]], now_us: int) -> None:
+    def add_starts(self, notices: Sequence[tuple[int, str, str]], now_us: int) -> None:
         """Add notices that runs have started, for runs that are still open.
 
         Args:
-            letters: For each, the run, the channel and the notice.
+            notices: For each, the run, the channel and the notice.
             now_us: The present.
         """
         ...
 
-    def waiting(self, channels: Collection[str], limit: int) -> list[Letter]:
+    def waiting(self, channels: Collection[str], limit: int) -> list[QueuedNotice]:
         """Return the first waiting notices of each of these channels, in order."""
         ...
 
@@ -284,5 +288,5 @@ class NoticeStore(Protocol):
 
 MOST_WAITING: Final = 1_000
 """Maximum number of waiting notices per channel; beyond it, the oldest are dropped."""
-MOST_NEWS: Final = 10_000
-"""Maximum number of jobs with news."""
+MOST_STATES: Final = 10_000
+"""Maximum number of jobs with a notice state."""

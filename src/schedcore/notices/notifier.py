@@ -1,4 +1,4 @@
-"""The thread that reads outcomes, judges which notices they need, and hands these to channels."""
+"""The thread that reads outcomes, and hands the notices that they need to channels."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Final, NamedTuple
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, Patience, Waker, passing_us
+from schedcore.clock import SECOND, Clock, Deadline, Waker, passing_us
 from schedcore.engine import Engine
 from schedcore.job import Job, Options
 from schedcore.notices.base import Channel
-from schedcore.notices.courier import Courier
 from schedcore.notices.data import to_text
 from schedcore.notices.notice import (
     LONGEST_OUTPUT,
     NOTHING,
     OLDEST_US,
     ChannelState,
-    News,
+    JobChannels,
     Notice,
+    NoticeReason,
+    NoticeState,
     NoticeStore,
-    Told,
-    Wanted,
+    evaluate,
     is_run,
-    judge,
     time_of,
 )
+from schedcore.notices.sender import ChannelSender
 from schedcore.output.redacting import in_record
 from schedcore.output.text import Kept, Redact
 from schedcore.run import Run, RunRecord
@@ -40,13 +40,13 @@ log = GuardedLogger(__name__)
 LOOK_EVERY: Final = 0.5
 """Seconds between two polls for new outcomes."""
 AT_ONCE: Final = 1_000
-"""Number of outcomes that are judged at a time; and of notices that a channel gets at a time."""
+"""Number of outcomes that are evaluated at a time; and of notices that a channel gets at a time."""
 LAST_WAIT: Final = 5.0
 """Maximum number of seconds that a shutdown waits for notices."""
 KEEP_US: Final = 30 * SECOND
-"""How often the position of judged outcomes is recorded, while none needs a notice."""
+"""How often the position of evaluated outcomes is recorded, while none needs a notice."""
 _MOST_STARTS: Final = 10_000
-_JUDGE: Final = ""
+_EVALUATION: Final = ""
 
 
 class OutcomesRead(NamedTuple):
@@ -62,14 +62,14 @@ class Notifier:
     """Sends the notices that jobs ask for, while its scheduler is started.  Thread-safe.
 
     No run waits for it: it reads outcomes from the store.  If several processes share a store, one
-    of them judges outcomes, and one sends through each channel.
+    of them evaluates outcomes, and one sends through each channel.
 
     Args:
         channels: By name.
         store: Where notices wait until they are sent.
         outcomes: Reads them.
         defaults: The channels of jobs that are no longer known.
-        again: Seconds after which a failure that lasts is told again.
+        again: Seconds after which a failure that lasts is notified again.
         clock: Gives the present.
 
     Attributes:
@@ -81,7 +81,7 @@ class Notifier:
         channels: Mapping[str, Channel],
         store: NoticeStore,
         outcomes: OutcomesRead,
-        defaults: Wanted,
+        defaults: JobChannels,
         again: float,
         clock: Clock,
     ) -> None:
@@ -93,11 +93,11 @@ class Notifier:
 
     def _begin_anew(self) -> None:
         self._starts: deque[tuple[Run, Notice, tuple[str, ...]]] = deque(maxlen=_MOST_STARTS)
-        self._couriers: dict[str, Courier] = {}
+        self._senders: dict[str, ChannelSender] = {}
         self._thread: threading.Thread | None = None
         self._waker = Waker()
-        self._judging = self._stopping = False
-        self._place: str | None = None
+        self._evaluates = self._stopping = False
+        self._position: str | None = None
         self._kept: str | None = None
         self._kept_us = 0
         self._failing = self._gaps = 0
@@ -115,12 +115,12 @@ class Notifier:
             StoreError: if the store cannot be used.
         """
         self._begin_anew()
-        if self._store.place() is None:
-            # Now, and not in the thread: what ends from here on is told.
-            place, _ = self._outcomes.ended_after(None, 0)
-            self._store.advance(None, place, {}, (), self._clock.now_us())
-        self._couriers = {
-            name: Courier(name, channel, self._store, self._clock, log)
+        if self._store.position() is None:
+            # Now, and not in the thread: what ends from here on is notified.
+            position, _ = self._outcomes.ended_after(None, 0)
+            self._store.advance(None, position, {}, (), self._clock.now_us())
+        self._senders = {
+            name: ChannelSender(name, channel, self._store, self._clock, log)
             for name, channel in self._channels.items()
         }
         self._thread = threading.Thread(
@@ -128,21 +128,21 @@ class Notifier:
         )
         self._thread.start()
 
-    def stop(self, patience: Patience) -> None:
-        """Send notices about everything that has ended, within *patience*, and stop."""
-        thread, left = self._thread, patience.left()
+    def stop(self, deadline: Deadline) -> None:
+        """Send notices about everything that has ended, within *deadline*, and stop."""
+        thread, left = self._thread, deadline.left()
         if thread is None:
             return
         self._thread = None
-        wait = Patience(LAST_WAIT if left is None else min(left, LAST_WAIT))
+        wait = Deadline(LAST_WAIT if left is None else min(left, LAST_WAIT))
         self._stopping = True
         self._waker.wake()
         if threading.current_thread() is not thread:
             thread.join(wait.left())
-        for courier in self._couriers.values():
-            courier.stop()
-        for courier in self._couriers.values():
-            courier.finish(wait)
+        for sender in self._senders.values():
+            sender.stop()
+        for sender in self._senders.values():
+            sender.finish(wait)
 
     def begun(self, run: Run, job: Job) -> None:
         """Send a notice that a run has begun, if it is still open then.  Called in its thread."""
@@ -180,90 +180,90 @@ class Notifier:
             waker.sleep(LOOK_EVERY)
 
     def _look(self) -> None:
-        held = self._store.offices((_JUDGE, *self._channels))
-        self._tell_starts()
-        if _JUDGE in held:
-            if not self._judging:
-                self._go_on_from(self._store.place())
-            while self._judge_some():
+        held = self._store.acquire((_EVALUATION, *self._channels))
+        self._add_starts()
+        if _EVALUATION in held:
+            if not self._evaluates:
+                self._continue_from(self._store.position())
+            while self._evaluate_some():
                 self._check_whole()
         else:
-            self._judging = False
+            self._evaluates = False
         self._hand_out([name for name in self._channels if name in held])
 
-    def _go_on_from(self, place: str | None) -> None:
-        """Judge outcomes after a position; others have judged the earlier ones."""
-        self._place = self._kept = place
+    def _continue_from(self, position: str | None) -> None:
+        """Evaluate outcomes after a position; others have evaluated the earlier ones."""
+        self._position = self._kept = position
         self._kept_us = passing_us()
         self._check_whole()
-        self._judging = True
+        self._evaluates = True
 
     def _check_whole(self) -> None:
-        """Log if outcomes were deleted before they were judged."""
-        if self._place is not None and not self._outcomes.keeps_after(self._place):
+        """Log if outcomes were deleted before they were evaluated."""
+        if self._position is not None and not self._outcomes.keeps_after(self._position):
             self._gaps += 1
             if self._gaps & (self._gaps - 1) == 0:  # the 1st, 2nd, 4th, 8th time
                 log.error("outcomes left the history before notices about them were sent")
 
-    def _tell_starts(self) -> None:
+    def _add_starts(self) -> None:
         """Send notices of runs that have begun and not ended."""
-        letters = []
+        notices = []
         for _ in range(len(self._starts)):
             run, notice, channels = self._starts.popleft()
             if run.outcome is None:
                 text = to_text(notice._replace(id=_new_id()))
-                letters += [(run.id, channel, text) for channel in channels]
-        if letters:
-            self._store.add_starts(letters, self._clock.now_us())
+                notices += [(run.id, channel, text) for channel in channels]
+        if notices:
+            self._store.add_starts(notices, self._clock.now_us())
 
-    def _judge_some(self) -> bool:
-        """Judge the next outcomes; return whether there may be more."""
-        place, records = self._outcomes.ended_after(self._place, AT_ONCE)
-        news: dict[str, News] = {}
-        letters: list[tuple[str, str]] = []
+    def _evaluate_some(self) -> bool:
+        """Evaluate the next outcomes; return whether there may be more."""
+        position, records = self._outcomes.ended_after(self._position, AT_ONCE)
+        states: dict[str, NoticeState] = {}
+        notices: list[tuple[str, str]] = []
         if records:
             job_ids = {record.job_id for record in records}
-            wanted = self._wanted(job_ids)
-            before = dict(self._store.news(job_ids))
+            channels = self._channels_of(job_ids)
+            before = dict(self._store.job_states(job_ids))
             now = dict(before)
             for record in records:
-                if wanted[record.job_id] != NOTHING:
-                    letters += self._letters_of(record, wanted[record.job_id], now)
-            news = {job_id: each for job_id, each in now.items() if before.get(job_id) != each}
-        due = passing_us() - self._kept_us >= KEEP_US and place != self._kept
-        if news or letters or due:
-            if not self._store.advance(self._kept, place, news, letters, self._clock.now_us()):
+                if channels[record.job_id] != NOTHING:
+                    notices += self._notices_for(record, channels[record.job_id], now)
+            states = {job_id: each for job_id, each in now.items() if before.get(job_id) != each}
+        due = passing_us() - self._kept_us >= KEEP_US and position != self._kept
+        if states or notices or due:
+            if not self._store.advance(self._kept, position, states, notices, self._clock.now_us()):
                 log.warning("another process has handled the same outcomes: its notices count")
-                self._judging = False
+                self._evaluates = False
                 return False
-            self._kept, self._kept_us = place, passing_us()
-        self._place = place
+            self._kept, self._kept_us = position, passing_us()
+        self._position = position
         return len(records) >= AT_ONCE
 
-    def _wanted(self, job_ids: Collection[str]) -> Mapping[str, Wanted]:
+    def _channels_of(self, job_ids: Collection[str]) -> Mapping[str, JobChannels]:
         """Return the channels of jobs; the defaults for jobs that are no longer known."""
-        known = self._store.wanted(job_ids)
+        known = self._store.channels(job_ids)
         return {job_id: known.get(job_id, self._defaults) for job_id in job_ids}
 
-    def _letters_of(
-        self, record: RunRecord, wanted: Wanted, news: dict[str, News]
+    def _notices_for(
+        self, record: RunRecord, channels: JobChannels, states: dict[str, NoticeState]
     ) -> list[tuple[str, str]]:
-        """Return the notices for one outcome by channel, and update the news of its job."""
-        before = news.get(record.job_id, _NO_NEWS)
-        after, told = judge(before, record, self._again_us)
+        """Return the notices for one outcome by channel, and update the notice state of its job."""
+        before = states.get(record.job_id, _NO_STATE)
+        after, reason = evaluate(before, record, self._again_us)
         if after != before:
-            news[record.job_id] = after
-        if self._clock.now_us() - time_of(record) > OLDEST_US:  # nobody told for long
+            states[record.job_id] = after
+        if self._clock.now_us() - time_of(record) > OLDEST_US:  # no process evaluated it for long
             return []
-        events = [] if told is None else [told]
-        if wanted.on_run and is_run(record):
-            events.append(Told("ended", 1))
-        events = [event for event in events if wanted.channels(event.kind)]
+        events = [] if reason is None else [reason]
+        if channels.on_run and is_run(record):
+            events.append(NoticeReason("ended", 1))
+        events = [event for event in events if channels.of_kind(event.kind)]
         output = self._tail_of(record) if events else ""
         return [
             (channel, to_text(_notice_of(event, record, output)))
             for event in events
-            for channel in wanted.channels(event.kind)
+            for channel in channels.of_kind(event.kind)
         ]
 
     def _tail_of(self, record: RunRecord) -> str:
@@ -279,11 +279,11 @@ class Notifier:
 
     def _hand_out(self, names: Collection[str]) -> None:
         """Hand waiting notices to the channels that are not busy."""
-        idle = [name for name in names if self._couriers[name].idle]
+        idle = [name for name in names if self._senders[name].idle]
         if idle:
-            letters = self._store.waiting(idle, AT_ONCE)
+            notices = self._store.waiting(idle, AT_ONCE)
             for name in idle:
-                self._couriers[name].give([each for each in letters if each.channel == name])
+                self._senders[name].give([each for each in notices if each.channel == name])
 
 
 def notifier_for(
@@ -300,30 +300,33 @@ def notifier_for(
         engine: Whose.
         channels: By name.
         defaults: The options of jobs that do not give them.
-        again: Seconds after which a failure that lasts is told again.
+        again: Seconds after which a failure that lasts is notified again.
         clock: Gives the present.
         redact: Hides secrets in notices.
     """
     store = engine.store
 
-    def ended_after(place: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
+    def ended_after(position: str | None, limit: int) -> tuple[str, Sequence[RunRecord]]:
         engine.runs.settle()
-        place, records = store.ended_after(place, limit)
+        position, records = store.ended_after(position, limit)
         if redact is not None:
             records = [in_record(redact, record) for record in records]
-        return place, records
+        return position, records
 
     waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
     outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)
-    notifier = Notifier(channels, waiting, outcomes, Wanted.of(defaults), again, clock)
+    of_unknown = JobChannels.of(defaults)
+    if isinstance(waiting, MemoryNotices):
+        waiting.defaults = of_unknown
+    notifier = Notifier(channels, waiting, outcomes, of_unknown, again, clock)
     engine.announce.on_begun = notifier.begun
     return notifier
 
 
-_NO_NEWS: Final = News()
+_NO_STATE: Final = NoticeState()
 
 
-def _notice_of(event: Told, record: RunRecord, output: str) -> Notice:
+def _notice_of(event: NoticeReason, record: RunRecord, output: str) -> Notice:
     return Notice(
         *(event.kind, record.job_id, time_of(record), record.run_id, record),
         *(event.count, event.since_us, output, _new_id()),

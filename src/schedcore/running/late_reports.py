@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schedcore.run import Run, loop_here
+from schedcore.running.reports import check_run
 
 if TYPE_CHECKING:
     from schedcore.running.reports import Reports
@@ -48,16 +49,19 @@ class LateReports:
         """Report that *run* ended now, unless told when; return when that is."""
         if loop_here() is None:
             return self._reports.end(run, value, error, at_us)
+        check_run(run)
         ended_us = self._runs.now_us() if at_us is None else at_us
         self._note(partial(self._reports.end, run, value, error, ended_us))
         return ended_us
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
+        check_run(run)
         self._make_or_note(partial(self._reports.cancelled, run))
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known."""
+        check_run(run)
         self._make_or_note(partial(self._reports.lost, run, error))
 
     def settle(self) -> None:

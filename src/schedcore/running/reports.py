@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import SECOND
+from schedcore.errors import short
 from schedcore.job import Job
 from schedcore.run import Outcome, Run
 from schedcore.running.announce import Announcer
@@ -43,6 +44,7 @@ class Reports:
 
     def begin(self, run: Run) -> bool:
         """Report that *run* begins now; False: it was cancelled, and its function is not called."""
+        check_run(run)
         job = run._job
         if job is None:
             return False
@@ -64,6 +66,7 @@ class Reports:
 
     def begun(self, run: Run, at_us: int) -> None:
         """Report that *run* was begun elsewhere, where this process cannot prevent it."""
+        check_run(run)
         job = run._job
         if job is not None:
             run._started_us = at_us
@@ -85,6 +88,7 @@ class Reports:
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
     ) -> int:
         """Report that *run* ended, with what its function returned or raised."""
+        check_run(run)
         now_us = self._runs.now_us() if at_us is None else at_us
         if error is None:
             # Each run passes here.
@@ -97,7 +101,7 @@ class Reports:
             return now_us
         if self._runs.capture is not None:
             self._runs.capture.failed(run, error)
-        end = end_of(run, Outcome.FAILED, now_us, error=error)
+        end = end_of(run, Outcome.FAILED, now_us, error=_an_error(run, error))
         retry = end.job.options.retry if end.job is not None else None
         over = self._runs.closing and self._cluster is None
         if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
@@ -108,11 +112,14 @@ class Reports:
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
+        check_run(run)
         if run._job is not None:  # else it has ended, or was handed back
             self._runs.end_now(end_of(run, Outcome.CANCELLED, self._runs.now_us()), log=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
+        check_run(run)
+        error = _an_error(run, error)
         lost = end_of(run, Outcome.LOST, self._runs.now_us(), error=error)
         if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
             self._runs.retry(lost, 0)
@@ -121,5 +128,24 @@ class Reports:
 
     def shed(self, run: Run) -> None:
         """Report that the executor's queue is full: it did not accept *run*."""
+        check_run(run)
         run._cancelled = True
         self._runs.end_now(end_of(run, Outcome.SHED, self._runs.now_us()))
+
+
+def check_run(run: object) -> None:
+    """Check that an executor reports a run.
+
+    Raises:
+        TypeError: if it is something else.
+    """
+    if type(run) is not Run:
+        raise TypeError(f"{short(run)} was reported: expected a run that the executor was given")
+
+
+def _an_error(run: Run, error: object) -> BaseException:
+    """Return the error that an executor reports, or one that says that it is none."""
+    if isinstance(error, BaseException):
+        return error
+    executor = "of a run" if run._job is None else repr(run._job.executor)
+    return TypeError(f"executor {executor} reported {short(error)}: expected an exception")

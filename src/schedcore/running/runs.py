@@ -15,12 +15,12 @@ from schedcore.executors.base import Executor, Reporter
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, named
 from schedcore.running.announce import Announcer
+from schedcore.running.capacity import longest_waits
 from schedcore.running.failures import Failures
 from schedcore.running.idle import IdleWaits
 from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
 from schedcore.running.reports import Reports
-from schedcore.running.rooms import longest_waits
 from schedcore.running.timers import Timers
 from schedcore.stores.ends import End, end_of
 
@@ -283,9 +283,14 @@ class Runs:
     def end_early(self, run: Run, outcome: Outcome, reason: str | None, log: bool = True) -> bool:
         """End *run* early, in any state; return False if it had ended before."""
         self.settle()
+        before = getattr(run, "_reason", None)
         run._reason = outcome, reason
         run._cancelled = True
-        return self.end_now(end_of(run, outcome, self.now_us()), log)
+        if self.end_now(end_of(run, outcome, self.now_us()), log):
+            return True
+        if before is not None:
+            run._reason = before  # for which it had ended
+        return False
 
     def _abandon(self, run: Run, job: Job) -> None:
         """Let the executor free the worker of a run that was ended early."""

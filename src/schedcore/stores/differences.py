@@ -1,9 +1,9 @@
-"""The difference that a change makes to a job: its verb, and the old and new values."""
+"""What the audit stores as JSON: the difference that a change makes to a job, and a run's call."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from schedcore.clock import from_us
@@ -18,25 +18,31 @@ _MOST_VALUE: Final = 200
 _encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
 
 
-def difference(change: Change | Entry) -> tuple[str, str | None, str | None]:
-    """Return the verb of a change, and the old and new values as JSON."""
+def difference(change: Change | Entry) -> tuple[str | None, str | None]:
+    """Return the old and the new values of a change as JSON; None: there was or is no job."""
     if isinstance(change, Entry):
-        return "added", None, _text(shown(change.job))
+        return None, _text(shown(change.job))
     old, new, another, _ = change
     if new is None:
-        return "removed", _text(shown(old.job)), None
+        return _text(shown(old.job)), None
     if another:
-        return "replaced", _text(shown(old.job)), _text(shown(new.job))
-    verb = "changed"
+        return _text(shown(old.job)), _text(shown(new.job))
     was, now = _next_run(old), _next_run(new)
     before, after = _differing(old.job, new.job)
-    if was["next_run_time"] != now["next_run_time"]:
+    if was != now:
         before, after = before | was, after | now
-    if (old.due_us is None) != (new.due_us is None):
-        verb = "resumed" if old.due_us is None else "paused"
-    if new.broken is not None and new.broken != old.broken:
-        verb = "parked"
-    return verb, _text(before), _text(after)
+    return _text(before), _text(after)
+
+
+def own_call(job: Job, names: Iterable[str]) -> str:
+    """Return the arguments of one run as JSON.
+
+    Args:
+        job: With the arguments of the run.
+        names: ``args`` or ``kwargs``, or both: those that the run was given.
+    """
+    arguments = shown(job)
+    return _text({name: arguments[name] for name in names})
 
 
 def _differing(old: Job, new: Job) -> tuple[dict[str, Any], dict[str, Any]]:

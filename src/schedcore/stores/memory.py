@@ -18,7 +18,6 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -40,6 +39,7 @@ from schedcore.stores.memory_declared import DeclaredJobs
 from schedcore.stores.memory_queues import DueQueues
 from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
+from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 
 if TYPE_CHECKING:
     from schedcore.stores.memory_notices import MemoryNotices
@@ -81,7 +81,7 @@ class MemoryStore(MemoryTrail):
     def after_fork_in_child(self) -> None:
         """Forget the open runs, and give back taken jobs: they belong to the parent."""
         self._ids.draw_anew()
-        self._draw_mark()
+        self._draw_store_id()
         self._open.by_id.clear()
         self._open.keys.clear()
         for slot in self._slots.values():
@@ -92,7 +92,7 @@ class MemoryStore(MemoryTrail):
     # Jobs
 
     def write(
-        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+        self, changes: Sequence[Change | Entry], now_us: int, by: Actor | None = None
     ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         ended: list[End] = []
@@ -109,7 +109,8 @@ class MemoryStore(MemoryTrail):
                     conflict = not self._make(change, ended, now_us)
                 if conflict:  # a signal handler made a change meanwhile
                     return Written((id_of(change),), ended)
-            self.note(notes)
+            if by is not None:
+                self._note_changes(changes, by, now_us)
         return Written((), ended) if ended else _MADE
 
     def _make(self, change: Change, ended: list[End], now_us: int) -> bool:
@@ -186,12 +187,12 @@ class MemoryStore(MemoryTrail):
 
     def _move(self, slot: Slot, new: Entry) -> None:
         """Replace the job and place of a slot with *new*."""
-        held = slot.behind is not None and new.judged_us is not None
+        held = slot.behind is not None and new.backlog_us is not None
         filed_us = None if held else new.due_us
         stays = slot.queued_us == filed_us and slot.job.executor == new.job.executor
         if not stays:
             self._queue.discard(slot)
-        slot.job, slot.fire_us, slot.due_us, slot.broken, slot.judged_us, _ = new
+        slot.job, slot.fire_us, slot.due_us, slot.broken, slot.backlog_us, _ = new
         slot.seq = self._log.note(slot.job.id)
         if not stays and filed_us is not None:
             self._queue.put(slot, filed_us)
@@ -218,7 +219,7 @@ class MemoryStore(MemoryTrail):
 
     def _followed(self, slot: Slot) -> None:
         """Release a held backlog, now that no run of its last portion waits."""
-        if slot.judged_us is not None and slot.due_us is not None and slot.queued_us is None:
+        if slot.backlog_us is not None and slot.due_us is not None and slot.queued_us is None:
             self._queue.put(slot, slot.due_us)
 
     def get(self, job_id: str) -> Entry:
@@ -314,20 +315,20 @@ class MemoryStore(MemoryTrail):
 
     def _settle_one(self, slot: Slot, decision: Decision, settled: Settled, now_us: int) -> bool:
         """Settle a decision that is not plain; return whether to add the job to the due queue."""
-        continues = slot.judged_us is not None
+        continues = slot.backlog_us is not None
         if isinstance(decision, Settlement):
-            _, slot.job, slot.fire_us, slot.due_us, times, slot.judged_us, slot.broken, passed = (
+            _, slot.job, slot.fire_us, slot.due_us, times, slot.backlog_us, slot.broken, not_run = (
                 decision
             )
         else:
             assert slot.fire_us is not None
-            times, passed = (slot.fire_us,), ()
+            times, not_run = (slot.fire_us,), ()
             slot.fire_us = slot.due_us = decision
             slot.broken = None
         job = slot.job
-        for one in passed:
+        for one in not_run:
             self._history.add(one.record(job.id))
-            settled.passed.append((job, one))
+            settled.not_run.append((job, one))
         if times:
             self._open.admit(slot, times, continues, settled, now_us)
         if slot.due_us is None:
@@ -335,7 +336,7 @@ class MemoryStore(MemoryTrail):
             self._drop(slot)
             return False
         # Otherwise the rest of a backlog is held until the last run of this portion starts.
-        return slot.behind is None or slot.judged_us is None
+        return slot.behind is None or slot.backlog_us is None
 
     def _give_back(self, batch: MemoryBatch) -> None:
         with self._lock:
@@ -349,26 +350,26 @@ class MemoryStore(MemoryTrail):
 
     # Runs
 
-    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    def open(self, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
         """Open runs outside the schedule, or record them as skipped."""
         with self._lock:
-            return [self._open_one(each, due_us) for each in asked]
+            return [self._open_one(each, due_us) for each in requests]
 
-    def _open_one(self, asked: Asked, due_us: int) -> Opened:
-        slot = self._slots.get(asked.job.id)
+    def _open_one(self, request: RunRequest, due_us: int) -> Opened:
+        slot = self._slots.get(request.job.id)
         if slot is None:
             return None
-        opened = self._open.open(slot, asked.job, due_us, asked.key)
-        if isinstance(opened, Run) and asked.note is not None:
-            self.note((asked.note._replace(run_id=opened._id),))
+        opened = self._open.open(slot, request.job, due_us, request.key)
+        if isinstance(opened, Run) and request.note is not None:
+            self.note((request.note._replace(run_id=opened._id),))
         return opened
 
     def backfill(
-        self, asked: Backfill, note: AuditRecord
+        self, request: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its past due times, or none at all."""
         with self._lock:
-            opened = self._open.backfill(self._there(asked.job.id), asked)
+            opened = self._open.backfill(self._there(request.job.id), request)
             self.note((note,) if opened is not None else ())
             return opened
 
@@ -386,7 +387,7 @@ class MemoryStore(MemoryTrail):
                 recorded.append(end)
                 if slot.behind is not None and promote:
                     self._open.promote(slot, started)
-                if slot.judged_us is not None:
+                if slot.backlog_us is not None:
                     due_us = _earlier(due_us, slot.queued_us)
         return Ended(recorded, started, due_us)
 
@@ -399,7 +400,7 @@ class MemoryStore(MemoryTrail):
                 slot = run._slot
                 if run._waits and slot is not None:
                     self._open.promote(slot, started)
-                    if slot.judged_us is not None:
+                    if slot.backlog_us is not None:
                         due_us = _earlier(due_us, slot.queued_us)
         return Ended([], started, due_us)
 

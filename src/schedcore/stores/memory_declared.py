@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from schedcore.changes.audit import Actor
-from schedcore.stores.base import Change, Declared, Entry, Otherwise
-from schedcore.stores.changed import record_of_change
+from schedcore.stores.base import Declared, Entry, Otherwise
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 
 
@@ -41,7 +40,7 @@ class DeclaredJobs:
         ]
         for job_id, each, change in zip(ids, declared, changes, strict=True):
             if change is not None:
-                self._make(change, now_us, by)
+                self._write((change,), now_us, by)
             elif self._find(job_id) is None:
                 continue  # it had its last fire time
             stays = change is None and app is None  # its owner stays
@@ -57,7 +56,7 @@ class DeclaredJobs:
         for job_id, (owner, fingerprint) in list(self._by.items()):
             old = self._find(job_id)
             if owner == app and fingerprint and job_id not in declared and old is not None:
-                self._make(parked(old, app), now_us, by)
+                self._write((parked(old, app),), now_us, by)
                 self._by[job_id] = DeclaredBy(app, "")
                 gone.append(job_id)
         return gone
@@ -65,8 +64,3 @@ class DeclaredJobs:
     def forget(self, job_id: str) -> None:
         """Forget a job that was removed or replaced."""
         self._by.pop(job_id, None)
-
-    def _make(self, change: Change | Entry, now_us: int, by: Actor | None) -> None:
-        """Make a change, and add it to the audit if there is an actor *by*."""
-        notes = () if by is None else (record_of_change(change, by, now_us),)
-        self._write((change,), now_us, notes)

@@ -10,7 +10,7 @@ from schedcore.history.history import History
 from schedcore.history.query import EVERYTHING, RunQuery
 from schedcore.history.totals import Totals
 from schedcore.run import Outcome, RunRecord
-from schedcore.stores.places import MARK, Place, read_place
+from schedcore.stores.positions import STORE_ID_LENGTH, Position, read_position
 
 
 class MemoryOutcomes:
@@ -24,11 +24,11 @@ class MemoryOutcomes:
         # Re-entrant: a finalizer or a signal handler may call this.
         self._lock = threading.RLock()
         self._history = history
-        self._draw_mark()
+        self._draw_store_id()
 
-    def _draw_mark(self) -> None:
-        """Create a mark for positions in this store; a forked child is another store."""
-        self._mark = os.urandom(MARK // 2).hex()
+    def _draw_store_id(self) -> None:
+        """Create an id of this store for positions; a forked child is another store."""
+        self._store_id = os.urandom(STORE_ID_LENGTH // 2).hex()
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the stored outcomes that *query* selects, in its order."""
@@ -45,26 +45,26 @@ class MemoryOutcomes:
         with self._lock:
             return self._history.tally(query, slice_us, most)
 
-    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+    def ended_after(self, position: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in the order in which they were recorded, each once."""
-        since = None if place is None else read_place(place)
+        since = None if position is None else read_position(position)
         with self._lock:
             end = self._end
             if since is None or not end.knows(since):
                 return str(end), []
             first = max(since.seq, self._history.cut)
             records = self._history.after(first, limit)
-        return str(Place(self._mark, 0, first + len(records))), records
+        return str(Position(self._store_id, 0, first + len(records))), records
 
-    def keeps_after(self, place: str) -> bool:
+    def keeps_after(self, position: str) -> bool:
         """Return whether everything after a position is still stored, or was until now."""
-        since = read_place(place)
+        since = read_position(position)
         with self._lock:
             return self._end.knows(since) and since.seq >= self._history.cut
 
     @property
-    def _end(self) -> Place:
-        return Place(self._mark, 0, self._history.end)
+    def _end(self) -> Position:
+        return Position(self._store_id, 0, self._history.end)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

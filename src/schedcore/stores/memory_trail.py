@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import FunctionType
+from typing import Final, NamedTuple
 
-from schedcore.changes.audit import AuditRecord, AuditTrail
+from schedcore.basics.callables import is_local
+from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.history.history import History
+from schedcore.job import Job
+from schedcore.stores.base import Change, Entry
+from schedcore.stores.changed import id_of, made_of, record_of_change
 from schedcore.stores.memory_outcomes import MemoryOutcomes
-from schedcore.stores.places import Happened, Place, Places, in_order, read_places
+from schedcore.stores.positions import (
+    FeedPosition,
+    Happened,
+    Position,
+    in_order,
+    read_feed_position,
+)
+
+_PLAIN: Final = frozenset({bool, float, int, type(None)})
+_LONGEST: Final = 200
+"""Length of text up to which it does not matter that the audit keeps it."""
 
 
 class MemoryTrail(MemoryOutcomes):
@@ -27,18 +43,25 @@ class MemoryTrail(MemoryOutcomes):
             for record in records:
                 self._audit.add(record, self._history.end)
 
+    def _note_changes(self, changes: Sequence[Change | Entry], by: Actor, now_us: int) -> None:
+        """Add changes to the audit."""
+        outcomes = self._history.end
+        for change in made_of(changes):
+            self._audit.add(_made(change, by, now_us), outcomes)
+
     def audit(
         self, job_id: str | None, since_us: int | None, before: int | None, limit: int
     ) -> list[AuditRecord]:
         """Return the stored changes, the latest first."""
         with self._lock:
-            return self._audit.latest(job_id, since_us, before, limit)
+            found = self._audit.latest(job_id, since_us, before, limit)
+        return [_record(number, made) for number, made in found]
 
-    def happened_after(self, place: str | None, limit: int) -> Happened:
+    def happened_after(self, position: str | None, limit: int) -> Happened:
         """Return outcomes and changes, in the order in which they were recorded."""
-        since = None if place is None else read_places(place)
+        since = None if position is None else read_feed_position(position)
         with self._lock:
-            ends = Places(self._end, Place(self._mark, 0, self._audit.end))
+            ends = FeedPosition(self._end, Position(self._store_id, 0, self._audit.end))
             if since is None or not ends.knows(since):
                 return Happened(str(ends), [], since is None)
             ended, made = since.outcomes.seq, since.changes.seq
@@ -48,7 +71,117 @@ class MemoryTrail(MemoryOutcomes):
         last, found = in_order(
             since,
             [((0, n), record) for n, record in enumerate(records, first + 1)],
-            [((0, before), (0, record.id), record) for before, record in changes],
+            [
+                ((0, before), (0, number), _record(number, each))
+                for number, (before, each) in enumerate(changes, done + 1)
+            ],
             limit,
         )
         return Happened(str(last), found, (first, done) == (ended, made))
+
+
+class Made(NamedTuple):
+    """A change of a job whose record is written when somebody reads it.
+
+    Writing the old and the new values takes three times as long as changing a job.
+    """
+
+    change: Change | Entry
+    by: Actor
+    at_us: int
+
+
+class AuditTrail:
+    """The last changes, in the order in which they were made.
+
+    Not thread-safe: its owner holds a lock.
+
+    Args:
+        most: How many to keep.
+
+    Attributes:
+        cut: How many of the first ones were deleted.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._slack = most + max(1, most // 10)  # deleting one by one costs more
+        # Each with the number of outcomes before it.
+        self._all: list[tuple[int, Made | AuditRecord]] = []
+        self.cut = 0
+
+    @property
+    def end(self) -> int:
+        """The number of changes so far, deleted ones included."""
+        return self.cut + len(self._all)
+
+    def add(self, made: Made | AuditRecord, outcomes: int) -> None:
+        """Add a change; *outcomes* is the number of outcomes recorded before it."""
+        self._all.append((outcomes, made))
+        if len(self._all) > self._slack:
+            cut = len(self._all) - self._most
+            del self._all[:cut]
+            self.cut += cut
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Made | AuditRecord]]:
+        """Return the changes after the first *number*, each with its outcomes.
+
+        *number* is :attr:`cut` or more.
+        """
+        first = number - self.cut
+        return self._all[first : first + limit]
+
+    def latest(
+        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
+    ) -> list[tuple[int, Made | AuditRecord]]:
+        """Return changes with their numbers, the latest first.
+
+        Args:
+            job_id: Only those of this job; None: all.
+            since_us: Only those since this time; None: all.
+            before: Only those with a lower number; None: all.
+            limit: The maximum number.
+        """
+        found: list[tuple[int, Made | AuditRecord]] = []
+        number = self.end + 1
+        for _, made in reversed(self._all):
+            number -= 1
+            if len(found) == limit:
+                break
+            if (
+                (job_id is None or _job_id(made) == job_id)
+                and (since_us is None or made.at_us >= since_us)
+                and (before is None or number < before)
+            ):
+                found.append((number, made))
+        return found
+
+
+def _made(change: Change | Entry, by: Actor, at_us: int) -> Made | AuditRecord:
+    """Return what to keep of a change: text, if its values would keep objects of users alive."""
+    entries = (change,) if isinstance(change, Entry) else (change.old, change.new)
+    if all(entry is None or _is_plain(entry.job) for entry in entries):
+        return Made(change, by, at_us)
+    return record_of_change(change, by, at_us)
+
+
+def _is_plain(job: Job) -> bool:
+    """Return whether a job keeps nothing alive but itself: it is bounded, and cannot change."""
+    func = job.func
+    if func is not None and (type(func) is not FunctionType or is_local(func)):
+        return False
+    return all(map(_is_small, job.args)) and all(map(_is_small, job.kwargs.values()))
+
+
+def _is_small(value: object) -> bool:
+    return type(value) in _PLAIN or (type(value) is str and len(value) <= _LONGEST)
+
+
+def _job_id(made: Made | AuditRecord) -> str | None:
+    return id_of(made.change) if isinstance(made, Made) else made.job_id
+
+
+def _record(number: int, made: Made | AuditRecord) -> AuditRecord:
+    """Return the record of a change, with its number."""
+    record = record_of_change(*made) if isinstance(made, Made) else made
+    return record._replace(id=number)

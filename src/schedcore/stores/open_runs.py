@@ -12,12 +12,12 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Printed
 from schedcore.run import Outcome, Run
-from schedcore.stores.asked import Backfill, Opened, runs_of
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.keys import Keys
+from schedcore.stores.not_run import skipped_record
 from schedcore.stores.outputs import Outputs
-from schedcore.stores.passing import skipped_record
+from schedcore.stores.run_requests import Backfill, Opened, runs_of
 
 
 class OpenRuns:
@@ -75,7 +75,7 @@ class OpenRuns:
             self._wait(slot, times[len(times) - waits :], backlog)
         if skipped:
             left_out = times[starts : starts + skipped]
-            record = skipped_record(job, left_out, now_us, slot.runs)
+            record = skipped_record(job, left_out, now_us, _open_of(slot))
             self._history.add(record)
             settled.skipped.append(Skipped(job, left_out, record))
 
@@ -86,7 +86,7 @@ class OpenRuns:
         by_hand = job.options._replace(overlap="skip")
         begun, waiting = _count_begun(slot.runs), len(slot.behind or ())
         if not admit(1, by_hand, len(slot.runs), begun, waiting, False).starts:
-            record = skipped_record(job, (due_us,), due_us, slot.runs, "manual")
+            record = skipped_record(job, (due_us,), due_us, _open_of(slot), "manual")
             self._history.add(record)
             return record
         run = self._start(slot, due_us)
@@ -96,17 +96,17 @@ class OpenRuns:
             self.keys.note(slot, key, run._id, due_us)
         return run
 
-    def backfill(self, slot: Slot, asked: Backfill) -> tuple[Sequence[Run], Sequence[Run]] | None:
+    def backfill(self, slot: Slot, request: Backfill) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Start runs for past times, as far as there is room; the others wait.
 
         None: some of the times no longer have to run.
         """
-        job, times, _ = asked
-        runs = (*slot.runs, *(slot.behind or ()))
-        ran = runs_of(self._history.records(asked.query), runs)
-        if asked.left(slot.due_us, slot.fire_us, ran) != list(times):
+        job, times, _ = request
+        runs = _open_of(slot)
+        ran = runs_of(self._history.records(request.query), runs)
+        if request.left(slot.due_us, slot.fire_us, ran) != list(times):
             return None
-        asked.check_room(len(runs))
+        request.check_room(len(runs))
         settled, before = Settled([], [], [], [], []), len(slot.behind or ())
         self.admit(slot, times, True, settled, times[-1])
         behind = list(slot.behind or ())[before:]
@@ -182,7 +182,7 @@ class OpenRuns:
     def end_waiting(self, slot: Slot, outcome: Outcome, now_us: int) -> list[End]:
         """End the runs of a job that have not begun; the others are not retried."""
         ended: list[End] = []
-        for run in (*slot.runs, *(slot.behind or ())):
+        for run in _open_of(slot):
             if outcome is Outcome.PAUSED and run._awaited is not None:
                 continue  # it was opened by run_job()
             if not run.withdraw():
@@ -193,6 +193,11 @@ class OpenRuns:
             if self.close(end) is not None:
                 ended.append(end)
         return ended
+
+
+def _open_of(slot: Slot) -> tuple[Run, ...]:
+    """Return the open runs of a job: the active ones, and those that wait behind them."""
+    return (*slot.runs, *(slot.behind or ()))
 
 
 def _count_begun(active: Sequence[Run]) -> int:

@@ -35,13 +35,13 @@ class Outcomes(Protocol):
         """
         ...
 
-    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+    def ended_after(self, position: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in commit order, each once.
 
         Uncommitted outcomes of others come later, never before the returned position.
 
         Args:
-            place: The position after which to return outcomes; None, or a position of another or
+            position: The position after which to return outcomes; None, or a position of another or
                 an earlier store: nothing is returned.
             limit: The maximum number.
 
@@ -49,17 +49,17 @@ class Outcomes(Protocol):
             The position to continue from, and the outcomes.  Its text is opaque, and can be stored.
 
         Raises:
-            InvalidOptionError: if *place* is not a position.
+            InvalidOptionError: if *position* is not a position.
         """
         ...
 
-    def keeps_after(self, place: str) -> bool:
+    def keeps_after(self, position: str) -> bool:
         """Return whether everything after a position is stored, or was until now.
 
         False: some outcomes were deleted since then, or the position is of another store.
 
         Raises:
-            InvalidOptionError: if *place* is not a position.
+            InvalidOptionError: if *position* is not a position.
         """
         ...
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError
 
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -31,8 +32,7 @@ def parts_of(url: str) -> tuple[str, str, dict[str, str]]:
     kept = [option for option in options.split("&") if option]
     own = {name: value for name, _, value in (o.partition("=") for o in kept) if name in _OWN}
     plain = "&".join(option for option in kept if option.partition("=")[0] not in _OWN)
-    shown = "&".join(option for option in kept if not option.startswith("password="))
-    shown = f"{_without_password(place)}?{shown}" if shown else _without_password(place)
+    shown = without_password(url)
     try:
         given = conninfo_to_dict(f"{place}?{plain}" if plain else place)
     except psycopg.ProgrammingError:
@@ -49,7 +49,3 @@ _OWN: Final = {
     "schema": (r"[a-z_][a-z0-9_]{0,50}", "a name of small letters, digits and underscores"),
     "lease": (r"[1-9]\d{0,3}", "whole seconds, from 1 to 9999"),
 }
-
-
-def _without_password(place: str) -> str:
-    return re.sub(r"(://[^/@]*?):[^/]*@", r"\1:***@", place, count=1)

@@ -109,7 +109,7 @@ MIGRATIONS: Final = (
                 seq {whole} not null,
                 fire_us {whole},
                 due_us {whole},
-                judged_us {whole},
+                backlog_us {whole},
                 broken text,
                 changed {mark} not null){options}""",
             "create index schedcore_due_at on schedcore_due ({due}) where due_us is not null",
@@ -261,10 +261,10 @@ META: Final = (
 )
 
 
-def mark_of(tx: Transaction) -> str:
-    """Return the text that tells a store from all others, made with its tables."""
-    ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
-    return str(mark)
+def store_id_of(tx: Transaction) -> str:
+    """Return the unique id of a store, which is created with its tables."""
+    ((store_id,),) = tx.all("select value from schedcore_meta where name = 'id'")
+    return str(store_id)
 
 
 def statements(words: Words, since: int = 0) -> list[str]:

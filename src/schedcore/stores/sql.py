@@ -13,7 +13,6 @@ from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -26,11 +25,12 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import id_of, record_of_change
+from schedcore.stores.changed import id_of, made_of, record_of_change
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
+from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
@@ -94,10 +94,11 @@ class SqlStore(SqlTrail):
     # Jobs
 
     def write(
-        self, changes: Sequence[Change | Entry], now_us: int, notes: Sequence[AuditRecord] = ()
+        self, changes: Sequence[Change | Entry], now_us: int, by: Actor | None = None
     ) -> Written:
         """Make all of *changes*, or none; see :meth:`~schedcore.stores.contract.Store.write`."""
         texts = [self._text(change) for change in changes]
+        notes = _notes_of(changes, by, now_us)
         ended: list[End] = []
         with self.database.write() as tx:
             rows = self.jobs.hold(tx, {id_of(change) for change in changes})
@@ -150,12 +151,6 @@ class SqlStore(SqlTrail):
             self.jobs.update(tx, row, new, text)
         return written
 
-    def _note_changes(
-        self, tx: Transaction, made: Sequence[Change | Entry], by: Actor | None, now_us: int
-    ) -> None:
-        if by is not None:
-            self.changed.add(tx, [record_of_change(change, by, now_us) for change in made])
-
     def _record_change(self, tx: Transaction, records: list[RunRecord], now_us: int) -> None:
         """Record fire times that changes skip, once per transaction, and notify other processes."""
         self.history.add(tx, records, now_us, self.node)
@@ -193,7 +188,7 @@ class SqlStore(SqlTrail):
                 if old is not None and was != wanted and (change is not None or app is not None):
                     self.jobs.set_declared(tx, job_id, wanted)
             self.jobs.insert(tx, added)
-            self._note_changes(tx, made, by, now_us)
+            self.changed.add(tx, _notes_of(made, by, now_us))
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
             entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
@@ -219,7 +214,7 @@ class SqlStore(SqlTrail):
                 self.jobs.set_declared(tx, old.job.id, DeclaredBy(app, ""))
                 made.append(change)
             if gone:
-                self._note_changes(tx, made, by, now_us)
+                self.changed.add(tx, _notes_of(made, by, now_us))
                 self._record_change(tx, records, now_us)
             tx.if_made(partial(self.claims.ended, ended))
         return gone
@@ -355,15 +350,15 @@ class SqlStore(SqlTrail):
 
     # Runs
 
-    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    def open(self, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
         """Open runs outside the schedule, or record them as skipped."""
-        return open_runs(self, asked, due_us)
+        return open_runs(self, requests, due_us)
 
     def backfill(
-        self, asked: Backfill, note: AuditRecord
+        self, request: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its past due times, or none at all."""
-        return backfill_runs(self, asked, note)
+        return backfill_runs(self, request, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start runs that waited for them."""
@@ -404,3 +399,10 @@ class SqlStore(SqlTrail):
     def close(self) -> None:
         """Close the database; the jobs stay."""
         self.database.close()
+
+
+def _notes_of(
+    changes: Sequence[Change | Entry], by: Actor | None, now_us: int
+) -> Sequence[AuditRecord]:
+    """Return the audit's records of changes that somebody orders."""
+    return () if by is None else [record_of_change(c, by, now_us) for c in made_of(changes)]

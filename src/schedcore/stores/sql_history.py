@@ -11,7 +11,7 @@ from schedcore.history.query import RunQuery
 from schedcore.output.text import storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.database import Transaction
-from schedcore.stores.places import Place
+from schedcore.stores.positions import Position
 from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_totals import TotalRows
 
@@ -115,18 +115,18 @@ class HistoryRows:
 
     def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
         """Return the outcomes that *query* selects, in its order."""
-        asked = _asked(query)
+        conditions = _conditions(query)
         order = ("due_us", "seq") if query.by_time else ("seq",)
         if query.before is not None:
             behind = self._behind(tx, query.before, order)
             if behind is None:
                 return []
-            asked.append(behind)
+            conditions.append(behind)
         latest = ", ".join(f"{column} desc" for column in order)
         rows = tx.all(
-            f"select {_COLUMNS}, node from schedcore_ledger{_where(asked)}"
+            f"select {_COLUMNS}, node from schedcore_ledger{_where(conditions)}"
             f" order by {latest} limit ? offset ?",
-            *(value for each in asked for value in each.params),
+            *(value for each in conditions for value in each.params),
             MOST_ID if query.limit is None else query.limit,
             query.offset,
         )
@@ -135,27 +135,28 @@ class HistoryRows:
     def _behind(self, tx: Transaction, run_id: int, order: Sequence[str]) -> Condition | None:
         """Return the condition for outcomes after a run, in this order; None: there are none."""
         columns, run_id = ", ".join(order), min(run_id, MOST_ID)
-        place = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
+        position = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
         compared = "<"
-        if place is None:  # the latest of the runs before it
+        if position is None:  # the latest of the runs before it
             compared = "<="
             near = "select due_us, seq from schedcore_ledger where run_id < ? order by run_id desc"
             latest = ", ".join(f"{column} desc" for column in order)
-            place = tx.one(
+            position = tx.one(
                 f"select {columns} from ({near} limit ?) near order by {latest} limit 1",
                 run_id,
                 _NEAR,
             )
-        if place is None:
+        if position is None:
             return None
-        return Condition(f"({columns}) {compared} ({', '.join('?' * len(order))})", tuple(place))
+        return Condition(f"({columns}) {compared} ({', '.join('?' * len(order))})", tuple(position))
 
     def kept(self, tx: Transaction, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* selects in total, at most *most*."""
-        asked = _asked(query)
+        conditions = _conditions(query)
         ((count,),) = tx.all(
-            f"select count(*) from (select 1 from schedcore_ledger{_where(asked)} limit ?) found",
-            *(value for each in asked for value in each.params),
+            "select count(*) from"
+            f" (select 1 from schedcore_ledger{_where(conditions)} limit ?) found",
+            *(value for each in conditions for value in each.params),
             most,
         )
         return int(count)
@@ -164,21 +165,22 @@ class HistoryRows:
         self, tx: Transaction, query: RunQuery, slice_us: int, most: int
     ) -> dict[tuple[int, Outcome], int]:
         """Return how many outcomes *query* selects, by slices of due time and by outcome."""
-        asked = _asked(query)
+        conditions = _conditions(query)
         rows = tx.all(
             "select due_us / ?, outcome, count(*) from (select due_us, outcome from"
-            f" schedcore_ledger{_where(asked)} order by due_us desc limit ?) found group by 1, 2",
+            f" schedcore_ledger{_where(conditions)} order by due_us desc limit ?) found"
+            " group by 1, 2",
             slice_us,
-            *(value for each in asked for value in each.params),
+            *(value for each in conditions for value in each.params),
             most,
         )
         return {(number, Outcome(outcome)): count for number, outcome, count in rows}
 
     def after(
-        self, tx: Transaction, place: Place, limit: int
+        self, tx: Transaction, position: Position, limit: int
     ) -> list[tuple[tuple[int, int], RunRecord]]:
         """Return the outcomes that were committed after a position, with their numbers."""
-        rows = self.order.after(tx, f"{_COLUMNS}, node", place, limit)
+        rows = self.order.after(tx, f"{_COLUMNS}, node", position, limit)
         return [((row[0], row[1]), _record(row[2:])) for row in rows]
 
     def find(self, tx: Transaction, run_id: int) -> RunRecord | None:
@@ -234,29 +236,29 @@ def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:
     return Condition(where, (*beyond.params, *job))
 
 
-def _asked(query: RunQuery) -> list[Condition]:
+def _conditions(query: RunQuery) -> list[Condition]:
     """Return the conditions of a query, apart from its position."""
-    asked = []
+    conditions = []
     if query.job_id is not None:
-        asked.append(Condition("job_id = ?", (query.job_id,)))
+        conditions.append(Condition("job_id = ?", (query.job_id,)))
     if query.job_ids is not None:
         ids = tuple(query.job_ids)
-        asked.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
+        conditions.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
     if (outcomes := query.outcomes) is not None:
         names = tuple(sorted(outcome.value for outcome in outcomes))
         # "in ()" is not valid, and null is in no list.
-        asked.append(Condition(f"outcome in ({', '.join('?' * len(names)) or 'null'})", names))
+        conditions.append(Condition(f"outcome in ({', '.join('?' * len(names)) or 'null'})", names))
         if Outcome.EXECUTED not in outcomes:
-            asked.append(Condition(TROUBLE, ()))
+            conditions.append(Condition(TROUBLE, ()))
     if query.since_us is not None:
-        asked.append(Condition("due_us >= ?", (query.since_us,)))
+        conditions.append(Condition("due_us >= ?", (query.since_us,)))
     if query.until_us is not None:
-        asked.append(Condition("due_us < ?", (query.until_us,)))
-    return asked
+        conditions.append(Condition("due_us < ?", (query.until_us,)))
+    return conditions
 
 
-def _where(asked: Sequence[Condition]) -> str:
-    return f" where {' and '.join(each.where for each in asked)}" if asked else ""
+def _where(conditions: Sequence[Condition]) -> str:
+    return f" where {' and '.join(each.where for each in conditions)}" if conditions else ""
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schedcore.stores.database import Row, Transaction
-from schedcore.stores.places import MARK, Place
+from schedcore.stores.positions import STORE_ID_LENGTH, Position
 
 _SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
@@ -42,32 +42,32 @@ class CommitOrder:
             sql = f"update schedcore_meta set value = {_SETTLED} || '.0' where name = ?"
             tx.run(f"{sql} and {of_cut} > {last}", self._cut)
 
-    def end(self, tx: Transaction) -> Place:
+    def end(self, tx: Transaction) -> Position:
         """Return the position behind all rows."""
         if self._by_tx:
-            ((mark, settled),) = tx.all(f"select value, {_SETTLED} from schedcore_meta{_ID}")
-            return Place(mark[:MARK], settled, 0)
+            ((store_id, settled),) = tx.all(f"select value, {_SETTLED} from schedcore_meta{_ID}")
+            return Position(store_id[:STORE_ID_LENGTH], settled, 0)
         last = "coalesce((select seq from sqlite_sequence where name = ?), 0)"
-        ((mark, seq),) = tx.all(f"select value, {last} from schedcore_meta{_ID}", self._table)
-        return Place(mark[:MARK], 0, seq)
+        ((store_id, seq),) = tx.all(f"select value, {last} from schedcore_meta{_ID}", self._table)
+        return Position(store_id[:STORE_ID_LENGTH], 0, seq)
 
-    def after(self, tx: Transaction, columns: str, place: Place, limit: int) -> list[Row]:
+    def after(self, tx: Transaction, columns: str, position: Position, limit: int) -> list[Row]:
         """Return rows after a position of this store: their ``tx``, ``seq`` and *columns*."""
         if self._by_tx:
             return tx.all(
                 f"select tx, seq, {columns} from {self._table} where (tx, seq) > (?, ?)"
                 f" and tx < {_SETTLED} order by tx, seq limit ?",
-                place.tx,
-                place.seq,
+                position.tx,
+                position.seq,
                 limit,
             )
         sql = f"select 0, seq, {columns} from {self._table} where seq > ? order by seq limit ?"
-        return tx.all(sql, place.seq, limit)
+        return tx.all(sql, position.seq, limit)
 
-    def keeps(self, tx: Transaction, place: Place) -> bool:
+    def keeps(self, tx: Transaction, position: Position) -> bool:
         """Return whether nothing was deleted after a position."""
         row = tx.one("select value from schedcore_meta where name = ?", self._cut)
-        return row is None or (place.tx, place.seq) >= _numbers(row[0])
+        return row is None or (position.tx, position.seq) >= _numbers(row[0])
 
     def cut(self, tx: Transaction, where: str, params: Sequence[object], most: int) -> int:
         """Delete the first *most* rows of a condition, and note the last; return how many."""

@@ -9,7 +9,7 @@ from schedcore.history.totals import Totals
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Database
-from schedcore.stores.places import Place, read_place
+from schedcore.stores.positions import Position, read_position
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_output import OutputRows
 
@@ -41,20 +41,20 @@ class SqlOutcomes:
         with self.database.read() as tx:
             return self.history.tally(tx, query, slice_us, most)
 
-    def ended_after(self, place: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+    def ended_after(self, position: str | None, limit: int) -> tuple[str, list[RunRecord]]:
         """Return outcomes in commit order, each once."""
-        since = None if place is None else read_place(place)
+        since = None if position is None else read_position(position)
         with self.database.read() as tx:
             end = self.history.order.end(tx)
             if since is None or not end.knows(since):
                 return str(end), []
             rows = self.history.after(tx, since, limit)
-        last = Place(since.mark, *rows[-1][0]) if rows else since
+        last = Position(since.store_id, *rows[-1][0]) if rows else since
         return str(last), [record for _, record in rows]
 
-    def keeps_after(self, place: str) -> bool:
+    def keeps_after(self, position: str) -> bool:
         """Return whether everything after a position is still stored, or was until now."""
-        since = read_place(place)
+        since = read_position(position)
         with self.database.read() as tx:
             order = self.history.order
             return order.end(tx).knows(since) and order.keeps(tx, since)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final
 
+from schedcore.history.record import took_us
 from schedcore.history.totals import (
     Histogram,
     JobTotals,
@@ -18,7 +19,6 @@ from schedcore.history.totals import (
     Totals,
     bound_of,
     recorded_us,
-    took_us,
 )
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction

@@ -8,7 +8,13 @@ from typing import Final
 from schedcore.changes.audit import AuditRecord
 from schedcore.output.text import storable
 from schedcore.stores.database import Database, Transaction
-from schedcore.stores.places import Happened, Place, Places, in_order, read_places
+from schedcore.stores.positions import (
+    FeedPosition,
+    Happened,
+    Position,
+    in_order,
+    read_feed_position,
+)
 from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention
 from schedcore.stores.sql_order import CommitOrder
 from schedcore.stores.sql_outcomes import SqlOutcomes
@@ -52,17 +58,17 @@ class AuditRows:
         limit: int,
     ) -> list[AuditRecord]:
         """Return the changes of a job (None: all), since a time, before a number; latest first."""
-        asked = {"job_id = ?": job_id, "at_us >= ?": since_us, "seq < ?": before}
-        given = {condition: value for condition, value in asked.items() if value is not None}
-        where = f" where {' and '.join(given)}" if given else ""
+        conditions = {"job_id = ?": job_id, "at_us >= ?": since_us, "seq < ?": before}
+        values = {condition: value for condition, value in conditions.items() if value is not None}
+        where = f" where {' and '.join(values)}" if values else ""
         sql = f"select seq, {_COLUMNS} from schedcore_audit{where} order by seq desc limit ?"
-        return [AuditRecord(*row) for row in tx.all(sql, *given.values(), limit)]
+        return [AuditRecord(*row) for row in tx.all(sql, *values.values(), limit)]
 
     def after(
-        self, tx: Transaction, place: Place, limit: int
+        self, tx: Transaction, position: Position, limit: int
     ) -> list[tuple[tuple[int, int], tuple[int, int], AuditRecord]]:
-        """Return changes after a position, for :func:`~schedcore.stores.places.in_order`."""
-        rows = self.order.after(tx, f"ledger, {_COLUMNS}", place, limit)
+        """Return changes after a position, for :func:`~schedcore.stores.positions.in_order`."""
+        rows = self.order.after(tx, f"ledger, {_COLUMNS}", position, limit)
         return [((row[0], row[2]), (row[0], row[1]), AuditRecord(row[1], *row[3:])) for row in rows]
 
     def excess(self, tx: Transaction, keep: Retention, now_us: int) -> list[Condition]:
@@ -100,11 +106,11 @@ class SqlTrail(SqlOutcomes):
         with self.database.read() as tx:
             return self.changed.latest(tx, job_id, since_us, before, limit)
 
-    def happened_after(self, place: str | None, limit: int) -> Happened:
+    def happened_after(self, position: str | None, limit: int) -> Happened:
         """Return outcomes and changes in commit order."""
-        since = None if place is None else read_places(place)
+        since = None if position is None else read_feed_position(position)
         with self.database.read() as tx:
-            ends = Places(self.history.order.end(tx), self.changed.order.end(tx))
+            ends = FeedPosition(self.history.order.end(tx), self.changed.order.end(tx))
             if since is None or not ends.knows(since):
                 return Happened(str(ends), [], since is None)
             outcomes = self.history.after(tx, since.outcomes, limit)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from schedcore.changes.audit import AuditRecord
 from schedcore.stores.outcomes import Outcomes
-from schedcore.stores.places import Happened
+from schedcore.stores.positions import Happened
 
 
 class Trail(Outcomes, Protocol):
@@ -30,14 +30,14 @@ class Trail(Outcomes, Protocol):
         """
         ...
 
-    def happened_after(self, place: str | None, limit: int) -> Happened:
+    def happened_after(self, position: str | None, limit: int) -> Happened:
         """Return outcomes and changes in commit order.
 
         Args:
-            place: The position after which to return them; None: nothing is returned.
+            position: The position after which to return them; None: nothing is returned.
             limit: The maximum number.
 
         Raises:
-            InvalidOptionError: if *place* is not a position.
+            InvalidOptionError: if *position* is not a position.
         """
         ...

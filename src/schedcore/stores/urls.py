@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
+from schedcore.basics.shown_urls import without_password
 from schedcore.clock import Clock, SystemClock
 from schedcore.errors import InvalidOptionError, StoreError
 from schedcore.stores.contract import Store
@@ -64,17 +63,12 @@ def sqlite_path(url: str) -> str:
     path = url.partition(":")[2]
     if not path.startswith("///") or path in ("///", "///:memory:"):
         raise InvalidOptionError(
-            "store", url, "sqlite:/// and the path of a file; 'memory' keeps nothing on disk"
+            "store",
+            without_password(url),
+            "sqlite:/// and the path of a file; 'memory' keeps nothing on disk",
         )
     if "?" in path:
-        raise InvalidOptionError("store", url, "no options after a path of SQLite")
+        raise InvalidOptionError(
+            "store", without_password(url), "no options after a path of SQLite"
+        )
     return path[3:]
-
-
-def without_password(url: str) -> str:
-    """Return a URL without its password."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return url.partition(":")[0] + ":..."
-    return url.replace(f":{password}@", ":***@", 1) if password else url

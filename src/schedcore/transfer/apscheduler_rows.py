@@ -10,8 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from schedcore.basics.shown_urls import without_password
 from schedcore.errors import InvalidOptionError, StoreError, did_you_mean
-from schedcore.stores.urls import sqlite_path, without_password
+from schedcore.stores.urls import sqlite_path
 
 TABLE: Final = "apscheduler_jobs"
 """The default name of APScheduler's table."""
@@ -108,4 +109,7 @@ def _read_postgresql(url: str, query: str) -> list[JobRow]:
     except psycopg.errors.UndefinedTable:
         raise StoreError(shown, "it has no such table: name it by --table") from None
     except psycopg.Error as error:
+        if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+            # Its text may be a part of the URL, such as a password with a percent sign.
+            raise InvalidOptionError("url", shown, "a URL that libpq can read") from None
         raise StoreError(shown, f"it cannot be read: {' '.join(str(error).split())}") from error

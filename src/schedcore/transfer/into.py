@@ -10,9 +10,8 @@ from schedcore.errors import JobChangedError
 from schedcore.job import Job
 from schedcore.jobdata import fingerprint
 from schedcore.stores.base import Change, Declared, Entry
-from schedcore.stores.changed import record_of_change
 from schedcore.stores.contract import Store
-from schedcore.stores.passing import passed_records
+from schedcore.stores.not_run import not_run_records
 
 
 class Comparison(NamedTuple):
@@ -62,9 +61,8 @@ def replace(store: Store, entries: Sequence[Entry], now_us: int) -> None:
     for entry in entries:
         old = there.get(entry.job.id)
         changes.append(
-            entry if old is None else Change(old, entry, True, passed_records(old, entry, now_us))
+            entry if old is None else Change(old, entry, True, not_run_records(old, entry, now_us))
         )
-    notes = [record_of_change(change, actor(), now_us) for change in changes]
-    conflicts = store.write(changes, now_us, notes).conflicts
+    conflicts = store.write(changes, now_us, actor()).conflicts
     if conflicts:
         raise JobChangedError(conflicts[0], 1)

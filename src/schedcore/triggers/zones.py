@@ -26,8 +26,9 @@ HORIZON_US = to_us(datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC))
 # Vista in 2000, Gaza in years to come); so looking every 5 days finds them all.
 _LOOK_US = 5 * DAY_US
 _CYCLE_YEARS, _CYCLE_US = 400, 146_097 * DAY_US
-# Tables of changes end in 2087 at the latest (Morocco); then rules repeat with the calendar.
-_RULES_ONLY_FROM = 2438
+# Tables of changes end in 2087 at the latest (Morocco); then rules repeat with the calendar.  What
+# comes later is looked up up to 400 years before this.
+_RULES_ONLY_FROM = 2500
 _MAX_NAME = 100
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from schedhttp.dashboard.asking import Refused
+from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.texts import address, as_json, clock_text, counted, in_zone
 from schedhttp.dashboard.visit import Page, Redirect, Undo, Visit, own_path
 from schedhttp.errors import BadRequest
+from schedhttp.request import decode
 
 _DONE: Final = {"pause": "paused", "resume": "resumed", "run": "begun", "remove": "removed"}
 _ENDPOINTS: Final = {
@@ -36,7 +36,7 @@ def run_job(visit: Visit) -> Redirect:
             body[name] = read_json(name, text)
     key = visit.form.get("key")
     headers = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}  # two clicks start one run
-    answer = visit.ask("run_job", {"job_id": job_id}, body=body, headers=headers)
+    answer = visit.api("run_job", {"job_id": job_id}, body=body, headers=headers)
     run_id = answer.headers["X-Run-Id"]
     return Redirect(address("/run", {"id": run_id}), f"A run of {job_id} was started.")
 
@@ -54,13 +54,13 @@ def resume_job(visit: Visit) -> Redirect:
 def remove_job(visit: Visit) -> Page | Redirect:
     """Remove a job after a confirmation."""
     job_id = visit.form.get("id", "")
-    job = visit.ask("get_job", {"job_id": job_id})
+    job = visit.api("get_job", {"job_id": job_id})
     if not visit.form.get("confirm"):
-        runs = visit.ask("get_job_runs", {"job_id": job_id}, {"state": "open", "limit": 1}).json
+        runs = visit.api("get_job_runs", {"job_id": job_id}, {"state": "open", "limit": 1}).json
         left = "Its active run continues." if runs else ""
         fields = {"id": job_id, "confirm": 1}
         return _question(visit, f"Remove {job_id}?", "Remove", fields, detail=left)
-    visit.ask("delete_job", {"job_id": job_id})
+    visit.api("delete_job", {"job_id": job_id})
     undo = _adding_again(visit, [job.json], "Add it again")
     return Redirect("/jobs", f"{job_id} was removed; its outcomes stay in the ledger.", undo)
 
@@ -76,7 +76,7 @@ def _adding_again(visit: Visit, jobs: list[Any], label: str) -> Undo | None:
 def add_job(visit: Visit) -> Redirect:
     """Add a job, or an array of jobs, from JSON."""
     definition = read_json("definition", visit.form.get("definition", ""))
-    job = visit.ask("add_job", body=definition, headers={"HTTP_IF_NONE_MATCH": "*"}).json
+    job = visit.api("add_job", body=definition, headers={"HTTP_IF_NONE_MATCH": "*"}).json
     if isinstance(job, list):
         return Redirect("/jobs", f"{counted(len(job), 'job')} {_were(len(job))} added.")
     return Redirect(address("/job", {"id": job["id"]}), f"{job['id']} was added.")
@@ -87,7 +87,7 @@ def change_job(visit: Visit) -> Redirect:
     job_id = visit.form.get("id", "")
     changes = read_json("changes", visit.form.get("changes", ""))
     match = {"HTTP_IF_MATCH": visit.form.get("etag", "")}
-    visit.ask("update_job", {"job_id": job_id}, body=changes, headers=match)
+    visit.api("update_job", {"job_id": job_id}, body=changes, headers=match)
     return Redirect(address("/job", {"id": job_id}), f"{job_id} was restored.")
 
 
@@ -95,7 +95,7 @@ def backfill_job(visit: Visit) -> Page | Redirect:
     """Run a job for past due times, after a confirmation that shows their number."""
     form = visit.form
     job_id, again = form.get("id", ""), bool(form.get("again"))
-    zone = visit.tz(visit.ask("get_job", {"job_id": job_id}).json.get("timezone"))
+    zone = visit.tz(visit.api("get_job", {"job_id": job_id}).json.get("timezone"))
     body: dict[str, Any] = {"again": again}
     for name in ("since", "until"):
         if text := form.get(name, "").strip():
@@ -103,40 +103,40 @@ def backfill_job(visit: Visit) -> Page | Redirect:
     confirm = form.get("confirm", "")
     job = {"job_id": job_id}
     try:
-        done = visit.ask("backfill_job", job, {"confirm": confirm}, body).json
+        done = visit.api("backfill_job", job, {"confirm": confirm}, body).json
     except Refused as error:
-        told = error.answer.json
+        found = error.answer.json
         if error.error_type != "NotConfirmed":
             raise
-        if not told["count"]:
+        if not found["count"]:
             where = address("/job", {"id": job_id})
             return Redirect(
                 where, f"{job_id} has no due times in this range that were not executed."
             )
-        return _ask_to_backfill(visit, body, told, again=again, anew=bool(confirm))
-    told_text = f"{counted(done['count'], 'run')} of {job_id} for past due times."
-    return Redirect(address("/job", {"id": job_id}), told_text)
+        return _ask_to_backfill(visit, body, found, again=again, anew=bool(confirm))
+    text = f"{counted(done['count'], 'run')} of {job_id} for past due times."
+    return Redirect(address("/job", {"id": job_id}), text)
 
 
 def _ask_to_backfill(
-    visit: Visit, body: Mapping[str, Any], told: Mapping[str, Any], again: bool, anew: bool
+    visit: Visit, body: Mapping[str, Any], found: Mapping[str, Any], again: bool, anew: bool
 ) -> Page:
-    job_id, times = visit.form.get("id", ""), counted(told["count"], "due time")
-    job = visit.ask("get_job", {"job_id": job_id}).json
+    job_id, times = visit.form.get("id", ""), counted(found["count"], "due time")
+    job = visit.api("get_job", {"job_id": job_id}).json
     first, last = (
-        clock_text(told[name], visit.tz(job.get("timezone"))) for name in ("first", "last")
+        clock_text(found[name], visit.tz(job.get("timezone"))) for name in ("first", "last")
     )
     detail = f"From {first} to {last}, at most {counted(job['max_instances'], 'run')} at once."
     if anew:
         detail = f"There are others by now. {detail}"
-    fields = {**body, "id": job_id, "again": "1" if again else "", "confirm": told["count"]}
+    fields = {**body, "id": job_id, "again": "1" if again else "", "confirm": found["count"]}
     text = f"Run {job_id} for {times} that passed?"
     return _question(visit, text, f"Run {times}", fields, detail=detail)
 
 
 def _one(visit: Visit, verb: str) -> Redirect:
     job_id = visit.form.get("id", "")
-    visit.ask(f"{verb}_job", {"job_id": job_id})
+    visit.api(f"{verb}_job", {"job_id": job_id})
     back = _BACK[verb]
     undo = (_WORDS[back], f"/job/{back}", {"id": job_id})
     return Redirect(address("/job", {"id": job_id}), f"{job_id} was {_DONE[verb]}.", undo)
@@ -153,32 +153,32 @@ def change_jobs(visit: Visit) -> Page | Redirect:
     verb = visit.form.get("do", "")
     if verb not in _ENDPOINTS:
         raise BadRequest(f"do={verb[:80]!r}: expected one of {', '.join(_ENDPOINTS)}")
-    meant = _meant(visit)
+    selection = _selection(visit)
     confirm = visit.form.get("confirm", "")
-    gone = _few(visit, meant) if verb == "remove" and confirm else []
+    gone = _few(visit, selection) if verb == "remove" and confirm else []
     try:
-        done = visit.ask(_ENDPOINTS[verb], query={**meant, "confirm": confirm}).json
+        done = visit.api(_ENDPOINTS[verb], query={**selection, "confirm": confirm}).json
     except Refused as error:
         if error.error_type != "NotConfirmed" or not error.answer.json.get("count"):
             raise
-        return _ask_how_many(visit, verb, meant, error.answer.json, bool(confirm))
-    told = f"{counted(done['count'], 'job')} {_were(done['count'])} {_DONE[verb]}."
+        return _ask_how_many(visit, verb, selection, error.answer.json, bool(confirm))
+    message = f"{counted(done['count'], 'job')} {_were(done['count'])} {_DONE[verb]}."
     if refused := done.get("refused"):
         job_id, why = next(iter(refused.items()))
-        told += f" {len(refused)} could not be run: {job_id}: {why}"
+        message += f" {len(refused)} could not be run: {job_id}: {why}"
     undo: Undo | None = None
     if verb in _BACK:
         fields = {"do": _BACK[verb], "id": done["ids"], "confirm": done["count"]}
         undo = (_WORDS[_BACK[verb]], "/jobs/change", {**fields, "which": "chosen"})
     elif gone and len(gone) == done["count"]:
         undo = _adding_again(visit, gone, "Add them again")
-    return Redirect(own_path(visit.form.get("to", "/jobs")), told, undo)
+    return Redirect(own_path(visit.form.get("to", "/jobs")), message, undo)
 
 
-def _few(visit: Visit, meant: Mapping[str, Any]) -> list[Any]:
+def _few(visit: Visit, selection: Mapping[str, Any]) -> list[Any]:
     """Return the selected jobs, if they are few enough for a cookie."""
-    which = {name: value for name, value in meant.items() if name != "all"}
-    found = visit.ask("get_jobs", query={**which, "limit": _REMEMBERED + 1}).json
+    which = {name: value for name, value in selection.items() if name != "all"}
+    found = visit.api("get_jobs", query={**which, "limit": _REMEMBERED + 1}).json
     return found if len(found) <= _REMEMBERED else []
 
 
@@ -186,7 +186,7 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _meant(visit: Visit) -> dict[str, Any]:
+def _selection(visit: Visit) -> dict[str, Any]:
     """Return the query that selects the jobs."""
     form = visit.form
     if form.get("which") == "filter":
@@ -198,11 +198,11 @@ def _meant(visit: Visit) -> dict[str, Any]:
 
 
 def _ask_how_many(
-    visit: Visit, verb: str, meant: Mapping[str, Any], told: Mapping[str, Any], again: bool
+    visit: Visit, verb: str, selection: Mapping[str, Any], found: Mapping[str, Any], again: bool
 ) -> Page:
-    count, ids = told["count"], told["ids"]
-    which = "filter" if "id" not in meant else "chosen"
-    given = {k: v for k, v in meant.items() if k != "all"}
+    count, ids = found["count"], found["ids"]
+    which = "filter" if "id" not in selection else "chosen"
+    given = {k: v for k, v in selection.items() if k != "all"}
     fields = {**given, "which": which, "do": verb, "confirm": count}
     fields["to"] = visit.form.get("to", "/jobs")
     jobs = counted(count, "job")
@@ -224,7 +224,7 @@ def _ask_how_many(
 def cancel_run(visit: Visit) -> Redirect:
     """Cancel a run."""
     run_id = visit.form.get("run", "")
-    run = visit.ask("cancel_run", {"run_id": run_id}).json
+    run = visit.api("cancel_run", {"run_id": run_id}).json
     to = visit.form.get("to") or address("/run", {"id": run_id})
     job_id = run["job_id"]
     is_there = visit.scheduler.get_job(job_id) is not None
@@ -234,20 +234,20 @@ def cancel_run(visit: Visit) -> Redirect:
 
 def start_scheduler(visit: Visit) -> Redirect:
     """Start the scheduler in all processes on its store."""
-    visit.ask("start_scheduler")
+    visit.api("start_scheduler")
     return Redirect("/system", "The scheduler was started.")
 
 
 def pause_scheduler(visit: Visit) -> Redirect:
     """Start no more runs."""
-    visit.ask("pause_scheduler")
+    visit.api("pause_scheduler")
     undo: Undo = ("Resume", "/system/resume", {})
     return Redirect("/", "No run is started until the scheduler is resumed.", undo)
 
 
 def resume_scheduler(visit: Visit) -> Redirect:
     """Resume after a pause."""
-    visit.ask("resume_scheduler")
+    visit.api("resume_scheduler")
     return Redirect("/", "The scheduler was resumed.")
 
 
@@ -256,7 +256,7 @@ def stop_scheduler(visit: Visit) -> Page | Redirect:
     if not visit.form.get("confirm"):
         detail = "It stops in all processes on its store. Active runs continue."
         return _question(visit, "Stop the scheduler?", "Stop", {"confirm": 1}, detail=detail)
-    visit.ask("shutdown_scheduler", body={"wait": False})
+    visit.api("shutdown_scheduler", body={"wait": False})
     return Redirect("/system", "The scheduler was stopped.", ("Start", "/system/start", {}))
 
 
@@ -283,6 +283,6 @@ def read_json(name: str, text: str) -> Any:
         BadRequest: if it is not JSON.
     """
     try:
-        return json.loads(text)
+        return decode(text)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{name}: {text[:80]!r} is not JSON: {error}") from None

@@ -79,7 +79,7 @@ def due_beside(visit: Visit, times: Sequence[str], but: str = "") -> int | None:
     if not times or texts.millis(times[0]) - visit.now_ms > _DAY_MS:
         return None
     begin_us = to_us(datetime.fromisoformat(times[0])) // _MINUTE_US * _MINUTE_US
-    jobs = visit.foreseen.of(25).jobs
+    jobs = visit.forecasts.of(25).jobs
     return sum(
         begin_us <= us < begin_us + _MINUTE_US
         for job in jobs

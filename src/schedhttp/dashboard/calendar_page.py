@@ -54,7 +54,7 @@ def show(visit: Visit) -> Page:
     first = _month(visit.args.get("month", "")) or today.replace(day=1)
     after = _next_month(first)
     text = visit.args.get("q", "")
-    jobs = visit.ask("get_jobs", query={"q": text, "limit": LOOKED_AT})
+    jobs = visit.api("get_jobs", query={"q": text, "limit": LOOKED_AT})
     comes, often = _coming(visit, [job["id"] for job in jobs.json], first, after)
     job_id = jobs.json[0]["id"] if text and jobs.count == 1 else ""
     ended = _ended(visit, job_id, first, after)

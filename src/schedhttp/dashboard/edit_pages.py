@@ -9,10 +9,11 @@ from typing import Any, Final
 from schedcore.job import OPTION_NAMES
 from schedhttp.dashboard.action_pages import read_json
 from schedhttp.dashboard.ahead import due_beside
-from schedhttp.dashboard.asking import Refused
+from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
 from schedhttp.errors import BadRequest
+from schedhttp.request import decode
 
 KINDS: Final = ("cron", "interval", "date", "calendarinterval", "and", "or")
 FIELDS: Final = ("id", "name", "func", "args", "kwargs", "kind", "schedule", "options")
@@ -30,17 +31,19 @@ def show_new(visit: Visit) -> Page:
     if not original:
         given = {name: visit.args[name] for name in FIELDS if name in visit.args}
         return _form(visit, {**_EMPTY, **given})
-    job = visit.ask("get_job", {"job_id": original}).json
+    job = visit.api("get_job", {"job_id": original}).json
     fields = {**_fields_of(job), "id": "", "name": "", "new": "1", "etag": ""}
     lost = [name for name, shown in stand_ins(job).items() if shown]
-    told = f"{' and '.join(lost)}: some values are not shown: give all of them anew" if lost else ""
-    return _form(visit, {**fields, **{name: _EMPTY[name] for name in lost}}, told)
+    message = (
+        f"{' and '.join(lost)}: some values are not shown: give all of them anew" if lost else ""
+    )
+    return _form(visit, {**fields, **{name: _EMPTY[name] for name in lost}}, message)
 
 
 def show_edit(visit: Visit) -> Page:
     """Return the form for changes of a job."""
     visit.visitor.role.check_may_change()
-    answer = visit.ask("get_job", {"job_id": visit.args.get("id", "")})
+    answer = visit.api("get_job", {"job_id": visit.args.get("id", "")})
     return _form(visit, {**_fields_of(answer.json), "new": "", "etag": answer.headers["ETag"]})
 
 
@@ -63,19 +66,15 @@ def _add(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> Pag
     wanted = {name: value for name, value in wanted.items() if value != ""}
     if visit.form.get("do") != "save":
         return _preview(visit, fields, wanted, [])
-    job = visit.ask("add_job", body=wanted, headers={"HTTP_IF_NONE_MATCH": "*"}).json
+    job = visit.api("add_job", body=wanted, headers={"HTTP_IF_NONE_MATCH": "*"}).json
     return Redirect(address("/job", {"id": job["id"]}), f"{job['id']} was added.")
 
 
 def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> Page | Redirect:
     job_id = fields["id"]
-    answer = visit.ask("get_job", {"job_id": job_id})
+    answer = visit.api("get_job", {"job_id": job_id})
     changes = _changes(answer.json, wanted)
     before = {name: answer.json.get(name) for name in changes}
-    unknown = {name: shown for name, shown in stand_ins(answer.json).items() if name in changes}
-    for name, shown in unknown.items():
-        if any(each in shown for each in _values(changes[name])):
-            raise BadRequest(f"{name}: a value that is not shown is in it: give all of them anew")
     if visit.form.get("do") != "save":
         # An unchanged function need not be one that requests may name.
         new = {
@@ -84,14 +83,15 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
         shown = [(name, as_json(before[name]), as_json(v)) for name, v in changes.items()]
         return _preview(visit, fields, new, shown)
     match = {"HTTP_IF_MATCH": fields["etag"]}
-    done = visit.ask("update_job", {"job_id": job_id}, body=changes, headers=match)
+    done = visit.api("update_job", {"job_id": job_id}, body=changes, headers=match)
     etag = done.headers["ETag"]
     undo = ("Undo", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
     named = ", ".join(changes) or "nothing"
+    unknown = stand_ins(answer.json)
     return Redirect(
         address("/job", {"id": job_id}),
         f"Changed: {named}.",
-        undo if changes and not any(unknown.values()) else None,
+        undo if changes and not any(unknown[name] for name in unknown.keys() & changes) else None,
     )
 
 
@@ -104,7 +104,7 @@ def _preview(
     wanted: Mapping[str, Any],
     changes: list[tuple[str, str, str]],
 ) -> Page:
-    previewed = visit.ask("preview", query={"n": 10}, body=wanted).json
+    previewed = visit.api("preview", query={"n": 10}, body=wanted).json
     values = {
         "fields": fields,
         "previewed": previewed,
@@ -131,12 +131,6 @@ def stand_ins(job: Mapping[str, Any]) -> dict[str, list[Any]]:
         "args": [value for n, value in enumerate(job["args"]) if f"args[{n}]" in places],
         "kwargs": [value for name, value in job["kwargs"].items() if f"kwargs.{name}" in places],
     }
-
-
-def _values(call: object) -> Iterable[Any]:
-    if isinstance(call, Mapping):
-        return call.values()
-    return call if isinstance(call, list) else ()
 
 
 def _fields_of(job: Mapping[str, Any]) -> dict[str, str]:
@@ -187,7 +181,7 @@ def read_lines(option: str, text: str) -> dict[str, Any]:
         if name in values:
             raise BadRequest(f"{option}: {name[:80]!r} appears twice")
         try:
-            values[name] = json.loads(value)
+            values[name] = decode(value)
         except (ValueError, RecursionError):
             values[name] = value
     return values

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from schedcore.clock import SECOND
 from schedcore.history.query import RunQuery
-from schedcore.history.totals import took_us
+from schedcore.history.record import took_us
 from schedhttp.dashboard import texts
 from schedhttp.dashboard.pictures.heat import by_hour, heat
 from schedhttp.dashboard.pictures.spans import MOST, Span, spans

@@ -9,7 +9,7 @@ from schedcore.triggers.lint import warnings_of
 from schedhttp.codec import STATES
 from schedhttp.dashboard import job_pictures, texts
 from schedhttp.dashboard.edit_pages import stand_ins
-from schedhttp.dashboard.now import took
+from schedhttp.dashboard.now_page import took
 from schedhttp.dashboard.visit import Page, Visit
 from schedhttp.request import read_count
 
@@ -23,7 +23,7 @@ def show_all(visit: Visit) -> Page:
     """Return the list of the jobs that the filter in the query selects."""
     wanted = {name: visit.args.get(name, "") for name in _FIELDS}
     page = read_count(visit.request, "page", 1, _MOST_PAGES) or 1
-    answer = visit.ask(
+    answer = visit.api(
         "get_jobs", query={**wanted, "limit": PER_PAGE, "offset": (page - 1) * PER_PAGE}
     )
     histories = {job["id"]: visit.latest_runs(job["id"]) for job in answer.json}
@@ -52,8 +52,8 @@ def show(visit: Visit) -> Page:
     job_id = visit.args.get("id", "")
     outcome = visit.args.get("outcome", "")
     job = {"job_id": job_id}
-    answer = visit.ask("get_job", job)
-    runs = visit.ask("get_job_runs", job, {"outcome": outcome, "limit": PER_PAGE})
+    answer = visit.api("get_job", job)
+    runs = visit.api("get_job_runs", job, {"outcome": outcome, "limit": PER_PAGE})
     latest = visit.latest_runs(job_id, 100)
     times = took(latest)
     values = {
@@ -62,10 +62,10 @@ def show(visit: Visit) -> Page:
         "options": texts.options_of(answer.json),
         "coming": _coming(visit, job_id),
         "warnings": warnings_of(visit.scheduler.entry(job_id).job.trigger, visit.now_ms * 1000),
-        "open": visit.ask("get_job_runs", job, {"state": "open", "limit": 20}).json,
+        "open": visit.api("get_job_runs", job, {"state": "open", "limit": 20}).json,
         "runs": runs,
         "outcome": outcome,
-        "counts": visit.ask("get_counts", query={"job": job_id}).json,
+        "counts": visit.api("get_counts", query={"job": job_id}).json,
         "pictures": job_pictures.of_job(visit, job_id, answer.json.get("timezone")),
         "latest": latest[:20],
         "usual": (texts.percentile(times, 0.5), texts.percentile(times, 0.95)),
@@ -75,6 +75,6 @@ def show(visit: Visit) -> Page:
 
 def _coming(visit: Visit, job_id: str) -> list[tuple[str, str]]:
     """Return the coming fire times of a job, each with a remark."""
-    found = visit.ask("get_next", {"job_id": job_id}, {"n": 10}).json
+    found = visit.api("get_next", {"job_id": job_id}, {"n": 10}).json
     remarks = found.get("remarks", {})
     return [(moment, remarks.get(moment, "")) for moment in found["next_fire_times"]]

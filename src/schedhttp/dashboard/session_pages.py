@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from schedhttp.dashboard.door import SESSION, SESSION_SECONDS, Door, cookie
+from schedhttp.dashboard.sessions import SESSION, SESSION_SECONDS, Sessions, cookie
 from schedhttp.dashboard.visit import ZONE, Page, Redirect, Visit, own_path
 from schedhttp.errors import BadRequest
 
@@ -25,10 +25,10 @@ def ask_to_sign_in(visit: Visit, status: int = 200, wrong: bool = False) -> Page
     return Page("sign_in.html", {"to": to, "wrong": wrong}, status)
 
 
-def sign_in(visit: Visit, door: Door) -> Page | Redirect:
+def sign_in(visit: Visit, sessions: Sessions) -> Page | Redirect:
     """Begin a session if the credentials are correct."""
     form = visit.form
-    session = door.sign_in(visit.request, form.get("user", ""), form.get("password", ""))
+    session = sessions.sign_in(visit.request, form.get("user", ""), form.get("password", ""))
     if session is None:
         return ask_to_sign_in(visit, 401, wrong=True)
     sets = cookie(visit.request, SESSION, session, visit.root, SESSION_SECONDS)

@@ -18,27 +18,27 @@ from schedhttp.dashboard import (
     calendar_page,
     edit_pages,
     jobs_pages,
-    ledger,
-    now,
+    ledger_page,
+    now_page,
     run_pages,
     session_pages,
-    system,
+    system_page,
     texts,
-    timeline,
-    try_pages,
+    timeline_page,
+    try_page,
 )
-from schedhttp.dashboard.asking import Asking, Perform, Refused
-from schedhttp.dashboard.door import FORM, Door, Visitor, cookie, is_link
-from schedhttp.dashboard.foreseen import Foreseen
+from schedhttp.dashboard.api_calls import ApiCalls, Perform, Refused
+from schedhttp.dashboard.forecast_cache import ForecastCache
+from schedhttp.dashboard.sessions import FORM, Sessions, Visitor, cookie, is_link
 from schedhttp.dashboard.visit import (
-    TOLD,
+    FLASH,
     Page,
     Raw,
     Redirect,
     Visit,
     base_of,
-    read_told,
-    told_text,
+    flash_text,
+    read_flash,
 )
 from schedhttp.problems import problem
 from schedhttp.request import Incoming
@@ -48,7 +48,7 @@ from schedhttp.views.base import Rendered, Reply, Service
 View = Callable[[Visit], "Page | Redirect | Raw"]
 
 
-class Place(NamedTuple):
+class PageRoute(NamedTuple):
     """One page, or the action of one form."""
 
     view: View
@@ -56,22 +56,22 @@ class Place(NamedTuple):
     """Its name in the navigation; empty if it is not there."""
 
 
-PAGES: Final[Mapping[str, Place]] = {
-    "/": Place(now.show, "Now"),
-    "/jobs": Place(jobs_pages.show_all, "Jobs"),
-    "/job": Place(jobs_pages.show),
-    "/job/edit": Place(edit_pages.show_edit),
-    "/job/new": Place(edit_pages.show_new),
-    "/run": Place(run_pages.show),
-    "/output": Place(run_pages.download),
-    "/ledger": Place(ledger.show, "Ledger"),
-    "/ledger.csv": Place(ledger.as_csv),
-    "/ledger.json": Place(ledger.as_json),
-    "/timeline": Place(timeline.show, "Timeline"),
-    "/calendar": Place(calendar_page.show),
-    "/try": Place(try_pages.show, "Try a schedule"),
-    "/system": Place(system.show, "System"),
-    "/sign-in": Place(session_pages.go_on),
+PAGES: Final[Mapping[str, PageRoute]] = {
+    "/": PageRoute(now_page.show, "Now"),
+    "/jobs": PageRoute(jobs_pages.show_all, "Jobs"),
+    "/job": PageRoute(jobs_pages.show),
+    "/job/edit": PageRoute(edit_pages.show_edit),
+    "/job/new": PageRoute(edit_pages.show_new),
+    "/run": PageRoute(run_pages.show),
+    "/output": PageRoute(run_pages.download),
+    "/ledger": PageRoute(ledger_page.show, "Ledger"),
+    "/ledger.csv": PageRoute(ledger_page.as_csv),
+    "/ledger.json": PageRoute(ledger_page.as_json),
+    "/timeline": PageRoute(timeline_page.show, "Timeline"),
+    "/calendar": PageRoute(calendar_page.show),
+    "/try": PageRoute(try_page.show, "Try a schedule"),
+    "/system": PageRoute(system_page.show, "System"),
+    "/sign-in": PageRoute(session_pages.go_on),
 }
 """The pages, by path."""
 FORMS: Final[Mapping[str, View]] = {
@@ -138,8 +138,8 @@ class Dashboard:
         self._perform = perform
         self._rendered = rendered
         self._prefix = settings.dashboard_prefix
-        self.door = Door(settings, guard, service.scheduler.clock)
-        self._foreseen = Foreseen(service.scheduler)
+        self.sessions = Sessions(settings, guard, service.scheduler.clock)
+        self._forecasts = ForecastCache(service.scheduler)
         self._templates = _environment()
 
     def has(self, path: str) -> bool:
@@ -160,7 +160,7 @@ class Dashboard:
         path = request.path[len(self._prefix) :] or "/"
         if path.startswith("/static/"):
             return _static(path.removeprefix("/static/"))
-        visitor = self.door.admit(request)
+        visitor = self.sessions.admit(request)
         if visitor is None or (path == "/sign-in" and request.method == "POST"):
             return self._without_session(request, path)
         visit = self._visit(request, visitor)
@@ -174,7 +174,7 @@ class Dashboard:
         if request.method == "POST":
             if path not in FORMS:
                 raise MethodNotAllowed(["GET"]) if path in PAGES else _nothing_at(request)
-            self.door.check_form(request)
+            self.sessions.check_form(request)
             return self._reply(visit, FORMS[path](visit))
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(["GET", "HEAD", "POST"])
@@ -216,16 +216,16 @@ class Dashboard:
 
     def _visit(self, request: Incoming, visitor: Visitor) -> Visit:
         settings = self._settings
-        ask = Asking(self._perform, request, visitor.role, settings.api_max_body)
-        token = self.door.form_token(request)
-        return Visit(request, visitor, ask, self._scheduler, settings, token, self._foreseen)
+        api = ApiCalls(self._perform, request, visitor.role, settings.api_max_body)
+        token = self.sessions.form_token(request)
+        return Visit(request, visitor, api, self._scheduler, settings, token, self._forecasts)
 
     def _without_session(self, request: Incoming, path: str) -> Reply:
         """Answer a visitor who must sign in, or is doing so."""
         anybody = self._visit(request, Visitor(Role.READ, "", False))
         if request.method == "POST" and path == "/sign-in":
-            self.door.check_form(request)
-            return self._reply(anybody, session_pages.sign_in(anybody, self.door))
+            self.sessions.check_form(request)
+            return self._reply(anybody, session_pages.sign_in(anybody, self.sessions))
         if is_link(request.environ) and request.environ.get("HTTP_SEC_FETCH_SITE") == "cross-site":
             # The browser did not send the session, since the link was on another site's page.
             return self._page(anybody, Page("from_elsewhere.html", {}))
@@ -245,18 +245,18 @@ class Dashboard:
             headers = {"Content-Type": found.media, "Content-Disposition": disposition}
             return Reply(found.body, 200, {**_HEADERS, **_SANDBOX, **headers})
         cookies = list(found.cookies)
-        if found.told:
-            cookies.append(cookie(visit.request, TOLD, told_text(found), visit.root, 60))
+        if found.message:
+            cookies.append(cookie(visit.request, FLASH, flash_text(found), visit.root, 60))
         target = visit.base + found.path
         return Reply(b"", 303, {**_HEADERS, "Location": target, "Set-Cookie": tuple(cookies)})
 
     def _page(self, visit: Visit, page: Page, path: str = "", version: str | None = None) -> Reply:
         request = visit.request
-        told, cookies = None, []
-        if "HTTP_X_LIVE" not in request.environ and (told := read_told(request)) is not None:
-            cookies.append(cookie(request, TOLD, "", visit.root))
-            text, undo = told
-            told = text, undo if undo is not None and undo[1] in FORMS else None
+        flash, cookies = None, []
+        if "HTTP_X_LIVE" not in request.environ and (flash := read_flash(request)) is not None:
+            cookies.append(cookie(request, FLASH, "", visit.root))
+            text, undo = flash
+            flash = text, undo if undo is not None and undo[1] in FORMS else None
         if request.whole.cookies.get(FORM) != visit.form_token:
             cookies.append(cookie(request, FORM, visit.form_token, visit.root))
         base = visit.base
@@ -266,11 +266,11 @@ class Dashboard:
             "base": base,
             "path": path,
             "here": texts.address(path or "/", visit.args.to_dict(flat=False)),
-            "told": told,
+            "flash": flash,
             "version": version or "",
-            "nav": [(p, place.title) for p, place in PAGES.items() if place.title],
+            "nav": [(p, route.title) for p, route in PAGES.items() if route.title],
             "api": base_of(request, self._settings.api_prefix),
-            "is_locked": self.door.is_locked,
+            "needs_sign_in": self.sessions.needs_sign_in,
             "url": lambda to, **given: base + texts.address(to, given),
             "form_fields": lambda **given: texts.form_fields(
                 {"form_token": visit.form_token, **given}
@@ -289,9 +289,9 @@ class Dashboard:
         if isinstance(error, Refused):
             status, headers, text = error.status, {}, str(error)
         else:
-            told = problem(error, self._settings.api_precise_errors, "the dashboard")
-            assert isinstance(told.body, dict)
-            status, headers, text = told.status, dict(told.headers), told.body["error_message"]
+            reply = problem(error, self._settings.api_precise_errors, "the dashboard")
+            assert isinstance(reply.body, dict)
+            status, headers, text = reply.status, dict(reply.headers), reply.body["error_message"]
         headers.pop("WWW-Authenticate", None)  # otherwise the browser shows its own dialog
         visit = visit or self._visit(request, Visitor(Role.READ, "", False))
         template = "problem.html" if visit.visitor.user else "plain_problem.html"

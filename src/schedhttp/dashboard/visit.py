@@ -16,9 +16,9 @@ from schedcore import InvalidOptionError, Scheduler
 from schedcore.history.query import RunQuery
 from schedcore.triggers import zone_of
 from schedhttp.dashboard import texts
-from schedhttp.dashboard.asking import Asking
-from schedhttp.dashboard.door import Visitor, form_of
-from schedhttp.dashboard.foreseen import Foreseen
+from schedhttp.dashboard.api_calls import ApiCalls
+from schedhttp.dashboard.forecast_cache import ForecastCache
+from schedhttp.dashboard.sessions import Visitor, form_of
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming
 from schedhttp.settings import Settings
@@ -27,10 +27,10 @@ from schedhttp.shown import (
     RunShown,
 )
 
-ZONE, TOLD = "schedcore_zone", "schedcore_told"
+ZONE, FLASH = "schedcore_zone", "schedcore_flash"
 """The cookies of the time zone, and of the result of the last form."""
 JOBS_ZONE = "job"
-_LONGEST_TOLD = 2_700  # in base64 less than the 4,096 bytes that browsers store
+_LONGEST_FLASH = 2_700  # in base64 less than the 4,096 bytes that browsers store
 
 
 Undo = tuple[str, str, Mapping[str, Any]]
@@ -50,7 +50,7 @@ class Redirect(NamedTuple):
 
     path: str
     """The path below the dashboard's prefix, with its query."""
-    told: str = ""
+    message: str = ""
     undo: Undo | None = None
     cookies: tuple[str, ...] = ()
 
@@ -70,30 +70,30 @@ class Visit:
     Args:
         request: The request.
         visitor: Its sender.
-        ask: Calls the API on their behalf.
+        api: Calls the API on their behalf.
         scheduler: The scheduler of the dashboard.
         settings: All of them.
         form_token: The token that forms must send back.
-        foreseen: The forecasts.
+        forecasts: The forecasts.
     """
 
     def __init__(
         self,
         request: Incoming,
         visitor: Visitor,
-        ask: Asking,
+        api: ApiCalls,
         scheduler: Scheduler,
         settings: Settings,
         form_token: str,
-        foreseen: Foreseen,
+        forecasts: ForecastCache,
     ) -> None:
         self.request = request
         self.visitor = visitor
-        self.ask = ask
+        self.api = api
         self.scheduler = scheduler
         self.settings = settings
         self.form_token = form_token
-        self.foreseen = foreseen
+        self.forecasts = forecasts
         self.key = secrets.token_urlsafe(12)
         """Identifies two clicks on the same button as one request."""
         self.now_ms = scheduler.clock.now_us() // 1000
@@ -188,25 +188,25 @@ def _zone_in(name: str) -> str:
         return JOBS_ZONE
 
 
-def told_text(redirect: Redirect) -> str:
+def flash_text(redirect: Redirect) -> str:
     """Return the value of the cookie that reports to the next page what was done."""
-    text = json.dumps([redirect.told, redirect.undo])
-    if len(text) > _LONGEST_TOLD:
-        text = json.dumps([redirect.told[:500], None])
-    return urlsafe_b64encode(text.encode()).decode()
+    text = texts.as_json([redirect.message, redirect.undo]).encode("utf-8", "replace")
+    if len(text) > _LONGEST_FLASH:
+        text = texts.as_json([redirect.message[:500], None]).encode("utf-8", "replace")
+    return urlsafe_b64encode(text).decode()
 
 
-def read_told(request: Incoming) -> tuple[str, Any] | None:
+def read_flash(request: Incoming) -> tuple[str, Any] | None:
     """Return the report in the cookie, and its undo; None if there is none."""
-    given = request.whole.cookies.get(TOLD, "")
+    given = request.whole.cookies.get(FLASH, "")
     try:
-        told, undo = json.loads(urlsafe_b64decode(given))
+        message, undo = json.loads(urlsafe_b64decode(given))
         if undo is not None:
             label, path, fields = undo
             undo = (str(label), str(path), {str(k): v for k, v in dict(fields).items()})
     except (ValueError, TypeError, RecursionError):
         return None
-    return (told, undo) if isinstance(told, str) else None
+    return (message, undo) if isinstance(message, str) else None
 
 
 def own_path(to: str) -> str:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schedhttp.settings import FIELDS, OTHER_NAMES, PREFIX, Settings, variable
+from schedhttp.settings import FIELDS, FLASK_APSCHEDULER_NAMES, PREFIX, Settings, variable
 
 log = logging.getLogger(__name__)
 
+_ORIGIN = "Flask's config"
 _JOBS, _OLD_JOBS = variable("jobs"), "JOBS"
 _OURS_ALONE = ("API_", "AUTH", "DASHBOARD")
 """Beginnings of the names of settings for access, after the prefix: an unknown name of these is
@@ -44,11 +45,12 @@ def read(config: Mapping[str, Any], base: Settings) -> Settings:
             " of them)",
             ", ".join(foreign),
         )
-    settings = base.changed({k: v for k, v in values.items() if k not in foreign})
+    ours = {k: v for k, v in values.items() if k not in foreign}
+    settings = base.changed(ours, _ORIGIN)
     if not settings.jobs and config.get(_OLD_JOBS):
         settings = _with_old_jobs(settings, config[_OLD_JOBS])
     return settings.changed(
-        {"api_trusted_hosts": (*settings.api_trusted_hosts, *_own_hosts(config))}
+        {"api_trusted_hosts": (*settings.api_trusted_hosts, *_own_hosts(config))}, ""
     )
 
 
@@ -57,7 +59,7 @@ def _with_old_jobs(settings: Settings, jobs: object) -> Settings:
         log.warning("JOBS in the app's config is not a list of jobs, and is ignored")
         return settings
     log.warning("JOBS in the app's config is read as SCHEDULER_JOBS, which is its current name")
-    return settings.changed({_JOBS: jobs})
+    return settings.changed({_JOBS: jobs}, _ORIGIN)
 
 
 def _are_jobs(jobs: object) -> bool:
@@ -78,7 +80,7 @@ def _own_hosts(config: Mapping[str, Any]) -> list[str]:
 def _is_foreign(given: str) -> bool:
     """Return whether a name with our prefix is neither ours nor a typing error of ours."""
     name = given[len(PREFIX) :]
-    ours = {*FIELDS, *OTHER_NAMES}
+    ours = {*FIELDS, *FLASK_APSCHEDULER_NAMES}
     if name.lower() in ours or name.startswith(_OURS_ALONE):
         return False
     alike = {*ours, *(each.removeprefix("api_") for each in ours)}
@@ -95,7 +97,7 @@ def with_key_of_app(settings: Settings, key: str | bytes | None) -> Settings:
     if not key or settings.dashboard_secret:
         return settings
     known = key.encode() if isinstance(key, str) else key
-    return settings.changed({"dashboard_secret": hashlib.sha256(known).hexdigest()})
+    return settings.changed({"dashboard_secret": hashlib.sha256(known).hexdigest()}, "SECRET_KEY")
 
 
 class Watched:
@@ -107,7 +109,7 @@ class Watched:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
-        names = {*map(variable, (*FIELDS, *OTHER_NAMES)), _OLD_JOBS}
+        names = {*map(variable, (*FIELDS, *FLASK_APSCHEDULER_NAMES)), _OLD_JOBS}
         self._all = {name: _copied(config.get(name)) for name in sorted(names)}
         # Checked for each request: 1 us.
         self._guarding = {

@@ -18,7 +18,7 @@ from schedcore import (
     SchedulerNotRunningError,
     State,
 )
-from schedhttp import announcing, build
+from schedhttp import build, startup_log
 from schedhttp.app import App
 from schedhttp.flask import cli, config, mount, places
 from schedhttp.flask.app_context import in_app_context
@@ -212,7 +212,7 @@ class FlaskScheduler(FlaskJobs):
             return
         if not self._settings.may_run_here:
             self._not_started = True
-            log.warning(announcing.NOT_ON_THIS_HOST, self.host_name)
+            log.warning(startup_log.NOT_ON_THIS_HOST, self.host_name)
             return
         begin()
         reloader.call_in_parent(partial(self._leave, scheduler))

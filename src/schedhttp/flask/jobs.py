@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
-from schedcore.basics.othernames import OF_SCHEDULER, OtherNames
+from schedcore.basics.apscheduler_names import SCHEDULER_HINTS, ReplacementHints
+from schedcore.basics.funcref import refuse_bare
 from schedcore.changes.declaring import SameIds
+from schedcore.errors import InvalidOptionError
 from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class FlaskJobs(OtherNames):
+class FlaskJobs(ReplacementHints):
     """The extension's methods for jobs, some of which work before there is a scheduler.
 
     Decorated jobs, registered functions and listeners apply to each scheduler that the extension
@@ -32,21 +34,31 @@ class FlaskJobs(OtherNames):
 
     Args:
         scheduler: An existing scheduler.
+
+    Raises:
+        InvalidOptionError: if that is something else.
     """
 
-    other_names: ClassVar[Mapping[str, str]] = {
+    replacements: ClassVar[Mapping[str, str]] = {
         **{
             name: f"the scheduler itself has it: <extension>.scheduler.{name}"
             for name in dir(Scheduler)
             if not name.startswith("_")
         },
-        **OF_SCHEDULER,
+        **SCHEDULER_HINTS,
         "scheduled_job": "it is called task",
         "delete_job": "it is called remove_job",
         "delete_all_jobs": "it is called remove_all_jobs",
     }
 
     def __init__(self, scheduler: Scheduler | None = None) -> None:
+        given: object = scheduler
+        if given is not None and not isinstance(given, Scheduler):
+            expected = (
+                "a schedcore.Scheduler, or none: init_app() creates one from the app's config"
+                " (an app is passed as app=app)"
+            )
+            raise InvalidOptionError("scheduler", given, expected)
         self._scheduler = scheduler
         self._listeners: list[tuple[Listener, int]] = []
         self._declared: list[Callable[[Scheduler], object]] = []
@@ -94,6 +106,7 @@ class FlaskJobs(OtherNames):
         The arguments are those of :meth:`Scheduler.scheduled_job`.  Without an ``id``, the job gets
         one that is the same in each process, at each start.
         """
+        refuse_bare(args[0] if args else None)
 
         def add_to(scheduler: Scheduler, func: F) -> None:
             job_id = kwargs.get("id")

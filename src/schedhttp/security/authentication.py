@@ -91,8 +91,8 @@ class Guard:
             _check_known(settings)
         # Digests of correct passwords: scrypt takes 50 ms on purpose, and clients ask often.
         self._salt = os.urandom(16)
-        self._held: dict[str, bytes] = {}
-        self._was_told = False
+        self._verified: dict[str, bytes] = {}
+        self._was_logged = False
         slowest = max(self._users.values(), key=_cost, default=None)
         self._nobody = "" if slowest is None else _hash_like(slowest)
         if settings.api_require_credentials and not self.has_credentials:
@@ -156,7 +156,7 @@ class Guard:
         """
         return self._role_of(request, given)
 
-    def standing_of(self, name: str) -> tuple[Role, bytes] | None:
+    def role_and_proof_of(self, name: str) -> tuple[Role, bytes] | None:
         """Return the current role of a user or token, and a value that changes with the password.
 
         None: there is none of that name, and no callback that may know it.
@@ -198,7 +198,7 @@ class Guard:
 
     def _role_of_basic(self, given: Authorization, address: str) -> Role | None:
         username, password = given.username or "", given.password or ""
-        if self._held_before(username, password):
+        if self._was_verified(username, password):
             return self._role_of_name(username)
         # Before the password is checked: while a client has to wait, its guesses are not checked.
         self._failures.check(address, username[:_LONGEST_USER])
@@ -209,16 +209,16 @@ class Guard:
             if isinstance(answer, str) and answer == Role.READ.value:
                 return Role.READ
             if answer is not False and answer is not None:
-                self._tell_of(answer)
+                self._log_invalid(answer)
                 return None
         return self._role_of_name(self._user_name(username, password))
 
-    def _tell_of(self, answer: object) -> None:
+    def _log_invalid(self, answer: object) -> None:
         """Log once that the callback returned an invalid result."""
         if isinstance(answer, Coroutine):
             answer.close()  # otherwise it warns that it was never awaited
-        if not self._was_told:
-            self._was_told = True
+        if not self._was_logged:
+            self._was_logged = True
             log.error(
                 "the function that checks credentials returned %s, which denies access:"
                 ' expected True, False or "read"',
@@ -239,9 +239,9 @@ class Guard:
                 found = name
         return found
 
-    def _held_before(self, username: str, password: str) -> bool:
+    def _was_verified(self, username: str, password: str) -> bool:
         proof = self._proof(username, password)
-        return hmac.compare_digest(self._held.get(username, b""), proof)
+        return hmac.compare_digest(self._verified.get(username, b""), proof)
 
     def _user_name(self, username: str, password: str) -> str | None:
         if not self._users:
@@ -254,7 +254,7 @@ class Guard:
             check_password_hash(self._nobody, password)
         if not holds or username not in self._users:
             return None
-        self._held[username] = self._proof(username, password)
+        self._verified[username] = self._proof(username, password)
         return username
 
     def _proof(self, username: str, password: str) -> bytes:

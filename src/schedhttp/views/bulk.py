@@ -8,13 +8,13 @@ from typing import Any, Final
 from schedcore import JobLookupError, Run
 from schedcore.changes.changing import Check
 from schedcore.stores.base import Entry
-from schedhttp import choosing
+from schedhttp import job_filter
 from schedhttp.errors import BadRequest, NotConfirmed
 from schedhttp.request import Incoming, read_count, read_nothing
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.running import read_key
 
-PARAMETERS: Final = (*choosing.PARAMETERS, "all", "confirm")
+PARAMETERS: Final = (*job_filter.PARAMETERS, "all", "confirm")
 _WHICH: Final = "q=, tag=, state= or id="
 _MOST: Final = 10**9
 _SHOWN: Final = 10
@@ -43,7 +43,7 @@ def run_jobs(service: Service, request: Incoming) -> Reply:
     applies to each of them: if it is sent again, the same jobs return the same runs.
     """
     key = read_key(request)
-    ids, check = _meant(service, request, "run")
+    ids, check = _selected(service, request, "run")
     try:
         came = service.scheduler.run_jobs(ids, check, key=key)
     except JobLookupError as error:
@@ -56,7 +56,7 @@ def run_jobs(service: Service, request: Incoming) -> Reply:
 def _changed(
     service: Service, request: Incoming, verb: str, change: Callable[[list[str], Check], object]
 ) -> Reply:
-    ids, check = _meant(service, request, verb)
+    ids, check = _selected(service, request, verb)
     try:
         change(ids, check)
     except JobLookupError as error:
@@ -64,7 +64,7 @@ def _changed(
     return Reply({"count": len(ids), "ids": ids})
 
 
-def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], Check]:
+def _selected(service: Service, request: Incoming, verb: str) -> tuple[list[str], Check]:
     """Return the ids of the jobs that match the query, and a function that checks each again.
 
     Raises:
@@ -72,7 +72,7 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
         JobLookupError: if there is no job with an id in it.
         NotConfirmed: if it matches another number of jobs than it confirms.
     """
-    is_meant = _filter_of(service, request)
+    matches = _filter_of(service, request)
     confirmed = read_count(request, "confirm", None, _MOST)
     read_nothing(request, "the query selects the jobs")
     entries = service.scheduler.entries()
@@ -82,18 +82,18 @@ def _meant(service: Service, request: Incoming, verb: str) -> tuple[list[str], C
         for job_id in named:
             if job_id not in there:
                 raise JobLookupError(job_id)
-    ids = sorted(entry.job.id for entry in entries if is_meant(entry))
+    ids = sorted(entry.job.id for entry in entries if matches(entry))
     if confirmed != len(ids):
         raise _not_confirmed(verb, ids, confirmed)
 
     def check(entry: Entry) -> None:
-        if not is_meant(entry):
+        if not matches(entry):
             raise _moved_on(entry.job.id)
 
     return ids, check
 
 
-def _filter_of(service: Service, request: Incoming) -> choosing.IsMeant:
+def _filter_of(service: Service, request: Incoming) -> job_filter.Matches:
     environ, args = request.environ, request.whole.args
     if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
         raise BadRequest(
@@ -101,15 +101,15 @@ def _filter_of(service: Service, request: Incoming) -> choosing.IsMeant:
         )
     if (text := args.get("q")) == "":
         raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
-    is_meant = choosing.filter_of(request, service.job_json.running())
+    matches = job_filter.filter_of(request, service.job_json.running())
     given = args.get("all")
     if given not in (None, "true"):
         raise BadRequest(f"all={given[:80]!r}: expected 'true', or none of it")
-    if given is None and is_meant is None:
+    if given is None and matches is None:
         raise BadRequest(f"which jobs: expected {_WHICH} in the query, or all=true")
-    if given is not None and is_meant is not None:
+    if given is not None and matches is not None:
         raise BadRequest(f"all='true': expected no {_WHICH} beside it")
-    return is_meant or (lambda _entry: True)
+    return matches or (lambda _entry: True)
 
 
 def _not_confirmed(verb: str, ids: list[str], confirmed: int | None) -> NotConfirmed:

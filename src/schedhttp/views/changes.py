@@ -16,7 +16,7 @@ from schedhttp.errors import BadRequest, Forbidden, Gone
 from schedhttp.hiding import change_without_secrets, run_without_secrets
 from schedhttp.paging import link
 from schedhttp.request import Incoming, read_count
-from schedhttp.run_pages import read_job, read_moment
+from schedhttp.run_paging import read_job, read_moment
 from schedhttp.shown import (
     AUDIT,
     EVENT,
@@ -43,7 +43,7 @@ def get_changes(service: Service, request: Incoming) -> Reply:
     limit = read_count(request, "limit", MOST_AT_ONCE, MOST_AT_ONCE)
     check = partial(_check_client, request)
     try:
-        place, events = service.scheduler.changes(
+        position, events = service.scheduler.changes(
             since, wait if request.may_wait else 0, MOST_AT_ONCE if limit is None else limit, check
         )
     except ChangesLostError as error:
@@ -56,7 +56,7 @@ def get_changes(service: Service, request: Incoming) -> Reply:
         EVENT.to_dict(EventShown(event.event, event.at, event.job_id, _run(event.run, redact)))
         for event in events
     ]
-    return Reply({"next": place, "events": shown}, headers=headers)
+    return Reply({"next": position, "events": shown}, headers=headers)
 
 
 def _run(record: RunRecord | None, redact: Redact | None) -> RunShown | None:

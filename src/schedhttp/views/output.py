@@ -5,7 +5,7 @@ from __future__ import annotations
 from schedcore import InvalidOptionError
 from schedhttp.errors import BadRequest, Forbidden
 from schedhttp.request import Incoming, read_count
-from schedhttp.run_pages import read_run_id
+from schedhttp.run_paging import read_run_id
 from schedhttp.shown import (
     OUTPUT,
 )

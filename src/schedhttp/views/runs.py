@@ -13,7 +13,7 @@ from schedcore.triggers.combining import coming
 from schedhttp import codec
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming, read_count, read_object
-from schedhttp.run_pages import page_of_runs, read_job, read_run_id
+from schedhttp.run_paging import page_of_runs, read_job, read_run_id
 from schedhttp.shown import (
     RUN,
     RunShown,

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 
 _LOOK_EVERY = 0.02
 _LOAD_WITHIN = 600.0
@@ -83,8 +83,8 @@ def call_when_loaded(callback: Callable[[], object]) -> None:
 
 
 def _wait_for_load() -> None:
-    patience = Patience(_LOAD_WITHIN)
-    while _when_loaded and patience.left():  # a child that executes another program never loads
+    deadline = Deadline(_LOAD_WITHIN)
+    while _when_loaded and deadline.left():  # a child that executes another program never loads
         if has_loaded():
             post_worker_init(None)
         Waker().sleep(_LOOK_EVERY)
@@ -108,6 +108,16 @@ def processes() -> int:
     """Return how many processes of this server answer requests, as far as gunicorn shows."""
     of = worker()
     return 1 if of is None else int(of.cfg.workers)
+
+
+def is_first() -> bool:
+    """Return whether this process logs what all workers of a start have in common.
+
+    gunicorn numbers its workers one after the other: of those that a start or a reload brings,
+    exactly one is the first.
+    """
+    of = worker()
+    return of is None or (of.age - 1) % of.cfg.workers == 0
 
 
 def addresses() -> list[str]:

@@ -22,7 +22,7 @@ from schedcore import (
 )
 from schedcore.basics.atfork import call_in_child
 from schedcore.clock import Waker
-from schedhttp import announcing
+from schedhttp import startup_log
 from schedhttp.app import App, StartResponse
 from schedhttp.build import ONE_PROCESS, make_scheduler, name_of
 from schedhttp.settings import ConfigError, Settings, place_of
@@ -53,7 +53,7 @@ class Host:
         self._scheduler: Scheduler = app.service.scheduler
         self._settings = app.settings
         self._config = config
-        announcing.announce_starts(self._scheduler)
+        startup_log.log_starts(self._scheduler)
         self._in_master = False
         self._reset()
         call_in_child(self)
@@ -145,12 +145,11 @@ class Host:
             if self._settings.may_run_here:
                 begin()
             else:
-                log.warning(announcing.NOT_ON_THIS_HOST, self._settings.current_host)
-        with suppress(StoreError):
-            holder = self._scheduler.holder()
-            if holder is None or holder.pid == os.getpid():  # of many workers, only one logs it
-                announcing.announce_serving(self._app, gunicorn.addresses())
-                announcing.announce_readable(self._settings, self._config)
+                log.warning(startup_log.NOT_ON_THIS_HOST, self._settings.current_host)
+        if gunicorn.is_first():
+            with suppress(StoreError):
+                startup_log.log_serving(self._app, gunicorn.addresses())
+                startup_log.log_readable_config(self._settings, self._config)
 
     def _stop_with_worker(self) -> None:
         """Stop the scheduler as soon as gunicorn's worker is told to end.

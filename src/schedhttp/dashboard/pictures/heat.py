@@ -53,8 +53,8 @@ def heat(cells: Mapping[tuple[int, int], Cell]) -> Markup:
         for hour in range(24):
             cell = cells.get((day, hour), Cell())
             level = -(-cell.runs * _LEVELS // most) if most else 0
-            told = f"{cell.runs} due" + (f", {cell.bad} went wrong" if cell.bad else "")
-            title = f"{DAYS[day]} {hour:02}:00: {told}"
+            text = f"{cell.runs} due" + (f", {cell.bad} went wrong" if cell.bad else "")
+            title = f"{DAYS[day]} {hour:02}:00: {text}"
             left, top = _LEFT + hour * width, day * _CELL
             drawn.append(bar(left, left + width * 0.92, top, _CELL - 2, f"level{level}", title))
             if cell.bad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
+from itertools import cycle
 from typing import Final, NamedTuple
 
 from markupsafe import Markup
@@ -72,10 +73,14 @@ def grid(scale: Scale, zone: tzinfo, height: float, now_us: int | None = None) -
 
 
 def names(scale: Scale, zone: tzinfo, baseline: float) -> list[Markup]:
-    """Return the labels of the times, except at the right edge."""
+    """Return the labels of the times, except at the right edge.
+
+    Narrow windows show every second one.
+    """
+    kinds = cycle(("name", "name second"))
     return [
-        element("text", name, x=part(scale.at(us)), y=baseline, class_="name")
-        for us, name in scale.ticks(zone)
+        element("text", name, x=part(scale.at(us)), y=baseline, class_=kind)
+        for (us, name), kind in zip(scale.ticks(zone), kinds, strict=False)
         if scale.at(us) < 0.95
     ]
 
