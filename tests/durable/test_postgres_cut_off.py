@@ -8,7 +8,7 @@ commit, and with SCHEDCORE_SOAK=1 before each.
 from __future__ import annotations
 
 import threading
-from functools import partial
+from functools import partial, partialmethod
 
 import psycopg
 import pytest
@@ -130,7 +130,7 @@ def attempt_with(prepare, call, url, monkeypatch, cut):
     try:
         prepare(scene)
         with monkeypatch.context() as patch:
-            patch.setattr(psycopg.Cursor, "execute", lambda *args, **named: cut(*args, **named))
+            patch.setattr(psycopg.Cursor, "execute", partialmethod(cut))
             try:
                 call(scene)
             except StoreError:
