@@ -27,7 +27,7 @@ _LONGEST: Final = 200
 
 
 class MemoryTrail(MemoryOutcomes):
-    """Implements :class:`~schedcore.stores.trail.Trail`.
+    """Implements :class:`~schedcore.stores.contract.Store`.
 
     Args:
         history: The history, which this store owns from now on.
