@@ -144,7 +144,7 @@ def worked_off_by(nodes: int) -> Figures:
         other.stdout.readline()
     store = PostgresStore(url)
     with Stopwatch() as watch:
-        store.cluster.want(State.RUNNING)
+        store.cluster.set_shared_state(State.RUNNING)
         while sum(store.counts().values()) < BURST:
             time.sleep(0.02)
     store.close()

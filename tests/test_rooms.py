@@ -24,7 +24,7 @@ def rooms():
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
-    *("ends", "positions", "outcomes", "trail", "asked", "base", "contract", "checked"),
+    *("ends", "positions", "outcomes", "trail", "run_requests", "base", "contract", "checked"),
     *("differences", "changed", "passing", "declared", "change_log", "keys", "outputs"),
     *("open_runs", "memory_batch", "memory_declared", "memory_queues", "memory_outcomes"),
     *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
@@ -40,7 +40,13 @@ STORES = [
     *("sql_notices", "sql_keys", "claims", "process", "unbegun", "sql_runs", "sql_remote"),
     *("sql_checks", "sql_settle", "sql_ends", "sql_open", "sql", "file_lock", "sql_nodes"),
     *("sqlite_file", "sqlite_cluster", "sqlite", "postgres_sockets", "postgres_sql"),
-    *("postgres_url", "postgres_doubts", "postgres_pool", "postgres_keeper", "postgres_house"),
+    *(
+        "postgres_url",
+        "postgres_in_doubt",
+        "postgres_pool",
+        "postgres_lease",
+        "postgres_housekeeping",
+    ),
     *("postgres_cluster", "postgres", "urls"),
 ]
 """The files of that folder, each of which imports only from those before it."""

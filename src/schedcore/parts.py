@@ -46,7 +46,7 @@ def store_of(store: Store | str | None, history: History | None, clock: Clock) -
 
         store = checked_store(store)
     if (cluster := getattr(store, "cluster", None)) is not None:
-        cluster.go_by(clock)
+        cluster.use_clock(clock)
     return store
 
 

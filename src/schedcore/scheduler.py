@@ -193,7 +193,7 @@ class Scheduler(ChangeMethods):
             return self.state
         if not self._node.joined and all(node.state != "alive" for node in self.nodes()):
             return State.STOPPED
-        return self._cluster.wanted()
+        return self._cluster.shared_state()
 
     @property
     def running(self) -> bool:

@@ -97,7 +97,7 @@ class JobJson:
 
     def after_fork_in_child(self) -> None:
         """Use other ETags of the list than the parent, whose versions may be equal by chance."""
-        self._mark = ""
+        self._store_id = ""
         self._list_etag: tuple[object, frozenset[str], str] = (None, frozenset(), "")
         self._list: tuple[object, frozenset[str], bytes] = (None, frozenset(), b"")
 
@@ -136,8 +136,8 @@ class JobJson:
 
         With a store in memory, each process has its own.
         """
-        self._mark = self._mark or self._scheduler.store_info().id or os.urandom(12).hex()
-        return self._mark.encode()[:64]
+        self._store_id = self._store_id or self._scheduler.store_info().id or os.urandom(12).hex()
+        return self._store_id.encode()[:64]
 
     def list_etag(self) -> str | None:
         """Return the ETag that changes with anything that is shown of any job; None: unknown.

@@ -177,7 +177,8 @@ class Settings:
     api_shortest_interval: float = _setting(
         1.0,
         types.seconds,
-        "Shortest interval between two runs, in seconds, that a request may set.",
+        "Shortest interval between two runs, or two attempts of one, in seconds, that a request may"
+        " set.",
     )
     api_max_body: int = _setting(
         1_048_576, types.positive, "Maximum size of a request body, in bytes."

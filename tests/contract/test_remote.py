@@ -10,7 +10,7 @@ import pytest
 
 from schedcore import Outcome, Scheduler, StoreError
 from schedcore.executors.cluster import ClusterExecutor
-from schedcore.executors.cluster_worker import work_off
+from schedcore.executors.cluster_worker import execute_ticket
 from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
 from tests.stores.calls import add, changed, end, entry, paused, run_now
@@ -62,10 +62,10 @@ def opened(store, job_id="a", **options):
 def gone(store):
     """Take the process of a node for dead, as it is when it was killed."""
     if isinstance(store, SqliteStore):
-        store.cluster._own.release()
-        store.cluster._engine.release()
+        store.cluster._node_lock.release()
+        store.cluster._holder_lock.release()
     else:
-        store.cluster._keeper.stop()
+        store.cluster._renewer.stop()
         with store.database.write() as tx:
             tx.run("update schedcore_nodes set boot = ?", " ".join((*boot(), "4194304", "1")))
 
@@ -80,7 +80,7 @@ def adopted(store):
     from tests.durable.processes import until
 
     def look():
-        store.cluster.look()
+        store.cluster.poll()
         return store.cluster.adopt(10**18)
 
     return until(look, "that it takes the run over")
@@ -94,7 +94,7 @@ def test_of_all_that_are_given_a_run_one_begins_it(store, another):
     (begun,) = [each for each in found if each is not None]
     assert (begun.id, begun.attempt, begun.started_us) == (run.id, 1, NOW)
     assert begun.job.func is store.get("a").job.func
-    (seen,) = store.remote.look([run]).values()
+    (seen,) = store.remote.begun([run]).values()
     assert (seen.run_id, seen.begun_us, seen.report) == (run.id, NOW, None)
 
 
@@ -145,7 +145,7 @@ def test_the_next_node_sees_to_what_a_worker_runs_and_begins_the_rest(store, ano
     assert runs[running.id].started_us == NOW
     assert runs[waiting.id].started_us is None
     assert worker.report(begun, "told", NOW)
-    assert heir.remote.look(list(runs.values()))[running.id].report == "told"
+    assert heir.remote.begun(list(runs.values()))[running.id].report == "told"
     assert worker.begin(waiting.id, 1, NOW) is not None
     assert heir.records() == []
 
@@ -158,22 +158,22 @@ def test_what_comes_after_the_end_is_noted_beside_it(store, worker):
     (record,) = store.records()
     assert record.outcome is Outcome.LOST
     assert "ended after all" in record.reason
-    assert store.remote.look([run]) == {}
+    assert store.remote.begun([run]) == {}
 
 
 def test_signs_of_life_are_counted(store, worker):
     run = opened(store)
     worker.begin(run.id, 1, NOW)
-    before = store.remote.look([run])[run.id].beats
+    before = store.remote.begun([run])[run.id].beats
     worker.beat([run.id])
-    assert store.remote.look([run])[run.id].beats == before + 1
+    assert store.remote.begun([run])[run.id].beats == before + 1
 
 
 def test_a_paused_job_s_run_that_no_worker_began_is_withdrawn(store, worker):
     add(store, entry("a", due=NOW))
     with store.take(NOW, 1) as batch:
         (run,) = batch.settle([10**6], NOW).runs
-    assert store.remote.look([run]) == {}
+    assert store.remote.begun([run]) == {}
     paused(store, "a")
     assert worker.begin(run.id, 1, NOW) is None
     assert run.outcome is Outcome.PAUSED
@@ -190,32 +190,32 @@ def file(tmp_path):
 def test_a_message_that_lacks_a_part_begins_nothing(file, lacks):
     """Another version sent it, or a stranger: the run still waits for its own message."""
     run = opened(file)
-    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.store_id(), "captures": False}
     part = {name: value for name, value in ticket.items() if name != lacks}
     with pytest.raises(KeyError, match=lacks):
-        work_off(part, file.remote.url)
-    assert file.remote.look([run]) == {}
-    assert work_off(ticket, file.remote.url)
+        execute_ticket(part, file.remote.url)
+    assert file.remote.begun([run]) == {}
+    assert execute_ticket(ticket, file.remote.url)
 
 
 def test_a_message_of_another_store_harms_none_that_the_worker_has(file):
     """Runs that it has begun there report in it."""
     run = opened(file)
-    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.mark(), "captures": False}
+    ticket = {"run_id": run.id, "attempt": 1, "store": file.remote.store_id(), "captures": False}
     began, go_on = Event(), Event()
     HELD["a"] = began, go_on
     with ThreadPoolExecutor(1) as pool:
         changed(file, "a", job=file.get("a").job._replace(func=hold))
-        worked = pool.submit(work_off, ticket, file.remote.url)
+        worked = pool.submit(execute_ticket, ticket, file.remote.url)
         try:
             assert began.wait(20)
             for mark in ("another", "another"):
                 with pytest.raises(StoreError, match="another store"):
-                    work_off({**ticket, "store": mark}, file.remote.url)
+                    execute_ticket({**ticket, "store": mark}, file.remote.url)
         finally:
             go_on.set()
         assert worked.result(20)
-    assert file.remote.look([run])[run.id].report is not None
+    assert file.remote.begun([run])[run.id].report is not None
 
 
 def test_a_file_in_the_place_of_another_is_found(tmp_path):
@@ -223,9 +223,14 @@ def test_a_file_in_the_place_of_another_is_found(tmp_path):
     for _ in range(2):
         store = node(lambda: SqliteStore(path, durable=False))
         run = opened(store)
-        ticket = {"run_id": run.id, "attempt": 1, "store": store.remote.mark(), "captures": False}
-        assert work_off(ticket, store.remote.url)
-        assert store.remote.look([run])[run.id].report is not None
+        ticket = {
+            "run_id": run.id,
+            "attempt": 1,
+            "store": store.remote.store_id(),
+            "captures": False,
+        }
+        assert execute_ticket(ticket, store.remote.url)
+        assert store.remote.begun([run])[run.id].report is not None
         store.close()
         for each in tmp_path.glob("jobs.db*"):
             each.unlink()
@@ -250,7 +255,7 @@ def test_a_message_of_a_store_that_is_gone_is_not_tried_for_ever(file):
     ticket = {"run_id": run.id, "attempt": 1, "store": "gone", "captures": False}
     result = app.tasks["schedcore.run"].apply(args=[ticket])
     assert "another store" in str(result.result)
-    assert file.remote.look([run]) == {}
+    assert file.remote.begun([run]) == {}
 
 
 class Recording:

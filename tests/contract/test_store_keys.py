@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from schedcore.stores import keys, sql_keys
-from schedcore.stores.asked import KEYS_KEPT_US, Earlier
+from schedcore.stores.run_requests import KEYS_KEPT_US, EarlierRun
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
 from tests.stores.calls import add, begun, end, entry, outcomes, removed, replaced, run_now
@@ -28,10 +28,10 @@ def opening(store):
 
 def test_for_the_same_key_no_second_run_is_opened(store, opening):
     run = opening("once", 5)
-    assert opening("once", 6) == Earlier(run.id)
+    assert opening("once", 6) == EarlierRun(run.id)
     assert store.runs() == [run]
     end(store, *begun(run))
-    assert opening("once", 7) == Earlier(run.id)
+    assert opening("once", 7) == EarlierRun(run.id)
     assert store.find(run.id) == store.records()[0]
 
 
@@ -45,10 +45,10 @@ def test_other_keys_other_jobs_and_none_open_others(store, opening):
 
 def test_a_key_is_known_for_a_day(opening):
     run = opening("daily", 5)
-    assert opening("daily", 5 + KEYS_KEPT_US) == Earlier(run.id)
+    assert opening("daily", 5 + KEYS_KEPT_US) == EarlierRun(run.id)
     later = opening("daily", 6 + KEYS_KEPT_US)
     assert later.id > run.id
-    assert opening("daily", 6 + 2 * KEYS_KEPT_US) == Earlier(later.id)
+    assert opening("daily", 6 + 2 * KEYS_KEPT_US) == EarlierRun(later.id)
 
 
 def test_a_run_for_which_there_was_no_room_takes_no_key(store):
@@ -76,7 +76,7 @@ def test_keys_in_memory_are_bounded(monkeypatch):
     store = STORES["memory"]()
     add(store, entry("a", None, max_instances=9))
     runs = [run_now(store, store.get("a").job, 5, key=f"k{n}") for n in range(4)]
-    assert run_now(store, store.get("a").job, 5, key="k1") == Earlier(runs[1].id)
+    assert run_now(store, store.get("a").job, 5, key="k1") == EarlierRun(runs[1].id)
     assert run_now(store, store.get("a").job, 5, key="k0").id > runs[3].id
 
 
@@ -137,7 +137,7 @@ def test_a_key_is_known_in_another_process(pair):
     one, other = pair
     add(one, entry("a", None, max_instances=2))
     run = run_now(one, one.get("a").job, 5, key="k")
-    assert run_now(other, other.get("a").job, 6, key="k") == Earlier(run.id)
+    assert run_now(other, other.get("a").job, 6, key="k") == EarlierRun(run.id)
 
 
 def test_asked_in_two_processes_at_once_it_is_one_run(pair):
@@ -147,7 +147,7 @@ def test_asked_in_two_processes_at_once_it_is_one_run(pair):
 
     def ask(n):
         opened = run_now((one, other)[n % 2], job, 5, key="k")
-        return opened.run_id if isinstance(opened, Earlier) else opened.id
+        return opened.run_id if isinstance(opened, EarlierRun) else opened.id
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(ask, range(16)))) == 1

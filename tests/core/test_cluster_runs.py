@@ -14,7 +14,7 @@ import pytest
 from schedcore import EVENT_JOB_EXECUTED, Outcome, Scheduler
 from schedcore.executors import cluster_runs
 from schedcore.executors.cluster import ClusterExecutor
-from schedcore.executors.cluster_worker import work_off
+from schedcore.executors.cluster_worker import execute_ticket
 from tests.core.conftest import SOON
 from tests.durable.processes import until
 
@@ -27,7 +27,7 @@ class Cluster:
         inside: The threads that are in a call.
     """
 
-    starts = None
+    states = None
 
     def __init__(self, workers=2):
         self.workers = workers
@@ -52,7 +52,7 @@ class Cluster:
         with suppress(IndexError):
             while True:
                 task = self.sent.pop(0)
-                work_off(task.ticket, task.url)
+                execute_ticket(task.ticket, task.url)
 
     def revoke(self, name):
         pass
@@ -172,7 +172,7 @@ def test_a_task_that_is_given_back_is_sent_again_soon(served):
     scheduler = served(cluster)
     run = opened(scheduler)
     until(lambda: cluster.sent, "that it is sent")
-    scheduler._executors["default"].given_back(cluster.sent.pop().name)
+    scheduler._executors["default"].requeue(cluster.sent.pop().name)
     until(lambda: cluster.sent, "that it is sent again")
     cluster.work()
     assert run.wait(SOON)

@@ -107,8 +107,8 @@ class Scene:
     def another(self):
         """Leave runs to a process that is dead, and be another one."""
         store = SqliteStore(self.store.file.path, durable=False, keep=KEEP)
-        self.store.cluster._own.release()
-        self.store.cluster._engine.release()
+        self.store.cluster._node_lock.release()
+        self.store.cluster._holder_lock.release()
         self.store = store
 
     def adopt(self):
@@ -121,7 +121,7 @@ class Scene:
         trim(self.store, 10**6)
 
 
-def work_off(store):
+def execute_ticket(store):
     """Be the next process: run whatever there is to run, and see that all of it ends."""
     for now in (100, 110):
         store.cluster.adopt(now)
@@ -183,14 +183,14 @@ CALLS = {
     "join and reap": (Scene.another, lambda scene: join_and_look(scene.store)),
     "adopt": (Scene.hand_back, Scene.adopt),
     "trim": (ended, Scene.trim),
-    "pause all": (nothing, lambda scene: scene.store.cluster.want(State.PAUSED)),
+    "pause all": (nothing, lambda scene: scene.store.cluster.set_shared_state(State.PAUSED)),
 }
 """What is prepared for a call, and the call."""
 
 
 def join_and_look(store):
     store.cluster.join("app", ["default"])
-    store.cluster.look()
+    store.cluster.poll()
 
 
 def die_at(path, n, prepare, call):

@@ -48,7 +48,7 @@ def stepped(request, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "CHECK_US", 0)
     else:
         store = postgres_store()
-        from schedcore.stores import postgres_house as module
+        from schedcore.stores import postgres_housekeeping as module
     monkeypatch.setattr(module, "TRIM_US", 0)
     cuts, trim = [], module.trim
     monkeypatch.setattr(module, "trim", lambda *given: cuts.append(trim(*given)))
@@ -58,7 +58,7 @@ def stepped(request, tmp_path, monkeypatch):
     def cut():
         """Look until the history was cut once more; return how many outcomes were."""
         cuts.clear()
-        until(lambda: store.cluster.look() and cuts, "that the history is cut")
+        until(lambda: store.cluster.poll() and cuts, "that the history is cut")
         return sum(cuts)
 
     stepped.cut = cut

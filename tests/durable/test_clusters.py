@@ -72,7 +72,7 @@ def test_the_next_scheduler_finds_how_runs_end_that_the_killed_one_had(shared, s
     process.kill()
     early.touch()
     run = next(run for run in shared.store.runs() if run.job_id == "b")
-    until(lambda: shared.store.remote.look([run])[run.id].report, "the report")
+    until(lambda: shared.store.remote.begun([run])[run.id].report, "the report")
     before = time.time()
     served()
     assert shared.until_ended("b") == ["executed"]

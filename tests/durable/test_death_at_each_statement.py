@@ -11,7 +11,7 @@ import pytest
 from schedcore.lifetime.health import State
 from schedcore.stores.sqlite import SqliteStore
 from tests.durable.conservation import check_due_times, check_totals
-from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, work_off
+from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, execute_ticket
 from tests.durable.processes import ROOT
 
 
@@ -49,10 +49,10 @@ def go_on(store):
     """Be the next process: take over, run whatever there is to run, and see that all of it ends."""
     cluster = store.cluster
     cluster.join("next", ["default"])
-    seen = cluster.look()
+    seen = cluster.poll()
     assert cluster.takes, "the lock of the dead process is free"
     assert not [n for n in cluster.nodes() if n.id != store.node and n.state == "alive"]
     known = {run.id for run in store.runs()}
     assert not known & {record.run_id for record in seen.lost}
-    cluster.want(State.RUNNING)
-    work_off(store)
+    cluster.set_shared_state(State.RUNNING)
+    execute_ticket(store)

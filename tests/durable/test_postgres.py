@@ -175,10 +175,10 @@ def test_nobody_is_taken_for_dead_after_the_database_was_away(tmp_path):
         own.start()
         before = len(shared.starts())
         shared.until_started("often", before + 5)
-        beats = [p("scheduler._cluster._keeper.until_us") for p in processes]
+        beats = [p("scheduler._cluster._renewer.until_us") for p in processes]
         until(
             lambda: all(
-                p("scheduler._cluster._keeper.until_us") > beat + 2_000_000 * lease
+                p("scheduler._cluster._renewer.until_us") > beat + 2_000_000 * lease
                 for p, beat in zip(processes, beats, strict=True)
             ),
             "two leases",

@@ -16,7 +16,7 @@ from schedcore.stores.postgres import PostgresStore
 from schedcore.stores.postgres_cluster import _is_dead
 from schedcore.stores.sql_nodes import reap
 from tests.durable.conservation import check_due_times, check_totals
-from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, Scene, work_off
+from tests.durable.deaths import CALLS, FIRST, KEEP, PERIOD, Scene, execute_ticket
 from tests.patience import SOAK
 from tests.stores.postgres import need_server, server
 
@@ -41,7 +41,7 @@ class OnServer(Scene):
         self.fill()
 
     def another(self):
-        self.store.cluster._keeper.stop()  # it is cut off, and gives no sign of life
+        self.store.cluster._renewer.stop()  # it is cut off, and gives no sign of life
         self.left_behind = self.store
         self.store = PostgresStore(self.url, keep=KEEP)
         self.store.cluster.join("another", ["default"])
@@ -156,4 +156,4 @@ def go_on(scene):
 def finish(store):
     with store.database.write() as tx:
         tx.run("update schedcore_cluster set state = 'running'")
-    work_off(store)
+    execute_ticket(store)

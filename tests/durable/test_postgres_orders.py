@@ -51,29 +51,29 @@ def held(store):
 
 def test_an_order_counts_against_what_was_read_before_it(store, held):
     cluster = store.cluster
-    cluster.want(State.PAUSED)
-    assert cluster.look().wanted is State.PAUSED
-    assert cluster.look().wanted is State.PAUSED
+    cluster.set_shared_state(State.PAUSED)
+    assert cluster.poll().state is State.PAUSED
+    assert cluster.poll().state is State.PAUSED
     held.goes_on.set()
-    cluster.want(State.RUNNING)
-    assert cluster.look().wanted is State.RUNNING
+    cluster.set_shared_state(State.RUNNING)
+    assert cluster.poll().state is State.RUNNING
 
 
-@pytest.mark.parametrize("read", [lambda c: c.wanted(), lambda c: c.look(at_once=True).wanted])
+@pytest.mark.parametrize("read", [lambda c: c.shared_state(), lambda c: c.poll(at_once=True).state])
 def test_an_order_of_another_that_was_read_counts_against_what_was_read_before(
     store, other, held, read
 ):
-    other.cluster.want(State.PAUSED)
+    other.cluster.set_shared_state(State.PAUSED)
     assert read(store.cluster) is State.PAUSED
-    assert store.cluster.look().wanted is State.PAUSED
+    assert store.cluster.poll().state is State.PAUSED
     held.goes_on.set()
 
 
 def test_a_later_order_of_another_is_heard(store, other, held):
-    store.cluster.want(State.PAUSED)
-    other.cluster.want(State.RUNNING)
+    store.cluster.set_shared_state(State.PAUSED)
+    other.cluster.set_shared_state(State.RUNNING)
     held.goes_on.set()
-    until(lambda: store.cluster.look().wanted is State.RUNNING, "that it hears of it")
+    until(lambda: store.cluster.poll().state is State.RUNNING, "that it hears of it")
 
 
 def test_a_node_that_has_joined_again_is_not_written_off_as_having_left(store, other):
@@ -90,6 +90,6 @@ def test_a_node_that_has_joined_again_is_not_written_off_as_having_left(store, o
     while looks.acquire(blocking=False):
         """Those from before."""
     for _ in range(3):
-        other.cluster.want(State.RUNNING)  # of which it hears
+        other.cluster.set_shared_state(State.RUNNING)  # of which it hears
         assert looks.acquire(timeout=SOON)
     assert [node.state for node in other.cluster.nodes()] == ["alive"]

@@ -36,6 +36,8 @@ OFTEN = [
     {"trigger": {"type": "or", "triggers": [every(1.5), every(1.5, start_date="2026-01-01")]}},
     {"trigger": {"type": "and", "triggers": [every(0.5), every(0.25)]}},
     {"trigger": {"type": "or", "triggers": [{"type": "and", "triggers": [every(0.5)]}]}},
+    {"trigger": every(60), "retry": {"count": 1000, "delay": 0}},
+    {"trigger": every(60), "retry": {"delay": 5, "longest": 0.5}},
 ]
 
 

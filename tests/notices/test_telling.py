@@ -108,6 +108,18 @@ def test_a_job_that_is_gone_after_its_only_run_is_told_as_it_said(store, schedul
     assert scheduler.get_job("once") is None
 
 
+def test_what_a_job_said_holds_against_the_defaults_also_once_it_is_gone(store, schedulers, told):
+    if type(store).__name__ == "PlainStore":
+        pytest.skip("it remembers nothing of removed jobs")
+    scheduler = schedulers(store=store, notices={"ops": told}, job_defaults={"on_failure": ["ops"]})
+    fails.set()
+    scheduler.add_job(work, id="silent", on_failure=[])
+    scheduler.add_job(work, id="told", next_run_time="2000-01-01")
+    assert told.next().job_id == "told"
+    scheduler.shutdown(timeout=SOON)
+    assert told.rest() == []
+
+
 def test_the_defaults_hold_for_jobs_that_say_nothing(store, schedulers, told):
     scheduler = schedulers(store=store, notices={"ops": told}, job_defaults={"on_failure": ["ops"]})
     scheduler.add_job(work, "interval", hours=1, id="job")

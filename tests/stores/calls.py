@@ -13,9 +13,9 @@ from schedcore.errors import JobLookupError
 from schedcore.history.query import RunQuery
 from schedcore.job import Job, Options
 from schedcore.run import Outcome, RunRecord
-from schedcore.stores.asked import Asked
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
+from schedcore.stores.run_requests import RunRequest
 
 _others = count(1)  # several threads may add some at once
 TRIGGER = DateTrigger("2030-01-01", "UTC")
@@ -95,9 +95,9 @@ def end(store, *runs, outcome=Outcome.EXECUTED, at=30, promote=True, **how):
     return store.end(deque(end_of(run, outcome, at, **how) for run in runs), promote)
 
 
-def run_now(store, job, now, **asked):
+def run_now(store, job, now, **request):
     """Open a run of a job besides its schedule, and return it; None: there is no room for it."""
-    (opened,) = store.open([Asked(job, **asked)], now)
+    (opened,) = store.open([RunRequest(job, **request)], now)
     if opened is None:
         raise JobLookupError(job.id)
     return None if isinstance(opened, RunRecord) else opened

@@ -19,7 +19,6 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.history.query import EVERYTHING
 from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
-from schedcore.stores.asked import KEYS_KEPT_US, Earlier, runs_of
 from schedcore.stores.base import (
     Change,
     Ended,
@@ -41,6 +40,7 @@ from schedcore.stores.positions import (
     read_feed_position,
     read_position,
 )
+from schedcore.stores.run_requests import KEYS_KEPT_US, EarlierRun, runs_of
 from tests.stores.database import LOG, Session
 from tests.stores.tables import AuditTable, Definitions, HistoryTable
 
@@ -370,9 +370,9 @@ class PlainStore:
 
     # Runs
 
-    def open(self, asked, due_us):
+    def open(self, requests, due_us):
         with self._session.transaction():
-            opened = [self._open_one(each, due_us) for each in asked]
+            opened = [self._open_one(each, due_us) for each in requests]
         for run in opened:
             if isinstance(run, Run):
                 run._by_hand = True
@@ -380,14 +380,14 @@ class PlainStore:
                 self._live[run.id] = run
         return opened
 
-    def _open_one(self, asked, due_us):
-        job, own_call, key, note = asked
+    def _open_one(self, request, due_us):
+        job, own_call, key, note = request
         row = self._session.row("jobs", job.id)
         if row is None:
             return None
         earlier = self._session.row("keys", (row["k"], key))
         if key is not None and earlier and earlier["at_us"] >= due_us - KEYS_KEPT_US:
-            return Earlier(earlier["run_id"])
+            return EarlierRun(earlier["run_id"])
         claims = self._session.rows("runs", "k", row["k"])
         waiting = sum(claim["waits"] for claim in claims)
         active = len(claims) - waiting
@@ -406,18 +406,18 @@ class PlainStore:
         self._trail.add([note._replace(run_id=run.id)] if note else [])
         return run
 
-    def backfill(self, asked, note):
-        job, times, _ = asked
+    def backfill(self, request, note):
+        job, times, _ = request
         settled = Settled([], [], [], [], [])
         with self._session.transaction():
             row = self._session.row("jobs", job.id)
             if row is None:
                 raise JobLookupError(job.id)
             before = {claim["id"]: claim for claim in self._session.rows("runs", "k", row["k"])}
-            ran = runs_of(self._history.asked(asked.query), map(self._run, before.values()))
-            if asked.left(row["due_us"], row["fire_us"], ran) != list(times):
+            ran = runs_of(self._history.asked(request.query), map(self._run, before.values()))
+            if request.left(row["due_us"], row["fire_us"], ran) != list(times):
                 return None
-            asked.check_room(len(before))
+            request.check_room(len(before))
             self._admit(row, job, times, True, settled, times[-1])
             opened = [c["id"] for c in self._session.rows("runs", "k", row["k"])]
             self._trail.add([note])

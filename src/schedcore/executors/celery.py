@@ -113,7 +113,7 @@ def _connected(broker: str, backend: str | None) -> Celery:
 class _Celery:
     """The app, as :class:`~schedcore.executors.cluster_base.Cluster`."""
 
-    starts = None
+    states = None
 
     def __init__(self, app: Celery, most: int, queue: str | None) -> None:
         self._app = app

@@ -11,7 +11,7 @@ from typing import Any, Final
 from celery import Task, shared_task
 
 from schedcore.errors import StoreError
-from schedcore.executors.cluster_worker import StoreUnknownError, work_off
+from schedcore.executors.cluster_worker import StoreUnknownError, execute_ticket
 
 AGAIN_S: Final = 5
 """Seconds until a run is retried if its worker could not reach the store."""
@@ -33,7 +33,7 @@ then the message is dropped.  While the run is open, the scheduler sends another
 def run(self: Task, ticket: dict[str, Any]) -> None:
     """Execute the run that a ticket names, unless it has already begun."""
     try:
-        work_off(ticket, self.app.conf.get("schedcore_store"))
+        execute_ticket(ticket, self.app.conf.get("schedcore_store"))
     except StoreUnknownError as error:
         raise self.retry(exc=error, countdown=AGAIN_S, max_retries=MOST_STRANGE) from error
     except StoreError as error:

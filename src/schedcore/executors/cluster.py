@@ -91,11 +91,11 @@ class ClusterExecutor:
         if runs is not None:
             runs.wake()
 
-    def given_back(self, name: str) -> None:
+    def requeue(self, name: str) -> None:
         """Send a task again soon: the cluster reports that no worker could execute it."""
         runs = self._runs
         if runs is not None:
-            runs.given_back(name)
+            runs.requeue(name)
 
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun.

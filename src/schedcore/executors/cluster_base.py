@@ -16,20 +16,20 @@ class Task(NamedTuple):
     """The same each time that it is sent, and different for each run and attempt."""
     run: Run
     ticket: dict[str, Any] | None = None
-    """Plain data for :func:`schedcore.executors.cluster_worker.work_off`.  None: the cluster itself
-    reports the state of the run."""
+    """Plain data for :func:`schedcore.executors.cluster_worker.execute_ticket`.  None: the cluster
+    itself reports the state of the run."""
     url: str | None = None
     """The URL of the store, for workers on this machine that trust the sender of tasks."""
 
 
-class Starts(Protocol):
+class RunStates(Protocol):
     """Reports which runs workers have begun, and their results."""
 
-    def mark(self) -> str:
-        """Return a mark that distinguishes its runs from those of others; raises StoreError."""
+    def store_id(self) -> str:
+        """Return an id that no other store has; raises StoreError."""
         ...
 
-    def look(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
+    def begun(self, runs: Sequence[Run]) -> Mapping[int, Begun]:
         """Return the runs that workers have begun, by id."""
         ...
 
@@ -38,7 +38,7 @@ class Cluster(Protocol):
     """A kind of cluster; called by one thread."""
 
     @property
-    def starts(self) -> Starts | None:
+    def states(self) -> RunStates | None:
         """Return the reports for runs of a store in memory; None: it has none."""
         ...
 
@@ -63,6 +63,6 @@ class Cluster(Protocol):
         ...
 
 
-def name_of(mark: str, run_id: int, attempt: int) -> str:
+def name_of(store_id: str, run_id: int, attempt: int) -> str:
     """Return the name of a run's task, which is unique over runs, attempts and stores."""
-    return f"schedcore-{mark}-{run_id}-{attempt}"
+    return f"schedcore-{store_id}-{run_id}-{attempt}"

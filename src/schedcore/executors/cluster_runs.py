@@ -12,7 +12,7 @@ from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Patience, Waker, passing_us
 from schedcore.errors import SchedError, text_of
 from schedcore.executors.base import Reporter, report_lost, settle
-from schedcore.executors.cluster_base import Cluster, Starts, Task, name_of
+from schedcore.executors.cluster_base import Cluster, RunStates, Task, name_of
 from schedcore.executors.futures import report_end
 from schedcore.executors.remote_text import report_of_text
 from schedcore.run import Run
@@ -44,7 +44,7 @@ class WorkerLostError(SchedError):
     """The worker of a run died."""
 
 
-class _Given:
+class _Submission:
     """A run of this executor, from its submission on."""
 
     __slots__ = (
@@ -78,11 +78,11 @@ class ClusterRuns:
     def __init__(self, cluster: Cluster, name: str, turn: threading.Lock) -> None:
         self._cluster = cluster
         self._turn = turn
-        self._waiting: deque[_Given] = deque()
-        self._given: dict[int, _Given] = {}
-        self._withdrawn: deque[tuple[Starts, int, int]] = deque()
+        self._waiting: deque[_Submission] = deque()
+        self._submissions: dict[int, _Submission] = {}
+        self._withdrawn: deque[tuple[RunStates, int, int]] = deque()
         self._back: deque[str] = deque()
-        self._starts: Starts | None = None
+        self._states: RunStates | None = None
         self._most = 0
         self._pause_s = QUICKEST_S
         self._moved_us = 0
@@ -94,34 +94,34 @@ class ClusterRuns:
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Accept *runs* for execution."""
-        self._starts = self._starts_of(reporter)
-        self._waiting.extend(_Given(run, reporter) for run in runs)
+        self._states = self._states_of(reporter)
+        self._waiting.extend(_Submission(run, reporter) for run in runs)
         self._wanted.set()
 
     def find(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Follow runs that workers have begun."""
-        self._starts = self._starts_of(reporter)
+        self._states = self._states_of(reporter)
         for run in runs:
-            self._given[run.id] = _Given(run, reporter)
+            self._submissions[run.id] = _Submission(run, reporter)
         self._wanted.set()
 
     def room(self) -> int:
         """Return how many runs can begin soon; 1 while the number of workers is unknown."""
         if not self._most and self.broken is None:
             return 0 if self._waiting else 1
-        return max(0, self._most - len(self._given) - len(self._waiting))
+        return max(0, self._most - len(self._submissions) - len(self._waiting))
 
     def abandon(self, run: Run) -> None:
         """Drop the task of a run, or have its worker stop it, if the cluster can do that."""
-        if self._starts is not None:
-            self._withdrawn.append((self._starts, run.id, run.attempt))
+        if self._states is not None:
+            self._withdrawn.append((self._states, run.id, run.attempt))
             self._wanted.set()
 
     def wake(self) -> None:
         """Check at once: the cluster reports that a task ended."""
         self._wanted.set()
 
-    def given_back(self, name: str) -> None:
+    def requeue(self, name: str) -> None:
         """Send a task again soon: no worker could execute it."""
         self._back.append(name)
         self._wanted.set()
@@ -138,21 +138,21 @@ class ClusterRuns:
             Waker().sleep(0.05 if left is None else min(left, 0.05))
 
     def _is_awaited(self, since_us: int) -> bool:
-        given = list(self._given.values())
-        if any(self._may_run(each) for each in given):
+        submissions = list(self._submissions.values())
+        if any(self._may_run(each) for each in submissions):
             return True
-        if self.broken is not None or not (given or self._waiting):
+        if self.broken is not None or not (submissions or self._waiting):
             return False
         if passing_us() - max(since_us, self._moved_us) < UNBEGUN_S * SECOND:
             return True
-        count = len(given) + len(self._waiting)
+        count = len(submissions) + len(self._waiting)
         text = "%d run(s) were begun by no worker within %g s: the shutdown does not wait for them"
         log.warning(text, count, UNBEGUN_S)
         return False
 
-    def _may_run(self, given: _Given) -> bool:
+    def _may_run(self, submission: _Submission) -> bool:
         """Return whether a run has begun, and there may be a worker that executes it."""
-        return given.began and (given.reporter.remote is not None or self._most > 0)
+        return submission.began and (submission.reporter.remote is not None or self._most > 0)
 
     def close(self, patience: Patience) -> None:
         """End the thread; it may still wait for the network when this returns."""
@@ -187,14 +187,18 @@ class ClusterRuns:
 
     def _lose_all(self) -> None:
         """Report active runs that are in no shared store as lost: nobody can follow them."""
-        for given in list(self._given.values()):
-            if given.began and given.reporter.remote is None and given.run._job is not None:
+        for submission in list(self._submissions.values()):
+            if (
+                submission.began
+                and submission.reporter.remote is None
+                and submission.run._job is not None
+            ):
                 error = WorkerLostError("the scheduler was shut down while the cluster had it")
-                report_lost(given.run, given.reporter, error)
-        self._given.clear()
+                report_lost(submission.run, submission.reporter, error)
+        self._submissions.clear()
 
     def _patience(self) -> float | None:
-        if not self._given:
+        if not self._submissions:
             # A broken cluster is checked even if no run waits here: without room, none is taken.
             return AGAIN_S if self._waiting or self._withdrawn or self.broken else None
         self._pause_s = min(self._pause_s * 1.5, SLOWEST_S)
@@ -204,68 +208,68 @@ class ClusterRuns:
         if self.broken is None:
             log.error("%s cannot be reached; runs wait for it", self._cluster, error=error)
         self.broken = text_of(error) or type(error).__name__
-        for given in list(self._given.values()):
-            given.again_us = 0  # the cluster may have lost them
+        for submission in list(self._submissions.values()):
+            submission.again_us = 0  # the cluster may have lost them
         with suppress(Exception):
             self._cluster.close()
 
     def _send(self) -> None:
         """Send waiting runs as far as there are workers, and again those that no worker begins."""
-        while self._waiting and len(self._given) < self._most:
-            given = self._waiting.popleft()
-            if given.run._job is None or given.run.cancelled:
+        while self._waiting and len(self._submissions) < self._most:
+            submission = self._waiting.popleft()
+            if submission.run._job is None or submission.run.cancelled:
                 continue  # the run has ended, or was handed back
-            self._given[given.run.id] = given
-            self._send_one(given)
+            self._submissions[submission.run.id] = submission
+            self._send_one(submission)
         now_us = passing_us()
         back = {self._back.popleft() for _ in range(len(self._back))}
-        for given in list(self._given.values()):
-            if given.name in back:
-                given.again_us = now_us + round(AGAIN_S * SECOND) * given.sent
-            if given.sent and not given.began and given.again_us <= now_us:
-                self._send_one(given)
+        for submission in list(self._submissions.values()):
+            if submission.name in back:
+                submission.again_us = now_us + round(AGAIN_S * SECOND) * submission.sent
+            if submission.sent and not submission.began and submission.again_us <= now_us:
+                self._send_one(submission)
 
-    def _send_one(self, given: _Given) -> None:
-        run, store = given.run, given.reporter.remote
+    def _send_one(self, submission: _Submission) -> None:
+        run, store = submission.run, submission.reporter.remote
         if store is None:
-            self._send_begun(given)
+            self._send_begun(submission)
             return
-        given.sent += 1  # before it is known whether it arrived
-        given.again_us = 0
-        mark = store.mark()
+        submission.sent += 1  # before it is known whether it arrived
+        submission.again_us = 0
+        store_id = store.store_id()
         ticket = {
             "run_id": run.id,
             "attempt": run.attempt,
-            "store": mark,
-            "captures": given.reporter.captures,
+            "store": store_id,
+            "captures": submission.reporter.captures,
         }
-        given.name = name_of(mark, run.id, run.attempt)
-        self._cluster.send(Task(given.name, run, ticket, store.url))
-        given.again_us = passing_us() + SEND_AGAIN_US * (1 << min(given.sent - 1, 10))
+        submission.name = name_of(store_id, run.id, run.attempt)
+        self._cluster.send(Task(submission.name, run, ticket, store.url))
+        submission.again_us = passing_us() + SEND_AGAIN_US * (1 << min(submission.sent - 1, 10))
 
-    def _send_begun(self, given: _Given) -> None:
+    def _send_begun(self, submission: _Submission) -> None:
         """Begin a run here when it is sent: no worker can record its beginning in the store."""
-        run, reporter = given.run, given.reporter
+        run, reporter = submission.run, submission.reporter
         if not reporter.begin(run):
-            self._drop(given)
+            self._drop(submission)
             return
-        given.began = True
+        submission.began = True
         try:
-            mark = self._starts_of(reporter).mark()
-            self._cluster.send(Task(name_of(mark, run.id, run.attempt), run))
+            store_id = self._states_of(reporter).store_id()
+            self._cluster.send(Task(name_of(store_id, run.id, run.attempt), run))
         except Exception as error:  # noqa: BLE001 — such as an argument that cannot be pickled
-            self._drop(given)
+            self._drop(submission)
             reporter.end(run, None, error)
 
     def _revoke(self) -> None:
         while self._withdrawn:
-            starts, run_id, attempt = self._withdrawn[0]
-            self._cluster.revoke(name_of(starts.mark(), run_id, attempt))
+            states, run_id, attempt = self._withdrawn[0]
+            self._cluster.revoke(name_of(states.store_id(), run_id, attempt))
             self._withdrawn.popleft()
 
-    def _drop(self, given: _Given) -> None:
-        if self._given.get(given.run.id) is given:
-            del self._given[given.run.id]
+    def _drop(self, submission: _Submission) -> None:
+        if self._submissions.get(submission.run.id) is submission:
+            del self._submissions[submission.run.id]
 
     def _moved(self) -> None:
         """Note that a run has progressed: others may soon."""
@@ -276,67 +280,69 @@ class ClusterRuns:
 
     def _look(self) -> None:
         try:
-            for starts, together in self._by_starts().items():
-                begun = starts.look([given.run for given in together])
-                for given in together:
-                    self._see(given, begun.get(given.run.id))
-                for reporter in {id(given.reporter): given.reporter for given in together}.values():
+            for states, together in self._by_source().items():
+                begun = states.begun([submission.run for submission in together])
+                for submission in together:
+                    self._see(submission, begun.get(submission.run.id))
+                for reporter in {
+                    id(submission.reporter): submission.reporter for submission in together
+                }.values():
                     settle(reporter)
         except Exception as error:  # noqa: BLE001 — the store is unreachable: it is tried again
             log.error("the store cannot tell how runs do; it is asked again", error=error)
-            for given in list(self._given.values()):
-                given.heard_us = passing_us()
+            for submission in list(self._submissions.values()):
+                submission.heard_us = passing_us()
             self._pause_s = AGAIN_S
 
-    def _by_starts(self) -> dict[Starts, list[_Given]]:
+    def _by_source(self) -> dict[RunStates, list[_Submission]]:
         """Return the runs by the source of their state: their store, or the cluster itself."""
-        found: dict[Starts, list[_Given]] = {}
-        for given in list(self._given.values()):
-            found.setdefault(self._starts_of(given.reporter), []).append(given)
+        found: dict[RunStates, list[_Submission]] = {}
+        for submission in list(self._submissions.values()):
+            found.setdefault(self._states_of(submission.reporter), []).append(submission)
         return found
 
-    def _starts_of(self, reporter: Reporter) -> Starts:
-        starts = reporter.remote or self._cluster.starts
-        assert starts is not None  # the scheduler has checked that
-        return starts
+    def _states_of(self, reporter: Reporter) -> RunStates:
+        states = reporter.remote or self._cluster.states
+        assert states is not None  # the scheduler has checked that
+        return states
 
-    def _see(self, given: _Given, begun: Begun | None) -> None:
+    def _see(self, submission: _Submission, begun: Begun | None) -> None:
         """Report the state of a run."""
-        run, reporter = given.run, given.reporter
+        run, reporter = submission.run, submission.reporter
         if run._job is None:
-            self._drop(given)  # it has ended otherwise, or another node follows it
+            self._drop(submission)  # it has ended otherwise, or another node follows it
             return
         if begun is None:
-            if given.began:
-                self._drop(given)  # another node has it, and has ended it
+            if submission.began:
+                self._drop(submission)  # another node has it, and has ended it
             return
-        if not given.began:
-            given.began = True
+        if not submission.began:
+            submission.began = True
             reporter.begun(run, begun.begun_us)
             self._moved()
         if begun.report is not None:
             self._moved()
-            self._drop(given)
+            self._drop(submission)
             try:
                 told = begun.report
                 report, ended_us = report_of_text(told) if isinstance(told, str) else told
                 report_end(run, reporter, report, ended_us)
             except Exception as error:  # noqa: BLE001 — the report failed
                 report_lost(run, reporter, error)
-        elif _is_dead(given, begun):
-            self._drop(given)
+        elif _is_dead(submission, begun):
+            self._drop(submission)
             reporter.lost(run, WorkerLostError(f"its worker ({begun.place}) died"))
 
 
-def _is_dead(given: _Given, begun: Begun) -> bool:
+def _is_dead(submission: _Submission, begun: Begun) -> bool:
     """Return whether the worker of a run is dead, by the system or for lack of heartbeats."""
     if begun.lost:
         return True
     now_us = passing_us()
-    if begun.beats != given.beats:
-        given.beats, given.heard_us = begun.beats, now_us
-    if now_us - given.asked_us >= LOOK_AFTER_US:
-        given.asked_us = now_us
+    if begun.beats != submission.beats:
+        submission.beats, submission.heard_us = begun.beats, now_us
+    if now_us - submission.asked_us >= LOOK_AFTER_US:
+        submission.asked_us = now_us
         if is_gone(begun.process):
             return True
-    return now_us - given.heard_us > SILENT_US
+    return now_us - submission.heard_us > SILENT_US

@@ -13,7 +13,7 @@ from schedcore.basics.logs import GuardedLogger
 from schedcore.basics.shown_urls import without_password
 from schedcore.clock import SystemClock, Waker
 from schedcore.errors import StoreError
-from schedcore.executors.remote import Report, carry_out, failed, task_of
+from schedcore.executors.remote import Report, execute_task, failed, task_of
 from schedcore.executors.remote_text import text_of_report
 from schedcore.output.text import Capture
 from schedcore.run import Run
@@ -33,7 +33,7 @@ class StoreUnknownError(StoreError):
     """A worker does not know the scheduler's store, or knows another one."""
 
 
-def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
+def execute_ticket(ticket: Mapping[str, Any], url: str | None = None) -> bool:
     """Execute the run that a ticket names, if it may begin; return whether it did.
 
     Everything else about it is read from the store, which is part of the worker's configuration:
@@ -49,19 +49,19 @@ def work_off(ticket: Mapping[str, Any], url: str | None = None) -> bool:
     """
     # The whole ticket is parsed first: an invalid one, as of another version, begins nothing.
     run_id, attempt = int(ticket["run_id"]), int(ticket["attempt"])
-    mark, captures = str(ticket["store"]), bool(ticket["captures"])
-    store = _stores.get(url or os.environ.get(STORE), mark)
+    store_id, captures = str(ticket["store"]), bool(ticket["captures"])
+    store = _stores.get(url or os.environ.get(STORE), store_id)
     run = store.begin(run_id, attempt, _clock.now_us())
     if run is None:
         return False
     if captures:
         run._output = Capture()
-    _beating.add(run.id, store)
+    _heartbeats.add(run.id, store)
     try:
         report = _carry_out(run)
         _tell(store, run, text_of_report(report, _clock.now_us()))
     finally:
-        _beating.drop(run.id)
+        _heartbeats.drop(run.id)
     return True
 
 
@@ -73,7 +73,7 @@ def _carry_out(run: Run) -> Report:
         task = task_of(run)
     except Exception as error:  # noqa: BLE001 — an import may raise anything
         return failed(error)
-    return carry_out(task)
+    return execute_task(task)
 
 
 def _tell(store: RemoteRuns, run: Run, text: str) -> None:
@@ -102,7 +102,7 @@ class _Stores:
         """Create a new lock: a thread of the parent may hold the old one."""
         self._lock = threading.Lock()
 
-    def get(self, url: str | None, mark: str) -> RemoteRuns:
+    def get(self, url: str | None, store_id: str) -> RemoteRuns:
         if not url:
             raise StoreUnknownError(
                 STORE,
@@ -114,16 +114,16 @@ class _Stores:
             if store is None:
                 store = self._open[url] = open_store(url)
         remote = _remote_of(store, url)
-        return remote if remote.mark() == mark else self._instead(url, mark)
+        return remote if remote.store_id() == store_id else self._instead(url, store_id)
 
-    def _instead(self, url: str, mark: str) -> RemoteRuns:
-        """Return the store with a mark that has replaced the open one.
+    def _instead(self, url: str, store_id: str) -> RemoteRuns:
+        """Return the store with this id, which has replaced the open one.
 
         The old one stays open for runs that have begun in it, and for other schedulers.
         """
         store = open_store(url)
         remote = _remote_of(store, url)
-        if remote.mark() != mark:
+        if remote.store_id() != store_id:
             store.close()
             raise StoreUnknownError(
                 without_password(url), "it is another store than that of the scheduler"
@@ -140,7 +140,7 @@ def _remote_of(store: Any, url: str) -> RemoteRuns:
     return remote
 
 
-class _Beating:
+class _Heartbeats:
     """Writes heartbeats of this worker to the stores while it has runs."""
 
     def __init__(self) -> None:
@@ -180,4 +180,4 @@ class _Beating:
 
 
 _stores: Final = _Stores()
-_beating: Final = _Beating()
+_heartbeats: Final = _Heartbeats()

@@ -16,10 +16,10 @@ from schedcore.errors import InvalidOptionError
 from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_base import Task, name_of
 from schedcore.executors.cluster_runs import AGAIN_S
-from schedcore.executors.cluster_worker import work_off
-from schedcore.executors.remote import Report, carry_out, failed, task_of
+from schedcore.executors.cluster_worker import execute_ticket
+from schedcore.executors.remote import Report, execute_task, failed, task_of
 from schedcore.executors.remote import Task as Call
-from schedcore.executors.remote_text import Told
+from schedcore.executors.remote_text import StoredReport
 from schedcore.run import Run
 from schedcore.stores.sql_remote import Begun
 
@@ -57,7 +57,7 @@ class DaskExecutor(ClusterExecutor):
             raise InvalidOptionError(
                 "address", cluster, 'that of a Dask scheduler, such as "tcp://10.0.0.7:8786"'
             )
-        super().__init__(_Dask(cluster, self.wake, self.given_back), "schedcore-dask")
+        super().__init__(_Dask(cluster, self.wake, self.requeue), "schedcore-dask")
 
     def __repr__(self) -> str:
         return f"<DaskExecutor on {self._cluster!r}>"
@@ -77,23 +77,23 @@ class _Dask:
     """The cluster, as :class:`~schedcore.executors.cluster_base.Cluster`.
 
     For a store in memory, it also reports the state of runs
-    (:class:`~schedcore.executors.cluster_base.Starts`).
+    (:class:`~schedcore.executors.cluster_base.RunStates`).
 
     Args:
         cluster: Its address, or the user's client.
         wake: Called when a task has ended.
-        given_back: Called with the name of a task that no worker could execute.
+        requeue: Called with the name of a task that no worker could execute.
     """
 
     def __init__(
         self,
         cluster: str | Client,
         wake: Callable[[], None],
-        given_back: Callable[[str], None],
+        requeue: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
         self._wake = wake
-        self._given_back = given_back
+        self._requeue = requeue
         self._forked = False
         self._begin_anew()
 
@@ -102,17 +102,17 @@ class _Dask:
         self._threads = 0
         self._looked_us = 0
         self._sent: dict[str, _Sent] = {}
-        self._mark = os.urandom(8).hex()
+        self._store_id = os.urandom(8).hex()
 
     def __repr__(self) -> str:
         return str(self._cluster)
 
     @property
-    def starts(self) -> _Dask:
+    def states(self) -> _Dask:
         return self
 
-    def mark(self) -> str:
-        return self._mark
+    def store_id(self) -> str:
+        return self._store_id
 
     def reach(self) -> int:
         """Return the number of its workers' threads, which is counted periodically."""
@@ -134,9 +134,9 @@ class _Dask:
         submit: Any = partial(self._client.submit, key=task.name, pure=False, retries=0)
         if task.ticket is not None:
             self._forget(task.name)
-            future = submit(work_off, task.ticket, task.url)
+            future = submit(execute_ticket, task.ticket, task.url)
             self._sent[task.name] = _Sent(future, None, 0)
-            future.add_done_callback(partial(self._worked_off, task.name))
+            future.add_done_callback(partial(self._ticket_done, task.name))
             return
         token = Queue(task.name, client=self._client)
         token.put(True)
@@ -144,7 +144,7 @@ class _Dask:
         self._sent[task.name] = _Sent(future, token, SystemClock().now_us())
         future.add_done_callback(lambda _future: self._wake())
 
-    def _worked_off(self, name: str, future: Future[Any]) -> None:
+    def _ticket_done(self, name: str, future: Future[Any]) -> None:
         if future.status == "error" and not isinstance(future.exception(), KilledWorker):
             text = "a Dask worker could not begin a run; it is sent again"
             log.error(text, error=future.exception())
@@ -152,7 +152,7 @@ class _Dask:
         if future.status == "finished":
             self._wake()
         else:
-            self._given_back(name)
+            self._requeue(name)
 
     def _forget(self, name: str) -> None:
         sent = self._sent.pop(name, None)
@@ -180,10 +180,10 @@ class _Dask:
 
     # The state of runs that began when they were sent
 
-    def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
+    def begun(self, runs: Sequence[Run]) -> dict[int, Begun]:
         found = {}
         for run in runs:
-            name = name_of(self._mark, run.id, run.attempt)
+            name = name_of(self._store_id, run.id, run.attempt)
             sent = self._sent.get(name)
             if sent is not None:
                 begun = _begun(run, sent)
@@ -216,7 +216,7 @@ def _begun(run: Run, sent: _Sent) -> Begun:
     elif future.status == "error" and not isinstance(future.exception(), KilledWorker):
         report = failed(future.exception())
     if isinstance(report, Report):
-        return begun._replace(report=Told(report, None))
+        return begun._replace(report=StoredReport(report, None))
     return begun._replace(lost=True)  # started twice by Dask
 
 
@@ -230,4 +230,4 @@ def start_once(key: str, call: Call) -> Report | None:
         return None
     finally:
         start.close()
-    return carry_out(call)
+    return execute_task(call)

@@ -13,7 +13,7 @@ from typing import Any
 from schedcore.clock import Patience
 from schedcore.errors import InvalidOptionError, text_of
 from schedcore.executors.base import Pace, Reporter, perform, settle
-from schedcore.executors.remote import Report, carry_out, check_by_name, result_of, task_of
+from schedcore.executors.remote import Report, check_by_name, execute_task, result_of, task_of
 from schedcore.job import Job
 from schedcore.output.text import keep_from_elsewhere
 from schedcore.run import Run, run_here
@@ -187,7 +187,7 @@ class FuturesAdapter:
         if not self.remote:
             return self._to_pool(self._perform, run, reporter)
         # The other process cannot report its beginning: the time of submission is the nearest.
-        return self._to_pool(carry_out, task_of(run)) if reporter.begin(run) else None
+        return self._to_pool(execute_task, task_of(run)) if reporter.begin(run) else None
 
     def _perform(self, run: Run, reporter: Reporter) -> None:
         """Execute a run in a thread of the pool."""

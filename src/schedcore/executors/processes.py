@@ -138,7 +138,7 @@ class ProcessPool:
             left = {*self._busy.values(), *self._ending}
             idle, self._idle = self._idle, []
         for process in idle:
-            process.dismiss()
+            process.close()
         for process in left:
             process.end(LAST_GRACE)
         patience = Patience(2 * LAST_GRACE)
@@ -195,7 +195,7 @@ class ProcessPool:
             if kept:
                 self._idle.append(process)
         if not kept:
-            process.bury()
+            process.reap()
             with self._freed:
                 self._ending.discard(process)
                 self._freed.notify_all()
@@ -250,7 +250,7 @@ class _Process:
                     return said
                 keep_from_elsewhere(run, said)
         except (EOFError, OSError):
-            raise ProcessEndedError(self._popen.pid, self.bury()) from None
+            raise ProcessEndedError(self._popen.pid, self.reap()) from None
 
     def _look(self) -> None:
         if self._popen.poll() is not None:
@@ -273,19 +273,19 @@ class _Process:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
 
-    def dismiss(self) -> None:
+    def close(self) -> None:
         """Let it end once it is idle."""
         self.alive = False
-        self._hang_up()
+        self._disconnect()
 
     def wait(self, timeout: float | None) -> None:
         """Wait for its end; kill it if it does not end in time."""
         try:
             self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.bury()
+            self.reap()
 
-    def bury(self) -> int:
+    def reap(self) -> int:
         """Kill the rest of its process group, and return its exit status."""
         self.alive = False
         self._channel.sock.close()
@@ -296,15 +296,15 @@ class _Process:
         if self._timer is not None:
             self._timer.cancel()
         self._kill()
-        self._hang_up()
+        self._disconnect()
         return self._popen.wait()
 
     def forget(self) -> None:
         """In a forked child: leave the process to the parent."""
-        self._hang_up()
+        self._disconnect()
         self._popen.returncode = 0  # otherwise Popen's finalizer warns
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         self._channel.sock.close()
         self._lifeline.close()
 

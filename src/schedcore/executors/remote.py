@@ -103,9 +103,9 @@ def check_by_name(job: Job) -> None:
 # In the other process
 
 
-def carry_out(task: Task) -> Report:
+def execute_task(task: Task) -> Report:
     """Call the function of a task, in another process; raises nothing, SystemExit included."""
-    return carry_out_run(task, run_of(task))
+    return execute_task_as(task, run_of(task))
 
 
 def run_of(task: Task) -> Run:
@@ -122,7 +122,7 @@ def run_of(task: Task) -> Run:
     return run
 
 
-def carry_out_run(task: Task, run: Run) -> Report:
+def execute_task_as(task: Task, run: Run) -> Report:
     """Call the function of a task as a run; raises nothing."""
     try:
         # As in a thread: each run has its own context.

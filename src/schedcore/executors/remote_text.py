@@ -17,7 +17,7 @@ _MOST_TEXT: Final = 16 * 1024
 """Maximum length of each text of a failure."""
 
 
-class Told(NamedTuple):
+class StoredReport(NamedTuple):
     """A parsed report."""
 
     report: Report
@@ -52,12 +52,12 @@ def _plain(report: Report) -> Any:
     return plain if len(json.dumps(plain)) <= MOST_BYTES else None
 
 
-def report_of_text(text: str) -> Told:
+def report_of_text(text: str) -> StoredReport:
     """Parse a report that :func:`text_of_report` wrote."""
     data = json.loads(text)
     failure = data.get("failure")
     printed = data.get("printed")
-    return Told(
+    return StoredReport(
         Report(
             None if failure is None else Failure(*failure),
             None,

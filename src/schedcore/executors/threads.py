@@ -39,7 +39,7 @@ class _Worker(Waker):
         self.thread = threading.current_thread()
 
 
-class _Crew:
+class _Session:
     """The threads and the queue of a pool, from one start to the next shutdown."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class _Crew:
         # The thread that executes a queue of brief runs, the one that watches it, and the number of
         # taken runs.  (A concurrent increment may be lost, which is harmless: it is polled.)
         self.leader: _Worker | None = None
-        self.deputy: _Worker | None = None
+        self.watcher: _Worker | None = None
         self.taken = 0
 
 
@@ -97,16 +97,16 @@ class ThreadPool:
 
     def after_fork_in_child(self) -> None:
         """Start empty: the threads and their runs belong to the parent."""
-        # If a run forks and its child returns, the child continues with the parent's crew.
-        for crew in (getattr(self, "_crew", None), *getattr(self, "_closing", ())):
-            if crew is not None:
-                crew.queue.clear()
-                crew.closing = True
+        # If a run forks and its child returns, the child continues with the parent's session.
+        for session in (getattr(self, "_session", None), *getattr(self, "_closing", ())):
+            if session is not None:
+                session.queue.clear()
+                session.closing = True
         # Re-entrant: the garbage collector may run a finalizer here that cancels a run.
         self._lock = threading.RLock()
-        self._crew = _Crew()
+        self._session = _Session()
         self._pace = Pace()
-        self._closing: list[_Crew] = []
+        self._closing: list[_Session] = []
         # Functions by identity, which keeps no object alive; a wrong hint costs 5 ms at most.
         # True: it was not brief the last time, maybe because its thread was pre-empted.
         self._brief: dict[int, bool] = {}
@@ -119,38 +119,38 @@ class ThreadPool:
         """
         shed: Sequence[Run] = ()
         with self._lock:
-            crew = self._crew
+            session = self._session
             if self.max_queue is not None:
                 # An idle thread or a new one takes a run out of the queue at once.
-                room = self.max_queue - len(crew.queue) + self._free_workers(crew)
+                room = self.max_queue - len(session.queue) + self._free_workers(session)
                 runs, shed = runs[: max(0, room)], runs[max(0, room) :]
             for run in runs:
                 run._reporter = reporter
-            crew.queue.extend(runs)
+            session.queue.extend(runs)
         for run in shed:
             reporter.shed(run)
         try:
-            self._rouse(crew)
+            self._wake_worker(session)
         except RuntimeError:
             with self._lock:
-                crew.queue = deque(run for run in crew.queue if run not in runs)
+                session.queue = deque(run for run in session.queue if run not in runs)
             raise
 
     def room(self) -> int:
         """Return how many runs can begin soon: one per free thread, and more if runs are brief."""
-        crew = self._crew
-        free = self._free_workers(crew)
-        soon = free + self._pace.lately(crew.taken)
+        session = self._session
+        free = self._free_workers(session)
+        soon = free + self._pace.lately(session.taken)
         if self.max_queue is not None:
             soon = min(soon, free + self.max_queue)
-        return max(0, soon - len(crew.queue))
+        return max(0, soon - len(session.queue))
 
     def workers_here(self) -> int | None:
         """Return the maximum number of threads, if the calling thread is one of them."""
         here = threading.current_thread()
-        crews = [self._crew, *self._closing]
+        sessions = [self._session, *self._closing]
         with self._lock:  # a thread that was just started is in the list by then
-            found = any(worker.thread is here for crew in crews for worker in crew.workers)
+            found = any(worker.thread is here for session in sessions for worker in session.workers)
         return self.max_workers if found else None
 
     def data_lock(self) -> Lock:
@@ -163,20 +163,20 @@ class ThreadPool:
         Up to ten times ``max_workers`` threads may be busy with runs that were ended early but
         continue; the pool shrinks by any beyond that.
         """
-        for crew in (self._crew, *self._closing):
-            if self._abandon(crew, run) and crew.queue:
-                self._rouse(crew)
+        for session in (self._session, *self._closing):
+            if self._abandon(session, run) and session.queue:
+                self._wake_worker(session)
 
-    def _abandon(self, crew: _Crew, run: Run) -> bool:
+    def _abandon(self, session: _Session, run: Run) -> bool:
         with self._lock:
-            for worker in crew.workers:
+            for worker in session.workers:
                 if worker.run is run:
-                    if crew.abandoned >= 10 * self.max_workers:
+                    if session.abandoned >= 10 * self.max_workers:
                         log.error("pool %r: too many threads are held by runs given up", self._name)
                         return False
-                    crew.abandoned += 1
+                    session.abandoned += 1
                     worker.abandoned = True
-                    crew.workers.remove(worker)
+                    session.workers.remove(worker)
                     return True
         return False
 
@@ -186,136 +186,138 @@ class ThreadPool:
         Runs that have not begun by then are dropped; threads that are busy end with their run.
         """
         with self._lock:
-            crew, self._crew = self._crew, _Crew()
-            self._closing.append(crew)
-            crew.closing = True
+            session, self._session = self._session, _Session()
+            self._closing.append(session)
+            session.closing = True
         try:
             if timeout is not None and timeout <= 0:
-                crew.queue.clear()
-            self._step_aside(crew)
-            _wake_all(crew)
-            self._drain(crew, Patience(timeout))
+                session.queue.clear()
+            self._leave_pool(session)
+            _wake_all(session)
+            self._join_threads(session, Patience(timeout))
         finally:
-            crew.queue.clear()
-            self._closing.remove(crew)
+            session.queue.clear()
+            self._closing.remove(session)
 
-    def _step_aside(self, crew: _Crew) -> None:
+    def _leave_pool(self, session: _Session) -> None:
         """If a run of this pool shuts it down, have another thread execute the runs that wait."""
         me = threading.current_thread()
         with self._lock:
-            for worker in crew.workers:
+            for worker in session.workers:
                 if worker.thread is me:
                     worker.abandoned = True
-                    crew.workers.remove(worker)
+                    session.workers.remove(worker)
                     break
-        if crew.queue:
-            self._rouse(crew)
+        if session.queue:
+            self._wake_worker(session)
 
-    def _drain(self, crew: _Crew, patience: Patience) -> None:
+    def _join_threads(self, session: _Session, patience: Patience) -> None:
         """Wait for the threads to end; the remaining ones may start others while runs wait."""
-        while busy := [worker.thread for worker in list(crew.workers) if worker.thread.is_alive()]:
+        while busy := [
+            worker.thread for worker in list(session.workers) if worker.thread.is_alive()
+        ]:
             left = patience.left()
             if left == 0:
                 return
             # In slices: a run may be cancelled meanwhile, and then its thread is not awaited.
             busy[0].join(0.05 if left is None else min(left, 0.05))
 
-    def _free_workers(self, crew: _Crew) -> int:
-        busy = sum(worker.run is not None for worker in crew.workers)
+    def _free_workers(self, session: _Session) -> int:
+        busy = sum(worker.run is not None for worker in session.workers)
         return self.max_workers - busy
 
-    def _rouse(self, crew: _Crew) -> None:
+    def _wake_worker(self, session: _Session) -> None:
         """Have one more thread check the queue: wake an idle one, or start one."""
-        if crew.idle:
+        if session.idle:
             try:
-                crew.idle.pop().wake()
+                session.idle.pop().wake()
             except IndexError:  # another thread was quicker
                 pass
             else:
                 return
-        if len(crew.workers) < self.max_workers:
-            self._start_worker(crew)
+        if len(session.workers) < self.max_workers:
+            self._start_worker(session)
 
-    def _start_worker(self, crew: _Crew, as_deputy: bool = False) -> None:
+    def _start_worker(self, session: _Session, as_watcher: bool = False) -> None:
         with self._lock:
-            if len(crew.workers) >= self.max_workers:
+            if len(session.workers) >= self.max_workers:
                 return
             worker = _Worker()
             worker.thread = threading.Thread(
                 target=self._work,
-                args=(crew, worker),
+                args=(session, worker),
                 name=f"{self._name}-{next(self._numbers)}",
                 daemon=True,
             )
-            if as_deputy:
-                crew.deputy = worker
+            if as_watcher:
+                session.watcher = worker
             try:
                 worker.thread.start()
             except RuntimeError:  # the system has no more threads: continue with the existing ones
-                if as_deputy:
-                    crew.deputy = None
-                if not crew.workers:
+                if as_watcher:
+                    session.watcher = None
+                if not session.workers:
                     raise
                 return
-            crew.workers.append(worker)
+            session.workers.append(worker)
 
-    def _work(self, crew: _Crew, me: _Worker) -> None:
+    def _work(self, session: _Session, me: _Worker) -> None:
         while not me.abandoned:
-            if crew.deputy is me:
-                self._watch(crew, me)
+            if session.watcher is me:
+                self._watch(session, me)
             try:
-                run = crew.queue.popleft()
+                run = session.queue.popleft()
             except IndexError:
-                if crew.closing:
+                if session.closing:
                     return
-                _sleep(crew, me)
+                _sleep(session, me)
                 continue
             job = run._job
             if job is None:
                 continue  # the run was cancelled
             me.run = run
-            crew.taken += 1
+            session.taken += 1
             func = job[1]
             me.function = function = id(func.__func__ if type(func) is MethodType else func)
-            if not crew.queue:
-                if crew.leader is me:
-                    crew.leader = None
-            elif crew.deputy is None or function not in self._brief:
-                self._see_to_the_rest(crew, me, function)
+            if not session.queue:
+                if session.leader is me:
+                    session.leader = None
+            elif session.watcher is None or function not in self._brief:
+                self._wake_next(session, me, function)
             reporter = run._reporter
             took_us = self._execute(run, reporter)
             me.run = None
             brief = self._was_brief(function, took_us)
-            if not crew.queue:
+            if not session.queue:
                 settle(reporter)
             del run, job, func, reporter  # an idle thread must not keep objects alive
-            if brief and crew.queue and crew.leader is not me:
-                self._step_back(crew, me)
+            if brief and session.queue and session.leader is not me:
+                self._leave_queue(session, me)
         # The runs behind this one are left to another thread.
         with self._lock:
-            crew.abandoned -= 1
-            if crew.leader is me:
-                crew.leader = None
-            if crew.deputy is me:
-                crew.deputy = None
-        if crew.queue:
-            self._rouse(crew)
+            session.abandoned -= 1
+            if session.leader is me:
+                session.leader = None
+            if session.watcher is me:
+                session.watcher = None
+        if session.queue:
+            self._wake_worker(session)
 
-    def _see_to_the_rest(self, crew: _Crew, me: _Worker, function: int) -> None:
+    def _wake_next(self, session: _Session, me: _Worker, function: int) -> None:
         """Before *function* is called, wake another thread for the runs behind this one."""
         if function not in self._brief:
-            if crew.leader is me:
-                crew.leader = None
-            self._rouse(crew)
-        elif crew.deputy is None:
+            if session.leader is me:
+                session.leader = None
+            self._wake_worker(session)
+        elif session.watcher is None:
             with self._lock:
-                deputy = None
-                if crew.deputy is None and crew.idle:
-                    deputy = crew.deputy = crew.idle.pop()
-            if deputy is not None:
-                deputy.wake()
-            elif crew.deputy is None and len(crew.workers) < self.max_workers:
-                self._start_worker(crew, as_deputy=True)
+                watcher = None
+                if session.watcher is None and session.idle:
+                    watcher = session.watcher = session.idle.pop()
+            if watcher is not None:
+                watcher.wake()
+            elif session.watcher is None and len(session.workers) < self.max_workers:
+                self._start_worker(session, as_watcher=True)
 
     def _was_brief(self, function: int, took_us: int | None) -> bool:
         """Return whether a run was brief, and store that for its function."""
@@ -332,53 +334,53 @@ class ThreadPool:
             self._brief[function] = False
         return True
 
-    def _step_back(self, crew: _Crew, me: _Worker) -> None:
-        """Leave a queue of brief runs to one thread (leader) and one that watches (deputy)."""
+    def _leave_queue(self, session: _Session, me: _Worker) -> None:
+        """Leave a queue of brief runs to one thread (leader) and one that watches (watcher)."""
         with self._lock:
-            if crew.closing or me.abandoned:
+            if session.closing or me.abandoned:
                 return
-            if crew.leader is None:
-                crew.leader = me
-            if crew.leader is me:
+            if session.leader is None:
+                session.leader = me
+            if session.leader is me:
                 return
-            if crew.deputy is None:
-                crew.deputy = me
+            if session.watcher is None:
+                session.watcher = me
                 return
-            crew.idle.append(me)
+            session.idle.append(me)
         me.sleep()
 
-    def _watch(self, crew: _Crew, me: _Worker) -> None:
+    def _watch(self, session: _Session, me: _Worker) -> None:
         """Watch the leader while it takes runs; return once it is blocked, or no run waits."""
         seen = -1
-        while crew.queue and crew.taken != seen and not crew.closing:
-            seen = crew.taken
+        while session.queue and session.taken != seen and not session.closing:
+            seen = session.taken
             me.sleep(WATCH_S)
-        if crew.queue and not crew.closing:
+        if session.queue and not session.closing:
             # Blocked: further runs of the same function will hardly be brief either.
-            for worker in list(crew.workers):
+            for worker in list(session.workers):
                 self._brief.pop(worker.function, None)
         # This thread checks the queue next, so it takes runs that arrived after the last check.
-        crew.leader = crew.deputy = None
+        session.leader = session.watcher = None
 
 
-def _sleep(crew: _Crew, me: _Worker) -> None:
-    """Sleep until there is work, or the crew is closing."""
-    if crew.leader is me:
-        crew.leader = None
-    crew.idle.append(me)
-    if crew.queue or crew.closing or me.abandoned:
+def _sleep(session: _Session, me: _Worker) -> None:
+    """Sleep until there is work, or the session is closing."""
+    if session.leader is me:
+        session.leader = None
+    session.idle.append(me)
+    if session.queue or session.closing or me.abandoned:
         # A run arrived between the check of the queue and the entry in the list.
         try:
-            crew.idle.remove(me)
+            session.idle.remove(me)
         except ValueError:  # removed from the list by a thread that is about to wake this one
             me.sleep()
         return
     me.sleep()
 
 
-def _wake_all(crew: _Crew) -> None:
-    while crew.idle:
+def _wake_all(session: _Session) -> None:
+    while session.idle:
         try:
-            crew.idle.pop().wake()
+            session.idle.pop().wake()
         except IndexError:  # it removed itself from the list
             return

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from schedcore import jobs
-from schedcore.executors.remote import Report, Task, carry_out, carry_out_run, failed, run_of
+from schedcore.executors.remote import Report, Task, execute_task, execute_task_as, failed, run_of
 from schedcore.output.text import printed
 from schedcore.run import Run
 
@@ -207,7 +207,7 @@ class _Worker:
             if run is not None:
                 self._flusher.begin(run)
             try:
-                return carry_out(task) if run is None else carry_out_run(task, run)
+                return execute_task(task) if run is None else execute_task_as(task, run)
             finally:
                 self._leave_if_forked()
                 if run is not None:

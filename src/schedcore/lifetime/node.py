@@ -13,11 +13,11 @@ from schedcore.errors import SchedulerAlreadyRunningError
 from schedcore.lifetime.health import State
 from schedcore.lifetime.lifecycle import Lifecycle
 from schedcore.run import Run
-from schedcore.stores.cluster import Cluster, Seen
+from schedcore.stores.cluster import Cluster, PollResult
 
 log = GuardedLogger(__name__)
 
-LOOK_EVERY = 0.1
+POLL_EVERY = 0.1
 """Seconds between two polls of the store: the maximum delay of changes by other processes."""
 
 
@@ -25,7 +25,7 @@ class Node:
     """Takes part in a shared store with one scheduler.  Thread-safe.
 
     All processes on a store have one state: running, paused or stopped.  A change is written into
-    the store, and the other processes follow within :data:`LOOK_EVERY`.
+    the store, and the other processes follow within :data:`POLL_EVERY`.
 
     Args:
         cluster: The nodes of the store.
@@ -72,7 +72,7 @@ class Node:
         """Follow another process's order at once, so that two orders apply one after the other."""
         with self._mutex:
             if self.joined:
-                self._act_on(self._cluster.look(at_once=True))
+                self._act_on(self._cluster.poll(at_once=True))
 
     # Orders
 
@@ -87,10 +87,10 @@ class Node:
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
             self._join()
-            wanted = self._cluster.wanted()
-            if state is State.PAUSED or wanted is State.STOPPED:
-                self._cluster.want(state)
-            elif wanted is State.PAUSED:
+            shared = self._cluster.shared_state()
+            if state is State.PAUSED or shared is State.STOPPED:
+                self._cluster.set_shared_state(state)
+            elif shared is State.PAUSED:
                 log.warning("the scheduler was paused before, and stays paused until resume()")
                 state = State.PAUSED
             self._life.begin(state)
@@ -108,12 +108,12 @@ class Node:
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
             alone = self._join()
-            wanted = self._cluster.wanted()
-            changes = alone and autostart != (wanted is not State.STOPPED)
+            shared = self._cluster.shared_state()
+            changes = alone and autostart != (shared is not State.STOPPED)
             if changes:
-                wanted = State.RUNNING if autostart else State.STOPPED
-                self._cluster.want(wanted)
-            self._reach(wanted)
+                shared = State.RUNNING if autostart else State.STOPPED
+                self._cluster.set_shared_state(shared)
+            self._reach(shared)
             return changes
 
     def command(self, state: State) -> None:
@@ -125,7 +125,7 @@ class Node:
         with self._mutex:
             self.catch_up()
             self._life.loop_or_error()
-            self._cluster.want(state)
+            self._cluster.set_shared_state(state)
             (self._life.pause if state is State.PAUSED else self._life.resume)()
 
     def stop_all(self, patience: Patience) -> list[Run]:
@@ -140,7 +140,7 @@ class Node:
         with self._mutex:
             self.catch_up()
             self._life.loop_or_error()
-            self._cluster.want(State.STOPPED)
+            self._cluster.set_shared_state(State.STOPPED)
         return self._life.end(patience, self._cluster.resign)
 
     def leave(self, patience: Patience) -> list[Run]:
@@ -175,18 +175,18 @@ class Node:
             self._waker = waker = Waker()
             self._cluster.woken = waker.wake
             threading.Thread(
-                target=self._live, args=(waker,), name="schedcore-node", daemon=True
+                target=self._run, args=(waker,), name="schedcore-node", daemon=True
             ).start()
         return alone
 
     # The thread
 
-    def _live(self, waker: Waker) -> None:
+    def _run(self, waker: Waker) -> None:
         while waker is self._waker and self.joined:
             try:
                 with self._mutex:
                     if waker is self._waker and self.joined:
-                        self._act_on(self._cluster.look())
+                        self._act_on(self._cluster.poll())
                 self._failing = 0
             except BaseException as error:  # noqa: BLE001 — it looks again
                 self._failing += 1
@@ -195,34 +195,34 @@ class Node:
                         "cannot read the state of the other processes on the store; trying again",
                         error=error,
                     )
-            waker.sleep(LOOK_EVERY)
+            waker.sleep(POLL_EVERY)
 
-    def _act_on(self, seen: Seen) -> None:
-        self._engine.runs.dropped(seen.dropped)
-        for record in seen.lost:
+    def _act_on(self, result: PollResult) -> None:
+        self._engine.runs.dropped(result.dropped)
+        for record in result.lost:
             log.error(
                 "run %s of job %r is lost: %s", record.run_id, record.job_id, record.error_text
             )
         self._engine.runs.begin_kept()
-        if not self._leaving and seen.wanted is not self._life.state:
-            log.info("the scheduler is %s, like the others on its store", seen.wanted.name.lower())
-            self._reach(seen.wanted)
-        if seen.changed and self._life.state is State.RUNNING:
+        if not self._leaving and result.state is not self._life.state:
+            log.info("the scheduler is %s, like the others on its store", result.state.name.lower())
+            self._reach(result.state)
+        if result.changed and self._life.state is State.RUNNING:
             if self._cluster.takes:
                 self._engine.runs.promote()
             self._life.wakeup()
 
-    def _reach(self, wanted: State) -> None:
+    def _reach(self, shared: State) -> None:
         """Change to the state that all nodes should be in."""
         state = self._life.state
-        if state is wanted:
+        if state is shared:
             return
-        if wanted is State.STOPPED:
+        if shared is State.STOPPED:
             self._life.end(Patience(0), self._cluster.resign)
         elif state is State.STOPPED:
             self._cluster.join(self._app, self._engine.executors)
-            self._life.begin(wanted)
-        elif wanted is State.PAUSED:
+            self._life.begin(shared)
+        elif shared is State.PAUSED:
             self._life.pause()
         else:
             self._life.resume()

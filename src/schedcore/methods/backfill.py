@@ -15,7 +15,7 @@ from schedcore.changes.changing import ATTEMPTS
 from schedcore.clock import from_us
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError, JobChangedError
-from schedcore.stores.asked import Backfill, runs_of
+from schedcore.stores.run_requests import Backfill, runs_of
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.combining import coming
 
@@ -54,13 +54,13 @@ def backfill(
     """
     for _ in range(ATTEMPTS):
         engine.runs.settle()
-        asked = _asked(engine, job_id, span, again)
+        request = _request_for(engine, job_id, span, again)
         if check is not None:
-            check(() if asked is None else asked.times)
-        if asked is None:
+            check(() if request is None else request.times)
+        if request is None:
             return []
         note = engine.audit.of_order("backfilled", job_id)
-        opened = engine.store.backfill(asked, note)
+        opened = engine.store.backfill(request, note)
         if opened is not None:  # else the job was run meanwhile, by another backfill say
             started, behind = opened
             engine.runs.submit(started)
@@ -87,14 +87,14 @@ def due_times(trigger: Trigger, span: Span) -> list[int]:
     return found
 
 
-def _asked(engine: Engine, job_id: str, span: Span, again: bool) -> Backfill | None:
+def _request_for(engine: Engine, job_id: str, span: Span, again: bool) -> Backfill | None:
     """Return the due times of a job in *span* that are to run; None: there are none."""
     entry = engine.store.get(job_id)
     job = engine.ready(entry.job)
-    asked = Backfill(job, due_times(job.trigger, span), again)
-    if not asked.times:
+    request = Backfill(job, due_times(job.trigger, span), again)
+    if not request.times:
         return None
     runs = [run for run in engine.store.runs() if run.job_id == job_id]  # before the history
-    ran = runs_of(engine.store.records(asked.query), runs)
-    times = asked.left(entry.due_us, entry.fire_us, ran)
-    return asked._replace(times=times) if times else None
+    ran = runs_of(engine.store.records(request.query), runs)
+    times = request.left(entry.due_us, entry.fire_us, ran)
+    return request._replace(times=times) if times else None

@@ -23,8 +23,8 @@ from schedcore.errors import (
 from schedcore.job import Job
 from schedcore.run import Run, RunRecord, end_as, ended_run
 from schedcore.running.runs import Runs
-from schedcore.stores.asked import Asked, Earlier, Opened
 from schedcore.stores.base import Entry
+from schedcore.stores.run_requests import EarlierRun, Opened, RunRequest
 
 AT_ONCE: Final = 500
 """Maximum number of runs opened in one transaction: tens of milliseconds, in which no other process
@@ -54,8 +54,8 @@ def run_now(
         MaxInstancesError: if ``max_instances`` runs of it are active, or too many wait.
     """
     engine.runs.settle()
-    asked = _asked(engine, engine.store.get(job_id), check, call, key)
-    (run,) = _run(engine, (asked,))
+    request = _request_for(engine, engine.store.get(job_id), check, call, key)
+    (run,) = _run(engine, (request,))
     if isinstance(run, SchedError):
         raise run
     return run
@@ -74,28 +74,28 @@ def run_each(
     """
     engine.runs.settle()
     found: dict[str, Run | SchedError] = {}
-    asked: list[Asked] = []
+    requests: list[RunRequest] = []
     for entry in entries:
         try:
-            asked.append(_asked(engine, entry, check, None, key))
+            requests.append(_request_for(engine, entry, check, None, key))
         except StoreError:
             raise
         except SchedError as error:
             found[entry.job.id] = error
-    for first in range(0, len(asked), AT_ONCE):
-        part = asked[first : first + AT_ONCE]
+    for first in range(0, len(requests), AT_ONCE):
+        part = requests[first : first + AT_ONCE]
         runs = _run(engine, part)
         found |= {each.job.id: run for each, run in zip(part, runs, strict=True)}
     return {entry.job.id: found[entry.job.id] for entry in entries}
 
 
-def _asked(
+def _request_for(
     engine: Engine,
     entry: Entry,
     check: Check | None,
     call: Mapping[str, Any] | None,
     key: str | None,
-) -> Asked:
+) -> RunRequest:
     if check is not None:
         check(entry)
     job = engine.ready(entry.job)
@@ -105,16 +105,16 @@ def _asked(
 
         job = changed(job, call, lambda _gives_coroutine: job.options)
         note = note._replace(after_text=own_call(job, call))
-    return Asked(job, bool(call), key, note)
+    return RunRequest(job, bool(call), key, note)
 
 
-def _run(engine: Engine, asked: Sequence[Asked]) -> list[Run | SchedError]:
+def _run(engine: Engine, requests: Sequence[RunRequest]) -> list[Run | SchedError]:
     """Open runs in one transaction, and submit them; return them, or why there are none."""
     now_us = engine.runs.now_us()
-    opened = engine.store.open(asked, now_us)
+    opened = engine.store.open(requests, now_us)
     started = [run for run in opened if isinstance(run, Run)]
     engine.runs.submit(started)
-    pairs = list(zip(asked, opened, strict=True))
+    pairs = list(zip(requests, opened, strict=True))
     told(
         [
             each.note._replace(run_id=run._id)
@@ -143,7 +143,7 @@ def _came_of(
     return _earlier(engine, job, opened)
 
 
-def _earlier(engine: Engine, job: Job, earlier: Earlier) -> Run | SchedError:
+def _earlier(engine: Engine, job: Job, earlier: EarlierRun) -> Run | SchedError:
     """Return a run that was opened before; it may have ended, even in another process."""
     found = engine.runs.settled().find(earlier.run_id)
     if found is None:

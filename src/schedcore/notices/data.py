@@ -55,9 +55,9 @@ def _iso(instant_us: int | None) -> str | None:
     return None if instant_us is None else from_us(instant_us).isoformat()
 
 
-def channels_from_text(text: str) -> JobChannels:
+def channels_from_text(text: str | None) -> JobChannels:
     """Return the channels that a removed job named, as :func:`channels_to_text` wrote them."""
-    return JobChannels(*map(tuple, json.loads(text)))
+    return JobChannels() if text is None else JobChannels(*map(tuple, json.loads(text)))
 
 
 def channels_to_text(channels: JobChannels) -> str | None:

@@ -315,7 +315,10 @@ def notifier_for(
 
     waiting = getattr(store, "notices", None) or MemoryNotices(store.get)
     outcomes = OutcomesRead(ended_after, store.keeps_after, store.output)
-    notifier = Notifier(channels, waiting, outcomes, JobChannels.of(defaults), again, clock)
+    of_unknown = JobChannels.of(defaults)
+    if isinstance(waiting, MemoryNotices):
+        waiting.defaults = of_unknown
+    notifier = Notifier(channels, waiting, outcomes, of_unknown, again, clock)
     engine.announce.on_begun = notifier.begun
     return notifier
 

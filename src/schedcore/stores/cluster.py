@@ -62,10 +62,10 @@ class StoreInfo(NamedTuple):
     """Its unique identifier; None: not known, or not shared."""
 
 
-class Seen(NamedTuple):
+class PollResult(NamedTuple):
     """What a node found in the store."""
 
-    wanted: State
+    state: State
     """The state that all nodes should be in: RUNNING, PAUSED or STOPPED."""
     changed: bool = False
     """Whether others have written: something may be due sooner."""
@@ -100,7 +100,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def go_by(self, clock: Clock) -> None:
+    def use_clock(self, clock: Clock) -> None:
         """Go by the clock of a scheduler, unless one was given.
 
         It dates what is recorded, so it tells as well how old that is by now.
@@ -120,24 +120,24 @@ class Cluster(Protocol):
         """Record that a run begins; False: it may not, since this node's lease may have expired."""
         ...
 
-    def look(self, at_once: bool = False) -> Seen:
+    def poll(self, at_once: bool = False) -> PollResult:
         """Read the changes of other nodes; take over from dead ones.  Call this ten times a second.
 
         After an error the node is unchanged, and tries again.
 
         Args:
-            at_once: Whether to read the wanted state now, instead of using a recent value.
+            at_once: Whether to read the shared state now, instead of using a recent value.
         """
         ...
 
-    def want(self, state: State) -> None:
+    def set_shared_state(self, state: State) -> None:
         """Set the state of all nodes.
 
         Once this returns with a pause or a stop, no node takes jobs any more.
         """
         ...
 
-    def wanted(self) -> State:
+    def shared_state(self) -> State:
         """Return the state that all nodes should be in."""
         ...
 

@@ -17,7 +17,6 @@ from typing import Protocol
 
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.run import Run
-from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -31,6 +30,7 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.ends import End
+from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 from schedcore.stores.trail import Trail
 
 
@@ -219,13 +219,13 @@ class Store(Trail, Protocol):
 
     # Runs
 
-    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    def open(self, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
         """Open runs of jobs outside their schedules, or record them as skipped.
 
         The caller may wait for the returned runs.
 
         Args:
-            asked: The requested runs, each of a different job.
+            requests: The requested runs, each of a different job.
             due_us: The due time of all: now.
 
         Returns:
@@ -234,12 +234,12 @@ class Store(Trail, Protocol):
         ...
 
     def backfill(
-        self, asked: Backfill, note: AuditRecord
+        self, request: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its past due times, or none at all.
 
         Args:
-            asked: The job and the due times.
+            request: The job and the due times.
             note: The record for the audit.
 
         Returns:

@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from schedcore.stores.asked import KEYS_KEPT_US, Earlier
 from schedcore.stores.base import Slot
+from schedcore.stores.run_requests import KEYS_KEPT_US, EarlierRun
 
 MOST_KEYS: Final = 10_000
 """The oldest are forgotten first."""
@@ -23,12 +23,12 @@ class Keys:
     def __init__(self) -> None:
         self._opened: OrderedDict[tuple[str, str], _Opened] = OrderedDict()
 
-    def find(self, slot: Slot, key: str, now_us: int) -> Earlier | None:
+    def find(self, slot: Slot, key: str, now_us: int) -> EarlierRun | None:
         """Return the run that was opened for a key of this job within the last day."""
         found = self._opened.get((slot.job.id, key))
         if found is None or found.born != slot.born or found.at_us < now_us - KEYS_KEPT_US:
             return None
-        return Earlier(found.run_id)
+        return EarlierRun(found.run_id)
 
     def note(self, slot: Slot, key: str, run_id: int, now_us: int) -> None:
         """Note which run was opened for a key."""

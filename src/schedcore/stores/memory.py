@@ -18,7 +18,6 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -40,6 +39,7 @@ from schedcore.stores.memory_declared import DeclaredJobs
 from schedcore.stores.memory_queues import DueQueues
 from schedcore.stores.memory_trail import MemoryTrail
 from schedcore.stores.open_runs import OpenRuns
+from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 
 if TYPE_CHECKING:
     from schedcore.stores.memory_notices import MemoryNotices
@@ -81,7 +81,7 @@ class MemoryStore(MemoryTrail):
     def after_fork_in_child(self) -> None:
         """Forget the open runs, and give back taken jobs: they belong to the parent."""
         self._ids.draw_anew()
-        self._draw_mark()
+        self._draw_store_id()
         self._open.by_id.clear()
         self._open.keys.clear()
         for slot in self._slots.values():
@@ -350,26 +350,26 @@ class MemoryStore(MemoryTrail):
 
     # Runs
 
-    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    def open(self, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
         """Open runs outside the schedule, or record them as skipped."""
         with self._lock:
-            return [self._open_one(each, due_us) for each in asked]
+            return [self._open_one(each, due_us) for each in requests]
 
-    def _open_one(self, asked: Asked, due_us: int) -> Opened:
-        slot = self._slots.get(asked.job.id)
+    def _open_one(self, request: RunRequest, due_us: int) -> Opened:
+        slot = self._slots.get(request.job.id)
         if slot is None:
             return None
-        opened = self._open.open(slot, asked.job, due_us, asked.key)
-        if isinstance(opened, Run) and asked.note is not None:
-            self.note((asked.note._replace(run_id=opened._id),))
+        opened = self._open.open(slot, request.job, due_us, request.key)
+        if isinstance(opened, Run) and request.note is not None:
+            self.note((request.note._replace(run_id=opened._id),))
         return opened
 
     def backfill(
-        self, asked: Backfill, note: AuditRecord
+        self, request: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its past due times, or none at all."""
         with self._lock:
-            opened = self._open.backfill(self._there(asked.job.id), asked)
+            opened = self._open.backfill(self._there(request.job.id), request)
             self.note((note,) if opened is not None else ())
             return opened
 

@@ -10,7 +10,7 @@ from schedcore.history.history import History
 from schedcore.history.query import EVERYTHING, RunQuery
 from schedcore.history.totals import Totals
 from schedcore.run import Outcome, RunRecord
-from schedcore.stores.positions import MARK, Position, read_position
+from schedcore.stores.positions import STORE_ID_LENGTH, Position, read_position
 
 
 class MemoryOutcomes:
@@ -24,11 +24,11 @@ class MemoryOutcomes:
         # Re-entrant: a finalizer or a signal handler may call this.
         self._lock = threading.RLock()
         self._history = history
-        self._draw_mark()
+        self._draw_store_id()
 
-    def _draw_mark(self) -> None:
-        """Create a mark for positions in this store; a forked child is another store."""
-        self._mark = os.urandom(MARK // 2).hex()
+    def _draw_store_id(self) -> None:
+        """Create an id of this store for positions; a forked child is another store."""
+        self._store_id = os.urandom(STORE_ID_LENGTH // 2).hex()
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the stored outcomes that *query* selects, in its order."""
@@ -54,7 +54,7 @@ class MemoryOutcomes:
                 return str(end), []
             first = max(since.seq, self._history.cut)
             records = self._history.after(first, limit)
-        return str(Position(self._mark, 0, first + len(records))), records
+        return str(Position(self._store_id, 0, first + len(records))), records
 
     def keeps_after(self, position: str) -> bool:
         """Return whether everything after a position is still stored, or was until now."""
@@ -64,7 +64,7 @@ class MemoryOutcomes:
 
     @property
     def _end(self) -> Position:
-        return Position(self._mark, 0, self._history.end)
+        return Position(self._store_id, 0, self._history.end)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

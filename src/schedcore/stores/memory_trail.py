@@ -61,7 +61,7 @@ class MemoryTrail(MemoryOutcomes):
         """Return outcomes and changes, in the order in which they were recorded."""
         since = None if position is None else read_feed_position(position)
         with self._lock:
-            ends = FeedPosition(self._end, Position(self._mark, 0, self._audit.end))
+            ends = FeedPosition(self._end, Position(self._store_id, 0, self._audit.end))
             if since is None or not ends.knows(since):
                 return Happened(str(ends), [], since is None)
             ended, made = since.outcomes.seq, since.changes.seq

@@ -12,12 +12,12 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Printed
 from schedcore.run import Outcome, Run
-from schedcore.stores.asked import Backfill, Opened, runs_of
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.keys import Keys
 from schedcore.stores.outputs import Outputs
 from schedcore.stores.passing import skipped_record
+from schedcore.stores.run_requests import Backfill, Opened, runs_of
 
 
 class OpenRuns:
@@ -96,17 +96,17 @@ class OpenRuns:
             self.keys.note(slot, key, run._id, due_us)
         return run
 
-    def backfill(self, slot: Slot, asked: Backfill) -> tuple[Sequence[Run], Sequence[Run]] | None:
+    def backfill(self, slot: Slot, request: Backfill) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Start runs for past times, as far as there is room; the others wait.
 
         None: some of the times no longer have to run.
         """
-        job, times, _ = asked
+        job, times, _ = request
         runs = _open_of(slot)
-        ran = runs_of(self._history.records(asked.query), runs)
-        if asked.left(slot.due_us, slot.fire_us, ran) != list(times):
+        ran = runs_of(self._history.records(request.query), runs)
+        if request.left(slot.due_us, slot.fire_us, ran) != list(times):
             return None
-        asked.check_room(len(runs))
+        request.check_room(len(runs))
         settled, before = Settled([], [], [], [], []), len(slot.behind or ())
         self.admit(slot, times, True, settled, times[-1])
         behind = list(slot.behind or ())[before:]

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-MARK: Final = 8
-"""Length of the mark that identifies the store of a position."""
+STORE_ID_LENGTH: Final = 8
+"""Length of the part of a store's id in a position."""
 _POSITION: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})"
 
 
 class Position(NamedTuple):
     """A position between two committed records."""
 
-    mark: str
-    """The mark of its store."""
+    store_id: str
+    """The beginning of its store's id."""
     tx: int
     """The transaction; 0 if the store's numbers already follow the order of commits."""
     seq: int
@@ -38,7 +38,7 @@ class Position(NamedTuple):
 
         After a backup of a database was restored, later positions are not.
         """
-        return position.mark == self.mark and position[1:] <= self[1:]
+        return position.store_id == self.store_id and position[1:] <= self[1:]
 
 
 def read_position(text: str) -> Position:
@@ -50,8 +50,8 @@ def read_position(text: str) -> Position:
     match = re.fullmatch(_POSITION, text)
     if match is None:
         raise InvalidOptionError("position", text, "what an earlier call returned, or None")
-    mark, tx, seq = match.groups()
-    return Position(mark, int(tx), int(seq))
+    store_id, tx, seq = match.groups()
+    return Position(store_id, int(tx), int(seq))
 
 
 class FeedPosition(NamedTuple):
@@ -112,12 +112,12 @@ def in_order(
             ended < len(outcomes) and outcomes[ended][0] <= changes[done][0]
         ):
             numbers, outcome = outcomes[ended]
-            last = Position(last.mark, *numbers)
+            last = Position(last.store_id, *numbers)
             ended += 1
             found.append(outcome)
         else:
             _, numbers, change = changes[done]
-            made = Position(made.mark, *numbers)
+            made = Position(made.store_id, *numbers)
             done += 1
             found.append(change)
     return FeedPosition(last, made), found

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.clock import SECOND, Clock
 from schedcore.run import Run
-from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Declared,
@@ -30,6 +29,7 @@ from schedcore.stores.postgres_cluster import PostgresCluster
 from schedcore.stores.postgres_pool import Collision, PostgresPool, TimeLimits
 from schedcore.stores.postgres_sockets import is_cut_off
 from schedcore.stores.postgres_sql import PostgresTransaction
+from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 from schedcore.stores.sql import SqlStore
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_history import Retention
@@ -272,17 +272,17 @@ class PostgresStore(SqlStore):
         self.let_go()
         return self._again(super().retire, app, declared, now_us, by)
 
-    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    def open(self, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
         """Open runs outside the schedule, or record them as skipped."""
-        self.let_go({each.job.id for each in asked})
-        return self._again(super().open, asked, due_us)
+        self.let_go({each.job.id for each in requests})
+        return self._again(super().open, requests, due_us)
 
     def backfill(
-        self, asked: Backfill, note: AuditRecord
+        self, request: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its past due times, or none at all."""
-        self.let_go((asked.job.id,))
-        return self._again(super().backfill, asked, note)
+        self.let_go((request.job.id,))
+        return self._again(super().backfill, request, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start runs that waited for them."""

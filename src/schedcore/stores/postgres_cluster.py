@@ -21,14 +21,14 @@ from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
 from schedcore.stores.claims import RETRIES
-from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
+from schedcore.stores.cluster import NodeInfo, PollResult, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
-from schedcore.stores.postgres_doubts import settle_doubts
-from schedcore.stores.postgres_house import Housekeeping
-from schedcore.stores.postgres_keeper import CLOCK, Keeper, News
+from schedcore.stores.postgres_housekeeping import Housekeeping
+from schedcore.stores.postgres_in_doubt import resolve_in_doubt
+from schedcore.stores.postgres_lease import CLOCK, LeaseRenewer, Poll
 from schedcore.stores.process import is_gone, this_process
-from schedcore.stores.schema import mark_of
+from schedcore.stores.schema import store_id_of
 from schedcore.stores.sql_nodes import (
     adopt,
     dropped_runs,
@@ -74,39 +74,39 @@ class PostgresCluster:
 
     def _begin_anew(self) -> None:
         self._knowing = threading.Lock()
-        self._keeper: Keeper | None = None
+        self._renewer: LeaseRenewer | None = None
         self._app = ""
         self._executors: tuple[str, ...] = ()
-        self._wanted, self._known_us = State.RUNNING, 0
+        self._shared_state, self._known_us = State.RUNNING, 0
         self._resigned = False
         self._gone = 0
         self._found: deque[Run] = deque()
-        self._house = Housekeeping(self._store, self._clock)
+        self._housekeeping = Housekeeping(self._store, self._clock)
 
     def after_fork_in_child(self) -> None:
         """Stop being a node: the lease belongs to the parent."""
         self._begin_anew()
 
-    def go_by(self, clock: Clock) -> None:
+    def use_clock(self, clock: Clock) -> None:
         """Go by the clock of a scheduler, unless one was given."""
         self._clock = self._given or clock
-        self._house = Housekeeping(self._store, self._clock)
+        self._housekeeping = Housekeeping(self._store, self._clock)
 
-    def _know(self, wanted: State, asked_us: int | None = None) -> State:
-        """Note the wanted state, and return the latest known one.
+    def _note_state(self, state: State, asked_us: int | None = None) -> State:
+        """Note the shared state, and return the latest known one.
 
         A query from before the last answer may be outdated, and does not count; without *asked_us*,
         the state was written, and counts.
         """
         with self._knowing:
             if asked_us is None or asked_us > self._known_us:
-                self._wanted, self._known_us = wanted, lasting_us()
-            return self._wanted
+                self._shared_state, self._known_us = state, lasting_us()
+            return self._shared_state
 
     @property
     def takes(self) -> bool:
         """Whether this process takes due jobs."""
-        return self._keeper is not None and not self._resigned and self.holds_lease
+        return self._renewer is not None and not self._resigned and self.holds_lease
 
     @property
     def shares_due(self) -> bool:
@@ -125,11 +125,11 @@ class PostgresCluster:
     @property
     def well_informed(self) -> bool:
         """Whether this process has current information about changes by others."""
-        keeper = self._keeper
+        renewer = self._renewer
         return (
-            keeper is not None
-            and keeper.error is None
-            and lasting_us() - keeper.looked_us < FRESH_US
+            renewer is not None
+            and renewer.error is None
+            and lasting_us() - renewer.polled_us < FRESH_US
         )
 
     def begin(self, run: Run) -> bool:
@@ -142,8 +142,8 @@ class PostgresCluster:
     @property
     def holds_lease(self) -> bool:
         """Whether this process still has its lease, or needs none since it is not a node."""
-        keeper = self._keeper
-        return keeper is None or lasting_us() < keeper.until_us
+        renewer = self._renewer
+        return renewer is None or lasting_us() < renewer.until_us
 
     def may_take(self, tx: Transaction) -> Callable[[], bool]:
         """Check that this node is alive and takes jobs, which stays so until the end of *tx*."""
@@ -177,20 +177,20 @@ class PostgresCluster:
             if not again:
                 node = self._insert(tx)
             alone = not self._others(tx, node or 0)
-            mark = mark_of(tx)
+            store_id = store_id_of(tx)
             tx.tell()
-        self._know(State[state.upper()])
-        self._database.doubts = self._database.doubts or []
-        keeper = self._keeper
-        if keeper is not None and again:
-            keeper.leaving = False
+        self._note_state(State[state.upper()])
+        self._database.in_doubt = self._database.in_doubt or []
+        renewer = self._renewer
+        if renewer is not None and again:
+            renewer.leaving = False
         else:
-            if keeper is not None:
-                keeper.stop()
+            if renewer is not None:
+                renewer.stop()
             self._gone = 0
             self._store.node = node
-            self._store.claims.tell_unbegun(_unbegun(mark, node))
-            self._keeper = Keeper(
+            self._store.claims.tell_unbegun(_unbegun(store_id, node))
+            self._renewer = LeaseRenewer(
                 self._database,
                 node or 0,
                 self._executors,
@@ -198,7 +198,7 @@ class PostgresCluster:
                 self._clock,
                 self._wake,
             )
-            self._keeper.start(asked_us)
+            self._renewer.start(asked_us)
         return alone
 
     def _wake(self) -> None:
@@ -241,8 +241,8 @@ class PostgresCluster:
     def leave(self) -> None:
         """Leave, or be a leaving node until the last of its runs has ended."""
         self.resign()
-        keeper, node = self._keeper, self._store.node
-        if keeper is None or node is None:
+        renewer, node = self._renewer, self._store.node
+        if renewer is None or node is None:
             return
         try:
             with self._database.write() as tx:
@@ -253,7 +253,7 @@ class PostgresCluster:
                 tx.run(
                     "update schedcore_nodes set state = ?, takes = 0 where id = ?"
                     " and state in ('alive', 'leaving')",
-                    "leaving" if (stays := claims or self._database.doubts) else "left",
+                    "leaving" if (stays := claims or self._database.in_doubt) else "left",
                     node,
                 )
                 tx.tell()
@@ -261,63 +261,63 @@ class PostgresCluster:
             self.close()
             raise
         if stays:
-            keeper.leaving = True  # the lease is renewed until then
+            renewer.leaving = True  # the lease is renewed until then
         else:
             self.close()
 
     def close(self) -> None:
         """Stop renewing the lease."""
-        keeper, self._keeper, self._store.node = self._keeper, None, None
+        renewer, self._renewer, self._store.node = self._renewer, None, None
         self._store.claims.tell_unbegun(None)
-        self._database.doubts = None
-        if keeper is not None:
-            keeper.stop()
-            keeper.join()
+        self._database.in_doubt = None
+        if renewer is not None:
+            renewer.stop()
+            renewer.join()
 
     # Polling
 
-    def look(self, at_once: bool = False) -> Seen:
+    def poll(self, at_once: bool = False) -> PollResult:
         """Read the changes of other nodes; take over from dead ones."""
-        keeper = self._keeper
-        if keeper is None:
-            return Seen(self.wanted() if at_once else self._wanted)
-        wanted = self.wanted() if at_once else self._wanted
-        if not at_once and keeper.error is not None:
+        renewer = self._renewer
+        if renewer is None:
+            return PollResult(self.shared_state() if at_once else self._shared_state)
+        state = self.shared_state() if at_once else self._shared_state
+        if not at_once and renewer.error is not None:
             raise StoreUnavailableError(
                 self._database.shown, "the lease cannot be renewed"
-            ) from keeper.error
-        settled = self._settle_doubts()
-        news = keeper.news()
-        if news is None:
-            return Seen(wanted, settled)
-        if news.state not in ("alive", "leaving"):
+            ) from renewer.error
+        settled = self._resolve_in_doubt()
+        latest = renewer.latest()
+        if latest is None:
+            return PollResult(state, settled)
+        if latest.state not in ("alive", "leaving"):
             return self._join_anew()
-        known = self._know(State[news.wanted.upper()], news.asked_us)
-        lost = self._look_for_the_dead(keeper, news)
+        known = self._note_state(State[latest.shared_state.upper()], latest.asked_us)
+        lost = self._reap_dead_nodes(renewer, latest)
         dropped: Sequence[End] = ()
-        if news.gone != self._gone:
+        if latest.gone != self._gone:
             with self._database.read() as tx:
                 dropped = dropped_runs(self._store, tx)
             tell_of_dropped(self._store, dropped)
-            self._gone = news.gone
-        changed = settled or news.heard or news.waits or bool(lost)
-        if changed or self._store.is_news(news.due_us, news.again_us):
+            self._gone = latest.gone
+        changed = settled or latest.notified or latest.waits or bool(lost)
+        if changed or self._store.is_news(latest.due_us, latest.again_us):
             self._store.forget_ahead()
             changed = True
-        self._house.keep()
-        return Seen(wanted if at_once else known, changed, dropped, lost)
+        self._housekeeping.keep()
+        return PollResult(state if at_once else known, changed, dropped, lost)
 
-    def _settle_doubts(self) -> bool:
+    def _resolve_in_doubt(self) -> bool:
         """Look up commits whose answers were lost; return whether one is resolved."""
-        before = len(self._database.doubts or ())
+        before = len(self._database.in_doubt or ())
         if before:
-            self._found.extend(settle_doubts(self._store))
-        settled = len(self._database.doubts or ()) < before
+            self._found.extend(resolve_in_doubt(self._store))
+        settled = len(self._database.in_doubt or ()) < before
         if settled:
             self._gone = -1  # runs of this process may have ended by them, and by others since
         return settled
 
-    def _join_anew(self) -> Seen:
+    def _join_anew(self) -> PollResult:
         """Join as a new node, since this one was declared dead; its waiting runs do not begin.
 
         Runs that have begun continue; a note in their outcome says how they end.
@@ -339,22 +339,22 @@ class PostgresCluster:
                 store.claims.live.pop(claim.run_id, None)
         self._join()
         store.forget_ahead()
-        return Seen(self._wanted, True, dropped)
+        return PollResult(self._shared_state, True, dropped)
 
-    def _look_for_the_dead(self, keeper: Keeper, news: News) -> list[RunRecord]:
+    def _reap_dead_nodes(self, renewer: LeaseRenewer, latest: Poll) -> list[RunRecord]:
         """Record the runs of dead nodes.
 
         An expired lease counts only after this node has renewed its own without interruption for
         the duration of a lease: after the database was unreachable, all leases have expired.
         """
-        since_us = keeper.steady_us
+        since_us = renewer.steady_us
         steady = since_us is not None and lasting_us() - since_us >= self._lease_us
         lost: list[RunRecord] = []
-        for other in news.others:
+        for other in latest.others:
             gone = is_gone(other.boot)
             if gone or (other.over and steady):
                 with self._database.read() as tx:
-                    left = _unbegun(mark_of(tx), other.id)
+                    left = _unbegun(store_id_of(tx), other.id)
                 is_dead = partial(_is_dead, gone=gone)
                 now_us, unbegun = self._clock.now_us(), left_by(left, other.boot)
                 lost += reap(self._store, other.id, now_us, unbegun, is_dead)
@@ -364,7 +364,7 @@ class PostgresCluster:
 
     # Orders
 
-    def want(self, state: State) -> None:
+    def set_shared_state(self, state: State) -> None:
         """Set the state of all nodes."""
         self._store.let_go()
         with self._database.write() as tx:
@@ -374,7 +374,7 @@ class PostgresCluster:
                 self._clock.now_us(),
             )
             tx.tell()
-        self._know(state)
+        self._note_state(state)
         with self._database.read() as tx:
             nodes = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")
         for (node,) in nodes:
@@ -382,14 +382,14 @@ class PostgresCluster:
             with self._database.write() as tx:
                 tx.all("select 1 from schedcore_nodes where id = ? for update", node)
 
-    def wanted(self) -> State:
+    def shared_state(self) -> State:
         """Return the state that all nodes should be in."""
         asked_us = lasting_us()
         with self._database.read() as tx:
             ((state,),) = tx.all("select state from schedcore_cluster")
-        wanted = State[state.upper()]
-        self._know(wanted, asked_us)
-        return wanted
+        state = State[state.upper()]
+        self._note_state(state, asked_us)
+        return state
 
     def adopt(self, now_us: int) -> list[Run]:
         """Take due runs that belong to no node, and those of this node whose commit is resolved."""
@@ -410,25 +410,25 @@ class PostgresCluster:
 
     def info(self) -> StoreInfo:
         """Return the kind and the state of the store."""
-        keeper = self._keeper
-        mark = None
+        renewer = self._renewer
+        store_id = None
         with suppress(StoreError), self._database.read() as tx:
-            mark = mark_of(tx)
-        offset_us = None if keeper is None else keeper.offset_us
+            store_id = store_id_of(tx)
+        offset_us = None if renewer is None else renewer.offset_us
         return StoreInfo(
             "postgresql",
-            mark is not None,
+            store_id is not None,
             self._database.schema or None,
             None if offset_us is None else offset_us / SECOND,
-            keeper is not None and keeper.hears,
+            renewer is not None and renewer.is_notified,
             self._database.shown,
-            mark,
+            store_id,
         )
 
 
-def _unbegun(mark: str, node: int | None) -> Path:
+def _unbegun(store_id: str, node: int | None) -> Path:
     """Return the path of the file with a node's runs that have not begun."""
-    return Path(tempfile.gettempdir(), f"schedcore-{mark}-{node}.unbegun")
+    return Path(tempfile.gettempdir(), f"schedcore-{store_id}-{node}.unbegun")
 
 
 def _is_dead(tx: Transaction, node: int, gone: bool) -> bool:

@@ -15,7 +15,7 @@ from psycopg import errors as told
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import CommitInDoubtError, Transaction
-from schedcore.stores.postgres_doubts import is_made
+from schedcore.stores.postgres_in_doubt import is_committed
 from schedcore.stores.postgres_sockets import PatientConnection, check
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.postgres_url import parts_of
@@ -95,7 +95,7 @@ class PostgresPool:
         shown: The URL without its password.
         lease: Seconds after which a process that has not renewed its lease counts as dead.
         writes: The number of writing transactions of this process.
-        doubts: Commits whose answers were lost, for whoever finds out what became of them; None:
+        in_doubt: Commits whose answers were lost, for whoever finds out what became of them; None:
             nobody does, and nothing depends on it.
     """
 
@@ -119,7 +119,7 @@ class PostgresPool:
         self._away = False
         self._keys: deque[int] = deque()
         self.writes = 0
-        self.doubts: list[PostgresTransaction] | None = None
+        self.in_doubt: list[PostgresTransaction] | None = None
 
     def __repr__(self) -> str:
         return f"<PostgresPool {self.shown}>"
@@ -221,7 +221,7 @@ class PostgresPool:
         self._leave(tx)
         made = None
         with suppress(StoreError):
-            made = is_made(self, tx)
+            made = is_committed(self, tx)
         if made:
             tx.made()
         elif made is None:
@@ -242,11 +242,11 @@ class PostgresPool:
         self.writes += 1
 
     def _keep(self, tx: PostgresTransaction) -> None:
-        if self.doubts is None or tx.number is None or not (tx.started or tx.given):
+        if self.in_doubt is None or tx.number is None or not (tx.started or tx.given):
             tx.undone()
         else:
             tx.unsure()
-            self.doubts.append(tx)
+            self.in_doubt.append(tx)
 
     def _borrowed(self) -> PatientConnection:
         if self._away:

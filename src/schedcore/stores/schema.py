@@ -261,10 +261,10 @@ META: Final = (
 )
 
 
-def mark_of(tx: Transaction) -> str:
-    """Return the text that tells a store from all others, made with its tables."""
-    ((mark,),) = tx.all("select value from schedcore_meta where name = 'id'")
-    return str(mark)
+def store_id_of(tx: Transaction) -> str:
+    """Return the unique id of a store, which is created with its tables."""
+    ((store_id,),) = tx.all("select value from schedcore_meta where name = 'id'")
+    return str(store_id)
 
 
 def statements(words: Words, since: int = 0) -> list[str]:

@@ -13,7 +13,6 @@ from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.asked import Asked, Backfill, Opened
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -31,6 +30,7 @@ from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
+from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
@@ -350,15 +350,15 @@ class SqlStore(SqlTrail):
 
     # Runs
 
-    def open(self, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+    def open(self, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
         """Open runs outside the schedule, or record them as skipped."""
-        return open_runs(self, asked, due_us)
+        return open_runs(self, requests, due_us)
 
     def backfill(
-        self, asked: Backfill, note: AuditRecord
+        self, request: Backfill, note: AuditRecord
     ) -> tuple[Sequence[Run], Sequence[Run]] | None:
         """Open a run of a job for each of its past due times, or none at all."""
-        return backfill_runs(self, asked, note)
+        return backfill_runs(self, request, note)
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start runs that waited for them."""

@@ -115,18 +115,18 @@ class HistoryRows:
 
     def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
         """Return the outcomes that *query* selects, in its order."""
-        asked = _asked(query)
+        conditions = _conditions(query)
         order = ("due_us", "seq") if query.by_time else ("seq",)
         if query.before is not None:
             behind = self._behind(tx, query.before, order)
             if behind is None:
                 return []
-            asked.append(behind)
+            conditions.append(behind)
         latest = ", ".join(f"{column} desc" for column in order)
         rows = tx.all(
-            f"select {_COLUMNS}, node from schedcore_ledger{_where(asked)}"
+            f"select {_COLUMNS}, node from schedcore_ledger{_where(conditions)}"
             f" order by {latest} limit ? offset ?",
-            *(value for each in asked for value in each.params),
+            *(value for each in conditions for value in each.params),
             MOST_ID if query.limit is None else query.limit,
             query.offset,
         )
@@ -152,10 +152,11 @@ class HistoryRows:
 
     def kept(self, tx: Transaction, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* selects in total, at most *most*."""
-        asked = _asked(query)
+        conditions = _conditions(query)
         ((count,),) = tx.all(
-            f"select count(*) from (select 1 from schedcore_ledger{_where(asked)} limit ?) found",
-            *(value for each in asked for value in each.params),
+            "select count(*) from"
+            f" (select 1 from schedcore_ledger{_where(conditions)} limit ?) found",
+            *(value for each in conditions for value in each.params),
             most,
         )
         return int(count)
@@ -164,12 +165,13 @@ class HistoryRows:
         self, tx: Transaction, query: RunQuery, slice_us: int, most: int
     ) -> dict[tuple[int, Outcome], int]:
         """Return how many outcomes *query* selects, by slices of due time and by outcome."""
-        asked = _asked(query)
+        conditions = _conditions(query)
         rows = tx.all(
             "select due_us / ?, outcome, count(*) from (select due_us, outcome from"
-            f" schedcore_ledger{_where(asked)} order by due_us desc limit ?) found group by 1, 2",
+            f" schedcore_ledger{_where(conditions)} order by due_us desc limit ?) found"
+            " group by 1, 2",
             slice_us,
-            *(value for each in asked for value in each.params),
+            *(value for each in conditions for value in each.params),
             most,
         )
         return {(number, Outcome(outcome)): count for number, outcome, count in rows}
@@ -234,29 +236,29 @@ def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:
     return Condition(where, (*beyond.params, *job))
 
 
-def _asked(query: RunQuery) -> list[Condition]:
+def _conditions(query: RunQuery) -> list[Condition]:
     """Return the conditions of a query, apart from its position."""
-    asked = []
+    conditions = []
     if query.job_id is not None:
-        asked.append(Condition("job_id = ?", (query.job_id,)))
+        conditions.append(Condition("job_id = ?", (query.job_id,)))
     if query.job_ids is not None:
         ids = tuple(query.job_ids)
-        asked.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
+        conditions.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
     if (outcomes := query.outcomes) is not None:
         names = tuple(sorted(outcome.value for outcome in outcomes))
         # "in ()" is not valid, and null is in no list.
-        asked.append(Condition(f"outcome in ({', '.join('?' * len(names)) or 'null'})", names))
+        conditions.append(Condition(f"outcome in ({', '.join('?' * len(names)) or 'null'})", names))
         if Outcome.EXECUTED not in outcomes:
-            asked.append(Condition(TROUBLE, ()))
+            conditions.append(Condition(TROUBLE, ()))
     if query.since_us is not None:
-        asked.append(Condition("due_us >= ?", (query.since_us,)))
+        conditions.append(Condition("due_us >= ?", (query.since_us,)))
     if query.until_us is not None:
-        asked.append(Condition("due_us < ?", (query.until_us,)))
-    return asked
+        conditions.append(Condition("due_us < ?", (query.until_us,)))
+    return conditions
 
 
-def _where(asked: Sequence[Condition]) -> str:
-    return f" where {' and '.join(each.where for each in asked)}" if asked else ""
+def _where(conditions: Sequence[Condition]) -> str:
+    return f" where {' and '.join(each.where for each in conditions)}" if conditions else ""
 
 
 def _values(record: RunRecord) -> tuple[object, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from schedcore.stores.asked import KEYS_KEPT_US
 from schedcore.stores.database import Transaction
+from schedcore.stores.run_requests import KEYS_KEPT_US
 
 MOST_KEYS: Final = 100_000
 """The oldest are forgotten first."""
@@ -16,15 +16,15 @@ Key = tuple[int, str]
 """The key of a job's row, and the key of the request for a run."""
 
 
-def find_keys(tx: Transaction, asked: Sequence[Key], now_us: int) -> dict[Key, int]:
+def find_keys(tx: Transaction, keys: Sequence[Key], now_us: int) -> dict[Key, int]:
     """Return the runs that were opened for keys of jobs within the last day.
 
     The caller has locked the jobs, so no other process adds the same keys meanwhile.
     """
     found: dict[Key, int] = {}
     sql = "select k, run_id from schedcore_keys where k in ({}) and key = ? and at_us >= ?"
-    for key in sorted({key for _, key in asked}):  # usually one
-        of_jobs = [k for k, each in asked if each == key]
+    for key in sorted({key for _, key in keys}):  # usually one
+        of_jobs = [k for k, each in keys if each == key]
         rows = tx.among(sql, of_jobs, key, now_us - KEYS_KEPT_US)
         found |= {(k, key): run_id for k, run_id in rows}
     return found

@@ -106,7 +106,7 @@ class SqlNotices:
 
     def channels(self, job_ids: Collection[str]) -> Mapping[str, JobChannels]:
         """Return the channels of these jobs, including recently removed jobs."""
-        sql = "select id, notices from schedcore_gone where id in ({}) and notices is not null"
+        sql = "select id, notices from schedcore_gone where id in ({})"
         with self._store.database.read() as tx:
             found = {job_id: channels_from_text(text) for job_id, text in tx.among(sql, job_ids)}
             rows = self._store.jobs.find(tx, job_ids)

@@ -9,41 +9,41 @@ from typing import TYPE_CHECKING
 from schedcore.changes.audit import AuditRecord
 from schedcore.errors import JobLookupError
 from schedcore.run import Run, RunRecord
-from schedcore.stores.asked import Asked, Backfill, Earlier, Opened
 from schedcore.stores.base import Settled
 from schedcore.stores.claims import Claim, Opening, call_text
 from schedcore.stores.database import Transaction
 from schedcore.stores.passing import skipped_record
+from schedcore.stores.run_requests import Backfill, EarlierRun, Opened, RunRequest
 from schedcore.stores.sql_keys import find_keys, note_keys
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
 
 
-def open_runs(store: SqlStore, asked: Sequence[Asked], due_us: int) -> list[Opened]:
+def open_runs(store: SqlStore, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
     """Open each run, or record that there is no room for it."""
-    calls = [call_text(each.job) if each.own_call else None for each in asked]
+    calls = [call_text(each.job) if each.own_call else None for each in requests]
     started: list[Run] = []
     with store.database.write() as tx:
         store.claims.starting(tx, started)
-        rows = store.jobs.hold(tx, [each.job.id for each in asked])
+        rows = store.jobs.hold(tx, [each.job.id for each in requests])
         keyed = [
             (rows[each.job.id].k, each.key)
-            for each in asked
+            for each in requests
             if each.key is not None and each.job.id in rows
         ]
         earlier = find_keys(tx, keyed, due_us) if keyed else {}
-        store.database.expect_runs(tx, len(asked))
+        store.database.expect_runs(tx, len(requests))
         claims = store.claims.of_jobs(tx, sorted(row.k for row in rows.values()))
-        opened: list[Opened] = [None] * len(asked)
+        opened: list[Opened] = [None] * len(requests)
         openings: dict[int, Opening] = {}
-        for place, (each, call) in enumerate(zip(asked, calls, strict=True)):
+        for place, (each, call) in enumerate(zip(requests, calls, strict=True)):
             row = rows.get(each.job.id)
             if row is None:
                 continue
             there = claims.get(row.k, ())
             if (run_id := earlier.get((row.k, each.key or ""))) is not None:
-                opened[place] = Earlier(run_id)
+                opened[place] = EarlierRun(run_id)
             elif store.claims.has_room(each.job, there):
                 openings[place] = Opening(row.k, each.job, call=call)
             else:
@@ -54,15 +54,17 @@ def open_runs(store: SqlStore, asked: Sequence[Asked], due_us: int) -> list[Open
             opened[place] = run
         records = [each for each in opened if isinstance(each, RunRecord)]
         store.history.add(tx, records, due_us, store.node)
-        _note(store, tx, [(asked[place], openings[place].k) for place in openings], started, due_us)
+        _note(
+            store, tx, [(requests[place], openings[place].k) for place in openings], started, due_us
+        )
     return opened
 
 
 def _skipped(
-    store: SqlStore, tx: Transaction, asked: Asked, claims: Sequence[Claim], due_us: int
+    store: SqlStore, tx: Transaction, request: RunRequest, claims: Sequence[Claim], due_us: int
 ) -> RunRecord:
     active = [store.claims.run_of(tx, claim) for claim in claims]
-    return skipped_record(asked.job, (due_us,), due_us, active, "manual")
+    return skipped_record(request.job, (due_us,), due_us, active, "manual")
 
 
 def _open_each(
@@ -79,12 +81,12 @@ def _open_each(
 def _note(
     store: SqlStore,
     tx: Transaction,
-    asked: Sequence[tuple[Asked, int]],
+    requests: Sequence[tuple[RunRequest, int]],
     started: Sequence[Run],
     now_us: int,
 ) -> None:
     """Write the keys and audit records of opened runs."""
-    pairs = list(zip(asked, started, strict=True))
+    pairs = list(zip(requests, started, strict=True))
     keys = [(k, one.key, run._id) for (one, k), run in pairs if one.key is not None]
     note_keys(tx, keys, now_us)
     noted = [one.note._replace(run_id=run._id) for (one, _), run in pairs if one.note is not None]
@@ -92,10 +94,10 @@ def _note(
 
 
 def backfill_runs(
-    store: SqlStore, asked: Backfill, note: AuditRecord
+    store: SqlStore, request: Backfill, note: AuditRecord
 ) -> tuple[Sequence[Run], Sequence[Run]] | None:
     """Open a run of a job for each of its past due times, or none at all."""
-    job, times, _ = asked
+    job, times, _ = request
     settled, behind = Settled([], [], [], [], []), list[Run]()
     with store.database.write() as tx:
         store.claims.starting(tx, settled.runs, behind)
@@ -105,12 +107,12 @@ def backfill_runs(
         store.database.expect_runs(tx, len(times))
         # The open runs first: a run that ends meanwhile waits for this, or is in the history then.
         claims = store.claims.of_job(tx, row.k)
-        executed = () if asked.again else store.history.records(tx, asked.query)
+        executed = () if request.again else store.history.records(tx, request.query)
         ran = [(each.scheduled_us, each.cause) for each in executed]
         ran += [(claim.due_us, claim.cause) for claim in claims]
-        if asked.left(row.due_us, row.fire_us, ran) != list(times):
+        if request.left(row.due_us, row.fire_us, ran) != list(times):
             return None
-        asked.check_room(len(claims))
+        request.check_room(len(claims))
         opening = Opening(row.k, job, claims)
         store.claims.admit(tx, opening, times, True, settled, behind, times[-1])
         store.changed.add(tx, (note,))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schedcore.stores.database import Row, Transaction
-from schedcore.stores.positions import MARK, Position
+from schedcore.stores.positions import STORE_ID_LENGTH, Position
 
 _SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
@@ -45,11 +45,11 @@ class CommitOrder:
     def end(self, tx: Transaction) -> Position:
         """Return the position behind all rows."""
         if self._by_tx:
-            ((mark, settled),) = tx.all(f"select value, {_SETTLED} from schedcore_meta{_ID}")
-            return Position(mark[:MARK], settled, 0)
+            ((store_id, settled),) = tx.all(f"select value, {_SETTLED} from schedcore_meta{_ID}")
+            return Position(store_id[:STORE_ID_LENGTH], settled, 0)
         last = "coalesce((select seq from sqlite_sequence where name = ?), 0)"
-        ((mark, seq),) = tx.all(f"select value, {last} from schedcore_meta{_ID}", self._table)
-        return Position(mark[:MARK], 0, seq)
+        ((store_id, seq),) = tx.all(f"select value, {last} from schedcore_meta{_ID}", self._table)
+        return Position(store_id[:STORE_ID_LENGTH], 0, seq)
 
     def after(self, tx: Transaction, columns: str, position: Position, limit: int) -> list[Row]:
         """Return rows after a position of this store: their ``tx``, ``seq`` and *columns*."""

@@ -49,7 +49,7 @@ class SqlOutcomes:
             if since is None or not end.knows(since):
                 return str(end), []
             rows = self.history.after(tx, since, limit)
-        last = Position(since.mark, *rows[-1][0]) if rows else since
+        last = Position(since.store_id, *rows[-1][0]) if rows else since
         return str(last), [record for _, record in rows]
 
     def keeps_after(self, position: str) -> bool:

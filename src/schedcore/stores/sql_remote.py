@@ -17,7 +17,7 @@ from schedcore.run import Run
 from schedcore.stores.claims import REMOTE
 from schedcore.stores.database import CommitInDoubtError
 from schedcore.stores.process import this_process
-from schedcore.stores.schema import mark_of
+from schedcore.stores.schema import store_id_of
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
@@ -66,7 +66,7 @@ class RemoteRuns:
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
-        self._mark = ""
+        self._store_id = ""
 
     def serve(self, executors: Collection[str]) -> None:
         """Let runs of these executors begin in this store."""
@@ -78,12 +78,12 @@ class RemoteRuns:
         path = getattr(self._store.database, "path", None)
         return None if path is None else f"sqlite:///{path}"
 
-    def mark(self) -> str:
+    def store_id(self) -> str:
         """Return the store's unique identifier; raises StoreError."""
-        if not self._mark:
+        if not self._store_id:
             with self._store.database.read() as tx:
-                self._mark = mark_of(tx)
-        return self._mark
+                self._store_id = store_id_of(tx)
+        return self._store_id
 
     # By workers
 
@@ -152,7 +152,7 @@ class RemoteRuns:
 
     # By nodes
 
-    def look(self, runs: Sequence[Run]) -> dict[int, Begun]:
+    def begun(self, runs: Sequence[Run]) -> dict[int, Begun]:
         """Return the runs that workers have begun, by id."""
         with self._store.database.read() as tx:
             rows = tx.among(_LOOK, [run.id for run in runs])

@@ -58,11 +58,11 @@ class AuditRows:
         limit: int,
     ) -> list[AuditRecord]:
         """Return the changes of a job (None: all), since a time, before a number; latest first."""
-        asked = {"job_id = ?": job_id, "at_us >= ?": since_us, "seq < ?": before}
-        given = {condition: value for condition, value in asked.items() if value is not None}
-        where = f" where {' and '.join(given)}" if given else ""
+        conditions = {"job_id = ?": job_id, "at_us >= ?": since_us, "seq < ?": before}
+        values = {condition: value for condition, value in conditions.items() if value is not None}
+        where = f" where {' and '.join(values)}" if values else ""
         sql = f"select seq, {_COLUMNS} from schedcore_audit{where} order by seq desc limit ?"
-        return [AuditRecord(*row) for row in tx.all(sql, *given.values(), limit)]
+        return [AuditRecord(*row) for row in tx.all(sql, *values.values(), limit)]
 
     def after(
         self, tx: Transaction, position: Position, limit: int

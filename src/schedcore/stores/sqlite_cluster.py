@@ -16,12 +16,12 @@ from schedcore.clock import SECOND, Clock, SystemClock, passing_us
 from schedcore.errors import StoreError
 from schedcore.lifetime.health import State
 from schedcore.run import Run, RunRecord
-from schedcore.stores.cluster import NodeInfo, Seen, StoreInfo
+from schedcore.stores.cluster import NodeInfo, PollResult, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
 from schedcore.stores.process import this_process
-from schedcore.stores.schema import mark_of
+from schedcore.stores.schema import store_id_of
 from schedcore.stores.sql_nodes import (
     TRIM_US,
     adopt,
@@ -67,10 +67,10 @@ class SqliteCluster:
         call_in_child(self)
 
     def _begin_anew(self) -> None:
-        self._engine = FileLock(self._beside("engine"))
-        self._own: FileLock | None = None
-        self._as = "", "[]"
-        self._wanted = State.RUNNING
+        self._holder_lock = FileLock(self._beside("engine"))
+        self._node_lock: FileLock | None = None
+        self._description = "", "[]"
+        self._shared_state = State.RUNNING
         self._resigned = self._leaving = False
         self._version = 0, 0
         self._gone = -1
@@ -80,7 +80,7 @@ class SqliteCluster:
         """Stop being a node: the locks belong to the parent."""
         self._begin_anew()
 
-    def go_by(self, clock: Clock) -> None:
+    def use_clock(self, clock: Clock) -> None:
         """Go by the clock of a scheduler, unless one was given."""
         self._clock = self._given or clock
 
@@ -94,7 +94,7 @@ class SqliteCluster:
     @property
     def takes(self) -> bool:
         """Whether this process takes due jobs."""
-        return self._engine.held
+        return self._holder_lock.held
 
     @property
     def shares_due(self) -> bool:
@@ -111,9 +111,9 @@ class SqliteCluster:
     def join(self, app: str, executors: Collection[str]) -> bool:
         """Become a node; return whether there is no other."""
         self._resigned = self._leaving = False
-        self._as = app, json.dumps(sorted(executors))
+        self._description = app, json.dumps(sorted(executors))
         self._store.claims.executors = frozenset(executors)
-        own = self._own
+        own = self._node_lock
         try:
             with self._file.write() as tx:
                 alone = not self._others(tx)
@@ -122,23 +122,23 @@ class SqliteCluster:
                 else:
                     node = self._store.node or 0
                     sql = "update schedcore_nodes set state = 'alive', app = ?, executors = ?"
-                    tx.run(f"{sql} where id = ?", *self._as, node)
-                self._wanted = self._read_wanted(tx)
+                    tx.run(f"{sql} where id = ?", *self._description, node)
+                self._shared_state = self._read_shared_state(tx)
         except BaseException:
-            if own is not None and self._own is None:
+            if own is not None and self._node_lock is None:
                 own.release()
             raise
-        if own is not self._own:
+        if own is not self._node_lock:
             self._store.claims.tell_unbegun(self._unbegun(node))
-        self._own, self._store.node = own, node
+        self._node_lock, self._store.node = own, node
         self._attempted_us = 0  # at once
-        if not self._engine.held:
-            self._look_for_office(passing_us())
+        if not self._holder_lock.held:
+            self._become_holder(passing_us())
         return alone
 
     def _new_node(self, tx: Transaction) -> tuple[int, FileLock]:
         """Add a node for this process, and return it with its lock."""
-        app, executors = self._as
+        app, executors = self._description
         tx.run(
             "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us, executors)"
             " values (?, ?, ?, ?, 'alive', 0, ?, ?)",
@@ -158,7 +158,7 @@ class SqliteCluster:
     def resign(self) -> None:
         """Stop taking due jobs, so that another node does."""
         self._resigned = True
-        self._engine.release()
+        self._holder_lock.release()
 
     def hand_back(self, runs: Sequence[Run], now_us: int) -> list[Run]:
         """Let others take runs of this node that have not begun."""
@@ -169,7 +169,7 @@ class SqliteCluster:
     def leave(self) -> None:
         """Leave, or be a leaving node until the last of its runs has ended."""
         self.resign()
-        if self._own is None:
+        if self._node_lock is None:
             return
         with self._file.write() as tx:
             claims = self._store.claims.of_node(tx, self._store.node or 0)
@@ -185,9 +185,9 @@ class SqliteCluster:
 
     def _let_go(self) -> None:
         self._store.claims.tell_unbegun(None)
-        if self._own is not None:
-            self._own.release()
-        self._own = self._store.node = None
+        if self._node_lock is not None:
+            self._node_lock.release()
+        self._node_lock = self._store.node = None
 
     def left(self) -> None:
         """Leave if this node is leaving, and its last run has ended."""
@@ -206,40 +206,40 @@ class SqliteCluster:
         self._store.claims.begins(run)
         return True
 
-    def look(self, at_once: bool = False) -> Seen:  # noqa: ARG002 — it asks each time
+    def poll(self, at_once: bool = False) -> PollResult:  # noqa: ARG002 — it asks each time
         """Read the changes of other nodes; take over from dead ones."""
         now_us = passing_us()
         # Most calls find nothing, and an idle process does nothing else.
         check = now_us - self._checked_us >= CHECK_US
         if check:
             self._checked_us = now_us
-            self._look_after_locks()
+            self._check_locks()
         version = self._file.others_version()
         changed = version != self._version
-        took_over = not self._engine.held and self._look_for_office(now_us)
+        took_over = not self._holder_lock.held and self._become_holder(now_us)
         found_dead = False
         lost: list[RunRecord] = []
-        if (check or took_over) and self._engine.held:
-            found_dead, lost = self._look_for_the_dead(now_us)
+        if (check or took_over) and self._holder_lock.held:
+            found_dead, lost = self._reap_dead_nodes(now_us)
         dropped = self._read_own() if changed else ()
         if check:
             report_runs(self._store, self._clock.now_us())
         self._version = version  # only now: after an error above, it must be read again
-        return Seen(self._wanted, changed or took_over or found_dead, dropped, lost)
+        return PollResult(self._shared_state, changed or took_over or found_dead, dropped, lost)
 
-    def _look_after_locks(self) -> None:
+    def _check_locks(self) -> None:
         """Acquire this node's lock again, if its file was removed.
 
         If others have declared this process dead meanwhile, it becomes a new node.
         """
-        own, node = self._own, self._store.node
-        if self._engine.held and not self._engine.still_held():
+        own, node = self._node_lock, self._store.node
+        if self._holder_lock.held and not self._holder_lock.still_held():
             log.critical(
                 "the lock %s was removed by somebody: this process takes no more jobs until it"
                 " holds it again",
-                self._engine.path,
+                self._holder_lock.path,
             )
-            self._engine.release()
+            self._holder_lock.release()
         if own is None or own.still_held():
             return
         log.critical("the lock %s was removed by somebody: this process takes another", own.path)
@@ -250,26 +250,26 @@ class SqliteCluster:
                 return
             node, own = self._new_node(tx)
         self._store.claims.tell_unbegun(self._unbegun(node))
-        self._own, self._store.node = own, node
+        self._node_lock, self._store.node = own, node
         self._version, self._gone = (0, 0), -1  # its runs were ended by others
 
-    def _look_for_office(self, now_us: int) -> bool:
+    def _become_holder(self, now_us: int) -> bool:
         """Become the holder if there is none; return whether this is new."""
-        if self._resigned or self._own is None or now_us - self._attempted_us < ATTEMPT_US:
+        if self._resigned or self._node_lock is None or now_us - self._attempted_us < ATTEMPT_US:
             return False
         self._attempted_us = now_us
-        if not self._engine.attempt():
+        if not self._holder_lock.attempt():
             return False
         try:
             with self._file.write() as tx:
                 tx.run("update schedcore_nodes set takes = (id = ?)", self._store.node)
         except BaseException:
-            self._engine.release()
+            self._holder_lock.release()
             raise
         log.info("this process (%d) takes the due jobs of %s", os.getpid(), self._file.path)
         return True
 
-    def _look_for_the_dead(self, now_us: int) -> tuple[bool, list[RunRecord]]:
+    def _reap_dead_nodes(self, now_us: int) -> tuple[bool, list[RunRecord]]:
         """Reap dead nodes, and sometimes trim the history.
 
         Returns:
@@ -310,11 +310,11 @@ class SqliteCluster:
         return False
 
     def _read_own(self) -> list[End]:
-        """Read the wanted state, and the runs that others have ended."""
+        """Read the shared state, and the runs that others have ended."""
         if self._store.node is None:
             return []
         with self._file.read() as tx:
-            self._wanted = self._read_wanted(tx)
+            self._shared_state = self._read_shared_state(tx)
             row = tx.one("select gone from schedcore_nodes where id = ?", self._store.node)
             if row is None or row[0] == self._gone:
                 return []
@@ -325,7 +325,7 @@ class SqliteCluster:
 
     # Orders
 
-    def want(self, state: State) -> None:
+    def set_shared_state(self, state: State) -> None:
         """Set the state of all nodes."""
         with self._file.write() as tx:
             tx.run(
@@ -333,20 +333,20 @@ class SqliteCluster:
                 state.name.lower(),
                 self._clock.now_us(),
             )
-        self._wanted = state
+        self._shared_state = state
 
-    def wanted(self) -> State:
+    def shared_state(self) -> State:
         """Return the state that all nodes should be in."""
         with self._file.read() as tx:
-            return self._read_wanted(tx)
+            return self._read_shared_state(tx)
 
-    def _read_wanted(self, tx: Transaction) -> State:
+    def _read_shared_state(self, tx: Transaction) -> State:
         ((state,),) = tx.all("select state from schedcore_cluster")
         return State[state.upper()]
 
     def adopt(self, now_us: int) -> list[Run]:
         """Take due runs that belong to no node."""
-        return adopt(self._store, now_us) if self._engine.held else []
+        return adopt(self._store, now_us) if self._holder_lock.held else []
 
     # Information
 
@@ -357,8 +357,10 @@ class SqliteCluster:
 
     def info(self) -> StoreInfo:
         """Return the kind and the state of the store."""
-        mark = None
+        store_id = None
         with suppress(StoreError), self._file.read() as tx:
-            mark = mark_of(tx)
+            store_id = store_id_of(tx)
         url = f"sqlite:///{self._file.path}"
-        return StoreInfo("sqlite", mark is not None, self._file.schema or None, url=url, id=mark)
+        return StoreInfo(
+            "sqlite", store_id is not None, self._file.schema or None, url=url, id=store_id
+        )

@@ -13,7 +13,8 @@ from typing import Any
 
 from schedcore import InvalidOptionError, InvalidTriggerError, Trigger
 from schedcore.clock import SECOND
-from schedcore.job import check_id
+from schedcore.job import UNSET, check_id
+from schedcore.retry import retry_of
 
 LONGEST_NAME = 255
 MOST_INSTANCES = 1_000
@@ -21,10 +22,14 @@ _BREAKS = frozenset({"Cc", "Zl", "Zp"})
 _OTHERWISE = "this limit does not apply to jobs in the settings and in Python"
 
 
-def check_fields(fields: Mapping[str, Any]) -> None:
+def check_fields(fields: Mapping[str, Any], shortest: float) -> None:
     """Check the fields of a job in a request, except its trigger.
 
     Values of wrong types pass: the scheduler refuses them.
+
+    Args:
+        fields: The fields, by name.
+        shortest: Minimum number of seconds between two attempts of a run.
 
     Raises:
         InvalidOptionError: naming the field, its value and what was expected.
@@ -41,6 +46,11 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     if isinstance(most, int) and most > MOST_INSTANCES:
         raise InvalidOptionError(
             "max_instances", most, f"a whole number from 1 to {MOST_INSTANCES:,}; {_OTHERWISE}"
+        )
+    retry = None if fields.get("retry") is UNSET else retry_of(fields.get("retry"))
+    if retry is not None and min(retry.delay, retry.longest) < shortest:
+        raise InvalidOptionError(
+            "retry", fields["retry"], f"delays of at least {_minimum(shortest)}"
         )
 
 
@@ -60,9 +70,12 @@ def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None)
         raise InvalidTriggerError(
             "trigger",
             trigger,
-            f"one that fires at most every {shortest:g} s, the value of"
-            f" SCHEDULER_API_SHORTEST_INTERVAL; {_OTHERWISE}",
+            f"one that fires at most every {_minimum(shortest)}",
         )
+
+
+def _minimum(shortest: float) -> str:
+    return f"{shortest:g} s, the value of SCHEDULER_API_SHORTEST_INTERVAL; {_OTHERWISE}"
 
 
 def _rate(trigger: Trigger) -> float:

@@ -85,7 +85,8 @@ def wanted(
     Raises:
         InvalidOptionError: if it exceeds what a request may ask for.
     """
-    bounds.check_fields(fields)
+    shortest = service.settings.api_shortest_interval
+    bounds.check_fields(fields, shortest)
     # Not one made of the function, which would be that of a job which other processes declare.
     job_id = uuid.uuid4().hex if fields.get("id") is None else fields["id"]
     options = dict(trigger)
@@ -93,7 +94,7 @@ def wanted(
     made = make_trigger(
         "date" if kind is None else kind, options, service.scheduler.timezone, job_id
     )
-    bounds.check_trigger(made, service.settings.api_shortest_interval)
+    bounds.check_trigger(made, shortest)
     return {**fields, "id": job_id, "trigger": made}
 
 
@@ -150,14 +151,14 @@ def delete_job(service: Service, request: Incoming, job_id: str) -> Reply:
 def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     """Change a job: all changes in the body or, after an error, none."""
     body = read_object(request)
-    scheduler = service.scheduler
+    scheduler, shortest = service.scheduler, service.settings.api_shortest_interval
     check = check_of(request, service.job_json)
 
     def changes(entry: Entry) -> Mapping[str, Any]:
         if check is not None:
             check(entry)
         fields, trigger = codec.read_changes(body, entry, service.job_json.hide)
-        bounds.check_fields(fields)
+        bounds.check_fields(fields, shortest)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)
         elif not fields.keys().isdisjoint(("args", "kwargs")):
@@ -165,7 +166,7 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
         if trigger:  # merged now, into the trigger that is there now
             now = entry.job.trigger
             fields["trigger"] = made = factory.merge(now, trigger, scheduler.timezone, job_id)
-            bounds.check_trigger(made, service.settings.api_shortest_interval, now)
+            bounds.check_trigger(made, shortest, now)
         return fields
 
     try:

@@ -30,7 +30,7 @@ _STARTED: Final = (
 _GIVEN: Final = f"select not {_MINE})"
 
 
-def is_made(database: PostgresPool, tx: PostgresTransaction) -> bool | None:
+def is_committed(database: PostgresPool, tx: PostgresTransaction) -> bool | None:
     """Return whether a transaction of runs was committed; None: it is still active.
 
     Its rows show that, once the server says that it is over.  The server's own status of the
@@ -65,27 +65,27 @@ def _ask(database: PostgresPool, sql: str, *params: object) -> list[Row]:
         database.rollback(tx)
 
 
-def settle_doubts(store: PostgresStore) -> list[Run]:
+def resolve_in_doubt(store: PostgresStore) -> list[Run]:
     """Apply the results of commits that are resolved by now.
 
     Returns:
         The runs that this process owns after all, to be submitted.
     """
     found: list[Run] = []
-    doubts = store.database.doubts or []
-    for tx in list(doubts):
-        made = is_made(store.database, tx)
+    in_doubt = store.database.in_doubt or []
+    for tx in list(in_doubt):
+        made = is_committed(store.database, tx)
         if made is None:
             continue
         if made:
-            found += _made(store, tx)
+            found += _committed_runs(store, tx)
         else:
             tx.undone()
-        doubts.remove(tx)
+        in_doubt.remove(tx)
     return found
 
 
-def _made(store: PostgresStore, tx: PostgresTransaction) -> list[Run]:
+def _committed_runs(store: PostgresStore, tx: PostgresTransaction) -> list[Run]:
     """Apply a commit; return its runs that this process still owns."""
     # Read after it was found to be over: an earlier snapshot may not show its rows.
     with store.database.read() as reading:

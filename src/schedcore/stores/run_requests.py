@@ -14,7 +14,7 @@ KEYS_KEPT_US: Final = 86_400 * 10**6
 """For how long a store remembers the run that was opened for a key, unless there are too many."""
 
 
-class Asked(NamedTuple):
+class RunRequest(NamedTuple):
     """A requested run of a job."""
 
     job: Job
@@ -28,13 +28,13 @@ class Asked(NamedTuple):
     """The record for the audit, in which the run's id is set."""
 
 
-class Earlier(NamedTuple):
+class EarlierRun(NamedTuple):
     """A run that was opened for the same key before."""
 
     run_id: int
 
 
-Opened = Run | Earlier | RunRecord | None
+Opened = Run | EarlierRun | RunRecord | None
 """The result of a request: the run was opened, now or earlier; or it was recorded as skipped, since
 there was no room.  None: the job was removed."""
 

@@ -24,13 +24,13 @@ log = GuardedLogger(__name__)
 
 POLL_US: Final = SECOND
 """How often it polls without notifications."""
-HEARING_POLL_US: Final = 3 * SECOND // 2
+NOTIFIED_POLL_US: Final = 3 * SECOND // 2
 """How often it polls with notifications."""
 RENEWALS: Final = 5
 """How often a lease is renewed before it expires."""
 ECHO_US: Final = 10 * SECOND
 """How often it checks that notifications arrive."""
-DEAF_US: Final = 5 * SECOND
+ECHO_TIMEOUT_US: Final = 5 * SECOND
 """Maximum time for the echo of such a check."""
 RETRY_S: Final = 0.5
 CLOCK: Final = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
@@ -45,7 +45,7 @@ _SEEN: Final = (
     " where state in ('alive', 'leaving') and id <> %s),"
     " case when %s then pg_notify(%s, %s) end"
 )
-_POLL: Final = f"select state, gone, {_SEEN} from schedcore_nodes where id = %s"
+_POLL_SQL: Final = f"select state, gone, {_SEEN} from schedcore_nodes where id = %s"
 _RENEW: Final = (
     f"update schedcore_nodes set lease_us = {CLOCK} + %s"
     f" where id = %s and state in ('alive', 'leaving') returning state, gone, {_SEEN}"
@@ -66,7 +66,7 @@ class Other(NamedTuple):
     """Whether its lease has expired."""
 
 
-class News(NamedTuple):
+class Poll(NamedTuple):
     """The result of a poll of the database."""
 
     asked_us: int
@@ -74,7 +74,7 @@ class News(NamedTuple):
     state: str
     """The state of this node; ``"dead"``: others have declared it dead."""
     gone: int
-    wanted: str
+    shared_state: str
     due_us: int | None
     """When the first job is due that can run here."""
     again_us: int | None
@@ -82,11 +82,11 @@ class News(NamedTuple):
     waits: bool
     """Whether runs wait behind others."""
     others: tuple[Other, ...]
-    heard: bool
+    notified: bool
     """Whether others have notified changes."""
 
 
-class Keeper:
+class LeaseRenewer:
     """Renews the lease of a node, and polls for changes by others, on its own connection.
 
     It is separate from the threads that act on the results, so that they cannot delay the lease.
@@ -97,15 +97,15 @@ class Keeper:
         executors: The names of its executors.
         lease_us: How long a lease lasts.
         clock: The clock of this machine, to compare with the database's.
-        woken: Called when there is news.
+        woken: Called after each poll.
 
     Attributes:
         until_us: When the lease expires, by :func:`~schedcore.clock.lasting_us`.
         steady_us: Since when each renewal has been in time; None: the last one was not.
-        looked_us: When it polled last.
+        polled_us: When it polled last.
         error: The current error, if any.
         offset_us: How far the database's clock is ahead of this machine's.
-        hears: Whether it receives notifications.
+        is_notified: Whether it receives notifications.
         leaving: Whether the node leaves with its last run.
     """
 
@@ -119,28 +119,28 @@ class Keeper:
         woken: Callable[[], object],
     ) -> None:
         self.node = node
-        self.until_us = self.looked_us = 0
+        self.until_us = self.polled_us = 0
         self.steady_us: int | None = None
         self.error: BaseException | None = None
         self.offset_us: int | None = None
-        self.hears = self.leaving = False
+        self.is_notified = self.leaving = False
         self._database = database
         self._executors = list(executors)
         self._lease_us = lease_us
         self._clock = clock
         self._woken = woken
-        self._news: News | None = None
-        self._stopping = self._heard = False
-        self._renewed_us = self._asked_us = self._said_us = 0
-        self._asked = self._was_deaf = False
+        self._latest: Poll | None = None
+        self._stopping = self._notified = False
+        self._renewed_us = self._asked_us = 0
+        self._asked = self._was_poll_only = False
         self._wake_end, self._woken_end = os.pipe()[::-1]
         self._mutex = threading.Lock()
-        self._thread = threading.Thread(target=self._live, name="schedcore-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="schedcore-lease", daemon=True)
 
     def start(self, asked_us: int) -> None:
         """Start, with a lease that was requested at *asked_us*."""
         self._renewed_us, self.until_us = asked_us, asked_us + self._lease_us
-        self.looked_us = self.steady_us = asked_us
+        self.polled_us = self.steady_us = asked_us
         self._thread.start()
 
     def stop(self) -> None:
@@ -159,22 +159,22 @@ class Keeper:
             if self._wake_end >= 0:
                 os.write(self._wake_end, b"!")
 
-    def news(self) -> News | None:
-        """Return the news since the last call; None: there are none."""
+    def latest(self) -> Poll | None:
+        """Return the latest poll, once; None: there was none since the last call."""
         with self._mutex:
-            news, self._news = self._news, None
-        return news
+            latest, self._latest = self._latest, None
+        return latest
 
     # The thread
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
             while not self._stopping:
                 try:
                     self._listen()
                 except BaseException as error:  # noqa: BLE001 — it is tried again
                     # A node that was disconnected itself declares no other node dead.
-                    self.steady_us, self.hears, self.error = None, False, error
+                    self.steady_us, self.is_notified, self.error = None, False, error
                     self._woken()
                     if not self._stopping:
                         self._sleep(None, RETRY_S)
@@ -187,13 +187,13 @@ class Keeper:
     def _listen(self) -> None:
         """Poll and listen on one connection, until it is lost."""
         with self._database.connect() as connection, self._database.telling():
-            connection.add_notify_handler(lambda note: self._hear(note.payload))
+            connection.add_notify_handler(lambda note: self._note_notification(note.payload))
             connection.execute(f'listen "{self._database.channel}"')
             self._asked = False
             self._asked_us = 0
-            self._heard = True  # whatever was said before
+            self._notified = True  # for what was sent before
             while not self._stopping:
-                self._look(connection)
+                self._poll(connection)
                 if self.leaving and self._has_left(connection):
                     return self.stop()
                 self._wait(connection)
@@ -201,7 +201,7 @@ class Keeper:
 
     def _has_left(self, connection: psycopg.Connection[Row]) -> bool:
         """Have the node be one no more, if none of its runs is open, or may turn out to be."""
-        if self._database.doubts:
+        if self._database.in_doubt:
             return False
         with connection.transaction():
             # Not while runs are being opened for it; the second statement sees those that were.
@@ -211,15 +211,15 @@ class Keeper:
 
     def _wait(self, connection: psycopg.Connection[Row]) -> None:
         """Wait until it is time to poll again, or a notification arrives."""
-        every_us = HEARING_POLL_US if self.hears else POLL_US
-        until_us = self.looked_us + min(every_us, self._lease_us // RENEWALS)
+        every_us = NOTIFIED_POLL_US if self.is_notified else POLL_US
+        until_us = self.polled_us + min(every_us, self._lease_us // RENEWALS)
         while (left_us := until_us - lasting_us()) > 0:
             if self._sleep(connection.fileno(), left_us / SECOND):
                 return
             connection.pgconn.consume_input()
             while (note := connection.pgconn.notifies()) is not None:
-                self._hear(note.extra.decode())
-            if self._heard:
+                self._note_notification(note.extra.decode())
+            if self._notified:
                 return
 
     def _sleep(self, file: int | None, seconds: float) -> bool:
@@ -230,17 +230,17 @@ class Keeper:
         os.read(self._woken_end, 4096)
         return True
 
-    def _hear(self, said: str) -> None:
-        if said == f"echo {self.node}":
-            self.hears, self._asked, self._was_deaf = True, False, False
-        elif not said.startswith("echo"):
-            self._heard = True
+    def _note_notification(self, payload: str) -> None:
+        if payload == f"echo {self.node}":
+            self.is_notified, self._asked, self._was_poll_only = True, False, False
+        elif not payload.startswith("echo"):
+            self._notified = True
 
-    def _look(self, connection: psycopg.Connection[Row]) -> None:
+    def _poll(self, connection: psycopg.Connection[Row]) -> None:
         """Poll once; renew the lease if it is time."""
-        asked_us, heard = lasting_us(), self._heard
+        asked_us, notified = lasting_us(), self._notified
         local_us = self._clock.now_us()
-        self._heard = False
+        self._notified = False
         asks = asked_us - self._asked_us >= ECHO_US
         if asks:  # before the answer, which the echo may come with
             self._asked, self._asked_us = True, asked_us
@@ -250,39 +250,39 @@ class Keeper:
         if renews:
             found = connection.execute(_RENEW, (self._lease_us, self.node, *seen)).fetchone()
         else:
-            found = connection.execute(_POLL, (*seen, self.node)).fetchone()
+            found = connection.execute(_POLL_SQL, (*seen, self.node)).fetchone()
         now_us = lasting_us()
-        if self._asked and now_us - self._asked_us > DEAF_US:
-            self._be_deaf()
-        self._measure(found, local_us, now_us - asked_us)
-        self._be_steady(asked_us, now_us)
+        if self._asked and now_us - self._asked_us > ECHO_TIMEOUT_US:
+            self._poll_only()
+        self._compare_clocks(found, local_us, now_us - asked_us)
+        self._note_delay(asked_us, now_us)
         if found is not None and renews:
             self._renewed_us, self.until_us = asked_us, asked_us + self._lease_us
-        self.looked_us, self.error = now_us, None
+        self.polled_us, self.error = now_us, None
         with self._mutex:
-            before = self._news  # of which nobody has heard yet
-            heard = heard or (before is not None and before.heard)
-            self._news = _news_of(asked_us, found, heard)
+            before = self._latest  # which nobody has read yet
+            notified = notified or (before is not None and before.notified)
+            self._latest = _poll_of(asked_us, found, notified)
         self._woken()
 
-    def _be_steady(self, asked_us: int, now_us: int) -> None:
+    def _note_delay(self, asked_us: int, now_us: int) -> None:
         """Note whether this poll and its answer came in time."""
-        slow = max(now_us - asked_us, asked_us - self.looked_us) > self._lease_us // 2
+        slow = max(now_us - asked_us, asked_us - self.polled_us) > self._lease_us // 2
         if slow or self.steady_us is None:
             self.steady_us = now_us
 
-    def _be_deaf(self) -> None:
+    def _poll_only(self) -> None:
         """Rely on polling alone, since notifications do not arrive."""
-        self._asked, self.hears = False, False
-        if not self._was_deaf:
-            self._was_deaf = True
+        self._asked, self.is_notified = False, False
+        if not self._was_poll_only:
+            self._was_poll_only = True
             log.warning(
                 "the store %s does not tell what others change (is a pooler between?): it is asked"
                 " each second",
                 self._database.shown,
             )
 
-    def _measure(self, found: Row | None, local_us: int, took_us: int) -> None:
+    def _compare_clocks(self, found: Row | None, local_us: int, took_us: int) -> None:
         """Compare the database's clock with this machine's."""
         if found is None:
             return
@@ -297,19 +297,19 @@ class Keeper:
         self.offset_us = offset_us
 
 
-def _news_of(asked_us: int, found: Row | None, heard: bool) -> News:
+def _poll_of(asked_us: int, found: Row | None, notified: bool) -> Poll:
     if found is None:
-        return News(asked_us, "dead", 0, "stopped", None, None, False, (), heard)
-    state, gone, wanted, _, due_us, again_us, waits, others, _ = found
+        return Poll(asked_us, "dead", 0, "stopped", None, None, False, (), notified)
+    state, gone, shared_state, _, due_us, again_us, waits, others, _ = found
     listed: list[Any] = others or []
-    return News(
+    return Poll(
         asked_us,
         state,
         gone,
-        wanted,
+        shared_state,
         due_us,
         again_us,
         waits,
         tuple(Other(*other) for other in listed),
-        heard,
+        notified,
     )

@@ -17,12 +17,12 @@ import pytest
 
 from schedcore import Outcome, Scheduler, StoreError, StoreUnavailableError
 from schedcore.changes.audit import AuditRecord
-from schedcore.stores.asked import Backfill
 from schedcore.stores.base import Change
 from schedcore.stores.database import CommitInDoubtError
 from schedcore.stores.ends import end_of
 from schedcore.stores.postgres_cluster import _is_dead
 from schedcore.stores.postgres_sql import PostgresTransaction
+from schedcore.stores.run_requests import Backfill
 from schedcore.stores.sql_nodes import reap
 from tests.durable.processes import until
 from tests.stores.calls import add, begun, changed, end, entry, run_now, settle
@@ -135,7 +135,7 @@ def impatient():
 def look(store):
     """Look often enough for all that is over to be known; return the runs that are to begin."""
     for _ in range(3):
-        store.cluster.look()
+        store.cluster.poll()
     return store.cluster.adopt(10)
 
 
@@ -221,7 +221,7 @@ def test_runs_of_a_commit_that_is_made_late_are_begun_then(hanging, way, made):
 
 
 def until_known(store):
-    until(lambda: store.cluster.look() and not store.database.doubts, "that it is known")
+    until(lambda: store.cluster.poll() and not store.database.in_doubt, "that it is known")
     return store.cluster.adopt(10)
 
 
@@ -255,8 +255,8 @@ def test_a_process_whose_commit_is_under_way_is_not_buried_before_that_is_over(h
     try:
         other.cluster.join("other", ["default"])
         node = store.node
-        store.cluster._keeper.stop()
-        store.cluster._keeper.join()
+        store.cluster._renewer.stop()
+        store.cluster._renewer.join()
         with other.database.write() as tx:
             tx.run("update schedcore_nodes set lease_us = 0 where id = ?", node)
         is_dead = partial(_is_dead, gone=False)
@@ -372,7 +372,7 @@ def test_a_commit_that_is_over_by_the_time_its_connection_is_lost_is_no_doubt(ha
 
     with once_asked_to_commit(monkeypatch, cut_off):
         run = run_now(store, store.get("a").job, 5)
-    assert not store.database.doubts
+    assert not store.database.in_doubt
     assert run in store.claims.live.values()
 
 
@@ -381,7 +381,7 @@ def test_what_the_client_itself_refuses_is_no_doubt(hanging):
     with pytest.raises(StoreError, match="NUL") as caught, store.database.write() as tx:
         tx.run("update schedcore_meta set value = ? where name = ?", "a\0b", "no")
     assert not isinstance(caught.value, CommitInDoubtError)
-    assert not store.database.doubts
+    assert not store.database.in_doubt
     add(store, entry("a", 5))
 
 
@@ -465,7 +465,7 @@ def test_a_server_that_knows_no_such_number_yet_has_not_made_it(hanging, monkeyp
     add(store, entry("a", 5))
     (run,) = settle(store, 5, next_us=LATER).runs
     hanging.cut(lambda: store.cluster.hand_back([run], 7))
-    store.database.doubts[0].number += 10**9
+    store.database.in_doubt[0].number += 10**9
     assert until_known(store) == []
     assert run.take_start()
 
