@@ -147,8 +147,9 @@ def _reference(job: Job) -> str:
         raise FuncRefError(
             "func",
             job.func,
-            "a function that text leads back to: one with a name in its module,"
-            ' or a reference such as "package.module:name"',
+            "a function that its name leads back to: one at the top level of a module, and not a"
+            " lambda, a partial, a nested function or a bound method; or a reference such as"
+            ' "package.module:name"',
         )
     return job.func_ref
 

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
+from schedcore.basics.apscheduler_names import refuse_arguments
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Clock, Patience, from_us
+from schedcore.clock import Clock, Deadline, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
@@ -89,6 +90,7 @@ class Scheduler(ChangeMethods):
             wrappers.
         redact: Regular expressions for secrets to hide in output.  If one has groups, only the
             groups are hidden: ``r"password=(\\S+)"``.
+        unknown: There are no others.
 
     Attributes:
         redact: Hides in a text what these match; None: hides nothing.
@@ -112,7 +114,9 @@ class Scheduler(ChangeMethods):
         remind_every: float = 3600.0,
         capture_output: bool = False,
         redact: Sequence[str] = (),
+        **unknown: NoReturn,
     ) -> None:
+        refuse_arguments(unknown)
         # Each part is made of those before it: store, job factory, engine, then what starts it.
         zone = triggers.zone_of(timezone).tz
         clock = clock_of(clock)
@@ -303,11 +307,11 @@ class Scheduler(ChangeMethods):
             SchedulerNotRunningError: if it is not started.
             InvalidOptionError: if *timeout* is negative.
         """
-        patience = Patience(check_timeout(timeout) if wait else 0)
+        deadline = Deadline(check_timeout(timeout) if wait else 0)
         self._interrupt_feed()
         if self._node is not None and leave:
-            return self._node.leave(patience)
-        left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)
+            return self._node.leave(deadline)
+        left = self._life.end(deadline) if self._node is None else self._node.stop_all(deadline)
         self._engine.audit.note("stopped")
         return left
 

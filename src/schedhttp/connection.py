@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 
 _REST_WITHIN = 0.25
 """Seconds within which the rest of an unread body must arrive for the connection to stay open."""
 _MOST_REST = 65_536
 _BODY_WITHIN = 10.0
 """Maximum seconds between two parts of a body that is read."""
+SEND_WITHIN = 5.0
+"""Maximum seconds in which a client takes nothing of a response."""
 
 
 def is_own_socket(environ: Mapping[str, Any]) -> bool:
@@ -42,7 +45,7 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
     connection = _plain(environ)
     if connection is None:
         return False
-    patience = connection.gettimeout()
+    timeout = connection.gettimeout()
     try:
         connection.settimeout(0)
         # Readable: either the client's next request, or the end of the connection.
@@ -52,10 +55,10 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
     except OSError:
         return True
     finally:
-        connection.settimeout(patience)
+        connection.settimeout(timeout)
 
 
-def bound_patience(environ: Mapping[str, Any]) -> None:
+def bound_wait(environ: Mapping[str, Any]) -> None:
     """Let reading a request's body fail if the client stops sending: a thread waits for it."""
     connection = _plain(environ)
     if connection is not None and _has_body(environ):
@@ -65,8 +68,9 @@ def bound_patience(environ: Mapping[str, Any]) -> None:
 def end_reading(environ: Mapping[str, Any]) -> None:
     """Stop waiting for a client whose body was not read, or whose connection ends now.
 
-    gunicorn would wait for seconds for the rest of the body, and for the client to close: a few
-    clients that do neither would block the answers to all others.
+    gunicorn would wait for seconds for the rest of the body, and for the client to close, and
+    without end for it to take a long response: a few clients that do none of that would block the
+    answers to all others.
     """
     connection = _plain(environ)
     if connection is None:
@@ -81,6 +85,10 @@ def end_reading(environ: Mapping[str, Any]) -> None:
             if not _is_read(connection, body):
                 body.failed = is_last = True  # where the next request begins is unknown
             connection.settimeout(None)
+        # A timeout of Python's would bound the whole response, however long it is.
+        seconds, rest = divmod(SEND_WITHIN, 1)
+        bound = struct.pack("ll", int(seconds), int(rest * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
         if is_last:
             connection.shutdown(socket.SHUT_RD)
 
@@ -91,9 +99,9 @@ def _has_body(environ: Mapping[str, Any]) -> bool:
 
 def _is_read(connection: socket.socket, body: Any) -> bool:
     """Read the rest of a body if it is short and was sent; return whether it is complete."""
-    patience, rest = Patience(_REST_WITHIN), _MOST_REST
+    deadline, rest = Deadline(_REST_WITHIN), _MOST_REST
     try:
-        while patience.left() and rest > 0:
+        while deadline.left() and rest > 0:
             connection.settimeout(_REST_WITHIN)
             more = body.read(4096)
             if not more:

@@ -242,13 +242,7 @@ STORE: Final = nested(StoreShown)
 NODE: Final = nested(NodeShown)
 CHANNEL: Final = nested(ChannelState)
 INFO: Final = Shape(SchedulerInfo)
-HEALTH: Final = Shape(
-    Health,
-    more={
-        "runs": (int | None, "Number of open runs; null: not known."),
-        "reason": (str | None, "Why the store cannot be used; null: it can."),
-    },
-)
+HEALTH: Final = Shape(Health, more={"runs": (int | None, "Number of open runs; null: not known.")})
 LAST_RUN: Final = nested(LastRun)
 LAST_RUNS: Final = Shape(LastRunsShown)
 RUN: Final = nested(RunShown)

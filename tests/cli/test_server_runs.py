@@ -105,7 +105,11 @@ def test_what_runs_is_listed_and_cancelled(run, held):
     assert cancelled.status == 0
     assert json.loads(cancelled.out)[0]["outcome"] == "cancelled"
     assert json.loads(run("ps", "--json").out) == []
-    assert run("cancel", run_id).status == 2, "it has ended"
+    again = run("cancel", run_id)
+    assert again.status == 2, "it has ended"
+    assert again.err.endswith("has ended; 'schedcore runs' shows how\n")
+    assert "'schedcore jobs' lists" in run("run", "nonsense").err
+    assert "'schedcore ps' lists the open ones, 'schedcore runs'" in run("cancel", "999").err
     found = json.loads(run("runs", "--job", "held", "--outcome", "cancelled", "--json").out)
     assert [each["run_id"] for each in found] == [run_id]
     assert run("cancel", run_id, "1").status == 2

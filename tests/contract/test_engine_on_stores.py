@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from datetime import timedelta
 
@@ -15,8 +16,10 @@ from schedcore import (
     Scheduler,
 )
 from schedcore.executors.inline import InlineExecutor
+from schedcore.job import Job
 from schedcore.methods.run_now import run_now
 from tests.patience import SOON
+from tests.stores.plain import PlainStore
 from tests.stores.stepping import ByHand, Stepped, called, note
 
 gates: dict[str, threading.Event] = {}
@@ -49,6 +52,22 @@ def test_a_job_that_runs_once_is_gone_then(inline):
     assert inline.scheduler.get_job("job") is None
     assert inline.history() == [("executed", 5)]
     assert inline.scheduler.history("job")[0].result == "'job'"
+
+
+def test_what_is_gone_is_not_kept_alive(inline, store):
+    if isinstance(store, PlainStore):
+        pytest.skip("it drops no definition")
+    scheduler, much = inline.scheduler, ["x" * 1_000]
+    scheduler.add_job(note, "date", args=much, run_date=inline.at(5), id="once")
+    for job_id in ("removed", "replaced"):
+        scheduler.add_job(note, "interval", args=much, hours=1, id=job_id)
+    inline.step(6)
+    scheduler.remove_job("removed")
+    scheduler.add_job(note, "interval", hours=1, id="replaced", replace_existing=True)
+    gc.collect()
+    assert [
+        each.id for each in gc.get_objects() if type(each) is Job and each.args == (*much,)
+    ] == []
 
 
 def test_tags_are_kept_and_changed(inline):

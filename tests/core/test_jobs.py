@@ -682,9 +682,9 @@ def test_a_decorator_adds_to_a_store_on_disk_before_the_name_is_bound(tmp_path, 
     try:
         assert scheduler.get_job("greet").func_ref == "decorated_jobs:greet"
         assert scheduler.run_job("greet").record.result == "'good morning'"
-        with pytest.raises(FuncRefError, match="text leads back to"):
+        with pytest.raises(FuncRefError, match="its name leads back to"):
             scheduler.task("interval", hours=1)(lambda: None)
-        with pytest.raises(FuncRefError, match="text leads back to"):
+        with pytest.raises(FuncRefError, match="its name leads back to"):
             scheduler.add_job(lambda: None, "interval", hours=1)
     finally:
         scheduler.shutdown()

@@ -105,6 +105,14 @@ def test_it_shows_what_one_would_ask_for(shown, expected):
     assert repr(shown) == expected
 
 
+def test_a_printed_job_says_what_it_calls_and_when():
+    scheduler = Scheduler(timezone="UTC", clock=ManualClock(NOON))
+    job = scheduler.add_job("shutil:disk_usage", "cron", hour=3, id="disk", args=["/"])
+    shown = "disk: shutil:disk_usage, CronTrigger(hour=3, timezone='UTC'), next run: "
+    assert str(job) == f"{shown}2030-01-02 03:00:00+00:00"
+    assert str(job.pause()) == f"{shown}none"
+
+
 def test_an_event_of_a_run_shows_the_run():
     shown = repr(ChangeEvent("run_ended", AT, "backup", RECORD))
     assert shown.startswith("<ChangeEvent run_ended of 'backup'")

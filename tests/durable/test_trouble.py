@@ -273,7 +273,7 @@ def full(store, is_full=True):
         tx.all(f"pragma max_page_count = {pages if is_full else 10**9}")
 
 
-def test_a_disk_that_is_full_while_runs_end_loses_nothing(path, running):
+def test_a_disk_that_is_full_while_runs_end_loses_nothing(path, running, caplog):
     scheduler = running()
     store = scheduler._engine.store
     names = [str(n) for n in range(200)]
@@ -284,6 +284,12 @@ def test_a_disk_that_is_full_while_runs_end_loses_nothing(path, running):
     full(store)
     scheduler.resume()
     until(lambda: scheduler.health().loop_failing, "that the disk is full")
+    assert "disk is full" in scheduler.health().reason
+    told = until(
+        lambda: [each for each in caplog.records if "loop failed" in each.message], "the log of it"
+    )
+    assert "disk is full" in told[0].message
+    assert told[0].exc_info is None
     with pytest.raises(StoreUnavailableError, match="disk is full"):
         scheduler.add_job("tests.durable.work:say", "date", args=[10**6 * "x"], id="more")
     full(store, False)
@@ -291,6 +297,7 @@ def test_a_disk_that_is_full_while_runs_end_loses_nothing(path, running):
     assert scheduler.counts() == {Outcome.EXECUTED: 200}
     assert sorted(record.job_id for record in scheduler.history()) == sorted(names)
     until(lambda: scheduler.health().ok, "that it is well")
+    assert scheduler.health().reason is None
 
 
 def test_what_a_transaction_defined_that_failed_is_not_known_afterwards(opened):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import copy
 
 import pytest
+from flask import Flask
 
 import schedcore
-from schedcore import Scheduler
+from schedcore import AsyncScheduler, InvalidOptionError, InvalidTriggerError, Scheduler
 from schedcore.basics.apscheduler_names import PACKAGE_HINTS, SCHEDULER_HINTS
 from schedhttp.flask import APScheduler
+
+
+def of_apscheduler(name):
+    """Return an object of a class that APScheduler, which the tests do not need, could have."""
+    return type(name, (), {"__module__": "apscheduler.somewhere"})()
 
 
 @pytest.mark.parametrize(
@@ -22,11 +28,57 @@ from schedhttp.flask import APScheduler
         ("ThreadPoolExecutor", "ThreadPool"),
         ("APScheduler", "schedhttp.flask"),
         ("EVENT_SCHEDULER_START", "EVENT_SCHEDULER_STARTED"),
+        ("STATE_RUNNING", "State.RUNNING"),
     ],
 )
 def test_an_import_that_fails_says_what_there_is(name, instead):
     with pytest.raises(ImportError, match=f"{name}.*{instead}"):
         exec(f"from schedcore import {name}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "instead"),
+    [
+        ({"jobstores": {}}, r"'jobstores': .*store='sqlite:///"),
+        ({"daemon": True}, "'daemon': .*run_forever"),
+        ({"timezone": "UTC", "misfire_grace_time": 5}, r"'misfire_grace_time': .*job_defaults="),
+        ({"nonsense": 1}, "'nonsense'$"),
+    ],
+)
+@pytest.mark.parametrize("of", [Scheduler, AsyncScheduler])
+def test_an_argument_of_a_scheduler_that_is_missing_says_what_there_is(of, arguments, instead):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument {instead}"):
+        of(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "options", "instead"),
+    [
+        ("interval", {"seconds": 5, "jobstore": "default"}, "jobstore.*has one store: leave this"),
+        ("cron", {"weekday": "mon"}, "weekday.*did you mean 'day_of_week'"),
+        ("*/5 * * * *", {}, r"'cron', crontab='\*/5 \* \* \* \*'"),
+        ("@daily", {}, "'cron', crontab='@daily'"),
+        (of_apscheduler("IntervalTrigger"), {}, "'from schedcore import IntervalTrigger'"),
+    ],
+)
+def test_a_schedule_of_another_scheduler_says_how_it_is_written(trigger, options, instead):
+    with pytest.raises(InvalidTriggerError, match=instead):
+        Scheduler().add_job(print, trigger, **options)
+
+
+@pytest.mark.parametrize("decorator", [Scheduler().task, APScheduler().task])
+def test_a_decorator_without_parentheses_is_refused_rather_than_without_effect(decorator):
+    with pytest.raises(InvalidTriggerError, match=r'@scheduler.task\("interval", seconds=30\)'):
+
+        @decorator
+        def work():
+            """Do nothing."""
+
+
+@pytest.mark.parametrize("given", [of_apscheduler("BackgroundScheduler"), Flask("shop")])
+def test_the_flask_extension_takes_no_scheduler_of_another_kind(given):
+    with pytest.raises(InvalidOptionError, match=r"scheduler=.*schedcore.Scheduler.*app=app"):
+        APScheduler(given)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_a_request_cannot_have_a_job_run_without_a_pause(mount, scheduler, trigg
     for message in refused(api, scheduler, trigger, 422):
         assert "SCHEDULER_API_SHORTEST_INTERVAL" in message
     mount(api_shortest_interval=0).add("quick", **trigger)
+    mount(api_shortest_interval=60).add("seldom", retry=3)
 
 
 def test_a_job_that_runs_more_often_already_can_be_changed(api, scheduler):

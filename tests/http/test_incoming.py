@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 from typing import Any
 
 import pytest
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from schedhttp import connection
 from schedhttp.request import Incoming
+from tests.patience import SOON
 
 
 class Trickle(io.RawIOBase):
@@ -81,6 +85,18 @@ def test_a_body_that_comes_bit_by_bit_is_read_whole():
 def test_a_client_that_goes_away_is_an_error(stream):
     with pytest.raises(ClientDisconnected):
         request(stream, CONTENT_LENGTH="9").body()
+
+
+def test_a_client_that_takes_nothing_of_its_response_is_given_up(monkeypatch):
+    monkeypatch.setattr(connection, "SEND_WITHIN", 0.02)
+    ours, clients = socket.socketpair()
+    hangs_up = threading.Timer(SOON, clients.close)
+    hangs_up.start()
+    with ours, clients:
+        connection.end_reading({"gunicorn.socket": ours})
+        with pytest.raises(BlockingIOError):
+            ours.sendall(b"x" * 10_000_000)
+        hangs_up.cancel()
 
 
 @pytest.mark.parametrize(

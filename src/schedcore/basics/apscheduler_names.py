@@ -48,6 +48,10 @@ PACKAGE_HINTS: Mapping[str, str] = {
     "ProcessPoolExecutor": f"the one of concurrent.futures serves, and {_EXECUTORS}",
     **dict.fromkeys(("DebugExecutor", "GeventExecutor", "TornadoExecutor"), _EXECUTORS),
     "APScheduler": "the Flask extension is in schedhttp.flask",
+    **dict.fromkeys(
+        ("STATE_PAUSED", "STATE_RUNNING", "STATE_STOPPED"),
+        "scheduler.state is State.PAUSED, State.RUNNING... (from schedcore import State)",
+    ),
     "EVENT_SCHEDULER_START": "it is called EVENT_SCHEDULER_STARTED",
     **dict.fromkeys(
         ("EVENT_JOBSTORE_ADDED", "EVENT_JOBSTORE_REMOVED"),
@@ -71,6 +75,40 @@ SCHEDULER_HINTS: Mapping[str, str] = {
     "import_jobs": "add_jobs() takes many at once",
 }
 """Methods of its schedulers, and their replacements."""
+
+_DEFAULTS = "it is an option of jobs: Scheduler(job_defaults={...})"
+ARGUMENT_HINTS: Mapping[str, str] = {
+    "jobstores": ONE_STORE,
+    "daemon": "its threads are always daemons; run_forever() blocks",
+    "logger": "logging.getLogger('schedcore') is the logger to configure",
+    "event_loop": "an AsyncScheduler uses the loop in which it is started",
+    **dict.fromkeys(("coalesce", "max_instances", "misfire_grace_time"), _DEFAULTS),
+}
+"""Arguments of its schedulers, and their replacements."""
+
+OPTION_HINTS: Mapping[str, str] = {
+    "jobstore": " (a scheduler has one store: leave this out)",
+    "weekday": " (did you mean 'day_of_week'?)",
+}
+"""What to say of options that are known elsewhere, and spelled like none that is known here."""
+
+
+def refuse_arguments(unknown: Mapping[str, object]) -> None:
+    """Raise TypeError for arguments of a scheduler that it does not have, as a call would."""
+    for name in unknown:
+        text = f"Scheduler() got an unexpected keyword argument {name!r}"
+        hint = ARGUMENT_HINTS.get(name)
+        raise TypeError(f"{text}: {hint}" if hint else text)
+
+
+def trigger_hint(given: object) -> str:
+    """Return what to write in place of *given*, which is no trigger, or ``""``."""
+    if type(given).__module__.startswith("apscheduler."):
+        name = type(given).__name__
+        return f"; this one is APScheduler's, and 'from schedcore import {name}' has its place"
+    if isinstance(given, str) and (" " in given.strip() or given.startswith("@")):
+        return f"; crontab text is an option: 'cron', crontab={given[:80]!r}"
+    return ""
 
 
 class ReplacementHints:

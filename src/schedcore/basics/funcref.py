@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
-from schedcore.errors import FuncRefError, did_you_mean, text_of
+from schedcore.errors import FuncRefError, InvalidTriggerError, did_you_mean, text_of
 
 MAX_LENGTH = 255
 _decorated: ContextVar[object] = ContextVar("schedcore_decorated", default=None)
@@ -83,6 +83,17 @@ def split(reference: str) -> tuple[str, str]:
     if len(reference) > MAX_LENGTH or not all(part.isidentifier() for part in parts):
         raise FuncRefError("func", reference, 'a reference such as "package.module:name"')
     return module_name, name
+
+
+def refuse_bare(trigger: object) -> None:
+    """Raise if a decorator for jobs was given the function itself: nothing would be added.
+
+    Raises:
+        InvalidTriggerError: if *trigger* is a function.
+    """
+    if isinstance(trigger, FunctionType):
+        expected = 'a trigger, as in @scheduler.task("interval", seconds=30), and not the function'
+        raise InvalidTriggerError("trigger", trigger, expected)
 
 
 @contextmanager

@@ -270,9 +270,19 @@ class Api:
         text = str(told.get("error_message") or f"the response has status {answer.status}")
         if answer.status in _AWAY:
             return Unreachable(f"{self.place.url}: {text}")
+        for method, command in _COMMANDS.items():
+            text = text.replace(method, command)
         if answer.status == 401:
             text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER set them"
         return Refused(answer.status, text, told)
+
+
+_COMMANDS = {
+    "get_jobs() lists": "'schedcore jobs' lists",
+    "runs() lists the open ones, history()": "'schedcore ps' lists the open ones, 'schedcore runs'",
+    "get_run() shows how": "'schedcore runs' shows how",
+}
+"""What the library's errors advise, and the command that does it."""
 
 
 def next_page(link: str) -> dict[str, object] | None:

@@ -52,3 +52,5 @@ class Health(NamedTuple):
     """How many seconds the oldest run has waited for a worker, by executor, where one waits."""
     broken: Mapping[str, str] = MappingProxyType({})
     """Why executors can no longer run anything, by name, for those that cannot."""
+    reason: str | None = None
+    """Why the store cannot be used, or what the last step of the loop raised; None: neither."""

@@ -38,6 +38,11 @@ class JobHandle:
     def __repr__(self) -> str:
         return f"<JobHandle {self.id!r}, next run: {self.next_run_time or 'none'}>"
 
+    def __str__(self) -> str:
+        job, due_us = self.entry.job, self._entry.due_us  # read once: they belong together
+        due = "none" if due_us is None else from_us(due_us, job.trigger.timezone)
+        return f"{job.id}: {job.func_ref or job.name}, {job.trigger}, next run: {due}"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, JobHandle):
             return NotImplemented

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from schedcore import triggers
 from schedcore.basics.apscheduler_names import ReplacementHints
-from schedcore.basics.funcref import being_decorated
+from schedcore.basics.funcref import being_decorated, refuse_bare
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.changing import Check, checked
 from schedcore.clock import Clock
@@ -221,6 +221,7 @@ class JobMethods(ReplacementHints):
 
         The function is also registered (see :meth:`register`), and returned unchanged.
         """
+        refuse_bare(trigger)
 
         def decorate(func: F) -> F:
             reference = reference_of(func)

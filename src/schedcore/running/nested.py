@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from schedcore.changes.changing import Check
 from schedcore.errors import InvalidOptionError
 from schedcore.executors.base import Executor
+from schedcore.run import loop_here
 from schedcore.stores.base import Entry
 
 
@@ -55,11 +56,19 @@ class NestedWaits:
             return False
         with self._lock:
             if self._waiting[name] + 1 >= workers:
-                expected = (
-                    f"False, or a timeout, inside a run of the executor {name!r}: all of its"
-                    f" workers ({workers}) would wait, and none would be left to run what they"
-                    " wait for"
-                )
-                raise InvalidOptionError("wait", True, expected)
+                raise InvalidOptionError("wait", True, _why_not(name, workers))
             self._waiting[name] += 1
         return True
+
+
+def _why_not(name: str, workers: int) -> str:
+    """Say what is expected in place of a wait that would never end."""
+    if loop_here() is not None:
+        return (
+            f"False in the event loop of the executor {name!r}, which would stand still; in a"
+            " coroutine, call it in a thread: await asyncio.to_thread(scheduler.run_job, ...)"
+        )
+    return (
+        f"False, or a timeout, inside a run of the executor {name!r}: all of its workers"
+        f" ({workers}) would wait, and none would be left to run what they wait for"
+    )

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from schedcore.clock import SECOND, passing_us
 from schedcore.errors import StoreError, text_of
 from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
@@ -21,7 +22,9 @@ from schedcore.stores.sql_due import FROM, PLACE, DueRows, JobRow
 from schedcore.triggers.base import Trigger
 
 MOST_CACHED: Final = 100_000
-"""Maximum number of decoded definitions in memory, about 1 kB each."""
+"""Number of decoded definitions in memory, mostly of about 1 kB, after which unused ones go."""
+CACHED_US: Final = 600 * SECOND
+"""The same as a time: another process may have removed their jobs."""
 MOST_CHANGES: Final = 64
 """Maximum number of changes returned one by one; beyond it, listing all jobs is faster."""
 
@@ -81,6 +84,8 @@ class Definitions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[int, tuple[int, Job]] = {}
+        self._unused: dict[int, tuple[int, Job]] = {}  # since the others were begun
+        self._begun_us = passing_us()
 
     def encode(self, job: Job) -> str:
         """Return a definition as text.
@@ -94,19 +99,31 @@ class Definitions:
         """Cache a definition that was just written, or whose function was resolved."""
         with self._lock:
             self._jobs[k] = ver, job
-            while len(self._jobs) > MOST_CACHED:
-                del self._jobs[next(iter(self._jobs))]
+            now_us = passing_us()
+            if len(self._jobs) >= MOST_CACHED or now_us - self._begun_us >= CACHED_US:
+                self._unused, self._jobs, self._begun_us = self._jobs, {}, now_us
 
     def drop(self, keys: Iterable[int]) -> None:
-        """Remove definitions from the cache that were not written after all."""
+        """Remove definitions from the cache: of removed jobs, or not written after all."""
         with self._lock:
             for k in keys:
                 self._jobs.pop(k, None)
+                self._unused.pop(k, None)
 
     def known(self, k: int, ver: int | None = None) -> Job | None:
         """Return a cached definition; any version of it unless one is given."""
-        ver_known, job = self._jobs.get(k, (None, None))
-        return job if ver is None or ver == ver_known else None
+        found = self._jobs.get(k) or self._use(k)
+        return found[1] if found is not None and ver in (None, found[0]) else None
+
+    def _use(self, k: int) -> tuple[int, Job] | None:
+        """Keep a definition that was not used lately, if there is one."""
+        if k not in self._unused:
+            return None
+        with self._lock:
+            found = self._unused.pop(k, None)
+            if found is not None:
+                self._jobs[k] = found
+            return found
 
     def decode(self, k: int, job_id: str, ver: int, text: str) -> Job:
         """Parse a job; if it cannot be read, return one that never runs."""
@@ -146,11 +163,11 @@ class JobRows(DueRows):
         self._database = database
         self.definitions = Definitions()
         self._insert_due = (
-            "insert into schedcore_due (k, executor, seq, fire_us, due_us, judged_us, broken,"
+            "insert into schedcore_due (k, executor, seq, fire_us, due_us, backlog_us, broken,"
             f" changed) values (?, ?, 1, ?, ?, ?, ?, {database.marked})"
         )
         self._move = (
-            "update schedcore_due set fire_us = ?, due_us = ?, judged_us = ?, broken = ?,"
+            "update schedcore_due set fire_us = ?, due_us = ?, backlog_us = ?, broken = ?,"
             f" seq = seq + 1, changed = {database.marked} where k = ?"
         )
 
@@ -252,9 +269,9 @@ class JobRows(DueRows):
         keys = self._database.job_keys(tx, len(added))
         jobs, places, ids = [], [], []
         for k, (entry, text, declared) in zip(keys, added, strict=True):
-            job, fire_us, due_us, broken, judged_us, _ = entry
+            job, fire_us, due_us, broken, backlog_us, _ = entry
             jobs.append((k, job.id, text, *declared))
-            places.append((k, job.options.executor, fire_us, due_us, judged_us, broken))
+            places.append((k, job.options.executor, fire_us, due_us, backlog_us, broken))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
         tx.many(self._insert_due, places)
@@ -273,12 +290,12 @@ class JobRows(DueRows):
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
             tx.unless_made(partial(self.definitions.drop, (row.k,)))
             self.definitions.put(row.k, ver, new.job)
-        tx.run(self._move, new.fire_us, new.due_us, new.judged_us, new.broken, row.k)
-        place = (new.fire_us, new.due_us, new.judged_us, new.broken)
+        tx.run(self._move, new.fire_us, new.due_us, new.backlog_us, new.broken, row.k)
+        place = (new.fire_us, new.due_us, new.backlog_us, new.broken)
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)
 
     def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:
-        """Set the places of jobs: fire, due and judged times, why broken, and the key."""
+        """Set the places of jobs: fire, due and backlog times, why broken, and the key."""
         tx.many(self._move, places)
 
     def delete(self, tx: Transaction, rows: Sequence[JobRow], last: bool) -> None:
@@ -291,6 +308,7 @@ class JobRows(DueRows):
         """
         app, fingerprint = ("app", "fingerprint") if last else ("null", "null")
         keys = [(row.k,) for row in rows]
+        tx.if_made(partial(self.definitions.drop, [row.k for row in rows]))
         tx.many(
             "insert into schedcore_gone (id, changed, app, fingerprint)"
             f" select id, {self._database.marked}, {app}, {fingerprint} from schedcore_jobs"
@@ -334,8 +352,8 @@ class JobRows(DueRows):
 
 def entry_of(row: JobRow, job: Job) -> Entry:
     """Return a job as a value for readers."""
-    _, _, _, _, fire_us, due_us, judged_us, broken = row
-    return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
+    _, _, _, _, fire_us, due_us, backlog_us, broken = row
+    return tuple.__new__(Entry, (job, fire_us, due_us, broken, backlog_us, row.version))
 
 
 def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:

@@ -8,6 +8,7 @@ from datetime import tzinfo
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
+from schedcore.basics.apscheduler_names import OPTION_HINTS, trigger_hint
 from schedcore.errors import InvalidOptionError, InvalidTriggerError, did_you_mean, text_of
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.options import split_zone
@@ -137,7 +138,7 @@ def _known(kind: object) -> _Kind:
         return _registered.get(kind) or _imported(kind)  # type: ignore[call-overload]
     except (KeyError, TypeError):
         kinds = kind_names()
-        hint = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
+        hint = trigger_hint(kind) or (did_you_mean(kind, kinds) if isinstance(kind, str) else "")
         known = ", ".join(kinds)
         raise InvalidTriggerError("trigger", kind, f"one of {known}{hint}") from None
 
@@ -204,6 +205,8 @@ def option_hint(kind: str, options: Mapping[str, object], known: Set[str]) -> st
     which a job without a trigger gets, is hardly ever meant.
     """
     unknown = [name for name in options if name not in known]
+    if elsewhere := OPTION_HINTS.get(unknown[0]):
+        return elsewhere
     others = [name for name in _GUESSED if option_names(name).issuperset(unknown)]
     other = f" (did you mean trigger={others[0]!r}?)" if others else ""
     spelled = did_you_mean(str(unknown[0]), known)

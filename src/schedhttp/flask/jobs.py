@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from schedcore import JobHandle, Run, Scheduler
 from schedcore.basics.apscheduler_names import SCHEDULER_HINTS, ReplacementHints
+from schedcore.basics.funcref import refuse_bare
 from schedcore.changes.declaring import SameIds
+from schedcore.errors import InvalidOptionError
 from schedcore.events import EVENT_ALL, Listener
 from schedcore.job import JOB_FIELDS
 from schedcore.stores.base import Entry
@@ -32,6 +34,9 @@ class FlaskJobs(ReplacementHints):
 
     Args:
         scheduler: An existing scheduler.
+
+    Raises:
+        InvalidOptionError: if that is something else.
     """
 
     replacements: ClassVar[Mapping[str, str]] = {
@@ -47,6 +52,13 @@ class FlaskJobs(ReplacementHints):
     }
 
     def __init__(self, scheduler: Scheduler | None = None) -> None:
+        given: object = scheduler
+        if given is not None and not isinstance(given, Scheduler):
+            expected = (
+                "a schedcore.Scheduler, or none: init_app() creates one from the app's config"
+                " (an app is passed as app=app)"
+            )
+            raise InvalidOptionError("scheduler", given, expected)
         self._scheduler = scheduler
         self._listeners: list[tuple[Listener, int]] = []
         self._declared: list[Callable[[Scheduler], object]] = []
@@ -94,6 +106,7 @@ class FlaskJobs(ReplacementHints):
         The arguments are those of :meth:`Scheduler.scheduled_job`.  Without an ``id``, the job gets
         one that is the same in each process, at each start.
         """
+        refuse_bare(args[0] if args else None)
 
         def add_to(scheduler: Scheduler, func: F) -> None:
             job_id = kwargs.get("id")

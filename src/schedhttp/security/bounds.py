@@ -14,7 +14,7 @@ from typing import Any
 from schedcore import InvalidOptionError, InvalidTriggerError, Trigger
 from schedcore.clock import SECOND
 from schedcore.job import UNSET, check_id
-from schedcore.retry import retry_of
+from schedcore.retry import Retry, retry_of
 
 LONGEST_NAME = 255
 MOST_INSTANCES = 1_000
@@ -47,11 +47,11 @@ def check_fields(fields: Mapping[str, Any], shortest: float) -> None:
         raise InvalidOptionError(
             "max_instances", most, f"a whole number from 1 to {MOST_INSTANCES:,}; {_OTHERWISE}"
         )
-    retry = None if fields.get("retry") is UNSET else retry_of(fields.get("retry"))
-    if retry is not None and min(retry.delay, retry.longest) < shortest:
-        raise InvalidOptionError(
-            "retry", fields["retry"], f"delays of at least {_minimum(shortest)}"
-        )
+    given = fields.get("retry")
+    retry = None if given is UNSET else retry_of(given)
+    least = min(shortest, Retry().delay)  # the default is accepted in any case
+    if retry is not None and min(retry.delay, retry.longest) < least:
+        raise InvalidOptionError("retry", given, f"delays of {_at_least(least, shortest)}")
 
 
 def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None) -> None:
@@ -70,12 +70,12 @@ def check_trigger(trigger: Trigger, shortest: float, now: Trigger | None = None)
         raise InvalidTriggerError(
             "trigger",
             trigger,
-            f"one that fires at most every {_minimum(shortest)}",
+            f"one that fires every {_at_least(shortest, shortest)}",
         )
 
 
-def _minimum(shortest: float) -> str:
-    return f"{shortest:g} s, the value of SCHEDULER_API_SHORTEST_INTERVAL; {_OTHERWISE}"
+def _at_least(seconds: float, shortest: float) -> str:
+    return f"{seconds:g} s or more: SCHEDULER_API_SHORTEST_INTERVAL is {shortest:g}; {_OTHERWISE}"
 
 
 def _rate(trigger: Trigger) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from schedcore import Health, Scheduler, State, StoreError
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 from schedhttp.errors import Forbidden
 from schedhttp.request import Incoming, read_flag, read_object
 from schedhttp.shown import (
@@ -68,18 +68,18 @@ def resume_scheduler(service: Service, request: Incoming) -> Reply:
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     """Shut the scheduler down; `wait` says whether to wait for active runs."""
     wait = read_flag(read_object(request, required=False), "wait", True)
-    patience = Patience(service.settings.shutdown_timeout)
+    deadline = Deadline(service.settings.shutdown_timeout)
     # Not left: another process would go on with what the client wants to have ended.
-    service.scheduler.shutdown(wait, patience.left(), leave=False)
+    service.scheduler.shutdown(wait, deadline.left(), leave=False)
     if wait:
-        _wait_for_others(service.scheduler, patience)
+        _wait_for_others(service.scheduler, deadline)
     return NOTHING
 
 
-def _wait_for_others(scheduler: Scheduler, patience: Patience) -> None:
+def _wait_for_others(scheduler: Scheduler, deadline: Deadline) -> None:
     """Wait for the active runs of other processes."""
     pause = _FIRST_LOOK
-    while any(n.runs for n in scheduler.nodes() if n.state == "alive") and patience.left():
+    while any(n.runs for n in scheduler.nodes() if n.state == "alive") and deadline.left():
         Waker().sleep(pause)
         pause = min(pause * 2, _LAST_LOOK)
 
@@ -90,11 +90,9 @@ _FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
 
 def get_health(service: Service, request: Incoming) -> Reply:
     """Return whether the scheduler works: 200 if so, else 503."""
-    health, runs, reason = _health(service.scheduler)
-    headers = {} if reason is None else {"Retry-After": "1"}
-    return Reply(
-        HEALTH.to_dict(health, runs=runs, reason=reason), 200 if health.ok else 503, headers
-    )
+    health, runs = _health(service.scheduler)
+    headers = {} if health.reason is None else {"Retry-After": "1"}
+    return Reply(HEALTH.to_dict(health, runs=runs), 200 if health.ok else 503, headers)
 
 
 def get_live(service: Service, request: Incoming) -> Reply:
@@ -128,14 +126,13 @@ MOST_BEHIND = 10.0
 """Seconds by which due jobs may be late before a process is not ready for more."""
 
 
-def _health(scheduler: Scheduler) -> tuple[Health, int | None, str | None]:
-    """Return a scheduler's health, its number of open runs, and why its store cannot be used."""
+def _health(scheduler: Scheduler) -> tuple[Health, int | None]:
+    """Return a scheduler's health, and its number of open runs if its store can be read."""
     try:
-        return scheduler.health(), len(scheduler.runs()), None
+        return scheduler.health(), len(scheduler.runs())
     except StoreError as error:
         reason = error.problem
-    health = Health(False, scheduler.state, 0.0, 0.0, 0, 0, 0, 0)
-    return health, None, reason
+    return Health(False, scheduler.state, 0.0, 0.0, 0, 0, 0, 0, reason=reason), None
 
 
 def get_openapi(service: Service, request: Incoming) -> Reply:
