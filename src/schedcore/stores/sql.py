@@ -37,13 +37,13 @@ from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_open import backfill_runs, open_runs
+from schedcore.stores.sql_records import SqlRecords
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
-from schedcore.stores.sql_trail import SqlTrail
 
 
-class SqlStore(SqlTrail):
+class SqlStore(SqlRecords):
     """Stores jobs, open runs and the history in a database that processes share.
 
     Implements :class:`~schedcore.stores.contract.Store`.
@@ -116,7 +116,7 @@ class SqlStore(SqlTrail):
                     records += self._change(tx, change, row, text, now_us, ended)
             self.jobs.insert(tx, added)
             self._record_change(tx, records, now_us)
-            self.changed.add(tx, notes)
+            self.audit_rows.add(tx, notes)
             tx.if_made(partial(self.claims.ended, ended))
         return Written((), ended)
 
@@ -188,7 +188,7 @@ class SqlStore(SqlTrail):
                 if old is not None and was != wanted and (change is not None or app is not None):
                     self.jobs.set_declared(tx, job_id, wanted)
             self.jobs.insert(tx, added)
-            self.changed.add(tx, _notes_of(made, by, now_us))
+            self.audit_rows.add(tx, _notes_of(made, by, now_us))
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
             entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
@@ -214,7 +214,7 @@ class SqlStore(SqlTrail):
                 self.jobs.set_declared(tx, old.job.id, DeclaredBy(app, ""))
                 made.append(change)
             if gone:
-                self.changed.add(tx, _notes_of(made, by, now_us))
+                self.audit_rows.add(tx, _notes_of(made, by, now_us))
                 self._record_change(tx, records, now_us)
             tx.if_made(partial(self.claims.ended, ended))
         return gone
