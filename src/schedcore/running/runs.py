@@ -311,7 +311,8 @@ class Runs:
             RunLookupError: if no run with this id is known.
         """
         found = self.settled().find(run_id)
-        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED, "on request"):
+        reason = _SHUTDOWN if self.closing else "on request"  # whoever stops it cancels the rest
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED, reason):
             return found
         if found is None:
             raise RunLookupError(run_id)
