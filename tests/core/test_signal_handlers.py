@@ -19,6 +19,7 @@ from schedcore import (
     Scheduler,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
+    simulate,
 )
 from schedcore.heap import DueQueue
 from tests.patience import SOON
@@ -198,6 +199,31 @@ def interrupt(call, handler, line, running):
     scheduler.shutdown(timeout=SOON)
     assert set(scheduler.counts()) <= {Outcome.EXECUTED, Outcome.CANCELLED, Outcome.SKIPPED}
     assert scheduler.runs() == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda s: s.get_jobs(), id="what changed since the last list"),
+        pytest.param(lambda s: s.get_run(1), id="a run among those of all jobs"),
+    ],
+)
+def test_what_is_read_may_change_in_between(call):
+    for line in range(0, 100, 2):
+        scheduler = made()
+        for name in ("a", "b"):
+            scheduler.get_jobs()
+            scheduler.add_job(int, "date", run_date="2000-01-01", id=name)
+        simulate(scheduler, timedelta(hours=1))
+
+        def handler(scheduler=scheduler):
+            scheduler.add_job(int, "date", run_date="2000-01-01", id="new")
+            simulate(scheduler, timedelta(hours=1))
+            assert len(scheduler.history("new")) == 1
+
+        if not Interrupted(lambda made=scheduler: call(made), handler, line).reached:
+            break
+        assert len(scheduler.get_jobs()) == 2
 
 
 def test_a_shutdown_that_interrupts_what_a_run_needs_does_not_wait_for_it(started, gate, caplog):
