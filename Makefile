@@ -45,7 +45,7 @@ test: $(VENV)/.dev  ## run the tests, a few at a time
 
 soak: $(VENV)/.dev  ## try all that make test tries a part of, and more often, for an hour
 	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest --timeout 0 tests/contract tests/durable \
-		-k "conservation or storm or cut_off" $(ARGS)
+		-k "conservation or storm or cut_off or death" $(ARGS)
 	SCHEDCORE_SOAK=1 $(BIN)/python -m pytest --timeout 0 $(PARALLEL) \
 		tests/triggers tests/http tests/dashboard $(ARGS)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import compileall
 import os
 import signal
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -22,6 +20,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     map(os.path.abspath, filter(None, _path.split(os.pathsep)))
 )
 
+# The processes that run tests, and the programs that these start, keep what they compile, also
+# where the environment tells them not to: each of them would compile all of it, at each run.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 pytest_plugins = ["schedcore.testing"]
 
 # Nothing is judged by how quick a busy machine is.
@@ -32,7 +35,6 @@ settings.register_profile("ci", _ANY_SPEED, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 MOUNTS = 3
-ROOT = Path(__file__).parent.parent
 
 
 MARK = "SCHEDCORE_TESTS"
@@ -73,15 +75,9 @@ def tie_programs():
     tie_programs.held = theirs  # until the end of this process
 
 
-def pytest_configure(config):
-    """Tie programs to this process, and compile what they import once for all of them.
-
-    They would do so each, where the environment forbids them to keep it.
-    """
+def pytest_configure():
+    """Tie programs to this process."""
     tie_programs()
-    if not hasattr(config, "workerinput"):
-        for folder in ("src", "tests/core", "tests/durable", "tests/stores"):
-            compileall.compile_dir(ROOT / folder, quiet=1)
 
 
 WAITS = {"shared", "brief", "broker", "gunicorn", "serve", "start", "terminal", "open_tab", "site"}

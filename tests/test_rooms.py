@@ -25,7 +25,7 @@ CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
     *("ends", "positions", "outcomes", "trail", "run_requests", "base", "contract", "checked"),
-    *("differences", "changed", "passing", "declared", "change_log", "keys", "outputs"),
+    *("differences", "changed", "not_run", "declared", "change_log", "keys", "outputs"),
     *("open_runs", "memory_batch", "memory_declared", "memory_queues", "memory_outcomes"),
     *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *(

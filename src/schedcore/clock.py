@@ -176,7 +176,7 @@ class ManualClock:
             waker.wake()
 
 
-class Patience:
+class Deadline:
     """A timeout that several waits share: each gets what the previous ones have left.
 
     It uses real time, also while freezegun has stopped the clock.

@@ -50,13 +50,13 @@ from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run, named
 from schedcore.running.adopted import take_over
 from schedcore.running.announce import Announcer
-from schedcore.running.rooms import Rooms
+from schedcore.running.capacity import Capacity
 from schedcore.running.runs import Runs
 from schedcore.stores.base import (
     Change,
     Decision,
     Executors,
-    Passed,
+    NotRun,
     Settled,
     Settlement,
     Slot,
@@ -87,14 +87,14 @@ class _Claim:
     """A batch that a step has taken and not settled yet.
 
     Attributes:
-        asking: The job whose trigger the step is calling: to blame if it does not return.
+        current: The job whose trigger the step is calling: to blame if it does not return.
     """
 
-    __slots__ = ("asking", "batch")
+    __slots__ = ("batch", "current")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.asking: Job | None = None
+        self.current: Job | None = None
 
 
 class Engine:
@@ -137,7 +137,7 @@ class Engine:
         self._claims: list[_Claim] = []
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         shares = self._cluster is not None and self._cluster.shares_due
-        self._rooms = Rooms(executors, BATCH) if shares else None
+        self._capacity = Capacity(executors, BATCH) if shares else None
         self._most = {
             name: REMOTE_BATCH if getattr(executor, "remote", False) else BATCH
             for name, executor in executors.items()
@@ -158,10 +158,10 @@ class Engine:
             later than *now_us*; None: not before a job is added or changed.
         """
         self.runs.settle()
-        rooms = self._most if self._rooms is None else self._rooms.look(now_us)
+        rooms = self._most if self._capacity is None else self._capacity.measure(now_us)
         settled, slots = self._take_and_settle(now_us, rooms)
-        if self._rooms is not None:
-            self._rooms.taken(slots)
+        if self._capacity is not None:
+            self._capacity.note_taken(slots)
         try:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
@@ -197,20 +197,20 @@ class Engine:
             self._claims.append(claim)
             try:
                 decided: list[Decision] = []
-                judged = self._rooms
+                capacity = self._capacity
                 for slot in slots:
-                    claim.asking = slot.job
-                    judged_us = slot.judged_us if judged is None else judged.judged_us(slot)
-                    decided.append(self._decide(slot, now_us, judged_us))
-                claim.asking = None
+                    claim.current = slot.job
+                    backlog_us = slot.backlog_us if capacity is None else capacity.backlog_us(slot)
+                    decided.append(self._decide(slot, now_us, backlog_us))
+                claim.current = None
                 settled = batch.settle(decided, now_us)
             finally:
                 with suppress(ValueError):  # the watching thread has taken it back meanwhile
                     self._claims.remove(claim)
         return settled, slots
 
-    def _decide(self, slot: Slot, now_us: int, judged_us: int | None) -> Decision:
-        """Decide about a due job; *judged_us* decides whether it is late.
+    def _decide(self, slot: Slot, now_us: int, backlog_us: int | None) -> Decision:
+        """Decide about a due job; *backlog_us* is when its backlog was found, if it is in one.
 
         Returns:
             The next fire time alone in the common case, or a settlement; see
@@ -226,11 +226,11 @@ class Engine:
         if slot.behind is not None and not coalesce:
             # Runs of the job wait: the rest of its backlog, and what fell due meanwhile, is held
             # until they have started.
-            held_us = now_us if judged_us is None else judged_us
+            held_us = now_us if backlog_us is None else backlog_us
             return Settlement(slot, job, fire_us, due_us, (), held_us, slot.broken)
         at_us = now_us
         times: tuple[int, ...] = ()
-        passed: tuple[Passed, ...] = ()
+        not_run: tuple[NotRun, ...] = ()
         try:
             if func is None or executor not in self.executors:
                 job = self.ready(job)
@@ -243,8 +243,8 @@ class Engine:
             # Nearly every fire is on time, and no other has come meanwhile: there is no policy to
             # ask, which takes 0.4 us.
             if (next_us is not None and next_us <= at_us) or grace_s is not None:
-                times, passed, next_us = self._plan(job, fire_us, at_us, judged_us, now_us)
-            elif job is slot.job and not jitter_us and judged_us is None:
+                times, not_run, next_us = self._plan(job, fire_us, at_us, backlog_us, now_us)
+            elif job is slot.job and not jitter_us and backlog_us is None:
                 return next_us
             else:
                 times = (fire_us,)
@@ -253,28 +253,28 @@ class Engine:
                 raise
             reason = self._log_broken(job, slot.broken, error)
             later_us = now_us + RETRY_BROKEN_US
-            return Settlement(slot, job, fire_us, later_us, (), judged_us, reason)
+            return Settlement(slot, job, fire_us, later_us, (), backlog_us, reason)
         if at_us != now_us:  # runs are due when their jitter is over
             times = tuple(fire_us + now_us - at_us for fire_us in times)
         if next_us is not None and next_us <= at_us:  # the next portion of a backlog
-            judged_us = now_us if judged_us is None else judged_us
-            return Settlement(slot, job, next_us, next_us, times, judged_us, None, passed)
+            backlog_us = now_us if backlog_us is None else backlog_us
+            return Settlement(slot, job, next_us, next_us, times, backlog_us, None, not_run)
         due_us = due_time(next_us, jitter_us, self._random) if jitter_us and next_us else next_us
-        return Settlement(slot, job, next_us, due_us, times, passed=passed)
+        return Settlement(slot, job, next_us, due_us, times, not_run=not_run)
 
     def _plan(
-        self, job: Job, fire_us: int, at_us: int, judged_us: int | None, now_us: int
-    ) -> tuple[tuple[int, ...], tuple[Passed, ...], int | None]:
+        self, job: Job, fire_us: int, at_us: int, backlog_us: int | None, now_us: int
+    ) -> tuple[tuple[int, ...], tuple[NotRun, ...], int | None]:
         """Apply the misfire policy; return which fire times run, which do not, and the next one."""
-        planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, at_us, judged_us)
-        passed: list[Passed] = []
+        planned = plan(job.trigger, job.coalesce, job.grace_us, fire_us, at_us, backlog_us)
+        not_run: list[NotRun] = []
         if (missed := planned.missed) is not None:
             reason = f"misfire_grace_time is {job.misfire_grace_time:g} s"
-            passed.append(Passed(Outcome.MISSED, missed, now_us - missed.first_us, reason))
+            not_run.append(NotRun(Outcome.MISSED, missed, now_us - missed.first_us, reason))
         if (joined := planned.coalesced) is not None:
             reason = f"that of {from_us(planned.runs[0]).isoformat()}"
-            passed.append(Passed(Outcome.COALESCED, joined, now_us - joined.first_us, reason))
-        return planned.runs, tuple(passed), planned.next_us
+            not_run.append(NotRun(Outcome.COALESCED, joined, now_us - joined.first_us, reason))
+        return planned.runs, tuple(not_run), planned.next_us
 
     def _log_broken(self, job: Job, known: str | None, error: BaseException) -> str:
         """Return why a job cannot run, and log it unless that was *known* before."""
@@ -301,7 +301,7 @@ class Engine:
     def waiting(self) -> dict[str, float]:
         """Return how many seconds the oldest job or run has waited for a worker, by executor."""
         longest, now_us = self.runs.waiting(), self._clock.now_us()
-        full = {} if self._rooms is None else self._rooms.full_since()
+        full = {} if self._capacity is None else self._capacity.full_since()
         for name, since_us in full.items():
             due_us = self.store.next_due((name,))
             if due_us is not None and due_us < now_us:
@@ -320,7 +320,7 @@ class Engine:
         """
         claims, self._claims = self._claims, []
         for claim in claims:
-            job = claim.asking
+            job = claim.current
             claim.batch.give_back()
             if hung and job is not None:
                 self._park(job, now_us)

@@ -88,14 +88,14 @@ class Loop:
     ) -> None:
         self._work = work
         self._clock = clock
-        self._stall_us = self._patience_us = round(stall_after * SECOND)
+        self._stall_us = self._replace_after_us = round(stall_after * SECOND)
         self._watch_every = watch_every
         self._started = self._stopping = False
         self._until = _NEVER
-        self._beat_us = passing_us()
+        self._pass_began_us = passing_us()
         self._asleep = False
-        self._hurried = False
-        self._seen: tuple[int, int] | None = None
+        self._due_soon = False
+        self._last_times: tuple[int, int] | None = None
         self._was_frozen = False
         self.paused = False
         self.failures = 0
@@ -131,7 +131,7 @@ class Loop:
         """For how many seconds the thread has been blocked; 0 if it is not."""
         if self._asleep:
             return 0.0
-        busy_us = passing_us() - self._beat_us
+        busy_us = passing_us() - self._pass_began_us
         return busy_us / SECOND if busy_us > self._stall_us else 0.0
 
     def wake(self) -> None:
@@ -173,14 +173,14 @@ class Loop:
     def _new_thread(self) -> threading.Thread:
         self._waker = Waker()
         return threading.Thread(
-            target=self._live, args=(self._waker,), name="schedcore-loop", daemon=True
+            target=self._run, args=(self._waker,), name="schedcore-loop", daemon=True
         )
 
-    def _live(self, waker: Waker) -> None:
+    def _run(self, waker: Waker) -> None:
         # A thread that was replaced finds another waker in the place of its own, and ends.
         while not self._stopping and waker is self._waker:
             try:
-                self._turn(waker)
+                self._one_pass(waker)
             except BaseException as error:  # noqa: BLE001 — the loop outlives any error
                 self.failures += 1
                 self.failing_why = _why_of(error)
@@ -188,36 +188,40 @@ class Loop:
                 # A store that is down for a day fails each second: logged the 1st, 2nd, 4th, 8th...
                 if self.failing & (self.failing - 1) == 0:
                     _log_failure(error)
-                self._rest(waker)
+                self._pause_after_failure(waker)
 
-    def _turn(self, waker: Waker) -> None:
-        """Look once, do what is due, and sleep."""
+    def _one_pass(self, waker: Waker) -> None:
+        """Do what is due, and sleep until more is."""
         self._until = _NEVER
-        # In this order: awake since its last beat, it would count as held up.
-        self._beat_us = passing_us()
+        # In this order: awake since its last pass began, it would count as held up.
+        self._pass_began_us = passing_us()
         self._asleep = False
         now_us = self._watch_clock()
         until_us = self._one_step(now_us)
         if waker is not self._waker or self._stopping:
             return
         self.failing = 0
-        self._patience_us = self._stall_us
+        self._replace_after_us = self._stall_us
         if until_us is None:
             until_us = _NEVER
         if until_us > now_us:
             self._asleep = True
             self._until = until_us
-            if not self._breathe(waker, until_us - now_us):
+            if not self._throttle(waker, until_us - now_us):
                 self._clock.wait(waker, until_us, LONGEST_SLEEP_US)
 
-    def _breathe(self, waker: Waker, ahead_us: int) -> bool:
+    def _throttle(self, waker: Waker, ahead_us: int) -> bool:
         """Delay the next pass a little if due times come quickly; return whether woken.
 
         This uses real time, whatever clock the jobs use.
         """
-        hurried, self._hurried = self._hurried, ahead_us < QUANTUM_US // 2
-        rest_us = QUANTUM_US - (passing_us() - self._beat_us) if hurried and self._hurried else 0
-        return rest_us > 0 and waker.sleep(rest_us / SECOND)
+        was_due_soon, self._due_soon = self._due_soon, ahead_us < QUANTUM_US // 2
+        pause_us = (
+            QUANTUM_US - (passing_us() - self._pass_began_us)
+            if was_due_soon and self._due_soon
+            else 0
+        )
+        return pause_us > 0 and waker.sleep(pause_us / SECOND)
 
     def _one_step(self, now_us: int) -> int | None:
         # A thread that is held up keeps the lock it took, and its successor has another.
@@ -227,7 +231,7 @@ class Loop:
                 return self._work.step_paused(now_us)
             return self._work.step(now_us)
 
-    def _rest(self, waker: Waker) -> None:
+    def _pause_after_failure(self, waker: Waker) -> None:
         self._asleep = True
         waker.sleep(1.0)
 
@@ -238,18 +242,18 @@ class Loop:
         while (later_us := self._clock.monotonic_us()) - passed_us > JUMP_US:
             # Held up between the two readings, they do not belong together.
             passed_us, now_us = later_us, self._clock.now_us()
-        seen, was_frozen = self._seen, self._was_frozen
+        last, was_frozen = self._last_times, self._was_frozen
         self._was_frozen = is_frozen()
-        if seen is not None:
-            jump_us = now_us - seen[0]
+        if last is not None:
+            jump_us = now_us - last[0]
             if not (was_frozen or self._was_frozen):
-                jump_us -= passed_us - seen[1]
+                jump_us -= passed_us - last[1]
             elif jump_us > 0:
                 jump_us = 0  # frozen time that was moved on has passed
             if abs(jump_us) > JUMP_US:
                 log.warning("the wall clock was moved by %+.3f s", jump_us / SECOND)
                 self._work.clock_moved(now_us, jump_us)
-        self._seen = (now_us, passed_us)
+        self._last_times = (now_us, passed_us)
         return now_us
 
     def _watch(self) -> None:
@@ -264,15 +268,15 @@ class Loop:
     def _replace_if_needed(self) -> None:
         """Replace the loop's thread if it has ended or hangs."""
         stalled_us = round(self.stalled_for * SECOND)
-        if self.alive and stalled_us < self._patience_us:
+        if self.alive and stalled_us < self._replace_after_us:
             return
         what = f"has been blocked for {stalled_us / SECOND:.0f} s" if self.alive else "has ended"
         # Should each new thread be held up as well, they come ever more seldom.
-        self._patience_us = 2 * max(self._patience_us, stalled_us)
+        self._replace_after_us = 2 * max(self._replace_after_us, stalled_us)
         self._stepping = threading.Lock()
         self._work.take_back(self._clock.now_us(), hung=self.alive)
         thread = self._new_thread()
-        self._beat_us = passing_us()
+        self._pass_began_us = passing_us()
         thread.start()
         self._thread = thread
         self.restarts += 1

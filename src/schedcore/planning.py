@@ -59,7 +59,7 @@ class Place(NamedTuple):
     """The nominal fire time that comes next; None: the job was added paused."""
     due_us: int | None
     """The due time: at the fire time or after it.  None: paused."""
-    judged_us: int | None
+    backlog_us: int | None
     """When the backlog was found due of which this is the rest; None: it is none."""
 
 
@@ -101,7 +101,7 @@ def plan(
     grace_us: int | None,
     fire_us: int,
     now_us: int,
-    judged_us: int | None = None,
+    backlog_us: int | None = None,
 ) -> Plan:
     """Return the plan for a job whose fire time *fire_us* has come, at *now_us*.
 
@@ -115,16 +115,16 @@ def plan(
         grace_us: Microseconds after its time at which a run may still start, or None.
         fire_us: The fire time that has come; it need not belong to the trigger.
         now_us: The present, no earlier than *fire_us*.
-        judged_us: When the backlog was found due of which this is the rest, which decides whether
+        backlog_us: When the backlog was found due of which this is the rest, which decides whether
             its fire times are late; None: now.
 
     Raises:
         ValueError: as :func:`following` does.
     """
     second = following(trigger, fire_us)
-    if judged_us is None:
-        judged_us = now_us
-    late = grace_us is not None and judged_us - fire_us > grace_us
+    if backlog_us is None:
+        backlog_us = now_us
+    late = grace_us is not None and backlog_us - fire_us > grace_us
     if second is None or second > now_us:
         if late:
             return Plan((), Backlog(fire_us, 1), None, second)
@@ -133,7 +133,7 @@ def plan(
     missed = None
     first: int | None = fire_us
     if grace_us is not None and late:
-        first = trigger.next_us(max(fire_us, judged_us - grace_us - 1))
+        first = trigger.next_us(max(fire_us, backlog_us - grace_us - 1))
         last_missed_us = now_us if first is None else min(now_us, first - 1)
         missed = Backlog(fire_us, 1 + count(trigger, fire_us, last_missed_us))
     if first is None or first > now_us:
@@ -228,7 +228,7 @@ def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> P
 
 def _from_now_on(place: Place, now_us: int, old_now_us: int) -> Place:
     """Return the place of a job of elapsed time whose fire time had not come by the old clock."""
-    trigger, fire_us, due_us, judged_us = place
+    trigger, fire_us, due_us, backlog_us = place
     assert fire_us is not None
     second_us = trigger.next_us(fire_us)
     span_us = 0 if second_us is None else second_us - fire_us
@@ -241,12 +241,12 @@ def _from_now_on(place: Place, now_us: int, old_now_us: int) -> Place:
     if first_us is None or first_us >= fire_us:
         return place
     delay_us = 0 if due_us is None else due_us - fire_us  # the jitter that was drawn
-    return Place(again, first_us, None if due_us is None else first_us + delay_us, judged_us)
+    return Place(again, first_us, None if due_us is None else first_us + delay_us, backlog_us)
 
 
 def _due_still(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
     """Return the place of a job of elapsed time whose fire time had come by the old clock."""
-    trigger, fire_us, due_us, judged_us = place
+    trigger, fire_us, due_us, backlog_us = place
     assert fire_us is not None
     trigger = trigger.set_back_to(fire_us + jump_us)
     # Earlier by as many whole spans as the jump has: a backlog neither loses nor gains fire times.
@@ -256,20 +256,20 @@ def _due_still(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
     back_us = fire_us - first_us
     if due_us is None:
         pass
-    elif waits or judged_us is not None:  # what is left of a wait stays as long as it was
+    elif waits or backlog_us is not None:  # what is left of a wait stays as long as it was
         due_us += jump_us
     elif due_us <= now_us - jump_us:
         due_us = now_us
     else:
         due_us -= back_us  # it waits for its jitter
-    return Place(trigger, first_us, due_us, None if judged_us is None else judged_us - back_us)
+    return Place(trigger, first_us, due_us, None if backlog_us is None else backlog_us - back_us)
 
 
 def _on_the_wall(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
     """Return the place of a job with a wall-clock trigger."""
-    trigger, fire_us, due_us, judged_us = place
+    trigger, fire_us, due_us, backlog_us = place
     assert fire_us is not None
-    held = judged_us is not None
+    held = backlog_us is not None
     if (
         jump_us <= -CORRECTION_US
         and fire_us > now_us

@@ -18,7 +18,7 @@ import schedcore  # for hints: names that it imports only when they are asked fo
 from schedcore import triggers
 from schedcore.basics.apscheduler_names import refuse_arguments
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Clock, Patience, from_us
+from schedcore.clock import Clock, Deadline, from_us
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerNotRunningError, check_timeout
 from schedcore.events import (
@@ -307,11 +307,11 @@ class Scheduler(ChangeMethods):
             SchedulerNotRunningError: if it is not started.
             InvalidOptionError: if *timeout* is negative.
         """
-        patience = Patience(check_timeout(timeout) if wait else 0)
+        deadline = Deadline(check_timeout(timeout) if wait else 0)
         self._interrupt_feed()
         if self._node is not None and leave:
-            return self._node.leave(patience)
-        left = self._life.end(patience) if self._node is None else self._node.stop_all(patience)
+            return self._node.leave(deadline)
+        left = self._life.end(deadline) if self._node is None else self._node.stop_all(deadline)
         self._engine.audit.note("stopped")
         return left
 

@@ -122,7 +122,7 @@ class App:
             get_ready()
         environ = request.environ
         request.came_by_own_socket = connection.is_own_socket(environ)
-        connection.bound_patience(environ)
+        connection.bound_wait(environ)
         try:
             if self.dashboard is not None and self.dashboard.has(request.path):
                 return self.dashboard.answer(request)

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from schedcore import jobdata
-from schedcore.clock import from_us
+from schedcore.clock import from_us, to_us
 from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, unknown_option
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
-from schedhttp.hiding import Hide
+from schedhttp.hiding import Hide, with_hidden
 
 OF_RUNS: Final = frozenset({"last_run", "failures_in_a_row", "mean_duration", "p95_duration"})
 """The fields about a job's last runs."""
@@ -134,12 +134,15 @@ def read_new(body: Mapping[str, Any]) -> JobBody:
     return parts
 
 
-def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None) -> JobBody:
+def read_changes(
+    body: Mapping[str, Any], entry: Entry, now_us: int, hide: Hide | None = None
+) -> JobBody:
     """Return what *body* changes in a job, which clients see without what *hide* removes.
 
     The body may repeat values as the API shows them, which changes nothing: so the answer to GET
-    can be sent back, with reprs instead of arguments and with fields that cannot be set.  Null
-    resets any other field to its default, and pauses the job if the field is ``next_run_time``.
+    can be sent back, with stars and reprs instead of arguments and with fields that cannot be set.
+    Null resets any other field to its default, and pauses the job if the field is
+    ``next_run_time``.  Beside a ``state``, a next run time that has passed changes nothing either.
 
     Raises:
         InvalidOptionError: if a field is unknown, cannot be changed, or has no default.
@@ -152,6 +155,8 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
         for name, value in body.items()
         if name not in named or name == "trigger" or not _same(value, now.get(name))
     }
+    if "state" in body and _is_over(changes.get("next_run_time", ""), body["state"], now_us):
+        del changes["next_run_time"]
     for name in ("state", *OF_RUNS):  # may have changed since
         changes.pop(name, None)
     if "trigger" in (now.get("shown_as_repr") or ()) and changes.get("trigger") == now["trigger"]:
@@ -166,11 +171,25 @@ def read_changes(body: Mapping[str, Any], entry: Entry, hide: Hide | None = None
     nested = trigger if isinstance(trigger, dict) else {}
     if None in (trigger, nested.get("type", ""), nested.get("trigger", "")):
         raise InvalidOptionError("trigger", None, "a kind of trigger: every job has one")
-    parts = _take_apart(changes, entry.job.trigger.kind, set())
+    parts = _take_apart(with_hidden(changes, now, entry.job), entry.job.trigger.kind, set())
     for name in OPTION_NAMES & parts.fields.keys():
         if parts.fields[name] is None:  # means no limit in Python, which JSON cannot express
             parts.fields[name] = UNSET
     return parts
+
+
+def _is_over(moment: object, state: object, now_us: int) -> bool:
+    """Return whether a next run time was true when a client read the job with this state, only.
+
+    If it was set again, the job would run twice for the same due time, or be paused again.
+    """
+    if moment is None:
+        return state == "paused"
+    try:
+        at = datetime.fromisoformat(moment) if isinstance(moment, str) else None
+    except ValueError:
+        return False
+    return at is not None and at.tzinfo is not None and to_us(at) <= now_us
 
 
 def without_jobstore(options: Mapping[str, Any]) -> dict[str, Any]:

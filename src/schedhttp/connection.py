@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 
 _REST_WITHIN = 0.25
 """Seconds within which the rest of an unread body must arrive for the connection to stay open."""
@@ -45,7 +45,7 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
     connection = _plain(environ)
     if connection is None:
         return False
-    patience = connection.gettimeout()
+    timeout = connection.gettimeout()
     try:
         connection.settimeout(0)
         # Readable: either the client's next request, or the end of the connection.
@@ -55,10 +55,10 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
     except OSError:
         return True
     finally:
-        connection.settimeout(patience)
+        connection.settimeout(timeout)
 
 
-def bound_patience(environ: Mapping[str, Any]) -> None:
+def bound_wait(environ: Mapping[str, Any]) -> None:
     """Let reading a request's body fail if the client stops sending: a thread waits for it."""
     connection = _plain(environ)
     if connection is not None and _has_body(environ):
@@ -99,9 +99,9 @@ def _has_body(environ: Mapping[str, Any]) -> bool:
 
 def _is_read(connection: socket.socket, body: Any) -> bool:
     """Read the rest of a body if it is short and was sent; return whether it is complete."""
-    patience, rest = Patience(_REST_WITHIN), _MOST_REST
+    deadline, rest = Deadline(_REST_WITHIN), _MOST_REST
     try:
-        while patience.left() and rest > 0:
+        while deadline.left() and rest > 0:
             connection.settimeout(_REST_WITHIN)
             more = body.read(4096)
             if not more:

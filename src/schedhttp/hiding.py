@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from schedcore import InvalidOptionError
+from schedcore.job import Job
 from schedcore.output.redacting import in_data
 from schedcore.output.text import Redact
 from schedhttp.shown import (
@@ -14,6 +17,7 @@ from schedhttp.shown import (
 Hide = Callable[[dict[str, Any]], dict[str, Any]]
 """Returns the definition of a job as it is shown, without hidden values."""
 _CALL = ("args", "kwargs")
+_STARS = re.compile(r"\*+")
 
 
 def secrets_hidden(redact: Redact) -> Hide:
@@ -36,6 +40,69 @@ def _changed(name: str, shown: Any, less: Any) -> list[str]:
     if isinstance(shown, list):
         return [f"{name}[{n}]" for n, value in enumerate(shown) if less[n] is not value]
     return [name]  # text: the audit has truncated it
+
+
+def with_hidden(changes: Mapping[str, Any], shown: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """Return *changes* of a job with the stored arguments where clients saw something else.
+
+    A client that changes one argument sends the others as it saw them: with stars for secrets, and
+    with reprs for values that are not JSON.
+
+    Args:
+        changes: The new values, by field.
+        shown: The job as the client sees it.
+        job: The job.
+
+    Raises:
+        InvalidOptionError: if stars or a repr are anywhere else, since they would be stored.
+    """
+    places = {*shown.get("hidden", ()), *shown.get("shown_as_repr", ())}
+    restored = dict(changes)
+    for name, stored in (("args", job.args), ("kwargs", job.kwargs)):
+        if name in changes:
+            seen, real = _by_place(name, shown[name]), _by_place(name, stored)
+            unseen = {place: (seen[place], real[place]) for place in places & seen.keys()}
+            restored[name] = _restored(name, changes[name], unseen)
+    return restored
+
+
+def _restored(name: str, given: Any, unseen: Mapping[str, tuple[Any, Any]]) -> Any:
+    """Return arguments with the real values of *unseen* places: what is seen there, and the value.
+
+    Raises:
+        InvalidOptionError: as :func:`with_hidden` does.
+    """
+    values = _by_place(name, given)
+    kept = {p: real for p, (seen, real) in unseen.items() if p in values and values[p] == seen}
+    stand_ins = {t for seen, real in unseen.values() for t in _texts(seen) - _texts(real)}
+    for place in values.keys() - kept.keys():
+        if not stand_ins.isdisjoint(_texts(values[place])):
+            expected = "a value, and not what stands for one that is not shown"
+            raise InvalidOptionError(place, values[place], expected)
+    if not kept:
+        return given
+    whole = [kept.get(place, value) for place, value in values.items()]
+    return dict(zip(given, whole, strict=True)) if isinstance(given, Mapping) else whole
+
+
+def _by_place(name: str, arguments: Any) -> dict[str, Any]:
+    """Return arguments by their places, as ``hidden`` names them."""
+    if isinstance(arguments, Mapping):
+        return {f"{name}.{key}": each for key, each in arguments.items()}
+    if isinstance(arguments, list | tuple):
+        return {f"{name}[{n}]": each for n, each in enumerate(arguments)}
+    return {}
+
+
+def _texts(value: Any) -> frozenset[str]:
+    """Return all texts in plain data, with one star for several: a secret may have been longer."""
+    if isinstance(value, str):
+        return frozenset([_STARS.sub("*", value)])
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return frozenset()
+    return frozenset().union(*map(_texts, value))
 
 
 def arguments_hidden(shown: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ places = st.one_of(
     instants.map(lambda fire_us: (fire_us, fire_us)),
 )
 entries = st.builds(
-    lambda job, place, judged_us, broken: make_entry(job, *place, judged_us, broken),
+    lambda job, place, backlog_us, broken: make_entry(job, *place, backlog_us, broken),
     jobs,
     places,
     st.none() | instants,

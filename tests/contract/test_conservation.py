@@ -24,7 +24,7 @@ from schedcore.admission import admit
 from schedcore.job import Options
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
-from schedcore.stores.base import Change, Entry, Passed, Settlement
+from schedcore.stores.base import Change, Entry, NotRun, Settlement
 from schedcore.stores.ends import end_of
 from tests.contract.conftest import STORES, run_over_store
 from tests.patience import SOAK
@@ -76,7 +76,7 @@ class Conservation(RuleBasedStateMachine):
         self.serial += 1
         self.places[self.serial] = n, n
         return SimpleNamespace(
-            id=job_id, serial=self.serial, n=n, options=options, paused=False, judged=None
+            id=job_id, serial=self.serial, n=n, options=options, paused=False, backlog_us=None
         )
 
     def entry(self, one, old=None):
@@ -84,7 +84,7 @@ class Conservation(RuleBasedStateMachine):
         definition = job(one.id)._replace(options=one.options)
         if old is not None and old.job.options == one.options:
             definition = old.job
-        return Entry(definition, self.fire_us(one), due_us, judged_us=one.judged)
+        return Entry(definition, self.fire_us(one), due_us, backlog_us=one.backlog_us)
 
     def pass_over(self, one, count, outcome):
         """Take due times out of the schedule, and return what is to be recorded of them."""
@@ -94,7 +94,7 @@ class Conservation(RuleBasedStateMachine):
         if not count:
             return ()
         self.ended[one.id, outcome, first_us, count] += 1
-        return (Passed(outcome, Backlog(first_us, count), 0),)
+        return (NotRun(outcome, Backlog(first_us, count), 0),)
 
     def runs_of(self, serial):
         return [run for run in self.open.values() if run.serial == serial]
@@ -146,7 +146,7 @@ class Conservation(RuleBasedStateMachine):
         return started
 
     def held(self, one):
-        return one.judged is not None and any(run.waits for run in self.runs_of(one.serial))
+        return one.backlog_us is not None and any(run.waits for run in self.runs_of(one.serial))
 
     def due(self):
         there = [one for one in self.to_come.values() if not one.paused and not self.held(one)]
@@ -172,27 +172,27 @@ class Conservation(RuleBasedStateMachine):
         self.to_come[job_id] = one
         self.write(self.entry(one))
 
-    @rule(job_id=ids, options=options, passed=few)
-    def replace(self, job_id, options, passed):
+    @rule(job_id=ids, options=options, not_run=few)
+    def replace(self, job_id, options, not_run):
         if job_id not in self.to_come:
             return
         old = self.store.get(job_id)
         gone = self.to_come[job_id]
-        records = self.pass_over(gone, passed, Outcome.CANCELLED)
+        records = self.pass_over(gone, not_run, Outcome.CANCELLED)
         ended = self.leave(gone, Outcome.CANCELLED)
         one = self.to_come[job_id] = self.new(job_id, options, self.now // STEP)
         records = [one.record(job_id) for one in records]
         self.write(Change(old, self.entry(one), True, records), ended=ended)
 
-    @rule(job_id=ids, options=options, passed=few)
-    def change(self, job_id, options, passed):
+    @rule(job_id=ids, options=options, not_run=few)
+    def change(self, job_id, options, not_run):
         """Change options; or move it on, which ends a backlog."""
         if job_id not in self.to_come:
             return
         old, one = self.store.get(job_id), self.to_come[job_id]
         one.options = options
-        records = [p.record(job_id) for p in self.pass_over(one, passed, Outcome.CANCELLED)]
-        one.judged = None if passed else one.judged
+        records = [p.record(job_id) for p in self.pass_over(one, not_run, Outcome.CANCELLED)]
+        one.backlog_us = None if not_run else one.backlog_us
         self.write(Change(old, self.entry(one, old), False, records))
 
     @rule(job_id=ids)
@@ -201,24 +201,24 @@ class Conservation(RuleBasedStateMachine):
             return
         old, one = self.store.get(job_id), self.to_come[job_id]
         ended = [] if one.paused else self.leave(one, Outcome.PAUSED)
-        one.paused, one.judged = True, None
+        one.paused, one.backlog_us = True, None
         self.write(Change(old, self.entry(one, old)), ended=ended)
 
-    @rule(job_id=ids, passed=few)
-    def resume(self, job_id, passed):
+    @rule(job_id=ids, not_run=few)
+    def resume(self, job_id, not_run):
         if job_id not in self.to_come or not self.to_come[job_id].paused:
             return
         old, one = self.store.get(job_id), self.to_come[job_id]
-        records = [p.record(job_id) for p in self.pass_over(one, passed, Outcome.PAUSED)]
+        records = [p.record(job_id) for p in self.pass_over(one, not_run, Outcome.PAUSED)]
         one.paused = False
         self.write(Change(old, self.entry(one, old), False, records))
 
-    @rule(job_id=ids, passed=few)
-    def remove(self, job_id, passed):
+    @rule(job_id=ids, not_run=few)
+    def remove(self, job_id, not_run):
         if job_id not in self.to_come:
             return
         old, one = self.store.get(job_id), self.to_come.pop(job_id)
-        records = [p.record(job_id) for p in self.pass_over(one, passed, Outcome.CANCELLED)]
+        records = [p.record(job_id) for p in self.pass_over(one, not_run, Outcome.CANCELLED)]
         ended = self.leave(one, Outcome.CANCELLED)
         self.write(Change(old, None, False, records), ended=ended)
 
@@ -252,7 +252,7 @@ class Conservation(RuleBasedStateMachine):
             expected = sorted(map(self.fire_us, due))[:limit]
             assert [self.fire_us(one) for one in taken] == expected
             for slot, one in zip(batch.slots, taken, strict=True):
-                assert (slot.fire_us, slot.judged_us) == (self.fire_us(one), one.judged)
+                assert (slot.fire_us, slot.backlog_us) == (self.fire_us(one), one.backlog_us)
                 waits = any(run.waits for run in self.runs_of(one.serial))
                 assert (slot.behind is not None) == waits
             with self.store.take(self.now, 100) as others:
@@ -271,22 +271,27 @@ class Conservation(RuleBasedStateMachine):
         """Return what an engine might decide, and the due times that it lets run."""
         one = self.to_come[slot.job.id]
         if slot.behind is not None and not one.options.coalesce:
-            held = self.now if one.judged is None else one.judged
+            held = self.now if one.backlog_us is None else one.backlog_us
             entry = self.entry(one)
             return Settlement(slot, slot.job, entry.fire_us, entry.due_us, (), held), ()
-        passed = self.pass_over(one, data.draw(few, "missed"), Outcome.MISSED)
+        not_run = self.pass_over(one, data.draw(few, "missed"), Outcome.MISSED)
         most = 1 if one.options.coalesce else 4
-        count = data.draw(st.integers(0 if passed else 1, most), "times")
+        count = data.draw(st.integers(0 if not_run else 1, most), "times")
         times = tuple(self.fire_us(one) + n * STEP for n in range(count))
         one.n += count
         self.places[one.serial] = self.places[one.serial][0], one.n
         last = data.draw(st.integers(0, 9), "is it the last") == 0
         next_us = None if last else self.fire_us(one)
-        if count == 1 and not passed and one.judged is None and data.draw(st.booleans(), "plain"):
+        if (
+            count == 1
+            and not not_run
+            and one.backlog_us is None
+            and data.draw(st.booleans(), "plain")
+        ):
             return next_us, times
         more = not one.options.coalesce and not last and data.draw(st.booleans(), "is there more")
-        judged = (self.now if one.judged is None else one.judged) if more else None
-        return Settlement(slot, slot.job, next_us, next_us, times, judged, None, passed), times
+        backlog_us = (self.now if one.backlog_us is None else one.backlog_us) if more else None
+        return Settlement(slot, slot.job, next_us, next_us, times, backlog_us, None, not_run), times
 
     def settle(self, job_id, decision, times, submitted, settled):
         """Bring the model to where the store is to be, run by run."""
@@ -294,9 +299,9 @@ class Conservation(RuleBasedStateMachine):
         if times:
             self.admit(one, times, submitted, settled)
         if isinstance(decision, Settlement):
-            one.judged, next_us = decision.judged_us, decision.fire_us
+            one.backlog_us, next_us = decision.backlog_us, decision.fire_us
         else:
-            one.judged, next_us = None, decision
+            one.backlog_us, next_us = None, decision
         assert (job_id in settled.removed) == (next_us is None)
         if next_us is None:
             del self.to_come[job_id]
@@ -306,7 +311,7 @@ class Conservation(RuleBasedStateMachine):
         begun = [n for n, run in runs if run.begun]
         waiting = sum(run.waits for _, run in runs)
         started = [run for _, run in runs if not run.waits]
-        continues = one.judged is not None or (
+        continues = one.backlog_us is not None or (
             not one.options.coalesce and any(run.backlog for run in started)
         )
         starts, waits, skipped, evicted = admit(
@@ -350,10 +355,10 @@ class Conservation(RuleBasedStateMachine):
             if given_back:
                 batch.give_back()
             if what != "nothing":
-                passed = {} if what == "pause" else {"passed": 1}
+                not_run = {} if what == "pause" else {"not_run": 1}
                 chosen = {"options": Options()} if what in ("change", "replace") else {}
                 for slot in batch.slots:
-                    getattr(self, what)(job_id=slot.job.id, **passed, **chosen)
+                    getattr(self, what)(job_id=slot.job.id, **not_run, **chosen)
             if settles and (given_back or what != "nothing"):
                 settled = batch.settle([None] * len(batch.slots), self.now)
                 assert not any((settled.runs, settled.removed, settled.skipped))
@@ -449,8 +454,8 @@ class Conservation(RuleBasedStateMachine):
     @invariant()
     def store_and_model_agree(self):
         entries = self.store.entries()
-        assert {e.job.id: (e.fire_us, e.due_us, e.judged_us) for e in entries} == {
-            one.id: (*self.entry(one)[1:3], one.judged) for one in self.to_come.values()
+        assert {e.job.id: (e.fire_us, e.due_us, e.backlog_us) for e in entries} == {
+            one.id: (*self.entry(one)[1:3], one.backlog_us) for one in self.to_come.values()
         }
         assert self.store.next_due() == min(map(self.fire_us, self.due()), default=None)
         assert {run.id: (run.job_id, run.due_us, run._waits) for run in self.store.runs()} == {

@@ -16,7 +16,7 @@ from schedcore import (
     StoreError,
     acting,
 )
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.executors.inline import InlineExecutor
 from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped
@@ -158,7 +158,7 @@ def test_who_joins_others_changes_nothing_and_who_comes_first_may(store):
             scheduler.shutdown()
             expected += [] if shared else ["stopped"]
         elif shared:
-            scheduler._node.leave(Patience(0))
+            scheduler._node.leave(Deadline(0))
     assert [verb for _, verb, _ in told(scheduler)] == expected
 
 

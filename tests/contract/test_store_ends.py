@@ -209,7 +209,7 @@ def test_a_job_that_is_paused_already_keeps_the_run_by_hand(store):
 
 
 def test_a_replaced_jobs_backlog_does_not_hold_the_new_one(store):
-    backlog(store, (1, 2, 3), next_us=4, judged=9)
+    backlog(store, (1, 2, 3), next_us=4, backlog_us=9)
     (run, *_) = begun(store.runs()[0])
     replaced(store, entry("a", 20))
     assert store.next_due() == 20

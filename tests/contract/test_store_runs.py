@@ -9,7 +9,7 @@ from schedcore.history.query import RunQuery
 from schedcore.planning import Backlog
 from schedcore.run import RunRecord
 from schedcore.stores import open_runs
-from schedcore.stores.base import Passed
+from schedcore.stores.base import NotRun
 from tests.stores.calls import (
     add,
     backlog,
@@ -50,10 +50,10 @@ def test_runs_have_numbers_that_grow(store):
 
 def test_outcomes_of_what_does_not_run_are_recorded_as_the_place_is_written(store):
     add(store, entry("a", 5))
-    missed = Passed(Outcome.MISSED, Backlog(5, 7), 40)
-    joined = Passed(Outcome.COALESCED, Backlog(40, 2), 5)
-    settled = settle(store, 45, times=(), next_us=50, passed=(missed, joined))
-    assert settled.passed == [(store.get("a").job, missed), (store.get("a").job, joined)]
+    missed = NotRun(Outcome.MISSED, Backlog(5, 7), 40)
+    joined = NotRun(Outcome.COALESCED, Backlog(40, 2), 5)
+    settled = settle(store, 45, times=(), next_us=50, not_run=(missed, joined))
+    assert settled.not_run == [(store.get("a").job, missed), (store.get("a").job, joined)]
     assert settled.runs == []
     assert store.records(RunQuery("a")) == [joined.record("a"), missed.record("a")]
     assert store.counts("a") == {Outcome.MISSED: 7, Outcome.COALESCED: 2}
@@ -178,9 +178,9 @@ def test_a_backlog_uses_all_places(store):
 
 
 def test_the_rest_of_a_backlog_is_held_until_the_last_of_its_first_part_has_started(store):
-    (run,) = backlog(store, (1, 2), next_us=3, judged=9).runs
+    (run,) = backlog(store, (1, 2), next_us=3, backlog_us=9).runs
     held = store.get("a")
-    assert (held.fire_us, held.due_us, held.judged_us) == (3, 3, 9)
+    assert (held.fire_us, held.due_us, held.backlog_us) == (3, 3, 9)
     assert store.next_due() is None
     assert settle(store, 50) is None
     begun(run)
@@ -189,13 +189,13 @@ def test_the_rest_of_a_backlog_is_held_until_the_last_of_its_first_part_has_star
     assert store.next_due() == ended.due_us == 3
     with store.take(50, 10) as batch:
         (slot,) = batch.slots
-        assert (slot.fire_us, slot.judged_us, slot.behind) == (3, 9, None)
+        assert (slot.fire_us, slot.backlog_us, slot.behind) == (3, 9, None)
     settled = settle(store, 50, times=(3,), next_us=100)
     assert settled.runs == settled.skipped == [], "it waits behind the second one"
     begun(second)
     (third,) = end(store, second).runs
     assert third.due_us == 3
-    assert store.get("a").judged_us is None
+    assert store.get("a").backlog_us is None
 
 
 @pytest.mark.parametrize("places", [1, 2])
@@ -225,7 +225,7 @@ def test_a_job_whose_runs_wait_says_so_when_it_is_taken(store):
 
 
 def test_the_rest_of_a_backlog_is_due_again_when_what_waits_is_cancelled(store):
-    (run,) = backlog(store, (1, 2), next_us=3, judged=9).runs
+    (run,) = backlog(store, (1, 2), next_us=3, backlog_us=9).runs
     waiting = store.runs()[1]
     ended = end(store, waiting, outcome=Outcome.CANCELLED)
     assert store.next_due() == ended.due_us == 3
@@ -237,7 +237,7 @@ def test_the_first_of_several_that_are_due_again_is_told(store):
     """By it the loop is woken."""
     for job_id, next_us in (("a", 30), ("b", 20), ("c", 40)):
         add(store, entry(job_id, 1, coalesce=False))
-        settle(store, 2, times=(1, 2), next_us=next_us, judged=9)
+        settle(store, 2, times=(1, 2), next_us=next_us, backlog_us=9)
     firsts = [run for run in store.runs() if run.due_us == 1]
     assert store.next_due() is None
     begun(*firsts)
@@ -245,7 +245,7 @@ def test_the_first_of_several_that_are_due_again_is_told(store):
 
 
 def test_the_rest_of_a_backlog_is_due_again_when_what_waits_is_promoted(store):
-    (run,) = begun(*backlog(store, (1, 2), next_us=3, judged=9).runs)
+    (run,) = begun(*backlog(store, (1, 2), next_us=3, backlog_us=9).runs)
     assert end(store, run, promote=False)[1:] == ([], None)
     assert store.next_due() is None
     promoted = store.promote()
@@ -330,7 +330,7 @@ def test_no_more_than_so_many_runs_of_one_job_wait_for_a_worker(store):
 
 @pytest.mark.usefixtures("few_may_wait")
 def test_no_more_of_a_backlog_follow_than_may_wait_for_a_worker(store):
-    runs = backlog(store, tuple(range(1, 31)), judged=9, max_instances=5_000).runs
+    runs = backlog(store, tuple(range(1, 31)), backlog_us=9, max_instances=5_000).runs
     assert len(runs) == 30
     assert settle(store, 200, times=range(100, 105), next_us=300).runs == []
     begun(*runs[:5])

@@ -235,7 +235,7 @@ class Stand:
         return (due_us - self.clock.now_us()) / SECOND
 
     def await_notice(self):
-        while self.scheduler._life._loop._seen[0] > NOON - self.jump_us // 2:
+        while self.scheduler._life._loop._last_times[0] > NOON - self.jump_us // 2:
             assert self.clock.asleep.acquire(timeout=SOON)
 
 

@@ -21,7 +21,7 @@ from schedcore import (
     SystemClock,
     ThreadPool,
 )
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -218,7 +218,7 @@ def test_an_error_in_a_step_cancels_no_run_that_waits_for_a_worker(gate):
     scheduler.clock.armed = True
     failures = scheduler.health().loop_failures
     scheduler.wakeup()
-    deadline = Patience(SOON)
+    deadline = Deadline(SOON)
     while scheduler.health().loop_failures == failures:
         assert deadline.left(), "the step never failed"
     gate.open()

@@ -142,7 +142,7 @@ def test_a_store_that_stays_down_is_not_logged_each_second(make_loop, caplog, mo
         failed.release()
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(Loop, "_rest", lambda loop, waker: None)
+    monkeypatch.setattr(Loop, "_pause_after_failure", lambda loop, waker: None)
     loop = make_loop(fail)
     for _ in range(100):
         assert failed.acquire(timeout=SOON)
@@ -424,14 +424,14 @@ def test_a_loop_whose_thread_is_gone_is_replaced(make_loop, monkeypatch, deaf):
 
     def die(waker):
         dying.set()
-        monkeypatch.setattr(loop, "_rest", lambda waker: None)
+        monkeypatch.setattr(loop, "_pause_after_failure", lambda waker: None)
         raise SystemExit("as no step can make it")
 
     def fail(now_us):
         monkeypatch.setattr(loop._work, "step", lambda now_us: stepped.release())
         raise ValueError("no")
 
-    monkeypatch.setattr(loop, "_rest", die)
+    monkeypatch.setattr(loop, "_pause_after_failure", die)
     monkeypatch.setattr(loop._work, "step", fail)
     loop.wake()
     assert dying.wait(SOON)
@@ -460,7 +460,7 @@ def test_a_loop_that_wakes_is_not_held_up_since_it_fell_asleep(make_loop, monkey
 
     loop = make_loop(lambda now_us: None, clock=Clock())
     assert asleep.acquire(timeout=SOON)
-    loop._beat_us -= 3600 * 1_000_000  # as if it had slept for an hour
+    loop._pass_began_us -= 3600 * 1_000_000  # as if it had slept for an hour
     monkeypatch.setattr(loop_module, "passing_us", look)
     loop.wake()
     assert asleep.acquire(timeout=SOON)
@@ -480,7 +480,7 @@ def test_a_paused_or_sleeping_loop_is_not_held_up(make_loop, paused):
     loop = make_loop(lambda now_us: None, clock=Clock(), watch_every=0.001)
     loop.paused = paused
     assert asleep.wait(SOON)
-    loop._beat_us -= 3600 * 1_000_000  # as if it had slept for an hour
+    loop._pass_began_us -= 3600 * 1_000_000  # as if it had slept for an hour
     real = loop._replace_if_needed
 
     def look():

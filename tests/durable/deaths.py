@@ -1,14 +1,20 @@
-"""Dies at each statement of what a store does, and leaves a file behind for each.
+"""Dies at the statements of what a store does, and leaves a file behind for each.
 
     python -m tests.durable.deaths settle /tmp/folder
 
-Makes ``/tmp/folder/1.db``, ``2.db``...: in the n-th, the process was killed before the n-th
+Makes ``/tmp/folder/1.db``, ``4.db``...: in the n-th, the process was killed before the n-th
 statement of that call, which is after the one before it.  In the last one it came through, and was
 killed after the commit.
+
+Between two statements of one transaction nothing is written.  So the process is killed at the first
+statement and at the last one of those that find the same bytes on disk; with SCHEDCORE_SOAK=1, at
+each.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import sys
@@ -19,10 +25,11 @@ from schedcore import Outcome
 from schedcore.job import Options
 from schedcore.lifetime.health import State
 from schedcore.planning import Backlog
-from schedcore.stores.base import Change, Declared, Entry, Passed, Settlement
+from schedcore.stores.base import Change, Declared, Entry, NotRun, Settlement
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sqlite import SqliteStore
+from tests.patience import SOAK
 from tests.stores.calls import job, run_now
 
 PERIOD = 10
@@ -69,11 +76,11 @@ class Scene:
         if slot.behind is not None and not slot.job.coalesce:
             return Settlement(slot, slot.job, slot.fire_us, slot.due_us, (), now)
         first = slot.fire_us
-        passed = (Passed(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
+        not_run = (NotRun(Outcome.MISSED, Backlog(first, missed), 0),) if missed else ()
         first += missed * PERIOD
         times = (first,) if slot.job.coalesce else (first, first + PERIOD, first + 2 * PERIOD)
         next_us = None if last else times[-1] + PERIOD
-        return Settlement(slot, slot.job, next_us, next_us, times, passed=passed)
+        return Settlement(slot, slot.job, next_us, next_us, times, not_run=not_run)
 
     def end(self, *names):
         """End the runs of these jobs."""
@@ -160,7 +167,7 @@ def cancelled(scene):
 CALLS = {
     "add": (nothing, lambda scene: scene.store.write([Entry(job("new"), 90, 90)], 80)),
     "pause": (nothing, lambda scene: scene.change("b", "d", due_us=None)),
-    "move": (nothing, lambda scene: scene.change("b", "d", judged_us=None)),
+    "move": (nothing, lambda scene: scene.change("b", "d", backlog_us=None)),
     "replace": (nothing, lambda scene: scene.change("b", "d", another=True)),
     "remove": (nothing, lambda scene: scene.change("b", "d", gone=True)),
     "declare": (nothing, lambda scene: scene.declare("app", "b", "d")),
@@ -193,41 +200,72 @@ def join_and_look(store):
     store.cluster.poll()
 
 
-def die_at(path, n, prepare, call):
-    """Make a scene, and be killed before the n-th statement of the call, or after all of them."""
+def watched(path, prepare, call, watch):
+    """Make a scene, and call *watch* before each statement of the call."""
     scene = Scene(path)
     prepare(scene)
+    begun = False
+    with scene.store.file.read():  # it is open, then
+        scene.store.file._connection.set_trace_callback(lambda _: begun and watch())
+    begun = True  # without the commit of that
+    call(scene)
+
+
+def die_at(path, n, prepare, call):
+    """Make a scene, and be killed before the n-th statement of the call, or after all of them."""
     left = n
 
-    def count(_statement):
+    def count():
         nonlocal left
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with scene.store.file.read():  # it is open, then
-        scene.store.file._connection.set_trace_callback(count)
-    left = n  # without the commit of that
-    call(scene)
+    watched(path, prepare, call, count)
     os._exit(0)
 
 
+def look(path, prepare, call, found):
+    """Write down what is on disk before each statement of the call, and after all of them."""
+    seen = []
+    watched(path, prepare, call, lambda: seen.append(on_disk(path)))
+    found.write_text(json.dumps([*seen, on_disk(path)]))
+    os._exit(0)
+
+
+def on_disk(path):
+    """Return a digest of a store's files, but of the one that SQLite keeps for live processes."""
+    files = sorted(each for each in path.parent.glob(f"{path.name}*") if each.suffix != ".db-shm")
+    return hashlib.sha256(repr([(f.name, f.read_bytes()) for f in files]).encode()).hexdigest()
+
+
+def in_child(function, *args):
+    """Return how a child ended that was to call *function*."""
+    child = os.fork()
+    if not child:
+        try:
+            function(*args)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1]
+
+
 def main(name, folder):
-    """Die at each statement in turn, in a child each."""
+    """Die at the statements in turn, in a child each."""
     import filelock  # noqa: F401 — once, and not in each child
 
     prepare, call = CALLS[name]
-    for n in range(1, 1000):
-        child = os.fork()
-        if not child:
-            try:
-                die_at(Path(folder) / f"{n}.db", n, prepare, call)
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status):
-            sys.exit(os.WEXITSTATUS(status))
+    found = folder / "seen.json"
+    (folder / "seen").mkdir()
+    assert in_child(look, folder / "seen" / "0.db", prepare, call, found) == 0
+    seen = json.loads(found.read_text())
+    assert len(seen) > 3, "it has to begin, to do something, and to commit"
+    for n, state in enumerate(seen, 1):
+        if SOAK or n == 1 or n == len(seen) or {state} != {*seen[n - 2 : n + 1]}:
+            status = in_child(die_at, folder / f"{n}.db", n, prepare, call)
+            killed = n < len(seen)
+            assert status == (signal.SIGKILL if killed else 0)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], Path(sys.argv[2]))

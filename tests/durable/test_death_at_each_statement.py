@@ -16,14 +16,12 @@ from tests.durable.processes import ROOT
 
 
 def files_of(call, folder):
-    """Have a process die at each statement of a call; return what it left behind each time."""
+    """Have a process die at the statements of a call; return what it left behind each time."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
     command = [sys.executable, "-W", "error", "-m", "tests.durable.deaths", call, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    files = sorted(folder.glob("*.db"), key=lambda path: int(path.stem))
-    assert len(files) > 3, "it has to begin, to do something, and to commit"
-    return files
+    return sorted(folder.glob("*.db"), key=lambda path: int(path.stem))
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -153,6 +153,44 @@ def test_what_is_shown_with_stars_changes_nothing_when_it_is_sent_back(api, sche
     assert scheduler.get_job("j").kwargs == {"password": "abc"}
 
 
+def anything(*_args, **_kwargs):
+    """Stands for what is called with secrets."""
+
+
+def test_stars_and_reprs_beside_a_change_stand_for_what_is_there(api, scheduler):
+    thing = object()
+    scheduler.register(anything)
+    run(scheduler, anything, thing, {"pin": 1234}, password="abc", n=3)
+    job = api("GET", "/jobs/j").json
+    job["args"].append("new")
+    job["kwargs"]["n"] = 4
+    assert api("PATCH", "/jobs/j", job).status == 200
+    now = scheduler.get_job("j")
+    assert now.args == (thing, {"pin": 1234}, "new")
+    assert now.kwargs == {"password": "abc", "n": 4}
+    assert api("PATCH", "/jobs/j", {"kwargs": {"password": "xyz", "n": 4}}).status == 200
+    assert scheduler.get_job("j").kwargs == {"password": "xyz", "n": 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"args": [{"pin": "****", "more": 1}]}, "args[0]"),
+        ({"args": ["before", {"pin": "****"}]}, "args[1]"),
+        ({"kwargs": {"n": 4, "other": "***"}}, "kwargs.other"),
+        ({"kwargs": {"n": 4, "password": "*****"}}, "kwargs.password"),
+    ],
+)
+def test_stars_anywhere_else_are_refused(api, scheduler, change, place):
+    scheduler.register(anything)
+    run(scheduler, anything, {"pin": 1234}, password="abc", n=3)
+    before = scheduler.entry("j").job
+    answer = api("PATCH", "/jobs/j", change)
+    assert answer.status == 500
+    assert answer.json["error_message"].startswith(f"{place}=")
+    assert scheduler.entry("j").job == before
+
+
 def test_stars_make_no_new_job(api, scheduler):
     run(scheduler, dict, password="abc")
     job = api("GET", "/jobs/j").json

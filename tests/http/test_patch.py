@@ -31,6 +31,26 @@ def test_what_get_gives_can_be_sent_back_and_changes_nothing(api, scheduler):
         assert scheduler.entry(job_id)[:4] == before[:4]
 
 
+def test_what_get_gave_before_a_run_does_not_bring_that_run_back(api, clock):
+    job = api.add("j", trigger="cron", minute="*")
+    later = api("PATCH", "/jobs/j", {"next_run_time": "2026-01-05T13:30:00+01:00"}).json
+    clock.advance(120)
+    changed = api("PATCH", "/jobs/j", {**job, "name": "Other"}).json
+    assert (changed["name"], changed["next_run_time"]) == ("Other", later["next_run_time"])
+    passed = {"next_run_time": job["next_run_time"]}
+    assert api("PATCH", "/jobs/j", passed).json["next_run_time"] == job["next_run_time"]
+
+
+def test_what_get_gave_before_a_job_was_resumed_does_not_pause_it_again(api):
+    job = api.add("j")
+    paused = api("POST", "/jobs/j/pause").json
+    api("POST", "/jobs/j/resume")
+    changed = api("PATCH", "/jobs/j", {**paused, "name": "Other"}).json
+    assert (changed["name"], changed["state"]) == ("Other", "scheduled")
+    changed = api("PATCH", "/jobs/j", {**job, "next_run_time": None}).json
+    assert changed["state"] == "paused"
+
+
 def test_any_unit_replaces_the_whole_interval_and_a_start_that_was_given_stays(api):
     job = api.add("j", trigger="interval", hours=1, minutes=30, start_date="2100-01-01")
     changed = api("PATCH", "/jobs/j", {"minutes": 30}).json

@@ -64,23 +64,25 @@ def replaced(store, new, now=0):
     return written
 
 
-def settle(store, now, *, times=None, next_us=None, judged=None, limit=100, passed=()):
+def settle(store, now, *, times=None, next_us=None, backlog_us=None, limit=100, not_run=()):
     """Take what is due, and settle each job alike; plainly, if nothing but *next_us* is given."""
     with store.take(now, limit) as batch:
         decided = []
         for slot in batch.slots:
-            if times is None and judged is None and not passed:
+            if times is None and backlog_us is None and not not_run:
                 decided.append(next_us)
                 continue
             due = (slot.fire_us,) if times is None else tuple(times)
-            decided.append(Settlement(slot, slot.job, next_us, next_us, due, judged, None, passed))
+            decided.append(
+                Settlement(slot, slot.job, next_us, next_us, due, backlog_us, None, not_run)
+            )
         return batch.settle(decided, now) if batch.slots else None
 
 
-def backlog(store, times, next_us=100, judged=None, **options):
+def backlog(store, times, next_us=100, backlog_us=None, **options):
     """Add a job of which each fire time runs, and settle *times*."""
     add(store, entry("a", times[0], coalesce=False, **options))
-    return settle(store, times[-1], times=times, next_us=next_us, judged=judged)
+    return settle(store, times[-1], times=times, next_us=next_us, backlog_us=backlog_us)
 
 
 def begun(*runs, at=20):

@@ -31,7 +31,7 @@ from schedcore.stores.base import (
 )
 from schedcore.stores.changed import made_of, record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
-from schedcore.stores.passing import passed_records, skipped_record
+from schedcore.stores.not_run import not_run_records, skipped_record
 from schedcore.stores.positions import (
     FeedPosition,
     Happened,
@@ -120,7 +120,7 @@ class PlainStore:
                 fire_us=new.fire_us,
                 due_us=new.due_us,
                 broken=new.broken,
-                judged_us=new.judged_us,
+                backlog_us=new.backlog_us,
             )
         for record in records:
             self._history.add(record)
@@ -134,7 +134,7 @@ class PlainStore:
             fire_us=entry.fire_us,
             due_us=entry.due_us,
             broken=entry.broken,
-            judged_us=entry.judged_us,
+            backlog_us=entry.backlog_us,
         )
 
     def _update(self, row, **columns):
@@ -154,7 +154,7 @@ class PlainStore:
         return number
 
     def _entry(self, row):
-        place = row["fire_us"], row["due_us"], row["broken"], row["judged_us"]
+        place = row["fire_us"], row["due_us"], row["broken"], row["backlog_us"]
         return Entry(self._definitions.of(row), *place, _version(row))
 
     def declare(self, app, declared, now_us, otherwise="change", by=None):
@@ -211,7 +211,7 @@ class PlainStore:
             if known is not None and row["due_us"] is None and not parked:
                 entry = entry._replace(due_us=None)
             old = self._entry(row)
-            records = passed_records(old, entry, now_us)
+            records = not_run_records(old, entry, now_us)
             change = Change(old, entry, another or known is None, records)
             self._change(change, now_us, ended)
         self._session.put("declared", entry.job.id, mark)
@@ -275,7 +275,7 @@ class PlainStore:
             for _, row in self._session.all("jobs")
             if row["due_us"] is not None
             and row["taken"] is None
-            and not (row["judged_us"] is not None and row["k"] in waiting)
+            and not (row["backlog_us"] is not None and row["k"] in waiting)
             and (executors is None or row["executor"] in executors)
         ]
         return sorted(rows, key=lambda row: row["due_us"])
@@ -295,18 +295,18 @@ class PlainStore:
     def _settle_one(self, row, slot, decision, settled, now_us):
         if not isinstance(decision, Settlement):
             decision = Settlement(slot, slot.job, decision, decision, (slot.fire_us,))
-        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
+        _, job, fire_us, due_us, times, backlog_us, broken, not_run = decision
         self._definitions.resolved(row, job)
-        for one in passed:
+        for one in not_run:
             self._history.add(one.record(job.id))
-            settled.passed.append((job, one))
+            settled.not_run.append((job, one))
         if times:
-            self._admit(row, job, times, row["judged_us"] is not None, settled, now_us)
+            self._admit(row, job, times, row["backlog_us"] is not None, settled, now_us)
         if due_us is None:
             settled.removed.append(job.id)
             self._delete(row)
         else:
-            self._update(row, fire_us=fire_us, due_us=due_us, broken=broken, judged_us=judged_us)
+            self._update(row, fire_us=fire_us, due_us=due_us, broken=broken, backlog_us=backlog_us)
 
     def _admit(self, row, job, times, continues, settled, now_us):
         claims = self._session.rows("runs", "k", row["k"])
@@ -448,7 +448,7 @@ class PlainStore:
     def _released(self, job_ids):
         """Return when the first of these jobs is due that has the rest of a backlog to come."""
         due = [row for row in self._due_rows(self._waiting(), None) if row["id"] in job_ids]
-        return min((row["due_us"] for row in due if row["judged_us"] is not None), default=None)
+        return min((row["due_us"] for row in due if row["backlog_us"] is not None), default=None)
 
     def promote(self):
         with self._session.transaction():

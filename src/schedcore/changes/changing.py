@@ -13,7 +13,7 @@ from schedcore.planning import Place, set_back
 from schedcore.running.announce import Announcer
 from schedcore.running.runs import Runs
 from schedcore.stores.base import Change, Entry, Written, make_entry
-from schedcore.stores.passing import passed_records
+from schedcore.stores.not_run import not_run_records
 
 if TYPE_CHECKING:
     from schedcore.stores.contract import Store
@@ -72,7 +72,7 @@ class Changes:
         old = self.find(entry.job.id)
         if old is None:
             return entry
-        return Change(old, entry, True, passed_records(old, entry, now_us))
+        return Change(old, entry, True, not_run_records(old, entry, now_us))
 
     def change(self, job_id: str, changed: Callable[[Entry], Entry], counted: bool = True) -> Entry:
         """Change a job: let *changed* create a new entry from the current one, and store it.
@@ -116,7 +116,7 @@ class Changes:
             JobChangedError: if others changed them each time.
         """
         drafts = {read.job.id: _Draft.of(read, changed) for read in entries}
-        patience = ATTEMPTS
+        attempts = ATTEMPTS
         for _ in range(MOST_ROUNDS):
             now_us = self._clock.now_us()
             changes = [draft.change(now_us, counted) for draft in drafts.values()]
@@ -134,8 +134,8 @@ class Changes:
                 rebased = draft.rebased(now)
                 was_changed |= rebased is None and draft.made is not None
                 drafts[job_id] = rebased or _Draft.of(now, changed)
-            patience -= was_changed
-            if not patience:
+            attempts -= was_changed
+            if not attempts:
                 break
         raise JobChangedError(conflicts[0], ATTEMPTS)
 
@@ -166,7 +166,7 @@ class Changes:
         while entries := self._store.entries():
             now_us = self._clock.now_us()
             changes = {
-                old.job.id: Change(old, None, False, passed_records(old, None, now_us))
+                old.job.id: Change(old, None, False, not_run_records(old, None, now_us))
                 for old in entries
             }
             # Jobs that became due meanwhile are left out, and read again in the next round.
@@ -223,7 +223,7 @@ class _Draft(NamedTuple):
         old, new = self.now, self.new
         if new is not None and new.fire_us == old.fire_us and new.due_us is not None:
             counted = False  # all fire times stay in the schedule
-        records = passed_records(old, new, now_us) if counted and new is not old else ()
+        records = not_run_records(old, new, now_us) if counted and new is not old else ()
         return Change(old, new, False, records)
 
     def rebased(self, now: Entry) -> _Draft | None:
@@ -263,7 +263,7 @@ def rebased(changed: Entry, read: Entry, now: Entry) -> Entry | None:
     if now.job is not read.job or (now.due_us is None) != (read.due_us is None):
         return None
     if changed.job.trigger is read.job.trigger and changed[1:3] == read[1:3]:
-        return make_entry(changed.job, now.fire_us, now.due_us, now.judged_us, changed.broken)
+        return make_entry(changed.job, now.fire_us, now.due_us, now.backlog_us, changed.broken)
     if changed.due_us is None and changed.fire_us is not None:  # paused, and keeps its fire time
         return None
     return changed
@@ -274,11 +274,11 @@ def set_back_entry(entry: Entry, now_us: int, jump_us: int) -> Entry:
 
     See :func:`~schedcore.planning.set_back`.
     """
-    place = Place(entry.job.trigger, entry.fire_us, entry.due_us, entry.judged_us)
+    place = Place(entry.job.trigger, entry.fire_us, entry.due_us, entry.backlog_us)
     moved = set_back(place, now_us, jump_us, broken=bool(entry.broken))
     if moved is place:
         return entry
     job = entry.job._replace(trigger=moved.trigger)
     return entry._replace(
-        job=job, fire_us=moved.fire_us, due_us=moved.due_us, judged_us=moved.judged_us
+        job=job, fire_us=moved.fire_us, due_us=moved.due_us, backlog_us=moved.backlog_us
     )

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.audit import AuditRecord
-from schedcore.clock import Patience, from_us
+from schedcore.clock import Deadline, from_us
 from schedcore.errors import ChangesLostError, InvalidOptionError
 from schedcore.run import RunRecord
 from schedcore.stores.contract import Store
@@ -89,7 +89,7 @@ class Feed:
         """Return the events after *since*; see :meth:`Scheduler.changes`."""
         if since is not None and not isinstance(since, str):
             raise InvalidOptionError("since", since, NEXT)
-        patience, interrupts = Patience(wait), self._interrupts
+        deadline, interrupts = Deadline(wait), self._interrupts
         while True:
             looks = self._looks
             self._settle()
@@ -100,12 +100,12 @@ class Feed:
             if not whole:
                 raise ChangesLostError(since)
             events = tuple(_events(records))
-            left = patience.left()
+            left = deadline.left()
             if since is None or events or not left or interrupts != self._interrupts:
                 return ChangeList(position, events)
             since = position
             if not records:
-                self._wait((looks, interrupts), patience, check or _nothing)
+                self._wait((looks, interrupts), deadline, check or _nothing)
 
     def interrupt(self) -> None:
         """End all waits: the scheduler is shut down."""
@@ -113,7 +113,7 @@ class Feed:
             self._interrupts += 1
             self._changed.notify_all()
 
-    def _wait(self, seen: tuple[int, int], patience: Patience, check: Callable[[], object]) -> None:
+    def _wait(self, seen: tuple[int, int], deadline: Deadline, check: Callable[[], object]) -> None:
         """Block until something has happened since *seen*, or the time is over."""
         changed = self._changed
         with changed:
@@ -122,7 +122,7 @@ class Feed:
                 self._watches = True
             self._waiting += 1
         try:
-            while left := patience.left():
+            while left := deadline.left():
                 with changed:
                     if changed.wait_for(
                         lambda: seen != (self._looks, self._interrupts), min(left, CHECK_EVERY)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from schedcore.basics.atfork import call_in_child
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.executors.base import Reporter
 from schedcore.executors.cluster_base import Cluster
 from schedcore.executors.cluster_runs import ClusterRuns
@@ -105,11 +105,11 @@ class ClusterExecutor:
         may be no workers.  With a store on disk, the next scheduler continues with them.
         Runs that workers have begun by then continue; the next scheduler follows them.
         """
-        patience = Patience(timeout)
+        deadline = Deadline(timeout)
         runs = self._runs
         if runs is None:
             return
-        runs.wait(patience)
+        runs.wait(deadline)
         with self._lock:
             self._runs = None
-        runs.close(patience)
+        runs.close(deadline)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Patience, Waker, passing_us
+from schedcore.clock import SECOND, Deadline, Waker, passing_us
 from schedcore.errors import SchedError, text_of
 from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.executors.cluster_base import Cluster, RunStates, Task, name_of
@@ -126,11 +126,11 @@ class ClusterRuns:
         self._back.append(name)
         self._wanted.set()
 
-    def wait(self, patience: Patience) -> None:
+    def wait(self, deadline: Deadline) -> None:
         """Wait until all runs have ended, or workers begin no more of them."""
         since_us = passing_us()
         while self._is_awaited(since_us):
-            left = patience.left()
+            left = deadline.left()
             if left is not None and left <= 0:
                 return
             if self._thread is threading.current_thread():  # called by a listener that shuts down
@@ -154,13 +154,13 @@ class ClusterRuns:
         """Return whether a run has begun, and there may be a worker that executes it."""
         return submission.began and (submission.reporter.remote is not None or self._most > 0)
 
-    def close(self, patience: Patience) -> None:
+    def close(self, deadline: Deadline) -> None:
         """End the thread; it may still wait for the network when this returns."""
         self._closing = True
         self._waiting.clear()
         self._wanted.set()
         if self._thread is not threading.current_thread():
-            left = patience.left()
+            left = deadline.left()
             self._thread.join(LAST_STEP_S if left is None else max(0.5, min(left, LAST_STEP_S)))
 
     # Its thread
@@ -170,7 +170,7 @@ class ClusterRuns:
             while not self._closing:
                 self._wanted.clear()
                 self._step()
-                self._wanted.wait(self._patience())
+                self._wanted.wait(self._pause())
             self._lose_all()
             with suppress(Exception):
                 self._cluster.close()
@@ -197,7 +197,7 @@ class ClusterRuns:
                 report_lost(submission.run, submission.reporter, error)
         self._submissions.clear()
 
-    def _patience(self) -> float | None:
+    def _pause(self) -> float | None:
         if not self._submissions:
             # A broken cluster is checked even if no run waits here: without room, none is taken.
             return AGAIN_S if self._waiting or self._withdrawn or self.broken else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 from schedcore.errors import InvalidOptionError, SchedError, is_interrupt
 from schedcore.executors.base import Reporter, report_lost, settle
 from schedcore.run import Run, call_async, go_by_real_time, load_asyncio, loop_here, run_here
@@ -143,8 +143,8 @@ class CoroutineLoop:
 
         Inside the event loop itself it does not wait.
         """
-        patience = Patience(timeout)
-        left = patience.left()
+        deadline = Deadline(timeout)
+        left = deadline.left()
         # At least a short time: a run may shut down while its own submission is just returning.
         if not self._lock.acquire(timeout=-1 if left is None else max(left, LOOK_S)):
             log.error("%s: a submission is blocked; its tasks are left alone", self._name)
@@ -157,7 +157,7 @@ class CoroutineLoop:
         finally:
             self._lock.release()
         try:
-            running.shutdown(patience)
+            running.shutdown(deadline)
         finally:
             self._closing.remove(running)
 
@@ -203,25 +203,25 @@ class _Tasks:
     def cancel(self, run: Run) -> None:
         self._call(self._cancel_task, run)
 
-    def shutdown(self, patience: Patience) -> None:
+    def shutdown(self, deadline: Deadline) -> None:
         here = run_here()
         self._call(self._close)
-        if patience.left() == 0:
+        if deadline.left() == 0:
             self._call(self._cancel_all, here)
         if loop_here() is self.loop:
             return
-        self._wait(patience, here)
+        self._wait(deadline, here)
         if self._busy(here):
             self._call(self._cancel_all, here)
             # Most tasks end as soon as they are cancelled; some catch that, or block.
-            self._wait(Patience(CANCEL_S), here)
+            self._wait(Deadline(CANCEL_S), here)
         if self.loop.is_closed():
             self._end_all()
 
-    def _wait(self, patience: Patience, here: Run | None) -> None:
+    def _wait(self, deadline: Deadline, here: Run | None) -> None:
         """Wait until no run is left except *here*; do not wait if the loop is not running."""
         while self._busy(here) and self.loop.is_running():
-            left = patience.left()
+            left = deadline.left()
             if left == 0:
                 return
             self._ended.sleep(LOOK_S if left is None else min(left, LOOK_S))
@@ -307,9 +307,9 @@ class _OwnLoop(_Tasks):
     def _start_watching(self) -> None:
         """Do nothing: no other code closes this loop."""
 
-    def _wait(self, patience: Patience, here: Run | None) -> None:
+    def _wait(self, deadline: Deadline, here: Run | None) -> None:
         while self._thread.is_alive() and (here is None or self._busy(here)):
-            left = patience.left()
+            left = deadline.left()
             if left == 0:
                 return
             # In slices if the caller is one of the runs, which cannot wait for the thread.

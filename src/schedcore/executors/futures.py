@@ -10,7 +10,7 @@ from concurrent.futures import Executor as FuturesExecutor
 from functools import partial
 from typing import Any
 
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.errors import InvalidOptionError, text_of
 from schedcore.executors.base import Pace, Reporter, perform, settle
 from schedcore.executors.remote import Report, check_by_name, execute_task, result_of, task_of
@@ -142,9 +142,9 @@ class FuturesAdapter:
     def shutdown(self, timeout: float | None) -> None:
         """Wait up to *timeout* seconds for the runs submitted; drop those that have not begun."""
         here = run_here()
-        patience = Patience(timeout)
+        deadline = Deadline(timeout)
         while pending := [future for future, run in list(self._pending.items()) if run is not here]:
-            left = patience.left()
+            left = deadline.left()
             if left is not None and left <= 0:
                 break
             wait(pending, left)

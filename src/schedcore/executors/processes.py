@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from schedcore.basics.atfork import Lock, call_in_child
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.errors import SchedError
 from schedcore.executors.base import Reporter, report_lost
 from schedcore.executors.remote import Report, check_by_name, result_of, task_of
@@ -141,11 +141,11 @@ class ProcessPool:
             process.close()
         for process in left:
             process.end(LAST_GRACE)
-        patience = Patience(2 * LAST_GRACE)
+        deadline = Deadline(2 * LAST_GRACE)
         for process in idle:
-            process.wait(patience.left())
+            process.wait(deadline.left())
         with self._freed:  # until their runs are reported
-            self._freed.wait_for(lambda: not self._busy and not self._ending, patience.left())
+            self._freed.wait_for(lambda: not self._busy and not self._ending, deadline.left())
 
     def _execute(self, run: Run, reporter: Reporter) -> int | None:
         """Execute a run in a process, and report it; raises nothing."""

@@ -10,7 +10,7 @@ from types import MethodType
 
 from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 from schedcore.errors import whole
 from schedcore.executors.base import Pace, Reporter, perform, settle
 from schedcore.run import Run
@@ -194,7 +194,7 @@ class ThreadPool:
                 session.queue.clear()
             self._leave_pool(session)
             _wake_all(session)
-            self._join_threads(session, Patience(timeout))
+            self._join_threads(session, Deadline(timeout))
         finally:
             session.queue.clear()
             self._closing.remove(session)
@@ -211,12 +211,12 @@ class ThreadPool:
         if session.queue:
             self._wake_worker(session)
 
-    def _join_threads(self, session: _Session, patience: Patience) -> None:
+    def _join_threads(self, session: _Session, deadline: Deadline) -> None:
         """Wait for the threads to end; the remaining ones may start others while runs wait."""
         while busy := [
             worker.thread for worker in list(session.workers) if worker.thread.is_alive()
         ]:
-            left = patience.left()
+            left = deadline.left()
             if left == 0:
                 return
             # In slices: a run may be cancelled meanwhile, and then its thread is not awaited.

@@ -10,7 +10,7 @@ from typing import Protocol
 from weakref import WeakSet
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, Patience
+from schedcore.clock import SECOND, Clock, Deadline
 from schedcore.lifetime.health import State
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Entry
@@ -24,7 +24,7 @@ _MOST_NAMED = 10
 
 @contextmanager
 def logging_the_wait(
-    live: Callable[[], Sequence[Run]], here: Run | None, clock: Clock, patience: Patience
+    live: Callable[[], Sequence[Run]], here: Run | None, clock: Clock, deadline: Deadline
 ) -> Iterator[None]:
     """Log which runs the block waits for, and for how long.
 
@@ -32,20 +32,20 @@ def logging_the_wait(
         live: Returns the open runs.
         here: The run that calls this, if one does: it does not wait for itself.
         clock: The clock of the runs.
-        patience: How long the block may wait.
+        deadline: How long the block may wait.
     """
 
     def waited_for() -> list[Run]:
         return [run for run in live() if run is not here]
 
     def say() -> None:
-        runs, left = waited_for(), patience.left()
+        runs, left = waited_for(), deadline.left()
         if runs:
             limit = "" if left is None else f" up to {left:.0f} s"
             log.warning("waiting%s for: %s", limit, _names(runs, clock.now_us()))
 
     runs = waited_for()
-    if not runs or patience.left() == 0:
+    if not runs or deadline.left() == 0:
         yield
         return
     now_us = clock.now_us()

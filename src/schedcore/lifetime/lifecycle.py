@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from schedcore.basics.atfork import call_in_child, held_here
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, Patience, Waker
+from schedcore.clock import SECOND, Clock, Deadline, Waker
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from schedcore.events import (
@@ -197,7 +197,7 @@ class Lifecycle:
             self._loop = None
             self._stop_capture()
             if self.notifier is not None:
-                self.notifier.stop(Patience(0))
+                self.notifier.stop(Deadline(0))
             raise
         return self._loop is loop
 
@@ -230,11 +230,11 @@ class Lifecycle:
         if loop is not None:
             loop.wake()
 
-    def end(self, patience: Patience, quiet: Callable[[], object] = lambda: None) -> list[Run]:
+    def end(self, deadline: Deadline, quiet: Callable[[], object] = lambda: None) -> list[Run]:
         """End the loop and shut the executors down.
 
         Args:
-            patience: How long to wait for runs.
+            deadline: How long to wait for runs.
             quiet: Called once the loop takes no more jobs, before waiting for runs.
 
         Returns:
@@ -248,23 +248,23 @@ class Lifecycle:
                 "shutdown() interrupts another call of its own thread, in a signal handler:"
                 " it does not wait, since runs may need what that call holds"
             )
-            patience = Patience(0)
+            deadline = Deadline(0)
         with self._lock:
             loop = self.loop_or_error()
             self._loop = None
             self._shutting_down = True
         try:
             # Time-outs still hold while the executors finish.
-            loop.quiesce(patience.left())
+            loop.quiesce(deadline.left())
             quiet()
             self._engine.runs.close()
-            with logging_the_wait(self._engine.runs.here, run_here(), self._clock, patience):
-                self._shut_executors_down(patience)
+            with logging_the_wait(self._engine.runs.here, run_here(), self._clock, deadline):
+                self._shut_executors_down(deadline)
         finally:
             self._engine.runs.cancel_waiting()
-            loop.stop(patience.left())
+            loop.stop(deadline.left())
             if self.notifier is not None:
-                self.notifier.stop(patience)
+                self.notifier.stop(deadline)
             self._stop_capture()
             self._shutting_down = False
             self.ended.wake()
@@ -275,10 +275,10 @@ class Lifecycle:
         if self._engine.runs.capture is not None:
             self._engine.runs.capture.stop()
 
-    def _shut_executors_down(self, patience: Patience) -> None:
+    def _shut_executors_down(self, deadline: Deadline) -> None:
         for name, executor in self._executors.items():
             try:
-                executor.shutdown(patience.left())
+                executor.shutdown(deadline.left())
             except Exception as error:  # noqa: BLE001 — the others must be shut down too
                 log.error("executor %r failed to shut down", name, error=error)
 

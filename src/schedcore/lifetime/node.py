@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 from schedcore.engine import Engine
 from schedcore.errors import SchedulerAlreadyRunningError
 from schedcore.lifetime.health import State
@@ -128,7 +128,7 @@ class Node:
             self._cluster.set_shared_state(state)
             (self._life.pause if state is State.PAUSED else self._life.resume)()
 
-    def stop_all(self, patience: Patience) -> list[Run]:
+    def stop_all(self, deadline: Deadline) -> list[Run]:
         """Stop the scheduler in all processes, which stay joined.
 
         Returns:
@@ -141,9 +141,9 @@ class Node:
             self.catch_up()
             self._life.loop_or_error()
             self._cluster.set_shared_state(State.STOPPED)
-        return self._life.end(patience, self._cluster.resign)
+        return self._life.end(deadline, self._cluster.resign)
 
-    def leave(self, patience: Patience) -> list[Run]:
+    def leave(self, deadline: Deadline) -> list[Run]:
         """Stop this process, and let the others continue.
 
         Returns:
@@ -157,7 +157,7 @@ class Node:
         try:
             if self._life.state is State.STOPPED and self.joined:
                 return []
-            return self._life.end(patience, self._cluster.resign)
+            return self._life.end(deadline, self._cluster.resign)
         finally:
             with self._mutex:
                 self._leaving = False
@@ -218,7 +218,7 @@ class Node:
         if state is shared:
             return
         if shared is State.STOPPED:
-            self._life.end(Patience(0), self._cluster.resign)
+            self._life.end(Deadline(0), self._cluster.resign)
         elif state is State.STOPPED:
             self._cluster.join(self._app, self._engine.executors)
             self._life.begin(shared)

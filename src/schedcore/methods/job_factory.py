@@ -147,9 +147,9 @@ class JobFactory:
                 fire_us = None
             elif first is UNSET and not same:
                 fire_us = first_fire(job.trigger, now_us)
-            return make_entry(job, fire_us, None, entry.judged_us)
+            return make_entry(job, fire_us, None, entry.backlog_us)
         if first is UNSET and same:
-            return make_entry(job, entry.fire_us, entry.due_us, entry.judged_us)
+            return make_entry(job, entry.fire_us, entry.due_us, entry.backlog_us)
         return self._place(job, first, now_us)
 
     def _trigger_of(self, trigger: object, job_id: str) -> Trigger:

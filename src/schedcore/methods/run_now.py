@@ -11,7 +11,7 @@ from schedcore.admission import MOST_WAITING
 from schedcore.changes.auditing import told
 from schedcore.changes.changing import Check
 from schedcore.changes.job_changes import changed
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 from schedcore.engine import Engine
 from schedcore.errors import (
     JobLookupError,
@@ -169,7 +169,7 @@ class _EndElsewhere(Event):
         Raises:
             RunEndedError: if its record is no longer stored.
         """
-        patience, pause = Patience(timeout), _FIRST_LOOK
+        deadline, pause = Deadline(timeout), _FIRST_LOOK
         while not self.is_set():
             found = self._runs.settled().find(self._run._id)
             if found is None:
@@ -178,7 +178,7 @@ class _EndElsewhere(Event):
                 end_as(self._run, found)
                 self.set()
                 break
-            left = patience.left()
+            left = deadline.left()
             if left is not None and left <= 0:
                 return False
             Waker().sleep(pause if left is None else min(pause, left))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import schedcore  # for hints: names that it imports only when they are asked for
 from schedcore import triggers
 from schedcore.changes.changing import Check
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.errors import (
     InvalidOptionError,
     SchedError,
@@ -93,10 +93,10 @@ class RunMethods(JobMethods):
         # Its worker may need what an interrupted call holds.
         if not wait or self._life.interrupts_itself():
             return run_now(self._engine, job_id, check, call, key)
-        patience = Patience(timeout)
+        deadline = Deadline(timeout)
         with self._nested.waiting(check, for_ever=timeout is None) as check_both:
             run = run_now(self._engine, job_id, check_both, call, key)
-            run.wait(patience.left())
+            run.wait(deadline.left())
         return run
 
     def run_jobs(

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, Patience, Waker, passing_us
+from schedcore.clock import SECOND, Clock, Deadline, Waker, passing_us
 from schedcore.engine import Engine
 from schedcore.job import Job, Options
 from schedcore.notices.base import Channel
@@ -128,13 +128,13 @@ class Notifier:
         )
         self._thread.start()
 
-    def stop(self, patience: Patience) -> None:
-        """Send notices about everything that has ended, within *patience*, and stop."""
-        thread, left = self._thread, patience.left()
+    def stop(self, deadline: Deadline) -> None:
+        """Send notices about everything that has ended, within *deadline*, and stop."""
+        thread, left = self._thread, deadline.left()
         if thread is None:
             return
         self._thread = None
-        wait = Patience(LAST_WAIT if left is None else min(left, LAST_WAIT))
+        wait = Deadline(LAST_WAIT if left is None else min(left, LAST_WAIT))
         self._stopping = True
         self._waker.wake()
         if threading.current_thread() is not thread:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from schedcore.basics.logs import GuardedLogger
-from schedcore.clock import SECOND, Clock, Patience, Waker
+from schedcore.clock import SECOND, Clock, Deadline, Waker
 from schedcore.errors import text_of
 from schedcore.notices.base import Channel, RefusedError
 from schedcore.notices.data import from_text
@@ -75,12 +75,12 @@ class ChannelSender:
         self._stopping = True
         self._waker.wake()
 
-    def finish(self, patience: Patience) -> None:
+    def finish(self, deadline: Deadline) -> None:
         """Wait until it has ended."""
         if self._thread is threading.current_thread():
             return  # its function shuts the scheduler down, and has yet to return
         if self._thread is not None:
-            self._thread.join(patience.left())
+            self._thread.join(deadline.left())
         if not self.idle:
             self._log.warning(
                 "notices wait for channel %r: the next start sends them, if the store is on disk",

@@ -25,7 +25,7 @@ from schedcore.events import (
 )
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, RunRecord, named
-from schedcore.stores.base import Entry, Passed, Settled
+from schedcore.stores.base import Entry, NotRun, Settled
 from schedcore.stores.ends import End
 
 EVENT_OF = {
@@ -199,9 +199,9 @@ class Announcer:
 
     def settled(self, settled: Settled) -> None:
         """Announce the fire times of one step that do not run."""
-        for job, passed in settled.passed:
-            if passed.outcome is Outcome.MISSED:
-                self._missed(job, passed)
+        for job, not_run in settled.not_run:
+            if not_run.outcome is Outcome.MISSED:
+                self._missed(job, not_run)
         for skipped in settled.skipped:
             self.skipped(*skipped)
 
@@ -223,9 +223,9 @@ class Announcer:
                 JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, times, job.name, job.func_ref)
             )
 
-    def _missed(self, job: Job, passed: Passed) -> None:
+    def _missed(self, job: Job, not_run: NotRun) -> None:
         """Announce fire times that are later than the grace time allows."""
-        first_us, occurrences = passed.backlog
+        first_us, occurrences = not_run.backlog
         due = from_us(first_us)
         again = self._again(job.id, "missed")
         if again is not None:
@@ -234,13 +234,13 @@ class Announcer:
                 job.id,
                 occurrences,
                 due.isoformat(),
-                passed.late_us / SECOND,
+                not_run.late_us / SECOND,
                 job.misfire_grace_time,
                 again,
                 fields={
                     "job_id": job.id,
                     "outcome": Outcome.MISSED.value,
-                    "late": passed.late_us / SECOND,
+                    "late": not_run.late_us / SECOND,
                 },
             )
         if self._listeners.mask & EVENT_JOB_MISSED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 
 
 class IdleWaits:
@@ -24,14 +24,14 @@ class IdleWaits:
 
     def wait(self, is_idle: Callable[[], bool], timeout: float | None) -> bool:
         """Block until *is_idle* is true, or *timeout* seconds have passed; return its result."""
-        patience = Patience(timeout)
+        deadline = Deadline(timeout)
         while True:
             waker = Waker()
             self.wakers.append(waker)
             try:
                 if is_idle():
                     return True
-                left = patience.left()
+                left = deadline.left()
                 if not waker.sleep(-1 if left is None else left):
                     return False
             finally:

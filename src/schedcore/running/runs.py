@@ -15,12 +15,12 @@ from schedcore.executors.base import Executor, Reporter
 from schedcore.job import Job
 from schedcore.run import Outcome, Run, named
 from schedcore.running.announce import Announcer
+from schedcore.running.capacity import longest_waits
 from schedcore.running.failures import Failures
 from schedcore.running.idle import IdleWaits
 from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
 from schedcore.running.reports import Reports
-from schedcore.running.rooms import longest_waits
 from schedcore.running.timers import Timers
 from schedcore.stores.ends import End, end_of
 

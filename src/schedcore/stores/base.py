@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     """When to act: the fire time plus its jitter.  None: paused."""
     broken: str | None = None
     """Why the job currently cannot run; it is tried again when it is due."""
-    judged_us: int | None = None
+    backlog_us: int | None = None
     """When the backlog of which this is the rest was found; None: there is no backlog."""
     version: object = None
     """Differs from that of every older entry of the same job; only the store reads it."""
@@ -34,14 +34,14 @@ def make_entry(
     job: Job,
     fire_us: int | None,
     due_us: int | None,
-    judged_us: int | None = None,
+    backlog_us: int | None = None,
     broken: str | None = None,
 ) -> Entry:
     """Return an entry, like ``Entry(...)`` in half the time.
 
     Each added job creates one; a named tuple's own constructor takes 0.27 us.
     """
-    return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, None))
+    return tuple.__new__(Entry, (job, fire_us, due_us, broken, backlog_us, None))
 
 
 class Slot:
@@ -52,20 +52,20 @@ class Slot:
     """
 
     __slots__ = (
+        "backlog_us",
         "behind",
         "born",
         "broken",
         "due_us",
         "fire_us",
         "job",
-        "judged_us",
         "queued_us",
         "runs",
         "seq",
     )
 
     def __init__(self, entry: Entry, seq: int) -> None:
-        self.job, self.fire_us, self.due_us, self.broken, self.judged_us, _ = entry
+        self.job, self.fire_us, self.due_us, self.broken, self.backlog_us, _ = entry
         self.born = seq
         """Differs from that of every other job of its store."""
         self.seq = seq
@@ -81,7 +81,7 @@ class Slot:
         """Return the job as a value to be read."""
         # Not Entry(...): that takes 0.2 us longer, and each read of a job creates one.
         return tuple.__new__(
-            Entry, (self.job, self.fire_us, self.due_us, self.broken, self.judged_us, self.seq)
+            Entry, (self.job, self.fire_us, self.due_us, self.broken, self.backlog_us, self.seq)
         )
 
 
@@ -112,7 +112,7 @@ Otherwise = Literal["change", "replace", "refuse"]
 own), or raise ConflictingIdError."""
 
 
-class Passed(NamedTuple):
+class NotRun(NamedTuple):
     """Due fire times that do not run."""
 
     outcome: Outcome
@@ -145,9 +145,9 @@ class Settlement(NamedTuple):
     due_us: int | None
     times: Sequence[int]
     """The due times to run now, oldest first."""
-    judged_us: int | None = None
+    backlog_us: int | None = None
     broken: str | None = None
-    passed: Sequence[Passed] = ()
+    not_run: Sequence[NotRun] = ()
 
 
 Executors = Mapping[str, int] | Collection[str] | None
@@ -176,7 +176,7 @@ class Settled(NamedTuple):
     runs: list[Run]
     """Runs to submit, in this order."""
     skipped: list[Skipped]
-    passed: list[tuple[Job, Passed]]
+    not_run: list[tuple[Job, NotRun]]
     evicted: list[End]
     """Runs that were cancelled in favour of others, to be abandoned."""
     removed: list[str]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from schedcore.errors import ConflictingIdError
 from schedcore.stores.base import Change, Declared, Entry, Otherwise
-from schedcore.stores.passing import passed_records
+from schedcore.stores.not_run import not_run_records
 
 
 class DeclaredBy(NamedTuple):
@@ -49,7 +49,7 @@ def change_of(
     stays_paused = was is not None and was.fingerprint != "" and old.due_us is None
     new = entry._replace(due_us=None) if stays_paused else entry
     another = was is None or otherwise == "replace"
-    return Change(old, new, another, passed_records(old, new, now_us))
+    return Change(old, new, another, not_run_records(old, new, now_us))
 
 
 def parked(old: Entry, app: str) -> Change:

@@ -187,12 +187,12 @@ class MemoryStore(MemoryTrail):
 
     def _move(self, slot: Slot, new: Entry) -> None:
         """Replace the job and place of a slot with *new*."""
-        held = slot.behind is not None and new.judged_us is not None
+        held = slot.behind is not None and new.backlog_us is not None
         filed_us = None if held else new.due_us
         stays = slot.queued_us == filed_us and slot.job.executor == new.job.executor
         if not stays:
             self._queue.discard(slot)
-        slot.job, slot.fire_us, slot.due_us, slot.broken, slot.judged_us, _ = new
+        slot.job, slot.fire_us, slot.due_us, slot.broken, slot.backlog_us, _ = new
         slot.seq = self._log.note(slot.job.id)
         if not stays and filed_us is not None:
             self._queue.put(slot, filed_us)
@@ -219,7 +219,7 @@ class MemoryStore(MemoryTrail):
 
     def _followed(self, slot: Slot) -> None:
         """Release a held backlog, now that no run of its last portion waits."""
-        if slot.judged_us is not None and slot.due_us is not None and slot.queued_us is None:
+        if slot.backlog_us is not None and slot.due_us is not None and slot.queued_us is None:
             self._queue.put(slot, slot.due_us)
 
     def get(self, job_id: str) -> Entry:
@@ -316,20 +316,20 @@ class MemoryStore(MemoryTrail):
 
     def _settle_one(self, slot: Slot, decision: Decision, settled: Settled, now_us: int) -> bool:
         """Settle a decision that is not plain; return whether to add the job to the due queue."""
-        continues = slot.judged_us is not None
+        continues = slot.backlog_us is not None
         if isinstance(decision, Settlement):
-            _, slot.job, slot.fire_us, slot.due_us, times, slot.judged_us, slot.broken, passed = (
+            _, slot.job, slot.fire_us, slot.due_us, times, slot.backlog_us, slot.broken, not_run = (
                 decision
             )
         else:
             assert slot.fire_us is not None
-            times, passed = (slot.fire_us,), ()
+            times, not_run = (slot.fire_us,), ()
             slot.fire_us = slot.due_us = decision
             slot.broken = None
         job = slot.job
-        for one in passed:
+        for one in not_run:
             self._history.add(one.record(job.id))
-            settled.passed.append((job, one))
+            settled.not_run.append((job, one))
         if times:
             self._open.admit(slot, times, continues, settled, now_us)
         if slot.due_us is None:
@@ -337,7 +337,7 @@ class MemoryStore(MemoryTrail):
             self._drop(slot)
             return False
         # Otherwise the rest of a backlog is held until the last run of this portion starts.
-        return slot.behind is None or slot.judged_us is None
+        return slot.behind is None or slot.backlog_us is None
 
     def _give_back(self, batch: MemoryBatch) -> None:
         with self._lock:
@@ -388,7 +388,7 @@ class MemoryStore(MemoryTrail):
                 recorded.append(end)
                 if slot.behind is not None and promote:
                     self._open.promote(slot, started)
-                if slot.judged_us is not None:
+                if slot.backlog_us is not None:
                     due_us = _earlier(due_us, slot.queued_us)
         return Ended(recorded, started, due_us)
 
@@ -401,7 +401,7 @@ class MemoryStore(MemoryTrail):
                 slot = run._slot
                 if run._waits and slot is not None:
                     self._open.promote(slot, started)
-                    if slot.judged_us is not None:
+                    if slot.backlog_us is not None:
                         due_us = _earlier(due_us, slot.queued_us)
         return Ended([], started, due_us)
 

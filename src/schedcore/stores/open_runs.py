@@ -15,8 +15,8 @@ from schedcore.run import Outcome, Run
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
 from schedcore.stores.keys import Keys
+from schedcore.stores.not_run import skipped_record
 from schedcore.stores.outputs import Outputs
-from schedcore.stores.passing import skipped_record
 from schedcore.stores.run_requests import Backfill, Opened, runs_of
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
+from schedcore.changes.audit import AuditRecord
 from schedcore.errors import InvalidOptionError
-
-if TYPE_CHECKING:
-    from schedcore.changes.audit import AuditRecord
-    from schedcore.run import RunRecord
+from schedcore.run import RunRecord
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -351,7 +351,7 @@ class PostgresPool:
 
     def _configure(self, connection: PatientConnection) -> None:
         limits = self._limits
-        connection.patience, connection.idle = limits.answer, limits.idle
+        connection.answer_timeout, connection.idle = limits.answer, limits.idle
         wanted = {
             "idle_in_transaction_session_timeout": f"{limits.idle * 1000:.0f}",
             "lock_timeout": f"{limits.lock * 1000:.0f}",

@@ -16,11 +16,11 @@ class PatientConnection(psycopg.Connection[Row]):
     """Gives up if the server does not answer: it is stopped, or waits for a replica.
 
     Attributes:
-        patience: Maximum seconds to wait for an answer.
+        answer_timeout: Maximum seconds to wait for an answer.
         idle: Maximum seconds that the server waits for the next statement of a transaction.
     """
 
-    patience = 40.0
+    answer_timeout = 40.0
     idle = 5.0
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **named: Any) -> Any:
@@ -29,7 +29,7 @@ class PatientConnection(psycopg.Connection[Row]):
 
     def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Pass events on to the driver, until the timeout."""
-        until_us = passing_us() + round(self.patience * SECOND)
+        until_us = passing_us() + round(self.answer_timeout * SECOND)
         try:
             state = next(gen)
             while True:
@@ -44,7 +44,7 @@ class PatientConnection(psycopg.Connection[Row]):
     def give_up(self) -> NoReturn:
         """Close the connection, and raise an error with the reason."""
         self.close()
-        raise psycopg.OperationalError(f"the server gave no answer for {self.patience:.0f} s")
+        raise psycopg.OperationalError(f"the server gave no answer for {self.answer_timeout:.0f} s")
 
 
 def readable(files: Sequence[int], seconds: float) -> list[int]:

@@ -198,7 +198,7 @@ def _flush(connection: PatientConnection) -> None:
     while connection.pgconn.flush():
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ | selectors.EVENT_WRITE)
-            found = selector.select(connection.patience)
+            found = selector.select(connection.answer_timeout)
         if not found:
             connection.give_up()
         ((_, events),) = found

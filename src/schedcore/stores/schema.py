@@ -109,7 +109,7 @@ MIGRATIONS: Final = (
                 seq {whole} not null,
                 fire_us {whole},
                 due_us {whole},
-                judged_us {whole},
+                backlog_us {whole},
                 broken text,
                 changed {mark} not null){options}""",
             "create index schedcore_due_at on schedcore_due ({due}) where due_us is not null",

@@ -21,7 +21,7 @@ class JobRow(NamedTuple):
     """Grows with each change of the definition or the place."""
     fire_us: int | None
     due_us: int | None
-    judged_us: int | None
+    backlog_us: int | None
     broken: str | None
 
     @property
@@ -31,11 +31,11 @@ class JobRow(NamedTuple):
 
 
 NOT_HELD: Final = (
-    "(d.judged_us is null or not exists"
+    "(d.backlog_us is null or not exists"
     " (select 1 from schedcore_claims c where c.k = d.k and c.state = 0))"
 )
 """SQL condition for a due job: its backlog is not held by its waiting runs."""
-PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.judged_us, d.broken"
+PLACE = "d.k, j.id, j.ver, d.seq, d.fire_us, d.due_us, d.backlog_us, d.broken"
 FROM = "from schedcore_due d join schedcore_jobs j on j.k = d.k"
 _DUE = f"d.due_us <= ? and {NOT_HELD} order by d.due_us"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
 
 _OPEN: Final = "select k from schedcore_claims where run_id in ({})"
-_HELD: Final = "select k, due_us from schedcore_due where judged_us is not null and"
+_HELD: Final = "select k, due_us from schedcore_due where backlog_us is not null and"
 
 
 def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:

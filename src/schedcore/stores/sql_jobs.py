@@ -163,11 +163,11 @@ class JobRows(DueRows):
         self._database = database
         self.definitions = Definitions()
         self._insert_due = (
-            "insert into schedcore_due (k, executor, seq, fire_us, due_us, judged_us, broken,"
+            "insert into schedcore_due (k, executor, seq, fire_us, due_us, backlog_us, broken,"
             f" changed) values (?, ?, 1, ?, ?, ?, ?, {database.marked})"
         )
         self._move = (
-            "update schedcore_due set fire_us = ?, due_us = ?, judged_us = ?, broken = ?,"
+            "update schedcore_due set fire_us = ?, due_us = ?, backlog_us = ?, broken = ?,"
             f" seq = seq + 1, changed = {database.marked} where k = ?"
         )
 
@@ -269,9 +269,9 @@ class JobRows(DueRows):
         keys = self._database.job_keys(tx, len(added))
         jobs, places, ids = [], [], []
         for k, (entry, text, declared) in zip(keys, added, strict=True):
-            job, fire_us, due_us, broken, judged_us, _ = entry
+            job, fire_us, due_us, broken, backlog_us, _ = entry
             jobs.append((k, job.id, text, *declared))
-            places.append((k, job.options.executor, fire_us, due_us, judged_us, broken))
+            places.append((k, job.options.executor, fire_us, due_us, backlog_us, broken))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
         tx.many(self._insert_due, places)
@@ -290,12 +290,12 @@ class JobRows(DueRows):
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
             tx.unless_made(partial(self.definitions.drop, (row.k,)))
             self.definitions.put(row.k, ver, new.job)
-        tx.run(self._move, new.fire_us, new.due_us, new.judged_us, new.broken, row.k)
-        place = (new.fire_us, new.due_us, new.judged_us, new.broken)
+        tx.run(self._move, new.fire_us, new.due_us, new.backlog_us, new.broken, row.k)
+        place = (new.fire_us, new.due_us, new.backlog_us, new.broken)
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)
 
     def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:
-        """Set the places of jobs: fire, due and judged times, why broken, and the key."""
+        """Set the places of jobs: fire, due and backlog times, why broken, and the key."""
         tx.many(self._move, places)
 
     def delete(self, tx: Transaction, rows: Sequence[JobRow], last: bool) -> None:
@@ -352,8 +352,8 @@ class JobRows(DueRows):
 
 def entry_of(row: JobRow, job: Job) -> Entry:
     """Return a job as a value for readers."""
-    _, _, _, _, fire_us, due_us, judged_us, broken = row
-    return tuple.__new__(Entry, (job, fire_us, due_us, broken, judged_us, row.version))
+    _, _, _, _, fire_us, due_us, backlog_us, broken = row
+    return tuple.__new__(Entry, (job, fire_us, due_us, broken, backlog_us, row.version))
 
 
 def conflicts_of(changes: Sequence[Change | Entry], rows: dict[str, JobRow]) -> list[str]:

@@ -12,7 +12,7 @@ from schedcore.run import Run, RunRecord
 from schedcore.stores.base import Settled
 from schedcore.stores.claims import Claim, Opening, call_text
 from schedcore.stores.database import Transaction
-from schedcore.stores.passing import skipped_record
+from schedcore.stores.not_run import skipped_record
 from schedcore.stores.run_requests import Backfill, EarlierRun, Opened, RunRequest
 from schedcore.stores.sql_keys import find_keys, note_keys
 

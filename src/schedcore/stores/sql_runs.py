@@ -25,7 +25,7 @@ from schedcore.stores.claims import (
 )
 from schedcore.stores.database import Database, Rows, Transaction
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
-from schedcore.stores.passing import skipped_record
+from schedcore.stores.not_run import skipped_record
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_jobs import removed_job
 from schedcore.stores.unbegun import Unbegun, unbegun_at

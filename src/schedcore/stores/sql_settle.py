@@ -48,17 +48,17 @@ class Settling:
         """Add the decision about one job."""
         if not isinstance(decision, Settlement):
             decision = Settlement(slot, slot.job, decision, decision, (row.fire_us or 0,))
-        _, job, fire_us, due_us, times, judged_us, broken, passed = decision
+        _, job, fire_us, due_us, times, backlog_us, broken, not_run = decision
         if job is not slot.job:  # its function was resolved
             store.jobs.definitions.put(row.k, row.ver, job)
-        for one in passed:
+        for one in not_run:
             self._records.append(one.record(job.id))
-            self._settled.passed.append((job, one))
-        if len(times) == 1 and not claims and row.judged_us is None:
+            self._settled.not_run.append((job, one))
+        if len(times) == 1 and not claims and row.backlog_us is None:
             self._plain.append((Opening(row.k, job), times[0]))
         elif times:
             opening = Opening(row.k, job, claims)
-            continues = row.judged_us is not None
+            continues = row.backlog_us is not None
             self._records += store.claims.admit(
                 tx, opening, times, continues, self._settled, self.waiting, self._now_us
             )
@@ -66,7 +66,7 @@ class Settling:
             self._settled.removed.append(job.id)
             self._removed.append(row)
         else:
-            self._places.append((fire_us, due_us, judged_us, broken, row.k))
+            self._places.append((fire_us, due_us, backlog_us, broken, row.k))
 
     def write(self, store: SqlStore, tx: Transaction) -> None:
         """Write all of it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
-from schedcore.clock import Patience
+from schedcore.clock import Deadline
 from schedcore.errors import StoreError, StoreUnavailableError
 from schedcore.stores.database import Transaction
 from schedcore.stores.schema import SQLITE, migrate
@@ -279,7 +279,7 @@ def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any
     SQLite itself sleeps for up to 100 ms between two attempts, so a busy process starves the
     others; this function tries every 1 to 3 ms.
     """
-    patience = pause = row = None
+    deadline = pause = row = None
     for statement in statements:
         while True:
             try:
@@ -287,8 +287,8 @@ def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any
                 break
             except sqlite3.OperationalError as error:
                 # Created only now, since nearly no transaction is blocked.
-                patience, pause = patience or Patience(PATIENCE), pause or threading.Event()
-                if not _is_busy(error) or not patience.left():
+                deadline, pause = deadline or Deadline(PATIENCE), pause or threading.Event()
+                if not _is_busy(error) or not deadline.left():
                     raise
             pause.wait(random.uniform(0.001, 0.003))
     return row

@@ -11,7 +11,7 @@ from schedcore.job import Job
 from schedcore.jobdata import fingerprint
 from schedcore.stores.base import Change, Declared, Entry
 from schedcore.stores.contract import Store
-from schedcore.stores.passing import passed_records
+from schedcore.stores.not_run import not_run_records
 
 
 class Comparison(NamedTuple):
@@ -61,7 +61,7 @@ def replace(store: Store, entries: Sequence[Entry], now_us: int) -> None:
     for entry in entries:
         old = there.get(entry.job.id)
         changes.append(
-            entry if old is None else Change(old, entry, True, passed_records(old, entry, now_us))
+            entry if old is None else Change(old, entry, True, not_run_records(old, entry, now_us))
         )
     conflicts = store.write(changes, now_us, actor()).conflicts
     if conflicts:

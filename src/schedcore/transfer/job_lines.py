@@ -14,7 +14,7 @@ from schedcore.triggers.options import moment_us
 from schedcore.triggers.zones import zone_of
 
 _UTC = zone_of(UTC)
-PLACE: Final = ("next_fire_time", "paused", "next_run_time", "judged_time", "broken")
+PLACE: Final = ("next_fire_time", "paused", "next_run_time", "backlog_time", "broken")
 """Fields of a line besides the job's definition; the last three are optional."""
 
 
@@ -28,8 +28,8 @@ def line_of(entry: Entry) -> str:
     data |= {"next_fire_time": _text(entry.fire_us), "paused": entry.due_us is None}
     if entry.due_us is not None and entry.due_us != entry.fire_us:  # because of its jitter
         data["next_run_time"] = _text(entry.due_us)
-    if entry.judged_us is not None:  # inside a backlog
-        data["judged_time"] = _text(entry.judged_us)
+    if entry.backlog_us is not None:  # inside a backlog
+        data["backlog_time"] = _text(entry.backlog_us)
     if entry.broken is not None:
         data["broken"] = entry.broken
     line = json.dumps(data, ensure_ascii=False)
@@ -83,7 +83,7 @@ def entry_of(line: str) -> Entry:
     broken = place.get("broken")
     if broken is not None and not isinstance(broken, str):
         raise InvalidOptionError("broken", broken, "text that says why, or null")
-    return make_entry(job, fire_us, due_us, _moment("judged_time", place), broken)
+    return make_entry(job, fire_us, due_us, _moment("backlog_time", place), broken)
 
 
 def _moment(name: str, place: Mapping[str, Any]) -> int | None:

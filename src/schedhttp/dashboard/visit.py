@@ -190,10 +190,10 @@ def _zone_in(name: str) -> str:
 
 def flash_text(redirect: Redirect) -> str:
     """Return the value of the cookie that reports to the next page what was done."""
-    text = json.dumps([redirect.message, redirect.undo])
+    text = texts.as_json([redirect.message, redirect.undo]).encode("utf-8", "replace")
     if len(text) > _LONGEST_FLASH:
-        text = json.dumps([redirect.message[:500], None])
-    return urlsafe_b64encode(text.encode()).decode()
+        text = texts.as_json([redirect.message[:500], None]).encode("utf-8", "replace")
+    return urlsafe_b64encode(text).decode()
 
 
 def read_flash(request: Incoming) -> tuple[str, Any] | None:

@@ -157,7 +157,8 @@ def update_job(service: Service, request: Incoming, job_id: str) -> Reply:
     def changes(entry: Entry) -> Mapping[str, Any]:
         if check is not None:
             check(entry)
-        fields, trigger = codec.read_changes(body, entry, service.job_json.hide)
+        now_us = scheduler.clock.now_us()
+        fields, trigger = codec.read_changes(body, entry, now_us, service.job_json.hide)
         bounds.check_fields(fields, shortest)
         if "func" in fields:
             fields["func"] = service.allowed.find(fields["func"], scheduler.registered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from schedcore import Health, Scheduler, State, StoreError
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 from schedhttp.errors import Forbidden
 from schedhttp.request import Incoming, read_flag, read_object
 from schedhttp.shown import (
@@ -68,18 +68,18 @@ def resume_scheduler(service: Service, request: Incoming) -> Reply:
 def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
     """Shut the scheduler down; `wait` says whether to wait for active runs."""
     wait = read_flag(read_object(request, required=False), "wait", True)
-    patience = Patience(service.settings.shutdown_timeout)
+    deadline = Deadline(service.settings.shutdown_timeout)
     # Not left: another process would go on with what the client wants to have ended.
-    service.scheduler.shutdown(wait, patience.left(), leave=False)
+    service.scheduler.shutdown(wait, deadline.left(), leave=False)
     if wait:
-        _wait_for_others(service.scheduler, patience)
+        _wait_for_others(service.scheduler, deadline)
     return NOTHING
 
 
-def _wait_for_others(scheduler: Scheduler, patience: Patience) -> None:
+def _wait_for_others(scheduler: Scheduler, deadline: Deadline) -> None:
     """Wait for the active runs of other processes."""
     pause = _FIRST_LOOK
-    while any(n.runs for n in scheduler.nodes() if n.state == "alive") and patience.left():
+    while any(n.runs for n in scheduler.nodes() if n.state == "alive") and deadline.left():
         Waker().sleep(pause)
         pause = min(pause * 2, _LAST_LOOK)
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 
 _LOOK_EVERY = 0.02
 _LOAD_WITHIN = 600.0
@@ -83,8 +83,8 @@ def call_when_loaded(callback: Callable[[], object]) -> None:
 
 
 def _wait_for_load() -> None:
-    patience = Patience(_LOAD_WITHIN)
-    while _when_loaded and patience.left():  # a child that executes another program never loads
+    deadline = Deadline(_LOAD_WITHIN)
+    while _when_loaded and deadline.left():  # a child that executes another program never loads
         if has_loaded():
             post_worker_init(None)
         Waker().sleep(_LOOK_EVERY)

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from schedcore.clock import Patience, Waker
+from schedcore.clock import Deadline, Waker
 
 _WATCH_FOR = 60.0
 _LOOK_EVERY = 0.05
@@ -24,8 +24,8 @@ def call_in_parent(leave: Callable[[], object]) -> None:
     """
 
     def look() -> None:
-        patience = Patience(_WATCH_FOR)
-        while patience.left():
+        deadline = Deadline(_WATCH_FOR)
+        while deadline.left():
             if "werkzeug._reloader" in sys.modules:
                 leave()
                 return

@@ -15,7 +15,7 @@ from schedcore.run import Run
 from schedcore.stores.base import Slot
 
 
-class Rooms:
+class Capacity:
     """Follows from step to step which executors are full.
 
     Args:
@@ -26,13 +26,13 @@ class Rooms:
     def __init__(self, executors: Mapping[str, Executor], most: int) -> None:
         self._executors = executors
         self._most = most
-        self._looked: Mapping[str, int] = {}
-        self._looked_us = 0
+        self._rooms: Mapping[str, int] = {}
+        self._measured_us = 0
         self._since_us: dict[str, int] = {}  # those that could not, and have not caught up yet
 
-    def look(self, now_us: int) -> dict[str, int]:
+    def measure(self, now_us: int) -> dict[str, int]:
         """Return how many runs each executor can begin now; full ones are left out."""
-        self._looked_us = now_us
+        self._measured_us = now_us
         rooms: dict[str, int] = {}
         for name, executor in self._executors.items():
             ask = getattr(executor, "room", None)
@@ -41,33 +41,33 @@ class Rooms:
                 rooms[name] = self._most if room is None else min(room, self._most)
             else:
                 self._since_us.setdefault(name, now_us)
-        self._looked = rooms
+        self._rooms = rooms
         return rooms
 
     def full_since(self) -> Mapping[str, int]:
         """Return since when the full executors have been full."""
         return dict(self._since_us)
 
-    def judged_us(self, slot: Slot) -> int | None:
+    def backlog_us(self, slot: Slot) -> int | None:
         """Return the moment that decides whether a job is late; None: now.
 
         A job that waited because its executor was full counts as late as it was when it became due.
         """
-        if slot.judged_us is not None or not self._since_us:
-            return slot.judged_us
+        if slot.backlog_us is not None or not self._since_us:
+            return slot.backlog_us
         since_us = self._since_us.get(slot.job.executor)
         return None if since_us is None else max(since_us, slot.due_us or 0)
 
-    def taken(self, slots: Sequence[Slot]) -> None:
-        """Note what was taken since the last look: where room is left, no job waits any more.
+    def note_taken(self, slots: Sequence[Slot]) -> None:
+        """Note what was taken since then: where room is left, no job waits any more.
 
         Where all of the room was taken, jobs may wait as where there was none, and so they may if
         as many were taken as can be at once.
         """
         counts = Counter(slot.job.executor for slot in slots)
-        for name, room in self._looked.items():
+        for name, room in self._rooms.items():
             if counts[name] >= room or len(slots) >= self._most:
-                self._since_us.setdefault(name, self._looked_us)
+                self._since_us.setdefault(name, self._measured_us)
             else:
                 self._since_us.pop(name, None)
 

@@ -9,12 +9,12 @@ from schedcore.clock import from_us
 from schedcore.job import Job
 from schedcore.planning import passed_over
 from schedcore.run import Outcome, Run, RunRecord
-from schedcore.stores.base import Entry, Passed
+from schedcore.stores.base import Entry, NotRun
 
 log = GuardedLogger(__name__)
 
 
-def passed_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
+def not_run_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
     """Return the outcomes of past fire times that a change skips.
 
     They end as paused if the job was paused, and as cancelled otherwise.  If a trigger cannot count
@@ -26,14 +26,14 @@ def passed_records(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRe
         now_us: The time of the change.
     """
     try:
-        return _passed(old, new, now_us)
+        return _not_run(old, new, now_us)
     except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
         text, fields = "job %r: its fire times cannot be counted", {"job_id": old.job.id}
         log.error(text, old.job.id, error=error, fields=fields)
         return ()
 
 
-def _passed(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
+def _not_run(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
     first_us = old.fire_us
     if first_us is None or now_us < first_us or (new is not None and new.fire_us == first_us):
         return ()
@@ -44,7 +44,7 @@ def _passed(old: Entry, new: Entry | None, now_us: int) -> Sequence[RunRecord]:
     if backlog is None:
         return ()
     outcome = Outcome.PAUSED if old.due_us is None else Outcome.CANCELLED
-    return (Passed(outcome, backlog, now_us - first_us).record(old.job.id),)
+    return (NotRun(outcome, backlog, now_us - first_us).record(old.job.id),)
 
 
 def skipped_record(
