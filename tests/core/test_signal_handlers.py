@@ -19,10 +19,13 @@ from schedcore import (
     Scheduler,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
+    StoreUnavailableError,
     simulate,
 )
 from schedcore.heap import DueQueue
+from schedcore.stores.sqlite import SqliteStore
 from tests.patience import SOON
+from tests.stores.stepping import ByHand, Stepped
 
 LATER = datetime(2000, 1, 2, tzinfo=timezone.utc)
 
@@ -242,3 +245,46 @@ def test_making_a_scheduler_may_be_interrupted_by_making_another():
     for line in range(0, 300, 7):
         inner = []
         Interrupted(made, lambda inner=inner: inner.append(made()), line)
+
+
+# On a store on disk
+
+
+def test_a_shutdown_that_interrupts_a_transaction_is_made_once_that_is_over(tmp_path, caplog):
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}", timezone="UTC")
+    scheduler.add_job("math:sqrt", "interval", hours=100, args=[4], id="job")
+    for line in range(0, 300, 25):
+        scheduler.start()
+        reached = Interrupted(scheduler.history, scheduler.shutdown, line).reached
+        for thread in threading.enumerate():
+            if thread.name == "schedcore-shutdown":
+                thread.join(SOON)
+        if not reached:
+            break
+        with pytest.raises(SchedulerNotRunningError):
+            scheduler.shutdown()
+        scheduler.start()
+        assert scheduler.run_job("job", timeout=SOON).outcome is Outcome.EXECUTED
+        scheduler.shutdown(timeout=SOON)
+    assert "another thread shuts down" in caplog.text
+
+
+@pytest.mark.parametrize("line", range(0, 60, 6))
+def test_a_call_that_interrupts_a_transaction_is_refused_and_waits_for_nothing(tmp_path, line):
+    store = SqliteStore(tmp_path / "jobs.db", durable=False)
+    stepped = Stepped(store, ByHand())
+    stepped.add(every=10)
+    stepped.step(10)
+    run = stepped.hand.begin()
+    stepped.hand.reporter.end(run, None, None)  # noted; whoever reads records it
+
+    def handler():
+        with pytest.raises(StoreUnavailableError, match="interrupts a transaction"):
+            stepped.scheduler.history()
+
+    records = []
+    Interrupted(
+        lambda: records.extend(stepped.scheduler.history()), handler, line, "schedcore.stores.sql_"
+    )
+    assert [record.run_id for record in records] == [run.id]
+    store.close()

@@ -80,6 +80,7 @@ class Runs:
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
         reports = Reports(self, self._cluster, announce, random)
+        self._check_free: Callable[[], None] = getattr(store, "check_free", lambda: None)
         self._late = None if self._cluster is None else LateReports(reports, self)
         self.reporter: Reporter = self._late or reports
         self._timers = Timers()
@@ -189,6 +190,7 @@ class Runs:
         Errors of the store are raised; the ends stay noted, and are recorded the next time.
         """
         if self._late is not None:
+            self._check_free()
             self._late.make()
         self._failures.record()
         if self._ends:
