@@ -17,7 +17,7 @@ from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
 from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition
-from schedcore.stores.sql_keys import trim_keys
+from schedcore.stores.sql_open import trim_keys
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore

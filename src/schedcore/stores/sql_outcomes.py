@@ -15,7 +15,7 @@ from schedcore.stores.sql_output import OutputRows
 
 
 class SqlOutcomes:
-    """Implements :class:`~schedcore.stores.outcomes.Outcomes`.
+    """Implements :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: The database.

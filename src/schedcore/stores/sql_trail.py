@@ -84,7 +84,7 @@ class AuditRows:
 
 
 class SqlTrail(SqlOutcomes):
-    """Implements :class:`~schedcore.stores.trail.Trail`.
+    """Implements :class:`~schedcore.stores.contract.Store`.
 
     Args:
         database: The database.
