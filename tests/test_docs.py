@@ -117,6 +117,7 @@ class Terminal:
             self.port = free.getsockname()[1]
         for block in [*blocks_of(PAGES[0]), *blocks_of(page)]:
             if block.file is not None and page not in PAGES_IN_ORDER:
+                (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / block.file).write_text(block.text)
         tools = folder / "bin"
         tools.mkdir()

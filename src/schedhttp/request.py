@@ -8,6 +8,7 @@ what is needed rarely: the query, credentials, conditions, and chunked bodies.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -35,8 +36,8 @@ class Incoming:
     """
 
     __slots__ = (
-        *("_whole", "came_by_own_socket", "environ", "may_change", "may_wait", "method", "most"),
-        *("path", "user"),
+        *("_whole", "came_by_own_socket", "environ", "longest_wait", "may_change", "may_wait"),
+        *("method", "most", "path", "user"),
     )
 
     def __init__(self, environ: dict[str, Any], most: int, whole: Request | None = None) -> None:
@@ -50,6 +51,8 @@ class Incoming:
         """Whether it came over a Unix socket that only this server's user can open."""
         self.may_wait = True
         """Whether a thread of the server is free to wait for a run."""
+        self.longest_wait = math.inf
+        """For how many seconds it may wait, if the server limits that."""
         self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
         raw: str = environ.get("PATH_INFO") or ""
         # PEP 3333: bytes, decoded as Latin-1.

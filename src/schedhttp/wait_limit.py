@@ -26,11 +26,12 @@ class WaitLimit:
 
     @contextmanager
     def place(self, request: Incoming) -> Iterator[None]:
-        """Answer *request* inside; :attr:`Incoming.may_wait` says whether it may wait."""
+        """Answer *request* inside; its attributes say whether it may wait, and for how long."""
         waits_for = _kind_of(request)
         if waits_for is None:
             yield
             return
+        request.longest_wait = gunicorn.longest_request()
         with self._lock:
             has_place = self._counts[waits_for] < self._most(waits_for)
             self._counts[waits_for] += has_place

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from threading import Event
+from threading import Event, Timer
+from types import SimpleNamespace
 
 import pytest
 
 from schedcore import Outcome, RunRecord, Scheduler
+from schedhttp.workers import gunicorn
 from tests.contract.conftest import STORES
 from tests.patience import SOON
 from tests.stores.calls import put_records
@@ -102,6 +104,25 @@ def test_a_run_is_shown_while_it_runs_and_after_it_has_ended(api, scheduler):
         **dict.fromkeys(("state", "outcome", "ended", "result", "why")),
     }
     assert api("GET", "/runs").json == api("GET", "/jobs/block/runs").json == [ended]
+
+
+class Sync:
+    """gunicorn's worker without threads, which is killed if a request takes too long."""
+
+    __module__ = "gunicorn.workers.sync"
+    cfg = SimpleNamespace(timeout=0.1, threads=1)
+
+
+def test_a_worker_without_threads_is_not_killed_since_it_waits_for_a_run(api):
+    over = Timer(1, gate.open.set)
+    over.start()
+    gunicorn.post_fork(None, Sync())
+    try:
+        answer = api("POST", "/jobs/block/run")
+    finally:
+        gunicorn.post_fork(None, None)
+        over.cancel()
+    assert answer.headers["X-Run-Outcome"] == "running"
 
 
 def test_a_run_of_a_shared_store_says_in_which_process_it_is(api, scheduler):

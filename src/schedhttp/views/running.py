@@ -39,7 +39,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     run = scheduler.run_job(
         job_id,
         wait,
-        service.settings.api_run_timeout,
+        min(service.settings.api_run_timeout, request.longest_wait),
         _check_of(service, request, call),
         key=read_key(request),
         **call,

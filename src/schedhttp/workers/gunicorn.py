@@ -7,6 +7,7 @@ Nothing here imports gunicorn: if it is not running, there is neither a master n
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ from schedcore.clock import Deadline, Waker
 _LOOK_EVERY = 0.02
 _LOAD_WITHIN = 600.0
 """Seconds within which a worker must have loaded its app."""
+
+_PART_OF_TIMEOUT = 0.8
 
 _worker: Any | None = None
 """The worker object of this process, set by a hook."""
@@ -129,6 +132,18 @@ def addresses() -> list[str]:
         return [str(each) for each in getattr(worker(), "sockets", ())]
     except (OSError, AttributeError):  # gunicorn drops a socket that it has closed
         return []
+
+
+def longest_request() -> float:
+    """Return how many seconds a request may take.
+
+    gunicorn kills a worker without threads, with its active runs, if a request takes longer than
+    its timeout.
+    """
+    of = worker()
+    if of is None or not type(of).__module__.endswith(".sync") or not of.cfg.timeout:
+        return math.inf
+    return _PART_OF_TIMEOUT * float(of.cfg.timeout)
 
 
 def threads() -> int | None:
