@@ -24,20 +24,20 @@ def rooms():
 CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
-    *("ends", "positions", "outcomes", "trail", "run_requests", "base", "contract", "checked"),
-    *("differences", "changed", "not_run", "declared", "change_log", "keys", "outputs"),
+    *("ends", "positions", "run_requests", "base", "contract", "checked"),
+    *("differences", "changed", "not_run", "declared", "change_log", "outputs"),
     *("open_runs", "memory_batch", "memory_declared", "memory_queues", "memory_outcomes"),
     *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *(
         "sql_totals",
         "sql_history",
         "sql_output",
-        "sql_outcomes",
-        "sql_trail",
+        "sql_audit",
+        "sql_records",
         "sql_due",
         "sql_jobs",
     ),
-    *("sql_notices", "sql_keys", "claims", "process", "unbegun", "sql_runs", "sql_remote"),
+    *("sql_notices", "claims", "process", "unbegun", "sql_runs", "sql_remote"),
     *("sql_checks", "sql_settle", "sql_ends", "sql_open", "sql", "file_lock", "sql_nodes"),
     *("sqlite_file", "sqlite_cluster", "sqlite", "postgres_sockets", "postgres_sql"),
     *(

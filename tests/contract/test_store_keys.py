@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from schedcore.stores import keys, sql_keys
+from schedcore.stores import open_runs, sql_open
 from schedcore.stores.run_requests import KEYS_KEPT_US, EarlierRun
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
@@ -72,7 +72,7 @@ def test_another_job_with_the_same_id_is_asked_anew(store, opening, how):
 
 
 def test_keys_in_memory_are_bounded(monkeypatch):
-    monkeypatch.setattr(keys, "MOST_KEYS", 3)
+    monkeypatch.setattr(open_runs, "MOST_KEYS", 3)
     store = STORES["memory"]()
     add(store, entry("a", None, max_instances=9))
     runs = [run_now(store, store.get("a").job, 5, key=f"k{n}") for n in range(4)]
@@ -82,15 +82,15 @@ def test_keys_in_memory_are_bounded(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_keys_on_disk_are_cut_with_the_history(monkeypatch, kind):
-    monkeypatch.setattr(sql_keys, "MOST_KEYS", 3)
+    monkeypatch.setattr(sql_open, "MOST_KEYS", 3)
     store = STORES[kind]()
     add(store, entry("a", None, max_instances=99))
     runs = {n: run_now(store, store.get("a").job, n, key=f"k{n}") for n in range(1, 7)}
     with store.database.write() as tx:
-        sql_keys.trim_keys(tx, 7)
+        sql_open.trim_keys(tx, 7)
         left = tx.all("select run_id from schedcore_keys order by run_id")
         assert [row[0] for row in left] == [runs[n].id for n in (4, 5, 6)]
-        sql_keys.trim_keys(tx, 6 + KEYS_KEPT_US)
+        sql_open.trim_keys(tx, 6 + KEYS_KEPT_US)
         left = tx.all("select run_id from schedcore_keys")
         assert [row[0] for row in left] == [runs[6].id]
     store.close()

@@ -207,7 +207,10 @@ def test_shutdown_without_waiting_returns_at_once(scheduler):
     scheduler.add_job(lambda: (started.set(), release.wait(SOON)), id="hangs")
     scheduler.start()
     assert started.wait(SOON)
-    assert [run.job_id for run in scheduler.shutdown(wait=False)] == ["hangs"]
+    (run,) = scheduler.shutdown(wait=False)
+    assert run.job_id == "hangs"
+    scheduler.cancel(run.id)
+    assert run.why().endswith("since the scheduler was shut down")
     release.set()
 
 

@@ -141,3 +141,8 @@ def took_us(record: RunRecord) -> int | None:
     if record.started_us is None or record.ended_us is None or record.outcome is Outcome.LOST:
         return None
     return max(0, record.ended_us - record.started_us)  # the clock may have been set back
+
+
+def recorded_us(record: RunRecord) -> int:
+    """Return when a record was made: as a run ended, or as it was decided that none begins."""
+    return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us

@@ -8,7 +8,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from schedcore.clock import SECOND
-from schedcore.history.record import took_us
+from schedcore.history.record import recorded_us, took_us
 from schedcore.run import Outcome, Run, RunRecord, record_of
 
 BOUNDS: Final = (
@@ -98,11 +98,6 @@ class Totals(NamedTuple):
 def bound_of(span_us: int) -> float:
     """Return with which of :data:`BOUNDS` a span is counted."""
     return BOUNDS[bisect_left(_BOUNDS_US, span_us)]
-
-
-def recorded_us(record: RunRecord) -> int:
-    """Return when a record was made: as a run ended, or as it was decided that none begins."""
-    return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
 
 
 def add_totals(ended: Sequence[Run | RunRecord], totals: JobTotals) -> list[Run | RunRecord]:

@@ -171,7 +171,7 @@ class Lifecycle:
             finally:
                 self._starting = False
         if stays:
-            self._emit(EVENT_SCHEDULER_STARTED)
+            self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_STARTED))
 
     def _start_loop(self, paused: bool) -> bool:
         """Start the loop; return whether no signal handler shut it down meanwhile."""
@@ -210,7 +210,7 @@ class Lifecycle:
         loop = self.loop_or_error()
         self._engine.runs.hold()
         loop.paused = True
-        self._emit(EVENT_SCHEDULER_PAUSED)
+        self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_PAUSED))
 
     def resume(self) -> None:
         """Resume after :meth:`pause`.
@@ -222,7 +222,7 @@ class Lifecycle:
         self._engine.runs.release()
         loop.paused = False
         loop.wake()
-        self._emit(EVENT_SCHEDULER_RESUMED)
+        self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_RESUMED))
 
     def wakeup(self) -> None:
         """Make the loop look for due jobs now."""
@@ -268,7 +268,7 @@ class Lifecycle:
             self._stop_capture()
             self._shutting_down = False
             self.ended.wake()
-        self._emit(EVENT_SCHEDULER_SHUTDOWN)
+        self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
         return [run for run in self._engine.runs.here() if run is not run_here()]
 
     def _stop_capture(self) -> None:
@@ -330,7 +330,3 @@ class Lifecycle:
                 " parent only; start() starts it here as well",
                 os.getpid(),
             )
-
-    def _emit(self, code: int) -> None:
-        if self._listeners.mask & code:
-            self._listeners.emit(SchedulerEvent(code))

@@ -397,7 +397,7 @@ class JobMethods(ReplacementHints):
         self._engine.changes.remove_all()
         self._handles.forget_all()
         self._entries.forget_all()
-        self._emit(EVENT_ALL_JOBS_REMOVED)
+        self._listeners.emit(SchedulerEvent(EVENT_ALL_JOBS_REMOVED))
 
     # Inside
 
@@ -441,7 +441,3 @@ class JobMethods(ReplacementHints):
 
     def _expect_all(self, entries: Iterable[Entry]) -> None:
         self._expect(min((e.due_us for e in entries if e.due_us is not None), default=None))
-
-    def _emit(self, code: int) -> None:
-        if self._listeners.mask & code:
-            self._listeners.emit(SchedulerEvent(code))

@@ -15,18 +15,20 @@ from uuid import UUID
 
 from schedcore.basics import funcref
 from schedcore.basics.callables import makes_coroutine, makes_generator
+from schedcore.basics.http_request import is_url, request
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.errors import InvalidOptionError, did_you_mean
 from schedcore.notices.base import Channel, RefusedError
 from schedcore.notices.data import to_json
 from schedcore.notices.notice import Notice
-from schedcore.notices.requests import check_url, send
 
 _HOUR: Final = 3600.0
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LONGEST_TIMEOUT: Final = 60.0
 _AGENT: Final = {"User-Agent": "schedcore"}
+_LATER: Final = (408, 425, 429)
+"""Client error statuses that allow a retry."""
 
 
 class Function:
@@ -78,7 +80,7 @@ class Webhook:
         timeout: float = 10.0,
         clock: Clock | None = None,
     ) -> None:
-        self._url = check_url("url", url)
+        self._url = _check_url("url", url)
         self._secret = None if secret is None else _read_secret(secret)
         self._headers = _check_headers(headers or {})
         self._timeout = _check_timeout(timeout)
@@ -99,7 +101,7 @@ class Webhook:
             signed = b".".join((notice.id.encode("ascii"), stamp.encode("ascii"), body))
             digest = hmac.new(self._secret, signed, hashlib.sha256).digest()
             headers["webhook-signature"] = "v1," + base64.b64encode(digest).decode("ascii")
-        send(_for_job(self._url, notice.job_id), "POST", body, headers, self._timeout)
+        _send(_for_job(self._url, notice.job_id), "POST", body, headers, self._timeout)
 
 
 class Ping:
@@ -132,9 +134,9 @@ class Ping:
         timeout: float = 10.0,
         clock: Clock | None = None,
     ) -> None:
-        self._url = check_url("url", url)
-        self._start = _below(url, "start") if start is None else check_url("start", start)
-        self._fail = _below(url, "fail") if fail is None else check_url("fail", fail)
+        self._url = _check_url("url", url)
+        self._start = _below(url, "start") if start is None else _check_url("start", start)
+        self._fail = _below(url, "fail") if fail is None else _check_url("fail", fail)
         if method not in ("POST", "GET"):
             raise InvalidOptionError("method", method, "'POST' or 'GET'")
         self._method = method
@@ -154,7 +156,7 @@ class Ping:
             body = f"{notice.text}\n\n{notice.output}".strip().encode("utf-8", "replace")
         url = _for_job(url, notice.job_id).replace("{run_id}", _run_of(notice))
         headers = {**_AGENT, "Content-Type": "text/plain; charset=utf-8"}
-        send(url, self._method, body, headers, self._timeout)
+        _send(url, self._method, body, headers, self._timeout)
 
 
 def _below(url: str, name: str) -> str:
@@ -187,6 +189,46 @@ def _read_secret(secret: object) -> bytes:
         if len(key) >= 16:
             return key
     raise InvalidOptionError("secret", "...", "16 bytes or more, as text, or as whsec_ and base64")
+
+
+def _check_url(option: str, url: object) -> str:
+    """Return the URL of a channel; it may contain a secret, so no error text contains it.
+
+    Raises:
+        InvalidOptionError: if it is none.
+    """
+    if isinstance(url, str) and is_url(url):
+        return url
+    raise InvalidOptionError(
+        option, "...", 'a URL such as "https://example.com/hook", without a password'
+    )
+
+
+def _send(
+    url: str, method: str, body: bytes | None, headers: Mapping[str, str], timeout: float
+) -> None:
+    """Send a request, and return after a status of 200 to 299, without reading the body.
+
+    Args:
+        url: Where to; of http or https.
+        method: Such as ``"POST"``.
+        body: What to send, if anything.
+        headers: Of the request.
+        timeout: Seconds that all of it may take, but for the look-up of the name.
+
+    Raises:
+        RefusedError: after a redirect, or a status that makes a retry useless.
+        OSError: after any other status, or without one.
+    """
+    status, place, _ = request(url, method, body, headers, timeout)
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        host = "elsewhere" if place is None else (urlsplit(place).netloc or "another path")[:200]
+        raise RefusedError(f"it answered {status} with a redirect to {host}, which is not followed")
+    if 400 <= status < 500 and status not in _LATER:
+        raise RefusedError(f"it answered {status}")
+    raise OSError(f"it answered {status}")
 
 
 def _check_headers(headers: object) -> dict[str, str]:
@@ -245,6 +287,8 @@ def _make(name: str, what: Any) -> Channel:
     try:
         if isinstance(what, Mapping):
             return _described(what)
+        if isinstance(what, str) and "://" in what:  # which may be a secret
+            raise InvalidOptionError("", "...", 'for a URL: {"type": "webhook", "url": ...}')
         if callable(getattr(what, "send", None)):
             return what  # type: ignore[no-any-return]
         return Function(what)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from schedcore.clock import SECOND, from_us
+from schedcore.history.record import recorded_us
 from schedcore.job import Options
 from schedcore.run import Outcome, RunRecord
 
@@ -134,7 +135,7 @@ def evaluate(
         again_us: Time between reminders of a lasting failure, and between notices of missed
             occurrences.
     """
-    outcome, now_us = record.outcome, time_of(record)
+    outcome, now_us = record.outcome, recorded_us(record)
     if outcome is Outcome.EXECUTED:
         recovered = (
             NoticeReason("recovery", state.failures, state.since_us) if state.failing else None
@@ -171,11 +172,6 @@ def is_run(record: RunRecord) -> bool:
         record.outcome in FAILURES
         or (record.outcome is Outcome.CANCELLED and record.started_us is not None)
     )
-
-
-def time_of(record: RunRecord) -> int:
-    """Return the time of an outcome, in microseconds since the Unix epoch."""
-    return record.scheduled_us + record.late_us if record.ended_us is None else record.ended_us
 
 
 # Where notices wait

@@ -12,6 +12,7 @@ from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, Deadline, Waker, passing_us
 from schedcore.engine import Engine
+from schedcore.history.record import recorded_us
 from schedcore.job import Job, Options
 from schedcore.notices.base import Channel
 from schedcore.notices.data import to_text
@@ -27,7 +28,6 @@ from schedcore.notices.notice import (
     NoticeStore,
     evaluate,
     is_run,
-    time_of,
 )
 from schedcore.notices.sender import ChannelSender
 from schedcore.output.redacting import in_record
@@ -50,7 +50,7 @@ _EVALUATION: Final = ""
 
 
 class OutcomesRead(NamedTuple):
-    """How outcomes are read, as of a :class:`~schedcore.stores.outcomes.Outcomes`."""
+    """How outcomes are read, as of a :class:`~schedcore.stores.contract.Store`."""
 
     ended_after: Callable[[str | None, int], tuple[str, Sequence[RunRecord]]]
     keeps_after: Callable[[str], bool]
@@ -253,7 +253,9 @@ class Notifier:
         after, reason = evaluate(before, record, self._again_us)
         if after != before:
             states[record.job_id] = after
-        if self._clock.now_us() - time_of(record) > OLDEST_US:  # no process evaluated it for long
+        if (
+            self._clock.now_us() - recorded_us(record) > OLDEST_US
+        ):  # no process evaluated it for long
             return []
         events = [] if reason is None else [reason]
         if channels.on_run and is_run(record):
@@ -328,7 +330,7 @@ _NO_STATE: Final = NoticeState()
 
 def _notice_of(event: NoticeReason, record: RunRecord, output: str) -> Notice:
     return Notice(
-        *(event.kind, record.job_id, time_of(record), record.run_id, record),
+        *(event.kind, record.job_id, recorded_us(record), record.run_id, record),
         *(event.count, event.since_us, output, _new_id()),
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schedcore.clock import SECOND
 from schedcore.errors import short
 from schedcore.job import Job
-from schedcore.run import Outcome, Run
+from schedcore.run import Outcome, Run, loop_here
 from schedcore.running.announce import Announcer
 from schedcore.stores.ends import End, end_of
 
@@ -44,7 +48,7 @@ class Reports:
 
     def begin(self, run: Run) -> bool:
         """Report that *run* begins now; False: it was cancelled, and its function is not called."""
-        check_run(run)
+        _check_run(run)
         job = run._job
         if job is None:
             return False
@@ -66,7 +70,7 @@ class Reports:
 
     def begun(self, run: Run, at_us: int) -> None:
         """Report that *run* was begun elsewhere, where this process cannot prevent it."""
-        check_run(run)
+        _check_run(run)
         job = run._job
         if job is not None:
             run._started_us = at_us
@@ -88,7 +92,7 @@ class Reports:
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
     ) -> int:
         """Report that *run* ended, with what its function returned or raised."""
-        check_run(run)
+        _check_run(run)
         now_us = self._runs.now_us() if at_us is None else at_us
         if error is None:
             # Each run passes here.
@@ -112,13 +116,13 @@ class Reports:
 
     def cancelled(self, run: Run) -> None:
         """Report that *run* ended because it was cancelled."""
-        check_run(run)
+        _check_run(run)
         if run._job is not None:  # else it has ended, or was handed back
             self._runs.end_now(end_of(run, Outcome.CANCELLED, self._runs.now_us()), log=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
-        check_run(run)
+        _check_run(run)
         error = _an_error(run, error)
         lost = end_of(run, Outcome.LOST, self._runs.now_us(), error=error)
         if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
@@ -128,12 +132,91 @@ class Reports:
 
     def shed(self, run: Run) -> None:
         """Report that the executor's queue is full: it did not accept *run*."""
-        check_run(run)
+        _check_run(run)
         run._cancelled = True
         self._runs.end_now(end_of(run, Outcome.SHED, self._runs.now_us()))
 
 
-def check_run(run: object) -> None:
+class DeferredReports:
+    """Wraps the reporter: reports of an event loop are noted, and made later.
+
+    Recording an end waits for the disk or the database, and would block the event loop meanwhile.
+    The scheduler's loop is woken to make the report, unless a reader of the history settles first.
+    Reports of other threads are made at once.
+
+    Args:
+        reports: Gets all reports.
+        runs: Are settled by another thread.
+    """
+
+    def __init__(self, reports: Reports, runs: Runs) -> None:
+        self._reports = reports
+        self._runs = runs
+        self._noted: deque[Callable[[], object]] = deque()
+        self._making = False
+        self._lock = threading.RLock()  # re-entrant: a report settles what there is
+        # What has to be answered at once
+        self.begin, self.begun, self.shed = reports.begin, reports.begun, reports.shed
+        self.remote = runs.remote
+
+    @property
+    def captures(self) -> bool:
+        """Whether what runs print is kept."""
+        return self._reports.captures
+
+    def end(
+        self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None
+    ) -> int:
+        """Report that *run* ended now, unless told when; return when that is."""
+        if loop_here() is None:
+            return self._reports.end(run, value, error, at_us)
+        _check_run(run)
+        ended_us = self._runs.now_us() if at_us is None else at_us
+        self._note(partial(self._reports.end, run, value, error, ended_us))
+        return ended_us
+
+    def cancelled(self, run: Run) -> None:
+        """Report that *run* ended because it was cancelled."""
+        _check_run(run)
+        self._make_or_note(partial(self._reports.cancelled, run))
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Report that the end of *run* will never be known."""
+        _check_run(run)
+        self._make_or_note(partial(self._reports.lost, run, error))
+
+    def settle(self) -> None:
+        """Report that a worker has nothing more to do."""
+        if loop_here() is None:
+            self._runs.settle()
+
+    def _make_or_note(self, report: Callable[[], object]) -> None:
+        if loop_here() is not None:
+            self._note(report)
+        else:
+            report()
+
+    def _note(self, report: Callable[[], object]) -> None:
+        self._noted.append(report)
+        self._runs.wake()
+
+    def make(self) -> None:
+        """Make the reports noted so far; one that fails is made the next time, and raises."""
+        if not self._noted and not self._making:
+            return
+        with self._lock:
+            if self._making:  # a report, which settles
+                return
+            self._making = True
+            try:
+                while self._noted:
+                    self._noted[0]()
+                    self._noted.popleft()
+            finally:
+                self._making = False
+
+
+def _check_run(run: object) -> None:
     """Check that an executor reports a run.
 
     Raises:

@@ -18,9 +18,8 @@ from schedcore.running.announce import Announcer
 from schedcore.running.capacity import longest_waits
 from schedcore.running.failures import Failures
 from schedcore.running.idle import IdleWaits
-from schedcore.running.late_reports import LateReports
 from schedcore.running.outbox import Outbox
-from schedcore.running.reports import Reports
+from schedcore.running.reports import DeferredReports, Reports
 from schedcore.running.timers import Timers
 from schedcore.stores.ends import End, end_of
 
@@ -80,8 +79,9 @@ class Runs:
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
         reports = Reports(self, self._cluster, announce, random)
-        self._late = None if self._cluster is None else LateReports(reports, self)
-        self.reporter: Reporter = self._late or reports
+        self._check_free: Callable[[], None] = getattr(store, "check_free", lambda: None)
+        self._deferred = None if self._cluster is None else DeferredReports(reports, self)
+        self.reporter: Reporter = self._deferred or reports
         self._timers = Timers()
         self.capture: StreamCapture | None = None
         self._begin_anew()
@@ -188,8 +188,9 @@ class Runs:
 
         Errors of the store are raised; the ends stay noted, and are recorded the next time.
         """
-        if self._late is not None:
-            self._late.make()
+        if self._deferred is not None:
+            self._check_free()
+            self._deferred.make()
         self._failures.record()
         if self._ends:
             self._record(self._ends)
@@ -312,7 +313,8 @@ class Runs:
             RunLookupError: if no run with this id is known.
         """
         found = self.settled().find(run_id)
-        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED, "on request"):
+        reason = _SHUTDOWN if self.closing else "on request"  # whoever stops it cancels the rest
+        if isinstance(found, Run) and self.end_early(found, Outcome.CANCELLED, reason):
             return found
         if found is None:
             raise RunLookupError(run_id)

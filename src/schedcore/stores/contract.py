@@ -16,7 +16,10 @@ from types import TracebackType
 from typing import Protocol
 
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.run import Run
+from schedcore.history.query import EVERYTHING, RunQuery
+from schedcore.history.totals import Totals
+from schedcore.output.text import Kept
+from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -30,8 +33,8 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.ends import End
+from schedcore.stores.positions import Happened
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest
-from schedcore.stores.trail import Trail
 
 
 class Batch(Protocol):
@@ -75,7 +78,7 @@ class Batch(Protocol):
     ) -> None: ...
 
 
-class Store(Trail, Protocol):
+class Store(Protocol):
     """Stores jobs, open runs and outcomes.  Thread-safe; on disk, also safe between processes.
 
     A store may keep values only: jobs, places, open runs by number, records.  Two things are
@@ -289,6 +292,108 @@ class Store(Trail, Protocol):
 
     def runs(self) -> list[Run]:
         """Return the open runs, in the order in which they were opened."""
+        ...
+
+    # The history: outcomes, each kept once, and counts of all of them
+
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the stored outcomes that *query* selects, in its order."""
+        ...
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* selects in total, at most *most*.
+
+        Counting a million takes longer than a user waits for a page of a list.
+        """
+        ...
+
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* selects, by slices of due time and by outcome.
+
+        Args:
+            query: The selection.
+            slice_us: The length of a slice; number 0 begins at the Unix epoch.
+            most: The maximum number to count: those that were due last.
+        """
+        ...
+
+    def ended_after(self, position: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+        """Return outcomes in commit order, each once.
+
+        Uncommitted outcomes of others come later, never before the returned position.
+
+        Args:
+            position: The position after which to return outcomes; None, or a position of another or
+                an earlier store: nothing is returned.
+            limit: The maximum number.
+
+        Returns:
+            The position to continue from, and the outcomes.  Its text is opaque, and can be stored.
+
+        Raises:
+            InvalidOptionError: if *position* is not a position.
+        """
+        ...
+
+    def keeps_after(self, position: str) -> bool:
+        """Return whether everything after a position is stored, or was until now.
+
+        False: some outcomes were deleted since then, or the position is of another store.
+
+        Raises:
+            InvalidOptionError: if *position* is not a position.
+        """
+        ...
+
+    def find(self, run_id: int) -> Run | RunRecord | None:
+        """Return an open run, or its record; None: it is unknown, or no longer stored."""
+        ...
+
+    def counts(self, job_id: str | None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        ...
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return the totals of all occurrences ever, and of those of some jobs."""
+        ...
+
+    def output(self, run_id: int) -> Kept:
+        """Return the stored output of a run; empty if there is none.
+
+        A store writes ``run._output`` with the end of a run, and removes it from the run; a shared
+        store also writes it every second.
+        """
+        ...
+
+    # The audit, and the feed of outcomes and changes
+
+    def note(self, records: Sequence[AuditRecord]) -> None:
+        """Add records to the audit that belong to no other call; the store numbers them."""
+        ...
+
+    def audit(
+        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
+    ) -> list[AuditRecord]:
+        """Return the stored changes, the latest first.
+
+        Args:
+            job_id: Only those of this job; None: those of all jobs and of the scheduler.
+            since_us: Only those since this time; None: all.
+            before: Only those with a lower number; None: all.
+            limit: The maximum number.
+        """
+        ...
+
+    def happened_after(self, position: str | None, limit: int) -> Happened:
+        """Return outcomes and changes in commit order.
+
+        Args:
+            position: The position after which to return them; None: nothing is returned.
+            limit: The maximum number.
+
+        Raises:
+            InvalidOptionError: if *position* is not a position.
+        """
         ...
 
     def close(self) -> None:

@@ -250,7 +250,8 @@ class MemoryStore(MemoryTrail):
         """Return up to *limit* jobs whose ids come after *after*, in their order."""
         with self._lock:
             ids = nsmallest(limit, (job_id for job_id in list(self._slots) if job_id > after))
-            return [self._slots[job_id].entry() for job_id in ids]
+            found = [self._find(job_id) for job_id in ids]
+            return [entry for entry in found if entry is not None]  # else a handler removed it
 
     def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
         """Return the current version, and the ids of jobs that changed after another version."""

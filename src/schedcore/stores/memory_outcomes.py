@@ -14,7 +14,7 @@ from schedcore.stores.positions import STORE_ID_LENGTH, Position, read_position
 
 
 class MemoryOutcomes:
-    """Implements :class:`~schedcore.stores.outcomes.Outcomes`.
+    """Implements :class:`~schedcore.stores.contract.Store`.
 
     Args:
         history: The history, which this store owns from now on.

@@ -27,7 +27,7 @@ _LONGEST: Final = 200
 
 
 class MemoryTrail(MemoryOutcomes):
-    """Implements :class:`~schedcore.stores.trail.Trail`.
+    """Implements :class:`~schedcore.stores.contract.Store`.
 
     Args:
         history: The history, which this store owns from now on.
@@ -83,7 +83,7 @@ class MemoryTrail(MemoryOutcomes):
 class Made(NamedTuple):
     """A change of a job whose record is written when somebody reads it.
 
-    Writing the old and the new values takes three times as long as changing a job.
+    Writing the old and the new values takes twice as long as changing a job.
     """
 
     change: Change | Entry

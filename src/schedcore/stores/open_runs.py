@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from schedcore.admission import MOST_WAITING, admit, room_for
 from schedcore.basics.runids import RunIds
@@ -14,10 +15,12 @@ from schedcore.output.text import Printed
 from schedcore.run import Outcome, Run
 from schedcore.stores.base import Settled, Skipped, Slot
 from schedcore.stores.ends import End, end_of_evicted, end_of_waiting, mark_ended
-from schedcore.stores.keys import Keys
 from schedcore.stores.not_run import skipped_record
 from schedcore.stores.outputs import Outputs
-from schedcore.stores.run_requests import Backfill, Opened, runs_of
+from schedcore.stores.run_requests import KEYS_KEPT_US, Backfill, EarlierRun, Opened, runs_of
+
+MOST_KEYS: Final = 10_000
+"""The oldest are forgotten first."""
 
 
 class OpenRuns:
@@ -205,3 +208,36 @@ def _count_begun(active: Sequence[Run]) -> int:
     if len(active) < MOST_WAITING:
         return 0
     return sum(run._started_us is not None for run in active)
+
+
+class _Opened(NamedTuple):
+    born: int
+    """Of which job: another job with the same id does not count."""
+    run_id: int
+    at_us: int
+
+
+class Keys:
+    """The runs that were opened for keys.  Not thread-safe: its owner holds a lock."""
+
+    def __init__(self) -> None:
+        self._opened: OrderedDict[tuple[str, str], _Opened] = OrderedDict()
+
+    def find(self, slot: Slot, key: str, now_us: int) -> EarlierRun | None:
+        """Return the run that was opened for a key of this job within the last day."""
+        found = self._opened.get((slot.job.id, key))
+        if found is None or found.born != slot.born or found.at_us < now_us - KEYS_KEPT_US:
+            return None
+        return EarlierRun(found.run_id)
+
+    def note(self, slot: Slot, key: str, run_id: int, now_us: int) -> None:
+        """Note which run was opened for a key."""
+        name = slot.job.id, key
+        self._opened[name] = _Opened(slot.born, run_id, now_us)
+        self._opened.move_to_end(name)
+        if len(self._opened) > MOST_KEYS:
+            self._opened.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all of them: in a forked child, the runs belong to the parent."""
+        self._opened.clear()

@@ -82,7 +82,7 @@ class Definitions:
     resolves = True
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may add a job
         self._jobs: dict[int, tuple[int, Job]] = {}
         self._unused: dict[int, tuple[int, Job]] = {}  # since the others were begun
         self._begun_us = passing_us()

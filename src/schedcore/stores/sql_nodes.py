@@ -17,7 +17,7 @@ from schedcore.stores.cluster import NodeInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End, mark_ended
 from schedcore.stores.sql_history import TRIM_AT_ONCE, Condition
-from schedcore.stores.sql_keys import trim_keys
+from schedcore.stores.sql_open import trim_keys
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
@@ -251,11 +251,11 @@ def trim(store: SqlStore, now_us: int) -> int:
             cut += _cut(store, partial(_cut_outcomes, store), beyond)
     with store.database.read() as tx:
         outputs = store.outputs.excess(tx, store.keep)
-        changes = store.changed.excess(tx, store.keep, now_us)
+        changes = store.audit_rows.excess(tx, store.keep, now_us)
     for beyond in outputs:
         _cut(store, store.outputs.cut, beyond)
     for beyond in changes:
-        _cut(store, store.changed.cut, beyond)
+        _cut(store, store.audit_rows.cut, beyond)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
         trim_keys(tx, now_us)

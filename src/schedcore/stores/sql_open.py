@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schedcore.changes.audit import AuditRecord
 from schedcore.errors import JobLookupError
@@ -13,11 +13,15 @@ from schedcore.stores.base import Settled
 from schedcore.stores.claims import Claim, Opening, call_text
 from schedcore.stores.database import Transaction
 from schedcore.stores.not_run import skipped_record
-from schedcore.stores.run_requests import Backfill, EarlierRun, Opened, RunRequest
-from schedcore.stores.sql_keys import find_keys, note_keys
+from schedcore.stores.run_requests import KEYS_KEPT_US, Backfill, EarlierRun, Opened, RunRequest
 
 if TYPE_CHECKING:
     from schedcore.stores.sql import SqlStore
+
+MOST_KEYS: Final = 100_000
+"""The oldest are forgotten first."""
+_Key = tuple[int, str]
+"""The key of a job's row, and the key of the request for a run."""
 
 
 def open_runs(store: SqlStore, requests: Sequence[RunRequest], due_us: int) -> list[Opened]:
@@ -32,7 +36,7 @@ def open_runs(store: SqlStore, requests: Sequence[RunRequest], due_us: int) -> l
             for each in requests
             if each.key is not None and each.job.id in rows
         ]
-        earlier = find_keys(tx, keyed, due_us) if keyed else {}
+        earlier = _find_keys(tx, keyed, due_us) if keyed else {}
         store.database.expect_runs(tx, len(requests))
         claims = store.claims.of_jobs(tx, sorted(row.k for row in rows.values()))
         opened: list[Opened] = [None] * len(requests)
@@ -88,9 +92,9 @@ def _note(
     """Write the keys and audit records of opened runs."""
     pairs = list(zip(requests, started, strict=True))
     keys = [(k, one.key, run._id) for (one, k), run in pairs if one.key is not None]
-    note_keys(tx, keys, now_us)
+    _note_keys(tx, keys, now_us)
     noted = [one.note._replace(run_id=run._id) for (one, _), run in pairs if one.note is not None]
-    store.changed.add(tx, noted)
+    store.audit_rows.add(tx, noted)
 
 
 def backfill_runs(
@@ -115,5 +119,35 @@ def backfill_runs(
         request.check_room(len(claims))
         opening = Opening(row.k, job, claims)
         store.claims.admit(tx, opening, times, True, settled, behind, times[-1])
-        store.changed.add(tx, (note,))
+        store.audit_rows.add(tx, (note,))
     return settled.runs, behind
+
+
+def _find_keys(tx: Transaction, keys: Sequence[_Key], now_us: int) -> dict[_Key, int]:
+    """Return the runs that were opened for keys of jobs within the last day.
+
+    The caller has locked the jobs, so no other process adds the same keys meanwhile.
+    """
+    found: dict[_Key, int] = {}
+    sql = "select k, run_id from schedcore_keys where k in ({}) and key = ? and at_us >= ?"
+    for key in sorted({key for _, key in keys}):  # usually one
+        of_jobs = [k for k, each in keys if each == key]
+        rows = tx.among(sql, of_jobs, key, now_us - KEYS_KEPT_US)
+        found |= {(k, key): run_id for k, run_id in rows}
+    return found
+
+
+def _note_keys(tx: Transaction, opened: Sequence[tuple[int, str, int]], now_us: int) -> None:
+    """Store the runs that were opened for keys: the job's row, the key and the run of each."""
+    tx.many(
+        "insert into schedcore_keys (k, key, run_id, at_us) values (?, ?, ?, ?)"
+        " on conflict (k, key) do update set run_id = excluded.run_id, at_us = excluded.at_us",
+        [(*each, now_us) for each in opened],
+    )
+
+
+def trim_keys(tx: Transaction, now_us: int) -> None:
+    """Delete keys that are too old, or too many."""
+    tx.run("delete from schedcore_keys where at_us < ?", now_us - KEYS_KEPT_US)
+    beyond = "select at_us from schedcore_keys order by at_us desc limit 1 offset ?"
+    tx.run(f"delete from schedcore_keys where at_us <= ({beyond})", MOST_KEYS)

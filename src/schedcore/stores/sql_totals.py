@@ -11,14 +11,13 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final
 
-from schedcore.history.record import took_us
+from schedcore.history.record import recorded_us, took_us
 from schedcore.history.totals import (
     Histogram,
     JobTotals,
     Total,
     Totals,
     bound_of,
-    recorded_us,
 )
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
