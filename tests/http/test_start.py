@@ -16,10 +16,11 @@ from werkzeug.test import Client
 from schedcore import InvalidOptionError, Scheduler
 from schedhttp import checks, create_app
 from schedhttp.__main__ import main
-from schedhttp.settings import ConfigError, Settings
+from schedhttp.settings import ConfigError, Settings, load
 from schedhttp.startup_log import log_readable_config, log_serving
 
 TASKS = "def f(): pass\n"
+EXITS = "import sys\nprint('noise')\nsys.exit('no')\n"
 GOOD = '[[jobs]]\nid = "first"\nfunc = "tasks:f"\ntrigger = "cron"\nhour = 3\n'
 
 
@@ -74,10 +75,25 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("job", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
-    command, tmp_path, job, message
-):
-    (tmp_path / "exits.py").write_text("import sys\nprint('noise')\nsys.exit('no')\n")
+def test_a_wrong_job_is_named_by_file_index_and_id(tmp_path, monkeypatch, job, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "exits.py").write_text(EXITS)
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}\n[[jobs]]\n{job}\n')
+    assert what_is_wrong().startswith(f"s.toml: {message}")
+
+
+def what_is_wrong():
+    """Return what checks find wrong in s.toml: one line."""
+    with pytest.raises(InvalidOptionError) as found:
+        checks.check_app(load("s.toml", {}), "s.toml")
+    assert "\n" not in str(found.value)
+    return str(found.value)
+
+
+def test_it_is_told_before_gunicorn_starts(command, tmp_path):
+    job, message = WRONG[-1]
+    (tmp_path / "exits.py").write_text(EXITS)
     (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}\n[[jobs]]\n{job}\n')
     status, told = command("--config", "s.toml")
     assert told.startswith(f"schedhttp: s.toml: {message}")
@@ -102,10 +118,16 @@ def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
         ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
     ],
 )
-def test_whatever_is_wrong_in_a_file_is_told_with_its_name(command, tmp_path, text, message):
+def test_whatever_is_wrong_in_a_file_is_told_with_its_name(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "s.toml").write_text(text)
+    assert what_is_wrong().startswith(f"s.toml: {message}")
+
+
+def test_so_does_the_command(command, tmp_path):
+    (tmp_path / "s.toml").write_text("threads = 0")
     status, told = command("--config", "s.toml")
-    assert told.startswith(f"schedhttp: s.toml: {message}")
+    assert told.startswith("schedhttp: s.toml: threads=0: expected a whole number of 1 or more")
     assert (status, told.count("\n")) == (2, 1)
 
 
