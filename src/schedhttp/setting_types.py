@@ -237,11 +237,13 @@ def jobstores(name: str, value: object) -> Any:
             "...",
             f"one store, 'default', of a database with a url; here it is one of {KINDS}",
         )
-    log.warning(
-        "%s is read as SCHEDULER_STORE = %r, its name here; what APScheduler has stored there is"
-        " left alone: `python -m schedcore import-apscheduler` takes its jobs over",
-        *(name, without_password(url)),
-    )
+    text = "%s is read as SCHEDULER_STORE = %r, its name here"
+    if url != "memory":
+        text += (
+            "; what APScheduler has stored there is left alone:"
+            " `python -m schedcore import-apscheduler` takes its jobs over"
+        )
+    log.warning(text, name, without_password(url))
     return url
 
 
