@@ -170,16 +170,20 @@ class Node:
         with self._mutex:
             self._leaving = True  # what others do is not followed any more
         try:
-            if self._life.state is State.STOPPED and self.joined:
-                return []
-            return self._life.end(deadline, self._cluster.resign)
+            if self._life.state is not State.STOPPED or not self.joined:
+                return self._life.end(deadline, self._cluster.resign, self._leave)
         finally:
-            with self._mutex:
-                self._leaving = False
-                if self.joined:
-                    self.joined = False
-                    self._waker.wake()
-                    self._cluster.leave()
+            if self._leaving:
+                self._leave()
+        return []
+
+    def _leave(self) -> None:
+        with self._mutex:
+            self._leaving = False
+            if self.joined:
+                self.joined = False
+                self._waker.wake()
+                self._cluster.leave()
 
     def later(self, order: Callable[[], object]) -> list[Run]:
         """Let another thread shut down, once the call continues that the caller interrupts.
