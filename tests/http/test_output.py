@@ -153,8 +153,9 @@ def test_what_is_shown_with_stars_changes_nothing_when_it_is_sent_back(api, sche
     assert scheduler.get_job("j").kwargs == {"password": "abc"}
 
 
-def anything(*_args, **_kwargs):
+def anything(*_args, **kwargs):
     """Stands for what is called with secrets."""
+    return kwargs
 
 
 def test_stars_and_reprs_beside_a_change_stand_for_what_is_there(api, scheduler):
@@ -172,6 +173,16 @@ def test_stars_and_reprs_beside_a_change_stand_for_what_is_there(api, scheduler)
     assert now.kwargs == {"password": "abc", "n": 4}
     assert api("PATCH", "/jobs/j", {"kwargs": {"password": "xyz", "n": 4}}).status == 200
     assert scheduler.get_job("j").kwargs == {"password": "xyz", "n": 4}
+
+
+def test_stars_in_the_arguments_of_a_run_stand_for_what_is_there(api, scheduler):
+    scheduler.register(anything)
+    run(scheduler, anything, password="abc", n=3)
+    kwargs = {**api("GET", "/jobs/j").json["kwargs"], "n": 4}
+    assert api("POST", "/jobs/j/run", {"kwargs": kwargs}).status == 200
+    assert scheduler.history("j")[0].result == "{'n': 4, 'password': 'abc'}"
+    assert api("POST", "/jobs/j/run", {"kwargs": {"n": "***"}}).status == 500
+    assert len(scheduler.history("j")) == 2
 
 
 @pytest.mark.parametrize(
