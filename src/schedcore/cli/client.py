@@ -252,8 +252,8 @@ class Api:
             Unreachable: if it is from another server.
         """
         if 300 <= status < 400:
-            told = headers.get("Location", "elsewhere")
-            raise Unreachable(f"{self.place.url} redirects to {told}: give the URL of the API")
+            location = headers.get("Location", "elsewhere")
+            raise Unreachable(f"{self.place.url} redirects to {location}: give the URL of the API")
         if not text:
             return Answer(status, None, headers)
         try:
@@ -266,15 +266,15 @@ class Api:
             ) from None
 
     def _error(self, answer: Answer) -> SchedError:
-        told = answer.json if isinstance(answer.json, dict) else {}
-        text = str(told.get("error_message") or f"the response has status {answer.status}")
+        data = answer.json if isinstance(answer.json, dict) else {}
+        text = str(data.get("error_message") or f"the response has status {answer.status}")
         if answer.status in _AWAY:
             return Unreachable(f"{self.place.url}: {text}")
         for method, command in _COMMANDS.items():
             text = text.replace(method, command)
         if answer.status == 401:
             text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER set them"
-        return Refused(answer.status, text, told)
+        return Refused(answer.status, text, data)
 
 
 _COMMANDS = {

@@ -180,9 +180,9 @@ def _run(api: Api, parsed: argparse.Namespace) -> int:
 def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]], int]:
     """Start runs; return the id and the job of each, and the exit status."""
     body: dict[str, Any] = {"wait": False}
-    for name, kind, told in (("args", list, "a JSON array"), ("kwargs", dict, "a JSON object")):
+    for name, kind, expected in (("args", list, "a JSON array"), ("kwargs", dict, "a JSON object")):
         if (text := getattr(parsed, name)) is not None:
-            body[name] = _read_json(f"--{name}", text, kind, told)
+            body[name] = _read_json(f"--{name}", text, kind, expected)
 
     def start(job_id: str) -> tuple[str, str]:
         # With a key, repeating a request whose answer was lost starts no second run.
@@ -221,13 +221,13 @@ def _backfill(api: Api, parsed: argparse.Namespace) -> int:
     return DONE
 
 
-def _read_json(option: str, text: str, kind: type, told: str) -> Any:
+def _read_json(option: str, text: str, kind: type, expected: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, kind):
-        raise InvalidOptionError(option, text, told)
+        raise InvalidOptionError(option, text, expected)
     return value
 
 

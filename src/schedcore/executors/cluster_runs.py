@@ -324,8 +324,8 @@ class ClusterRuns:
             self._moved()
             self._drop(submission)
             try:
-                told = begun.report
-                report, ended_us = report_of_text(told) if isinstance(told, str) else told
+                stored = begun.report
+                report, ended_us = report_of_text(stored) if isinstance(stored, str) else stored
                 report_end(run, reporter, report, ended_us)
             except Exception as error:  # noqa: BLE001 — the report failed
                 report_lost(run, reporter, error)

@@ -129,8 +129,8 @@ def _fire_time(trigger: Trigger, due_us: int) -> int | None:
 def _differences(trigger: Trigger, within: bool = False) -> Iterable[str]:
     """Yield the differences between a trigger and the same one of APScheduler."""
     if isinstance(trigger, AndTrigger | OrTrigger):
-        told = [each for member in trigger.triggers for each in _differences(member, True)]
-        yield from dict.fromkeys(told)
+        differences = [each for member in trigger.triggers for each in _differences(member, True)]
+        yield from dict.fromkeys(differences)
     elif isinstance(trigger, IntervalTrigger) and within:
         yield "an interval in a combination keeps its own spacing, whatever other members do"
     elif isinstance(trigger, CalendarIntervalTrigger):

@@ -92,8 +92,8 @@ def read_crontab(
             entry = _entry(_parts(text, user), settings, seen, now_us)
             reading.taken.append(Taken(entry))
         except InvalidOptionError as error:
-            told = error.expected if error.option == "line" else str(error)
-            reading.left.append(Left(f"line {number}", text[:60], told))
+            reason = error.expected if error.option == "line" else str(error)
+            reading.left.append(Left(f"line {number}", text[:60], reason))
     if settings.mails:
         reading.remarks.append(_MAILTO)
     return reading

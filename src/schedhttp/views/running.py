@@ -79,9 +79,9 @@ def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
     if not isinstance(wait, bool):
         raise InvalidOptionError("wait", wait, "true or false")
     call = {name: body[name] for name in ("args", "kwargs") if body.get(name) is not None}
-    for name, kind, told in (("args", list, "an array"), ("kwargs", dict, "an object")):
+    for name, kind, expected in (("args", list, "an array"), ("kwargs", dict, "an object")):
         if name in call and not isinstance(call[name], kind):
-            raise InvalidOptionError(name, call[name], told)
+            raise InvalidOptionError(name, call[name], expected)
     return wait, call
 
 
