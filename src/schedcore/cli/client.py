@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PREFIX: Final = "/scheduler"
 """The default prefix of the API's paths; settings or a URL may set another one."""
-_PATIENCE: Final = 10.0, 60.0
+_TIMEOUTS: Final = 10.0, 60.0
 """Seconds to wait for a connection, and for an answer, which takes longer on a busy server."""
 _SOCKET: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -229,7 +229,7 @@ class Api:
     def _connection(self) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
 
-        place, (to_connect, to_answer) = self.place, _PATIENCE
+        place, (to_connect, to_answer) = self.place, _TIMEOUTS
         kind = HTTPSConnection if place.tls else HTTPConnection
         connection = kind(place.host, place.port, timeout=to_connect)
         try:

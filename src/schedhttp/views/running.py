@@ -21,7 +21,7 @@ from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import show
 
 _FIELDS: Final = ("wait", "args", "kwargs")
-_LOOK_EVERY: Final = 1.0
+_POLL_EVERY: Final = 1.0
 """Seconds between two checks whether a client still waits."""
 
 
@@ -63,7 +63,7 @@ def _wait(run: Run, request: Incoming, seconds: float) -> None:
     """
     deadline = Deadline(seconds)
     while left := deadline.left():
-        if run.wait(min(_LOOK_EVERY, left)):
+        if run.wait(min(_POLL_EVERY, left)):
             return
         connection.check_client(request.environ)
 
