@@ -14,8 +14,10 @@ from schedcore.job import MAX_ID_LENGTH
 from schedcore.output.text import Redact
 from schedcore.stores.base import Entry
 from schedhttp import connection
+from schedhttp.codec import definition_to_dict
 from schedhttp.conditions import check_of
 from schedhttp.errors import BadRequest, RunFailed
+from schedhttp.hiding import with_stored
 from schedhttp.request import Incoming, check_fields, read_object
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import show
@@ -40,6 +42,8 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     wait = asked and request.may_wait
     scheduler = service.scheduler
     entry = scheduler.entry(job_id)
+    if call:
+        call = with_stored(call, definition_to_dict(entry.job, service.job_json.hide), entry.job)
     check, key = _check_of(service, request, call), read_key(request)
     run = scheduler.run_job(job_id, False, None, check, key=key, **call)
     if wait:
