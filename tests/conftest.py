@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -109,6 +110,12 @@ def leave_out_mounts(items):
         (left_out if elsewhere else kept).append(item)
     items[:] = kept
     return left_out
+
+
+def pytest_collection_finish():
+    """Have no search for garbage look through all that was collected, which stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def case_at_mount(item):

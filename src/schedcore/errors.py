@@ -64,7 +64,8 @@ class JobLookupError(SchedError, LookupError):
     """No job with this id is stored."""
 
     def __init__(self, job_id: object) -> None:
-        super().__init__(f"there is no job with id {short(job_id)}; get_jobs() lists the jobs")
+        hint = "get_jobs() lists the jobs" if isinstance(job_id, str) else "an id is text: job.id"
+        super().__init__(f"there is no job with id {short(job_id)}; {hint}")
         self.job_id = job_id
 
 
@@ -168,14 +169,14 @@ class SchedulerNotRunningError(SchedError):
         super().__init__("the scheduler is not running; start() starts it")
 
 
-def whole(option: str, value: object) -> int:
-    """Return *value* if it is a whole number of 1 or more.
+def whole(option: str, value: object, least: int = 1) -> int:
+    """Return *value* if it is a whole number of *least* or more.
 
     Raises:
         InvalidOptionError: if it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidOptionError(option, value, "a whole number of 1 or more")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidOptionError(option, value, f"a whole number of {least} or more")
     return value
 
 

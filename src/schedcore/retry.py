@@ -42,15 +42,17 @@ class Retry(NamedTuple):
     """Maximum random extension, as a fraction of the delay, 0 to 1."""
     on: tuple[str, ...] = ("Exception",)
     """Names of the errors to retry on, subclasses included: ``"ConnectionError"``, or
-    ``"package.module:Name"``.  ``Exception`` leaves out SystemExit and KeyboardInterrupt."""
+    ``"package.module:Name"`` (or with a dot in place of the colon).  ``Exception`` leaves out
+    SystemExit and KeyboardInterrupt."""
 
     def wants(self, error: BaseException, attempt: int) -> bool:
         """Return whether to retry after the *attempt*-th call (from 1) raised *error*."""
         if attempt > self.count:
             return False
         return any(
-            kind.__qualname__ in self.on or f"{kind.__module__}:{kind.__qualname__}" in self.on
+            kind.__qualname__ in self.on or f"{kind.__module__}{mark}{kind.__qualname__}" in self.on
             for kind in type(error).__mro__
+            for mark in ":."
         )
 
     def delay_us(self, attempt: int, random: RandomSource) -> int:

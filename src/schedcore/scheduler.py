@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import schedcore  # for hints: names that it imports only when they are asked for
@@ -309,6 +310,8 @@ class Scheduler(ChangeMethods):
         """
         deadline = Deadline(check_timeout(timeout) if wait else 0)
         self._interrupt_feed()
+        if self._node is not None and self._node.interrupts:
+            return self._node.later(partial(self.shutdown, wait=False, leave=leave))
         if self._node is not None and leave:
             return self._node.leave(deadline)
         left = self._life.end(deadline) if self._node is None else self._node.stop_all(deadline)

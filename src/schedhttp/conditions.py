@@ -19,8 +19,7 @@ _SAFE = ("GET", "HEAD")
 
 def check_of(request: Incoming, job_json: JobJson) -> Check | None:
     """Return a function that checks a job by the conditions of *request*; None: there are none."""
-    environ = request.environ
-    if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
+    if not _has_condition(request):
         return None
     return lambda entry: check(request, job_json, entry)
 
@@ -54,6 +53,16 @@ def missing(request: Incoming, error: JobLookupError) -> Exception:
     return error
 
 
+def refuse(request: Incoming, what: str) -> None:
+    """Refuse conditions where none is checked, since ignoring one would do what it forbids.
+
+    Raises:
+        BadRequest: if there is one; *what* says what accepts none.
+    """
+    if _has_condition(request):
+        raise BadRequest(f"{what} accepts no condition but confirm=: expected no If-Match")
+
+
 def wants_new(request: Incoming) -> bool:
     """Return whether to add a job only if none has its id: ``If-None-Match: *``.
 
@@ -61,7 +70,7 @@ def wants_new(request: Incoming) -> bool:
         BadRequest: if there is another condition, since a new job has no ETag yet.
     """
     environ = request.environ
-    if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
+    if not _has_condition(request):
         return False
     if "HTTP_IF_MATCH" in environ or environ["HTTP_IF_NONE_MATCH"].strip() != "*":
         raise BadRequest(
@@ -76,6 +85,10 @@ def is_known(request: Incoming, etag: str) -> bool:
     return "HTTP_IF_NONE_MATCH" in request.environ and request.whole.if_none_match.contains_weak(
         etag
     )
+
+
+def _has_condition(request: Incoming) -> bool:
+    return "HTTP_IF_MATCH" in request.environ or "HTTP_IF_NONE_MATCH" in request.environ
 
 
 def _matches(request: Incoming, job_json: JobJson, entry: Entry) -> bool:

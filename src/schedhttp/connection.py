@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from werkzeug.exceptions import ClientDisconnected
+
 from schedcore.clock import Deadline
 
 _REST_WITHIN = 0.25
@@ -56,6 +58,16 @@ def is_gone(environ: Mapping[str, Any]) -> bool:
         return True
     finally:
         connection.settimeout(timeout)
+
+
+def check_client(environ: Mapping[str, Any]) -> None:
+    """Stop waiting if the client has disconnected.
+
+    Raises:
+        ClientDisconnected: if it has.
+    """
+    if is_gone(environ):
+        raise ClientDisconnected
 
 
 def bound_wait(environ: Mapping[str, Any]) -> None:

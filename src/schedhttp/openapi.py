@@ -18,9 +18,8 @@ from schedhttp.shapes import (
     ref,
 )
 from schedhttp.views import changes
-from schedhttp.views.forecast import HOURS
-from schedhttp.views.output import MOST_AFTER
-from schedhttp.views.runs import MOST_FIRE_TIMES
+from schedhttp.views.runs import MOST_AFTER, MOST_FIRE_TIMES
+from schedhttp.views.scheduler import HOURS
 
 _DESCRIPTION = """\
 Management of a job scheduler and its jobs.

@@ -216,7 +216,7 @@ def store(name: str, value: object) -> Any:
         return value
     if isinstance(value, str) and value.strip():
         return value.strip()
-    shown = value if isinstance(value, str) else "..."  # a table may contain a password
+    shown = value if isinstance(value, str | int) else "..."  # a table may contain a password
     raise InvalidOptionError(name, shown, f"a store, or a URL: {KINDS}")
 
 
@@ -237,11 +237,13 @@ def jobstores(name: str, value: object) -> Any:
             "...",
             f"one store, 'default', of a database with a url; here it is one of {KINDS}",
         )
-    log.warning(
-        "%s is read as SCHEDULER_STORE = %r, its name here; what APScheduler has stored there is"
-        " left alone: `python -m schedcore import-apscheduler` takes its jobs over",
-        *(name, without_password(url)),
-    )
+    text = "%s is read as SCHEDULER_STORE = %r, its name here"
+    if url != "memory":
+        text += (
+            "; what APScheduler has stored there is left alone:"
+            " `python -m schedcore import-apscheduler` takes its jobs over"
+        )
+    log.warning(text, name, without_password(url))
     return url
 
 

@@ -446,6 +446,7 @@ def test_retries_end_and_only_the_last_attempt_is_the_outcome(virtual_scheduler)
         ("ZeroDivisionError", 2),
         ("ArithmeticError", 2),
         ("builtins:ArithmeticError", 2),
+        ("builtins.ArithmeticError", 2),
         (ArithmeticError, 2),
         ([KeyError, ArithmeticError], 2),
         ("ValueError", 1),

@@ -28,6 +28,7 @@ from schedcore import (
     ManualClock,
     Outcome,
     Retry,
+    SchedError,
     Scheduler,
     simulate,
 )
@@ -302,6 +303,29 @@ def test_bad_input_names_the_option_the_value_and_what_was_expected(scheduler, o
     with pytest.raises(InvalidOptionError, match=said):
         scheduler.add_job(**options)
     assert scheduler.get_jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda s: s.history("job", "5"), "limit='5': expected a whole number of 0 or more"),
+        (lambda s: s.history(limit=-1), "limit=-1: expected a whole number of 0 or more"),
+        (lambda s: s.history(offset=-1), "offset=-1: expected a whole number of 0 or more"),
+        (lambda s: s.history(before="5"), "before='5': expected a number, the id of a run"),
+        (lambda s: s.get_run("5"), "run_id='5': expected a number, the id of a run"),
+        (lambda s: s.cancel("job"), "run_id='job': expected a number, the id of a run"),
+        (lambda s: s.output("job"), "run_id='job': expected a number, the id of a run"),
+        (lambda s: s.run_job(s.get_job("job")), "no job with id <JobHandle .*an id is text"),
+        (lambda s: s.add_jobs({"func": print}), "jobs='func': expected a list of mappings"),
+        (lambda s: s.add_job(print, "interval", every=5), r"every=5: .*seconds=5, minutes=5"),
+        (lambda s: s.add_job(print, "interval", milliseconds=5), "milliseconds=5: .*seconds=0.5"),
+        (lambda s: s.add_job(print, "cron", at="10:30"), "at='10:30': .*hour=10, minute=30"),
+    ],
+)
+def test_a_call_that_finds_nothing_by_what_it_is_given_says_what_to_give(started, call, said):
+    started.add_job(print, "interval", hours=1, id="job")
+    with pytest.raises(SchedError, match=said):
+        call(started)
 
 
 def test_a_trigger_with_no_fire_time_left_is_refused(scheduler):

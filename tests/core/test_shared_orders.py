@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -9,13 +10,17 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from schedcore import (
+    EVENT_SCHEDULER_SHUTDOWN,
     ConflictingIdError,
+    Outcome,
     Scheduler,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
     State,
+    StoreUnavailableError,
 )
 from schedcore.clock import ManualClock
+from schedcore.stores import sqlite_file
 from tests.patience import SOON
 
 
@@ -90,6 +95,33 @@ def test_who_leaves_does_not_start_again_while_its_runs_end(made):
         two.shutdown()
         assert two.state is State.STOPPED
         two.follow()
+
+
+def test_one_that_shuts_down_while_the_store_is_away_is_stopped_and_starts_again(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    one = made()
+    one.add_job("math:sqrt", "interval", hours=1, args=[4], id="j")
+    one.start()
+    another = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)
+    another.execute("begin immediate")
+    with pytest.raises(StoreUnavailableError):
+        one.shutdown(timeout=SOON)
+    another.close()
+    assert one.state is State.STOPPED
+    one.start()
+    assert one.run_job("j", timeout=SOON).outcome is Outcome.EXECUTED
+
+
+def test_a_listener_may_start_again_what_was_just_shut_down(made):
+    one = made()
+    one.add_job("math:sqrt", "interval", hours=1, args=[4], id="j")
+    orders = [one.start]
+    one.add_listener(lambda _event: orders and orders.pop()(), EVENT_SCHEDULER_SHUTDOWN)
+    one.start()
+    one.shutdown(timeout=SOON)
+    assert one.run_job("j", timeout=SOON).outcome is Outcome.EXECUTED
 
 
 def test_an_entry_is_added_once_unless_it_is_to_replace(made):

@@ -19,9 +19,13 @@ from schedcore import (
     Scheduler,
     SchedulerAlreadyRunningError,
     SchedulerNotRunningError,
+    StoreUnavailableError,
+    simulate,
 )
 from schedcore.heap import DueQueue
+from schedcore.stores.sqlite import SqliteStore
 from tests.patience import SOON
+from tests.stores.stepping import ByHand, Stepped
 
 LATER = datetime(2000, 1, 2, tzinfo=timezone.utc)
 
@@ -200,6 +204,31 @@ def interrupt(call, handler, line, running):
     assert scheduler.runs() == []
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda s: s.get_jobs(), id="what changed since the last list"),
+        pytest.param(lambda s: s.get_run(1), id="a run among those of all jobs"),
+    ],
+)
+def test_what_is_read_may_change_in_between(call):
+    for line in range(0, 100, 2):
+        scheduler = made()
+        for name in ("a", "b"):
+            scheduler.get_jobs()
+            scheduler.add_job(int, "date", run_date="2000-01-01", id=name)
+        simulate(scheduler, timedelta(hours=1))
+
+        def handler(scheduler=scheduler):
+            scheduler.add_job(int, "date", run_date="2000-01-01", id="new")
+            simulate(scheduler, timedelta(hours=1))
+            assert len(scheduler.history("new")) == 1
+
+        if not Interrupted(lambda made=scheduler: call(made), handler, line).reached:
+            break
+        assert len(scheduler.get_jobs()) == 2
+
+
 def test_a_shutdown_that_interrupts_what_a_run_needs_does_not_wait_for_it(started, gate, caplog):
     """The run needs the lock to end that this thread holds."""
     started.add_job(gate, "interval", hours=1, id="job")
@@ -216,3 +245,46 @@ def test_making_a_scheduler_may_be_interrupted_by_making_another():
     for line in range(0, 300, 7):
         inner = []
         Interrupted(made, lambda inner=inner: inner.append(made()), line)
+
+
+# On a store on disk
+
+
+def test_a_shutdown_that_interrupts_a_transaction_is_made_once_that_is_over(tmp_path, caplog):
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}", timezone="UTC")
+    scheduler.add_job("math:sqrt", "interval", hours=100, args=[4], id="job")
+    for line in range(0, 300, 25):
+        scheduler.start()
+        reached = Interrupted(scheduler.history, scheduler.shutdown, line).reached
+        for thread in threading.enumerate():
+            if thread.name == "schedcore-shutdown":
+                thread.join(SOON)
+        if not reached:
+            break
+        with pytest.raises(SchedulerNotRunningError):
+            scheduler.shutdown()
+        scheduler.start()
+        assert scheduler.run_job("job", timeout=SOON).outcome is Outcome.EXECUTED
+        scheduler.shutdown(timeout=SOON)
+    assert "another thread shuts down" in caplog.text
+
+
+@pytest.mark.parametrize("line", range(0, 60, 6))
+def test_a_call_that_interrupts_a_transaction_is_refused_and_waits_for_nothing(tmp_path, line):
+    store = SqliteStore(tmp_path / "jobs.db", durable=False)
+    stepped = Stepped(store, ByHand())
+    stepped.add(every=10)
+    stepped.step(10)
+    run = stepped.hand.begin()
+    stepped.hand.reporter.end(run, None, None)  # noted; whoever reads records it
+
+    def handler():
+        with pytest.raises(StoreUnavailableError, match="interrupts a transaction"):
+            stepped.scheduler.history()
+
+    records = []
+    Interrupted(
+        lambda: records.extend(stepped.scheduler.history()), handler, line, "schedcore.stores.sql_"
+    )
+    assert [record.run_id for record in records] == [run.id]
+    store.close()

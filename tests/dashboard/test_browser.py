@@ -445,7 +445,7 @@ def test_a_page_for_which_the_store_was_away_comes_by_itself(
         def show(visit):
             raise StoreError("sqlite:///jobs.db", "it is away")
 
-        patched.setitem(site.PAGES, "/", site.Place(show, "Now"))
+        patched.setitem(site.PAGES, "/", site.PageRoute(show, "Now"))
         tab.goto("/")
         tab.sees("The store is away")
     tab.sees("No run is under way.")

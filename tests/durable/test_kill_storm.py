@@ -17,7 +17,7 @@ from tests.durable.conservation import check_due_times, check_starts, check_tota
 from tests.durable.processes import until
 from tests.patience import SOAK
 
-SECONDS = 300 if SOAK else 30 if os.environ.get("CI") else 8
+SECONDS = 300 if SOAK else 30 if os.environ.get("CI") else 5
 PROCESSES, JOBS, PERIOD_S = 4, 60, 0.2
 KINDS = (
     "work.note",

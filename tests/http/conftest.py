@@ -389,7 +389,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 def gunicorn(serve: Callable[..., Served], tmp_path: Path) -> Callable[..., Served]:
     """Start gunicorn with a job that beats every *seconds*, and others that are given."""
 
-    def begin(*arguments: str, seconds: float = 1.0, app: str = "front:app", **more: str) -> Served:
+    def begin(*arguments: str, seconds: float = 0.5, app: str = "front:app", **more: str) -> Served:
         jobs = [
             {
                 "id": "beat",

@@ -57,5 +57,12 @@ def test_what_makes_no_sense_is_refused(hourly, body, told):
     assert told in refused.json["error_message"]
 
 
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+def test_a_condition_is_refused_and_not_ignored(hourly, name):
+    refused = hourly("POST", "/jobs/j/backfill?confirm=3", RANGE, headers={name: '"x"'})
+    assert refused.status == 400
+    assert "accepts no condition" in refused.json["error_message"]
+
+
 def test_a_job_that_is_not_there(hourly):
     assert hourly("POST", "/jobs/no/backfill?confirm=1", RANGE).status == 404

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.patience import SOAK
+
 KEPT = {"schedcore.db", "schedcore.db-wal", "schedcore.db-shm"}
 JOB = {"id": "j", "func": "chores:beat", "args": ["/dev/null"], "trigger": "cron", "year": 2999}
 APP = """
@@ -118,11 +120,12 @@ def once_each(ran):
     assert {(time_us - due[0]) % 500_000 for time_us in due} == {0}, f"off the beat: {ran}"
 
 
+MANY = 4 if SOAK else 2
 GUNICORN = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--threads", "4", "--workers")
 WAYS = {
     "one": (*GUNICORN, "1", "shop:app"),
-    "four": (*GUNICORN, "4", "shop:app"),
-    "preload": (*GUNICORN, "4", "--preload", "shop:app"),
+    "many": (*GUNICORN, str(MANY), "shop:app"),
+    "preload": (*GUNICORN, str(MANY), "--preload", "shop:app"),
     "reloader": ("shop.py",),
 }
 
@@ -130,7 +133,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_whenever_an_app_adds_its_jobs_it_may_be_started_again(serve, flask_app, way):
     """Before start(), after it, by decorator, from a view: each is one job, on its beat."""
-    workers = {"four": 4, "preload": 4}.get(way, 1)
+    workers = {"many": MANY, "preload": MANY}.get(way, 1)
     server = serve(sys.executable, *WAYS[way], PYTHONUNBUFFERED="1")
     server.headers = GUEST
     server.all_answer(workers)
@@ -161,9 +164,9 @@ def end_all(server):
 
 @pytest.mark.parametrize("preload", [[], ["--preload"]])
 def test_under_gunicorn_one_worker_takes_due_jobs_and_each_one_answers(serve, flask_app, preload):
-    server = serve(sys.executable, *GUNICORN, "3", *preload, "shop:app")
+    server = serve(sys.executable, *GUNICORN, str(MANY), *preload, "shop:app")
     server.headers = GUEST
-    server.all_answer(3)
+    server.all_answer(MANY)
     server.new_beats(2)
     assert server.patiently("POST", "/scheduler/jobs", JOB).status == 200
     assert {answer.status for answer in server.burst("GET", "/scheduler/jobs/j")} == {200}
@@ -171,12 +174,12 @@ def test_under_gunicorn_one_worker_takes_due_jobs_and_each_one_answers(serve, fl
     os.kill(killed, signal.SIGKILL)
     server.until(lambda: server.holder() != killed)
     server.new_beats(2)
-    before = {node["pid"] for node in server.all_answer(3)}
+    before = {node["pid"] for node in server.all_answer(MANY)}
     server.process.send_signal(signal.SIGHUP)
     server.until(lambda: server.holder() not in before)
     once_each(server.new_beats(2))
     assert server.patiently("GET", "/scheduler/jobs/j").status == 200
-    server.all_answer(3)
+    server.all_answer(MANY)
     # The app's own check finds the request, wherever it was met; then all are kept waiting.
     asked = server.burst("GET", "/scheduler?user=other")
     assert {answer.status for answer in asked} <= {401, 429}

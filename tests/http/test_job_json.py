@@ -301,10 +301,10 @@ class Blocking:
         return "blocking"
 
 
-def test_jobs_are_added_changed_and_run_while_10_000_are_turned_into_json():
+def test_jobs_are_added_changed_and_run_while_a_list_is_turned_into_json():
     """No lock of the engine's is held meanwhile."""
     scheduler, blocking, answers = Scheduler(timezone="UTC"), Blocking(), []
-    for n in range(10_000):
+    for n in range(1_000):
         scheduler.add_job(print, "interval", hours=1, id=str(n))
     scheduler.add_job(print, "interval", args=[blocking], hours=1, id="blocking")
     kept, ran, done = JobJson(scheduler), Event(), Event()
@@ -332,7 +332,7 @@ def test_jobs_are_added_changed_and_run_while_10_000_are_turned_into_json():
         listing.join(WAIT_S)
         scheduler.shutdown(timeout=WAIT_S)
     (jobs,) = answers
-    assert len(jobs) == 10_001, "as they were when they were asked for"
+    assert len(jobs) == 1_001, "as they were when they were asked for"
     assert {job["name"] for job in jobs} == {"print"}
     assert {"now", "3"} & {job["id"] for job in json.loads(kept.all())} == set()
 

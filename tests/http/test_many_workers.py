@@ -13,8 +13,11 @@ from threading import Thread
 
 import pytest
 
+from tests.patience import SOAK
+
 SYNC = ("--workers", "3")
-THREADS = ("--workers", "4", "--threads", "4")
+MANY = 4 if SOAK else 2
+THREADS = ("--workers", str(MANY), "--threads", "4")
 KINDS = [pytest.param(SYNC, id="sync"), pytest.param(THREADS, id="gthread")]
 KEPT = {"schedcore.db", "schedcore.db-wal", "schedcore.db-shm"}
 LATER = {"id": "j", "func": "chores:beat", "args": ["/dev/null"], "trigger": "cron", "year": 2999}
@@ -76,7 +79,7 @@ def test_a_client_cannot_tell_which_worker_it_met(gunicorn, workers):
 
 def test_every_endpoint_answers_at_every_worker(gunicorn):
     server = gunicorn(*THREADS)
-    server.all_answer(4)
+    server.all_answer(MANY)
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     expected = {
         ("GET", "/scheduler"): 200,
@@ -108,7 +111,7 @@ def test_every_endpoint_answers_at_every_worker(gunicorn):
 def test_an_order_counts_at_once_whichever_worker_met_the_one_before(gunicorn):
     """Each 204 means it: the next request may go to any worker."""
     server = gunicorn(*THREADS)
-    server.all_answer(4)
+    server.all_answer(MANY)
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     for _ in range(10):
         for order, state in (
@@ -128,7 +131,7 @@ def test_an_order_counts_at_once_whichever_worker_met_the_one_before(gunicorn):
 def test_many_jobs_are_paused_and_resumed_all_or_none_whoever_asks_whom(gunicorn):
     """Clients of all workers pause and resume the same jobs; nobody ever sees half of it."""
     server = gunicorn(*THREADS)
-    server.all_answer(4)
+    server.all_answer(MANY)
     jobs = [{**LATER, "id": f"j{n}", "tags": ["t"]} for n in range(30)]
     assert len(server.patiently("POST", "/scheduler/jobs", jobs).json) == 30
 
@@ -154,7 +157,7 @@ def test_many_jobs_are_paused_and_resumed_all_or_none_whoever_asks_whom(gunicorn
 def test_a_shutdown_waits_for_the_runs_of_all_workers(gunicorn):
     """The one that takes due jobs is seldom the one that is asked."""
     server = gunicorn(*THREADS, seconds=3600, SCHEDULER_SHUTDOWN_TIMEOUT="30")
-    server.all_answer(4)
+    server.all_answer(MANY)
     for number in range(1, 5):
         job = {"id": "w", "func": "chores:work", "args": [str(server.beats)], "trigger": "date"}
         assert server.call("POST", "/scheduler/jobs", job).status == 200
@@ -169,7 +172,7 @@ def test_a_shutdown_waits_for_the_runs_of_all_workers(gunicorn):
 def test_who_may_do_what_is_decided_at_every_worker(gunicorn):
     """Loopback, proxies, Host, sizes."""
     server = gunicorn(*THREADS, SCHEDULER_API_MAX_BODY="1000")
-    server.all_answer(4)
+    server.all_answer(MANY)
     for _ in range(10):
         assert server.call("GET", "/scheduler", **{"X-Forwarded-For": "1.2.3.4"}).status == 403
         assert server.call("GET", "/scheduler", Host="evil.example").status == 403
@@ -194,7 +197,7 @@ def test_wrong_passwords_are_counted_by_each_worker(gunicorn):
 
 @pytest.mark.parametrize("workers", KINDS)
 def test_a_job_runs_once_while_holders_are_killed_one_after_the_other(gunicorn, workers):
-    """kill -9, three times; from the beats of a second each."""
+    """kill -9, three times; from the beats of half a second each."""
     server = gunicorn(*workers)
     server.all_answer(int(workers[1]))
     killed = []
@@ -202,7 +205,7 @@ def test_a_job_runs_once_while_holders_are_killed_one_after_the_other(gunicorn, 
         server.new_beats(2)
         killed.append(kill_holder(server))
     ran = server.new_beats(2)
-    check_the_beat(ran, 1.0, lost_beats(server))
+    check_the_beat(ran, 0.5, lost_beats(server))
     assert {beat.pid for beat in ran} >= set(killed)
     server.stop()
     assert "Traceback" not in server.log
@@ -257,10 +260,10 @@ def test_a_reload_keeps_what_was_added_changed_and_removed(gunicorn, workers):
 def test_a_paused_and_an_ended_scheduler_stay_so(gunicorn):
     """Another process does not go on with what a client has stopped, also after a kill."""
     server = gunicorn(*THREADS)
-    server.all_answer(4)
+    server.all_answer(MANY)
     for order, state in (("pause", "paused"), ("shutdown", "stopped")):
         assert server.patiently("POST", f"/scheduler/{order}").status == 204
-        before = server.all_answer(4)[0]["pid"]
+        before = server.all_answer(MANY)[0]["pid"]
         os.kill(before, signal.SIGKILL)
         server.until(lambda before=before: before not in pids(server))
         assert server.patiently("GET", "/scheduler").json["state"] == state
@@ -290,7 +293,7 @@ def outcomes(server, job_id):
 def test_a_server_that_is_started_again_goes_on(gunicorn, how):
     """Jobs, their beat, their history, what is paused; killed at once, or told to end."""
     server = gunicorn(*THREADS, seconds=0.5)
-    server.all_answer(4)
+    server.all_answer(MANY)
     posted = server.patiently("POST", "/scheduler/jobs", LATER).json
     assert server.patiently("POST", "/scheduler/jobs", LATER | {"id": "k"}).status == 200
     assert server.patiently("POST", "/scheduler/jobs/k/pause").status == 200
@@ -298,7 +301,7 @@ def test_a_server_that_is_started_again_goes_on(gunicorn, how):
     getattr(server, how)()
     ran_before = len(server.ran())
     server.begin()
-    server.all_answer(4)
+    server.all_answer(MANY)
     server.new_beats(2)
     assert server.patiently("GET", "/scheduler/jobs/j").json == posted
     assert server.patiently("GET", "/scheduler/jobs/k").json["state"] == "paused"
@@ -322,7 +325,7 @@ def test_a_pause_outlives_the_server(gunicorn):
 
 def test_what_ran_in_a_killed_process_is_recorded_as_lost(gunicorn):
     server = gunicorn(*THREADS, seconds=60)
-    server.all_answer(4)
+    server.all_answer(MANY)
     hang = {"id": "h", "func": "chores:hang", "args": [str(server.beats)], "trigger": "date"}
     assert server.patiently("POST", "/scheduler/jobs", hang).status == 200
     (run,) = server.until(server.ran)
@@ -333,7 +336,7 @@ def test_what_ran_in_a_killed_process_is_recorded_as_lost(gunicorn):
 
 def test_a_request_whose_worker_is_killed_is_not_carried_out_again(gunicorn):
     server = gunicorn(*THREADS, seconds=60)
-    server.all_answer(4)
+    server.all_answer(MANY)
     hang = LATER | {"func": "chores:hang", "args": [str(server.beats)]}
     assert server.patiently("POST", "/scheduler/jobs", hang).status == 200
 
@@ -372,7 +375,7 @@ def test_a_worker_that_is_told_to_end_answers_who_waits_for_a_run(gunicorn):
 
 @pytest.mark.parametrize("preload", [[], ["--preload"]])
 def test_several_workers_do_not_run_jobs_in_memory(gunicorn, preload):
-    server = gunicorn(*SYNC, *preload, SCHEDULER_STORE="memory")
+    server = gunicorn(*THREADS, *preload, SCHEDULER_STORE="memory")
     server.until(
         lambda: "SCHEDULER_STORE=sqlite:///schedcore.db, or start one worker" in server.log
     )
@@ -390,7 +393,7 @@ def test_the_command_serves_with_many_workers_and_leaves_the_store_alone(serve, 
         f"""
         python_path = ["."]
         bind = "127.0.0.1:0"
-        workers = 3
+        workers = 2
         api_allowed_funcs = ["chores:*"]
         [[jobs]]
         id = "beat"
@@ -402,7 +405,7 @@ def test_the_command_serves_with_many_workers_and_leaves_the_store_alone(serve, 
         """
     )
     server = serve(sys.executable, "-m", "schedhttp", "--config", "config.toml")
-    server.all_answer(3)
+    server.all_answer(2)
     assert server.patiently("POST", "/scheduler/jobs", LATER).status == 200
     check_the_beat(server.new_beats(2), 0.5)
     server.stop()

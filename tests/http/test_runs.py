@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from threading import Event, Timer
 from types import SimpleNamespace
 
@@ -104,6 +105,18 @@ def test_a_run_is_shown_while_it_runs_and_after_it_has_ended(api, scheduler):
         **dict.fromkeys(("state", "outcome", "ended", "result", "why")),
     }
     assert api("GET", "/runs").json == api("GET", "/jobs/block/runs").json == [ended]
+
+
+def test_a_client_that_is_gone_holds_no_thread_and_its_run_goes_on(api, scheduler):
+    over = Timer(5, gate.open.set)
+    over.start()
+    here, there = socket.socketpair()
+    with here, there:
+        there.close()
+        answer = api("POST", "/jobs/block/run", environ={"gunicorn.socket": here})
+    over.cancel()
+    assert error(answer) == (400, "ClientDisconnected")
+    assert [run.job_id for run in scheduler.runs()] == ["block"]
 
 
 class Sync:

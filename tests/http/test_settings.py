@@ -163,6 +163,7 @@ def test_apschedulers_table_of_one_database_is_read_as_a_store(caplog, stores, u
     (record,) = caplog.records
     assert "is read as SCHEDULER_STORE" in record.getMessage()
     assert "secret" not in record.getMessage()
+    assert ("import-apscheduler" in record.getMessage()) == (url != "memory")
     for both in (
         {"jobstores": stores, "store": "memory"},
         {"store": "memory", "jobstores": stores},

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from werkzeug.test import Client
@@ -16,10 +17,12 @@ from werkzeug.test import Client
 from schedcore import InvalidOptionError, Scheduler
 from schedhttp import checks, create_app
 from schedhttp.__main__ import main
-from schedhttp.settings import ConfigError, Settings
+from schedhttp.settings import ConfigError, Settings, load
 from schedhttp.startup_log import log_readable_config, log_serving
+from schedhttp.workers import gunicorn
 
 TASKS = "def f(): pass\n"
+EXITS = "import sys\nprint('noise')\nsys.exit('no')\n"
 GOOD = '[[jobs]]\nid = "first"\nfunc = "tasks:f"\ntrigger = "cron"\nhour = 3\n'
 
 
@@ -74,10 +77,25 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("job", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
-    command, tmp_path, job, message
-):
-    (tmp_path / "exits.py").write_text("import sys\nprint('noise')\nsys.exit('no')\n")
+def test_a_wrong_job_is_named_by_file_index_and_id(tmp_path, monkeypatch, job, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "exits.py").write_text(EXITS)
+    (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}\n[[jobs]]\n{job}\n')
+    assert what_is_wrong().startswith(f"s.toml: {message}")
+
+
+def what_is_wrong():
+    """Return what checks find wrong in s.toml: one line."""
+    with pytest.raises(InvalidOptionError) as found:
+        checks.check_app(load("s.toml", {}), "s.toml")
+    assert "\n" not in str(found.value)
+    return str(found.value)
+
+
+def test_it_is_told_before_gunicorn_starts(command, tmp_path):
+    job, message = WRONG[-1]
+    (tmp_path / "exits.py").write_text(EXITS)
     (tmp_path / "s.toml").write_text(f'python_path = ["."]\n{GOOD}\n[[jobs]]\n{job}\n')
     status, told = command("--config", "s.toml")
     assert told.startswith(f"schedhttp: s.toml: {message}")
@@ -99,13 +117,23 @@ def test_a_wrong_job_is_named_by_file_index_and_id_before_gunicorn_starts(
         ('[executors.io]\ntype = "treadpool"', "executors['io']={'type': 'treadpool'}: exp"),
         ("[executors.io]\nmax_workers = 0", "executors['io'].max_workers=0: expected a whole"),
         ('[api_tokens]\nrobot = "short"', "SCHEDULER_API_TOKENS={'robot': Ellipsis}: expected"),
+        (
+            f'[api_tokens]\nrobot = "{"x" * 16}"\nviewer = "{"x" * 16}"',
+            "SCHEDULER_API_TOKENS={'viewer': Ellipsis}: expected another token than",
+        ),
         ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
     ],
 )
-def test_whatever_is_wrong_in_a_file_is_told_with_its_name(command, tmp_path, text, message):
+def test_whatever_is_wrong_in_a_file_is_told_with_its_name(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "s.toml").write_text(text)
+    assert what_is_wrong().startswith(f"s.toml: {message}")
+
+
+def test_so_does_the_command(command, tmp_path):
+    (tmp_path / "s.toml").write_text("threads = 0")
     status, told = command("--config", "s.toml")
-    assert told.startswith(f"schedhttp: s.toml: {message}")
+    assert told.startswith("schedhttp: s.toml: threads=0: expected a whole number of 1 or more")
     assert (status, told.count("\n")) == (2, 1)
 
 
@@ -474,6 +502,20 @@ def test_who_listens_to_other_computers_without_credentials_is_warned_once(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == bool(warning)
     assert warning in "".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("workers", "more", "warned"),
+    [(2, {}, True), (1, {}, False), (2, {"dashboard_secret": "x"}, False), (2, USERS, False)],
+)
+def test_workers_that_do_not_share_sessions_are_warned_of(caplog, workers, more, warned):
+    settings = {"auth": lambda _credentials: True, "dashboard": True, **more}
+    gunicorn.post_fork(None, SimpleNamespace(cfg=SimpleNamespace(workers=workers, threads=1)))
+    try:
+        log_serving(create_app(Scheduler(), **settings), [])
+    finally:
+        gunicorn.post_fork(None, None)
+    assert ("SCHEDULER_DASHBOARD_SECRET" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,11 @@ async def later(notice):
         pytest.param({"a b": print}, "notices='a b': expected names", id="a name"),
         pytest.param({"": print}, "notices='': expected names", id="no name"),
         pytest.param({"x": 5}, "notices['x']=5: expected a plain function", id="no channel"),
+        pytest.param(
+            {"x": "https://e.com/secret"},
+            """notices['x']='...': expected for a URL: {"type": "webhook", "url": ...}""",
+            id="a URL",
+        ),
         pytest.param({"x": later}, "expected a plain function", id="a coroutine function"),
         pytest.param({"x": {"type": "webbook"}}, "did you mean 'webhook'", id="a type"),
         pytest.param({"x": {}}, "type=None: expected one of function", id="no type"),

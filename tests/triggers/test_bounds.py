@@ -27,13 +27,18 @@ LIMIT_S = 0.15
 """Ten times the longest that was measured (an AND that gives up), for machines that are busy."""
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Return the processor time of the best of three: not what else the machine was doing."""
+def seconds(call: Callable[[], object], enough: float = LIMIT_S) -> float:
+    """Return the processor time of the first call that is quick enough, or the best of three.
+
+    It is not to be what else the machine was doing.
+    """
     best = 9.0
     for _ in range(3):
         began = time.thread_time()
         call()
         best = min(best, time.thread_time() - began)
+        if best < enough:
+            break
     return best
 
 
@@ -55,7 +60,7 @@ def test_rare_schedules(fields, zone):
     trigger = CronTrigger(**fields, timezone=zone)
     assert seconds(lambda: trigger.next_us(NOW)) < LIMIT_S
     assert seconds(lambda: trigger.next_us(-(10**30))) < LIMIT_S
-    assert seconds(lambda: trigger.count_us(NOW, 10**30, 10**9)) < 3  # all of 8,000 years
+    assert seconds(lambda: trigger.count_us(NOW, 10**30, 10**9), 3) < 3  # all of 8,000 years
     found = trigger.next_us(NOW)
     while found is not None and found < 10**17:
         assert found > NOW

@@ -168,7 +168,8 @@ class History:
         found = _find(run_id, reversed(self._all))
         if found is None:  # among the last ones of a job that runs seldom, maybe
             self._file()
-            of_jobs = chain(self._jobs.values(), self._troubles.values())
+            # Copies: a signal handler may add a job's first outcome in between.
+            of_jobs = *self._jobs.values(), *self._troubles.values()
             found = _find(run_id, chain.from_iterable(of_jobs))
         return record_of(found) if isinstance(found, Run) else found
 

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from schedcore.basics.atfork import call_in_child, held_here
@@ -230,18 +231,25 @@ class Lifecycle:
         if loop is not None:
             loop.wake()
 
-    def end(self, deadline: Deadline, quiet: Callable[[], object] = lambda: None) -> list[Run]:
+    def end(
+        self,
+        deadline: Deadline,
+        quiet: Callable[[], object] = lambda: None,
+        over: Callable[[], object] = lambda: None,
+    ) -> list[Run]:
         """End the loop and shut the executors down.
 
         Args:
             deadline: How long to wait for runs.
             quiet: Called once the loop takes no more jobs, before waiting for runs.
+            over: Called when all has ended, before the event.
 
         Returns:
             The runs that did not finish, except the one that calls this.
 
         Raises:
             SchedulerNotRunningError: if the loop is not started.
+            StoreError: if the store cannot be used; all has ended nevertheless.
         """
         if self.interrupts_itself():
             log.warning(
@@ -253,34 +261,52 @@ class Lifecycle:
             loop = self.loop_or_error()
             self._loop = None
             self._shutting_down = True
-        try:
+        left: list[Run] = []
+        with ExitStack() as steps:  # all are made, from the last to the first, also if one raises
+            steps.callback(self._listeners.emit, SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
+            steps.callback(over)
+            steps.callback(self._note_left, left)
+            steps.callback(self._over)
+            steps.callback(self._stop_threads, loop, deadline)
+            steps.callback(self._engine.runs.cancel_waiting)
+            steps.callback(self._shut_executors_down, deadline)
             # Time-outs still hold while the executors finish.
             loop.quiesce(deadline.left())
             quiet()
             self._engine.runs.close()
-            with logging_the_wait(self._engine.runs.here, run_here(), self._clock, deadline):
-                self._shut_executors_down(deadline)
-        finally:
-            self._engine.runs.cancel_waiting()
-            loop.stop(deadline.left())
-            if self.notifier is not None:
-                self.notifier.stop(deadline)
-            self._stop_capture()
-            self._shutting_down = False
-            self.ended.wake()
-        self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
-        return [run for run in self._engine.runs.here() if run is not run_here()]
+        return left
+
+    def _note_left(self, left: list[Run]) -> None:
+        left += [run for run in self._engine.runs.here() if run is not run_here()]
+
+    def _stop_threads(self, loop: Loop, deadline: Deadline) -> None:
+        loop.stop(deadline.left())
+        if self.notifier is not None:
+            self.notifier.stop(deadline)
+        self._stop_capture()
+
+    def _over(self) -> None:
+        self._shutting_down = False
+        self.ended.wake()
 
     def _stop_capture(self) -> None:
         if self._engine.runs.capture is not None:
             self._engine.runs.capture.stop()
 
     def _shut_executors_down(self, deadline: Deadline) -> None:
-        for name, executor in self._executors.items():
-            try:
-                executor.shutdown(deadline.left())
-            except Exception as error:  # noqa: BLE001 — the others must be shut down too
-                log.error("executor %r failed to shut down", name, error=error)
+        with logging_the_wait(self._runs_to_log, run_here(), self._clock, deadline):
+            for name, executor in self._executors.items():
+                try:
+                    executor.shutdown(deadline.left())
+                except Exception as error:  # noqa: BLE001 — the others must be shut down too
+                    log.error("executor %r failed to shut down", name, error=error)
+
+    def _runs_to_log(self) -> list[Run]:
+        try:
+            return self._engine.runs.here()
+        except Exception as error:  # noqa: BLE001 — a store that is away: it is shut down anyway
+            log.error("the store cannot tell which runs are open", error=error)
+            return []
 
     def interrupts_itself(self) -> bool:
         """Return whether this is a signal handler that interrupted a call which holds a lock."""

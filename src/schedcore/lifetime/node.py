@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Deadline, Waker
 from schedcore.engine import Engine
-from schedcore.errors import SchedulerAlreadyRunningError
+from schedcore.errors import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from schedcore.lifetime.health import State
 from schedcore.lifetime.lifecycle import Lifecycle
 from schedcore.run import Run
@@ -68,9 +70,22 @@ class Node:
         """Whether it runs, and another process takes due jobs."""
         return self.joined and self._life.state is State.RUNNING and not self._cluster.takes
 
+    @property
+    def interrupts(self) -> bool:
+        """Whether the caller interrupts the use of the store by its own thread: a signal handler.
+
+        It must not wait for another thread, which may wait for that call.
+        """
+        return bool(getattr(self._engine.store, "is_used_here", bool)())
+
+    def _turn(self) -> AbstractContextManager[Any]:
+        """Return the lock for an order; raise StoreUnavailableError if it may never be free."""
+        getattr(self._engine.store, "check_free", bool)()
+        return self._mutex
+
     def catch_up(self) -> None:
         """Follow another process's order at once, so that two orders apply one after the other."""
-        with self._mutex:
+        with self._turn():
             if self.joined:
                 self._act_on(self._cluster.poll(at_once=True))
 
@@ -82,7 +97,7 @@ class Node:
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
         """
-        with self._mutex:
+        with self._turn():
             self.catch_up()
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
@@ -104,7 +119,7 @@ class Node:
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
         """
-        with self._mutex:
+        with self._turn():
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
             alone = self._join()
@@ -122,7 +137,7 @@ class Node:
         Raises:
             SchedulerNotRunningError: if this process is not started.
         """
-        with self._mutex:
+        with self._turn():
             self.catch_up()
             self._life.loop_or_error()
             self._cluster.set_shared_state(state)
@@ -137,7 +152,7 @@ class Node:
         Raises:
             SchedulerNotRunningError: if this process is not started.
         """
-        with self._mutex:
+        with self._turn():
             self.catch_up()
             self._life.loop_or_error()
             self._cluster.set_shared_state(State.STOPPED)
@@ -155,16 +170,38 @@ class Node:
         with self._mutex:
             self._leaving = True  # what others do is not followed any more
         try:
-            if self._life.state is State.STOPPED and self.joined:
-                return []
-            return self._life.end(deadline, self._cluster.resign)
+            if self._life.state is not State.STOPPED or not self.joined:
+                return self._life.end(deadline, self._cluster.resign, self._leave)
         finally:
-            with self._mutex:
-                self._leaving = False
-                if self.joined:
-                    self.joined = False
-                    self._waker.wake()
-                    self._cluster.leave()
+            if self._leaving:
+                self._leave()
+        return []
+
+    def _leave(self) -> None:
+        with self._mutex:
+            self._leaving = False
+            if self.joined:
+                self.joined = False
+                self._waker.wake()
+                self._cluster.leave()
+
+    def later(self, order: Callable[[], object]) -> list[Run]:
+        """Let another thread shut down, once the call continues that the caller interrupts.
+
+        Returns:
+            No run: that is not known yet.
+
+        Raises:
+            SchedulerNotRunningError: if this process is not started.
+        """
+        self._life.loop_or_error()
+        log.warning(
+            "shutdown() interrupts a call of its own thread that uses the store, in a signal"
+            " handler: another thread shuts down, and does not wait for runs"
+        )
+        # Not a daemon: Python waits for it when it ends.
+        threading.Thread(target=_carry_out, args=(order,), name="schedcore-shutdown").start()
+        return []
 
     def _join(self) -> bool:
         """Join, if that has not been done; return whether this is the only node."""
@@ -226,3 +263,12 @@ class Node:
             self._life.pause()
         else:
             self._life.resume()
+
+
+def _carry_out(order: Callable[[], object]) -> None:
+    try:
+        order()
+    except SchedulerNotRunningError:
+        return  # somebody was quicker
+    except Exception as error:  # noqa: BLE001 — nobody else would see it
+        log.error("the scheduler could not be shut down", error=error)

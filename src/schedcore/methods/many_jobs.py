@@ -97,6 +97,8 @@ class ManyJobs(JobMethods):
 
     def _drafted(self, given: Mapping[str, Any]) -> Entry:
         """Return the entry that arguments of :meth:`add_job` by name describe."""
+        if not isinstance(given, Mapping):
+            raise InvalidOptionError("jobs", given, 'a list of mappings: [{"func": report}, ...]')
         if "func" not in given:
             raise InvalidOptionError("jobs", given, 'a "func" in each job')
         for option in given:

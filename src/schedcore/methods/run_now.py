@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any, Final
 
 from schedcore.admission import MOST_WAITING
-from schedcore.changes.auditing import told
+from schedcore.changes.auditing import log_orders
 from schedcore.changes.changing import Check
 from schedcore.changes.job_changes import changed
 from schedcore.clock import Deadline, Waker
@@ -115,7 +115,7 @@ def _run(engine: Engine, requests: Sequence[RunRequest]) -> list[Run | SchedErro
     started = [run for run in opened if isinstance(run, Run)]
     engine.runs.submit(started)
     pairs = list(zip(requests, opened, strict=True))
-    told(
+    log_orders(
         [
             each.note._replace(run_id=run._id)
             for each, run in pairs

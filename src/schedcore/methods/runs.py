@@ -15,6 +15,7 @@ from schedcore.errors import (
     SchedError,
     check_timeout,
     did_you_mean,
+    whole,
 )
 from schedcore.history.query import RunQuery
 from schedcore.history.totals import Totals
@@ -210,8 +211,13 @@ class RunMethods(JobMethods):
             offset: How many to skip.
 
         Raises:
-            InvalidOptionError: if there is no such outcome, or a date is invalid.
+            InvalidOptionError: if there is no such outcome, or a date or a number is invalid.
         """
+        if limit is not None:
+            whole("limit", limit, 0)
+        if before is not None:
+            _check_run_id(before, "before")
+        whole("offset", offset, 0)
         query = RunQuery(
             job_id,
             _outcomes(outcomes),
@@ -275,7 +281,11 @@ class RunMethods(JobMethods):
         """Return a run that is open, or the record of how it ended.
 
         None: there is none with this id, or its record is no longer stored.
+
+        Raises:
+            InvalidOptionError: if *run_id* is not a number.
         """
+        _check_run_id(run_id)
         return self._runs.settled().find(run_id)
 
     def output(self, run_id: int, after: int = 0) -> schedcore.Output:
@@ -303,9 +313,17 @@ class RunMethods(JobMethods):
         Raises:
             RunEndedError: if it has ended.
             RunLookupError: if no run with this id is known.
+            InvalidOptionError: if *run_id* is not a number.
         """
+        _check_run_id(run_id)
         run = self._runs.cancel(run_id)
         self._engine.audit.note("cancelled", run.job_id, run_id)
+
+
+def _check_run_id(run_id: object, option: str = "run_id") -> None:
+    """Raise for what is no id: as text, as the API has them, it would be found nowhere."""
+    if not isinstance(run_id, int):
+        raise InvalidOptionError(option, run_id, "a number, the id of a run: run.id")
 
 
 def _check_key(key: str | None) -> None:

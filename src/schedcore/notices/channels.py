@@ -287,6 +287,8 @@ def _make(name: str, what: Any) -> Channel:
     try:
         if isinstance(what, Mapping):
             return _described(what)
+        if isinstance(what, str) and "://" in what:  # which may be a secret
+            raise InvalidOptionError("", "...", 'for a URL: {"type": "webhook", "url": ...}')
         if callable(getattr(what, "send", None)):
             return what  # type: ignore[no-any-return]
         return Function(what)

@@ -79,6 +79,7 @@ class Runs:
         self._cluster: Cluster | None = getattr(store, "cluster", None)
         self.remote: RemoteRuns | None = getattr(store, "remote", None)
         reports = Reports(self, self._cluster, announce, random)
+        self._check_free: Callable[[], None] = getattr(store, "check_free", lambda: None)
         self._deferred = None if self._cluster is None else DeferredReports(reports, self)
         self.reporter: Reporter = self._deferred or reports
         self._timers = Timers()
@@ -188,6 +189,7 @@ class Runs:
         Errors of the store are raised; the ends stay noted, and are recorded the next time.
         """
         if self._deferred is not None:
+            self._check_free()
             self._deferred.make()
         self._failures.record()
         if self._ends:

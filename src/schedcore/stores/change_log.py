@@ -52,4 +52,5 @@ class ChangeLog:
             self._unknown = max(self._unknown, changed[0][0] - 1)
         if not isinstance(version, int) or version < self._unknown:
             return self._version, None
-        return self._version, [job_id for number, job_id in changed if number > version]
+        # A copy: a signal handler may change a job in between.
+        return self._version, [job_id for number, job_id in list(changed) if number > version]

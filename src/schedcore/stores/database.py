@@ -41,6 +41,12 @@ class Cursor(Protocol):
         ...
 
 
+INTERRUPTS: Final = (
+    "this call interrupts a transaction of its own thread, in a signal handler or a finalizer:"
+    " make it in another thread, or later"
+)
+
+
 class Transaction:
     """Statements that are committed together or not at all.
 
@@ -167,6 +173,13 @@ class Database(Protocol):
     """The SQL expression for the number of a transaction."""
     shown: str
     """Its URL, without a password."""
+
+    def is_used_here(self) -> bool:
+        """Return whether this thread is inside a transaction.
+
+        Then a call that is not a part of it was made by a signal handler, or by a finalizer.
+        """
+        ...
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Return a read-only transaction on a consistent snapshot."""

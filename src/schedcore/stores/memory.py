@@ -18,6 +18,7 @@ from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.audit_records import id_of
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -32,12 +33,11 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.change_log import ChangeLog
-from schedcore.stores.changed import id_of
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.memory_declared import DeclaredJobs
 from schedcore.stores.memory_queues import DueQueues
-from schedcore.stores.memory_trail import MemoryTrail
+from schedcore.stores.memory_records import MemoryRecords
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from schedcore.stores.memory_notices import MemoryNotices
 
 
-class MemoryStore(MemoryTrail):
+class MemoryStore(MemoryRecords):
     """Stores jobs as long as the process lives; a :class:`~schedcore.stores.contract.Store`.
 
     Args:
@@ -251,7 +251,8 @@ class MemoryStore(MemoryTrail):
         """Return up to *limit* jobs whose ids come after *after*, in their order."""
         with self._lock:
             ids = nsmallest(limit, (job_id for job_id in list(self._slots) if job_id > after))
-            return [self._slots[job_id].entry() for job_id in ids]
+            found = [self._find(job_id) for job_id in ids]
+            return [entry for entry in found if entry is not None]  # else a handler removed it
 
     def changes(self, since: object) -> tuple[int, Sequence[str] | None]:
         """Return the current version, and the ids of jobs that changed after another version."""

@@ -52,7 +52,7 @@ class DueQueues:
 
     def first_due(self) -> int | None:
         """Return when the first is due, or None."""
-        dues = [queue.first_due() for queue in self._queues.values()]
+        dues = [queue.first_due() for queue in tuple(self._queues.values())]
         return min((due_us for due_us in dues if due_us is not None), default=None)
 
     def pop_due(self, now_us: int, limit: int, executors: Executors) -> list[Slot]:
@@ -66,7 +66,7 @@ class DueQueues:
         most: Mapping[str, int] = executors if isinstance(executors, Mapping) else {}
         taken: list[Slot] = []
         gave = 0
-        for name, queue in self._queues.items():
+        for name, queue in tuple(self._queues.items()):  # a finalizer may add one
             before = len(taken)
             taken += queue.pop_due(now_us, min(limit, most.get(name, limit)))
             gave += len(taken) > before

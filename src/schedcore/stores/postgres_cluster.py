@@ -73,7 +73,7 @@ class PostgresCluster:
         call_in_child(self)
 
     def _begin_anew(self) -> None:
-        self._knowing = threading.Lock()
+        self._knowing = threading.RLock()
         self._renewer: LeaseRenewer | None = None
         self._app = ""
         self._executors: tuple[str, ...] = ()

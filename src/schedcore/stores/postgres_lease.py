@@ -134,7 +134,7 @@ class LeaseRenewer:
         self._renewed_us = self._asked_us = 0
         self._asked = self._was_poll_only = False
         self._wake_end, self._woken_end = os.pipe()[::-1]
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="schedcore-lease", daemon=True)
 
     def start(self, asked_us: int) -> None:

@@ -14,7 +14,7 @@ from psycopg import errors as told
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
-from schedcore.stores.database import CommitInDoubtError, Transaction
+from schedcore.stores.database import INTERRUPTS, CommitInDoubtError, Transaction
 from schedcore.stores.postgres_in_doubt import is_committed
 from schedcore.stores.postgres_sockets import PatientConnection, check
 from schedcore.stores.postgres_sql import PostgresTransaction
@@ -147,14 +147,14 @@ class PostgresPool:
     write_soon = write
     """The same as :meth:`write`, since a crash of the server undoes what is not on disk."""
 
+    def is_used_here(self) -> bool:
+        """Return whether this thread is inside a transaction."""
+        return getattr(self._here, "busy", False)
+
     @contextmanager
     def _within(self, begin: str, writes: bool) -> Iterator[PostgresTransaction]:
-        if getattr(self._here, "busy", False):
-            raise StoreUnavailableError(
-                self.shown,
-                "this call interrupts a transaction of its own thread, in a signal handler"
-                " or a finalizer: make it in another thread, or later",
-            )
+        if self.is_used_here():
+            raise StoreUnavailableError(self.shown, INTERRUPTS)
         self._here.busy = True
         try:
             tx = self.begin(begin, writes)

@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from schedcore.basics.atfork import call_in_child
+from schedcore.basics.atfork import Lock, call_in_child, held_here
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.errors import InvalidOptionError, JobLookupError
+from schedcore.errors import InvalidOptionError, JobLookupError, StoreUnavailableError
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.audit_records import effective_changes, id_of, record_of_change
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -25,9 +26,8 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import id_of, made_of, record_of_change
 from schedcore.stores.cluster import Cluster
-from schedcore.stores.database import Database, Transaction
+from schedcore.stores.database import INTERRUPTS, Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest
@@ -37,13 +37,13 @@ from schedcore.stores.sql_history import MOST_ID, Retention
 from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_open import backfill_runs, open_runs
+from schedcore.stores.sql_records import SqlRecords
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
-from schedcore.stores.sql_trail import SqlTrail
 
 
-class SqlStore(SqlTrail):
+class SqlStore(SqlRecords):
     """Stores jobs, open runs and the history in a database that processes share.
 
     Implements :class:`~schedcore.stores.contract.Store`.
@@ -73,7 +73,7 @@ class SqlStore(SqlTrail):
     def _begin_anew(self) -> None:
         self._taken: dict[int, int] = {}  # the seq of each job that is taken, by its key
         # Ends are removed from the caller's list only when they are written.
-        self._ending = threading.Lock()
+        self._ending = threading.RLock()
 
     def after_fork_in_child(self) -> None:
         """Forget the runs and taken jobs, which belong to the parent."""
@@ -90,6 +90,22 @@ class SqlStore(SqlTrail):
     @node.setter
     def node(self, node: int | None) -> None:
         self.claims.node, self.claims.left = node, node is None
+
+    def data_lock(self) -> Lock:
+        """Return the lock that is held while ends of runs are written."""
+        return self._ending
+
+    def is_used_here(self) -> bool:
+        """Return whether the caller interrupts a call of its own thread that uses this store.
+
+        It is a signal handler, or a finalizer: what it waits for may wait for that call.
+        """
+        return held_here(self) or self.database.is_used_here()
+
+    def check_free(self) -> None:
+        """Raise StoreUnavailableError in a signal handler that interrupts the use of this store."""
+        if self.is_used_here():
+            raise StoreUnavailableError(self.database.shown, INTERRUPTS)
 
     # Jobs
 
@@ -116,7 +132,7 @@ class SqlStore(SqlTrail):
                     records += self._change(tx, change, row, text, now_us, ended)
             self.jobs.insert(tx, added)
             self._record_change(tx, records, now_us)
-            self.changed.add(tx, notes)
+            self.audit_rows.add(tx, notes)
             tx.if_made(partial(self.claims.ended, ended))
         return Written((), ended)
 
@@ -188,7 +204,7 @@ class SqlStore(SqlTrail):
                 if old is not None and was != wanted and (change is not None or app is not None):
                     self.jobs.set_declared(tx, job_id, wanted)
             self.jobs.insert(tx, added)
-            self.changed.add(tx, _notes_of(made, by, now_us))
+            self.audit_rows.add(tx, _notes_of(made, by, now_us))
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
             entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
@@ -214,7 +230,7 @@ class SqlStore(SqlTrail):
                 self.jobs.set_declared(tx, old.job.id, DeclaredBy(app, ""))
                 made.append(change)
             if gone:
-                self.changed.add(tx, _notes_of(made, by, now_us))
+                self.audit_rows.add(tx, _notes_of(made, by, now_us))
                 self._record_change(tx, records, now_us)
             tx.if_made(partial(self.claims.ended, ended))
         return gone
@@ -362,6 +378,7 @@ class SqlStore(SqlTrail):
 
     def end(self, ends: deque[End], promote: bool) -> Ended:
         """Move runs to the history, each once, and start runs that waited for them."""
+        self.check_free()
         with self._ending:
             return end_runs(self, ends, promote)
 
@@ -405,4 +422,6 @@ def _notes_of(
     changes: Sequence[Change | Entry], by: Actor | None, now_us: int
 ) -> Sequence[AuditRecord]:
     """Return the audit's records of changes that somebody orders."""
-    return () if by is None else [record_of_change(c, by, now_us) for c in made_of(changes)]
+    return (
+        () if by is None else [record_of_change(c, by, now_us) for c in effective_changes(changes)]
+    )

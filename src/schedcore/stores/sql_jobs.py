@@ -14,8 +14,8 @@ from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notices.data import channels_to_text
 from schedcore.notices.notice import JobChannels
+from schedcore.stores.audit_records import id_of
 from schedcore.stores.base import Change, Entry
-from schedcore.stores.changed import id_of
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.stores.declared import DeclaredBy
 from schedcore.stores.sql_due import FROM, PLACE, DueRows, JobRow
@@ -82,7 +82,7 @@ class Definitions:
     resolves = True
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may add a job
         self._jobs: dict[int, tuple[int, Job]] = {}
         self._unused: dict[int, tuple[int, Job]] = {}  # since the others were begun
         self._begun_us = passing_us()

@@ -251,11 +251,11 @@ def trim(store: SqlStore, now_us: int) -> int:
             cut += _cut(store, partial(_cut_outcomes, store), beyond)
     with store.database.read() as tx:
         outputs = store.outputs.excess(tx, store.keep)
-        changes = store.changed.excess(tx, store.keep, now_us)
+        changes = store.audit_rows.excess(tx, store.keep, now_us)
     for beyond in outputs:
         _cut(store, store.outputs.cut, beyond)
     for beyond in changes:
-        _cut(store, store.changed.cut, beyond)
+        _cut(store, store.audit_rows.cut, beyond)
     with store.database.write() as tx:
         _forget_gone(tx, now_us)
         trim_keys(tx, now_us)

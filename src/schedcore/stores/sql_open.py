@@ -94,7 +94,7 @@ def _note(
     keys = [(k, one.key, run._id) for (one, k), run in pairs if one.key is not None]
     _note_keys(tx, keys, now_us)
     noted = [one.note._replace(run_id=run._id) for (one, _), run in pairs if one.note is not None]
-    store.changed.add(tx, noted)
+    store.audit_rows.add(tx, noted)
 
 
 def backfill_runs(
@@ -119,7 +119,7 @@ def backfill_runs(
         request.check_room(len(claims))
         opening = Opening(row.k, job, claims)
         store.claims.admit(tx, opening, times, True, settled, behind, times[-1])
-        store.changed.add(tx, (note,))
+        store.audit_rows.add(tx, (note,))
     return settled.runs, behind
 
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
+from schedcore.basics.atfork import Lock, call_in_child, held_here, hold_while_forking
 from schedcore.clock import Deadline
 from schedcore.errors import StoreError, StoreUnavailableError
-from schedcore.stores.database import Transaction
+from schedcore.stores.database import INTERRUPTS, Transaction
 from schedcore.stores.schema import SQLITE, migrate
 
 OLDEST_SQLITE = (3, 24, 0)
@@ -93,6 +93,10 @@ class SqliteFile:
 
     # Transactions
 
+    def is_used_here(self) -> bool:
+        """Return whether this thread is inside a transaction, or about to begin or leave one."""
+        return held_here(self)
+
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Return a read-only transaction on a consistent snapshot."""
@@ -129,11 +133,7 @@ class SqliteFile:
     def _transaction(self, *begin: str) -> Iterator[Transaction]:
         with self._turn(), self._telling():
             if self._within:
-                raise StoreUnavailableError(
-                    str(self.path),
-                    "this call interrupts a transaction of its own thread, in a signal handler"
-                    " or a finalizer: make it in another thread, or later",
-                )
+                raise StoreUnavailableError(str(self.path), INTERRUPTS)
             connection = self._connection or self._open()
             self._within = True
             tx = Transaction(connection.cursor())

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from schedcore.job import OPTION_NAMES
 from schedhttp.dashboard.action_pages import read_json
-from schedhttp.dashboard.ahead import due_beside
 from schedhttp.dashboard.api_calls import Refused
+from schedhttp.dashboard.forecast_pictures import due_beside
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
 from schedhttp.errors import BadRequest

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 
 from schedhttp.dashboard import texts
-from schedhttp.dashboard.ahead import crowds, loads
+from schedhttp.dashboard.forecast_pictures import crowds, loads
 from schedhttp.dashboard.visit import Page, Visit
 
 WELL: Final = "executed"

@@ -11,7 +11,7 @@ from schedcore import LoadForecast
 from schedcore.clock import SECOND
 from schedcore.load_forecast import JobAhead
 from schedhttp.dashboard import texts
-from schedhttp.dashboard.ahead import CROWDS, crowds, loads
+from schedhttp.dashboard.forecast_pictures import CROWDS, crowds, loads
 from schedhttp.dashboard.now_page import BAD
 from schedhttp.dashboard.pictures.scale import Scale, axis, moment
 from schedhttp.dashboard.pictures.timeline import Happening, lane

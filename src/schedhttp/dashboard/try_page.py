@@ -11,9 +11,9 @@ from markupsafe import Markup
 from schedcore.triggers import zone_of
 from schedcore.triggers.options import split_zone
 from schedhttp.dashboard import texts
-from schedhttp.dashboard.ahead import due_beside
 from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.edit_pages import read_lines
+from schedhttp.dashboard.forecast_pictures import due_beside
 from schedhttp.dashboard.visit import JOBS_ZONE, Page, Visit
 from schedhttp.errors import BadRequest
 

@@ -134,8 +134,13 @@ class FlaskScheduler(FlaskJobs):
         api = App(scheduler, settings)
         if self._authenticate is not None:
             api.guard.authenticate(self._authenticate)
-        self._add_jobs_of_config(scheduler, settings)
-        self.app, self._settings, self._scheduler, self._api = app, settings, scheduler, api
+        before, self._scheduler = self._scheduler, scheduler
+        try:  # the modules of these jobs, imported now, may add more to it by decorators
+            self._add_jobs_of_config(scheduler, settings, again=scheduler is before)
+        except BaseException:
+            self._scheduler = before
+            raise
+        self.app, self._settings, self._api = app, settings, api
         self._watched = config.Watched(app.config)
         app.extensions["scheduler"] = self
         app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
@@ -296,9 +301,12 @@ class FlaskScheduler(FlaskJobs):
         self._furnish(scheduler)
         return scheduler
 
-    def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings) -> None:
-        """Add the config's jobs, and remove those of an earlier app's config."""
-        for job_id in self._of_config if scheduler is self._scheduler else ():
+    def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings, again: bool) -> None:
+        """Add the config's jobs; to a scheduler that was given, in place of an earlier app's."""
+        if self._given is None:
+            build.add_jobs(scheduler, settings.jobs)
+            return
+        for job_id in self._of_config if again else ():
             with suppress(JobLookupError):
                 scheduler.remove_job(job_id)
         before = {job.id for job in scheduler.get_jobs()}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from schedcore.clock import from_us
 from schedcore.errors import InvalidOptionError
+from schedhttp import conditions
 from schedhttp.errors import BadRequest, NotConfirmed
 from schedhttp.request import Incoming, check_fields, read_count, read_object
 from schedhttp.shown import BACKFILLED, Backfilled
@@ -22,6 +23,7 @@ def backfill_job(service: Service, request: Incoming, job_id: str) -> Reply:
     Those that were executed are left out, unless `again` is true.  `confirm` is the number of due
     times: without it, or with a wrong number, nothing is done.
     """
+    conditions.refuse(request, "a run for past due times")
     confirmed = read_count(request, "confirm", None, _MOST)
     service.scheduler.entry(job_id)  # before all else: is it there?
     body = read_object(request)

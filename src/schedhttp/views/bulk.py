@@ -8,7 +8,7 @@ from typing import Any, Final
 from schedcore import JobLookupError, Run
 from schedcore.changes.changing import Check
 from schedcore.stores.base import Entry
-from schedhttp import job_filter
+from schedhttp import conditions, job_filter
 from schedhttp.errors import BadRequest, NotConfirmed
 from schedhttp.request import Incoming, read_count, read_nothing
 from schedhttp.views.base import Reply, Service
@@ -94,11 +94,8 @@ def _selected(service: Service, request: Incoming, verb: str) -> tuple[list[str]
 
 
 def _filter_of(service: Service, request: Incoming) -> job_filter.Matches:
-    environ, args = request.environ, request.whole.args
-    if "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ:
-        raise BadRequest(
-            "an action on many jobs accepts no condition but confirm=: expected no If-Match"
-        )
+    conditions.refuse(request, "an action on many jobs")
+    args = request.whole.args
     if (text := args.get("q")) == "":
         raise BadRequest(f"q={text!r}: expected text; all=true means all jobs")
     matches = job_filter.filter_of(request, service.job_json.running())

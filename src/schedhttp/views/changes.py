@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from werkzeug.exceptions import ClientDisconnected
-
 from schedcore import ChangesLostError, InvalidOptionError, RunRecord
 from schedcore.clock import from_us
 from schedcore.methods.changes import MOST_AT_ONCE
@@ -41,7 +39,7 @@ def get_changes(service: Service, request: Incoming) -> Reply:
     since = request.whole.args.get("since")
     wait = read_count(request, "wait", 0, LONGEST_WAIT) or 0
     limit = read_count(request, "limit", MOST_AT_ONCE, MOST_AT_ONCE)
-    check = partial(_check_client, request)
+    check = partial(connection.check_client, request.environ)
     try:
         position, events = service.scheduler.changes(
             since, wait if request.may_wait else 0, MOST_AT_ONCE if limit is None else limit, check
@@ -61,16 +59,6 @@ def get_changes(service: Service, request: Incoming) -> Reply:
 
 def _run(record: RunRecord | None, redact: Redact | None) -> RunShown | None:
     return None if record is None else run_without_secrets(RunShown.of(record), redact)
-
-
-def _check_client(request: Incoming) -> None:
-    """Stop waiting if the client has disconnected.
-
-    Raises:
-        ClientDisconnected: if it has.
-    """
-    if connection.is_gone(request.environ):
-        raise ClientDisconnected
 
 
 def get_audit(service: Service, request: Incoming) -> Reply:

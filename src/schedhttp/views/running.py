@@ -9,16 +9,22 @@ from urllib.parse import quote
 
 from schedcore import InvalidOptionError, Outcome, Run, RunRecord
 from schedcore.changes.changing import Check
+from schedcore.clock import Deadline
 from schedcore.job import MAX_ID_LENGTH
 from schedcore.output.text import Redact
 from schedcore.stores.base import Entry
+from schedhttp import connection
+from schedhttp.codec import definition_to_dict
 from schedhttp.conditions import check_of
 from schedhttp.errors import BadRequest, RunFailed
+from schedhttp.hiding import with_stored
 from schedhttp.request import Incoming, check_fields, read_object
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import show
 
 _FIELDS: Final = ("wait", "args", "kwargs")
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two checks whether a client still waits."""
 
 
 def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
@@ -36,14 +42,12 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     wait = asked and request.may_wait
     scheduler = service.scheduler
     entry = scheduler.entry(job_id)
-    run = scheduler.run_job(
-        job_id,
-        wait,
-        min(service.settings.api_run_timeout, request.longest_wait),
-        _check_of(service, request, call),
-        key=read_key(request),
-        **call,
-    )
+    if call:
+        call = with_stored(call, definition_to_dict(entry.job, service.job_json.hide), entry.job)
+    check, key = _check_of(service, request, call), read_key(request)
+    run = scheduler.run_job(job_id, False, None, check, key=key, **call)
+    if wait:
+        _wait(run, request, min(service.settings.api_run_timeout, request.longest_wait))
     headers = _headers(service, request, run)
     if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
         raise RunFailed(_failure(run.record, scheduler.redact), headers)
@@ -53,6 +57,19 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         entry = scheduler.entry(job_id)
     reply = show(service, entry)
     return reply._replace(headers={**reply.headers, **headers})
+
+
+def _wait(run: Run, request: Incoming, seconds: float) -> None:
+    """Wait until a run has ended, at most so many seconds, and no longer than its client does.
+
+    Raises:
+        ClientDisconnected: if the client has disconnected; the run continues.
+    """
+    deadline = Deadline(seconds)
+    while left := deadline.left():
+        if run.wait(min(_LOOK_EVERY, left)):
+            return
+        connection.check_client(request.environ)
 
 
 def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:

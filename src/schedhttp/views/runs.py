@@ -1,20 +1,30 @@
-"""The endpoints for runs: future, open and ended ones."""
+"""The endpoints for runs: future, open and ended ones, and what they print."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from schedcore import JobLookupError, Outcome, Run, RunLookupError, RunRecord, Scheduler
+from schedcore import (
+    InvalidOptionError,
+    JobLookupError,
+    Outcome,
+    Run,
+    RunLookupError,
+    RunRecord,
+    Scheduler,
+)
 from schedcore.clock import from_us
 from schedcore.history.query import RunQuery
 from schedcore.stores.base import Entry
 from schedcore.triggers import lint
 from schedcore.triggers.combining import coming
 from schedhttp import codec
+from schedhttp.errors import BadRequest, Forbidden
 from schedhttp.hiding import run_without_secrets
 from schedhttp.request import Incoming, read_count, read_object
 from schedhttp.run_paging import page_of_runs, read_job, read_run_id
 from schedhttp.shown import (
+    OUTPUT,
     RUN,
     RunShown,
 )
@@ -22,6 +32,7 @@ from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import get_job, wanted
 
 MOST_FIRE_TIMES = 1_000
+MOST_AFTER = 10**11 - 1
 
 
 def get_next(service: Service, request: Incoming, job_id: str) -> Reply:
@@ -169,3 +180,21 @@ def _check_known(scheduler: Scheduler, job_id: str) -> None:
     """
     if scheduler.get_job(job_id) is None and not scheduler.kept(RunQuery(job_id), 1):
         raise JobLookupError(job_id)
+
+
+def get_output(service: Service, request: Incoming, run_id: str) -> Reply:
+    """Show a run's output so far, after a number of characters.
+
+    Output of a run in another process appears about a second later.
+    """
+    number = read_run_id("run_id", run_id)
+    if service.settings.api_hide_args and not request.may_change:
+        raise Forbidden(
+            "read-only users may not see the output of runs: SCHEDULER_API_HIDE_ARGS=false shows it"
+        )
+    after = read_count(request, "after", 0, MOST_AFTER) or 0
+    try:
+        output = service.scheduler.output(number, after)
+    except InvalidOptionError as error:
+        raise BadRequest(str(error)) from None
+    return Reply(OUTPUT.to_dict(output, run_id=str(number)))

@@ -1,13 +1,16 @@
-"""The endpoints for the scheduler itself: its state and its health."""
+"""The endpoints for the scheduler itself: its state, its health, its metrics, its forecast."""
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from schedcore import Health, Scheduler, State, StoreError
 from schedcore.clock import Deadline, Waker
-from schedhttp.errors import Forbidden
-from schedhttp.request import Incoming, read_flag, read_object
+from schedcore.load_forecast import MOST_HOURS
+from schedhttp.errors import BadRequest, Forbidden, NotInstalled
+from schedhttp.load_shapes import FORECAST, ForecastShown
+from schedhttp.request import Incoming, read_count, read_flag, read_object
 from schedhttp.shown import (
     HEALTH,
     INFO,
@@ -19,6 +22,10 @@ from schedhttp.shown import (
 from schedhttp.views.base import NOTHING, Reply, Service
 
 log = logging.getLogger(__package__)
+
+HOURS: Final = 24
+_METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+"""The content type of Prometheus' text format."""
 
 
 def get_scheduler_info(service: Service, request: Incoming) -> Reply:
@@ -138,3 +145,30 @@ def _health(scheduler: Scheduler) -> tuple[Health, int | None]:
 def get_openapi(service: Service, request: Incoming) -> Reply:
     """Describe the API in OpenAPI 3.1."""
     return Reply(service.openapi(request.environ.get("SCRIPT_NAME", "")))
+
+
+def get_forecast(service: Service, request: Incoming) -> Reply:
+    """Return the runs of the next hours, and when there are more than workers.
+
+    An estimate: each run, active ones included, takes as long as those of its job did on average.
+    """
+    hours = read_count(request, "hours", HOURS, MOST_HOURS)
+    if not hours:
+        raise BadRequest(f"hours=0: expected a whole number from 1 to {MOST_HOURS}")
+    return Reply(FORECAST.to_dict(ForecastShown.of(service.scheduler.forecast(hours))))
+
+
+def get_metrics(service: Service, request: Incoming) -> Reply:
+    """Show the metrics of the scheduler, in Prometheus' text format."""
+    try:
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        from schedcore.metrics import SchedulerCollector
+    except ImportError as error:
+        raise NotInstalled(
+            f"metrics need a package: pip install prometheus-client ({error})"
+        ) from None
+    # Of its own: in the one that all programs share there are metrics of others as well.
+    registry = CollectorRegistry()
+    registry.register(SchedulerCollector(service.scheduler, service.settings.metrics_jobs))
+    return Reply(generate_latest(registry), headers={"Content-Type": _METRICS_MEDIA})

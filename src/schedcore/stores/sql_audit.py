@@ -1,4 +1,4 @@
-"""The audit and the change feed of an SQL store."""
+"""The audit in an SQL store."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from typing import Final
 
 from schedcore.changes.audit import AuditRecord
 from schedcore.output.text import storable
-from schedcore.stores.database import Database, Transaction
-from schedcore.stores.positions import (
-    FeedPosition,
-    Happened,
-    Position,
-    in_order,
-    read_feed_position,
-)
+from schedcore.stores.database import Transaction
+from schedcore.stores.positions import Position
 from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention
 from schedcore.stores.sql_order import CommitOrder
-from schedcore.stores.sql_outcomes import SqlOutcomes
 
 _COLUMNS: Final = "at_us, who, address, verb, job_id, run_id, before_text, after_text"
 _MARKS: Final = ", ".join("?" * (_COLUMNS.count(",") + 1))
@@ -81,44 +74,6 @@ class AuditRows:
     def cut(self, tx: Transaction, excess: Condition) -> int:
         """Delete changes, at most :data:`TRIM_AT_ONCE`; return how many."""
         return self.order.cut(tx, *excess, TRIM_AT_ONCE)
-
-
-class SqlTrail(SqlOutcomes):
-    """Implements :class:`~schedcore.stores.contract.Store`.
-
-    Args:
-        database: The database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self.changed = AuditRows(database.kind)
-
-    def note(self, records: Sequence[AuditRecord]) -> None:
-        """Add records to the audit."""
-        with self.database.write() as tx:
-            self.changed.add(tx, records)
-
-    def audit(
-        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
-    ) -> list[AuditRecord]:
-        """Return the stored changes, the latest first."""
-        with self.database.read() as tx:
-            return self.changed.latest(tx, job_id, since_us, before, limit)
-
-    def happened_after(self, position: str | None, limit: int) -> Happened:
-        """Return outcomes and changes in commit order."""
-        since = None if position is None else read_feed_position(position)
-        with self.database.read() as tx:
-            ends = FeedPosition(self.history.order.end(tx), self.changed.order.end(tx))
-            if since is None or not ends.knows(since):
-                return Happened(str(ends), [], since is None)
-            outcomes = self.history.after(tx, since.outcomes, limit)
-            changes = self.changed.after(tx, since.changes, limit)
-            whole = self.history.order.keeps(tx, since.outcomes)
-            whole = whole and self.changed.order.keeps(tx, since.changes)
-        last, found = in_order(since, outcomes, changes, limit)
-        return Happened(str(last), found, whole)
 
 
 def _values(record: AuditRecord) -> tuple[object, ...]:

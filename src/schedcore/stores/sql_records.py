@@ -1,21 +1,30 @@
-"""Queries of the history in an SQL store."""
+"""The history, the audit and the feed of both, as an SQL store gives them to readers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from schedcore.changes.audit import AuditRecord
 from schedcore.history.query import EVERYTHING, RunQuery
 from schedcore.history.totals import Totals
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Database
-from schedcore.stores.positions import Position, read_position
+from schedcore.stores.positions import (
+    FeedPosition,
+    Happened,
+    Position,
+    in_order,
+    read_feed_position,
+    read_position,
+)
+from schedcore.stores.sql_audit import AuditRows
 from schedcore.stores.sql_history import HistoryRows
 from schedcore.stores.sql_output import OutputRows
 
 
-class SqlOutcomes:
-    """Implements :class:`~schedcore.stores.contract.Store`.
+class SqlRecords:
+    """The part of a :class:`~schedcore.stores.contract.Store` that is read.
 
     Args:
         database: The database.
@@ -25,6 +34,7 @@ class SqlOutcomes:
         self.database = database
         self.history = HistoryRows(database.kind)
         self.outputs = OutputRows(database)
+        self.audit_rows = AuditRows(database.kind)
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the stored outcomes that *query* selects, in its order."""
@@ -73,3 +83,29 @@ class SqlOutcomes:
         """Return the output of a run, as far as it is written."""
         with self.database.read() as tx:
             return self.outputs.read(tx, run_id)
+
+    def note(self, records: Sequence[AuditRecord]) -> None:
+        """Add records to the audit."""
+        with self.database.write() as tx:
+            self.audit_rows.add(tx, records)
+
+    def audit(
+        self, job_id: str | None, since_us: int | None, before: int | None, limit: int
+    ) -> list[AuditRecord]:
+        """Return the stored changes, the latest first."""
+        with self.database.read() as tx:
+            return self.audit_rows.latest(tx, job_id, since_us, before, limit)
+
+    def happened_after(self, position: str | None, limit: int) -> Happened:
+        """Return outcomes and changes in commit order."""
+        since = None if position is None else read_feed_position(position)
+        with self.database.read() as tx:
+            ends = FeedPosition(self.history.order.end(tx), self.audit_rows.order.end(tx))
+            if since is None or not ends.knows(since):
+                return Happened(str(ends), [], since is None)
+            outcomes = self.history.after(tx, since.outcomes, limit)
+            changes = self.audit_rows.after(tx, since.changes, limit)
+            whole = self.history.order.keeps(tx, since.outcomes)
+            whole = whole and self.audit_rows.order.keeps(tx, since.changes)
+        last, found = in_order(since, outcomes, changes, limit)
+        return Happened(str(last), found, whole)
