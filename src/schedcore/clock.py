@@ -297,6 +297,13 @@ def _frozen() -> Any:
         return None
 
 
+def earlier(one_us: int | None, other_us: int | None) -> int | None:
+    """Return the earlier of two times, where None is never."""
+    if one_us is None or other_us is None:
+        return other_us if one_us is None else one_us
+    return min(one_us, other_us)
+
+
 def to_us(moment: datetime) -> int:
     """Return an aware datetime as microseconds since the Unix epoch, exactly.
 

@@ -56,6 +56,8 @@ def test_an_argument_of_a_scheduler_that_is_missing_says_what_there_is(of, argum
     [
         ("interval", {"seconds": 5, "jobstore": "default"}, "jobstore.*has one store: leave this"),
         ("cron", {"weekday": "mon"}, "weekday.*did you mean 'day_of_week'"),
+        (None, {"schedule": 30.0}, "schedule=30.0: .*trigger='interval', seconds=30"),
+        (None, {"seconds": 30, "queue": "x"}, "seconds=30: .*did you mean trigger='interval'"),
         ("*/5 * * * *", {}, r"'cron', crontab='\*/5 \* \* \* \*'"),
         ("@daily", {}, "'cron', crontab='@daily'"),
         (of_apscheduler("IntervalTrigger"), {}, "'from schedcore import IntervalTrigger'"),

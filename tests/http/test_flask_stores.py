@@ -77,6 +77,15 @@ def test_jobs_are_kept_in_the_apps_instance_folder_which_is_made(made, app_of, t
     assert path_of(extension).is_file()
 
 
+@pytest.mark.parametrize("script", ["/bin/uvicorn", "/lib/uvicorn/__main__.py"])
+def test_a_program_is_called_like_its_command_however_it_is_started(tmp_path, monkeypatch, script):
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=script))
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}")
+    scheduler.start()
+    assert [node.app for node in scheduler.nodes()] == ["uvicorn"]
+    scheduler.shutdown()
+
+
 @pytest.mark.parametrize(
     "jobs",
     [

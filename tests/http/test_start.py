@@ -117,6 +117,10 @@ def test_it_is_told_before_gunicorn_starts(command, tmp_path):
         ('[executors.io]\ntype = "treadpool"', "executors['io']={'type': 'treadpool'}: exp"),
         ("[executors.io]\nmax_workers = 0", "executors['io'].max_workers=0: expected a whole"),
         ('[api_tokens]\nrobot = "short"', "SCHEDULER_API_TOKENS={'robot': Ellipsis}: expected"),
+        (
+            f'[api_tokens]\nrobot = "{"x" * 16}"\nviewer = "{"x" * 16}"',
+            "SCHEDULER_API_TOKENS={'viewer': Ellipsis}: expected another token than",
+        ),
         ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
     ],
 )

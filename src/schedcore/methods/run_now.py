@@ -168,7 +168,7 @@ class _EndElsewhere(Flag):
         Raises:
             RunEndedError: if its record is no longer stored.
         """
-        deadline, pause = Deadline(timeout), _FIRST_LOOK
+        deadline, pause = Deadline(timeout), _FIRST_PAUSE
         while not self.is_set():
             found = self._runs.settled().find(self._run._id)
             if found is None:
@@ -181,9 +181,9 @@ class _EndElsewhere(Flag):
             if left is not None and left <= 0:
                 return False
             Waker().sleep(pause if left is None else min(pause, left))
-            pause = min(2 * pause, _LAST_LOOK)
+            pause = min(2 * pause, _LONGEST_PAUSE)
         return True
 
 
-_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 """Seconds between two polls for the end of another process's run: the first, and the longest."""

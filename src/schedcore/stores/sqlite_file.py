@@ -139,7 +139,7 @@ class SqliteFile:
             tx = Transaction(connection.cursor())
             try:
                 self._within = True
-                _patiently(connection, begin)
+                _retrying_busy(connection, begin)
                 yield tx
                 connection.execute("commit")
             except BaseException:
@@ -267,13 +267,13 @@ class SqliteFile:
             ) from error
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        (mode,) = _patiently(connection, ("pragma journal_mode=wal",))
+        (mode,) = _retrying_busy(connection, ("pragma journal_mode=wal",))
         if mode != "wal":
             raise StoreError(str(self.path), f"its journal mode stays {mode!r}, and has to be wal")
         connection.execute(f"pragma synchronous={'full' if self._durable else 'normal'}")
         connection.execute("pragma foreign_keys=on")
         connection.execute("pragma cache_size=-16000")
-        _patiently(connection, ("begin immediate",))
+        _retrying_busy(connection, ("begin immediate",))
         try:
             self.schema = migrate(Transaction(connection.cursor()), SQLITE, str(self.path))
             connection.execute("commit")
@@ -282,7 +282,7 @@ class SqliteFile:
             raise
 
 
-def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
+def _retrying_busy(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
     """Run statements that other processes may block; return the first row of the last one.
 
     SQLite itself sleeps for up to 100 ms between two attempts, so a busy process starves the
