@@ -30,7 +30,7 @@ GRACE: Final = 6.0
 more than :func:`~schedcore.jobs.run_command` gives its program."""
 LAST_GRACE: Final = 0.5
 """The same at the shutdown of the pool, after its timeout."""
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 """How often to check whether a process exists, since others may hold its socket open."""
 
 
@@ -226,8 +226,8 @@ class _Process:
                 ours.close()
                 self._lifeline.close()
                 raise
-        ours.settimeout(LOOK_S)
-        self._channel = Channel(ours, self._look)
+        ours.settimeout(POLL_S)
+        self._channel = Channel(ours, self._check_alive)
         self._timer: threading.Timer | None = None
         self._knows_main = False
         self.alive = True
@@ -252,7 +252,7 @@ class _Process:
         except (EOFError, OSError):
             raise ProcessEndedError(self._popen.pid, self.reap()) from None
 
-    def _look(self) -> None:
+    def _check_alive(self) -> None:
         if self._popen.poll() is not None:
             raise EOFError("the process has ended, and what it started holds the socket open")
 

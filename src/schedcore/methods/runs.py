@@ -257,9 +257,9 @@ class RunMethods(JobMethods):
 
         Also for a removed job, as long as its outcomes are stored.
         """
-        from schedcore.history.last_runs import LOOKED_AT, last_runs
+        from schedcore.history.last_runs import MOST_RECORDS, last_runs
 
-        return last_runs(self.records(RunQuery(job_id, limit=LOOKED_AT)))
+        return last_runs(self.records(RunQuery(job_id, limit=MOST_RECORDS)))
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""

@@ -265,8 +265,8 @@ class Runs:
         for run in due:
             if run._started_us is not None:
                 job = run._job
-                told = None if job is None else f"timeout is {job.timeout:g} s"
-                self.end_early(run, Outcome.TIMED_OUT, told)
+                reason = None if job is None else f"timeout is {job.timeout:g} s"
+                self.end_early(run, Outcome.TIMED_OUT, reason)
             elif self._holding or self.closing:
                 self._timers.set(run, passed_us + SECOND)
             else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.basics.runids import RunIds
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.clock import Clock, SystemClock
+from schedcore.clock import Clock, SystemClock, earlier
 from schedcore.errors import JobLookupError
 from schedcore.history.history import History
 from schedcore.job import Job
@@ -189,9 +189,10 @@ class MemoryStore(MemoryRecords):
         """Replace the job and place of a slot with *new*."""
         held = slot.behind is not None and new.backlog_us is not None
         filed_us = None if held else new.due_us
-        stays = slot.queued_us == filed_us and slot.job.executor == new.job.executor
+        moves = slot.job.executor != new.job.executor
+        stays = slot.queued_us == filed_us and not moves
         if not stays:
-            self._queue.discard(slot)
+            self._queue.discard(slot, moves)
         slot.job, slot.fire_us, slot.due_us, slot.broken, slot.backlog_us, _ = new
         slot.seq = self._log.note(slot.job.id)
         if not stays and filed_us is not None:
@@ -389,7 +390,7 @@ class MemoryStore(MemoryRecords):
                 if slot.behind is not None and promote:
                     self._open.promote(slot, started)
                 if slot.backlog_us is not None:
-                    due_us = _earlier(due_us, slot.queued_us)
+                    due_us = earlier(due_us, slot.queued_us)
         return Ended(recorded, started, due_us)
 
     def promote(self) -> Ended:
@@ -402,7 +403,7 @@ class MemoryStore(MemoryRecords):
                 if run._waits and slot is not None:
                     self._open.promote(slot, started)
                     if slot.backlog_us is not None:
-                        due_us = _earlier(due_us, slot.queued_us)
+                        due_us = earlier(due_us, slot.queued_us)
         return Ended([], started, due_us)
 
     def retry(self, failed: End, act_us: int) -> bool:  # noqa: ARG002 — the engine has a timer
@@ -437,12 +438,6 @@ class MemoryStore(MemoryRecords):
 
     def close(self) -> None:
         """Do nothing: nothing is open, and the jobs stay."""
-
-
-def _earlier(one_us: int | None, other_us: int | None) -> int | None:
-    if one_us is None or other_us is None:
-        return other_us if one_us is None else one_us
-    return min(one_us, other_us)
 
 
 _MADE = Written(())

@@ -39,11 +39,16 @@ class DueQueues:
         for some, their_dues in parts.values():
             self._of(some[0]).put_many(some, their_dues)
 
-    def discard(self, slot: Slot) -> None:
-        """Remove a slot from the queue of its executor, if it is there."""
+    def discard(self, slot: Slot, moves: bool = False) -> None:
+        """Remove a slot from the queue of its executor, if it is there.
+
+        Args:
+            slot: The slot.
+            moves: Whether it goes to another executor.
+        """
         queue = self._queues.get(slot.job[5][0])
         if queue is not None:
-            queue.discard(slot)
+            queue.discard(slot, moves)
 
     def first_due(self) -> int | None:
         """Return when the first is due, or None."""
