@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from threading import Event
 from typing import Any, Final
 
 from schedcore.admission import MOST_WAITING
 from schedcore.changes.auditing import log_orders
 from schedcore.changes.changing import Check
 from schedcore.changes.job_changes import changed
-from schedcore.clock import Deadline, Waker
+from schedcore.clock import Deadline, Flag, Waker
 from schedcore.engine import Engine
 from schedcore.errors import (
     JobLookupError,
@@ -155,7 +154,7 @@ def _earlier(engine: Engine, job: Job, earlier: EarlierRun) -> Run | SchedError:
     return found
 
 
-class _EndElsewhere(Event):
+class _EndElsewhere(Flag):
     """The end of a run that another process has begun: polled for, as long as somebody waits."""
 
     def __init__(self, run: Run, runs: Runs) -> None:

@@ -61,6 +61,7 @@ class SqliteFile:
         # Re-entrant, so that a signal handler that interrupts a transaction detects that.
         self._lock = threading.RLock()
         self._connection = None
+        self._turns = 0  # of the thread that holds the lock
         self._within = False
         self._opened = 0
 
@@ -135,9 +136,9 @@ class SqliteFile:
             if self._within:
                 raise StoreUnavailableError(str(self.path), INTERRUPTS)
             connection = self._connection or self._open()
-            self._within = True
             tx = Transaction(connection.cursor())
             try:
+                self._within = True
                 _retrying_busy(connection, begin)
                 yield tx
                 connection.execute("commit")
@@ -154,12 +155,20 @@ class SqliteFile:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait for other threads, but no longer than for other processes."""
-        if not self._lock.acquire(timeout=PATIENCE):
+        try:
+            acquired = self._lock.acquire(timeout=PATIENCE)
+        except BaseException:  # Ctrl-C, maybe just after the lock was acquired
+            if not self._turns and held_here(self):
+                self._lock.release()
+            raise
+        if not acquired:
             text = f"other threads have been waiting for it, or using it, for {PATIENCE:.0f} s"
             raise StoreUnavailableError(str(self.path), f"{text}; try again")
         try:
+            self._turns += 1
             yield
         finally:
+            self._turns -= 1
             self._lock.release()
 
     @contextmanager
