@@ -137,7 +137,9 @@ def _came_of(
         return JobLookupError(job.id)
     if isinstance(opened, RunRecord):
         engine.announce.skipped(job, (now_us,), opened)
-        bound = MOST_WAITING if active[job.id] < job.max_instances else None
+        # Those that took the room may have ended meanwhile, and then fewer of them are active.
+        too_many_wait = MOST_WAITING < job.max_instances > active[job.id]
+        bound = MOST_WAITING if too_many_wait else None
         return MaxInstancesError(job.id, job.max_instances, bound)
     return _earlier(engine, job, opened)
 
