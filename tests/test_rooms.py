@@ -25,9 +25,9 @@ CORE = list(rooms())
 """The rooms of the engine, each of which imports only from those before it."""
 STORES = [
     *("ends", "positions", "run_requests", "base", "contract", "checked"),
-    *("differences", "changed", "not_run", "declared", "change_log", "outputs"),
-    *("open_runs", "memory_batch", "memory_declared", "memory_queues", "memory_outcomes"),
-    *("memory_trail", "memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
+    *("differences", "audit_records", "not_run", "declared", "change_log", "outputs"),
+    *("open_runs", "memory_declared", "memory_queues", "memory_records"),
+    *("memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *(
         "sql_totals",
         "sql_history",

@@ -26,7 +26,7 @@ There is no thread, no sleep and no loop in here: the loop, the tests and the si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ from schedcore.basics import funcref
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.auditing import Auditor
 from schedcore.changes.changing import Changes, set_back_entry
-from schedcore.clock import SECOND, Clock, from_us
+from schedcore.clock import SECOND, Clock, earlier, from_us, passing_us
 from schedcore.errors import (
     JobLookupError,
     SchedError,
@@ -48,7 +48,6 @@ from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run, named
-from schedcore.running.adopted import take_over
 from schedcore.running.announce import Announcer
 from schedcore.running.capacity import Capacity
 from schedcore.running.runs import Runs
@@ -166,7 +165,7 @@ class Engine:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
                 adopted = [self._made_ready(run) for run in self._cluster.adopt(now_us)]
-                take_over(self.runs, self.executors, adopted)
+                self._take_over(adopted)
             timer_us = self.runs.check_timers(now_us)
         except BaseException as error:
             if is_interrupt(error):  # Ctrl-C, where this thread executes the runs itself
@@ -175,12 +174,17 @@ class Engine:
         finally:
             self._announce_step(settled, slots)  # a listener that blocks holds up no run
         self.runs.settle()  # runs that ended while others of their job were put behind them
+        return earlier(timer_us, self._next_due(now_us, rooms))
+
+    def _next_due(self, now_us: int, rooms: Collection[str]) -> int | None:
+        """Return when to take jobs again, given the executors that had room; None: there are none.
+
+        Those of full executors are looked at again after :data:`FULL_US`.
+        """
         due_us = self.store.next_due(self.executors)
-        if due_us is not None and len(rooms) < len(self.executors):  # some may wait for room
-            due_us = max(due_us, now_us + FULL_US)
-        if timer_us is None or due_us is None:
-            return timer_us if due_us is None else due_us
-        return min(timer_us, due_us)
+        if due_us is None or len(rooms) == len(self.executors):
+            return due_us
+        return earlier(self.store.next_due(rooms), max(due_us, now_us + FULL_US))
 
     def step_paused(self, now_us: int) -> int | None:
         """Time out runs that took too long, and start nothing; return when to call again."""
@@ -200,8 +204,8 @@ class Engine:
                 capacity = self._capacity
                 for slot in slots:
                     claim.current = slot.job
-                    backlog_us = slot.backlog_us if capacity is None else capacity.backlog_us(slot)
-                    decided.append(self._decide(slot, now_us, backlog_us))
+                    full_from_us = None if capacity is None else capacity.full_from(slot)
+                    decided.append(self._decide(slot, now_us, full_from_us))
                 claim.current = None
                 settled = batch.settle(decided, now_us)
             finally:
@@ -209,8 +213,14 @@ class Engine:
                     self._claims.remove(claim)
         return settled, slots
 
-    def _decide(self, slot: Slot, now_us: int, backlog_us: int | None) -> Decision:
-        """Decide about a due job; *backlog_us* is when its backlog was found, if it is in one.
+    def _decide(self, slot: Slot, now_us: int, full_from_us: int | None) -> Decision:
+        """Decide about a due job.
+
+        Args:
+            slot: The job.
+            now_us: The present.
+            full_from_us: Since when it has been due while its executor was full: it is as late as
+                it was then; None: its executor was not.
 
         Returns:
             The next fire time alone in the common case, or a settlement; see
@@ -223,22 +233,24 @@ class Engine:
         _, func, _, _, trigger, options, _, _ = job
         executor = options.executor
         grace_s, coalesce = options.misfire_grace_time, options.coalesce
-        if slot.behind is not None and not coalesce:
-            # Runs of the job wait: the rest of its backlog, and what fell due meanwhile, is held
-            # until they have started.
-            held_us = now_us if backlog_us is None else backlog_us
-            return Settlement(slot, job, fire_us, due_us, (), held_us, slot.broken)
-        at_us = now_us
+        at_us, backlog_us = now_us, slot.backlog_us
         times: tuple[int, ...] = ()
         not_run: tuple[NotRun, ...] = ()
         try:
-            if func is None or executor not in self.executors:
-                job = self.ready(job)
             jitter_us = trigger.jitter_us
             if jitter_us:
                 # The misfire policy sees the moment before the jitter, which is no lateness.  After
                 # the wall clock was set back, that may lie ahead by the new one.
                 at_us -= max(0, min(due_us - fire_us, jitter_us))
+            if full_from_us is not None and backlog_us is None:
+                backlog_us = full_from_us - (now_us - at_us)
+            if slot.behind is not None and not coalesce:
+                # Runs of the job wait: the rest of its backlog, and what fell due meanwhile, is
+                # held until they have started.
+                held_us = at_us if backlog_us is None else backlog_us
+                return Settlement(slot, job, fire_us, due_us, (), held_us, slot.broken)
+            if func is None or executor not in self.executors:
+                job = self.ready(job)
             next_us = following(trigger, fire_us)
             # Nearly every fire is on time, and no other has come meanwhile: there is no policy to
             # ask, which takes 0.4 us.
@@ -255,9 +267,9 @@ class Engine:
             later_us = now_us + RETRY_BROKEN_US
             return Settlement(slot, job, fire_us, later_us, (), backlog_us, reason)
         if at_us != now_us:  # runs are due when their jitter is over
-            times = tuple(fire_us + now_us - at_us for fire_us in times)
+            times = tuple(each_us + now_us - at_us for each_us in times)
         if next_us is not None and next_us <= at_us:  # the next portion of a backlog
-            backlog_us = now_us if backlog_us is None else backlog_us
+            backlog_us = at_us if backlog_us is None else backlog_us
             return Settlement(slot, job, next_us, next_us, times, backlog_us, None, not_run)
         due_us = due_time(next_us, jitter_us, self._random) if jitter_us and next_us else next_us
         return Settlement(slot, job, next_us, due_us, times, not_run=not_run)
@@ -276,14 +288,16 @@ class Engine:
             not_run.append(NotRun(Outcome.COALESCED, joined, now_us - joined.first_us, reason))
         return planned.runs, tuple(not_run), planned.next_us
 
-    def _log_broken(self, job: Job, known: str | None, error: BaseException) -> str:
+    def _log_broken(
+        self, job: Job, known: str | None, error: BaseException, again_us: int = RETRY_BROKEN_US
+    ) -> str:
         """Return why a job cannot run, and log it unless that was *known* before."""
         reason = f"{type(error).__name__}: {text_of(error)}"
         if known != reason:
             self._log.error(
                 "job %r cannot be run; it is tried again every %d s: %s",
                 job.id,
-                RETRY_BROKEN_US // SECOND,
+                again_us // SECOND,
                 reason,
                 error=None if isinstance(error, SchedError) else error,
                 fields={"job_id": job.id},
@@ -309,6 +323,20 @@ class Engine:
                 longest[name] = max(longest.get(name, 0.0), waited)
         return longest
 
+    def _take_over(self, adopted: Sequence[Run]) -> None:
+        """Submit runs of a dead process, and follow up those that cluster workers have begun."""
+        begun: dict[str, list[Run]] = {}
+        for run in adopted:
+            if run._started_us is not None and run._job is not None:
+                run._queued_us = passing_us()
+                begun.setdefault(run._job.options.executor, []).append(run)
+        self.runs.submit([run for run in adopted if run._started_us is None])
+        for name, together in begun.items():
+            find = getattr(self.executors.get(name), "find", None)
+            for run in together if find is None else find(together, self.runs.reporter):
+                unknown = LookupError(f"the executor {name!r} no longer knows it")
+                self.runs.reporter.lost(run, unknown)
+
     # A step that hangs
 
     def take_back(self, now_us: int, hung: bool) -> None:
@@ -318,19 +346,21 @@ class Engine:
             now_us: The present, in microseconds since the Unix epoch.
             hung: Whether its thread hangs: then the job whose trigger it was calling is parked.
         """
-        claims, self._claims = self._claims, []
-        for claim in claims:
+        for claim in list(self._claims):
             job = claim.current
-            claim.batch.give_back()
             if hung and job is not None:
-                self._park(job, now_us)
+                self._park(job, now_us)  # first: given back, it could hang another process
+            claim.batch.give_back()
+            with suppress(ValueError):  # its step has ended meanwhile
+                self._claims.remove(claim)
 
     def _park(self, job: Job, now_us: int) -> None:
         """Park a job whose trigger does not return, unless it was changed meanwhile."""
         entry = self.changes.find(job.id)
         if entry is None or entry.due_us is None or entry.job.trigger is not job.trigger:
             return
-        reason = self._log_broken(job, entry.broken, TimeoutError("its trigger does not answer"))
+        error = TimeoutError("its trigger does not answer")
+        reason = self._log_broken(job, entry.broken, error, RETRY_HUNG_US)
         parked = entry._replace(broken=reason, due_us=now_us + RETRY_HUNG_US)
         self.changes.write((Change(entry, parked),), now_us, ordered=False)
 
@@ -379,7 +409,9 @@ class Engine:
                 )
             except JobLookupError:
                 continue  # gone meanwhile
-            except BaseException as error:  # noqa: BLE001 — whatever a trigger raises
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
                 job_id = entry.job.id
                 self._log.error(
                     "trigger of job %r failed; its next run stays",

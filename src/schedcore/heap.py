@@ -1,6 +1,6 @@
 """The due queue: items by due time, which move and leave without a scan.
 
-The heap has one entry for each *distinct* due time, and a dict leads from a due time to its bucket
+The heap has an entry for each *distinct* due time, and a dict leads from a due time to its bucket
 of items: the heap compares bare integers (3 to 5 times cheaper than tuples), and ten thousand jobs
 that are due on the same second share one entry.
 
@@ -12,6 +12,7 @@ stale items in batches before they outnumber the others.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Generic, Protocol, TypeVar
@@ -42,7 +43,8 @@ _SPARE = 64
 class DueQueue(Generic[T]):
     """Items ordered by due time, an integer (the engine uses microseconds since the Unix epoch).
 
-    Items that are due at the same time keep the order in which they were put.
+    Items that are due at the same time keep the order in which they were put; one of many that left
+    and comes back to the same time may have its old place.
 
     Not thread-safe: its owner holds a re-entrant lock.  In the thread that holds it, a signal
     handler or a finalizer may interrupt a call, and put or discard itself: the queue defers that to
@@ -59,7 +61,7 @@ class DueQueue(Generic[T]):
         # Whether a call is active, and the calls deferred to its end: items with the due time to
         # file them under, or None to discard them.
         self._busy = False
-        self._deferred: list[tuple[T, int | None]] = []
+        self._deferred: deque[tuple[T, int | None]] = deque()
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -72,12 +74,9 @@ class DueQueue(Generic[T]):
             return
         self._busy = True
         try:
-            if self._file(item, due):
-                heappush(self._heap, due)
+            self._put(item, due)
         finally:
-            self._busy = False
-            if self._deferred:
-                self._make_deferred()
+            self._end_call()
 
     def put_many(self, items: Sequence[T], dues: Sequence[int]) -> None:
         """Add each item under its due time; new due times are sorted in as one run."""
@@ -88,8 +87,9 @@ class DueQueue(Generic[T]):
         fresh: list[int] = []
         try:
             for item, due in zip(items, dues, strict=True):
-                if self._file(item, due):
+                if due not in self._buckets:
                     fresh.append(due)
+                self._file(item, due)
         finally:
             if len(fresh) > _BULK:
                 self._heap += fresh
@@ -99,35 +99,27 @@ class DueQueue(Generic[T]):
                     heappush(self._heap, due)
             self._end_call()
 
-    def discard(self, item: T) -> None:
-        """Remove *item*, if it is there."""
+    def discard(self, item: T, moves: bool = False) -> None:
+        """Remove *item*, if it is there.
+
+        Args:
+            item: The item.
+            moves: Whether it goes to another queue, where it may have the same due time: then it
+                does not stay here as a stale one.
+        """
         if self._busy:
             self._deferred.append((item, None))
             return
-        due = item.queued_us
-        if due is None:
-            return
         self._busy = True
         try:
-            item.queued_us = None
-            self._size -= 1
-            bucket = self._buckets.get(due)
-            if bucket is item:
-                del self._buckets[due]  # its due time stays in the heap, without a bucket
-            elif type(bucket) is list and len(bucket) <= _FEW:
-                bucket.remove(item)
-            self._stale += 1
-            if self._stale > self._size + _SPARE:
-                self._sweep()
+            self._discard(item, moves)
         finally:
-            self._busy = False
-            if self._deferred:
-                self._make_deferred()
+            self._end_call()
 
     def first_due(self) -> int | None:
         """Return the earliest due time, or None if the queue is empty.
 
-        If this interrupts another call, it may return an earlier time than that.
+        If this interrupts another call, it may return another time than that.
         """
         if self._busy:
             dues = [due for _, due in self._deferred if due is not None]
@@ -172,15 +164,6 @@ class DueQueue(Generic[T]):
             self._end_call()
         return taken
 
-    def clear(self) -> None:
-        """Remove all items."""
-        for bucket in self._buckets.values():
-            for item in bucket if isinstance(bucket, list) else (bucket,):
-                item.queued_us = None
-        self._buckets.clear()
-        self._heap.clear()
-        self._size = self._stale = 0
-
     def _take(self, due: int, limit: int, taken: list[T]) -> bool:
         """Move up to *limit* items from the bucket of *due* to *taken*; return whether all went."""
         bucket = self._buckets.pop(due, None)
@@ -199,34 +182,54 @@ class DueQueue(Generic[T]):
                 taken.append(item)
         return True
 
-    def _file(self, item: T, due: int) -> bool:
-        """Put *item* into the bucket of *due*; return whether that is a new one."""
+    def _put(self, item: T, due: int) -> None:
+        if due not in self._buckets:
+            # First: an interrupt here leaves a due time without items, and not items without one.
+            heappush(self._heap, due)
+        self._file(item, due)
+
+    def _file(self, item: T, due: int) -> None:
+        """Put *item* into the bucket of *due*."""
         item.queued_us = due
         self._size += 1
         bucket = self._buckets.get(due)
         if bucket is None:
             self._buckets[due] = item
-            return True
-        if type(bucket) is list:
+        elif type(bucket) is list:
             bucket.append(item)
         else:
             self._buckets[due] = [bucket, item]  # type: ignore[list-item]  # it was a lone one
-        return False
+
+    def _discard(self, item: T, moves: bool) -> None:
+        due = item.queued_us
+        if due is None:
+            return
+        item.queued_us = None
+        self._size -= 1
+        bucket = self._buckets.get(due)
+        if bucket is item:
+            del self._buckets[due]  # its due time stays in the heap, without a bucket
+        elif moves and type(bucket) is list:
+            bucket[:] = [each for each in bucket if each is not item]
+        elif type(bucket) is list and len(bucket) <= _FEW:
+            bucket.remove(item)
+        self._stale += 1
+        if self._stale > self._size + _SPARE:
+            self._sweep()
 
     def _end_call(self) -> None:
-        """End a call: make the deferred ones."""
+        """End a call: make the deferred ones, in order, each of which may be interrupted, too."""
         self._busy = False
-        if self._deferred:
-            self._make_deferred()
-
-    def _make_deferred(self) -> None:
-        """Make the deferred calls, in order."""
-        while self._deferred:
-            item, due = self._deferred.pop(0)
-            if due is None:
-                self.discard(item)
-            else:
-                self.put(item, due)
+        while self._deferred and not self._busy:
+            self._busy = True
+            try:
+                item, due = self._deferred.popleft()
+                if due is None:
+                    self._discard(item, moves=True)
+                else:
+                    self._put(item, due)
+            finally:
+                self._busy = False
 
     def _sweep(self) -> None:
         """Drop all stale items and build the heap anew: linear, and rare."""

@@ -25,7 +25,7 @@ MOST_OUTPUT: Final = 1_000
 """Characters that are returned of what a program prints, the last ones, or a URL answers."""
 MOST_ANSWER: Final = 64 * 1024
 """Bytes that are read of what a URL answers, for the output of the run."""
-LOOK: Final = 0.1
+POLL_S: Final = 0.1
 """Seconds between two looks at whether the run was cancelled."""
 GRACE: Final = 5.0
 """Seconds that a program has to end after it was asked to, before it is killed."""
@@ -293,8 +293,8 @@ def _follow(process: subprocess.Popen[bytes], output: int, tail: bytearray) -> N
                 _end(process)
             elif not reading:
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(LOOK)
-            elif selector.select(LOOK):
+                    process.wait(POLL_S)
+            elif selector.select(POLL_S):
                 reading = read()
     while reading and read():
         continue
@@ -310,12 +310,12 @@ def _read(output: int) -> bytes:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started in its group."""
-    tell = partial(os.killpg, process.pid) if own_group else process.send_signal
+    send = partial(os.killpg, process.pid) if own_group else process.send_signal
     with suppress(ProcessLookupError):
-        tell(signal.SIGTERM)
+        send(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        tell(signal.SIGKILL)
+        send(signal.SIGKILL)
     process.wait()
 
 

@@ -152,12 +152,12 @@ class Loop:
         if self._stepping.acquire(timeout=-1 if timeout is None else timeout):
             self._stepping.release()
 
-    def between_steps(self, look: Callable[[], bool], timeout: float) -> bool:
-        """Return the result of *look* between two steps; False if a step takes too long."""
+    def between_steps(self, check: Callable[[], bool], timeout: float) -> bool:
+        """Return the result of *check* between two steps; False if a step takes too long."""
         if not self._stepping.acquire(timeout=timeout):
             return False
         try:
-            return look()
+            return check()
         finally:
             self._stepping.release()
 
@@ -271,10 +271,10 @@ class Loop:
         if self.alive and stalled_us < self._replace_after_us:
             return
         what = f"has been blocked for {stalled_us / SECOND:.0f} s" if self.alive else "has ended"
-        # Should each new thread be held up as well, they come ever more seldom.
-        self._replace_after_us = 2 * max(self._replace_after_us, stalled_us)
         self._stepping = threading.Lock()
         self._work.take_back(self._clock.now_us(), hung=self.alive)
+        # Should each new thread be held up as well, they come ever more seldom.
+        self._replace_after_us = 2 * max(self._replace_after_us, stalled_us)
         thread = self._new_thread()
         self._pass_began_us = passing_us()
         thread.start()

@@ -149,7 +149,9 @@ def check_app_name(name: str | None) -> str:
     """
     if name is None:
         main = sys.modules.get("__main__")
-        return os.path.basename(getattr(main, "__file__", None) or "") or "main"
+        folder, script = os.path.split(getattr(main, "__file__", None) or "")
+        # That of a package started by -m: its command, if it has one, is called like the package.
+        return os.path.basename(folder if script == "__main__.py" else script) or "main"
     if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
         raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
     return name

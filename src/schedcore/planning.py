@@ -114,12 +114,12 @@ def plan(
         coalesce: Whether a backlog runs once.
         grace_us: Microseconds after its time at which a run may still start, or None.
         fire_us: The fire time that has come; it need not belong to the trigger.
-        now_us: The present, no earlier than *fire_us*.
+        now_us: The present; earlier than *fire_us* after the wall clock was set back.
         backlog_us: When the backlog was found due of which this is the rest, which decides whether
             its fire times are late; None: now.
 
     Raises:
-        ValueError: as :func:`following` does.
+        ValueError: as :func:`following` does; likewise TypeError.
     """
     second = following(trigger, fire_us)
     if backlog_us is None:
@@ -133,7 +133,7 @@ def plan(
     missed = None
     first: int | None = fire_us
     if grace_us is not None and late:
-        first = trigger.next_us(max(fire_us, backlog_us - grace_us - 1))
+        first = following(trigger, backlog_us - grace_us - 1)
         last_missed_us = now_us if first is None else min(now_us, first - 1)
         missed = Backlog(fire_us, 1 + count(trigger, fire_us, last_missed_us))
     if first is None or first > now_us:
@@ -145,11 +145,11 @@ def plan(
 
 def _once(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
     """Return the plan of a coalescing backlog: its first fire time runs for the others."""
-    second = trigger.next_us(first_us)
+    second = following(trigger, first_us)
     coalesced = None
     if second is not None and second <= now_us:
         coalesced = Backlog(second, count(trigger, first_us, now_us))
-    return Plan((first_us,), missed, coalesced, trigger.next_us(now_us))
+    return Plan((first_us,), missed, coalesced, following(trigger, now_us))
 
 
 def _each(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) -> Plan:
@@ -158,7 +158,7 @@ def _each(trigger: Trigger, first_us: int, missed: Backlog | None, now_us: int) 
     coming: int | None = first_us
     while coming is not None and coming <= now_us and len(runs) < PORTION:
         runs.append(coming)
-        coming = trigger.next_us(coming)
+        coming = following(trigger, coming)
     return Plan(tuple(runs), missed, None, coming)
 
 
@@ -222,7 +222,7 @@ def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> P
     if trigger.elapsed:
         if fire_us > old_now_us:
             return _from_now_on(place, now_us, old_now_us)
-        return _due_still(place, now_us, jump_us, broken)
+        return _due_still(place, now_us, jump_us)
     return _on_the_wall(place, now_us, jump_us, broken)
 
 
@@ -244,7 +244,7 @@ def _from_now_on(place: Place, now_us: int, old_now_us: int) -> Place:
     return Place(again, first_us, None if due_us is None else first_us + delay_us, backlog_us)
 
 
-def _due_still(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
+def _due_still(place: Place, now_us: int, jump_us: int) -> Place:
     """Return the place of a job of elapsed time whose fire time had come by the old clock."""
     trigger, fire_us, due_us, backlog_us = place
     assert fire_us is not None
@@ -254,14 +254,8 @@ def _due_still(place: Place, now_us: int, jump_us: int, waits: bool) -> Place:
     if first_us is None or first_us > fire_us:
         first_us = fire_us
     back_us = fire_us - first_us
-    if due_us is None:
-        pass
-    elif waits or backlog_us is not None:  # what is left of a wait stays as long as it was
-        due_us += jump_us
-    elif due_us <= now_us - jump_us:
-        due_us = now_us
-    else:
-        due_us -= back_us  # it waits for its jitter
+    if due_us is not None:  # what is left of a wait, for its jitter say, stays as long as it was
+        due_us = max(now_us, due_us + jump_us)
     return Place(trigger, first_us, due_us, None if backlog_us is None else backlog_us - back_us)
 
 

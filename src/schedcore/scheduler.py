@@ -409,13 +409,15 @@ class Scheduler(ChangeMethods):
         check_timeout(timeout)
         if until_idle:
             self._listeners.add(self._look_again)
-            start_and_wait(self._start_if_stopped, self._life.ended, self._is_over)
-            self._listeners.remove(self._look_again)
+            try:
+                start_and_wait(self._start_if_stopped, self._life.ended, self._is_over)
+            finally:
+                self._listeners.remove(self._look_again)
         else:
             start_and_wait(self._start_if_stopped, self._life.ended)
         try:
-            return self.shutdown(timeout=timeout)
-        except SchedulerNotRunningError:  # shut down from elsewhere, maybe from inside a job
+            with suppress(SchedulerNotRunningError):  # shut down from elsewhere: inside a job, say
+                return self.shutdown(timeout=timeout)
             self._runs.wait_until_idle(timeout)
         except KeyboardInterrupt:
             log.warning("interrupted again: no longer waiting for active runs")

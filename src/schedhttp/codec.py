@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Set
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -13,7 +12,7 @@ from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS, OPTION_NAMES, UNSET, Job, unknown_option
 from schedcore.stores.base import Entry
 from schedcore.triggers.factory import join_options, option_names, split_kind
-from schedhttp.hiding import Hide, with_hidden
+from schedhttp.hiding import Hide, is_same, with_stored
 
 OF_RUNS: Final = frozenset({"last_run", "failures_in_a_row", "mean_duration", "p95_duration"})
 """The fields about a job's last runs."""
@@ -153,7 +152,7 @@ def read_changes(
     changes = {
         name: value
         for name, value in body.items()
-        if name not in named or name == "trigger" or not _same(value, now.get(name))
+        if name not in named or name == "trigger" or not is_same(value, now.get(name))
     }
     if "state" in body and _is_over(changes.get("next_run_time", ""), body["state"], now_us):
         del changes["next_run_time"]
@@ -171,7 +170,7 @@ def read_changes(
     nested = trigger if isinstance(trigger, dict) else {}
     if None in (trigger, nested.get("type", ""), nested.get("trigger", "")):
         raise InvalidOptionError("trigger", None, "a kind of trigger: every job has one")
-    parts = _take_apart(with_hidden(changes, now, entry.job), entry.job.trigger.kind, set())
+    parts = _take_apart(with_stored(changes, now, entry.job), entry.job.trigger.kind, set())
     for name in OPTION_NAMES & parts.fields.keys():
         if parts.fields[name] is None:  # means no limit in Python, which JSON cannot express
             parts.fields[name] = UNSET
@@ -222,14 +221,3 @@ def _take_apart(body: Mapping[str, Any], default_kind: str | None, extra: set[st
     if "trigger" in body:
         trigger["trigger"] = kind
     return JobBody(fields, trigger)
-
-
-def _same(given: object, shown: object) -> bool:
-    """Return whether a client sent the value that it was shown."""
-    if isinstance(shown, datetime):
-        return given == shown.isoformat()
-    if not isinstance(given, dict | list):
-        return type(given) is type(shown) and given == shown
-    shown = json.loads(json.dumps(shown))
-    # true == 1 in Python, but not in JSON, at any depth.
-    return given == shown and json.dumps(given, sort_keys=True) == json.dumps(shown, sort_keys=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from schedcore import InvalidOptionError
@@ -42,11 +44,11 @@ def _changed(name: str, shown: Any, less: Any) -> list[str]:
     return [name]  # text: the audit has truncated it
 
 
-def with_hidden(changes: Mapping[str, Any], shown: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """Return *changes* of a job with the stored arguments where clients saw something else.
+def with_stored(changes: Mapping[str, Any], shown: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """Return *changes* of a job with the stored arguments where clients repeat what they saw.
 
-    A client that changes one argument sends the others as it saw them: with stars for secrets, and
-    with reprs for values that are not JSON.
+    A client that changes one argument sends the others as it saw them: with stars for secrets, with
+    reprs for values that are not JSON, and with lists for tuples.
 
     Args:
         changes: The new values, by field.
@@ -56,33 +58,34 @@ def with_hidden(changes: Mapping[str, Any], shown: Mapping[str, Any], job: Job) 
     Raises:
         InvalidOptionError: if stars or a repr are anywhere else, since they would be stored.
     """
-    places = {*shown.get("hidden", ()), *shown.get("shown_as_repr", ())}
-    restored = dict(changes)
-    for name, stored in (("args", job.args), ("kwargs", job.kwargs)):
+    stored = dict(changes)
+    for name, real in (("args", job.args), ("kwargs", job.kwargs)):
         if name in changes:
-            seen, real = _by_place(name, shown[name]), _by_place(name, stored)
-            unseen = {place: (seen[place], real[place]) for place in places & seen.keys()}
-            restored[name] = _restored(name, changes[name], unseen)
-    return restored
+            seen, given = _by_place(name, shown[name]), _by_place(name, changes[name])
+            reals = _by_place(name, real)
+            kept = {p for p in seen.keys() & given.keys() if is_same(given[p], seen[p])}
+            stand_ins = _stand_ins(shown, seen, reals)
+            for place in given.keys() - kept:
+                if not stand_ins.isdisjoint(_texts(given[place])):
+                    expected = "a value, and not what stands for one that is not shown"
+                    raise InvalidOptionError(place, given[place], expected)
+            values = [reals[p] if p in kept else each for p, each in given.items()]
+            if isinstance(changes[name], list):
+                stored[name] = values
+            elif values:
+                stored[name] = dict(zip(changes[name], values, strict=True))
+    return stored
 
 
-def _restored(name: str, given: Any, unseen: Mapping[str, tuple[Any, Any]]) -> Any:
-    """Return arguments with the real values of *unseen* places: what is seen there, and the value.
-
-    Raises:
-        InvalidOptionError: as :func:`with_hidden` does.
-    """
-    values = _by_place(name, given)
-    kept = {p: real for p, (seen, real) in unseen.items() if p in values and values[p] == seen}
-    stand_ins = {t for seen, real in unseen.values() for t in _texts(seen) - _texts(real)}
-    for place in values.keys() - kept.keys():
-        if not stand_ins.isdisjoint(_texts(values[place])):
-            expected = "a value, and not what stands for one that is not shown"
-            raise InvalidOptionError(place, values[place], expected)
-    if not kept:
-        return given
-    whole = [kept.get(place, value) for place, value in values.items()]
-    return dict(zip(given, whole, strict=True)) if isinstance(given, Mapping) else whole
+def _stand_ins(
+    shown: Mapping[str, Any], seen: Mapping[str, Any], reals: Mapping[str, Any]
+) -> frozenset[str]:
+    """Return the texts in arguments that stand for values that are not shown."""
+    reprs = seen.keys() & {*shown.get("shown_as_repr", ())}
+    stars = (seen.keys() & {*shown.get("hidden", ())}) - reprs
+    return frozenset().union(
+        *(_texts(seen[p]) for p in reprs), *(_texts(seen[p]) - _texts(reals[p]) for p in stars)
+    )
 
 
 def _by_place(name: str, arguments: Any) -> dict[str, Any]:
@@ -129,3 +132,14 @@ def change_without_secrets(shown: dict[str, Any], redact: Redact | None) -> dict
         return shown
     hide = secrets_hidden(redact)
     return {**shown, **{name: shown[name] and hide(shown[name]) for name in ("before", "after")}}
+
+
+def is_same(given: object, shown: object) -> bool:
+    """Return whether a client sent the value that it was shown."""
+    if isinstance(shown, datetime):
+        return given == shown.isoformat()
+    if not isinstance(given, dict | list):
+        return type(given) is type(shown) and given == shown
+    shown = json.loads(json.dumps(shown))
+    # true == 1 in Python, but not in JSON, at any depth.
+    return given == shown and json.dumps(given, sort_keys=True) == json.dumps(shown, sort_keys=True)

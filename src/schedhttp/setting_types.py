@@ -216,7 +216,7 @@ def store(name: str, value: object) -> Any:
         return value
     if isinstance(value, str) and value.strip():
         return value.strip()
-    shown = value if isinstance(value, str) else "..."  # a table may contain a password
+    shown = value if isinstance(value, str | int) else "..."  # a table may contain a password
     raise InvalidOptionError(name, shown, f"a store, or a URL: {KINDS}")
 
 

@@ -18,6 +18,7 @@ from schedcore import (
 )
 from schedhttp.app import App
 from schedhttp.settings import Settings
+from schedhttp.workers import gunicorn
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,11 @@ _WHAT_LOOPBACK_MEANS = (
     "without credentials every user of this computer is served, and every client of a proxy on it"
     " that adds no header. docs/reference/security.md has stricter options: bind = 'unix:...',"
     " python -m schedhttp --make-token, api_require_credentials = true"
+)
+
+_SESSIONS_DIFFER = (
+    "each worker has its own sessions of the dashboard, so signing in often has no effect: set"
+    " SCHEDULER_DASHBOARD_SECRET, or the Flask app's SECRET_KEY"
 )
 
 
@@ -79,6 +85,8 @@ def log_serving(app: App, addresses: Sequence[str]) -> None:
     if app.dashboard is not None:
         pages = quote(settings.dashboard_prefix) or "/"
         log.info("the dashboard is at %s%s", addresses[0] if addresses else "", pages)
+        if _sessions_differ(app):
+            log.warning("%s", _SESSIONS_DIFFER)
     if app.guard.has_credentials:
         return
     is_own_socket = addresses and all(each.startswith("unix:") for each in addresses)
@@ -99,6 +107,13 @@ def log_serving(app: App, addresses: Sequence[str]) -> None:
             " api_tokens (docs/reference/security.md), or listen at 127.0.0.1",
             ", ".join(addresses),
         )
+
+
+def _sessions_differ(app: App) -> bool:
+    """Return whether no worker accepts sessions of another: there is no common key to sign them."""
+    settings = app.settings
+    known = settings.dashboard_secret or settings.api_users or settings.api_tokens
+    return app.guard.has_credentials and not known and gunicorn.processes() > 1
 
 
 def log_readable_config(settings: Settings, config: str | None) -> None:

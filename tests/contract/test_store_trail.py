@@ -11,9 +11,9 @@ import pytest
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
 from schedcore.changes.audit import PYTHON, Actor, AuditRecord
 from schedcore.run import RunRecord
+from schedcore.stores.audit_records import record_of_change
 from schedcore.stores.base import Change, Declared
-from schedcore.stores.changed import record_of_change
-from schedcore.stores.memory_trail import AuditTrail
+from schedcore.stores.memory_records import AuditTrail
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore

@@ -136,6 +136,13 @@ BEFORE = NOON - HOUR
             id="nominal time come, jitter not over",
         ),
         pytest.param(
+            interval(24 * 3600, jitter=50),
+            (NOON - 10 * SECOND, NOON + 20 * SECOND),
+            -HOUR,
+            (NOON - 10 * SECOND, NOON + 20 * SECOND - HOUR),
+            id="nominal time come, jitter not over, and a span longer than the step",
+        ),
+        pytest.param(
             cron(minute=0, jitter=50),
             (NOON, NOON + 20 * SECOND),
             -10 * HOUR,

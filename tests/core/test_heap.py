@@ -123,16 +123,6 @@ def test_a_limit_is_reached_past_those_that_left():
     assert names(queue.pop_due(5, 100)) == [94, 95, 96, 97, 98, 99]
 
 
-def test_clearing_leaves_every_item_unfiled():
-    queue, items = filed(("a", 5), ("b", 5), ("c", 6))
-    queue.clear()
-    assert len(queue) == 0
-    assert queue.first_due() is None
-    assert all(item.queued_us is None for item in items.values())
-    queue.put(items["b"], 9)
-    assert names(queue.pop_due(9, 9)) == ["b"]
-
-
 class Interrupting(Item):
     """An item that is looked at; each time, something else happens first: a signal handler, say."""
 
@@ -178,6 +168,33 @@ def test_what_is_put_while_the_first_due_time_is_looked_for_is_not_lost(kind, lo
     assert told <= 50
     assert queue.first_due() == late.queued_us
     assert queue.pop_due(7, 10) == [late]
+
+
+def test_any_number_of_calls_during_another_is_made_after_it():
+    queue: DueQueue[Item] = DueQueue()
+    first, others = Interrupting(), [Item(n) for n in range(3_000)]
+    queue.put(first, 5)
+    first.happens = [lambda: queue.put_many(others, [6] * len(others)), lambda: None]
+    assert queue.first_due() == 5
+    assert len(queue) == 3_001
+    assert queue.pop_due(6, 10_000) == [first, *others]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_moves_to_another_queue_is_not_taken_from_the_first(back):
+    items = [Item(n) for n in range(200)]
+    one: DueQueue[Item] = DueQueue()
+    other: DueQueue[Item] = DueQueue()
+    one.put_many(items, [5] * 200)
+    moved = items[7]
+    if back:
+        one.discard(moved)
+        one.put(moved, 5)
+    one.discard(moved, moves=True)
+    other.put(moved, 5)
+    assert moved not in one.pop_due(5, 200)
+    assert other.pop_due(5, 200) == [moved]
+    assert (len(one), len(other)) == (0, 0)
 
 
 def test_mass_removal_leaves_no_litter_behind():
@@ -261,11 +278,6 @@ class QueueAgainstModel(RuleBasedStateMachine):
         due = sorted(due for due in self.model.values() if due <= now)
         assert len(taken) == min(limit, len(due))
         assert [self.model.pop(key) for key in taken] == due[: len(taken)]
-
-    @rule()
-    def clear(self):
-        self.queue.clear()
-        self.model.clear()
 
     @invariant()
     def agrees(self):

@@ -105,6 +105,20 @@ def test_a_trigger_is_interrupted_and_its_job_stays_as_it_was(virtual_scheduler)
     assert virtual_scheduler.counts("job")[Outcome.EXECUTED] >= 3
 
 
+def test_an_interrupt_while_the_clock_is_set_back_is_not_swallowed(virtual_scheduler):
+    class Slow(Trigger):
+        def next_us(self, after_us: int) -> int | None:
+            if armed:
+                raise KeyboardInterrupt
+            return after_us + 3_600_000_000
+
+    armed = []
+    virtual_scheduler.add_job(lambda: None, Slow(), id="job")
+    armed.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        virtual_scheduler._engine.clock_moved(virtual_scheduler.clock.now_us(), -14_400_000_000)
+
+
 def test_a_listener_that_is_interrupted_while_a_job_is_added_leaves_it_added(virtual_scheduler):
     virtual_scheduler.add_listener(press, EVENT_JOB_ADDED)
     with pytest.raises(KeyboardInterrupt):

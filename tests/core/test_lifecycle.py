@@ -397,6 +397,32 @@ def test_run_forever_ends_when_a_job_shuts_the_scheduler_down():
     assert (out, err) == ("the job goes on to its end\n[]\n", "")
 
 
+def test_run_forever_that_waits_for_a_run_after_anothers_shutdown_ends_on_ctrl_c():
+    process = script(
+        """
+        import logging, signal, threading
+        logging.disable()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from schedcore import Scheduler
+        scheduler = Scheduler()
+        real = scheduler._runs.wait_until_idle
+        def wait_until_idle(timeout):
+            print("waiting", flush=True)
+            return real(timeout)
+        scheduler._runs.wait_until_idle = wait_until_idle
+        def hang():
+            scheduler.shutdown(wait=False)
+            threading.Event().wait()
+        scheduler.add_job(hang, id="hangs")
+        print([run.job_id for run in scheduler.run_forever(timeout=None)])
+        """
+    )
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=SOON)
+    assert (out, err) == ("['hangs']\n", "")
+
+
 def test_the_interpreter_exits_at_once_with_nothing_printed_while_a_job_hangs():
     process = script(
         """

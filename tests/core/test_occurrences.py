@@ -106,6 +106,39 @@ def test_the_grace_of_a_backlog_is_judged_when_it_is_found(scheduler, clock, ste
     assert Outcome.SKIPPED not in scheduler.counts("j")
 
 
+def test_jitter_is_no_lateness_where_a_backlog_is_held(clock, gate):
+    scheduler = Scheduler(clock=clock, timezone="UTC", random=Longest())
+    scheduler.add_job(
+        gate,
+        "interval",
+        seconds=100,
+        jitter=60,
+        coalesce=False,
+        misfire_grace_time=10,
+        max_instances=1,
+        overlap="queue",
+        id="j",
+    )
+    for seconds in (160, 100, 100, 100):  # each time due after its jitter, and the first runs still
+        clock.advance(seconds)
+        scheduler._engine.step(clock.now_us())
+    gate.open()
+    for _ in range(4):
+        assert scheduler._runs.wait_until_idle(SOON)
+        scheduler._engine.step(clock.now_us())
+    assert scheduler.counts("j") == {Outcome.EXECUTED: 4}
+
+
+class Longest:
+    """Draws the longest jitter."""
+
+    def random(self):
+        return 0.0
+
+    def randrange(self, stop):
+        return stop - 1
+
+
 # Removed and paused jobs
 
 

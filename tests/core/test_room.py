@@ -116,6 +116,48 @@ class One(InlineExecutor):
         return 1
 
 
+class Sized(InlineExecutor):
+    """Can begin as many runs as a test says."""
+
+    size = 0
+
+    def room(self):
+        return self.size
+
+
+class Longest:
+    """Draws the longest jitter."""
+
+    def random(self):
+        return 0.0
+
+    def randrange(self, stop):
+        return stop - 1
+
+
+def test_a_full_executor_puts_off_no_job_of_another_and_makes_no_jitter_late():
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=timezone.utc))
+    full = Sized()
+    scheduler = Scheduler(
+        store=postgres_store(),
+        timezone="UTC",
+        executors={"default": InlineExecutor(), "full": full},
+        clock=clock,
+        random=Longest(),
+    )
+    grace = {"misfire_grace_time": 10, "executor": "full"}
+    scheduler.add_job(int, "interval", seconds=100, jitter=60, id="kept waiting", **grace)
+    scheduler.add_job(int, DateTrigger(clock.now() + timedelta(seconds=160.002)), id="other")
+    clock.advance(160)
+    now_us = clock.now_us()
+    assert scheduler._engine.step(now_us) == now_us + 2_000
+    clock.advance(30)
+    full.size = 1
+    scheduler._engine.step(clock.now_us())
+    assert scheduler.counts() == {Outcome.EXECUTED: 2}
+    scheduler._engine.store.close()
+
+
 def take_a_second():
     One.clock.advance(1)
 

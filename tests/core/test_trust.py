@@ -493,10 +493,13 @@ def test_a_paused_or_sleeping_loop_is_not_held_up(make_loop, paused):
     assert loop.restarts == 0
 
 
-def test_a_trigger_that_hangs_costs_its_own_job_only():
+def test_a_trigger_that_hangs_costs_its_own_job_only(caplog):
     """The loop is replaced, and the jobs that were claimed together with it run."""
     clock = ManualClock()
-    scheduler = Scheduler(clock=clock, timezone="UTC", executors={"default": InlineExecutor()})
+    store = Faulty(MemoryStore(clock=clock), None, OSError("the disk is full"))
+    scheduler = Scheduler(
+        store=store, clock=clock, timezone="UTC", executors={"default": InlineExecutor()}
+    )
     hanging, release = threading.Event(), threading.Event()
 
     class Hanging(Trigger):
@@ -513,10 +516,15 @@ def test_a_trigger_that_hangs_costs_its_own_job_only():
     stuck = threading.Thread(target=scheduler._engine.step, args=(clock.now_us(),))
     stuck.start()
     assert hanging.wait(SOON)
+    for method in ("get", "write"):
+        store.name, store.times = method, 1
+        with pytest.raises(OSError, match="the disk is full"):
+            scheduler._engine.take_back(clock.now_us(), hung=True)
     scheduler._engine.take_back(clock.now_us(), hung=True)
     scheduler._engine.step(clock.now_us())
     assert scheduler.counts() == {Outcome.EXECUTED: 1}
     assert "does not answer" in scheduler.entry("hangs").broken
+    assert "it is tried again every 3600 s" in caplog.text
     assert [r.verb for r in scheduler.audit("hangs")] == ["added"], "nobody has ordered that"
     release.set()
     stuck.join(SOON)

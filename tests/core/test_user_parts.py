@@ -118,7 +118,7 @@ def test_a_wrong_result_of_a_batch_is_an_error_that_names_it():
     scheduler = Scheduler(store=Wrong("take", batch), clock=ManualClock())
     assert scheduler._engine.step(0) is None
     batch.slots = ("a",)
-    with pytest.raises(StoreError, match=r"take\(\).slots\(\) returned \('a',\): expected .*Slot"):
+    with pytest.raises(StoreError, match=r"take\(\).slots returned \('a',\): expected .*Slot"):
         scheduler._engine.step(0)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from schedcore import EVENT_JOB_MISSED
+from schedhttp.dashboard import ledger_page
 from schedhttp.dashboard.site import PAGES
 from tests.dashboard.conftest import HOSTILE, USERS, Document
 from tests.patience import SOON
@@ -164,7 +165,7 @@ def test_times_are_in_the_zone_that_was_chosen(browser, scheduler):
     assert "JST" in page.text
 
 
-def test_a_ledger_for_other_programs(browser, scheduler):
+def test_a_ledger_for_other_programs(browser, scheduler, monkeypatch):
     scheduler.add_job(lambda: 1, "interval", hours=1, id="=1+1")
     scheduler.run_job("=1+1")
     scheduler.add_job(int, "interval", hours=1, id="text", args=["no number: \ud800"])
@@ -175,6 +176,9 @@ def test_a_ledger_for_other_programs(browser, scheduler):
         ("'=1+1", "executed"),
     ]
     assert browser.open("/ledger.json").json[1]["job_id"] == "=1+1"
+    assert " · CSV · JSON" in browser.get("/ledger").text
+    monkeypatch.setattr(ledger_page, "MOST_RUNS", 1)
+    assert " · the latest 1 as CSV · JSON" in browser.get("/ledger").text
 
 
 def test_what_is_not_there(browser):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Semaphore
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -72,6 +75,44 @@ def test_jobs_are_kept_in_the_apps_instance_folder_which_is_made(made, app_of, t
     extension = made(app_of())
     assert path_of(extension) == tmp_path / "instance" / "schedcore.db"
     assert path_of(extension).is_file()
+
+
+@pytest.mark.parametrize("script", ["/bin/uvicorn", "/lib/uvicorn/__main__.py"])
+def test_a_program_is_called_like_its_command_however_it_is_started(tmp_path, monkeypatch, script):
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=script))
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}")
+    scheduler.start()
+    assert [node.app for node in scheduler.nodes()] == ["uvicorn"]
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        pytest.param([], id="imported later"),
+        pytest.param([{"func": "late_tasks:other", "id": "other"}], id="imported by the config"),
+    ],
+)
+def test_a_decorated_job_is_declared_at_each_start_whoever_imports_its_module(
+    app_of, tmp_path, monkeypatch, jobs
+):
+    """A factory calls init_app() first, and imports the jobs then; the store knows them already."""
+    (tmp_path / "late_tasks.py").write_text(
+        "from late_extension import scheduler\n"
+        "def other(): pass\n"
+        "@scheduler.task('interval', hours=1, id='late')\n"
+        "def late(): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in ("the first start", "the second start"):
+        extension = APScheduler()
+        monkeypatch.setitem(sys.modules, "late_extension", SimpleNamespace(scheduler=extension))
+        monkeypatch.delitem(sys.modules, "late_tasks", raising=False)
+        extension.init_app(app_of(jobs=jobs, store="sqlite:///late.db"))
+        import_module("late_tasks")
+        extension.start()
+        assert extension.scheduler.entry("late").broken is None
+        extension.shutdown()
 
 
 def test_an_app_that_is_tested_keeps_them_in_memory(made, app_of, tmp_path):

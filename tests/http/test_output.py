@@ -153,29 +153,42 @@ def test_what_is_shown_with_stars_changes_nothing_when_it_is_sent_back(api, sche
     assert scheduler.get_job("j").kwargs == {"password": "abc"}
 
 
-def anything(*_args, **_kwargs):
+def anything(*_args, **kwargs):
     """Stands for what is called with secrets."""
+    return kwargs
 
 
 def test_stars_and_reprs_beside_a_change_stand_for_what_is_there(api, scheduler):
-    thing = object()
+    thing = [(1, 2)]
+    thing.append(thing)
     scheduler.register(anything)
-    run(scheduler, anything, thing, {"pin": 1234}, password="abc", n=3)
+    run(scheduler, anything, thing, {"pin": 1234, 5: (6,)}, password="abc", n=3)
     job = api("GET", "/jobs/j").json
     job["args"].append("new")
     job["kwargs"]["n"] = 4
     assert api("PATCH", "/jobs/j", job).status == 200
     now = scheduler.get_job("j")
-    assert now.args == (thing, {"pin": 1234}, "new")
+    assert now.args[0] is thing
+    assert now.args[1:] == ({"pin": 1234, 5: (6,)}, "new")
     assert now.kwargs == {"password": "abc", "n": 4}
     assert api("PATCH", "/jobs/j", {"kwargs": {"password": "xyz", "n": 4}}).status == 200
     assert scheduler.get_job("j").kwargs == {"password": "xyz", "n": 4}
 
 
+def test_stars_in_the_arguments_of_a_run_stand_for_what_is_there(api, scheduler):
+    scheduler.register(anything)
+    run(scheduler, anything, password="abc", n=3)
+    kwargs = {**api("GET", "/jobs/j").json["kwargs"], "n": 4}
+    assert api("POST", "/jobs/j/run", {"kwargs": kwargs}).status == 200
+    assert scheduler.history("j")[0].result == "{'n': 4, 'password': 'abc'}"
+    assert api("POST", "/jobs/j/run", {"kwargs": {"n": "***"}}).status == 500
+    assert len(scheduler.history("j")) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"args": [{"pin": "****", "more": 1}]}, "args[0]"),
+        ({"args": [{"pin": "****"}]}, "args[0]"),
         ({"args": ["before", {"pin": "****"}]}, "args[1]"),
         ({"kwargs": {"n": 4, "other": "***"}}, "kwargs.other"),
         ({"kwargs": {"n": 4, "password": "*****"}}, "kwargs.password"),
@@ -183,7 +196,8 @@ def test_stars_and_reprs_beside_a_change_stand_for_what_is_there(api, scheduler)
 )
 def test_stars_anywhere_else_are_refused(api, scheduler, change, place):
     scheduler.register(anything)
-    run(scheduler, anything, {"pin": 1234}, password="abc", n=3)
+    run(scheduler, anything, {"pin": 1234, "files": "*.csv"}, password="abc", n=3)
+    assert api("PATCH", "/jobs/j", {"kwargs": {"password": "***", "n": "*.csv"}}).status == 200
     before = scheduler.entry("j").job
     answer = api("PATCH", "/jobs/j", change)
     assert answer.status == 500

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from werkzeug.test import Client
@@ -18,6 +19,7 @@ from schedhttp import checks, create_app
 from schedhttp.__main__ import main
 from schedhttp.settings import ConfigError, Settings, load
 from schedhttp.startup_log import log_readable_config, log_serving
+from schedhttp.workers import gunicorn
 
 TASKS = "def f(): pass\n"
 EXITS = "import sys\nprint('noise')\nsys.exit('no')\n"
@@ -115,6 +117,10 @@ def test_it_is_told_before_gunicorn_starts(command, tmp_path):
         ('[executors.io]\ntype = "treadpool"', "executors['io']={'type': 'treadpool'}: exp"),
         ("[executors.io]\nmax_workers = 0", "executors['io'].max_workers=0: expected a whole"),
         ('[api_tokens]\nrobot = "short"', "SCHEDULER_API_TOKENS={'robot': Ellipsis}: expected"),
+        (
+            f'[api_tokens]\nrobot = "{"x" * 16}"\nviewer = "{"x" * 16}"',
+            "SCHEDULER_API_TOKENS={'viewer': Ellipsis}: expected another token than",
+        ),
         ('log_level = "LOUD"', "log_level='LOUD': expected one of DEBUG, INFO"),
     ],
 )
@@ -496,6 +502,20 @@ def test_who_listens_to_other_computers_without_credentials_is_warned_once(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == bool(warning)
     assert warning in "".join(warnings)
+
+
+@pytest.mark.parametrize(
+    ("workers", "more", "warned"),
+    [(2, {}, True), (1, {}, False), (2, {"dashboard_secret": "x"}, False), (2, USERS, False)],
+)
+def test_workers_that_do_not_share_sessions_are_warned_of(caplog, workers, more, warned):
+    settings = {"auth": lambda _credentials: True, "dashboard": True, **more}
+    gunicorn.post_fork(None, SimpleNamespace(cfg=SimpleNamespace(workers=workers, threads=1)))
+    try:
+        log_serving(create_app(Scheduler(), **settings), [])
+    finally:
+        gunicorn.post_fork(None, None)
+    assert ("SCHEDULER_DASHBOARD_SECRET" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(

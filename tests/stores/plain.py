@@ -19,6 +19,7 @@ from schedcore.errors import ConflictingIdError, JobLookupError
 from schedcore.history.query import EVERYTHING
 from schedcore.output.text import Kept, printed
 from schedcore.run import Outcome, Run, RunRecord, reason_of
+from schedcore.stores.audit_records import effective_changes, record_of_change
 from schedcore.stores.base import (
     Change,
     Ended,
@@ -29,7 +30,6 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import made_of, record_of_change
 from schedcore.stores.ends import end_of_evicted, end_of_waiting, mark_ended, mark_retried
 from schedcore.stores.not_run import not_run_records, skipped_record
 from schedcore.stores.positions import (
@@ -81,7 +81,7 @@ class PlainStore:
                 elif change.new is not change.old:
                     self._change(change, now_us, ended)
             if by is not None:
-                made = made_of(changes)
+                made = effective_changes(changes)
                 self._trail.add([record_of_change(change, by, now_us) for change in made])
         self._mark(ended)
         return Written((), ended)

@@ -89,6 +89,8 @@ ARGUMENT_HINTS: Mapping[str, str] = {
 OPTION_HINTS: Mapping[str, str] = {
     "jobstore": " (a scheduler has one store: leave this out)",
     "weekday": " (did you mean 'day_of_week'?)",
+    "schedule": " (a job has a trigger: trigger='interval', seconds=30)",
+    "task": " (a job has a func: 'tasks:add')",
     "every": " (an interval has units: seconds=5, minutes=5...)",
     **dict.fromkeys(("milliseconds", "microseconds"), " (seconds=0.5 is half a second)"),
     **dict.fromkeys(("at", "time"), " (a cron trigger has hour=10, minute=30)"),

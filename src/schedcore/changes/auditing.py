@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.audit import PYTHON, Actor, AuditRecord, actor
 from schedcore.clock import Clock
+from schedcore.stores.audit_records import effective_changes, id_of, verb_of
 from schedcore.stores.base import Change, Entry
-from schedcore.stores.changed import id_of, made_of, verb_of
 
 if TYPE_CHECKING:
     from schedcore.stores.contract import Store
@@ -41,10 +41,10 @@ class Auditor:
         """Record an order that was carried out."""
         record = self.of_order(verb, job_id, run_id)
         self._store.note((record,))
-        told((record,))
+        log_orders((record,))
 
 
-def told(records: Iterable[AuditRecord]) -> None:
+def log_orders(records: Iterable[AuditRecord]) -> None:
     """Log orders of others than the program itself."""
     if actor() is PYTHON:
         return
@@ -53,7 +53,9 @@ def told(records: Iterable[AuditRecord]) -> None:
         log.info("%s", record.told(), fields=fields)
 
 
-def told_changes(changes: Sequence[Change | Entry], by: Actor, at_us: int) -> None:
+def log_changes(changes: Sequence[Change | Entry], by: Actor, at_us: int) -> None:
     """Log changes of jobs by others than the program itself."""
     if by is not PYTHON:
-        told(AuditRecord(0, at_us, *by, verb_of(c), id_of(c)) for c in made_of(changes))
+        log_orders(
+            AuditRecord(0, at_us, *by, verb_of(c), id_of(c)) for c in effective_changes(changes)
+        )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from schedcore.changes.audit import actor
-from schedcore.changes.auditing import told_changes
+from schedcore.changes.auditing import log_changes
 from schedcore.clock import Clock
 from schedcore.errors import ConflictingIdError, JobChangedError, JobLookupError
 from schedcore.planning import Place, set_back
@@ -189,7 +189,7 @@ class Changes:
         if written.conflicts:
             return written
         if by is not None:
-            told_changes(changes, by, now_us)
+            log_changes(changes, by, now_us)
         if written.ended:
             self._runs.recorded(written.ended)
         return written

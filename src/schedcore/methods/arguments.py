@@ -27,7 +27,7 @@ def reference_of(func: object) -> str:
     return ":".join(map(str, reference))
 
 
-def as_given(given: Mapping[str, Any], timezone: tzinfo, job_id: str) -> Trigger:
+def declared_trigger(given: Mapping[str, Any], timezone: tzinfo, job_id: str) -> Trigger:
     """Return the trigger that arguments of ``add_job`` describe: equal at each start.
 
     That of the job itself is bound to the moment of adding, such as the date of a first run.

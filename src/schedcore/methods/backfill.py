@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from schedcore.changes.auditing import told
+from schedcore.changes.auditing import log_orders
 from schedcore.changes.changing import ATTEMPTS
 from schedcore.clock import from_us
 from schedcore.engine import Engine
@@ -64,7 +64,7 @@ def backfill(
         if opened is not None:  # else the job was run meanwhile, by another backfill say
             started, behind = opened
             engine.runs.submit(started)
-            told((note,))
+            log_orders((note,))
             return [run.id for run in (*started, *behind)]
     raise JobChangedError(job_id, ATTEMPTS)
 

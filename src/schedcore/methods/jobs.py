@@ -26,7 +26,7 @@ from schedcore.events import (
     SchedulerEvent,
 )
 from schedcore.job import UNSET, Job, Unset
-from schedcore.methods.arguments import as_given, options_given, paused, reference_of
+from schedcore.methods.arguments import declared_trigger, options_given, paused, reference_of
 from schedcore.methods.handle import JobHandle
 from schedcore.methods.job_factory import JobFactory
 from schedcore.methods.job_index import JobIndex
@@ -410,7 +410,7 @@ class JobMethods(ReplacementHints):
     ) -> Sequence[Entry]:
         """Store jobs that the arguments *given* describe; return the stored ones."""
         pairs = list(zip(entries, given, strict=True))
-        triggers = [as_given(one, self.timezone, entry.job.id) for entry, one in pairs]
+        triggers = [declared_trigger(one, self.timezone, entry.job.id) for entry, one in pairs]
         placed = [one.get("next_run_time", UNSET) is not UNSET for one in given]
         return declarations.add(entries, triggers, placed, replace)
 

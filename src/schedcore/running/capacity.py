@@ -48,13 +48,11 @@ class Capacity:
         """Return since when the full executors have been full."""
         return dict(self._since_us)
 
-    def backlog_us(self, slot: Slot) -> int | None:
-        """Return the moment that decides whether a job is late; None: now.
+    def full_from(self, slot: Slot) -> int | None:
+        """Return since when a job has been due while its executor was full; None: it was not.
 
-        A job that waited because its executor was full counts as late as it was when it became due.
+        Such a job counts as late as it was then.
         """
-        if slot.backlog_us is not None or not self._since_us:
-            return slot.backlog_us
         since_us = self._since_us.get(slot.job.executor)
         return None if since_us is None else max(since_us, slot.due_us or 0)
 

@@ -65,4 +65,4 @@ class Timers:
     def clear(self) -> None:
         """Drop all."""
         with self._lock:
-            self._queue.clear()
+            self._queue = DueQueue()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import TracebackType
-from typing import Any, cast, get_origin
+from typing import Any, TypeVar, cast, get_origin
 
 from schedcore.basics.protocols import fits, missing, results
 from schedcore.errors import InvalidOptionError, StoreError, short
 from schedcore.stores.base import Decision, Executors, Settled, Slot
 from schedcore.stores.contract import Batch, Store
+
+T = TypeVar("T")
 
 
 def checked_store(store: object) -> Store:
@@ -41,17 +43,19 @@ class CheckedStore:
         return repr(self._store)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._store, name)
         if name not in _results():
-            return found
-        checked = _checked(self._store, name, found, _results()[name])
-        setattr(self, name, checked)  # asked for once
-        return checked
+            return getattr(self._store, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = getattr(self._store, name)(*args, **kwargs)
+            return _checked(self._store, f"{name}()", result, _results()[name])
+
+        return call
 
     def take(self, now_us: int, limit: int, executors: Executors = None) -> Batch:
         """Take due jobs; see :meth:`~schedcore.stores.contract.Store.take`."""
-        take = _checked(self._store, "take", self._store.take, Batch)
-        return CheckedBatch(self._store, take(now_us, limit, executors))
+        batch = self._store.take(now_us, limit, executors)
+        return CheckedBatch(self._store, _checked(self._store, "take()", batch, Batch))
 
 
 class CheckedBatch:
@@ -63,20 +67,18 @@ class CheckedBatch:
     """
 
     def __init__(self, store: object, batch: Batch) -> None:
+        self._store = store
         self._batch = batch
-        self._slots = _checked(store, "take().slots", lambda: batch.slots, Sequence[Slot])
-        self._settle = _checked(store, "take().settle", batch.settle, Settled)
 
     @property
     def slots(self) -> Sequence[Slot]:
         """The jobs, earliest due first."""
-        slots: Sequence[Slot] = self._slots()
-        return slots
+        return _checked(self._store, "take().slots", self._batch.slots, Sequence[Slot])
 
     def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
         """Settle the jobs; see :meth:`~schedcore.stores.contract.Batch.settle`."""
-        settled: Settled = self._settle(decided, now_us)
-        return settled
+        settled = self._batch.settle(decided, now_us)
+        return _checked(self._store, "take().settle()", settled, Settled)
 
     def give_back(self) -> None:
         """Give back jobs that were not settled."""
@@ -100,19 +102,13 @@ def _results() -> Mapping[str, Any]:
     return results(Store)
 
 
-def _checked(store: object, name: str, call: Callable[..., Any], kind: Any) -> Callable[..., Any]:
-    """Return a function that checks its result.
+def _checked(store: object, call: str, result: T, kind: Any) -> T:
+    """Return the result of a call.
 
     Raises:
-        StoreError: if a result is of another type.
+        StoreError: if it is of another type.
     """
-
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        result = call(*args, **kwargs)
-        if not fits(result, kind):
-            expected = kind.__name__ if get_origin(kind) is None else kind
-            problem = f"{name}() returned {short(result)}: expected {expected}"
-            raise StoreError(short(store), problem)
+    if fits(result, kind):
         return result
-
-    return checked
+    expected = kind.__name__ if get_origin(kind) is None else kind
+    raise StoreError(short(store), f"{call} returned {short(result)}: expected {expected}")

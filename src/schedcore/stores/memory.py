@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from schedcore.basics.atfork import Lock, call_in_child, hold_while_forking
 from schedcore.basics.runids import RunIds
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.clock import Clock, SystemClock
+from schedcore.clock import Clock, SystemClock, earlier
 from schedcore.errors import JobLookupError
 from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Kept
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.audit_records import id_of
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -32,12 +33,10 @@ from schedcore.stores.base import (
     Written,
 )
 from schedcore.stores.change_log import ChangeLog
-from schedcore.stores.changed import id_of
 from schedcore.stores.ends import End, mark_retried
-from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.memory_declared import DeclaredJobs
-from schedcore.stores.memory_queues import DueQueues
-from schedcore.stores.memory_trail import MemoryTrail
+from schedcore.stores.memory_queues import DueQueues, MemoryBatch
+from schedcore.stores.memory_records import MemoryRecords
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from schedcore.stores.memory_notices import MemoryNotices
 
 
-class MemoryStore(MemoryTrail):
+class MemoryStore(MemoryRecords):
     """Stores jobs as long as the process lives; a :class:`~schedcore.stores.contract.Store`.
 
     Args:
@@ -189,9 +188,10 @@ class MemoryStore(MemoryTrail):
         """Replace the job and place of a slot with *new*."""
         held = slot.behind is not None and new.backlog_us is not None
         filed_us = None if held else new.due_us
-        stays = slot.queued_us == filed_us and slot.job.executor == new.job.executor
+        moves = slot.job.executor != new.job.executor
+        stays = slot.queued_us == filed_us and not moves
         if not stays:
-            self._queue.discard(slot)
+            self._queue.discard(slot, moves)
         slot.job, slot.fire_us, slot.due_us, slot.broken, slot.backlog_us, _ = new
         slot.seq = self._log.note(slot.job.id)
         if not stays and filed_us is not None:
@@ -203,12 +203,12 @@ class MemoryStore(MemoryTrail):
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
         self._log.note(job_id)
-        self._tell_removed(slot.job)
+        self._note_removed(slot.job)
         slot.seq = 0  # a step that has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
 
-    def _tell_removed(self, job: Job) -> None:
+    def _note_removed(self, job: Job) -> None:
         if "notices" in vars(self):
             self.notices.job_removed(job)
 
@@ -302,7 +302,7 @@ class MemoryStore(MemoryTrail):
                     if decision is None:
                         slot.seq = 0
                         del self._slots[slot.job[0]]
-                        self._tell_removed(slot.job)
+                        self._note_removed(slot.job)
                         settled.removed.append(slot.job[0])
                         continue
                 elif not self._settle_one(slot, decision, settled, now_us):
@@ -389,7 +389,7 @@ class MemoryStore(MemoryTrail):
                 if slot.behind is not None and promote:
                     self._open.promote(slot, started)
                 if slot.backlog_us is not None:
-                    due_us = _earlier(due_us, slot.queued_us)
+                    due_us = earlier(due_us, slot.queued_us)
         return Ended(recorded, started, due_us)
 
     def promote(self) -> Ended:
@@ -402,7 +402,7 @@ class MemoryStore(MemoryTrail):
                 if run._waits and slot is not None:
                     self._open.promote(slot, started)
                     if slot.backlog_us is not None:
-                        due_us = _earlier(due_us, slot.queued_us)
+                        due_us = earlier(due_us, slot.queued_us)
         return Ended([], started, due_us)
 
     def retry(self, failed: End, act_us: int) -> bool:  # noqa: ARG002 — the engine has a timer
@@ -437,12 +437,6 @@ class MemoryStore(MemoryTrail):
 
     def close(self) -> None:
         """Do nothing: nothing is open, and the jobs stay."""
-
-
-def _earlier(one_us: int | None, other_us: int | None) -> int | None:
-    if one_us is None or other_us is None:
-        return other_us if one_us is None else one_us
-    return min(one_us, other_us)
 
 
 _MADE = Written(())

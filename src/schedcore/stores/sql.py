@@ -13,6 +13,7 @@ from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.errors import InvalidOptionError, JobLookupError, StoreUnavailableError
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
+from schedcore.stores.audit_records import effective_changes, id_of, record_of_change
 from schedcore.stores.base import (
     Change,
     Decision,
@@ -25,7 +26,6 @@ from schedcore.stores.base import (
     Slot,
     Written,
 )
-from schedcore.stores.changed import id_of, made_of, record_of_change
 from schedcore.stores.cluster import Cluster
 from schedcore.stores.database import INTERRUPTS, Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
@@ -170,7 +170,7 @@ class SqlStore(SqlRecords):
     def _record_change(self, tx: Transaction, records: list[RunRecord], now_us: int) -> None:
         """Record fire times that changes skip, once per transaction, and notify other processes."""
         self.history.add(tx, records, now_us, self.node)
-        tx.tell()
+        tx.notify()
 
     def declare(
         self,
@@ -422,4 +422,6 @@ def _notes_of(
     changes: Sequence[Change | Entry], by: Actor | None, now_us: int
 ) -> Sequence[AuditRecord]:
     """Return the audit's records of changes that somebody orders."""
-    return () if by is None else [record_of_change(c, by, now_us) for c in made_of(changes)]
+    return (
+        () if by is None else [record_of_change(c, by, now_us) for c in effective_changes(changes)]
+    )

@@ -14,8 +14,8 @@ from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notices.data import channels_to_text
 from schedcore.notices.notice import JobChannels
+from schedcore.stores.audit_records import id_of
 from schedcore.stores.base import Change, Entry
-from schedcore.stores.changed import id_of
 from schedcore.stores.database import Database, Row, Transaction
 from schedcore.stores.declared import DeclaredBy
 from schedcore.stores.sql_due import FROM, PLACE, DueRows, JobRow

@@ -61,6 +61,7 @@ class SqliteFile:
         # Re-entrant, so that a signal handler that interrupts a transaction detects that.
         self._lock = threading.RLock()
         self._connection = None
+        self._turns = 0  # of the thread that holds the lock
         self._within = False
         self._opened = 0
 
@@ -120,7 +121,7 @@ class SqliteFile:
                 with self.write() as tx:  # which reports the error
                     yield tx
                 return
-            with self._telling():
+            with self._translating_errors():
                 connection = self._connection or self._open()
                 connection.execute("pragma synchronous=normal")
             try:
@@ -131,14 +132,14 @@ class SqliteFile:
 
     @contextmanager
     def _transaction(self, *begin: str) -> Iterator[Transaction]:
-        with self._turn(), self._telling():
+        with self._turn(), self._translating_errors():
             if self._within:
                 raise StoreUnavailableError(str(self.path), INTERRUPTS)
             connection = self._connection or self._open()
-            self._within = True
             tx = Transaction(connection.cursor())
             try:
-                _patiently(connection, begin)
+                self._within = True
+                _retrying_busy(connection, begin)
                 yield tx
                 connection.execute("commit")
             except BaseException:
@@ -154,16 +155,24 @@ class SqliteFile:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait for other threads, but no longer than for other processes."""
-        if not self._lock.acquire(timeout=PATIENCE):
+        try:
+            acquired = self._lock.acquire(timeout=PATIENCE)
+        except BaseException:  # Ctrl-C, maybe just after the lock was acquired
+            if not self._turns and held_here(self):
+                self._lock.release()
+            raise
+        if not acquired:
             text = f"other threads have been waiting for it, or using it, for {PATIENCE:.0f} s"
             raise StoreUnavailableError(str(self.path), f"{text}; try again")
         try:
+            self._turns += 1
             yield
         finally:
+            self._turns -= 1
             self._lock.release()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Add the file and a solution to errors of SQLite."""
         try:
             yield
@@ -200,7 +209,7 @@ class SqliteFile:
         """Return a version that changes when another process writes, and sometimes without that."""
         with self._lock:
             if self._connection is None:
-                with self._telling():
+                with self._translating_errors():
                     self._open()
             assert self._connection is not None
             # Each process reads it ten times a second: it takes two words of shared memory.
@@ -258,13 +267,13 @@ class SqliteFile:
             ) from error
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        (mode,) = _patiently(connection, ("pragma journal_mode=wal",))
+        (mode,) = _retrying_busy(connection, ("pragma journal_mode=wal",))
         if mode != "wal":
             raise StoreError(str(self.path), f"its journal mode stays {mode!r}, and has to be wal")
         connection.execute(f"pragma synchronous={'full' if self._durable else 'normal'}")
         connection.execute("pragma foreign_keys=on")
         connection.execute("pragma cache_size=-16000")
-        _patiently(connection, ("begin immediate",))
+        _retrying_busy(connection, ("begin immediate",))
         try:
             self.schema = migrate(Transaction(connection.cursor()), SQLITE, str(self.path))
             connection.execute("commit")
@@ -273,7 +282,7 @@ class SqliteFile:
             raise
 
 
-def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
+def _retrying_busy(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
     """Run statements that other processes may block; return the first row of the last one.
 
     SQLite itself sleeps for up to 100 ms between two attempts, so a busy process starves the

@@ -201,13 +201,15 @@ def join_options(within: Mapping[str, object], beside: Mapping[str, object]) -> 
 def option_hint(kind: str, options: Mapping[str, object], known: Set[str]) -> str:
     """Return a hint for options, one of which is not *known*, or ``""``.
 
-    Either another kind of trigger has them all, or a known option is spelled like it.  A date,
-    which a job without a trigger gets, is hardly ever meant.
+    Either another kind of trigger has them all (or the first), or a known option is spelled like
+    it.  A date, which a job without a trigger gets, is hardly ever meant.
     """
     unknown = [name for name in options if name not in known]
     if elsewhere := OPTION_HINTS.get(unknown[0]):
         return elsewhere
     others = [name for name in _GUESSED if option_names(name).issuperset(unknown)]
+    if not others and kind == "date":  # with a second mistake beside the trigger that was left out
+        others = [name for name in _GUESSED if unknown[0] in option_names(name)]
     other = f" (did you mean trigger={others[0]!r}?)" if others else ""
     spelled = did_you_mean(str(unknown[0]), known)
     return other or spelled if kind == "date" else spelled or other
@@ -389,8 +391,8 @@ def _make_registered(
     except InvalidOptionError:
         raise
     except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-        told = f"options that this kind of trigger takes, not {dict(options)!r}"
-        raise InvalidTriggerError("trigger", kind, f"{told[:200]}: {text_of(error)}") from error
+        takes = f"options that this kind of trigger takes, not {dict(options)!r}"
+        raise InvalidTriggerError("trigger", kind, f"{takes[:200]}: {text_of(error)}") from error
 
 
 def _names_zone(crontab: object) -> bool:
@@ -434,8 +436,8 @@ def _check_names(kind: object, options: Mapping[str, object]) -> _Kind:
     if known.names.issuperset(options):
         return known
     unknown = next(name for name in options if name not in known.names)
-    told = ", ".join(known.options)
+    takes = ", ".join(known.options)
     hint = option_hint(str(kind), options, known.names)
     raise InvalidTriggerError(
-        str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {told}{hint}"
+        str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {takes}{hint}"
     )

@@ -38,6 +38,7 @@ def show(visit: Visit) -> Page:
         "outcomes": [outcome.value for outcome in Outcome],
         "groups": _folded(runs),
         "count": answer.count,
+        "most": MOST_RUNS if answer.count is None or answer.count > MOST_RUNS else None,
         "zones": visit.zones_of(run["job_id"] for run in runs),
         "further": next_part(answer),
     }

@@ -20,7 +20,7 @@ from schedcore import (
 )
 from schedhttp import build, startup_log
 from schedhttp.app import App
-from schedhttp.flask import cli, config, mount, places
+from schedhttp.flask import cli, config, mount, store_file
 from schedhttp.flask.app_context import in_app_context
 from schedhttp.flask.jobs import FlaskJobs
 from schedhttp.settings import Settings, variable
@@ -130,12 +130,17 @@ class FlaskScheduler(FlaskJobs):
                 mount.check_pages(app, settings.dashboard_prefix)
         scheduler = self._given or self._make(settings, app)
         if self._given is not None:
-            _say_what_is_not_taken(settings)
+            _log_ignored(settings)
         api = App(scheduler, settings)
         if self._authenticate is not None:
             api.guard.authenticate(self._authenticate)
-        self._add_jobs_of_config(scheduler, settings)
-        self.app, self._settings, self._scheduler, self._api = app, settings, scheduler, api
+        before, self._scheduler = self._scheduler, scheduler
+        try:  # the modules of these jobs, imported now, may add more to it by decorators
+            self._add_jobs_of_config(scheduler, settings, again=scheduler is before)
+        except BaseException:
+            self._scheduler = before
+            raise
+        self.app, self._settings, self._api = app, settings, api
         self._watched = config.Watched(app.config)
         app.extensions["scheduler"] = self
         app.apscheduler = self  # type: ignore[attr-defined]  # where Flask-APScheduler puts itself
@@ -195,7 +200,7 @@ class FlaskScheduler(FlaskJobs):
                 API's, or there are several processes, and the jobs are in memory.
         """
         scheduler = self.scheduler
-        self._check_what_came_later()
+        self._check_late_changes()
         self._not_started = False
         begin = partial(_begin, scheduler, paused, is_order=has_request_context())
         if self._host is not None:
@@ -242,7 +247,7 @@ class FlaskScheduler(FlaskJobs):
             scheduler.shutdown(wait=False)
             self._not_started = True
 
-    def _check_what_came_later(self) -> None:
+    def _check_late_changes(self) -> None:
         """Log settings that came too late, and refuse a blueprint that conflicts with the API."""
         changed = [] if self._watched is None else self._watched.changed()
         if changed:
@@ -285,7 +290,7 @@ class FlaskScheduler(FlaskJobs):
             timezone=settings.timezone,
             job_defaults=settings.job_defaults,
             executors=executors,
-            store=build.open_store(places.with_store(settings, app, self)),
+            store=build.open_store(store_file.with_store(settings, app, self)),
             name=settings.name or app.import_name,
             capture_output=settings.capture_output,
             redact=settings.redact,
@@ -293,12 +298,15 @@ class FlaskScheduler(FlaskJobs):
             remind_every=settings.remind_every,
         )
         build.trace(scheduler, settings)
-        self._furnish(scheduler)
+        self._add_declared(scheduler)
         return scheduler
 
-    def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings) -> None:
-        """Add the config's jobs, and remove those of an earlier app's config."""
-        for job_id in self._of_config if scheduler is self._scheduler else ():
+    def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings, again: bool) -> None:
+        """Add the config's jobs; to a scheduler that was given, in place of an earlier app's."""
+        if self._given is None:
+            build.add_jobs(scheduler, settings.jobs)
+            return
+        for job_id in self._of_config if again else ():
             with suppress(JobLookupError):
                 scheduler.remove_job(job_id)
         before = {job.id for job in scheduler.get_jobs()}
@@ -310,7 +318,7 @@ APScheduler = FlaskScheduler
 """The name in Flask-APScheduler."""
 
 
-def _say_what_is_not_taken(settings: Settings) -> None:
+def _log_ignored(settings: Settings) -> None:
     default = Settings()
     given = [n for n in _OF_THE_SCHEDULER if getattr(settings, n) != getattr(default, n)]
     if given:

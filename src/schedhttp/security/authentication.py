@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from werkzeug.datastructures import Authorization
@@ -78,13 +78,15 @@ class Guard:
         self._settings = settings
         self._failures = Failures(clock)
         self._users = {name: _checked_hash(name, h) for name, h in settings.api_users.items()}
-        self._tokens = {name: _digest_of(name, t) for name, t in settings.api_tokens.items()}
+        self._tokens = _digests_of(settings.api_tokens)
         self._authenticate: Callable[[Any], object] | None = None
         if callable(settings.auth):
             self.authenticate(settings.auth)
         elif settings.auth is not None and not isinstance(settings.auth, HTTPBasicAuth):
             raise InvalidOptionError(
-                "SCHEDULER_AUTH", settings.auth, "a callable, HTTPBasicAuth() or None"
+                "SCHEDULER_AUTH",
+                settings.auth,
+                "a callable, schedhttp.flask.HTTPBasicAuth() or None",
             )
         self._read_only = frozenset(map(_folded, settings.api_read_only))
         if self._authenticate is None and settings.auth is None:
@@ -317,6 +319,22 @@ def _checked_hash(name: str, hashed: str) -> str:
             "a hashed password; `python -m schedhttp --hash-password` makes one",
         )
     return hashed
+
+
+def _digests_of(tokens: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the digest of each token by name.
+
+    Raises:
+        InvalidOptionError: if a token is too short, or two names have the same: whether its client
+            may only read would depend on their order.
+    """
+    names: dict[bytes, str] = {}
+    for name, token in tokens.items():
+        other = names.setdefault(_digest_of(name, token), name)
+        if other != name:
+            expected = f"another token than that of {other!r}"
+            raise InvalidOptionError("SCHEDULER_API_TOKENS", {name: ...}, expected)
+    return {name: digest for digest, name in names.items()}
 
 
 def _digest_of(name: str, token: str) -> bytes:

@@ -14,14 +14,16 @@ from schedcore.job import MAX_ID_LENGTH
 from schedcore.output.text import Redact
 from schedcore.stores.base import Entry
 from schedhttp import connection
+from schedhttp.codec import definition_to_dict
 from schedhttp.conditions import check_of
 from schedhttp.errors import BadRequest, RunFailed
+from schedhttp.hiding import with_stored
 from schedhttp.request import Incoming, check_fields, read_object
 from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import show
 
 _FIELDS: Final = ("wait", "args", "kwargs")
-_LOOK_EVERY: Final = 1.0
+_POLL_EVERY: Final = 1.0
 """Seconds between two checks whether a client still waits."""
 
 
@@ -40,6 +42,8 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     wait = asked and request.may_wait
     scheduler = service.scheduler
     entry = scheduler.entry(job_id)
+    if call:
+        call = with_stored(call, definition_to_dict(entry.job, service.job_json.hide), entry.job)
     check, key = _check_of(service, request, call), read_key(request)
     run = scheduler.run_job(job_id, False, None, check, key=key, **call)
     if wait:
@@ -63,7 +67,7 @@ def _wait(run: Run, request: Incoming, seconds: float) -> None:
     """
     deadline = Deadline(seconds)
     while left := deadline.left():
-        if run.wait(min(_LOOK_EVERY, left)):
+        if run.wait(min(_POLL_EVERY, left)):
             return
         connection.check_client(request.environ)
 
@@ -79,9 +83,9 @@ def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
     if not isinstance(wait, bool):
         raise InvalidOptionError("wait", wait, "true or false")
     call = {name: body[name] for name in ("args", "kwargs") if body.get(name) is not None}
-    for name, kind, told in (("args", list, "an array"), ("kwargs", dict, "an object")):
+    for name, kind, expected in (("args", list, "an array"), ("kwargs", dict, "an object")):
         if name in call and not isinstance(call[name], kind):
-            raise InvalidOptionError(name, call[name], told)
+            raise InvalidOptionError(name, call[name], expected)
     return wait, call
 
 

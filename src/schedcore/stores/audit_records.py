@@ -29,7 +29,7 @@ def verb_of(change: Change | Entry) -> str:
     return "changed"
 
 
-def made_of(changes: Sequence[Change | Entry]) -> Sequence[Change | Entry]:
+def effective_changes(changes: Sequence[Change | Entry]) -> Sequence[Change | Entry]:
     """Return those of *changes* that change anything; the others only compare."""
     return [each for each in changes if isinstance(each, Entry) or each.new is not each.old]
 

@@ -1,24 +1,30 @@
-"""The audit of the memory store."""
+"""The history, the audit and the feed of both, as the memory store gives them to readers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Collection, Sequence
 from types import FunctionType
 from typing import Final, NamedTuple
 
 from schedcore.basics.callables import is_local
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.history.history import History
+from schedcore.history.query import EVERYTHING, RunQuery
+from schedcore.history.totals import Totals
 from schedcore.job import Job
+from schedcore.run import Outcome, RunRecord
+from schedcore.stores.audit_records import effective_changes, id_of, record_of_change
 from schedcore.stores.base import Change, Entry
-from schedcore.stores.changed import id_of, made_of, record_of_change
-from schedcore.stores.memory_outcomes import MemoryOutcomes
 from schedcore.stores.positions import (
+    STORE_ID_LENGTH,
     FeedPosition,
     Happened,
     Position,
     in_order,
     read_feed_position,
+    read_position,
 )
 
 _PLAIN: Final = frozenset({bool, float, int, type(None)})
@@ -26,16 +32,69 @@ _LONGEST: Final = 200
 """Length of text up to which it does not matter that the audit keeps it."""
 
 
-class MemoryTrail(MemoryOutcomes):
-    """Implements :class:`~schedcore.stores.contract.Store`.
+class MemoryRecords:
+    """The part of a :class:`~schedcore.stores.contract.Store` that is read.
 
     Args:
         history: The history, which this store owns from now on.
     """
 
     def __init__(self, history: History) -> None:
-        super().__init__(history)
+        # Re-entrant: a finalizer or a signal handler may call this.
+        self._lock = threading.RLock()
+        self._history = history
         self._audit = AuditTrail()
+        self._draw_store_id()
+
+    def _draw_store_id(self) -> None:
+        """Create an id of this store for positions; a forked child is another store."""
+        self._store_id = os.urandom(STORE_ID_LENGTH // 2).hex()
+
+    def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
+        """Return the stored outcomes that *query* selects, in its order."""
+        with self._lock:
+            return self._history.records(query)
+
+    def kept(self, query: RunQuery, most: int) -> int:
+        """Return how many outcomes *query* selects in total, at most *most*."""
+        with self._lock:
+            return self._history.kept(query, most)
+
+    def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
+        """Return how many outcomes *query* selects, by slices of due time and by outcome."""
+        with self._lock:
+            return self._history.tally(query, slice_us, most)
+
+    def ended_after(self, position: str | None, limit: int) -> tuple[str, list[RunRecord]]:
+        """Return outcomes in the order in which they were recorded, each once."""
+        since = None if position is None else read_position(position)
+        with self._lock:
+            end = self._end
+            if since is None or not end.knows(since):
+                return str(end), []
+            first = max(since.seq, self._history.cut)
+            records = self._history.after(first, limit)
+        return str(Position(self._store_id, 0, first + len(records))), records
+
+    def keeps_after(self, position: str) -> bool:
+        """Return whether everything after a position is still stored, or was until now."""
+        since = read_position(position)
+        with self._lock:
+            return self._end.knows(since) and since.seq >= self._history.cut
+
+    @property
+    def _end(self) -> Position:
+        return Position(self._store_id, 0, self._history.end)
+
+    def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
+        """Return how many occurrences of one job, or of all, ended in each outcome so far."""
+        with self._lock:
+            return self._history.counts(job_id)
+
+    def totals(self, job_ids: Collection[str]) -> Totals:
+        """Return the totals of all occurrences ever, and of those of some jobs."""
+        with self._lock:
+            return self._history.totals(job_ids)
 
     def note(self, records: Sequence[AuditRecord]) -> None:
         """Add records to the audit."""
@@ -46,7 +105,7 @@ class MemoryTrail(MemoryOutcomes):
     def _note_changes(self, changes: Sequence[Change | Entry], by: Actor, now_us: int) -> None:
         """Add changes to the audit."""
         outcomes = self._history.end
-        for change in made_of(changes):
+        for change in effective_changes(changes):
             self._audit.add(_made(change, by, now_us), outcomes)
 
     def audit(
