@@ -73,6 +73,8 @@ class Lifecycle:
         self._lock = threading.RLock()
         self._starting = self._shutting_down = False
         self._loop: Loop | None = None
+        # The loop that was started last: a shutdown waits while its thread still times out runs.
+        self._last_loop: Loop | None = None
         self.ended = Waker()
 
     def after_fork_in_child(self) -> None:
@@ -186,7 +188,7 @@ class Lifecycle:
         self.since_us = self._clock.now_us()
         self.ended.sleep(0)  # forget an earlier end
         # Before the loop starts: a job added at the same moment must find it.
-        self._loop = loop
+        self._loop = self._last_loop = loop
         capture = self._engine.runs.capture
         try:
             if self.notifier is not None:
@@ -227,7 +229,7 @@ class Lifecycle:
 
     def wakeup(self) -> None:
         """Make the loop look for due jobs now."""
-        loop = self._loop
+        loop = self._last_loop
         if loop is not None:
             loop.wake()
 
@@ -331,7 +333,7 @@ class Lifecycle:
 
     def expect(self, due_us: int | None) -> None:
         """Make the loop wake up at *due_us*."""
-        loop = self._loop
+        loop = self._last_loop
         if loop is not None and due_us is not None:
             loop.expect(due_us)
 
