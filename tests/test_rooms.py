@@ -26,7 +26,7 @@ CORE = list(rooms())
 STORES = [
     *("ends", "positions", "run_requests", "base", "contract", "checked"),
     *("differences", "audit_records", "not_run", "declared", "change_log", "outputs"),
-    *("open_runs", "memory_batch", "memory_declared", "memory_queues", "memory_records"),
+    *("open_runs", "memory_declared", "memory_queues", "memory_records"),
     *("memory_notices", "memory", "cluster", "database", "schema", "sql_order"),
     *(
         "sql_totals",

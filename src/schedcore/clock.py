@@ -44,6 +44,44 @@ class Waker:
         return self._lock.acquire(timeout=seconds)
 
 
+class Flag(Waker):
+    """Becomes set once, for any number of threads that wait for that.
+
+    Setting it never waits for a lock, as that of a ``threading.Event`` may: a Ctrl-C in a thread
+    that begins to wait there can leave its lock held for ever.
+    """
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it, and wake those who wait for that."""
+        self._is_set = True
+        self.wake()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is set, or for *timeout* seconds; return whether it is set."""
+        deadline = Deadline(timeout)
+        while not self._is_set:
+            left = deadline.left()
+            if left == 0:
+                return False
+            # In slices: one who is woken may be interrupted before it wakes the next.
+            self.sleep(_SLICE_S if left is None else min(left, _SLICE_S))
+        self.wake()  # the next one
+        return True
+
+
+_SLICE_S = 1.0
+
+
 class Clock(Protocol):
     """The engine's source of time."""
 

@@ -35,7 +35,7 @@ from schedcore.basics import funcref
 from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.auditing import Auditor
 from schedcore.changes.changing import Changes, set_back_entry
-from schedcore.clock import SECOND, Clock, earlier, from_us
+from schedcore.clock import SECOND, Clock, earlier, from_us, passing_us
 from schedcore.errors import (
     JobLookupError,
     SchedError,
@@ -48,7 +48,6 @@ from schedcore.executors.base import Executor
 from schedcore.job import Job
 from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run, named
-from schedcore.running.adopted import take_over
 from schedcore.running.announce import Announcer
 from schedcore.running.capacity import Capacity
 from schedcore.running.runs import Runs
@@ -166,7 +165,7 @@ class Engine:
             self.runs.submit(settled.runs)
             if self._cluster is not None:
                 adopted = [self._made_ready(run) for run in self._cluster.adopt(now_us)]
-                take_over(self.runs, self.executors, adopted)
+                self._take_over(adopted)
             timer_us = self.runs.check_timers(now_us)
         except BaseException as error:
             if is_interrupt(error):  # Ctrl-C, where this thread executes the runs itself
@@ -323,6 +322,20 @@ class Engine:
                 waited = (now_us - max(due_us, since_us)) / SECOND
                 longest[name] = max(longest.get(name, 0.0), waited)
         return longest
+
+    def _take_over(self, adopted: Sequence[Run]) -> None:
+        """Submit runs of a dead process, and follow up those that cluster workers have begun."""
+        begun: dict[str, list[Run]] = {}
+        for run in adopted:
+            if run._started_us is not None and run._job is not None:
+                run._queued_us = passing_us()
+                begun.setdefault(run._job.options.executor, []).append(run)
+        self.runs.submit([run for run in adopted if run._started_us is None])
+        for name, together in begun.items():
+            find = getattr(self.executors.get(name), "find", None)
+            for run in together if find is None else find(together, self.runs.reporter):
+                unknown = LookupError(f"the executor {name!r} no longer knows it")
+                self.runs.reporter.lost(run, unknown)
 
     # A step that hangs
 

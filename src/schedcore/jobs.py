@@ -25,7 +25,7 @@ MOST_OUTPUT: Final = 1_000
 """Characters that are returned of what a program prints, the last ones, or a URL answers."""
 MOST_ANSWER: Final = 64 * 1024
 """Bytes that are read of what a URL answers, for the output of the run."""
-LOOK: Final = 0.1
+POLL_S: Final = 0.1
 """Seconds between two looks at whether the run was cancelled."""
 GRACE: Final = 5.0
 """Seconds that a program has to end after it was asked to, before it is killed."""
@@ -293,8 +293,8 @@ def _follow(process: subprocess.Popen[bytes], output: int, tail: bytearray) -> N
                 _end(process)
             elif not reading:
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(LOOK)
-            elif selector.select(LOOK):
+                    process.wait(POLL_S)
+            elif selector.select(POLL_S):
                 reading = read()
     while reading and read():
         continue

@@ -152,12 +152,12 @@ class Loop:
         if self._stepping.acquire(timeout=-1 if timeout is None else timeout):
             self._stepping.release()
 
-    def between_steps(self, look: Callable[[], bool], timeout: float) -> bool:
-        """Return the result of *look* between two steps; False if a step takes too long."""
+    def between_steps(self, check: Callable[[], bool], timeout: float) -> bool:
+        """Return the result of *check* between two steps; False if a step takes too long."""
         if not self._stepping.acquire(timeout=timeout):
             return False
         try:
-            return look()
+            return check()
         finally:
             self._stepping.release()
 

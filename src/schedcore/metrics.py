@@ -114,8 +114,8 @@ def _of_all(known: Known) -> Iterator[Metric]:
         runs.add_metric([outcome.value], totals.overall.get(outcome, 0))
     yield runs
     yield _histogram("run_duration_seconds", "How long runs took.", totals.took)
-    told = "How long after its due time the first attempt of a run began."
-    yield _histogram("run_lateness_seconds", told, totals.late)
+    help_text = "How long after its due time the first attempt of a run began."
+    yield _histogram("run_lateness_seconds", help_text, totals.late)
     begun = {run.job_id for run in known.runs if run.started_us is not None}
     states = Counter(_state_of(entry, begun) for entry in known.entries)
     yield _gauges("jobs", "Jobs by state.", "state", {name: states[name] for name in _STATES})
@@ -124,12 +124,12 @@ def _of_all(known: Known) -> Iterator[Metric]:
     yield _gauges("open_runs", "Runs that have not ended.", "state", by_state)
     due = [entry.due_us for entry in known.entries if entry.due_us is not None]
     if due:
-        told = "When the first job is due."
-        yield _gauge("next_due_timestamp_seconds", told, min(due) / SECOND)
+        help_text = "When the first job is due."
+        yield _gauge("next_due_timestamp_seconds", help_text, min(due) / SECOND)
     if known.nodes:
         alive = Counter(node.takes for node in known.nodes if node.state == "alive")
-        told = "Processes on the store that are alive, by whether they take due jobs."
-        yield _gauges("nodes", told, "takes", {"yes": alive[True], "no": alive[False]})
+        help_text = "Processes on the store that are alive, by whether they take due jobs."
+        yield _gauges("nodes", help_text, "takes", {"yes": alive[True], "no": alive[False]})
     waiting = {channel.name: channel.waiting for channel in known.channels}
     yield _gauges("notices_waiting", "Notices that wait to be sent.", "channel", waiting)
 
@@ -170,38 +170,38 @@ def _of_process(health: Health) -> Iterator[Metric]:
     states = {state.name.lower(): float(state is health.state) for state in State}
     yield _gauges("state", "State of this process's scheduler: 1.", "state", states)
     yield _gauge("healthy", "Whether this process's scheduler works.", health.ok)
-    told = "How late the first job is that is due and was not taken yet."
-    yield _gauge("loop_behind_seconds", told, health.behind)
-    told = "How long a step of the loop has been blocked."
-    yield _gauge("loop_stalled_seconds", told, health.stalled_for)
-    told = "How long the oldest run has waited for a worker."
-    yield _gauges("longest_wait_seconds", told, "executor", dict(health.waiting))
-    for name, told, count in (
+    help_text = "How late the first job is that is due and was not taken yet."
+    yield _gauge("loop_behind_seconds", help_text, health.behind)
+    help_text = "How long a step of the loop has been blocked."
+    yield _gauge("loop_stalled_seconds", help_text, health.stalled_for)
+    help_text = "How long the oldest run has waited for a worker."
+    yield _gauges("longest_wait_seconds", help_text, "executor", dict(health.waiting))
+    for name, help_text, count in (
         ("loop_failures", "Steps of the loop that raised.", health.loop_failures),
         ("loop_restarts", "Times that the loop's thread was replaced.", health.loop_restarts),
         ("listener_failures", "Times that a listener raised.", health.listener_failures),
     ):
-        yield CounterMetricFamily(f"schedcore_{name}", told, value=count)
+        yield CounterMetricFamily(f"schedcore_{name}", help_text, value=count)
 
 
-def _gauge(name: str, told: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"schedcore_{name}", told, value=value)
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"schedcore_{name}", help_text, value=value)
 
 
-def _gauges(name: str, told: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(f"schedcore_{name}", told, labels=[label])
+def _gauges(name: str, help_text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"schedcore_{name}", help_text, labels=[label])
     for value, number in values.items():
         family.add_metric([value], number)
     return family
 
 
-def _histogram(name: str, told: str, spans: Histogram) -> Metric:
+def _histogram(name: str, help_text: str, spans: Histogram) -> Metric:
     buckets = [
         ("+Inf" if bound == inf else str(bound), float(count))
         for bound, count in zip(BOUNDS, accumulate(spans.counts), strict=True)
     ]
     return HistogramMetricFamily(
-        f"schedcore_{name}", told, buckets=buckets, sum_value=spans.sum_us / SECOND
+        f"schedcore_{name}", help_text, buckets=buckets, sum_value=spans.sum_us / SECOND
     )
 
 

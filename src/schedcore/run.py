@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
-from threading import Event
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from schedcore.clock import SECOND, from_us, passing_us
+from schedcore.clock import SECOND, Flag, from_us, passing_us
 from schedcore.history.record import Outcome as Outcome  # used with runs, nearly everywhere
 from schedcore.history.record import RunRecord as RunRecord
 from schedcore.job import Job
@@ -89,7 +88,7 @@ class Run:
             False  # a run waits for its place, or somebody for its end: record that at once
         )
         self._by_hand = False  # somebody asked for it, besides the schedule
-        self._awaited: Event | None = None
+        self._awaited: Flag | None = None
         self._timer: object = None
         self._output: Any = None  # what it prints, where that is kept (output/); None: it is not
 

@@ -119,7 +119,7 @@ def forecast(
     means = {job_id: (mean_us(ended) or 0) / SECOND for job_id, ended in totals.items()}
     stage = _Stage(clock, means | dict(durations or {}))
     executors = {
-        name: _Foreseen(stage, executor) for name, executor in scheduler._executors.items()
+        name: _SimulatedExecutor(stage, executor) for name, executor in scheduler._executors.items()
     }
     random = Random(0)
     listeners = Listeners()
@@ -142,12 +142,12 @@ class _Stage:
         self.fires: list[Fire] = []
         self.longest_wait_us = 0
         self._durations = durations
-        self._ends: list[tuple[int, int, Run, _Foreseen]] = []
+        self._ends: list[tuple[int, int, Run, _SimulatedExecutor]] = []
 
     def first_end(self) -> int | None:
         return self._ends[0][0] if self._ends else None
 
-    def begin(self, run: Run, executor: _Foreseen) -> None:
+    def begin(self, run: Run, executor: _SimulatedExecutor) -> None:
         now_us = self.clock.now_us()
         self.longest_wait_us = max(self.longest_wait_us, now_us - run.due_us)
         end_us = now_us + round(self._durations.get(run.job_id, 0.0) * SECOND)
@@ -163,7 +163,7 @@ class _Stage:
         self.fires.append(Fire(time, run.job_id))
 
 
-class _Foreseen:
+class _SimulatedExecutor:
     """An executor that calls nothing; each run takes as long as it is expected to."""
 
     def __init__(self, stage: _Stage, real: Executor) -> None:

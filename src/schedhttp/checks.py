@@ -74,7 +74,7 @@ def check_store(settings: Settings, config: str | None) -> None:
     _try_in_child(lambda: build.open_store(settings, place), config)
 
 
-class _Told(ConfigError):
+class _Reported(ConfigError):
     """A mistake that a child process found; its text names the place."""
 
     def __init__(self, text: str) -> None:
@@ -90,14 +90,14 @@ def _try_in_child(what: Callable[[], object], config: str | None) -> None:
     os.close(writing)
     try:
         _, status = os.waitpid(child, 0)
-        told = os.read(reading, _MOST * 4).decode() if os.WIFEXITED(status) else ""
+        message = os.read(reading, _MOST * 4).decode() if os.WIFEXITED(status) else ""
     finally:
         os.close(reading)
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         raise ConfigError(config or "settings", f"importing the jobs' modules ended by {name}")
     if status != 0:
-        raise _Told(told)
+        raise _Reported(message)
 
 
 def _in_child(what: Callable[[], object], config: str | None, writing: int) -> NoReturn:

@@ -47,7 +47,7 @@ def document(settings: Settings, root: str = "") -> Json:
         "openapi": "3.1.0",
         "info": {"title": "schedcore", "version": __version__, "description": _DESCRIPTION},
         "servers": [{"url": quote(root.encode("latin-1", "replace")) or "/"}],
-        "tags": [{"name": name, "description": told} for name, told in _TAGS.items()],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": schemas(),
@@ -103,16 +103,16 @@ def _tag(route: Route) -> str:
 def _parameters(route: Route) -> list[Json]:
     parameters: list[Json] = []
     if "job_id" in route.path:
-        told = "Encoded as one part of a path: a slash in it is %2F."
-        parameters.append(_parameter("job_id", "path", JOB_ID, told) | {"required": True})
+        description = "Encoded as one part of a path: a slash in it is %2F."
+        parameters.append(_parameter("job_id", "path", JOB_ID, description) | {"required": True})
     if "<run_id>" in route.path:
-        told = "As in the lists of runs."
-        parameters.append(_parameter("run_id", "path", _RUN_ID, told) | {"required": True})
+        description = "As in the lists of runs."
+        parameters.append(_parameter("run_id", "path", _RUN_ID, description) | {"required": True})
     known = _QUERY | _QUERY_OF.get(route.gives or "", {})
     parameters += [_parameter(name, "query", *known[name]) for name in route.query]
     parameters += [
-        _parameter(name, "header", TEXT, told)
-        for name, told in _REQUEST_HEADERS.items()
+        _parameter(name, "header", TEXT, description)
+        for name, description in _REQUEST_HEADERS.items()
         if name in _headers_of(route)
     ]
     return parameters
@@ -151,15 +151,17 @@ def _responses(route: Route, settings: Settings) -> Json:
     if "If-None-Match" in _headers_of(route) and route.method == "GET":
         responses["304"] = {"description": "Nothing has changed.", **_with_headers("ETag")}
     if route.gives in ("Health", "Live", "Ready"):
-        told = "No: it does not work, or its store cannot be used."
-        responses["503"] = _shown(route, told)
+        description = "No: it does not work, or its store cannot be used."
+        responses["503"] = _shown(route, description)
         if route.gives == "Health":
             responses["503"]["content"] = _json({"anyOf": [ref("Health"), ref("Error")]})
         responses["503"] |= _with_headers("Retry-After")
     if "confirm" in route.query:
-        told = "An action on many jobs or due times is not confirmed, or others changed them."
+        description = (
+            "An action on many jobs or due times is not confirmed, or others changed them."
+        )
         content = _json({"anyOf": [ref("NotConfirmed"), ref("Error")]})
-        responses["409"] = {"description": told, "content": content}
+        responses["409"] = {"description": description, "content": content}
     for status in sorted(_error_statuses(route, settings)):
         error = {"description": _ERRORS[status], "content": _json(ref("Error"))}
         headers = _ERROR_HEADERS.get(status, ())

@@ -40,11 +40,11 @@ class ConfigError(InvalidOptionError):
     """
 
     def __init__(self, place: str, reason: object) -> None:
-        told = reason if isinstance(reason, InvalidOptionError) else None
+        error = reason if isinstance(reason, InvalidOptionError) else None
         super().__init__(
-            told.option if told else place,
-            told.value if told else None,
-            told.expected if told else str(reason),
+            error.option if error else place,
+            error.value if error else None,
+            error.expected if error else str(reason),
         )
         self.args = (f"{place}: {reason}",)
 

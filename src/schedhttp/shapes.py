@@ -35,8 +35,11 @@ def ref(name: str) -> Json:
 
 def optional(schema: Json) -> Json:
     """Return a schema that also allows null; the description stays outside."""
-    told: Json = {k: schema[k] for k in ("description", "examples") if k in schema}
-    return {"anyOf": [{k: v for k, v in schema.items() if k not in told}, {"type": "null"}], **told}
+    notes: Json = {k: schema[k] for k in ("description", "examples") if k in schema}
+    return {
+        "anyOf": [{k: v for k, v in schema.items() if k not in notes}, {"type": "null"}],
+        **notes,
+    }
 
 
 def obj(

@@ -30,7 +30,7 @@ def read(rows=None, now_us=0):
 
 @pytest.fixture(scope="module")
 def jobs():
-    return {taken.entry.job.id: taken.entry for taken in read().taken}
+    return {taken.entry.job.id: taken.entry for taken in read().importable}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_arguments_come_over_exactly(jobs):
 
 
 def test_what_cannot_come_over_is_told_with_the_reason():
-    left = {each.where: each.reason for each in read().left}
+    left = {each.where: each.reason for each in read().rejected}
     assert set(left) == {"foreign-class", "foreign-zone", "own-trigger", "own-member"}
     assert left["foreign-class"].startswith("it holds shop.Stock, which is not plain data")
     assert left["foreign-zone"].startswith("args[0]=")
@@ -117,7 +117,7 @@ def test_remarks_tell_what_nobody_asked_for():
 def test_a_next_run_that_is_no_fire_time_is_kept_and_told():
     (row,) = [row for row in stored_rows() if row[0] == "crontab"]
     at = datetime(2026, 12, 3, 5, tzinfo=UTC)
-    (taken,) = read([("crontab", at.timestamp(), row[2])]).taken
+    (taken,) = read([("crontab", at.timestamp(), row[2])]).importable
     assert from_us(taken.entry.due_us) == at
     assert taken.remarks == (
         "next run 2026-12-03T05:00:00+00:00 is kept, but is not a time of its trigger"
@@ -126,7 +126,7 @@ def test_a_next_run_that_is_no_fire_time_is_kept_and_told():
 
 
 def test_what_fires_otherwise_than_there_is_told():
-    remarks = {taken.entry.job.id: taken.remarks for taken in read().taken if taken.remarks}
+    remarks = {taken.entry.job.id: taken.remarks for taken in read().importable if taken.remarks}
     assert set(remarks) == {"moved", "calendar-of-both", "or-interval"}
     assert remarks["calendar-of-both"][0].startswith("its months and its days are counted from its")
     assert remarks["or-interval"] == (
@@ -140,7 +140,7 @@ def test_what_fires_otherwise_than_there_is_told():
 def test_a_job_that_was_moved_goes_on_from_there(job_id):
     (row,) = [row for row in stored_rows() if row[0] == job_id]
     at = datetime(2030, 1, 1, 7, 0, 11, tzinfo=UTC)
-    (taken,) = read([(job_id, at.timestamp(), row[2])]).taken
+    (taken,) = read([(job_id, at.timestamp(), row[2])]).importable
     assert taken.entry.job.trigger.next_fire_times(1, at - timedelta(seconds=1)) == [at]
     assert taken.remarks == (
         "its next run was moved to 2030-01-01T07:00:11+00:00: it continues from there",
@@ -199,8 +199,8 @@ def test_a_pickle_cannot_change_what_reads_the_next_one():
     """An opcode sets attributes: of functions too, where they let it."""
     code = b"\x80\x04\x8c\x08datetime\x8c\x08datetime\x93N}\x8c\x01xK\x01s\x86b."
     reading = read([("evil", None, code), *stored_rows()])
-    assert reading.left[0].reason == "it writes on datetime.datetime"
-    assert len(reading.taken) == 17
+    assert reading.rejected[0].reason == "it writes on datetime.datetime"
+    assert len(reading.importable) == 17
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_pickle_cannot_change_what_reads_the_next_one():
     ],
 )
 def test_a_row_that_is_none_of_apschedulers_is_told(state, reason):
-    (left,) = read([("odd", 1.0, state)]).left
+    (left,) = read([("odd", 1.0, state)]).rejected
     assert left.reason.startswith(reason)
 
 
@@ -238,7 +238,7 @@ def test_the_command_brings_jobs_into_a_store_once(run, aps_store, tmp_path):
     store = SqliteStore(tmp_path / "jobs.db")
     there = {entry.job.id: entry for entry in store.entries()}
     store.close()
-    for taken in read().taken:
+    for taken in read().importable:
         entry = taken.entry
         assert there[entry.job.id].job.trigger == entry.job.trigger
         assert there[entry.job.id][1:3] == entry[1:3]

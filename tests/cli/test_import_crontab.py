@@ -21,15 +21,15 @@ def read(text, **more):
 
 def only(text, **more):
     reading = read(text, **more)
-    assert reading.left == []
-    (taken,) = reading.taken
+    assert reading.rejected == []
+    (taken,) = reading.importable
     return taken.entry
 
 
 def left(text, **more):
     reading = read(text, **more)
-    assert reading.taken == []
-    return [(each.where, each.reason) for each in reading.left]
+    assert reading.importable == []
+    return [(each.where, each.reason) for each in reading.rejected]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ RANDOM_DELAY=2
 0 9 * * * second
 """
     reading = read(text)
-    first, second = (taken.entry.job for taken in reading.taken)
+    first, second = (taken.entry.job for taken in reading.importable)
     assert "env" not in first.kwargs
     assert second.args[0][0] == "/bin/bash"
     assert second.kwargs == {
@@ -136,19 +136,19 @@ SYSTEM = "SHELL=/bin/sh\n17 *\t* * *\troot    cd / && run-parts\n5 4 * * * me  m
 
 def test_of_a_system_crontab_the_lines_of_one_user_are_taken():
     reading = read(SYSTEM, user="me")
-    assert [taken.entry.job.name for taken in reading.taken] == ["mine all"]
-    (other,) = reading.left
+    assert [taken.entry.job.name for taken in reading.importable] == ["mine all"]
+    (other,) = reading.rejected
     assert other.where == "line 2"
     assert other.reason.startswith("it runs as root: import it with --user root")
     reading = read(SYSTEM, user="root")
-    assert [taken.entry.job.name for taken in reading.taken] == ["cd / && run-parts"]
+    assert [taken.entry.job.name for taken in reading.importable] == ["cd / && run-parts"]
 
 
 def test_ids_are_of_what_a_line_says():
     one = only("0  9 * * * work").job.id
     assert one == only("# moved\nPATH=/bin\n0 9 * * *   work").job.id
     assert one != only("0 9 * * * work more").job.id
-    twice = read("0 9 * * * work\n0 9 * * * work").taken
+    twice = read("0 9 * * * work\n0 9 * * * work").importable
     assert [taken.entry.job.id for taken in twice] == [one, f"{one}-2"], "cron runs it twice"
 
 

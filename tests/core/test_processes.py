@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
@@ -157,6 +158,17 @@ def test_an_error_that_cannot_be_pickled_keeps_its_name_and_is_tried_again(sched
 def test_a_function_that_no_other_process_finds_is_refused(scheduler):
     with pytest.raises(InvalidOptionError, match="top level of a module"):
         scheduler.add_job(lambda: None)
+
+
+@pytest.mark.parametrize("file", [{}, {"__file__": "<stdin>"}], ids=["a notebook", "stdin"])
+def test_so_is_one_of_a_program_without_a_file(scheduler, monkeypatch, file):
+    def typed():
+        """Do nothing."""
+
+    typed.__module__, typed.__qualname__ = "__main__", "typed"
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(typed=typed, **file))
+    with pytest.raises(InvalidOptionError, match=r"a notebook, python -c .* put it into a file"):
+        scheduler.add_job(typed)
 
 
 def test_arguments_that_cannot_be_pickled_are_the_end_of_their_run(scheduler):

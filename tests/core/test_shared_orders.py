@@ -20,6 +20,7 @@ from schedcore import (
     StoreUnavailableError,
 )
 from schedcore.clock import ManualClock
+from schedcore.loop import Loop
 from schedcore.stores import sqlite_file
 from tests.patience import SOON
 
@@ -112,6 +113,24 @@ def test_one_that_shuts_down_while_the_store_is_away_is_stopped_and_starts_again
     assert one.state is State.STOPPED
     one.start()
     assert one.run_job("j", timeout=SOON).outcome is Outcome.EXECUTED
+
+
+def test_a_start_that_fails_starts_nothing_later(made, monkeypatch):
+    one = made()
+    one.add_job("math:sqrt", "interval", hours=1, args=[4], id="j")
+
+    def fails(_loop):
+        raise RuntimeError("can't start new thread")
+
+    for start in (one.start, one.follow):
+        with monkeypatch.context() as patch:
+            patch.setattr(Loop, "start", fails)
+            with pytest.raises(RuntimeError):
+                start()
+        assert [node.state for node in one.nodes() if node.state == "alive"] == []
+        start()
+        assert one.run_job("j", timeout=SOON).outcome is Outcome.EXECUTED
+        one.shutdown(timeout=SOON)
 
 
 def test_a_listener_may_start_again_what_was_just_shut_down(made):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
@@ -23,6 +24,7 @@ from schedcore import (
     simulate,
 )
 from schedcore.heap import DueQueue
+from schedcore.stores import sqlite_file
 from schedcore.stores.sqlite import SqliteStore
 from tests.patience import SOON
 from tests.stores.stepping import ByHand, Stepped
@@ -287,4 +289,56 @@ def test_a_call_that_interrupts_a_transaction_is_refused_and_waits_for_nothing(t
         lambda: records.extend(stepped.scheduler.history()), handler, line, "schedcore.stores.sql_"
     )
     assert [record.run_id for record in records] == [run.id]
+    store.close()
+
+
+# Ctrl-C
+
+
+def test_a_wait_that_is_interrupted_as_it_begins_keeps_no_run_from_its_end(started):
+    held = threading.Lock()
+    held.acquire()
+    started.add_job(held.acquire, "interval", hours=1, kwargs={"timeout": SOON}, id="job")
+    started.add_job(int, "interval", hours=1, id="other")
+    run = started.run_job("job", wait=False)
+
+    def acquired_and_interrupted(condition):
+        condition._lock.acquire()
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(threading.Condition, "__enter__", acquired_and_interrupted)
+        run.wait(0)
+    with ThreadPoolExecutor(5) as pool:
+        waits = [pool.submit(run.wait, SOON) for _ in range(5)]
+        held.release()
+        assert all(wait.result() for wait in waits)
+    assert started.run_job("other", timeout=SOON).outcome is Outcome.EXECUTED
+
+
+class InterruptedLock:
+    """A lock that Ctrl-C interrupts the moment it is acquired."""
+
+    def __init__(self, lock):
+        self._lock = lock
+        self.release, self._is_owned = lock.release, lock._is_owned
+
+    def acquire(self, timeout):
+        self._lock.acquire(timeout=timeout)
+        raise KeyboardInterrupt
+
+
+def test_a_transaction_that_is_interrupted_as_it_begins_keeps_none_waiting(tmp_path, monkeypatch):
+    store = SqliteStore(tmp_path / "jobs.db", durable=False)
+    for target, name, value in (
+        (store.file, "_lock", InterruptedLock(store.file.data_lock())),
+        (sqlite_file, "Transaction", lambda _cursor: InterruptedLock(threading.RLock()).acquire(1)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, value)
+            with pytest.raises(KeyboardInterrupt):
+                store.entries()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(store.entries).result(SOON) == []
+        assert store.entries() == []
     store.close()

@@ -36,6 +36,20 @@ def test_an_import_that_fails_says_what_there_is(name, instead):
         exec(f"from schedcore import {name}")
 
 
+@pytest.mark.parametrize("name", ["STATE_RUNNING", "BackgroundScheduler"])
+def test_so_does_one_from_the_flask_extension(name):
+    with pytest.raises(ImportError, match=f"{name}.*from schedcore import"):
+        exec(f"from schedhttp.flask import {name}")
+
+
+def test_the_basic_auth_of_flask_apscheduler_is_replaced_by_the_one_of_the_same_name():
+    app = Flask("shop")
+    app.config["SCHEDULER_AUTH"] = of_apscheduler("HTTPBasicAuth")
+    app.config["SCHEDULER_API_ENABLED"] = app.testing = True
+    with pytest.raises(InvalidOptionError, match=r"schedhttp\.flask\.HTTPBasicAuth\(\)"):
+        APScheduler(app=app)
+
+
 @pytest.mark.parametrize(
     ("arguments", "instead"),
     [

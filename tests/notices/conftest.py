@@ -17,7 +17,7 @@ from tests.stores.postgres import recycle
 @pytest.fixture(autouse=True)
 def eager(monkeypatch):
     """Look all the time, so that a test waits for events and not for time."""
-    monkeypatch.setattr(notifier, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(notifier, "POLL_EVERY", 0.01)
     monkeypatch.setenv("no_proxy", "*")
 
 

@@ -22,7 +22,7 @@ from urllib.request import (
 )
 
 _URL: Final = re.compile(r"https?://[^\s/?#@{}]+([/?][!-~]*)?")
-_LOOK_S: Final = 0.1
+_POLL_S: Final = 0.1
 """Seconds between two checks whether the response is still wanted."""
 
 
@@ -81,8 +81,8 @@ def request(
         if is_wanted is None:
             over.wait(timeout)
         else:
-            for _ in range(max(1, round(timeout / _LOOK_S))):
-                if over.wait(_LOOK_S) or not is_wanted():
+            for _ in range(max(1, round(timeout / _POLL_S))):
+                if over.wait(_POLL_S) or not is_wanted():
                     break
         if not over.is_set():
             late.set()

@@ -17,7 +17,7 @@ from schedcore.stores.contract import Store
 
 log = GuardedLogger(__name__)
 
-LOOK_EVERY: Final = 0.1
+POLL_EVERY: Final = 0.1
 """Seconds between two polls of the store, by one thread for all waiting callers."""
 CHECK_EVERY: Final = 1.0
 """Seconds between two checks of whether the caller still waits."""
@@ -74,7 +74,7 @@ class Feed:
 
     def _begin_anew(self) -> None:
         self._changed = threading.Condition()
-        self._looks = 0
+        self._polls = 0
         self._interrupts = 0
         self._waiting = 0
         self._watches = False
@@ -91,7 +91,7 @@ class Feed:
             raise InvalidOptionError("since", since, NEXT)
         deadline, interrupts = Deadline(wait), self._interrupts
         while True:
-            looks = self._looks
+            looks = self._polls
             self._settle()
             try:
                 position, records, whole = self._store.happened_after(since, limit)
@@ -125,7 +125,7 @@ class Feed:
             while left := deadline.left():
                 with changed:
                     if changed.wait_for(
-                        lambda: seen != (self._looks, self._interrupts), min(left, CHECK_EVERY)
+                        lambda: seen != (self._polls, self._interrupts), min(left, CHECK_EVERY)
                     ):
                         return
                 check()
@@ -150,12 +150,12 @@ class Feed:
                 position = None
             with changed:
                 if found:
-                    self._looks += 1
+                    self._polls += 1
                     changed.notify_all()
                 if not self._waiting and changed is self._changed:
                     self._watches = False
                     return
-                changed.wait_for(lambda: False, LOOK_EVERY)
+                changed.wait_for(lambda: False, POLL_EVERY)
 
 
 def _nothing() -> None:

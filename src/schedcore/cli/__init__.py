@@ -25,7 +25,7 @@ GROUPS: Final = {
     "top": ("top",),
     "applying": ("check", "apply"),
     "schedules": ("next",),
-    "bringing": ("import-apscheduler", "import-crontab"),
+    "importing": ("import-apscheduler", "import-crontab"),
     "moving": ("export", "import"),
     "database": ("db",),
 }

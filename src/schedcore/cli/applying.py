@@ -35,7 +35,7 @@ class Step(NamedTuple):
     do: str
     """``add``, ``change``, ``remove``, ``keep``; or ``refused``, with the reason in *told*."""
     id: str
-    told: str = ""
+    text: str = ""
     body: Job | None = None
     etag: str = ""
     """The ETag of the job as it was read, if it exists."""
@@ -72,11 +72,11 @@ def _check(api: Api, parsed: argparse.Namespace) -> int:
     with progress("looking", read_jobs(parsed.file)) as jobs:
         for job in jobs:
             try:
-                told = _preview(api, with_trigger(job))
+                previewed = _preview(api, with_trigger(job))
             except Refused as error:
                 found.append({"id": job["id"], "ok": False, "error": str(error)})
             else:
-                found.append({"id": job["id"], "ok": True, **told})
+                found.append({"id": job["id"], "ok": True, **previewed})
     if parsed.json:
         print_json(found)
     else:
@@ -107,7 +107,7 @@ def _apply(api: Api, parsed: argparse.Namespace) -> int:
     refused = [step for step in steps if step.do == "refused"]
     if not parsed.json:
         if todo:
-            show(("do", "id", "what"), [(step.do, step.id, step.told) for step in todo])
+            show(("do", "id", "what"), [(step.do, step.id, step.text) for step in todo])
         print(_sums(steps))
     failed: dict[str, str] = {}
     if todo and not refused and not parsed.dry_run:
@@ -151,12 +151,12 @@ def _etag(api: Api, job: Job) -> str:
 def _step(api: Api, wanted: Job, there: Job | None, mark: str) -> Step:
     job_id = wanted["id"]
     try:
-        told = _preview(api, wanted)
+        previewed = _preview(api, wanted)
     except Refused as error:
         return Step("refused", job_id, str(error))
-    planned = told["job"]
+    planned = previewed["job"]
     if there is None:
-        return _first_step(wanted, planned, told["next_fire_times"])
+        return _first_step(wanted, planned, previewed["next_fire_times"])
     others = [tag for tag in there["tags"] if tag.startswith(_MARK) and tag != mark]
     if others:
         return Step("refused", job_id, f"it belongs to another file: it has the tag {others[0]!r}")
@@ -270,7 +270,7 @@ def _sums(steps: Sequence[Step]) -> str:
 def _as_json(steps: Sequence[Step], failed: Mapping[str, str], applied: bool) -> Job:
     return {
         "steps": [
-            {"do": step.do, "id": step.id, "what": step.told, "error": failed.get(step.id)}
+            {"do": step.do, "id": step.id, "what": step.text, "error": failed.get(step.id)}
             for step in steps
         ],
         "applied": applied,

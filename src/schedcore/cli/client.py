@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PREFIX: Final = "/scheduler"
 """The default prefix of the API's paths; settings or a URL may set another one."""
-_PATIENCE: Final = 10.0, 60.0
+_TIMEOUTS: Final = 10.0, 60.0
 """Seconds to wait for a connection, and for an answer, which takes longer on a busy server."""
 _SOCKET: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -229,7 +229,7 @@ class Api:
     def _connection(self) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
 
-        place, (to_connect, to_answer) = self.place, _PATIENCE
+        place, (to_connect, to_answer) = self.place, _TIMEOUTS
         kind = HTTPSConnection if place.tls else HTTPConnection
         connection = kind(place.host, place.port, timeout=to_connect)
         try:
@@ -252,8 +252,8 @@ class Api:
             Unreachable: if it is from another server.
         """
         if 300 <= status < 400:
-            told = headers.get("Location", "elsewhere")
-            raise Unreachable(f"{self.place.url} redirects to {told}: give the URL of the API")
+            location = headers.get("Location", "elsewhere")
+            raise Unreachable(f"{self.place.url} redirects to {location}: give the URL of the API")
         if not text:
             return Answer(status, None, headers)
         try:
@@ -266,15 +266,15 @@ class Api:
             ) from None
 
     def _error(self, answer: Answer) -> SchedError:
-        told = answer.json if isinstance(answer.json, dict) else {}
-        text = str(told.get("error_message") or f"the response has status {answer.status}")
+        data = answer.json if isinstance(answer.json, dict) else {}
+        text = str(data.get("error_message") or f"the response has status {answer.status}")
         if answer.status in _AWAY:
             return Unreachable(f"{self.place.url}: {text}")
         for method, command in _COMMANDS.items():
             text = text.replace(method, command)
         if answer.status == 401:
             text += "; --token, --user, SCHEDCORE_TOKEN and SCHEDCORE_USER set them"
-        return Refused(answer.status, text, told)
+        return Refused(answer.status, text, data)
 
 
 _COMMANDS = {

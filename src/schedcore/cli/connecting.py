@@ -34,7 +34,7 @@ def add_command(
     commands: Commands,
     name: str,
     run: Callable[[Api, argparse.Namespace], int],
-    told: str,
+    description: str,
     example: str,
 ) -> argparse.ArgumentParser:
     """Add a command that uses a running server.
@@ -43,14 +43,14 @@ def add_command(
         commands: The parsers to which it is added.
         name: The name of the command.
         run: Called with a client of the server, and the parsed options.
-        told: Its description, a sentence without a full stop.
+        description: Its description, a sentence without a full stop.
         example: An example of its use, without ``schedcore``.
     """
     command = commands.add_parser(
         name,
         allow_abbrev=False,
-        help=told,
-        description=f"{told[0].upper()}{told[1:]}.",
+        help=description,
+        description=f"{description[0].upper()}{description[1:]}.",
         epilog=f"example: schedcore {example}",
     )
     command.set_defaults(run=_run, ask=run)

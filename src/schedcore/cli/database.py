@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
     _add(group, "upgrade", _upgrade, "migrate the tables of a store to the current schema")
     _add(group, "sql", _sql, "print the statements that create the tables, for this kind of store")
     command = _add(group, "trim", _trim, "cut the history of a store")
-    told = {
+    help_texts = {
         "per_job": "outcomes to keep of each job",
         "days": "days to keep an outcome",
         "overall": "outcomes to keep of all jobs together",
@@ -49,14 +49,16 @@ def add_commands(commands: Commands) -> None:
             type=int,
             default=value,
             metavar="N",
-            help=f"{told[name]} (default: {value:,})",
+            help=f"{help_texts[name]} (default: {value:,})",
         )
 
 
 def _add(
-    group: Commands, name: str, run: Callable[[argparse.Namespace], int], told: str
+    group: Commands, name: str, run: Callable[[argparse.Namespace], int], description: str
 ) -> argparse.ArgumentParser:
-    command = group.add_parser(name, allow_abbrev=False, help=told, description=f"{told}.")
+    command = group.add_parser(
+        name, allow_abbrev=False, help=description, description=f"{description}."
+    )
     command.add_argument(
         "store", nargs="?", metavar="STORE", help="URL of the store (default: SCHEDULER_STORE)"
     )
@@ -110,7 +112,7 @@ def _status(parsed: argparse.Namespace) -> int:
         info = None if cluster is None else cluster.info()
     alive = [node for node in nodes if node.state in ("alive", "leaving")]
     next_due = None if held.next_due_us is None else from_us(held.next_due_us, UTC).isoformat()
-    told: dict[str, object] = {
+    status: dict[str, object] = {
         "store": info and info.url,
         "schema": info and info.schema,
         "state": held.state,
@@ -126,9 +128,9 @@ def _status(parsed: argparse.Namespace) -> int:
         "processes": len(alive),
     }
     if parsed.json:
-        print(json.dumps(told))
+        print(json.dumps(status))
     else:
-        print_table((name.replace("_", " "), _shown(value)) for name, value in told.items())
+        print_table((name.replace("_", " "), _shown(value)) for name, value in status.items())
     return DONE
 
 

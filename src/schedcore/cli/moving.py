@@ -23,7 +23,7 @@ from schedcore.cli.connecting import connected
 from schedcore.cli.stores import entries_of, next_run, opened, store_url
 from schedcore.clock import SystemClock
 from schedcore.errors import InvalidOptionError
-from schedcore.transfer.into import add, compared, replace
+from schedcore.transfer.adding import add, compared, replace
 from schedcore.transfer.job_lines import BadLineError, line_of, read_lines
 
 

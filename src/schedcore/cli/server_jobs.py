@@ -40,9 +40,9 @@ def add_commands(commands: Commands) -> None:
     )
     command = add_command(commands, "job", _job, "show a job and its last runs", "job report")
     command.add_argument("id", metavar="ID")
-    for name, (told, _) in _TOGETHER.items():
+    for name, (description, _) in _TOGETHER.items():
         example = f"{name} report; {name} --tag nightly"
-        add_filter(add_command(commands, name, partial(_together, name), told, example))
+        add_filter(add_command(commands, name, partial(_together, name), description, example))
     _add_writers(commands)
 
 
@@ -130,8 +130,8 @@ def _last(job: Mapping[str, Any], at: datetime) -> str:
     last, failures = job["last_run"], job["failures_in_a_row"]
     if last is None:
         return "-"
-    told = f"{last['outcome']} {moment(last['at'], at)}"
-    return f"{told}, {failures} failures in a row" if failures > 1 else told
+    text = f"{last['outcome']} {moment(last['at'], at)}"
+    return f"{text}, {failures} failures in a row" if failures > 1 else text
 
 
 JOB_TITLES: Final = ("id", "state", "next run", "schedule", "function")

@@ -27,7 +27,7 @@ from schedcore.clock import Waker
 from schedcore.errors import InvalidOptionError
 
 Run = Mapping[str, Any]
-_FIRST_LOOK, _LAST_LOOK = 0.05, 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two polls of a run, at first and at most."""
 _MOST_RUNS: Final = 20
 _MOST_OPEN: Final = 10_000
@@ -162,8 +162,8 @@ def _run(api: Api, parsed: argparse.Namespace) -> int:
         return status
     try:
         with waiting(f"waiting for {counted(len(started), 'run')}"):
-            look = _ended if parsed.wait else _look
-            runs = [look(api, run_id) for run_id, _ in started]
+            fetch = _ended if parsed.wait else _get_run
+            runs = [fetch(api, run_id) for run_id, _ in started]
     except KeyboardInterrupt:
         ids = " ".join(run_id for run_id, _ in started)
         print_error(f"the runs continue; to end them: schedcore cancel {ids}")
@@ -180,9 +180,9 @@ def _run(api: Api, parsed: argparse.Namespace) -> int:
 def _start(api: Api, parsed: argparse.Namespace) -> tuple[list[tuple[str, str]], int]:
     """Start runs; return the id and the job of each, and the exit status."""
     body: dict[str, Any] = {"wait": False}
-    for name, kind, told in (("args", list, "a JSON array"), ("kwargs", dict, "a JSON object")):
+    for name, kind, expected in (("args", list, "a JSON array"), ("kwargs", dict, "a JSON object")):
         if (text := getattr(parsed, name)) is not None:
-            body[name] = _read_json(f"--{name}", text, kind, told)
+            body[name] = _read_json(f"--{name}", text, kind, expected)
 
     def start(job_id: str) -> tuple[str, str]:
         # With a key, repeating a request whose answer was lost starts no second run.
@@ -221,29 +221,29 @@ def _backfill(api: Api, parsed: argparse.Namespace) -> int:
     return DONE
 
 
-def _read_json(option: str, text: str, kind: type, told: str) -> Any:
+def _read_json(option: str, text: str, kind: type, expected: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, kind):
-        raise InvalidOptionError(option, text, told)
+        raise InvalidOptionError(option, text, expected)
     return value
 
 
-def _look(api: Api, run_id: str) -> Run:
+def _get_run(api: Api, run_id: str) -> Run:
     return dict(api("GET", "runs", run_id).json)
 
 
 def _ended(api: Api, run_id: str) -> Run:
     """Wait until a run has ended, and return it."""
-    pause = _FIRST_LOOK
+    pause = _FIRST_PAUSE
     while True:
-        run = _look(api, run_id)
+        run = _get_run(api, run_id)
         if run["state"] == "ended":
             return run
         Waker().sleep(pause)
-        pause = min(pause * 2, _LAST_LOOK)
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def _cancel(api: Api, parsed: argparse.Namespace) -> int:
@@ -273,13 +273,13 @@ def _logs(api: Api, parsed: argparse.Namespace) -> int:
 
 def _outputs(api: Api, run_id: str, follow: bool) -> Iterator[dict[str, Any]]:
     """Yield the output of a run; with *follow*, until the run has ended."""
-    after, pause = 0, _FIRST_LOOK
+    after, pause = 0, _FIRST_PAUSE
     while True:
         output = api("GET", "runs", run_id, "output", query={"after": after}).json
         yield output
         if output["ended"] or not follow:
             return
-        pause = _FIRST_LOOK if output["text"] else min(pause * 2, _LAST_LOOK)
+        pause = _FIRST_PAUSE if output["text"] else min(pause * 2, _LONGEST_PAUSE)
         after = output["next"]
         Waker().sleep(pause)
 
@@ -288,7 +288,7 @@ def _run_of(api: Api, given: str) -> Run:
     """Return the run with this id, or the latest one of the job with this id."""
     if given.isascii() and given.isdigit():
         try:
-            return _look(api, given)
+            return _get_run(api, given)
         except Refused as error:
             if error.status != 404:
                 raise

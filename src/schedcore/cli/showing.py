@@ -157,14 +157,14 @@ def terminal(errors: bool = False) -> Console | None:
     )
 
 
-def waiting(told: str) -> AbstractContextManager[object]:
+def waiting(text: str) -> AbstractContextManager[object]:
     """Show on a terminal what the command waits for, meanwhile."""
     console = terminal(errors=True) if sys.stderr.isatty() else None
-    return nullcontext() if console is None else console.status(harmless(told))
+    return nullcontext() if console is None else console.status(harmless(text))
 
 
 @contextmanager
-def progress(told: str, items: Sequence[Any]) -> Iterator[Iterable[Any]]:
+def progress(text: str, items: Sequence[Any]) -> Iterator[Iterable[Any]]:
     """Iterate over items, with a progress bar on a terminal if that takes long."""
     console = terminal(errors=True) if sys.stderr.isatty() and len(items) > 10 else None
     if console is None:
@@ -172,4 +172,4 @@ def progress(told: str, items: Sequence[Any]) -> Iterator[Iterable[Any]]:
         return
     from rich.progress import track
 
-    yield track(items, told, console=console, transient=True)
+    yield track(items, text, console=console, transient=True)

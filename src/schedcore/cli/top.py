@@ -56,10 +56,10 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
     if not _SHORTEST <= parsed.n <= _LONGEST:
         raise InvalidOptionError("-n", parsed.n, f"{_SHORTEST:g} to {_LONGEST:g} seconds")
     if parsed.json:
-        print_json(look(api)._asdict())
+        print_json(read_view(api)._asdict())
         return DONE
     if not sys.stdout.isatty():  # a pipe gets one view
-        for title, columns, rows in tables(look(api), now()):
+        for title, columns, rows in tables(read_view(api), now()):
             print(harmless(title))
             show(columns, rows)
         return DONE
@@ -71,7 +71,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
 
     def drawn() -> RenderableType:
         try:
-            found = list(tables(look(api), now()))
+            found = list(tables(read_view(api), now()))
         except Unreachable as error:  # it may become available again
             return Text(harmless(str(error)), "bold red")
         parts: list[RenderableType] = []
@@ -79,7 +79,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
             parts += [Text(harmless(title)), *([table_of(columns, rows)] if columns else []), ""]
         return Group(*parts)
 
-    look(api)  # an error here ends the command: there is no server to watch
+    read_view(api)  # an error here ends the command: there is no server to watch
     live = Live(drawn(), console=console, screen=True, auto_refresh=False)
     try:  # not "with": that would not restore the screen if interrupted at its start
         live.start(refresh=True)
@@ -90,7 +90,7 @@ def _top(api: Api, parsed: argparse.Namespace) -> int:
     return DONE
 
 
-def look(api: Api) -> View:
+def read_view(api: Api) -> View:
     """Return the current state."""
     return View(
         api("GET", "health", also=503).json,

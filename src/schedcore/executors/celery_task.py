@@ -15,7 +15,7 @@ from schedcore.executors.cluster_worker import StoreUnknownError, execute_ticket
 
 AGAIN_S: Final = 5
 """Seconds until a run is retried if its worker could not reach the store."""
-MOST_STRANGE: Final = 12
+MOST_UNKNOWN: Final = 12
 """Maximum number of retries if the message is from another store, which may not exist any more:
 then the message is dropped.  While the run is open, the scheduler sends another one."""
 
@@ -35,6 +35,6 @@ def run(self: Task, ticket: dict[str, Any]) -> None:
     try:
         execute_ticket(ticket, self.app.conf.get("schedcore_store"))
     except StoreUnknownError as error:
-        raise self.retry(exc=error, countdown=AGAIN_S, max_retries=MOST_STRANGE) from error
+        raise self.retry(exc=error, countdown=AGAIN_S, max_retries=MOST_UNKNOWN) from error
     except StoreError as error:
         raise self.retry(exc=error, countdown=AGAIN_S) from error

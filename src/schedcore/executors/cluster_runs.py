@@ -29,7 +29,7 @@ have lost it.  The time doubles with each further attempt.  A run that the clust
 sent again after one second, then two, and so on."""
 SILENT_US: Final = 60 * SECOND
 """A worker without a heartbeat for so long counts as dead."""
-LOOK_AFTER_US: Final = SECOND // 5
+POLL_AFTER_US: Final = SECOND // 5
 """How often to check whether a worker's process exists, where that is possible."""
 QUICKEST_S: Final = 0.01
 SLOWEST_S: Final = 0.2
@@ -48,7 +48,7 @@ class _Submission:
     """A run of this executor, from its submission on."""
 
     __slots__ = (
-        *("again_us", "asked_us", "beats", "began", "heard_us"),
+        *("again_us", "polled_us", "beats", "began", "last_beat_us"),
         *("name", "reporter", "run", "sent"),
     )
 
@@ -59,7 +59,7 @@ class _Submission:
         self.name = ""
         """The name of its task."""
         self.began = False
-        self.beats, self.heard_us, self.asked_us = -1, 0, 0
+        self.beats, self.last_beat_us, self.polled_us = -1, 0, 0
 
 
 class ClusterRuns:
@@ -183,7 +183,7 @@ class ClusterRuns:
             self._send()
         except Exception as error:  # noqa: BLE001 — a network may raise anything: it is tried again
             self._tell_broken(error)
-        self._look()
+        self._poll()
 
     def _lose_all(self) -> None:
         """Report active runs that are in no shared store as lost: nobody can follow them."""
@@ -278,12 +278,12 @@ class ClusterRuns:
 
     # Results
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         try:
             for states, together in self._by_source().items():
                 begun = states.begun([submission.run for submission in together])
                 for submission in together:
-                    self._see(submission, begun.get(submission.run.id))
+                    self._update(submission, begun.get(submission.run.id))
                 for reporter in {
                     id(submission.reporter): submission.reporter for submission in together
                 }.values():
@@ -291,7 +291,7 @@ class ClusterRuns:
         except Exception as error:  # noqa: BLE001 — the store is unreachable: it is tried again
             log.error("the store cannot tell how runs do; it is asked again", error=error)
             for submission in list(self._submissions.values()):
-                submission.heard_us = passing_us()
+                submission.last_beat_us = passing_us()
             self._pause_s = AGAIN_S
 
     def _by_source(self) -> dict[RunStates, list[_Submission]]:
@@ -306,7 +306,7 @@ class ClusterRuns:
         assert states is not None  # the scheduler has checked that
         return states
 
-    def _see(self, submission: _Submission, begun: Begun | None) -> None:
+    def _update(self, submission: _Submission, begun: Begun | None) -> None:
         """Report the state of a run."""
         run, reporter = submission.run, submission.reporter
         if run._job is None:
@@ -324,8 +324,8 @@ class ClusterRuns:
             self._moved()
             self._drop(submission)
             try:
-                told = begun.report
-                report, ended_us = report_of_text(told) if isinstance(told, str) else told
+                stored = begun.report
+                report, ended_us = report_of_text(stored) if isinstance(stored, str) else stored
                 report_end(run, reporter, report, ended_us)
             except Exception as error:  # noqa: BLE001 — the report failed
                 report_lost(run, reporter, error)
@@ -340,9 +340,9 @@ def _is_dead(submission: _Submission, begun: Begun) -> bool:
         return True
     now_us = passing_us()
     if begun.beats != submission.beats:
-        submission.beats, submission.heard_us = begun.beats, now_us
-    if now_us - submission.asked_us >= LOOK_AFTER_US:
-        submission.asked_us = now_us
+        submission.beats, submission.last_beat_us = begun.beats, now_us
+    if now_us - submission.polled_us >= POLL_AFTER_US:
+        submission.polled_us = now_us
         if is_gone(begun.process):
             return True
-    return now_us - submission.heard_us > SILENT_US
+    return now_us - submission.last_beat_us > SILENT_US

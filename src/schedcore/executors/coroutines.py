@@ -24,7 +24,7 @@ log = GuardedLogger(__name__)
 
 CANCEL_S = 0.05
 """Seconds that cancelled tasks have to end after a deadline."""
-LOOK_S = 0.05
+POLL_S = 0.05
 """How often a shutdown checks whether the program's loop has ended."""
 WATCH_S = 0.25
 """How often that is checked otherwise, while there are runs."""
@@ -146,7 +146,7 @@ class CoroutineLoop:
         deadline = Deadline(timeout)
         left = deadline.left()
         # At least a short time: a run may shut down while its own submission is just returning.
-        if not self._lock.acquire(timeout=-1 if left is None else max(left, LOOK_S)):
+        if not self._lock.acquire(timeout=-1 if left is None else max(left, POLL_S)):
             log.error("%s: a submission is blocked; its tasks are left alone", self._name)
             return
         try:
@@ -224,7 +224,7 @@ class _Tasks:
             left = deadline.left()
             if left == 0:
                 return
-            self._ended.sleep(LOOK_S if left is None else min(left, LOOK_S))
+            self._ended.sleep(POLL_S if left is None else min(left, POLL_S))
 
     def _busy(self, here: Run | None) -> bool:
         runs = [run for run, _ in list(self._tasks.values())]
@@ -314,7 +314,7 @@ class _OwnLoop(_Tasks):
                 return
             # In slices if the caller is one of the runs, which cannot wait for the thread.
             self._thread.join(
-                left if here is None else min(LOOK_S, LOOK_S if left is None else left)
+                left if here is None else min(POLL_S, POLL_S if left is None else left)
             )
 
     def _rest(self) -> None:

@@ -252,9 +252,9 @@ def _like(pool: FuturesExecutor) -> FuturesExecutor:
 
 
 def _never_called(error: BaseException) -> BaseException:
-    told = RuntimeError(
+    failure = RuntimeError(
         f"the pool raised {type(error).__name__}: {error}; if it calls functions in other"
         " processes, say FuturesAdapter(pool, remote=True)"
     )
-    told.__cause__ = error
-    return told
+    failure.__cause__ = error
+    return failure

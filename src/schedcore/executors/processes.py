@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.clock import Deadline
-from schedcore.errors import SchedError
+from schedcore.errors import InvalidOptionError, SchedError
 from schedcore.executors.base import Reporter, report_lost
 from schedcore.executors.remote import Report, check_by_name, result_of, task_of
 from schedcore.executors.threads import ThreadPool
@@ -30,7 +30,7 @@ GRACE: Final = 6.0
 more than :func:`~schedcore.jobs.run_command` gives its program."""
 LAST_GRACE: Final = 0.5
 """The same at the shutdown of the pool, after its timeout."""
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 """How often to check whether a process exists, since others may hold its socket open."""
 
 
@@ -105,6 +105,12 @@ class ProcessPool:
     def check_job(self, job: Job) -> None:
         """Raise InvalidOptionError unless another process can import the function of *job*."""
         check_by_name(job)
+        if getattr(job.func, "__module__", None) == "__main__" and not _has_script():
+            expected = (
+                "a function of a module that can be imported: a process has no way to what was"
+                " typed into a notebook, python -c or standard input; put it into a file"
+            )
+            raise InvalidOptionError("func", job.func, expected)
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Accept *runs* for execution; return at once."""
@@ -226,8 +232,8 @@ class _Process:
                 ours.close()
                 self._lifeline.close()
                 raise
-        ours.settimeout(LOOK_S)
-        self._channel = Channel(ours, self._look)
+        ours.settimeout(POLL_S)
+        self._channel = Channel(ours, self._check_alive)
         self._timer: threading.Timer | None = None
         self._knows_main = False
         self.alive = True
@@ -252,7 +258,7 @@ class _Process:
         except (EOFError, OSError):
             raise ProcessEndedError(self._popen.pid, self.reap()) from None
 
-    def _look(self) -> None:
+    def _check_alive(self) -> None:
         if self._popen.poll() is not None:
             raise EOFError("the process has ended, and what it started holds the socket open")
 
@@ -313,6 +319,13 @@ def _interpreter_flags() -> list[str]:
     """Return the command-line options of this interpreter, such as ``-W error``."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return flags
+
+
+def _has_script() -> bool:
+    """Return whether this program was started from a file, which a worker can import."""
+    main = sys.modules["__main__"]
+    named = getattr(main, "__spec__", None) is not None  # by -m
+    return named or os.path.exists(getattr(main, "__file__", None) or "")
 
 
 def _about_main() -> dict[str, Any]:

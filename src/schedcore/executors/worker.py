@@ -42,12 +42,14 @@ class Channel:
 
     Args:
         sock: The connected socket.
-        look: Called at each timeout of the socket; raises EOFError if the other process has ended.
+        on_timeout: Called at each timeout of the socket; raises EOFError if the other has ended.
     """
 
-    def __init__(self, sock: socket.socket, look: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, sock: socket.socket, on_timeout: Callable[[], object] = lambda: None
+    ) -> None:
         self.sock = sock
-        self._look = look
+        self._on_timeout = on_timeout
         self._buffer = bytearray()
         self._sending = threading.Lock()
 
@@ -63,7 +65,7 @@ class Channel:
                 try:
                     left = left[self.sock.send(left) :]
                 except TimeoutError:
-                    self._look()
+                    self._on_timeout()
 
     def receive(self) -> Any:
         """Return the next object.
@@ -76,7 +78,7 @@ class Channel:
             try:
                 chunk = self.sock.recv(65_536)
             except TimeoutError:
-                self._look()
+                self._on_timeout()
                 continue
             if not chunk:
                 raise EOFError("the other end is closed")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from schedcore.clock import SECOND
 from schedcore.history.record import Outcome, RunRecord, took_us
 
-LOOKED_AT: Final = 100
+MOST_RECORDS: Final = 100
 """Maximum number of a job's last outcomes to consider."""
 _FAILURES: Final = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST})
 

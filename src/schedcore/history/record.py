@@ -75,7 +75,7 @@ class RunRecord(NamedTuple):
         """Return one sentence that explains the outcome, with the facts."""
         outcome, span_us = self.outcome, took_us(self)
         took = "" if span_us is None else f"{span_us / SECOND:.3f} s"
-        told = {
+        text = {
             Outcome.EXECUTED: f"it took {took}",
             Outcome.FAILED: f"{self.error_type}: {self.error_text}",
             Outcome.MISSED: f"{self.lateness:.0f} s late",
@@ -89,12 +89,12 @@ class RunRecord(NamedTuple):
         }[outcome]
         if self.reason is not None:
             # What took up the room says it all.
-            told = self.reason if outcome is Outcome.SKIPPED else f"{told}, {self.reason}"
+            text = self.reason if outcome is Outcome.SKIPPED else f"{text}, {self.reason}"
         if outcome is Outcome.EXECUTED and self.late_us >= SECOND:
-            told += f", and began {self.lateness:.0f} s late"
+            text += f", and began {self.lateness:.0f} s late"
         if self.attempt > 1:
-            told += f" (attempt {self.attempt})"
-        return f"{outcome.value.replace('_', ' ')}: {told}"
+            text += f" (attempt {self.attempt})"
+        return f"{outcome.value.replace('_', ' ')}: {text}"
 
     def __repr__(self) -> str:
         parts = [f"<RunRecord of {self.job_id!r}: {self.outcome.value}"]

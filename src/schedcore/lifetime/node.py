@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from schedcore.basics.atfork import call_in_child
@@ -97,7 +97,7 @@ class Node:
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
         """
-        with self._turn():
+        with self._turn(), self._leaving_again():
             self.catch_up()
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
@@ -119,7 +119,7 @@ class Node:
         Raises:
             SchedulerAlreadyRunningError: if this process is started.
         """
-        with self._turn():
+        with self._turn(), self._leaving_again():
             if self._life.state is not State.STOPPED:
                 raise SchedulerAlreadyRunningError
             alone = self._join()
@@ -202,6 +202,22 @@ class Node:
         # Not a daemon: Python waits for it when it ends.
         threading.Thread(target=_carry_out, args=(order,), name="schedcore-shutdown").start()
         return []
+
+    @contextmanager
+    def _leaving_again(self) -> Iterator[None]:
+        """Leave if the block joins and raises: its thread would start the loop later."""
+        stays = self.joined
+        try:
+            yield
+        except BaseException:
+            if not stays:
+                self.joined = False
+                self._waker.wake()
+                try:
+                    self._cluster.leave()
+                except Exception as error:  # noqa: BLE001 — why it did not start counts more
+                    log.error("cannot leave the store after a start that failed", error=error)
+            raise
 
     def _join(self) -> bool:
         """Join, if that has not been done; return whether this is the only node."""

@@ -14,7 +14,7 @@ from schedcore.clock import Waker
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-LOOK_EVERY = 1.0
+POLL_EVERY = 1.0
 """Seconds between two checks whether everything is done, in case no event says so."""
 
 
@@ -39,11 +39,11 @@ def start_and_wait(
             # In slices: a signal that comes just before a lock begins to be waited for does not end
             # that wait, and Python calls the handler after it.
             if is_over is None:
-                while not (signals or stopped.sleep(LOOK_EVERY)):
+                while not (signals or stopped.sleep(POLL_EVERY)):
                     continue
                 return
             while not (signals or is_over()):
-                stopped.sleep(LOOK_EVERY)
+                stopped.sleep(POLL_EVERY)
         except KeyboardInterrupt:  # SIGINT, just before the handler was in place
             return
 

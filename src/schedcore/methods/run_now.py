@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from threading import Event
 from typing import Any, Final
 
 from schedcore.admission import MOST_WAITING
 from schedcore.changes.auditing import log_orders
 from schedcore.changes.changing import Check
 from schedcore.changes.job_changes import changed
-from schedcore.clock import Deadline, Waker
+from schedcore.clock import Deadline, Flag, Waker
 from schedcore.engine import Engine
 from schedcore.errors import (
     JobLookupError,
@@ -138,7 +137,9 @@ def _came_of(
         return JobLookupError(job.id)
     if isinstance(opened, RunRecord):
         engine.announce.skipped(job, (now_us,), opened)
-        bound = MOST_WAITING if active[job.id] < job.max_instances else None
+        # Those that took the room may have ended meanwhile, and then fewer of them are active.
+        too_many_wait = MOST_WAITING < job.max_instances > active[job.id]
+        bound = MOST_WAITING if too_many_wait else None
         return MaxInstancesError(job.id, job.max_instances, bound)
     return _earlier(engine, job, opened)
 
@@ -155,7 +156,7 @@ def _earlier(engine: Engine, job: Job, earlier: EarlierRun) -> Run | SchedError:
     return found
 
 
-class _EndElsewhere(Event):
+class _EndElsewhere(Flag):
     """The end of a run that another process has begun: polled for, as long as somebody waits."""
 
     def __init__(self, run: Run, runs: Runs) -> None:
@@ -169,7 +170,7 @@ class _EndElsewhere(Event):
         Raises:
             RunEndedError: if its record is no longer stored.
         """
-        deadline, pause = Deadline(timeout), _FIRST_LOOK
+        deadline, pause = Deadline(timeout), _FIRST_PAUSE
         while not self.is_set():
             found = self._runs.settled().find(self._run._id)
             if found is None:
@@ -182,9 +183,9 @@ class _EndElsewhere(Event):
             if left is not None and left <= 0:
                 return False
             Waker().sleep(pause if left is None else min(pause, left))
-            pause = min(2 * pause, _LAST_LOOK)
+            pause = min(2 * pause, _LONGEST_PAUSE)
         return True
 
 
-_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 """Seconds between two polls for the end of another process's run: the first, and the longest."""

@@ -12,6 +12,7 @@ from schedcore.changes.changing import Check
 from schedcore.clock import Deadline
 from schedcore.errors import (
     InvalidOptionError,
+    RunLookupError,
     SchedError,
     check_timeout,
     did_you_mean,
@@ -23,7 +24,6 @@ from schedcore.job import MAX_ID_LENGTH
 from schedcore.lifetime.health import State
 from schedcore.lifetime.lifecycle import Lifecycle
 from schedcore.methods.run_now import run_each, run_now
-from schedcore.output.text import output_of
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.running.nested import NestedWaits
 from schedcore.running.runs import Runs
@@ -257,9 +257,9 @@ class RunMethods(JobMethods):
 
         Also for a removed job, as long as its outcomes are stored.
         """
-        from schedcore.history.last_runs import LOOKED_AT, last_runs
+        from schedcore.history.last_runs import MOST_RECORDS, last_runs
 
-        return last_runs(self.records(RunQuery(job_id, limit=LOOKED_AT)))
+        return last_runs(self.records(RunQuery(job_id, limit=MOST_RECORDS)))
 
     def counts(self, job_id: str | None = None) -> Mapping[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -302,7 +302,11 @@ class RunMethods(JobMethods):
             RunLookupError: if no run with this id is open or stored.
             InvalidOptionError: if *after* is not from 0 to the number of characters there are.
         """
-        return output_of(self._engine.store, self.get_run(run_id), run_id, after)
+        run = self.get_run(run_id)  # first: if it had ended by then, its output is complete
+        if run is None:
+            raise RunLookupError(run_id)
+        output = self._engine.store.output(run_id)
+        return output.since(after, ended=run.outcome is not None)
 
     def cancel(self, run_id: int) -> None:
         """End a run early: it is recorded as cancelled, and another run may take its place.

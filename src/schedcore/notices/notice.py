@@ -107,13 +107,13 @@ class Notice(NamedTuple):
     @property
     def text(self) -> str:
         """What happened, as one sentence."""
-        told, record = f"job {self.job_id!r}", self.record
+        subject, record = f"job {self.job_id!r}", self.record
         since = "" if self.since_us is None else f" since {from_us(self.since_us).isoformat()}"
         if record is None:
-            return f"{told}: run {self.run_id} has started"
+            return f"{subject}: run {self.run_id} has started"
         if self.kind == "recovery":
-            return f"{told} succeeded again, after {self.count} failure(s){since}"
-        text = f"{told}: {record.why()}"
+            return f"{subject} succeeded again, after {self.count} failure(s){since}"
+        text = f"{subject}: {record.why()}"
         if self.kind == "failure" and self.count > 1:
             return f"{text}; failure {self.count} in a row{since}"
         if self.kind == "missed" and self.count > 1:

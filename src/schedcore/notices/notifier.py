@@ -37,7 +37,7 @@ from schedcore.stores.memory_notices import MemoryNotices
 
 log = GuardedLogger(__name__)
 
-LOOK_EVERY: Final = 0.5
+POLL_EVERY: Final = 0.5
 """Seconds between two polls for new outcomes."""
 AT_ONCE: Final = 1_000
 """Number of outcomes that are evaluated at a time; and of notices that a channel gets at a time."""
@@ -124,7 +124,7 @@ class Notifier:
             for name, channel in self._channels.items()
         }
         self._thread = threading.Thread(
-            target=self._live, args=(self._waker,), name="schedcore-notices", daemon=True
+            target=self._run, args=(self._waker,), name="schedcore-notices", daemon=True
         )
         self._thread.start()
 
@@ -165,11 +165,11 @@ class Notifier:
 
     # The thread
 
-    def _live(self, waker: Waker) -> None:
+    def _run(self, waker: Waker) -> None:
         while waker is self._waker:
             stopping = self._stopping
             try:
-                self._look()
+                self._poll()
                 self._failing = 0
             except BaseException as error:  # noqa: BLE001 — it looks again
                 self._failing += 1
@@ -177,9 +177,9 @@ class Notifier:
                     log.error("notices are blocked; trying again", error=error)
             if stopping:
                 return
-            waker.sleep(LOOK_EVERY)
+            waker.sleep(POLL_EVERY)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         held = self._store.acquire((_EVALUATION, *self._channels))
         self._add_starts()
         if _EVALUATION in held:

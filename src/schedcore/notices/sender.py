@@ -65,7 +65,7 @@ class ChannelSender:
         self.idle = False
         if self._thread is None:
             self._thread = threading.Thread(
-                target=self._live, name=f"schedcore-notices-{self._name}", daemon=True
+                target=self._run, name=f"schedcore-notices-{self._name}", daemon=True
             )
             self._thread.start()
         self._waker.wake()
@@ -87,13 +87,13 @@ class ChannelSender:
                 self._name,
             )
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         while not (self._stopping and self.idle):
             if self.idle:
                 self._waker.sleep()
                 continue
             try:
-                pause = self._turn()
+                pause = self._one_pass()
                 self._failing = 0
             except BaseException as error:  # noqa: BLE001 — a store that is away: it goes on
                 self._failing += 1
@@ -105,7 +105,7 @@ class ChannelSender:
             if pause:
                 self._waker.sleep(pause)
 
-    def _turn(self) -> float:
+    def _one_pass(self) -> float:
         """Send one notice; return how long to wait then."""
         self._write()
         if not self._queue:

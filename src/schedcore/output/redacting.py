@@ -92,9 +92,9 @@ def in_data(redact: Redact, value: Any, name: str = "") -> Any:
     if value is None or isinstance(value, bool):
         return value
     text = str(value)
-    told = f"{name}={text}" if name else text
-    hidden = redact(told)
-    return value if hidden == told else hidden[len(told) - len(text) :]
+    whole = f"{name}={text}" if name else text
+    hidden = redact(whole)
+    return value if hidden == whole else hidden[len(whole) - len(text) :]
 
 
 def in_record(redact: Redact, record: RunRecord) -> RunRecord:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schedcore.basics.atfork import Lock, hold_while_forking
-from schedcore.errors import InvalidOptionError, RunLookupError
+from schedcore.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from schedcore.run import Run, RunRecord
-    from schedcore.stores.contract import Store
+    from schedcore.run import Run
 
 HALF: Final = 32 * 1024
 """Maximum number of characters of the head of the output, and of its tail."""
@@ -47,7 +46,15 @@ class Kept(NamedTuple):
     """The number of all characters, including those between head and tail."""
 
     def since(self, after: int, ended: bool) -> Output:
-        """Return the output after the first *after* characters."""
+        """Return the output after the first *after* characters.
+
+        Raises:
+            InvalidOptionError: if *after* is not from 0 to the number of characters.
+        """
+        if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= self.total:
+            raise InvalidOptionError(
+                "after", after, f"a whole number from 0 to {self.total}, the characters there are"
+            )
         begins = self.total - len(self.tail)
         left_out = max(0, begins - max(after, len(self.head)))
         text = self.head[after:]
@@ -168,29 +175,6 @@ class Printed:
         # The tail may begin inside a secret, which cannot be recognised.
         cut = len(tail.partition("\n")[0])
         return Kept(redact(head), "*" * cut + redact(tail[cut:]), total)
-
-
-def output_of(store: Store, run: Run | RunRecord | None, run_id: int, after: int) -> Output:
-    """Return the output of a run after its first *after* characters.
-
-    Args:
-        store: The store of the output.
-        run: The run or its outcome, read before: if it had ended, its output is complete.
-        run_id: Its id.
-        after: The number of characters that the caller already has.
-
-    Raises:
-        RunLookupError: if there is no such run.
-        InvalidOptionError: if *after* is not from 0 to the number of characters.
-    """
-    if run is None:
-        raise RunLookupError(run_id)
-    kept = store.output(run_id)
-    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= kept.total:
-        raise InvalidOptionError(
-            "after", after, f"a whole number from 0 to {kept.total}, the characters there are"
-        )
-    return kept.since(after, ended=run.outcome is not None)
 
 
 def keep(run: Run, text: str) -> None:

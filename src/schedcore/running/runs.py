@@ -88,7 +88,7 @@ class Runs:
 
     def _begin_anew(self) -> None:
         self._ends: deque[End] = deque()
-        self._failures = Failures(self, self._retry, self._log)
+        self._failures = Failures(self._retry, self._log)
         self._outboxes: dict[str, Outbox] = {}
         self._idle = IdleWaits()
         self._kept: deque[Run] = deque()
@@ -163,7 +163,8 @@ class Runs:
 
     def retry(self, failed: End, delay_us: int) -> None:
         """Record that a run failed, and is to be retried, once the store can do that."""
-        self._failures.retry(failed, delay_us)
+        if not self._failures.retry(failed, delay_us):
+            self.wake()
 
     def _retry(self, failed: End, delay_us: int) -> None:
         """Let a failed run wait for its next attempt, or end it if there is none."""
@@ -265,8 +266,8 @@ class Runs:
         for run in due:
             if run._started_us is not None:
                 job = run._job
-                told = None if job is None else f"timeout is {job.timeout:g} s"
-                self.end_early(run, Outcome.TIMED_OUT, told)
+                reason = None if job is None else f"timeout is {job.timeout:g} s"
+                self.end_early(run, Outcome.TIMED_OUT, reason)
             elif self._holding or self.closing:
                 self._timers.set(run, passed_us + SECOND)
             else:

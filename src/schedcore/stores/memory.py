@@ -34,9 +34,8 @@ from schedcore.stores.base import (
 )
 from schedcore.stores.change_log import ChangeLog
 from schedcore.stores.ends import End, mark_retried
-from schedcore.stores.memory_batch import MemoryBatch
 from schedcore.stores.memory_declared import DeclaredJobs
-from schedcore.stores.memory_queues import DueQueues
+from schedcore.stores.memory_queues import DueQueues, MemoryBatch
 from schedcore.stores.memory_records import MemoryRecords
 from schedcore.stores.open_runs import OpenRuns
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest

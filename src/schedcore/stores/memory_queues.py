@@ -1,4 +1,4 @@
-"""The due queues of the memory store: one per executor, so that none blocks another.
+"""The due queues of the memory store, one per executor, and the batches taken from them.
 
 If ten thousand jobs are due at once for a process pool, a step takes only a part of them; jobs that
 become due for the threads meanwhile do not wait for the rest.
@@ -7,9 +7,14 @@ become due for the threads meanwhile do not wait for the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from schedcore.heap import DueQueue
-from schedcore.stores.base import Executors, Slot
+from schedcore.stores.base import Decision, Executors, Settled, Slot
+
+if TYPE_CHECKING:
+    from schedcore.stores.memory import MemoryStore
 
 
 class DueQueues:
@@ -84,6 +89,36 @@ class DueQueues:
         if queue is None:
             queue = self._queues.setdefault(name, DueQueue())
         return queue
+
+
+class MemoryBatch:
+    """Jobs that were taken out of the due queue; see :class:`~schedcore.stores.contract.Batch`."""
+
+    def __init__(self, store: MemoryStore, slots: list[Slot]) -> None:
+        self.slots = slots
+        self._store = store
+        # The versions of the taken jobs; empty once the batch is settled or given back.
+        self.seqs: Sequence[int] = [slot.seq for slot in slots]
+
+    def settle(self, decided: Sequence[Decision], now_us: int) -> Settled:
+        """Write all decisions, or none."""
+        return self._store._settle(self, decided, now_us)
+
+    def give_back(self) -> None:
+        """Give back jobs that were not settled."""
+        if self.seqs:
+            self._store._give_back(self)
+
+    def __enter__(self) -> MemoryBatch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
 
 
 def _due_us(slot: Slot) -> int:

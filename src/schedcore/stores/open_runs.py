@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from schedcore.admission import MOST_WAITING, admit, room_for
 from schedcore.basics.runids import RunIds
+from schedcore.clock import Flag
 from schedcore.history.history import History
 from schedcore.job import Job
 from schedcore.output.text import Printed
@@ -94,7 +94,7 @@ class OpenRuns:
             return record
         run = self._start(slot, due_us)
         run._job = job
-        run._awaited, run._hurry, run._by_hand = threading.Event(), True, True
+        run._awaited, run._hurry, run._by_hand = Flag(), True, True
         if key is not None:
             self.keys.note(slot, key, run._id, due_us)
         return run

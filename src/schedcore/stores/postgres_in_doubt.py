@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from psycopg import errors as told
+from psycopg import errors as pg_errors
 
 from schedcore.errors import StoreError
 from schedcore.run import Run
@@ -47,7 +47,7 @@ def is_committed(database: PostgresPool, tx: PostgresTransaction) -> bool | None
             return None
     except StoreError as error:
         # After a failover, the server may not have reached this number yet.
-        if not isinstance(error.__cause__, told.InvalidParameterValue):
+        if not isinstance(error.__cause__, pg_errors.InvalidParameterValue):
             raise
     one = runs[0]  # all of them, or none
     if tx.started:

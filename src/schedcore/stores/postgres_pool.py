@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 import psycopg_pool
-from psycopg import errors as told
+from psycopg import errors as pg_errors
 
 from schedcore.basics.atfork import call_in_child
 from schedcore.errors import StoreError, StoreUnavailableError
@@ -404,12 +404,16 @@ class PostgresPool:
         self.channel = f"schedcore_{name}"[:63]
 
 
-_COLLISIONS = (told.UniqueViolation, told.DeadlockDetected, told.SerializationFailure)
+_COLLISIONS = (
+    pg_errors.UniqueViolation,
+    pg_errors.DeadlockDetected,
+    pg_errors.SerializationFailure,
+)
 _PASSING = (
     psycopg.OperationalError,  # among others: time-outs, a full disk, a server that shuts down
     psycopg.InterfaceError,  # the connection is closed
-    told.IdleInTransactionSessionTimeout,
-    told.ReadOnlySqlTransaction,  # a standby, until it takes over
+    pg_errors.IdleInTransactionSessionTimeout,
+    pg_errors.ReadOnlySqlTransaction,  # a standby, until it takes over
 )
 
 
@@ -423,12 +427,12 @@ def _is_refused(tx: PostgresTransaction, error: BaseException) -> bool:
 def _advice(error: BaseException) -> str:
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     text = primary or " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, told.DiskFull):
+    if isinstance(error, pg_errors.DiskFull):
         return f"its disk is full ({text}): make room, and it goes on by itself"
-    if isinstance(error, told.LockNotAvailable):
+    if isinstance(error, pg_errors.LockNotAvailable):
         return f"another process holds what this call needs ({text}); try again"
-    if isinstance(error, told.InsufficientPrivilege):
+    if isinstance(error, pg_errors.InsufficientPrivilege):
         return f"this user may not ({text}): grant it, or name another user"
-    if isinstance(error, told.ReadOnlySqlTransaction):
+    if isinstance(error, pg_errors.ReadOnlySqlTransaction):
         return f"it cannot be written ({text}): is it a standby?"
     return text

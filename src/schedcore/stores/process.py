@@ -44,7 +44,7 @@ def _machine() -> str:
 
 def _began(pid: int) -> str:
     """Return when a process started, in ticks since the boot; raises an error if it is dead."""
-    told = (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    if told[0] in ("Z", "X"):  # a zombie: ended, and not yet reaped by its parent
+    fields = (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    if fields[0] in ("Z", "X"):  # a zombie: ended, and not yet reaped by its parent
         raise FileNotFoundError(pid)
-    return told[19]
+    return fields[19]

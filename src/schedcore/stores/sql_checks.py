@@ -91,11 +91,11 @@ _MOST: Final = 5
 def broken_rules(tx: Transaction) -> list[str]:
     """Return the inconsistencies found, one sentence each; [] if there are none."""
     found = []
-    for told, query in RULES.items():
+    for rule, query in RULES.items():
         rows = tx.all(query)
         if rows:
             some = ", ".join(repr(row[0]) for row in rows[:_MOST])
-            found.append(f"{told}: {some}{', ...' if len(rows) > _MOST else ''} ({len(rows):,})")
+            found.append(f"{rule}: {some}{', ...' if len(rows) > _MOST else ''} ({len(rows):,})")
     found += _miscounted(tx)
     return found
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from schedcore.changes.audit import AuditRecord
+from schedcore.clock import Flag
 from schedcore.errors import JobLookupError
 from schedcore.run import Run, RunRecord
 from schedcore.stores.base import Settled
@@ -54,7 +54,7 @@ def open_runs(store: SqlStore, requests: Sequence[RunRequest], due_us: int) -> l
                 opened[place] = _skipped(store, tx, each, there, due_us)
         started += _open_each(store, tx, list(openings.values()), due_us)
         for place, run in zip(openings, started, strict=True):
-            run._awaited, run._hurry = threading.Event(), True
+            run._awaited, run._hurry = Flag(), True
             opened[place] = run
         records = [each for each in opened if isinstance(each, RunRecord)]
         store.history.add(tx, records, due_us, store.node)

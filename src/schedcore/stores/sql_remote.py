@@ -32,7 +32,7 @@ _NOTE: Final = (
     " attempt = excluded.attempt, start = excluded.start, process = excluded.process,"
     " place = excluded.place, beats = 0, report = null"
 )
-_LOOK: Final = (
+_READ: Final = (
     "select r.run_id, r.attempt, c.begun_us, r.process, r.place, r.beats, r.report"
     " from schedcore_remote r join schedcore_claims c on c.run_id = r.run_id"
     f" where r.run_id in ({{}}) and c.attempt = r.attempt and c.state = {REMOTE}"
@@ -155,5 +155,5 @@ class RemoteRuns:
     def begun(self, runs: Sequence[Run]) -> dict[int, Begun]:
         """Return the runs that workers have begun, by id."""
         with self._store.database.read() as tx:
-            rows = tx.among(_LOOK, [run.id for run in runs])
+            rows = tx.among(_READ, [run.id for run in runs])
         return {row[0]: Begun(*row) for row in rows}

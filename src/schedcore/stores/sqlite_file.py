@@ -61,6 +61,7 @@ class SqliteFile:
         # Re-entrant, so that a signal handler that interrupts a transaction detects that.
         self._lock = threading.RLock()
         self._connection = None
+        self._turns = 0  # of the thread that holds the lock
         self._within = False
         self._opened = 0
 
@@ -135,10 +136,10 @@ class SqliteFile:
             if self._within:
                 raise StoreUnavailableError(str(self.path), INTERRUPTS)
             connection = self._connection or self._open()
-            self._within = True
             tx = Transaction(connection.cursor())
             try:
-                _patiently(connection, begin)
+                self._within = True
+                _retrying_busy(connection, begin)
                 yield tx
                 connection.execute("commit")
             except BaseException:
@@ -154,12 +155,20 @@ class SqliteFile:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait for other threads, but no longer than for other processes."""
-        if not self._lock.acquire(timeout=PATIENCE):
+        try:
+            acquired = self._lock.acquire(timeout=PATIENCE)
+        except BaseException:  # Ctrl-C, maybe just after the lock was acquired
+            if not self._turns and held_here(self):
+                self._lock.release()
+            raise
+        if not acquired:
             text = f"other threads have been waiting for it, or using it, for {PATIENCE:.0f} s"
             raise StoreUnavailableError(str(self.path), f"{text}; try again")
         try:
+            self._turns += 1
             yield
         finally:
+            self._turns -= 1
             self._lock.release()
 
     @contextmanager
@@ -258,13 +267,13 @@ class SqliteFile:
             ) from error
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
-        (mode,) = _patiently(connection, ("pragma journal_mode=wal",))
+        (mode,) = _retrying_busy(connection, ("pragma journal_mode=wal",))
         if mode != "wal":
             raise StoreError(str(self.path), f"its journal mode stays {mode!r}, and has to be wal")
         connection.execute(f"pragma synchronous={'full' if self._durable else 'normal'}")
         connection.execute("pragma foreign_keys=on")
         connection.execute("pragma cache_size=-16000")
-        _patiently(connection, ("begin immediate",))
+        _retrying_busy(connection, ("begin immediate",))
         try:
             self.schema = migrate(Transaction(connection.cursor()), SQLITE, str(self.path))
             connection.execute("commit")
@@ -273,7 +282,7 @@ class SqliteFile:
             raise
 
 
-def _patiently(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
+def _retrying_busy(connection: sqlite3.Connection, statements: Sequence[str]) -> Any:
     """Run statements that other processes may block; return the first row of the last one.
 
     SQLite itself sleeps for up to 100 ms between two attempts, so a busy process starves the

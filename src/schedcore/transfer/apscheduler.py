@@ -21,7 +21,7 @@ from schedcore.jobdata import job_to_dict
 from schedcore.stores.base import Entry, make_entry
 from schedcore.transfer.apscheduler_rows import JobRow
 from schedcore.transfer.apscheduler_triggers import read_trigger
-from schedcore.transfer.base import Left, Reading, Taken
+from schedcore.transfer.base import Importable, ReadResult, Rejected
 from schedcore.transfer.inert import RefusedPickleError, load
 from schedcore.triggers.base import Trigger
 from schedcore.triggers.calendarinterval import CalendarIntervalTrigger
@@ -36,14 +36,14 @@ _NEAR_US: Final = 1000
 _OPTIONS: Final = ("executor", "misfire_grace_time", "coalesce", "max_instances")
 
 
-def read_jobs(rows: Iterable[JobRow], now_us: int) -> Reading:
+def read_jobs(rows: Iterable[JobRow], now_us: int) -> ReadResult:
     """Return the jobs in rows, without executing or importing anything in them.
 
     Args:
         rows: Of APScheduler's table.
         now_us: The present, which decides what is overdue.
     """
-    reading = Reading([], [], [])
+    reading = ReadResult([], [], [])
     for row in rows:
         func = "?"
         try:
@@ -51,14 +51,14 @@ def read_jobs(rows: Iterable[JobRow], now_us: int) -> Reading:
             if not isinstance(state, dict):
                 raise RefusedPickleError(f"it is a {type(state).__name__} where a job is a dict")
             func = str(state.get("func", "?"))
-            reading.taken.append(_job(row, state))
+            reading.importable.append(_job(row, state))
         except (RefusedPickleError, InvalidOptionError) as error:
-            reading.left.append(Left(row.id, func, str(error)))
-    reading.remarks.extend(_remarks([taken.entry for taken in reading.taken], now_us))
+            reading.rejected.append(Rejected(row.id, func, str(error)))
+    reading.remarks.extend(_remarks([taken.entry for taken in reading.importable], now_us))
     return reading
 
 
-def _job(row: JobRow, state: Mapping[str, Any]) -> Taken:
+def _job(row: JobRow, state: Mapping[str, Any]) -> Importable:
     version = state.get("version", 1)
     if version != 1:
         raise RefusedPickleError(f"its version is {version!r}, and only version 1 is known")
@@ -82,7 +82,7 @@ def _job(row: JobRow, state: Mapping[str, Any]) -> Taken:
     )
     job_to_dict(job)  # refuses values that are not plain data, with their path
     remarks = (*place.remarks, *_differences(place.trigger))
-    return Taken(make_entry(job, place.fire_us, place.due_us), remarks)
+    return Importable(make_entry(job, place.fire_us, place.due_us), remarks)
 
 
 class _Place(NamedTuple):
@@ -129,8 +129,8 @@ def _fire_time(trigger: Trigger, due_us: int) -> int | None:
 def _differences(trigger: Trigger, within: bool = False) -> Iterable[str]:
     """Yield the differences between a trigger and the same one of APScheduler."""
     if isinstance(trigger, AndTrigger | OrTrigger):
-        told = [each for member in trigger.triggers for each in _differences(member, True)]
-        yield from dict.fromkeys(told)
+        differences = [each for member in trigger.triggers for each in _differences(member, True)]
+        yield from dict.fromkeys(differences)
     elif isinstance(trigger, IntervalTrigger) and within:
         yield "an interval in a combination keeps its own spacing, whatever other members do"
     elif isinstance(trigger, CalendarIntervalTrigger):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from schedcore.stores.base import Entry
 
 
-class Taken(NamedTuple):
+class Importable(NamedTuple):
     """A job that can be imported."""
 
     entry: Entry
@@ -15,7 +15,7 @@ class Taken(NamedTuple):
     """Differences from the source, in words."""
 
 
-class Left(NamedTuple):
+class Rejected(NamedTuple):
     """Something that cannot be imported."""
 
     where: str
@@ -25,10 +25,10 @@ class Left(NamedTuple):
     reason: str
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """Everything that was read from one source."""
 
-    taken: list[Taken]
-    left: list[Left]
+    importable: list[Importable]
+    rejected: list[Rejected]
     remarks: list[str]
     """Remarks about more than one job."""

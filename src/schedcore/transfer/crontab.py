@@ -13,7 +13,7 @@ from schedcore.errors import InvalidOptionError
 from schedcore.job import MAX_ID_LENGTH, Job, Options, check_name
 from schedcore.jobdata import job_to_dict
 from schedcore.stores.base import Entry, make_entry
-from schedcore.transfer.base import Left, Reading, Taken
+from schedcore.transfer.base import Importable, ReadResult, Rejected
 from schedcore.triggers.cron import CronTrigger
 
 FUNCTION: Final = "schedcore.jobs:run_command"
@@ -66,7 +66,7 @@ def read_crontab(
     home: Path,
     user: str | None = None,
     timezone: object = None,
-) -> Reading:
+) -> ReadResult:
     """Return a job for each line of a crontab that has a command.
 
     Args:
@@ -78,7 +78,7 @@ def read_crontab(
         timezone: The zone of the times, unless a line sets CRON_TZ; None: the system's.
     """
     settings, seen = _Settings(home, timezone), Counter[str]()
-    reading = Reading([], [], [])
+    reading = ReadResult([], [], [])
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
@@ -90,10 +90,10 @@ def read_crontab(
             continue
         try:
             entry = _entry(_parts(text, user), settings, seen, now_us)
-            reading.taken.append(Taken(entry))
+            reading.importable.append(Importable(entry))
         except InvalidOptionError as error:
-            told = error.expected if error.option == "line" else str(error)
-            reading.left.append(Left(f"line {number}", text[:60], told))
+            reason = error.expected if error.option == "line" else str(error)
+            reading.rejected.append(Rejected(f"line {number}", text[:60], reason))
     if settings.mails:
         reading.remarks.append(_MAILTO)
     return reading

@@ -391,8 +391,8 @@ def _make_registered(
     except InvalidOptionError:
         raise
     except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-        told = f"options that this kind of trigger takes, not {dict(options)!r}"
-        raise InvalidTriggerError("trigger", kind, f"{told[:200]}: {text_of(error)}") from error
+        takes = f"options that this kind of trigger takes, not {dict(options)!r}"
+        raise InvalidTriggerError("trigger", kind, f"{takes[:200]}: {text_of(error)}") from error
 
 
 def _names_zone(crontab: object) -> bool:
@@ -436,8 +436,8 @@ def _check_names(kind: object, options: Mapping[str, object]) -> _Kind:
     if known.names.issuperset(options):
         return known
     unknown = next(name for name in options if name not in known.names)
-    told = ", ".join(known.options)
+    takes = ", ".join(known.options)
     hint = option_hint(str(kind), options, known.names)
     raise InvalidTriggerError(
-        str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {told}{hint}"
+        str(unknown)[:80], options[unknown], f"an option of the {kind} trigger: {takes}{hint}"
     )

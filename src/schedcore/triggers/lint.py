@@ -231,14 +231,14 @@ def _interval_warnings(trigger: IntervalTrigger, after_us: int | None) -> Iterat
 
 def _clock_warnings(trigger: CronTrigger, after_us: int) -> Iterator[str]:
     """Yield what the next gap and the next fold do to the schedule."""
-    told = set()
+    warned = set()
     for span in _changes(zone_of(trigger.timezone), after_us):
         shown = span.begin_us + span.offset_us
         forward = span.floor_us < shown
         low, high = sorted((span.floor_us, shown))
-        if forward in told or not _matches_in(trigger, low, high):
+        if forward in warned or not _matches_in(trigger, low, high):
             continue
-        told.add(forward)
+        warned.add(forward)
         day, hours = _date(span.begin_us - 1, trigger), f"{_clock(low)} to {_clock(high)}"
         if forward and trigger.schedule.elapsed:
             yield f"{hours} does not exist on {day}: what falls into it does not run"

@@ -95,8 +95,8 @@ def _of_name(text: str, name: str) -> tzinfo:
 
 
 def _unreadable(error: Exception) -> InvalidOptionError:
-    told = " ".join(str(error).strip("'\"").split())
-    expected = f"the system's time zone, which cannot be read ({told}): set TZ"
+    reason = " ".join(str(error).strip("'\"").split())
+    expected = f"the system's time zone, which cannot be read ({reason}): set TZ"
     if not available_timezones():
         expected = NO_DATA
     return InvalidOptionError("timezone", None, f"{expected}; {_WAY_OUT}")

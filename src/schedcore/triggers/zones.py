@@ -156,10 +156,10 @@ class Zone:
         """Return the year's spans; New Year in UTC ends one, whether the offset changes or not."""
         spans = self._years.get(year)
         if spans is None:
-            spans = self._years[year] = tuple(self._look(year))
+            spans = self._years[year] = tuple(self._find_spans(year))
         return spans
 
-    def _look(self, year: int) -> list[Span]:
+    def _find_spans(self, year: int) -> list[Span]:
         begin = max(MIN_US, to_us(datetime(year, 1, 1, tzinfo=UTC))) if year > 1 else MIN_US
         end = to_us(datetime(year + 1, 1, 1, tzinfo=UTC)) if year < 9999 else HORIZON_US + 1
         before, offset = self._offset(max(MIN_US, begin - 1)), self._offset(begin)

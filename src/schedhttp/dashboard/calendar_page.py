@@ -15,7 +15,7 @@ from schedhttp.dashboard import texts
 from schedhttp.dashboard.visit import Page, Visit
 from schedhttp.errors import BadRequest
 
-LOOKED_AT: Final = 200
+MOST_JOBS: Final = 200
 """Maximum number of jobs whose coming runs are counted."""
 MOST_RUNS: Final = 1_000
 """Maximum number of counted runs of one job: jobs that run more often are listed separately."""
@@ -54,7 +54,7 @@ def show(visit: Visit) -> Page:
     first = _month(visit.args.get("month", "")) or today.replace(day=1)
     after = _next_month(first)
     text = visit.args.get("q", "")
-    jobs = visit.api("get_jobs", query={"q": text, "limit": LOOKED_AT})
+    jobs = visit.api("get_jobs", query={"q": text, "limit": MOST_JOBS})
     comes, often = _coming(visit, [job["id"] for job in jobs.json], first, after)
     job_id = jobs.json[0]["id"] if text and jobs.count == 1 else ""
     ended = _ended(visit, job_id, first, after)
@@ -78,7 +78,7 @@ def show(visit: Visit) -> Page:
         "job": job_id,
         "often": often,
         "count": jobs.count or 0,
-        "looked_at": LOOKED_AT,
+        "looked_at": MOST_JOBS,
         "is_cut": sum(map(Counter.total, ended.values())) >= MOST_COUNTED,
         "most": MOST_COUNTED,
         "zone": texts.zone_name(zone),

@@ -14,7 +14,7 @@ from schedhttp.dashboard.pictures.heat import by_hour, heat
 from schedhttp.dashboard.pictures.spans import MOST, Span, spans
 from schedhttp.dashboard.visit import Visit
 
-_LOOKED_AT: Final = 1_000
+_MOST_RUNS: Final = 1_000
 _WRONG: Final = ("bad", "warn")
 
 
@@ -32,7 +32,7 @@ class JobPictures(NamedTuple):
 
 def of_job(visit: Visit, job_id: str, job_zone: object) -> JobPictures | None:
     """Return the pictures of a job; None if nothing was due yet."""
-    records = visit.scheduler.records(RunQuery(job_id, limit=_LOOKED_AT))
+    records = visit.scheduler.records(RunQuery(job_id, limit=_MOST_RUNS))
     if not records:
         return None
     zone = visit.tz(job_zone)

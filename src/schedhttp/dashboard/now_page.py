@@ -14,7 +14,7 @@ BAD: Final = "failed,timed_out,lost"
 NOT_RUN: Final = "missed,shed,skipped,coalesced,paused,cancelled"
 _TROUBLE: Final = f"{BAD},missed,shed"
 _DAY: Final = timedelta(days=1)
-_LOOKED_AT: Final = 200
+_MOST_RUNS: Final = 200
 """Number of latest outcomes that are searched for problems."""
 _MOST: Final = 12
 """Maximum number of lines of each part of the page."""
@@ -104,7 +104,7 @@ def _troubles(
 
 def _failing(visit: Visit) -> list[Trouble]:
     """Return the jobs whose last run failed within a day, and how many runs failed in a row."""
-    latest = visit.api("get_runs", query={"outcome": _TROUBLE, "limit": _LOOKED_AT}).json
+    latest = visit.api("get_runs", query={"outcome": _TROUBLE, "limit": _MOST_RUNS}).json
     since_ms = visit.now_ms - _DAY // timedelta(milliseconds=1)
     bad = set(_TROUBLE.split(","))
     found = []

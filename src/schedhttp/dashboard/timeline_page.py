@@ -31,7 +31,7 @@ LANES: Final = 30
 _MOST_PAGES: Final = 10_000
 _TROUBLED: Final = 10
 """Maximum number of lanes above the others, for jobs with failures."""
-_LOOKED_AT: Final = 200
+_MOST_RUNS: Final = 200
 _RUNS: Final = 500
 """Maximum number of runs of a job that are shown: the latest."""
 _HOUR_US: Final = 3_600 * SECOND
@@ -89,7 +89,7 @@ def _exact_until(visit: Visit, forecast: LoadForecast) -> str:
 def _troubled(visit: Visit, scale: Scale, listed: Iterable[str]) -> list[str]:
     """Return the jobs with failures in the shown period that are not listed anyway."""
     since = texts.iso(scale.begin_us)
-    query = {"outcome": BAD, "since": since, "limit": _LOOKED_AT}
+    query = {"outcome": BAD, "since": since, "limit": _MOST_RUNS}
     found = dict.fromkeys(run["job_id"] for run in visit.api("get_runs", query=query).json)
     return [job_id for job_id in found if job_id not in set(listed)][:_TROUBLED]
 

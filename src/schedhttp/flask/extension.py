@@ -20,7 +20,7 @@ from schedcore import (
 )
 from schedhttp import build, startup_log
 from schedhttp.app import App
-from schedhttp.flask import cli, config, mount, places
+from schedhttp.flask import cli, config, mount, store_file
 from schedhttp.flask.app_context import in_app_context
 from schedhttp.flask.jobs import FlaskJobs
 from schedhttp.settings import Settings, variable
@@ -290,7 +290,7 @@ class FlaskScheduler(FlaskJobs):
             timezone=settings.timezone,
             job_defaults=settings.job_defaults,
             executors=executors,
-            store=build.open_store(places.with_store(settings, app, self)),
+            store=build.open_store(store_file.with_store(settings, app, self)),
             name=settings.name or app.import_name,
             capture_output=settings.capture_output,
             redact=settings.redact,

@@ -84,7 +84,9 @@ class Guard:
             self.authenticate(settings.auth)
         elif settings.auth is not None and not isinstance(settings.auth, HTTPBasicAuth):
             raise InvalidOptionError(
-                "SCHEDULER_AUTH", settings.auth, "a callable, HTTPBasicAuth() or None"
+                "SCHEDULER_AUTH",
+                settings.auth,
+                "a callable, schedhttp.flask.HTTPBasicAuth() or None",
             )
         self._read_only = frozenset(map(_folded, settings.api_read_only))
         if self._authenticate is None and settings.auth is None:

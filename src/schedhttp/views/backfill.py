@@ -59,14 +59,14 @@ def _read(body: Mapping[str, Any]) -> tuple[str | None, str | None, bool]:
 
 def _not_confirmed(job_id: str, times: Sequence[int], confirmed: int | None) -> NotConfirmed:
     count = len(times)
-    told = f"{count} due {'time' if count == 1 else 'times'}"
+    text = f"{count} due {'time' if count == 1 else 'times'}"
     details: dict[str, Any] = {"count": count}
     if times:
         first, last = (from_us(us).isoformat() for us in (times[0], times[-1]))
-        told += f", from {first} to {last}"
+        text += f", from {first} to {last}"
         details |= {"first": first, "last": last}
     given = "" if confirmed is None else f", and not {confirmed}"
     return NotConfirmed(
-        f"this would run job {job_id!r} for {told}; expected confirm={count} in the query{given}",
+        f"this would run job {job_id!r} for {text}; expected confirm={count} in the query{given}",
         details=details,
     )

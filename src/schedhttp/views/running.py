@@ -23,7 +23,7 @@ from schedhttp.views.base import Reply, Service
 from schedhttp.views.jobs import show
 
 _FIELDS: Final = ("wait", "args", "kwargs")
-_LOOK_EVERY: Final = 1.0
+_POLL_EVERY: Final = 1.0
 """Seconds between two checks whether a client still waits."""
 
 
@@ -67,7 +67,7 @@ def _wait(run: Run, request: Incoming, seconds: float) -> None:
     """
     deadline = Deadline(seconds)
     while left := deadline.left():
-        if run.wait(min(_LOOK_EVERY, left)):
+        if run.wait(min(_POLL_EVERY, left)):
             return
         connection.check_client(request.environ)
 
@@ -83,9 +83,9 @@ def _read(body: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
     if not isinstance(wait, bool):
         raise InvalidOptionError("wait", wait, "true or false")
     call = {name: body[name] for name in ("args", "kwargs") if body.get(name) is not None}
-    for name, kind, told in (("args", list, "an array"), ("kwargs", dict, "an object")):
+    for name, kind, expected in (("args", list, "an array"), ("kwargs", dict, "an object")):
         if name in call and not isinstance(call[name], kind):
-            raise InvalidOptionError(name, call[name], told)
+            raise InvalidOptionError(name, call[name], expected)
     return wait, call
 
 

@@ -66,12 +66,12 @@ def preview(service: Service, request: Incoming) -> Reply:
     entry = scheduler.draft_job(**wanted(service, fields, trigger))
     now_us = scheduler.clock.now_us()
     warnings = lint.warnings_of(entry.job.trigger, now_us)
-    told = {**fire_times(entry, n, now_us), "warnings": warnings}
+    reply = {**fire_times(entry, n, now_us), "warnings": warnings}
     if "func" in body:
         if fields["func"] is _anything:
             entry = entry._replace(job=entry.job._replace(func=None, given_ref=body["func"]))
-        told["job"] = codec.job_to_dict(entry, False, service.job_json.hide)
-    return Reply(told)
+        reply["job"] = codec.job_to_dict(entry, False, service.job_json.hide)
+    return Reply(reply)
 
 
 def get_runs(service: Service, request: Incoming) -> Reply:
@@ -127,12 +127,12 @@ def fire_times(entry: Entry, n: int, now_us: int) -> dict[str, Any]:
     later, truncated = coming(trigger, entry.fire_us, n - 1)
     instants = [entry.due_us, *later]
     times = [from_us(instant, trigger.timezone).isoformat() for instant in instants[:n]]
-    told: dict[str, Any] = {"next_fire_times": times}
+    reply: dict[str, Any] = {"next_fire_times": times}
     # A first time before now is late; its remark is none of the clocks that changed since.
     found = lint.remarked(trigger, [entry.fire_us, *later][:n], min(now_us, entry.fire_us))
     if remarks := {at: f.remark for at, f in zip(times, found, strict=True) if f.remark}:
-        told["remarks"] = remarks
-    return {**told, **({"truncated": True} if truncated else {})}
+        reply["remarks"] = remarks
+    return {**reply, **({"truncated": True} if truncated else {})}
 
 
 def _whole_id(service: Service, job_id: str, ending: str) -> str | None:

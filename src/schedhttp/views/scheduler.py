@@ -85,13 +85,13 @@ def shutdown_scheduler(service: Service, request: Incoming) -> Reply:
 
 def _wait_for_others(scheduler: Scheduler, deadline: Deadline) -> None:
     """Wait for the active runs of other processes."""
-    pause = _FIRST_LOOK
+    pause = _FIRST_PAUSE
     while any(n.runs for n in scheduler.nodes() if n.state == "alive") and deadline.left():
         Waker().sleep(pause)
-        pause = min(pause * 2, _LAST_LOOK)
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-_FIRST_LOOK, _LAST_LOOK = 0.02, 0.25
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 """Seconds between two looks for runs of other processes, at first and in the end."""
 
 

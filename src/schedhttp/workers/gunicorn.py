@@ -17,7 +17,7 @@ from typing import Any
 
 from schedcore.clock import Deadline, Waker
 
-_LOOK_EVERY = 0.02
+_POLL_EVERY = 0.02
 _LOAD_WITHIN = 600.0
 """Seconds within which a worker must have loaded its app."""
 
@@ -90,7 +90,7 @@ def _wait_for_load() -> None:
     while _when_loaded and deadline.left():  # a child that executes another program never loads
         if has_loaded():
             post_worker_init(None)
-        Waker().sleep(_LOOK_EVERY)
+        Waker().sleep(_POLL_EVERY)
 
 
 def end_gently() -> None:

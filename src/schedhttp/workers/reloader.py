@@ -14,7 +14,7 @@ from collections.abc import Callable
 from schedcore.clock import Deadline, Waker
 
 _WATCH_FOR = 60.0
-_LOOK_EVERY = 0.05
+_POLL_EVERY = 0.05
 
 
 def call_in_parent(leave: Callable[[], object]) -> None:
@@ -23,13 +23,13 @@ def call_in_parent(leave: Callable[[], object]) -> None:
     The sign is that Werkzeug has imported its reloader, which it does only to run it.
     """
 
-    def look() -> None:
+    def watch() -> None:
         deadline = Deadline(_WATCH_FOR)
         while deadline.left():
             if "werkzeug._reloader" in sys.modules:
                 leave()
                 return
-            Waker().sleep(_LOOK_EVERY)
+            Waker().sleep(_POLL_EVERY)
 
     if os.environ.get("WERKZEUG_RUN_MAIN") != "true":
-        threading.Thread(target=look, name="schedhttp-reloader", daemon=True).start()
+        threading.Thread(target=watch, name="schedhttp-reloader", daemon=True).start()

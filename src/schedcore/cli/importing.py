@@ -12,11 +12,11 @@ from schedcore.cli.base import DONE, PARTLY, Commands, counted, print_table
 from schedcore.cli.stores import entries_of, next_run, opened, store_url
 from schedcore.clock import SystemClock
 from schedcore.errors import InvalidOptionError
+from schedcore.transfer.adding import Comparison, add, compared
 from schedcore.transfer.apscheduler import read_jobs
 from schedcore.transfer.apscheduler_rows import TABLE, read_rows
-from schedcore.transfer.base import Reading
+from schedcore.transfer.base import ReadResult
 from schedcore.transfer.crontab import read_crontab
-from schedcore.transfer.into import Comparison, add, compared
 from schedcore.transfer.job_lines import line_of
 
 
@@ -49,7 +49,7 @@ def _add_apscheduler(commands: Commands) -> None:
 
 def _import_apscheduler(parsed: argparse.Namespace) -> int:
     now_us = SystemClock().now_us()
-    return _bring(read_jobs(read_rows(parsed.url, parsed.table), now_us), parsed, now_us)
+    return _import(read_jobs(read_rows(parsed.url, parsed.table), now_us), parsed, now_us)
 
 
 def _add_crontab(commands: Commands) -> None:
@@ -85,15 +85,15 @@ def _import_crontab(parsed: argparse.Namespace) -> int:
         user=(parsed.user or getpass.getuser()) if parsed.system else None,
         timezone=parsed.tz,
     )
-    return _bring(reading, parsed, now_us)
+    return _import(reading, parsed, now_us)
 
 
-def _bring(reading: Reading, parsed: argparse.Namespace, now_us: int) -> int:
+def _import(reading: ReadResult, parsed: argparse.Namespace, now_us: int) -> int:
     """Store the jobs that were read, or print what would be stored; return the exit status."""
     url = None
     if parsed.into or not parsed.dry_run:
         url = store_url(parsed.into, "into")
-    entries = [taken.entry for taken in reading.taken]
+    entries = [taken.entry for taken in reading.importable]
     found = compared(entries, [] if url is None else entries_of(url))
     if url is not None and not parsed.dry_run and found.new:
         store = opened(url, make=True)
@@ -105,13 +105,13 @@ def _bring(reading: Reading, parsed: argparse.Namespace, now_us: int) -> int:
         print(_as_json(reading, found))
     else:
         _print(reading, found, "would be added" if parsed.dry_run else "added")
-    return PARTLY if reading.left or found.other else DONE
+    return PARTLY if reading.rejected or found.other else DONE
 
 
 _OTHER = "a job with this id and another definition exists: it stays as it is"
 
 
-def _print(reading: Reading, found: Comparison, done: str) -> None:
+def _print(reading: ReadResult, found: Comparison, done: str) -> None:
     if found.new:
         print_table(
             (
@@ -122,25 +122,25 @@ def _print(reading: Reading, found: Comparison, done: str) -> None:
             )
             for entry in found.new
         )
-    for taken in reading.taken:
+    for taken in reading.importable:
         for remark in taken.remarks:
             print(f"note: {taken.entry.job.id}: {remark}")
     for remark in reading.remarks:
         print(f"note: {remark}")
-    for left in reading.left:
+    for left in reading.rejected:
         print(f"left: {left.where} ({left.what}): {left.reason}")
     for entry in found.other:
         print(f"left: {entry.job.id}: {_OTHER}")
     parts = [f"{counted(len(found.new), 'job')} {done}"]
     if found.same:
         parts.append(f"{len(found.same):,} there already")
-    if reading.left or found.other:
-        parts.append(f"{len(reading.left) + len(found.other):,} left, for the reasons above")
+    if reading.rejected or found.other:
+        parts.append(f"{len(reading.rejected) + len(found.other):,} left, for the reasons above")
     print("; ".join(parts))
 
 
-def _as_json(reading: Reading, found: Comparison) -> str:
-    remarks = {taken.entry.job.id: taken.remarks for taken in reading.taken}
+def _as_json(reading: ReadResult, found: Comparison) -> str:
+    remarks = {taken.entry.job.id: taken.remarks for taken in reading.importable}
     return json.dumps(
         {
             "added": [
@@ -148,7 +148,7 @@ def _as_json(reading: Reading, found: Comparison) -> str:
                 for entry in found.new
             ],
             "there_already": [entry.job.id for entry in found.same],
-            "left": [left._asdict() for left in reading.left]
+            "left": [left._asdict() for left in reading.rejected]
             + [
                 {"where": entry.job.id, "what": entry.job.func_ref, "reason": _OTHER}
                 for entry in found.other
