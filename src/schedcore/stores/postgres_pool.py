@@ -188,7 +188,7 @@ class PostgresPool:
                 self._find_out(tx, error)
                 return
             self.rollback(tx)
-            raise self._told(error) from error
+            raise self._store_error(error) from error
         except BaseException:
             (self._doubt if tx.commits else self.rollback)(tx)
             raise
@@ -229,7 +229,7 @@ class PostgresPool:
             raise CommitInDoubtError(self.shown, _advice(error)) from error
         else:
             tx.undone()
-            raise self._told(error) from error
+            raise self._store_error(error) from error
 
     def _doubt(self, tx: PostgresTransaction) -> None:
         """Keep a transaction whose result must be looked up later."""
@@ -278,9 +278,9 @@ class PostgresPool:
         try:
             yield
         except psycopg.Error as error:
-            raise self._told(error) from error
+            raise self._store_error(error) from error
 
-    def _told(self, error: psycopg.Error) -> StoreError:
+    def _store_error(self, error: psycopg.Error) -> StoreError:
         if isinstance(error, _COLLISIONS):
             return Collision(self.shown, _advice(error))
         if isinstance(error, _PASSING):

@@ -121,7 +121,7 @@ class SqliteFile:
                 with self.write() as tx:  # which reports the error
                     yield tx
                 return
-            with self._telling():
+            with self._translating_errors():
                 connection = self._connection or self._open()
                 connection.execute("pragma synchronous=normal")
             try:
@@ -132,7 +132,7 @@ class SqliteFile:
 
     @contextmanager
     def _transaction(self, *begin: str) -> Iterator[Transaction]:
-        with self._turn(), self._telling():
+        with self._turn(), self._translating_errors():
             if self._within:
                 raise StoreUnavailableError(str(self.path), INTERRUPTS)
             connection = self._connection or self._open()
@@ -172,7 +172,7 @@ class SqliteFile:
             self._lock.release()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Add the file and a solution to errors of SQLite."""
         try:
             yield
@@ -209,7 +209,7 @@ class SqliteFile:
         """Return a version that changes when another process writes, and sometimes without that."""
         with self._lock:
             if self._connection is None:
-                with self._telling():
+                with self._translating_errors():
                     self._open()
             assert self._connection is not None
             # Each process reads it ten times a second: it takes two words of shared memory.
