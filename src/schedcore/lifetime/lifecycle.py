@@ -179,9 +179,8 @@ class Lifecycle:
     def _start_loop(self, paused: bool) -> bool:
         """Start the loop; return whether no signal handler shut it down meanwhile."""
         self._engine.take_back(self._clock.now_us(), hung=False)
-        self._engine.runs.release()
-        if paused:
-            self._engine.runs.hold()
+        self._engine.runs.reopen(held=paused)
+        self._engine.runs.promote()
         loop = Loop(self._engine, self._clock)
         loop.paused = paused
         self._left_behind = False
@@ -211,8 +210,9 @@ class Lifecycle:
             SchedulerNotRunningError: if the loop is not started.
         """
         loop = self.loop_or_error()
-        self._engine.runs.hold()
-        loop.paused = True
+        with self._lock:
+            self._engine.runs.hold()
+            loop.paused = True
         self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_PAUSED))
 
     def resume(self) -> None:
@@ -222,8 +222,10 @@ class Lifecycle:
             SchedulerNotRunningError: if the loop is not started.
         """
         loop = self.loop_or_error()
-        self._engine.runs.release()
-        loop.paused = False
+        with self._lock:
+            self._engine.runs.reopen()
+            loop.paused = False
+        self._engine.runs.promote()
         loop.wake()
         self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_RESUMED))
 
