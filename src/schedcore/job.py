@@ -221,11 +221,7 @@ def check_id(job_id: object) -> str:
 
 
 def check_label(option: str, label: object) -> str:
-    """Return *label* if it is text of 1 to 255 characters that every store accepts.
-
-    Raises:
-        InvalidOptionError: if it is not.
-    """
+    """Return *label* if it is text of 1 to 255 characters that every store accepts."""
     if not isinstance(label, str) or not 0 < len(label) <= MAX_ID_LENGTH:
         raise InvalidOptionError(option, label, f"text of 1 to {MAX_ID_LENGTH} characters")
     if "\0" in label:  # of which PostgreSQL has none
