@@ -127,5 +127,5 @@ def case_at_mount(item):
 
 
 def pytest_xdist_auto_num_workers():
-    """Run one more test at a time than there are processors: some do no more than wait."""
-    return min((os.cpu_count() or 1) + 1, 4)
+    """Run two more tests at a time than there are processors: some do no more than wait."""
+    return min((os.cpu_count() or 1) + 2, 5)

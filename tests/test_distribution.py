@@ -27,6 +27,7 @@ TEXTS = [
     path
     for pattern in ("*.md", "docs/**/*.md", "src/**/*.py", "examples/*", "Makefile", ".ci/*")
     for path in ROOT.glob(pattern)
+    if path.is_file()
 ]
 STRANGERS = re.compile(r"pip install\b[^\n]*?(?<![\w/.-])schedcore(?!-engine)\b")
 

@@ -127,7 +127,7 @@ class Terminal:
             (tools / name).chmod(0o755)
         (folder / ".curlrc").write_text("silent\n")
         # Nor what make was given for the tests: the `make serve` of a page would take it as well.
-        others = ("SCHEDULER_", "MAKE", "MFLAGS")
+        others = ("SCHEDULER_", "MAKE", "MFLAGS", "ARGS")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(others)}
         self.environment = inherited | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",

@@ -211,9 +211,10 @@ class Listeners:
         while changes != self._changes:
             changes = self._changes
             self._listeners = tuple(self._all)
-            self.mask = 0
+            together = 0
             for _, mask in self._listeners:
-                self.mask |= mask
+                together |= mask
+            self.mask = together  # in one step: other threads read it without the lock
 
 
 def _named_by(event: Event) -> dict[str, object]:

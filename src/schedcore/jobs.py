@@ -310,12 +310,12 @@ def _read(output: int) -> bytes:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started in its group."""
-    tell = partial(os.killpg, process.pid) if own_group else process.send_signal
+    send = partial(os.killpg, process.pid) if own_group else process.send_signal
     with suppress(ProcessLookupError):
-        tell(signal.SIGTERM)
+        send(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        tell(signal.SIGKILL)
+        send(signal.SIGKILL)
     process.wait()
 
 

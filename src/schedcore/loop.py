@@ -141,7 +141,8 @@ class Loop:
     def expect(self, due_us: int) -> None:
         """Wake the thread at *due_us*, if it would sleep longer."""
         # While the thread is not asleep this is _NEVER, so that no wake-up can fall in between.
-        if due_us < self._until and not self.paused:
+        # A paused one is woken as well: runs that begin nevertheless may time out.
+        if due_us < self._until:
             self._waker.wake()
 
     def quiesce(self, timeout: float | None) -> None:
@@ -183,6 +184,9 @@ class Loop:
                 self._one_pass(waker)
             except BaseException as error:  # noqa: BLE001 — the loop outlives any error
                 self.failures += 1
+                if waker is not self._waker:  # the state is its successor's
+                    log.error("a thread of the scheduler failed after its replacement", error=error)
+                    return
                 self.failing_why = _why_of(error)
                 self.failing += 1
                 # A store that is down for a day fails each second: logged the 1st, 2nd, 4th, 8th...

@@ -214,7 +214,7 @@ def set_back(place: Place, now_us: int, jump_us: int, broken: bool = False) -> P
     trigger, fire_us, due_us, _ = place
     if fire_us is None:
         return place
-    if broken and trigger.kind is None:  # a trigger that does not answer is not asked again
+    if broken and trigger.kind is None:  # a user's trigger, which may not answer, is not asked
         return place if due_us is None else place._replace(due_us=due_us + jump_us)
     old_now_us = now_us - jump_us
     if fire_us > old_now_us and trigger.next_us(old_now_us) != fire_us:

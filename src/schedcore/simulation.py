@@ -25,7 +25,7 @@ from schedcore.run import Outcome, Run
 from schedcore.scheduler import Scheduler
 from schedcore.stores.memory import MemoryStore
 
-# What becomes of runs that are only foreseen is no news.
+# The outcomes of simulated runs are not logged.
 _silent = GuardedLogger(__name__, silent=True)
 
 MAX_FIRES = 100_000

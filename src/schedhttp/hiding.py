@@ -26,7 +26,11 @@ def secrets_hidden(redact: Redact) -> Hide:
     """Return a function that hides secrets in the arguments of jobs."""
 
     def hide(shown: dict[str, Any]) -> dict[str, Any]:
-        less = {name: in_data(redact, shown[name]) for name in _CALL if name in shown}
+        call = {name: shown[name] for name in _CALL if name in shown}
+        try:
+            less = {name: in_data(redact, value) for name, value in call.items()}
+        except RecursionError:  # nested too deeply to be searched
+            return {**shown, **{name: type(v)() for name, v in call.items()}, "hidden": [*call]}
         hidden = [place for name in less for place in _changed(name, shown[name], less[name])]
         return {**shown, **less, "hidden": hidden} if hidden else shown
 

@@ -101,7 +101,7 @@ _TRIGGER_OPTIONS: Final[dict[str, Json]] = {
 }
 _NAMES: Final = {"calendarinterval": "CalendarInterval"}
 _REQUIRED: Final = {"and": ["triggers"], "or": ["triggers"]}
-_KINDS_TOLD: Final = {
+_KIND_TEXTS: Final = {
     "date": "Fires once.",
     "interval": "Fires at equal intervals of elapsed time.",
     "cron": "Fires when the wall clock matches every field, or crontab text.",
@@ -121,7 +121,7 @@ _DONE: Final[Json] = {
     "count": described(COUNT, "The number of affected jobs."),
     "ids": described(_IDS, "Which ones."),
 }
-_MEANT: Final[Json] = {
+_SELECTED: Final[Json] = {
     "count": described(COUNT, "The number of jobs, or due times."),
     "ids": described(_IDS, "The first of these jobs."),
     "first": described(TEXT, "Of due times, the first one."),
@@ -139,7 +139,7 @@ def schemas() -> Json:
         **_trigger_schemas(),
         **_job_schemas(),
         "Error": obj(_ERROR, [*_ERROR]),
-        "NotConfirmed": obj({**_ERROR, **_MEANT}, [*_ERROR, "count"]),
+        "NotConfirmed": obj({**_ERROR, **_SELECTED}, [*_ERROR, "count"]),
         "Done": obj(_DONE, [*_DONE]),
         "Begun": obj({**_DONE, **_BEGUN}, [*_DONE, *_BEGUN]),
         "Info": INFO.schema(),
@@ -147,7 +147,7 @@ def schemas() -> Json:
         "StoreShown": STORE.schema(),
         "NodeShown": NODE.schema(),
         "ChannelState": CHANNEL.schema(),
-        **_schemas_of_what_comes(),
+        **_schemas_of_fire_times(),
         "Wait": obj(
             {"wait": {"type": "boolean", "default": True}}, examples=[{"wait": False}], closed=True
         ),
@@ -194,7 +194,7 @@ def schemas() -> Json:
     }
 
 
-def _schemas_of_what_comes() -> Json:
+def _schemas_of_fire_times() -> Json:
     times = {"type": "array", "items": TIME}
     remarks = described(
         _TEXT_BY_ID,
@@ -254,7 +254,7 @@ def _trigger_schema(kind: str) -> Json:
         {"trigger": {"type": "string", "const": kind}, **options},
         ["trigger", *required],
         closed=True,
-        description=_KINDS_TOLD.get(kind, "Registered by this program."),
+        description=_KIND_TEXTS.get(kind, "Registered by this program."),
     )
 
 

@@ -57,7 +57,7 @@ def test_the_last_worker_may_not_wait_for_a_run_of_its_executor(scheduler, execu
         record = record_of(scheduler, waits, executor=executor)
         assert record.outcome is Outcome.FAILED
         assert record.error_type == "InvalidOptionError"
-        assert f"a run of the executor {executor!r}" in record.error_text
+        assert f"the executor {executor!r}" in record.error_text
     assert not scheduler.counts("other"), "nothing was begun"
 
 

@@ -101,7 +101,7 @@ def test_who_leaves_does_not_start_again_while_its_runs_end(made):
 def test_one_that_shuts_down_while_the_store_is_away_is_stopped_and_starts_again(
     made, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
     one = made()
     one.add_job("math:sqrt", "interval", hours=1, args=[4], id="j")
     one.start()

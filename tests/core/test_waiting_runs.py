@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import Executor, Future
 from datetime import datetime, timedelta, timezone
 from unittest.mock import Mock
 
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcore import (
+    EVENT_JOB_SUBMITTED,
     History,
     ManualClock,
     MaxInstancesError,
     Outcome,
     RunRecord,
     Scheduler,
+    State,
     SystemClock,
     ThreadPool,
     simulate,
@@ -292,3 +295,101 @@ def test_a_scheduler_is_read_by_people(virtual_scheduler):
     )
     virtual_scheduler._engine.store = Mock(entries=Mock(side_effect=OSError("gone")))
     assert "its store raised" in repr(virtual_scheduler)
+
+
+# Many that follow each other
+
+
+class Refusing(Standing):
+    """Accepts nothing."""
+
+    def submit(self, runs, reporter):
+        raise RuntimeError("closed")
+
+
+class Synchronous(Executor):
+    """Calls what is submitted at once, in the thread that submits it."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("executor", "outcome"), [(Refusing, Outcome.FAILED), (Synchronous, Outcome.EXECUTED)]
+)
+def test_a_thousand_runs_that_end_while_they_are_submitted_let_each_other_start(executor, outcome):
+    clock = ManualClock()
+    scheduler = Scheduler(timezone="UTC", clock=clock, executors={"default": executor()})
+    start = clock.now()
+    scheduler.add_job(int, "interval", minutes=1, coalesce=False, id="behind", start_date=start)
+    for n in range(1_000):
+        scheduler.add_job(int, id=f"at once {n}")
+    clock.advance(timedelta(minutes=1_000))
+    for _ in range(30):
+        scheduler._engine.step(clock.now_us())
+    assert scheduler.runs() == []
+    assert scheduler.counts("behind") == {outcome: 1_001}
+    assert scheduler.counts() == {outcome: 2_001}
+
+
+def test_one_that_refuses_a_backfill_leaves_no_run_behind():
+    clock = ManualClock()
+    scheduler = Scheduler(timezone="UTC", clock=clock, executors={"default": Refusing()})
+    start = clock.now()
+    scheduler.add_job(int, "interval", minutes=1, id="job", start_date=start)
+    clock.advance(timedelta(minutes=900))
+    scheduler._engine.step(clock.now_us())
+    scheduler._life.loop_or_error = lambda: None
+    scheduler.backfill("job", start, start + timedelta(minutes=800))
+    assert scheduler.runs() == []
+
+
+# Paused schedulers
+
+
+def waiting_runs(scheduler):
+    """Have runs of one job wait behind each other; return its id."""
+    start = scheduler.clock.now() - timedelta(minutes=10)
+    job = scheduler.add_job(
+        int, "interval", minutes=1, start_date=start, coalesce=False, next_run_time=start
+    )
+    scheduler._engine.step(scheduler.clock.now_us())
+    return job.id
+
+
+def test_what_waits_does_not_begin_where_a_scheduler_is_started_paused():
+    pool = Standing()
+    scheduler = Scheduler(timezone="UTC", clock=ManualClock(), executors={"default": pool})
+    waiting_runs(scheduler)
+    (first,) = pool.begin()
+    scheduler._engine.runs.hold()
+    scheduler._engine.runs.reporter.end(first, None, None)
+    scheduler._engine.runs.settle()
+    scheduler.start(paused=True)
+    assert pool.waiting == []
+    scheduler.resume()
+    assert len(pool.waiting) == 1
+    scheduler.shutdown(wait=False)
+
+
+def test_a_pause_while_a_resume_is_under_way_holds_for_all():
+    pool = Standing()
+    scheduler = Scheduler(timezone="UTC", clock=ManualClock(), executors={"default": pool})
+    scheduler.start(paused=True)
+    waiting_runs(scheduler)
+    (first,) = pool.begin()
+    scheduler._engine.runs.reporter.end(first, None, None)
+    scheduler._engine.runs.settle()
+    scheduler.add_listener(lambda event: scheduler.pause(), EVENT_JOB_SUBMITTED)
+    scheduler.resume()
+    assert scheduler.state is State.PAUSED
+    (second,) = pool.begin()
+    scheduler._engine.runs.reporter.end(second, None, None)
+    scheduler._engine.runs.settle()
+    assert pool.waiting == [], "and so it does for what waits"
+    scheduler.shutdown(wait=False)

@@ -221,10 +221,10 @@ def test_a_server_that_is_gone_is_told_and_its_return_too(scheduler, open_tab):
     with served(app) as base:
         tab = open_tab(base)
         page = tab.goto("/")
-    heard = page.locator("#heard")
-    heard.filter(has_text=re.compile("last heard .* ago")).wait_for()
+    offline = page.locator("#offline")
+    offline.filter(has_text=re.compile("last heard .* ago")).wait_for()
     with served(app, int(base.rpartition(":")[2])):
-        heard.wait_for(state="hidden")
+        offline.wait_for(state="hidden")
     tab.wrong.clear()  # connections that were refused, which Chromium notes itself
 
 
@@ -240,10 +240,10 @@ def test_all_processes_are_killed_and_started_again_with_the_page_open(open_tab,
         page = tab.goto("/")
         tab.sees("2 processes on one store")
         server.kill()
-        page.locator("#heard").filter(has_text="last heard").wait_for()
+        page.locator("#offline").filter(has_text="last heard").wait_for()
         server.begin()
         server.all_answer(2)
-        page.locator("#heard").wait_for(state="hidden")
+        page.locator("#offline").wait_for(state="hidden")
         tab.asked.clear()
         for _ in range(3):
             with page.expect_response(lambda answer: answer.status in (200, 304)):

@@ -194,7 +194,7 @@ def test_a_second_store_on_the_file_takes_no_lock_away_from_the_first(opened, pa
 def test_who_is_locked_out_for_too_long_is_told_so_and_goes_on_afterwards(
     opened, path, monkeypatch
 ):
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
     store = opened()
     add(store, entry("a", 5))
     with raw(path) as other:
@@ -219,7 +219,7 @@ def test_many_threads_that_are_locked_out_do_not_wait_one_after_the_other(
     opened, path, monkeypatch
 ):
     """Each waits for its turn no longer than for other processes."""
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.2)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.2)
     store = opened()
     add(store, entry("a", 5))
     told = []
@@ -243,7 +243,7 @@ def test_many_threads_that_are_locked_out_do_not_wait_one_after_the_other(
 
 
 def test_a_scheduler_that_is_locked_out_loses_no_end_and_goes_on(path, running, monkeypatch):
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
     scheduler = running({"func": "tests.durable.work:say", "trigger": "date", "id": "first"})
     until(lambda: scheduler.history("first"), "the first run")
     scheduler.add_job("tests.durable.work:say", "interval", seconds=0.05, id="tick")

@@ -212,15 +212,18 @@ def test_under_a_reloader_its_child_alone_runs_the_jobs(serve, flask_app, tmp_pa
     assert set(server.left()) <= KEPT
 
 
-@pytest.mark.parametrize("other", ["shop", "second_shop"])
+TWO = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "-w", "2")
+
+
 @pytest.mark.parametrize(
-    "command",
+    ("command", "other"),
     [
-        ["-m", "gunicorn", "--bind", "127.0.0.1:0", "-w", "2", "--threads", "4", "shop:both"],
-        ["-m", "gunicorn", "--bind", "127.0.0.1:0", "-w", "2", "--preload", "shop:both"],
-        ["shop.py"],
+        ([*TWO, "--threads", "4", "shop:both"], "shop"),
+        ([*TWO, "--threads", "4", "shop:both"], "second_shop"),
+        ([*TWO, "--preload", "shop:both"], "shop"),
+        (["shop.py"], "second_shop"),
     ],
-    ids=["gunicorn", "preload", "reloader"],
+    ids=["one name", "two names", "preload", "reloader"],
 )
 def test_two_apps_of_one_server_run_their_jobs_each(serve, tmp_path, command, other):
     """Each has a store of its own, between the same processes."""

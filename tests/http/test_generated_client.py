@@ -43,11 +43,13 @@ class Generated:
 
     def __init__(self, api, folder: Path) -> None:
         answer = api("GET", "/openapi.json")
-        self.name, self.said = generated_from(answer.text, folder)
+        (server,) = answer.json["servers"]
+        document = json.dumps({**answer.json, "servers": []})  # the rest is the same at each mount
+        self.name, self.said = generated_from(document, folder)
         self.folder = folder
         self.models = importlib.import_module(f"{self.name}.models")
         self.client = importlib.import_module(f"{self.name}.client").Client(
-            base_url="http://localhost" + answer.json["servers"][0]["url"].rstrip("/"),
+            base_url="http://localhost" + server["url"].rstrip("/"),
             httpx_args={"transport": httpx.WSGITransport(app=api.app)},
         )
 

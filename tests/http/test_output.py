@@ -205,6 +205,15 @@ def test_stars_anywhere_else_are_refused(api, scheduler, change, place):
     assert scheduler.entry("j").job == before
 
 
+def test_what_is_nested_too_deeply_to_be_searched_is_hidden(api, scheduler):
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    run(scheduler, anything, deep)
+    (job,) = api("GET", "/jobs").json
+    assert (job["args"], job["kwargs"], job["hidden"]) == ([], {}, ["args", "kwargs"])
+
+
 def test_stars_make_no_new_job(api, scheduler):
     run(scheduler, dict, password="abc")
     job = api("GET", "/jobs/j").json

@@ -103,7 +103,7 @@ def test_the_schema_has_the_types_and_the_docstrings():
 HEALTHY = Health(True, State.RUNNING, 0.0, 0.0, 0, 0, 0, 0, {"default": 1.5})
 SHOWN = {
     "a thing": (SHAPE, SHAPE.to_dict(THING, runs=0)),
-    "health": (HEALTH, HEALTH.to_dict(HEALTHY, runs=1, reason=None)),
+    "health": (HEALTH, HEALTH.to_dict(HEALTHY, runs=1)),
     "a missed run": (RUN, RUN.to_dict(RunShown.of(RunRecord(None, "j", Outcome.MISSED, 0)))),
 }
 

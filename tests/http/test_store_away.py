@@ -95,7 +95,7 @@ def test_what_needs_no_store_goes_on(api, away):
 
 
 def test_while_another_process_writes_for_long_nothing_is_changed(api, store, monkeypatch):
-    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
     other = sqlite3.connect(store.file.path, isolation_level=None)
     other.execute("begin immediate")
     answer = api("POST", "/jobs", JOB)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -17,6 +18,11 @@ from multiprocessing.connection import Client, Connection, Listener
 
 LOG = 100
 """Entries of the log of changes that are kept."""
+
+
+def send(connection, message):
+    """Send a message as ``connection.send`` does, which makes a new kind of pickler each time."""
+    connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
 
 class Database:
@@ -32,42 +38,44 @@ class Database:
     def serve(self, connection, tokens):
         """Serve one transaction, up to its end; undo it if the client goes away."""
         with self.lock:
-            before = {name: dict(rows) for name, rows in self.tables.items()}
+            before = {}  # tables that it changes
             try:
                 while (request := connection.recv())[0] != "commit":
                     if request[0] == "rollback":
                         self._undo(before)
                         break
-                    self._do(connection, tokens, *request)
+                    self._do(connection, tokens, before, *request)
             except BaseException:
                 self._undo(before)
                 raise
             log = self.tables["log"]
             for key in list(log)[: max(0, len(log) - LOG)]:
                 del log[key]
-        connection.send("done")
+        send(connection, "done")
 
     def _undo(self, before):
-        self.tables = defaultdict(dict, before)
+        self.tables.update(before)
 
-    def _do(self, connection, tokens, verb, table, *given):
+    def _do(self, connection, tokens, before, verb, table, *given):
         rows = self.tables[table]
+        if verb in ("put", "delete", "next") and table not in before:
+            before[table] = dict(rows)
         if verb == "put":
             rows[given[0]] = given[1]
         elif verb == "delete":
             rows.pop(given[0], None)
         elif verb == "row":
-            connection.send(rows.get(given[0]))
+            send(connection, rows.get(given[0]))
         elif verb == "rows":
             column, value = given
-            connection.send([row for row in rows.values() if row[column] == value])
+            send(connection, [row for row in rows.values() if row[column] == value])
         elif verb == "all":
-            connection.send(list(rows.items()))
+            send(connection, list(rows.items()))
         elif verb == "next":
             rows["last"] = number = rows.get("last", 0) + 1
             if table == "tokens":
                 tokens.add(number)
-            connection.send(number)
+            send(connection, number)
         else:
             raise ValueError(verb)
 
@@ -133,13 +141,13 @@ class Session:
     def __init__(self, name):
         self._lock = threading.Lock()
         self._connection: Connection = Client(_address())
-        self._connection.send(name)
+        send(self._connection, name)
 
     @contextmanager
     def transaction(self):
         """Make what is done inside all at once, or not at all after an error."""
         with self._lock:
-            self._connection.send("begin")
+            send(self._connection, "begin")
             try:
                 yield
             except BaseException:
@@ -148,14 +156,14 @@ class Session:
             self._ask("commit")
 
     def _ask(self, *request):
-        self._connection.send(request)
+        send(self._connection, request)
         return self._connection.recv()
 
     def put(self, table, key, row):
-        self._connection.send(("put", table, key, row))
+        send(self._connection, ("put", table, key, row))
 
     def delete(self, table, key):
-        self._connection.send(("delete", table, key))
+        send(self._connection, ("delete", table, key))
 
     def row(self, table, key):
         return self._ask("row", table, key)

@@ -51,7 +51,7 @@ class Forked(Protocol):
 
 
 _with_locks: WeakSet[HasLock] = WeakSet()
-_to_tell: WeakSet[Forked] = WeakSet()
+_listeners: WeakSet[Forked] = WeakSet()
 _held: list[Lock] = []
 # Two threads that fork at once would take the same locks in two orders; and a set that grows
 # cannot be looked through.
@@ -67,7 +67,7 @@ def hold_while_forking(owner: HasLock) -> None:
 def call_in_child(listener: Forked) -> None:
     """Call *listener* after each fork, in the child, as long as it lives."""
     with _one_at_a_time:
-        _to_tell.add(listener)
+        _listeners.add(listener)
 
 
 def held_here(*owners: object) -> bool:
@@ -98,7 +98,7 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for listener in list(_to_tell):
+    for listener in list(_listeners):
         listener.after_fork_in_child()
 
 

@@ -139,12 +139,12 @@ def _opener(
             return self.do_open(noting(HTTPSConnection), req, context=trusted)
 
     opener = OpenerDirector()
-    for handler in (ProxyHandler(), Http(), Https(), _AsItIs()):
+    for handler in (ProxyHandler(), Http(), Https(), _AnyStatus()):
         opener.add_handler(handler)
     return opener
 
 
-class _AsItIs(HTTPErrorProcessor):
+class _AnyStatus(HTTPErrorProcessor):
     """Returns each response, whatever its status, without following redirects."""
 
     def http_response(self, request: Request, response: Any) -> Any:  # noqa: ARG002

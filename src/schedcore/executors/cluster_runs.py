@@ -182,7 +182,7 @@ class ClusterRuns:
             self._revoke()
             self._send()
         except Exception as error:  # noqa: BLE001 — a network may raise anything: it is tried again
-            self._tell_broken(error)
+            self._note_broken(error)
         self._poll()
 
     def _lose_all(self) -> None:
@@ -204,7 +204,7 @@ class ClusterRuns:
         self._pause_s = min(self._pause_s * 1.5, SLOWEST_S)
         return self._pause_s
 
-    def _tell_broken(self, error: Exception) -> None:
+    def _note_broken(self, error: Exception) -> None:
         if self.broken is None:
             log.error("%s cannot be reached; runs wait for it", self._cluster, error=error)
         self.broken = text_of(error) or type(error).__name__

@@ -58,14 +58,14 @@ def execute_ticket(ticket: Mapping[str, Any], url: str | None = None) -> bool:
         run._output = Capture()
     _heartbeats.add(run.id, store)
     try:
-        report = _carry_out(run)
-        _tell(store, run, text_of_report(report, _clock.now_us()))
+        report = _execute(run)
+        _report(store, run, text_of_report(report, _clock.now_us()))
     finally:
         _heartbeats.drop(run.id)
     return True
 
 
-def _carry_out(run: Run) -> Report:
+def _execute(run: Run) -> Report:
     try:
         job = run.job
         if job.func is None:
@@ -76,7 +76,7 @@ def _carry_out(run: Run) -> Report:
     return execute_task(task)
 
 
-def _tell(store: RemoteRuns, run: Run, text: str) -> None:
+def _report(store: RemoteRuns, run: Run, text: str) -> None:
     """Write the result of a run, however long the store is unreachable: no other process has it."""
     ended_us, wait_s = _clock.now_us(), 0.1
     while True:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor as FuturesExecutor
 from functools import partial
 from typing import Any
 
+from schedcore.basics.turns import Turn
 from schedcore.clock import Deadline
 from schedcore.errors import InvalidOptionError, text_of
 from schedcore.executors.base import Pace, Reporter, perform, settle
@@ -61,7 +62,7 @@ class FuturesAdapter:
         self.remote = self._by_name if remote is None else remote
         self.broken: str | None = None
         self._waiting: deque[tuple[Run, Reporter]] = deque()
-        self._handing_on = threading.RLock()
+        self._turn = Turn()
         self._pending: dict[Future[Any], Run] = {}
         self._done_ever = 0
         self._pace = Pace()
@@ -86,14 +87,13 @@ class FuturesAdapter:
 
     def _hand_on(self) -> None:
         """Submit waiting runs to the pool, as far as it has workers for them."""
-        # One thread at a time, so that runs are counted correctly.  Check again after the release:
-        # another thread may have found the lock taken just before.
-        while self._waiting and self._has_room() and self._handing_on.acquire(blocking=False):
+        # One thread at a time, so that runs are counted correctly.
+        while self._waiting and self._has_room() and self._turn.take():
             try:
                 if self._waiting and self._has_room():
                     self._hand_over(*self._waiting.popleft())
             finally:
-                self._handing_on.release()
+                self._turn.leave()
 
     def _has_room(self) -> bool:
         most = self._workers() if self.remote else None

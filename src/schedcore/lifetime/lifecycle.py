@@ -73,6 +73,8 @@ class Lifecycle:
         self._lock = threading.RLock()
         self._starting = self._shutting_down = False
         self._loop: Loop | None = None
+        # The loop that was started last: a shutdown waits while its thread still times out runs.
+        self._last_loop: Loop | None = None
         self.ended = Waker()
 
     def after_fork_in_child(self) -> None:
@@ -177,16 +179,15 @@ class Lifecycle:
     def _start_loop(self, paused: bool) -> bool:
         """Start the loop; return whether no signal handler shut it down meanwhile."""
         self._engine.take_back(self._clock.now_us(), hung=False)
-        self._engine.runs.release()
-        if paused:
-            self._engine.runs.hold()
+        self._engine.runs.reopen(held=paused)
+        self._engine.runs.promote()
         loop = Loop(self._engine, self._clock)
         loop.paused = paused
         self._left_behind = False
         self.since_us = self._clock.now_us()
         self.ended.sleep(0)  # forget an earlier end
         # Before the loop starts: a job added at the same moment must find it.
-        self._loop = loop
+        self._loop = self._last_loop = loop
         capture = self._engine.runs.capture
         try:
             if self.notifier is not None:
@@ -209,8 +210,9 @@ class Lifecycle:
             SchedulerNotRunningError: if the loop is not started.
         """
         loop = self.loop_or_error()
-        self._engine.runs.hold()
-        loop.paused = True
+        with self._lock:
+            self._engine.runs.hold()
+            loop.paused = True
         self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_PAUSED))
 
     def resume(self) -> None:
@@ -220,14 +222,16 @@ class Lifecycle:
             SchedulerNotRunningError: if the loop is not started.
         """
         loop = self.loop_or_error()
-        self._engine.runs.release()
-        loop.paused = False
+        with self._lock:
+            self._engine.runs.reopen()
+            loop.paused = False
+        self._engine.runs.promote()
         loop.wake()
         self._listeners.emit(SchedulerEvent(EVENT_SCHEDULER_RESUMED))
 
     def wakeup(self) -> None:
         """Make the loop look for due jobs now."""
-        loop = self._loop
+        loop = self._last_loop
         if loop is not None:
             loop.wake()
 
@@ -331,7 +335,7 @@ class Lifecycle:
 
     def expect(self, due_us: int | None) -> None:
         """Make the loop wake up at *due_us*."""
-        loop = self._loop
+        loop = self._last_loop
         if loop is not None and due_us is not None:
             loop.expect(due_us)
 

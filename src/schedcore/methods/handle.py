@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import schedcore  # for hints: job_methods imports this module
+import schedcore  # for hints: methods/jobs.py imports this module
 from schedcore.clock import from_us
 from schedcore.errors import JobLookupError
 from schedcore.job import Job

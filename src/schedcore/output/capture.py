@@ -121,11 +121,11 @@ class _Records:
             and self.active
             and record.name != _REDIRECTED
         ):
-            keep(run, _told(record))
+            keep(run, _line_of(record))
         return record
 
 
-def _told(record: logging.LogRecord) -> str:
+def _line_of(record: logging.LogRecord) -> str:
     try:
         text = _format(record)
     except Exception:  # noqa: BLE001 — wrong arguments: the handlers report that

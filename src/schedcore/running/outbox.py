@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from schedcore.basics.turns import Turn
 from schedcore.job import Job
 from schedcore.run import Run
 
@@ -24,8 +24,8 @@ class Outbox:
     def __init__(self, submit: Callable[[Sequence[Run]], Sequence[tuple[Run, Job]]]) -> None:
         self._submit = submit
         self._waiting: deque[Sequence[Run]] = deque()
-        # Re-entrant: a run that this thread executes within submit may be followed by another.
-        self._inside = threading.RLock()
+        # A run that this thread executes or ends within submit may be followed by another.
+        self._turn = Turn()
 
     def put(self, runs: Sequence[Run]) -> None:
         """Add *runs*; :meth:`send` submits them."""
@@ -38,11 +38,10 @@ class Outbox:
             The runs to announce, now that this thread delays no other.
         """
         handed: list[tuple[Run, Job]] = []
-        # Another look after the release: some thread may have found the lock taken just before.
-        while self._waiting and self._inside.acquire(blocking=False):
+        while self._waiting and self._turn.take():
             try:
                 runs = self._waiting.popleft() if self._waiting else ()
                 handed += self._submit(runs)
             finally:
-                self._inside.release()
+                self._turn.leave()
         return handed

@@ -64,6 +64,7 @@ class Reports:
         self._note_begun(run, job, now_us)
         # Read after _started_us was written: whoever cancels a run does it the other way round.
         if run._cancelled:
+            run._started_us = None  # its function is not called, and maybe its end is recorded
             self.cancelled(run)
             return False
         return True

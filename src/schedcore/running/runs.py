@@ -348,10 +348,13 @@ class Runs:
         """Start no run that waits behind another or for a retry."""
         self._holding = True
 
-    def release(self) -> None:
-        """Continue after :meth:`hold`, and after :meth:`close`."""
-        self._holding = self.closing = False
-        self.promote()
+    def reopen(self, held: bool = False) -> None:
+        """Continue after :meth:`hold`, and after :meth:`close`; call :meth:`promote` then.
+
+        Args:
+            held: Whether to hold as :meth:`hold` does.
+        """
+        self._holding, self.closing = held, False
 
     def promote(self) -> None:
         """Start waiting runs for which there is room, unless starting is on hold."""

@@ -82,7 +82,7 @@ class Transaction:
     def will_take(self, count: int) -> None:
         """Announce the number of jobs in this transaction, which a server's timeouts depend on."""
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Notify other processes at the commit; otherwise they poll for the changes."""
 
     # The state in memory follows the commit.  If the answer to a commit was lost, its result is

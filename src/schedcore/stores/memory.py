@@ -203,12 +203,12 @@ class MemoryStore(MemoryRecords):
         self._queue.discard(slot)
         self._slots.pop(job_id, None)
         self._log.note(job_id)
-        self._tell_removed(slot.job)
+        self._note_removed(slot.job)
         slot.seq = 0  # a step that has taken it finds it changed
         if not slot.runs:
             self._forget(slot)
 
-    def _tell_removed(self, job: Job) -> None:
+    def _note_removed(self, job: Job) -> None:
         if "notices" in vars(self):
             self.notices.job_removed(job)
 
@@ -302,7 +302,7 @@ class MemoryStore(MemoryRecords):
                     if decision is None:
                         slot.seq = 0
                         del self._slots[slot.job[0]]
-                        self._tell_removed(slot.job)
+                        self._note_removed(slot.job)
                         settled.removed.append(slot.job[0])
                         continue
                 elif not self._settle_one(slot, decision, settled, now_us):

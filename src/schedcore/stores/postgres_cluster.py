@@ -35,7 +35,7 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
-    tell_of_dropped,
+    record_dropped,
 )
 from schedcore.stores.unbegun import left_by
 
@@ -178,7 +178,7 @@ class PostgresCluster:
                 node = self._insert(tx)
             alone = not self._others(tx, node or 0)
             store_id = store_id_of(tx)
-            tx.tell()
+            tx.notify()
         self._note_state(State[state.upper()])
         self._database.in_doubt = self._database.in_doubt or []
         renewer = self._renewer
@@ -189,7 +189,7 @@ class PostgresCluster:
                 renewer.stop()
             self._gone = 0
             self._store.node = node
-            self._store.claims.tell_unbegun(_unbegun(store_id, node))
+            self._store.claims.use_unbegun_file(_unbegun(store_id, node))
             self._renewer = LeaseRenewer(
                 self._database,
                 node or 0,
@@ -256,7 +256,7 @@ class PostgresCluster:
                     "leaving" if (stays := claims or self._database.in_doubt) else "left",
                     node,
                 )
-                tx.tell()
+                tx.notify()
         except StoreError:
             self.close()
             raise
@@ -268,7 +268,7 @@ class PostgresCluster:
     def close(self) -> None:
         """Stop renewing the lease."""
         renewer, self._renewer, self._store.node = self._renewer, None, None
-        self._store.claims.tell_unbegun(None)
+        self._store.claims.use_unbegun_file(None)
         self._database.in_doubt = None
         if renewer is not None:
             renewer.stop()
@@ -298,7 +298,7 @@ class PostgresCluster:
         if latest.gone != self._gone:
             with self._database.read() as tx:
                 dropped = dropped_runs(self._store, tx)
-            tell_of_dropped(self._store, dropped)
+            record_dropped(self._store, dropped)
             self._gone = latest.gone
         changed = settled or latest.notified or latest.waits or bool(lost)
         if changed or self._store.is_news(latest.due_us, latest.again_us):
@@ -331,7 +331,7 @@ class PostgresCluster:
         with self._database.read() as tx:
             dropped = dropped_runs(store, tx)
             claims = store.claims.find(tx, list(store.claims.live))
-        tell_of_dropped(store, dropped)
+        record_dropped(store, dropped)
         for claim in claims.values():
             run = store.claims.live.get(claim.run_id)
             if run is not None and claim.state == RETRIES and run._started_us is None:
@@ -373,7 +373,7 @@ class PostgresCluster:
                 state.name.lower(),
                 self._clock.now_us(),
             )
-            tx.tell()
+            tx.notify()
         self._note_state(state)
         with self._database.read() as tx:
             nodes = tx.all("select id from schedcore_nodes where state in ('alive', 'leaving')")

@@ -28,7 +28,7 @@ MOST_CONNECTIONS: Final = 10
 KEYS_AHEAD: Final = 30
 """Number of additional keys that a process reserves for the next jobs that it adds."""
 LEASE: Final = 15.0
-PATIENCE: Final = 5.0
+CONNECTION_TIMEOUT: Final = 5.0
 """Seconds that a call waits for a connection."""
 _CHANGED: Final = "select coalesce(max(changed), 0) as last from"
 _VERSION: Final = (
@@ -188,7 +188,7 @@ class PostgresPool:
                 self._find_out(tx, error)
                 return
             self.rollback(tx)
-            raise self._told(error) from error
+            raise self._store_error(error) from error
         except BaseException:
             (self._doubt if tx.commits else self.rollback)(tx)
             raise
@@ -229,7 +229,7 @@ class PostgresPool:
             raise CommitInDoubtError(self.shown, _advice(error)) from error
         else:
             tx.undone()
-            raise self._told(error) from error
+            raise self._store_error(error) from error
 
     def _doubt(self, tx: PostgresTransaction) -> None:
         """Keep a transaction whose result must be looked up later."""
@@ -255,12 +255,12 @@ class PostgresPool:
             self._away = False
         pool = self._pool or self._open()
         try:
-            return pool.getconn(timeout=PATIENCE)
+            return pool.getconn(timeout=CONNECTION_TIMEOUT)
         except psycopg_pool.PoolTimeout as error:
             self._away = True
             raise StoreUnavailableError(
                 self.shown,
-                f"no connection within {PATIENCE:.0f} s: the server is away, or all"
+                f"no connection within {CONNECTION_TIMEOUT:.0f} s: the server is away, or all"
                 f" {MOST_CONNECTIONS} connections of this process are in use; try again",
             ) from error
 
@@ -278,9 +278,9 @@ class PostgresPool:
         try:
             yield
         except psycopg.Error as error:
-            raise self._told(error) from error
+            raise self._store_error(error) from error
 
-    def _told(self, error: psycopg.Error) -> StoreError:
+    def _store_error(self, error: psycopg.Error) -> StoreError:
         if isinstance(error, _COLLISIONS):
             return Collision(self.shown, _advice(error))
         if isinstance(error, _PASSING):
@@ -375,7 +375,7 @@ class PostgresPool:
                     max_size=MOST_CONNECTIONS,
                     configure=self._configure,
                     check=check,
-                    reconnect_timeout=PATIENCE,
+                    reconnect_timeout=CONNECTION_TIMEOUT,
                     num_workers=1,
                     open=True,
                 )

@@ -77,7 +77,7 @@ class PostgresTransaction(Transaction):
             idle = self.connection.idle * (1 + count / MANY)
             self.run(f"set local idle_in_transaction_session_timeout = {idle * 1000:.0f}")
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Notify other processes at the commit."""
         self.tells = True
 

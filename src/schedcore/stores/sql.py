@@ -172,7 +172,7 @@ class SqlStore(SqlRecords):
     def _record_change(self, tx: Transaction, records: list[RunRecord], now_us: int) -> None:
         """Record fire times that changes skip, once per transaction, and notify other processes."""
         self.history.add(tx, records, now_us, self.node)
-        tx.tell()
+        tx.notify()
 
     def declare(
         self,

@@ -206,7 +206,7 @@ def dropped_runs(store: SqlStore, tx: Transaction) -> list[End]:
     return dropped
 
 
-def tell_of_dropped(store: SqlStore, dropped: Sequence[End]) -> None:
+def record_dropped(store: SqlStore, dropped: Sequence[End]) -> None:
     """Write the beginning and output of runs that others have ended, who did not know them."""
     begun = [end.run for end in dropped if end.run._started_us is not None]
     with suppress(StoreError):  # the runs must be abandoned anyway

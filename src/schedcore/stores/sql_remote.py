@@ -144,7 +144,7 @@ class RemoteRuns:
         # The process that records the outcome waits for the disk.
         with self._store.database.write_soon() as tx:
             if tx.count(sql, report, run.id, run.attempt, this_process()):
-                tx.tell()
+                tx.notify()
                 return True
             at = from_us(ended_us).isoformat()
             self._store.history.note(tx, run.id, f"and ended after all, at {at}")

@@ -348,13 +348,13 @@ class ClaimRows:
             " attempt = attempt + ?, begun_us = null where run_id = ? and node = ?"
         )
         tx.many(sql, [(RETRIES, act_us, attempts, run_id, node) for run_id in run_ids])
-        tx.tell()
+        tx.notify()
 
     def release(self, tx: Transaction, claim: Claim, act_us: int) -> None:
         """Let any process follow a remote run, from *act_us* on; its worker continues."""
         sql = "update schedcore_claims set node = null, act_us = ? where run_id = ? and node = ?"
         tx.run(sql, act_us, claim.run_id, claim.node)
-        tx.tell()
+        tx.notify()
 
     def at_work(self) -> list[Run]:
         """Return the runs of this process."""
@@ -372,14 +372,14 @@ class ClaimRows:
         tx.many("delete from schedcore_claims where run_id = ?", ids)
         remote = [(claim.run_id,) for claim, _ in ended if claim.state == REMOTE]
         tx.many("delete from schedcore_remote where run_id = ?", remote)
-        self._tell_owner(tx, [claim for claim, _ in ended])
+        self._notify_owner(tx, [claim for claim, _ in ended])
         return [record_of(claim, end) for claim, end in ended]
 
-    def _tell_owner(self, tx: Transaction, claims: Sequence[Claim]) -> None:
+    def _notify_owner(self, tx: Transaction, claims: Sequence[Claim]) -> None:
         """Count runs taken from another process, which checks them when the count grows."""
         others = {claim.node for claim in claims} - {self.node, None}
         if others:
-            tx.tell()
+            tx.notify()
         for node in sorted(others, key=str):
             tx.run("update schedcore_nodes set gone = gone + 1 where id = ?", node)
 
@@ -420,7 +420,7 @@ class ClaimRows:
         if self.unbegun is not None:
             self.unbegun.begins(run._id)
 
-    def tell_unbegun(self, path: Path | None) -> None:
+    def use_unbegun_file(self, path: Path | None) -> None:
         """From now on, record runs that have not begun in a file; None: there is no file."""
         if self.unbegun is not None:
             self.unbegun.remove()

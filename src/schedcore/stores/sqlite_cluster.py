@@ -29,8 +29,8 @@ from schedcore.stores.sql_nodes import (
     hand_back,
     nodes_listed,
     reap,
+    record_dropped,
     report_runs,
-    tell_of_dropped,
     trim,
 )
 from schedcore.stores.unbegun import left_by
@@ -129,7 +129,7 @@ class SqliteCluster:
                 own.release()
             raise
         if own is not self._node_lock:
-            self._store.claims.tell_unbegun(self._unbegun(node))
+            self._store.claims.use_unbegun_file(self._unbegun(node))
         self._node_lock, self._store.node = own, node
         self._attempted_us = 0  # at once
         if not self._holder_lock.held:
@@ -184,7 +184,7 @@ class SqliteCluster:
             self._let_go()
 
     def _let_go(self) -> None:
-        self._store.claims.tell_unbegun(None)
+        self._store.claims.use_unbegun_file(None)
         if self._node_lock is not None:
             self._node_lock.release()
         self._node_lock = self._store.node = None
@@ -249,7 +249,7 @@ class SqliteCluster:
             if row is not None and row[0] != "dead" and own.attempt():
                 return
             node, own = self._new_node(tx)
-        self._store.claims.tell_unbegun(self._unbegun(node))
+        self._store.claims.use_unbegun_file(self._unbegun(node))
         self._node_lock, self._store.node = own, node
         self._version, self._gone = (0, 0), -1  # its runs were ended by others
 
@@ -319,7 +319,7 @@ class SqliteCluster:
             if row is None or row[0] == self._gone:
                 return []
             dropped = dropped_runs(self._store, tx)
-        tell_of_dropped(self._store, dropped)
+        record_dropped(self._store, dropped)
         self._gone = row[0]
         return dropped
 

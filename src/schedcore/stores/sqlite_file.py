@@ -22,7 +22,7 @@ OLDEST_SQLITE = (3, 24, 0)
 """The first SQLite with ``insert ... on conflict do update``."""
 MOUNTS = Path("/proc/self/mounts")
 """The mounted file systems, on Linux."""
-PATIENCE = 5.0
+BUSY_TIMEOUT = 5.0
 """Seconds that a transaction waits for those of other processes."""
 _NETWORK = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "ceph")
@@ -121,7 +121,7 @@ class SqliteFile:
                 with self.write() as tx:  # which reports the error
                     yield tx
                 return
-            with self._telling():
+            with self._translating_errors():
                 connection = self._connection or self._open()
                 connection.execute("pragma synchronous=normal")
             try:
@@ -132,7 +132,7 @@ class SqliteFile:
 
     @contextmanager
     def _transaction(self, *begin: str) -> Iterator[Transaction]:
-        with self._turn(), self._telling():
+        with self._turn(), self._translating_errors():
             if self._within:
                 raise StoreUnavailableError(str(self.path), INTERRUPTS)
             connection = self._connection or self._open()
@@ -156,13 +156,13 @@ class SqliteFile:
     def _turn(self) -> Iterator[None]:
         """Wait for other threads, but no longer than for other processes."""
         try:
-            acquired = self._lock.acquire(timeout=PATIENCE)
+            acquired = self._lock.acquire(timeout=BUSY_TIMEOUT)
         except BaseException:  # Ctrl-C, maybe just after the lock was acquired
             if not self._turns and held_here(self):
                 self._lock.release()
             raise
         if not acquired:
-            text = f"other threads have been waiting for it, or using it, for {PATIENCE:.0f} s"
+            text = f"other threads have been waiting for it, or using it, for {BUSY_TIMEOUT:.0f} s"
             raise StoreUnavailableError(str(self.path), f"{text}; try again")
         try:
             self._turns += 1
@@ -172,7 +172,7 @@ class SqliteFile:
             self._lock.release()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Add the file and a solution to errors of SQLite."""
         try:
             yield
@@ -209,7 +209,7 @@ class SqliteFile:
         """Return a version that changes when another process writes, and sometimes without that."""
         with self._lock:
             if self._connection is None:
-                with self._telling():
+                with self._translating_errors():
                     self._open()
             assert self._connection is not None
             # Each process reads it ten times a second: it takes two words of shared memory.
@@ -296,7 +296,7 @@ def _retrying_busy(connection: sqlite3.Connection, statements: Sequence[str]) ->
                 break
             except sqlite3.OperationalError as error:
                 # Created only now, since nearly no transaction is blocked.
-                deadline, pause = deadline or Deadline(PATIENCE), pause or threading.Event()
+                deadline, pause = deadline or Deadline(BUSY_TIMEOUT), pause or threading.Event()
                 if not _is_busy(error) or not deadline.left():
                     raise
             pause.wait(random.uniform(0.001, 0.003))
@@ -311,7 +311,9 @@ def _is_busy(error: sqlite3.Error) -> bool:
 def _advice(error: sqlite3.Error) -> str:
     text = str(error)
     if _is_busy(error):
-        return f"another process has been writing to it for {PATIENCE:.0f} s ({text}); try again"
+        return (
+            f"another process has been writing to it for {BUSY_TIMEOUT:.0f} s ({text}); try again"
+        )
     if "readonly" in text:
         return f"it cannot be written ({text}): let this user write the file and its folder"
     if "unable to open" in text:

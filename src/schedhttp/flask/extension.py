@@ -130,7 +130,7 @@ class FlaskScheduler(FlaskJobs):
                 mount.check_pages(app, settings.dashboard_prefix)
         scheduler = self._given or self._make(settings, app)
         if self._given is not None:
-            _say_what_is_not_taken(settings)
+            _log_ignored(settings)
         api = App(scheduler, settings)
         if self._authenticate is not None:
             api.guard.authenticate(self._authenticate)
@@ -200,7 +200,7 @@ class FlaskScheduler(FlaskJobs):
                 API's, or there are several processes, and the jobs are in memory.
         """
         scheduler = self.scheduler
-        self._check_what_came_later()
+        self._check_late_changes()
         self._not_started = False
         begin = partial(_begin, scheduler, paused, is_order=has_request_context())
         if self._host is not None:
@@ -247,7 +247,7 @@ class FlaskScheduler(FlaskJobs):
             scheduler.shutdown(wait=False)
             self._not_started = True
 
-    def _check_what_came_later(self) -> None:
+    def _check_late_changes(self) -> None:
         """Log settings that came too late, and refuse a blueprint that conflicts with the API."""
         changed = [] if self._watched is None else self._watched.changed()
         if changed:
@@ -298,7 +298,7 @@ class FlaskScheduler(FlaskJobs):
             remind_every=settings.remind_every,
         )
         build.trace(scheduler, settings)
-        self._furnish(scheduler)
+        self._add_declared(scheduler)
         return scheduler
 
     def _add_jobs_of_config(self, scheduler: Scheduler, settings: Settings, again: bool) -> None:
@@ -318,7 +318,7 @@ APScheduler = FlaskScheduler
 """The name in Flask-APScheduler."""
 
 
-def _say_what_is_not_taken(settings: Settings) -> None:
+def _log_ignored(settings: Settings) -> None:
     default = Settings()
     given = [n for n in _OF_THE_SCHEDULER if getattr(settings, n) != getattr(default, n)]
     if given:

@@ -250,7 +250,7 @@ class FlaskJobs(ReplacementHints):
             action(self._scheduler)
         self._declared.append(action)
 
-    def _furnish(self, scheduler: Scheduler) -> None:
+    def _add_declared(self, scheduler: Scheduler) -> None:
         """Pass everything that was declared so far to a new scheduler."""
         self._same_ids = SameIds()
         for callback, mask in self._listeners:

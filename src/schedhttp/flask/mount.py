@@ -117,7 +117,7 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
 
     blueprints = _Blueprints(settings.endpoint_prefix)
 
-    def answer_what_has_no_rule() -> Response | None:
+    def answer_unmatched() -> Response | None:
         """Answer 404, 405 and OPTIONS below the prefix in JSON, without changing the app's own."""
         blueprints.look_at(app)
         path = current_request.path
@@ -128,7 +128,7 @@ def mount(app: Flask, api: App, watched: Watched) -> None:
         return None
 
     if prefix:
-        app.before_request(answer_what_has_no_rule)
+        app.before_request(answer_unmatched)
 
 
 def _mount_pages(app: Flask, settings: Settings, view: Callable[..., Response]) -> None:

@@ -38,8 +38,8 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     respond-async` says so.
     """
     body = read_object(request, required=False)
-    asked, call = _read(body)
-    wait = asked and request.may_wait
+    wants_to_wait, call = _read(body)
+    wait = wants_to_wait and request.may_wait
     scheduler = service.scheduler
     entry = scheduler.entry(job_id)
     if call:
@@ -51,7 +51,7 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
     headers = _headers(service, request, run)
     if wait and run.record is not None and run.record.outcome is not Outcome.EXECUTED:
         raise RunFailed(_failure(run.record, scheduler.redact), headers)
-    if asked and not wait:
+    if wants_to_wait and not wait:
         headers["Preference-Applied"] = "respond-async"
     with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
         entry = scheduler.entry(job_id)

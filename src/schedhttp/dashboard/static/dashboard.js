@@ -9,10 +9,10 @@ const STALE_AFTER = 2; // failures in a row before the page says so
 const AWAY = "away"; // the version of a page that tells that there is nothing to tell
 const STILL = "schedcore-still"; // where this browser keeps that nothing is to be asked for again
 
-const heard = document.getElementById("heard");
+const offline = document.getElementById("offline");
 let version = document.body.dataset.version;
 let ahead = 0; // milliseconds by which the server's clock is ahead of this computer's
-let lastHeard = Date.now();
+let lastAnswer = Date.now();
 let failures = 0;
 let timer = 0;
 
@@ -179,9 +179,9 @@ async function look() {
       if (all) document.body.dataset.version = fresh; // none, once nothing changes any more
       showTimes();
     }
-    lastHeard = Date.now();
+    lastAnswer = Date.now();
     failures = 0;
-    heard.hidden = true;
+    offline.hidden = true;
   } catch {
     failures += 1;
   }
@@ -191,14 +191,14 @@ async function look() {
 
 function tellStale() {
   if (failures < STALE_AFTER) return;
-  heard.textContent = `No answer: last heard ${inWords((Date.now() - lastHeard) / 1_000)} ago`;
-  heard.hidden = false;
+  offline.textContent = `No answer: last heard ${inWords((Date.now() - lastAnswer) / 1_000)} ago`;
+  offline.hidden = false;
 }
 
 function stop(text) {
   clearTimeout(timer);
-  heard.textContent = text;
-  heard.hidden = false;
+  offline.textContent = text;
+  offline.hidden = false;
 }
 
 function isLive() {
@@ -223,4 +223,4 @@ offerStandstill();
 showTimes();
 setInterval(() => { showTimes(); tellStale(); }, 1_000);
 document.addEventListener("visibilitychange", () => (document.hidden || !isLive() || isStill() ? plan() : look()));
-if (heard && isLive()) plan();
+if (offline && isLive()) plan();

@@ -1,0 +1,168 @@
+"""What two threads do at the same moment: each test has one of them come in between."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from schedcore import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    ManualClock,
+    Outcome,
+    Scheduler,
+    SystemClock,
+    ThreadPool,
+)
+from schedcore.events import Listeners
+from schedcore.loop import Loop
+from tests.patience import SOON
+
+
+class Uncapped(SystemClock):
+    """A clock on which a loop never wakes a little early, to look; it says that it sleeps."""
+
+    def __init__(self):
+        self.asleep = threading.Semaphore(0)
+
+    def wait(self, waker, until_us, cap_us):
+        self.asleep.release()
+        super().wait(waker, until_us, 3600 * 1_000_000)
+
+
+class Work:
+    """What a loop works on: calls *step*."""
+
+    def __init__(self, step):
+        self.step = self.step_paused = step
+        self.clock_moved = self.take_back = lambda *_, **__: None
+
+
+@pytest.fixture
+def make_loop():
+    loops = []
+
+    def make(step, clock, **options):
+        loops.append(Loop(Work(step), clock, **options))
+        return loops[-1]
+
+    yield make
+    for loop in loops:
+        loop.stop(SOON)
+
+
+def test_while_listeners_change_those_that_stay_miss_no_event():
+    seen = []
+
+    class Mask(int):
+        def __ror__(self, other):
+            seen.append(listeners.mask & EVENT_JOB_EXECUTED)
+            return int(self) | other
+
+    listeners = Listeners()
+    listeners.add(print, Mask(EVENT_JOB_ERROR))
+    listeners.add(print, EVENT_JOB_EXECUTED)
+    seen.clear()
+    listeners.add(repr, EVENT_JOB_MISSED)
+    listeners.remove(repr)
+    assert seen == [EVENT_JOB_EXECUTED] * 2
+
+
+# The loop
+
+
+def test_a_paused_loop_is_woken_in_time_and_sleeps_again(make_loop):
+    clock = Uncapped()
+    loop = make_loop(lambda now_us: None, clock)
+    loop.paused = True
+    loop.start()
+    for _ in range(2):
+        assert clock.asleep.acquire(timeout=SOON)
+        loop.expect(clock.now_us())
+    assert clock.asleep.acquire(timeout=SOON)
+    assert not clock.asleep.acquire(blocking=False)
+
+
+def test_a_run_that_begins_while_a_shutdown_waits_times_out(gate):
+    closing = threading.Event()
+
+    class Pool(ThreadPool):
+        def shutdown(self, timeout):
+            closing.set()
+            super().shutdown(timeout)
+
+    scheduler = Scheduler(timezone="UTC", clock=Uncapped(), executors={"default": Pool(1)})
+    scheduler.add_job(closing.wait, args=[SOON], id="first", next_run_time=None)
+    scheduler.add_job(gate, id="second", timeout=0.01, next_run_time=None)
+    scheduler.start()
+    scheduler.run_job("first", wait=False)
+    second = scheduler.run_job("second", wait=False)
+    assert scheduler.shutdown(timeout=SOON) == []
+    assert second.outcome is Outcome.TIMED_OUT
+    gate.open()
+
+
+def test_the_failure_of_a_thread_that_was_replaced_is_not_that_of_its_successor(make_loop, caplog):
+    clock, held, release = Uncapped(), threading.Event(), threading.Event()
+    threads = []
+
+    def step(now_us):
+        if not held.is_set():
+            threads.append(threading.current_thread())
+            held.set()
+            release.wait(SOON)
+            raise ValueError("too late")
+
+    loop = make_loop(step, clock, stall_after=0.05, watch_every=0.01)
+    loop.start()
+    assert held.wait(SOON)
+    assert clock.asleep.acquire(timeout=SOON)  # the successor
+    release.set()
+    threads[0].join(SOON)
+    assert (loop.failing, loop.failing_why, loop.failures) == (0, "", 1)
+    assert "too late" in caplog.text
+
+
+# Runs
+
+
+class Begun:
+    """An executor that only has its runs begin."""
+
+    def __init__(self, before):
+        self.before = before
+
+    def submit(self, runs, reporter):
+        for run in runs:
+            self.before()
+            reporter.begin(run)
+
+    def abandon(self, run):
+        pass
+
+    def shutdown(self, timeout):
+        pass
+
+
+def test_a_run_that_is_cancelled_as_it_begins_has_no_start():
+    class Clock(ManualClock):
+        beginning = None
+
+        def now_us(self):
+            if self.beginning is threading.current_thread():
+                self.beginning = None
+                scheduler.cancel(scheduler.runs()[0].id)
+            return super().now_us()
+
+    clock = Clock()
+    executor = Begun(lambda: setattr(clock, "beginning", threading.current_thread()))
+    scheduler = Scheduler(timezone="UTC", clock=clock, executors={"default": executor})
+    scheduler.add_job(print, id="job", next_run_time=None)
+    scheduler.start()
+    run = scheduler.run_job("job", wait=False)
+    assert run.outcome is Outcome.CANCELLED
+    assert run.started_us is None
+    assert scheduler.history("job")[0].started_us is None
+    scheduler.shutdown()
