@@ -37,7 +37,7 @@ STORES = [
         "sql_due",
         "sql_jobs",
     ),
-    *("sql_notices", "claims", "process", "unbegun", "sql_runs", "sql_remote"),
+    *("sql_notices", "claims", "process", "unbegun", "sql_runs", "sql_begun", "sql_remote"),
     *("sql_checks", "sql_settle", "sql_ends", "sql_open", "sql", "file_lock", "sql_nodes"),
     *("sqlite_file", "sqlite_cluster", "sqlite", "postgres_sockets", "postgres_sql"),
     *(

@@ -13,7 +13,7 @@ from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_worker import execute_ticket
 from schedcore.stores.ends import end_of
 from schedcore.stores.sqlite import SqliteStore
-from tests.stores.calls import add, changed, end, entry, paused, run_now
+from tests.stores.calls import add, changed, end, entry, paused, report_after_commit, run_now
 from tests.stores.postgres import beside, postgres_store
 
 NOW = 100
@@ -121,6 +121,27 @@ def test_an_attempt_is_begun_by_its_own_message_alone(store, worker):
     assert worker.begin(run.id, 2, NOW) is None  # it waits
     store.try_again([run])
     assert worker.begin(run.id, 1, NOW) is None
+    assert worker.begin(run.id, 2, NOW).attempt == 2
+
+
+def test_the_beginning_of_one_attempt_keeps_no_worker_from_the_next(store, worker, monkeypatch):
+    run = opened(store)
+    assert worker.begin(run.id, 1, NOW) is not None
+    run._started_us = NOW
+    report_after_commit(store, monkeypatch)
+    assert store.retry(end_of(run, Outcome.FAILED, NOW, error=ValueError("no")), NOW)
+    store.try_again([run])
+    assert worker.begin(run.id, 2, NOW).attempt == 2
+
+
+def test_a_beginning_that_was_left_behind_keeps_no_worker_from_the_next_attempt(store, worker):
+    """As earlier versions may have left one."""
+    run = opened(store)
+    assert worker.begin(run.id, 1, NOW) is not None
+    assert store.retry(end_of(run, Outcome.FAILED, NOW, error=ValueError("no")), NOW)
+    with store.database.write() as tx:
+        tx.run("update schedcore_claims set begun_us = ?", NOW)
+    store.try_again([run])
     assert worker.begin(run.id, 2, NOW).attempt == 2
 
 

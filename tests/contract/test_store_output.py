@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from schedcore import Outcome
@@ -10,9 +12,9 @@ from schedcore.output.text import Capture, Kept, keep, printed
 from schedcore.stores.ends import end_of
 from schedcore.stores.sql_checks import broken_rules
 from schedcore.stores.sql_history import Retention
-from schedcore.stores.sql_nodes import trim
+from schedcore.stores.sql_nodes import report_runs, trim
 from schedcore.stores.sqlite import SqliteStore
-from tests.stores.calls import add, begun, changed, end, entry, settle
+from tests.stores.calls import add, begun, changed, end, entry, report_after_commit, settle
 from tests.stores.postgres import beside, postgres_store
 
 
@@ -125,6 +127,50 @@ def test_others_see_what_was_printed_once_that_is_saved(make):
     assert other.output(run.id) == text("first second")
     end(store, run)
     assert other.output(run.id) == text("first second")
+
+
+def beginnings(store):
+    return [(run.attempt, run.started_us) for run in store.runs()]
+
+
+def test_others_see_when_each_attempt_began(make):
+    store, other = make(), make()
+    run = one_run(store)
+    report_runs(store, 10**7)
+    assert beginnings(other) == [(1, 20)]
+    assert store.retry(end_of(run, Outcome.FAILED, 30, error=ValueError()), 0)
+    assert beginnings(other) == [(2, None)]
+    begun(*store.try_again([run]), at=40)
+    report_runs(store, 10**7)
+    assert beginnings(other) == [(2, 40)]
+
+
+def test_a_beginning_that_could_not_be_written_is_written_later(make, monkeypatch):
+    store, other = make(), make()
+    one_run(store)
+    write = store.database.write
+
+    @contextmanager
+    def failing():
+        with write() as tx:
+            yield tx
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as during:
+        during.setattr(store.database, "write", failing)
+        with pytest.raises(ZeroDivisionError):
+            report_runs(store, 10**7)
+    assert beginnings(other) == [(1, None)]
+    report_runs(store, 10**7)
+    assert beginnings(other) == [(1, 20)]
+
+
+def test_a_beginning_that_is_written_late_is_none_of_the_next_attempt(make, monkeypatch):
+    store, other = make(), make()
+    run = one_run(store)
+    report_after_commit(store, monkeypatch)
+    assert store.retry(end_of(run, Outcome.FAILED, 30, error=ValueError()), 0)
+    assert beginnings(other) == [(2, None)]
 
 
 def test_what_is_saved_late_takes_no_place(make):

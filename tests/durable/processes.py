@@ -22,7 +22,7 @@ def until(condition, what="it", timeout=SOON):
     while not (found := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"{what} has not come true within {timeout:.0f} s")
-        time.sleep(0.005)
+        time.sleep(0.02)  # what it asks a store for costs time as well
     return found
 
 

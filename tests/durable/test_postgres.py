@@ -65,12 +65,12 @@ def nodes_of(shared, process):
 
 def test_processes_share_what_is_due_and_none_runs_twice(shared):
     processes = [shared.started() for _ in range(2)]
-    add = "[scheduler.add_job(work.note, id=f'j{n}') and None for n in range(300)]"
+    add = "[scheduler.add_job(work.note, id=f'j{n}') and None for n in range(150)]"
     processes[0](add)
-    starts = until(lambda: len(found := shared.starts()) >= 300 and found, "the last start")
+    starts = until(lambda: len(found := shared.starts()) >= 150 and found, "the last start")
     until(lambda: not shared.store.runs(), "the last end")
     check_starts(shared.store, starts)
-    assert len({start.job_id for start in starts}) == len(starts) == 300
+    assert len({start.job_id for start in starts}) == len(starts) == 150
 
 
 def test_what_has_not_begun_is_run_by_another_process_if_its_own_is_killed(shared):

@@ -6,6 +6,7 @@ Times are small whole numbers; the store does not mind.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from itertools import count
 
 from schedcore import DateTrigger
@@ -16,6 +17,7 @@ from schedcore.run import Outcome, RunRecord
 from schedcore.stores.base import Change, Entry, Settlement
 from schedcore.stores.ends import end_of
 from schedcore.stores.run_requests import RunRequest
+from schedcore.stores.sql_nodes import report_runs
 
 _others = count(1)  # several threads may add some at once
 TRIGGER = DateTrigger("2030-01-01", "UTC")
@@ -128,3 +130,17 @@ def put_records(store, records, now=0):
     add(store, entry(other)._replace(due_us=None), now=now)
     gone = Change(store.get(other), None, records=records)
     assert store.write((gone,), now).conflicts == ()
+
+
+def report_after_commit(store, monkeypatch):
+    """Write the beginnings of runs right after the next commit, as another thread may do."""
+    write = store.database.write
+
+    @contextmanager
+    def reported():
+        monkeypatch.undo()
+        with write() as tx:
+            yield tx
+        report_runs(store, 10**7)
+
+    monkeypatch.setattr(store.database, "write", reported)

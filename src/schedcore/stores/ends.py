@@ -70,6 +70,6 @@ def mark_ended(end: End) -> None:
 def mark_retried(failed: End) -> None:
     """Mark a failed run as waiting for its next attempt."""
     run = failed.run
+    run.may_begin()  # first: no reader of both may see the next attempt with the last beginning
     run._attempt += 1
-    run.may_begin()
     run._error_type, run._error_text = failed.error_type, failed.error_text

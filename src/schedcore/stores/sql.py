@@ -31,6 +31,7 @@ from schedcore.stores.database import INTERRUPTS, Database, Transaction
 from schedcore.stores.declared import DeclaredBy, change_of, parked
 from schedcore.stores.ends import End, mark_retried
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest
+from schedcore.stores.sql_begun import Beginnings
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
@@ -65,6 +66,7 @@ class SqlStore(SqlRecords):
         self.claims = ClaimRows(
             database, self.history, self.jobs.job_of, self.jobs.definitions.known
         )
+        self.beginnings = Beginnings(self.claims)
         self.notices = SqlNotices(self)
         self.remote = RemoteRuns(self)
         self._begin_anew()

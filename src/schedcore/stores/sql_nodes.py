@@ -225,10 +225,10 @@ def _outcome(tx: Transaction, run_id: int) -> Outcome:
 
 def report_runs(store: SqlStore, now_us: int) -> None:
     """Write the beginnings of longer runs, and what runs printed, for other processes to show."""
-    runs = store.claims.to_mark(now_us - SECOND)
-    if runs:
+    beginnings = store.beginnings.unwritten(now_us - SECOND)
+    if beginnings:
         with store.database.write() as tx:
-            store.claims.mark_begun(tx, runs)
+            store.beginnings.write(tx, beginnings)
     store.outputs.save(store.claims.at_work())
 
 

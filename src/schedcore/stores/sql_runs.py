@@ -67,7 +67,6 @@ class ClaimRows:
         self._job_of = job_of
         self._known = known
         self.live: dict[int, Run] = {}
-        self._marked: set[int] = set()
         self.node: int | None = None
         self.left = False
         self.executors: Collection[str] | None = None
@@ -294,7 +293,10 @@ class ClaimRows:
     def start(self, tx: Transaction, claims: Sequence[Claim]) -> list[Run]:
         """Let this process start runs that waited, and follow those that a worker has begun."""
         runs = [self.run_of(tx, claim._replace(node=self.node)) for claim in claims]
-        sql = "update schedcore_claims set state = ?, node = ?, act_us = null where run_id = ?"
+        sql = (
+            "update schedcore_claims set state = ?, node = ?, act_us = null,"
+            f" begun_us = case state when {REMOTE} then begun_us end where run_id = ?"
+        )
         states = [ACTIVE if run._job is None else self._active(run._job) for run in runs]
         rows = [(state, self.node, run._id) for state, run in zip(states, runs, strict=True)]
         self._hold(tx, runs)
@@ -357,22 +359,6 @@ class ClaimRows:
     def at_work(self) -> list[Run]:
         """Return the runs of this process."""
         return list(self.live.values())
-
-    def to_mark(self, before_us: int) -> list[Run]:
-        """Return runs that began before *before_us*, if that is not written yet."""
-        return [
-            run
-            for run in list(self.live.values())
-            if run._started_us is not None
-            and run._started_us < before_us
-            and run._id not in self._marked
-        ]
-
-    def mark_begun(self, tx: Transaction, runs: Sequence[Run]) -> None:
-        """Write when runs began, for other processes to show."""
-        sql = "update schedcore_claims set begun_us = ? where run_id = ?"
-        tx.many(sql, [(run._started_us, run._id) for run in runs])
-        self._marked = (self._marked & self.live.keys()) | {run._id for run in runs}
 
     # Ending
 
