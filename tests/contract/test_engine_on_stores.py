@@ -242,7 +242,8 @@ def test_what_waits_does_not_start_while_the_scheduler_is_paused(stepped):
     with pytest.raises(MaxInstancesError):
         run_now(stepped.engine, "job")
     assert f"run {waiting.id} waits" in stepped.scheduler.history("job")[0].reason
-    stepped.engine.runs.release()
+    stepped.engine.runs.reopen()
+    stepped.engine.runs.promote()
     assert stepped.due(stepped.hand.waiting) == [20]
 
 
