@@ -46,6 +46,7 @@ from schedcore.events import Listeners
 from schedcore.executors import check_executor
 from schedcore.executors.base import Executor
 from schedcore.job import Job
+from schedcore.output.text import storable
 from schedcore.planning import due_time, following, plan
 from schedcore.run import Outcome, Run, named
 from schedcore.running.announce import Announcer
@@ -292,7 +293,7 @@ class Engine:
         self, job: Job, known: str | None, error: BaseException, again_us: int = RETRY_BROKEN_US
     ) -> str:
         """Return why a job cannot run, and log it unless that was *known* before."""
-        reason = f"{type(error).__name__}: {text_of(error)}"
+        reason = storable(f"{type(error).__name__}: {text_of(error)}")
         if known != reason:
             self._log.error(
                 "job %r cannot be run; it is tried again every %d s: %s",

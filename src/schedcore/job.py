@@ -217,11 +217,16 @@ def resolve_func(func: Callable[..., Any] | str) -> tuple[Callable[..., Any], st
 
 def check_id(job_id: object) -> str:
     """Return *job_id* if it is text of 1 to 255 characters that every store accepts."""
-    if not isinstance(job_id, str) or not 0 < len(job_id) <= MAX_ID_LENGTH:
-        raise InvalidOptionError("id", job_id, f"text of 1 to {MAX_ID_LENGTH} characters")
-    if "\0" in job_id:  # of which PostgreSQL has none
-        raise InvalidOptionError("id", job_id, "text without NUL characters")
-    return _encodable("id", job_id)
+    return check_label("id", job_id)
+
+
+def check_label(option: str, label: object) -> str:
+    """Return *label* if it is text of 1 to 255 characters that every store accepts."""
+    if not isinstance(label, str) or not 0 < len(label) <= MAX_ID_LENGTH:
+        raise InvalidOptionError(option, label, f"text of 1 to {MAX_ID_LENGTH} characters")
+    if "\0" in label:  # of which PostgreSQL has none
+        raise InvalidOptionError(option, label, "text without NUL characters")
+    return _encodable(option, label)
 
 
 def _encodable(option: str, text: str) -> str:

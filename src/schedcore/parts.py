@@ -12,8 +12,8 @@ from schedcore.clock import Clock, SystemClock
 from schedcore.engine import Engine
 from schedcore.errors import InvalidOptionError
 from schedcore.history.history import History
-from schedcore.job import MAX_ID_LENGTH, Options
-from schedcore.output.text import Redact
+from schedcore.job import Options, check_label
+from schedcore.output.text import Redact, storable
 from schedcore.retry import RandomSource
 from schedcore.stores.memory import MemoryStore
 
@@ -145,13 +145,12 @@ def check_app_name(name: str | None) -> str:
     """Return the name of a program: the given one, or that of its main script.
 
     Raises:
-        InvalidOptionError: if it is not text of 1 to 255 characters.
+        InvalidOptionError: if it is not text of 1 to 255 characters that every store accepts.
     """
     if name is None:
         main = sys.modules.get("__main__")
         folder, script = os.path.split(getattr(main, "__file__", None) or "")
         # That of a package started by -m: its command, if it has one, is called like the package.
-        return os.path.basename(folder if script == "__main__.py" else script) or "main"
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID_LENGTH:
-        raise InvalidOptionError("name", name, f"text of 1 to {MAX_ID_LENGTH} characters")
-    return name
+        found = os.path.basename(folder if script == "__main__.py" else script)
+        return storable(found) or "main"  # a file's name may be no valid text
+    return check_label("name", name)

@@ -18,6 +18,7 @@ from schedcore import (
 from schedcore.executors import make_executor
 from schedcore.executors.base import Executor
 from schedcore.job import MAX_ID_LENGTH
+from schedcore.output.text import storable
 from schedcore.stores import urls as stores
 from schedcore.stores.contract import Store
 from schedhttp import codec
@@ -176,7 +177,7 @@ def name_of(config: str | None) -> str:
     Args:
         config: The path of the file that its settings come from, if there is one.
     """
-    return os.path.abspath(config)[-MAX_ID_LENGTH:] if config else "schedhttp"
+    return storable(os.path.abspath(config))[-MAX_ID_LENGTH:] if config else "schedhttp"
 
 
 DEFAULT_STORE = "sqlite:///schedcore.db"

@@ -164,7 +164,8 @@ class Conservation(RuleBasedStateMachine):
         if self.paused:
             self.engine.runs.hold()
         else:
-            self.engine.runs.release()
+            self.engine.runs.reopen()
+            self.engine.runs.promote()
 
     @rule()
     def stop_and_start_again(self):
@@ -173,7 +174,8 @@ class Conservation(RuleBasedStateMachine):
         self.engine.runs.cancel_waiting()
         if self.cluster is None:  # else they wait for whichever process comes next
             assert all(run.started_us is not None for run in self.scheduler.runs())
-        self.engine.runs.release()
+        self.engine.runs.reopen()
+        self.engine.runs.promote()
         self.paused = False
 
     # What workers do

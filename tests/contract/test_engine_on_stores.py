@@ -18,6 +18,7 @@ from schedcore import (
 from schedcore.executors.inline import InlineExecutor
 from schedcore.job import Job
 from schedcore.methods.run_now import run_now
+from schedcore.triggers import Trigger, factory, register_trigger
 from tests.patience import SOON
 from tests.stores.plain import PlainStore
 from tests.stores.stepping import ByHand, Stepped, called, note
@@ -27,6 +28,21 @@ gates: dict[str, threading.Event] = {}
 
 def wait_at(name):
     assert gates[name].wait(SOON)
+
+
+class Moody(Trigger):
+    """Fires each minute, unless it has an error."""
+
+    kind = "moody"
+    error: Exception | None = None
+
+    def next_us(self, after_us: int) -> int:
+        if self.error is not None:
+            raise self.error
+        return after_us + 60_000_000
+
+    def to_dict(self):
+        return {"trigger": self.kind}
 
 
 @pytest.fixture
@@ -96,6 +112,19 @@ def test_jobs_are_listed_as_they_move_on(inline):
     assert inline.scheduler.get_job("job").next_run_time == inline.at(20)
     inline.scheduler.remove_job("once")
     assert [job.id for job in inline.scheduler.get_jobs()] == ["job"]
+
+
+def test_one_that_cannot_run_stops_no_other_whatever_its_error_says(inline, monkeypatch, caplog):
+    monkeypatch.setattr(factory, "_registered", {})
+    register_trigger(Moody)
+    inline.scheduler.add_job(note, Moody(), id="moody")
+    inline.add(every=100)
+    monkeypatch.setattr(Moody, "error", ValueError("M\udcfcller\x00.csv"))
+    for _ in range(3):
+        inline.step(100)
+    assert inline.counts() == {"executed": 3}
+    assert len([each for each in caplog.messages if "cannot be run" in each]) == 1
+    assert inline.scheduler.entry("moody").broken == "ValueError: M\\udcfcller\\x00.csv"
 
 
 def test_what_is_missed_and_what_is_joined_is_recorded(inline):
@@ -213,7 +242,8 @@ def test_what_waits_does_not_start_while_the_scheduler_is_paused(stepped):
     with pytest.raises(MaxInstancesError):
         run_now(stepped.engine, "job")
     assert f"run {waiting.id} waits" in stepped.scheduler.history("job")[0].reason
-    stepped.engine.runs.release()
+    stepped.engine.runs.reopen()
+    stepped.engine.runs.promote()
     assert stepped.due(stepped.hand.waiting) == [20]
 
 

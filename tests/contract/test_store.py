@@ -115,6 +115,22 @@ def test_a_job_changed_in_place_is_due_when_it_was(store, others):
     assert taken == {"a": "so it is"} | {f"j{n}": None for n in range(others)}
 
 
+@pytest.mark.parametrize("how", ["added", "changed", "settled"])
+def test_why_a_job_cannot_run_may_be_any_text(store, how):
+    why = "ValueError: M\udcfcller\x00.csv"
+    add(store, entry("a", 5)._replace(broken=why if how == "added" else None), entry("b", 5))
+    if how == "changed":
+        changed(store, "a", broken=why)
+    if how == "settled":
+        with store.take(5, 10) as batch:
+            batch.settle(
+                [Settlement(slot, slot.job, 5, 9, (), None, why) for slot in batch.slots], 5
+            )
+    told = store.get("a").broken
+    assert told.startswith("ValueError: M")
+    assert told.endswith("ller\\x00.csv" if told != why else "ller\x00.csv")
+
+
 def test_a_moved_job_is_due_at_its_new_time_only(store):
     add(store, entry("a", 5))
     changed(store, "a", fire_us=50, due_us=51)

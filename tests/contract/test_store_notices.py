@@ -77,6 +77,7 @@ def test_how_channels_do_can_be_seen(store):
     store.notices.note("mail", "gone")
     expected = [ChannelState("mail", 0, None, "gone"), ChannelState("ops", 2, 7, "away")]
     assert store.notices.states() == expected
+    store.notices.note("mail", "OSError: M\udcfcller\x00.csv")
     store.notices.note("ops", None)
     assert store.notices.states()[-1] == ChannelState("ops", 2, 7, None)
 

@@ -185,7 +185,8 @@ class Law(RuleBasedStateMachine):
 
     @rule()
     def release(self):
-        self.scheduler._runs.release()
+        self.scheduler._runs.reopen()
+        self.scheduler._runs.promote()
 
     @rule(number=numbers)
     def cancel(self, number):

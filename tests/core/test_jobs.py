@@ -669,6 +669,15 @@ def test_what_is_gone_is_not_kept_alive(gone, manual_clock, virtual_scheduler):
     assert there() is None
 
 
+@pytest.mark.parametrize("bad", ["k\0", "k\udcfc", "", "k" * 256, 3])
+def test_a_name_that_not_every_store_accepts_is_refused(scheduler, bad):
+    scheduler.add_job(print, "interval", hours=1, id="job")
+    with pytest.raises(InvalidOptionError, match="key="):
+        scheduler.run_job("job", key=bad)
+    with pytest.raises(InvalidOptionError, match="name="):
+        Scheduler(name=bad)
+
+
 @pytest.mark.parametrize("strange", ["self", 3, "replace_existing"])
 def test_a_strange_option_of_one_of_many_jobs_is_refused_by_name(scheduler, strange):
     good = {"func": print, "trigger": "interval", "hours": 1}

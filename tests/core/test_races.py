@@ -12,6 +12,7 @@ from schedcore import (
     EVENT_JOB_MISSED,
     ManualClock,
     Outcome,
+    Retry,
     Scheduler,
     SystemClock,
     ThreadPool,
@@ -131,13 +132,16 @@ def test_the_failure_of_a_thread_that_was_replaced_is_not_that_of_its_successor(
 class Begun:
     """An executor that only has its runs begin."""
 
-    def __init__(self, before):
+    def __init__(self, before=lambda: None):
         self.before = before
+        self.runs = []
 
     def submit(self, runs, reporter):
+        self.reporter = reporter
         for run in runs:
             self.before()
             reporter.begin(run)
+            self.runs.append(run)
 
     def abandon(self, run):
         pass
@@ -166,3 +170,43 @@ def test_a_run_that_is_cancelled_as_it_begins_has_no_start():
     assert run.started_us is None
     assert scheduler.history("job")[0].started_us is None
     scheduler.shutdown()
+
+
+def test_a_function_that_raises_just_when_its_time_is_over_is_retried_after_its_delay():
+    clock, executor = ManualClock(), Begun()
+    scheduler = Scheduler(timezone="UTC", clock=clock, executors={"default": executor})
+
+    def fail(event):
+        """End the other run, whose time is over as well, before it is timed out."""
+        if event.job_id == "first":
+            executor.reporter.end(executor.runs[1], None, ValueError("no"))
+
+    def after(seconds):
+        clock.advance(seconds)
+        scheduler._engine.step(clock.now_us())
+        return [run.job_id for run in executor.runs]
+
+    scheduler.add_listener(fail, EVENT_JOB_ERROR)
+    retry = Retry(count=1, delay=60, jitter=0)
+    scheduler.add_job(print, "date", run_date=clock.now(), timeout=4, id="first")
+    scheduler.add_job(print, "date", run_date=clock.now(), timeout=5, retry=retry, id="other")
+    assert after(0) == ["first", "other"]
+    for seconds in (6, 59):
+        assert after(seconds) == ["first", "other"]
+        assert [(run.attempt, run.state) for run in scheduler.runs()] == [(2, "waiting")]
+    assert after(1) == ["first", "other", "other"]
+    after(6)
+    assert scheduler.counts("other") == {Outcome.TIMED_OUT: 1}
+
+
+def test_a_run_that_waits_for_its_retry_at_a_shutdown_has_failed():
+    executor = Begun()
+    scheduler = Scheduler(timezone="UTC", executors={"default": executor})
+    scheduler.add_job(print, id="job", retry=Retry(count=1, delay=60), next_run_time=None)
+    scheduler.start()
+    run = scheduler.run_job("job", wait=False)
+    executor.reporter.end(run, None, ValueError("no"))
+    scheduler.shutdown()
+    [record] = scheduler.history("job")
+    assert record.outcome is Outcome.FAILED
+    assert (record.error_type, record.error_text) == ("ValueError", "no")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,6 +58,17 @@ def test_an_order_counts_although_another_process_gave_the_one_before_just_now(m
         with pytest.raises(SchedulerAlreadyRunningError):
             one.start()
         one.run_job(two.add_job("math:sqrt", "cron", year=2999, args=[4], id="j").id, timeout=SOON)
+
+
+def test_a_computer_and_a_script_may_be_called_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "h\udcfc")
+    script = SimpleNamespace(__file__="/srv/M\udcfcller.py")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}")
+    scheduler.start()
+    (node,) = scheduler.nodes()
+    scheduler.shutdown()
+    assert (node.host, node.app) == ("h\\udcfc", "M\\udcfcller.py")
 
 
 def test_who_follows_is_as_the_others_are(made):

@@ -20,7 +20,7 @@ from schedcore.errors import (
 )
 from schedcore.history.query import RunQuery
 from schedcore.history.totals import Totals
-from schedcore.job import MAX_ID_LENGTH
+from schedcore.job import check_label
 from schedcore.lifetime.health import State
 from schedcore.lifetime.lifecycle import Lifecycle
 from schedcore.methods.run_now import run_each, run_now
@@ -331,8 +331,8 @@ def _check_run_id(run_id: object, option: str = "run_id") -> None:
 
 
 def _check_key(key: str | None) -> None:
-    if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID_LENGTH):
-        raise InvalidOptionError("key", key, f"text of 1 to {MAX_ID_LENGTH} characters")
+    if key is not None:
+        check_label("key", key)
 
 
 def _outcomes(

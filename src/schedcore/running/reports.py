@@ -87,7 +87,7 @@ class Reports:
             run._output = self._runs.capture
         if timeout is not None:
             ago_us = max(0, self._runs.now_us() - at_us)
-            self._runs.set_timer(run, max(0, round(timeout * SECOND) - ago_us))
+            self._runs.set_timer(run, max(0, round(timeout * SECOND) - ago_us), times_out=True)
 
     def end(
         self, run: Run, value: Any, error: BaseException | None, at_us: int | None = None

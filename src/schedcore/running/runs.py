@@ -20,8 +20,8 @@ from schedcore.running.failures import Failures
 from schedcore.running.idle import IdleWaits
 from schedcore.running.outbox import Outbox
 from schedcore.running.reports import DeferredReports, Reports
-from schedcore.running.timers import Timers
-from schedcore.stores.ends import End, end_of
+from schedcore.running.timers import Timer, Timers
+from schedcore.stores.ends import End, end_of, end_of_waiting
 
 if TYPE_CHECKING:
     from schedcore.output.capture import StreamCapture
@@ -174,7 +174,8 @@ class Runs:
             if self.closing:
                 self._give_up((failed.run,))
             else:
-                self.set_timer(failed.run, max(0, failed.ended_us + delay_us - self.now_us()))
+                left_us = max(0, failed.ended_us + delay_us - self.now_us())
+                self.set_timer(failed.run, left_us, times_out=False)
             self._announce.retried(failed)
         else:
             self.end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
@@ -253,31 +254,35 @@ class Runs:
         try:
             self._act_on(due, passed_us)
         except BaseException:  # the store is away, say: what was not done is due again
-            for run in due:
-                if run._timer is None and run._outcome is None:
-                    self._timers.set(run, passed_us + SECOND)
+            for timer in due:
+                run = timer.run
+                if timer.applies() and run._timer is None and run._outcome is None:
+                    self._timers.set(run, passed_us + SECOND, timer.times_out)
             raise
         next_us = self._timers.first_due()
         return None if next_us is None else now_us + max(0, next_us - passed_us)
 
-    def _act_on(self, due: Sequence[Run], passed_us: int) -> None:
+    def _act_on(self, due: Sequence[Timer], passed_us: int) -> None:
         """Time out or retry runs."""
         retries: list[Run] = []
-        for run in due:
-            if run._started_us is not None:
+        for timer in due:
+            run = timer.run
+            if not timer.applies():
+                continue
+            if timer.times_out:
                 job = run._job
                 reason = None if job is None else f"timeout is {job.timeout:g} s"
                 self.end_early(run, Outcome.TIMED_OUT, reason)
             elif self._holding or self.closing:
-                self._timers.set(run, passed_us + SECOND)
+                self._timers.set(run, passed_us + SECOND, times_out=False)
             else:
                 retries.append(run)
         if retries:
             self.submit(self._store.try_again(retries))
 
-    def set_timer(self, run: Run, delay_us: int) -> None:
-        """Set a timer, so that :meth:`check_timers` handles a run after *delay_us* microseconds."""
-        self._timers.set(run, self._clock.monotonic_us() + delay_us)
+    def set_timer(self, run: Run, delay_us: int, times_out: bool) -> None:
+        """Have :meth:`check_timers` time a run out, or try it again, after so many microseconds."""
+        self._timers.set(run, self._clock.monotonic_us() + delay_us, times_out)
         if run._outcome is not None:  # it ended just before
             self._timers.drop(run)
         self.expect(self.now_us() + delay_us)
@@ -405,11 +410,16 @@ class Runs:
         if self._cluster is not None:
             self._cluster.hand_back(runs, self.now_us())
             return
-        cancelled = sum(
-            run.withdraw() and self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
-            for run in runs
-        )
+        cancelled = sum(run.withdraw() and self._cancel_withdrawn(run) for run in runs)
         self._announce.many_cancelled(cancelled)
+
+    def _cancel_withdrawn(self, run: Run) -> bool:
+        """End a run at a shutdown; return whether as cancelled: a retry's last attempt failed."""
+        if run._error_type is None:
+            return self.end_early(run, Outcome.CANCELLED, _SHUTDOWN, log=False)
+        run._cancelled = True
+        self.end_now(end_of_waiting(run, Outcome.FAILED, self.now_us()))
+        return False
 
     def wait_until_idle(self, timeout: float | None) -> bool:
         """Block until no run is open, or *timeout* seconds have passed; return whether none is."""

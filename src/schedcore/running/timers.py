@@ -10,13 +10,23 @@ from schedcore.run import Run
 
 
 class Timer:
-    """The timer of one run."""
+    """The timer of one attempt of a run: it times the attempt out, or begins it."""
 
-    __slots__ = ("queued_us", "run")
+    __slots__ = ("attempt", "queued_us", "run", "times_out")
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, times_out: bool) -> None:
         self.run = run
+        self.attempt = run._attempt
+        self.times_out = times_out
         self.queued_us: int | None = None
+
+    def applies(self) -> bool:
+        """Return whether it is still that attempt's turn, which has begun, or has not.
+
+        A function may raise just when its time is over: then its next attempt waits.
+        """
+        run = self.run
+        return run._attempt == self.attempt and self.times_out == (run._started_us is not None)
 
 
 class Timers:
@@ -35,12 +45,20 @@ class Timers:
         """Return how many are set."""
         return len(self._queue)
 
-    def set(self, run: Run, at_us: int) -> None:
-        """Set the timer of *run* to *at_us*, in place of the one it had."""
+    def set(self, run: Run, at_us: int, times_out: bool) -> None:
+        """Set the timer of *run* to *at_us*, in place of the one it had.
+
+        Args:
+            run: The run.
+            at_us: When, by the monotonic clock.
+            times_out: Whether it times out the attempt that has begun; else it begins the next one.
+        """
         with self._lock:
-            self.drop(run)
-            run._timer = timer = Timer(run)
-            self._queue.put(timer, at_us)
+            timer = Timer(run, times_out)
+            if timer.applies():  # else the attempt has begun meanwhile, and has its time-out
+                self.drop(run)
+                run._timer = timer
+                self._queue.put(timer, at_us)
 
     def drop(self, run: Run) -> None:
         """Drop the timer of *run*, if it has one."""
@@ -49,13 +67,13 @@ class Timers:
             if isinstance(timer, Timer):
                 self._queue.discard(timer)
 
-    def pop_due(self, now_us: int) -> list[Run]:
-        """Return the runs whose timers are due, the earliest first, and drop those timers."""
+    def pop_due(self, now_us: int) -> list[Timer]:
+        """Return the timers that are due, the earliest first, and drop them."""
         with self._lock:
-            runs = [timer.run for timer in self._queue.pop_due(now_us, len(self._queue))]
-            for run in runs:
-                run._timer = None
-            return runs
+            due = self._queue.pop_due(now_us, len(self._queue))
+            for timer in due:
+                timer.run._timer = None
+            return due
 
     def first_due(self) -> int | None:
         """Return when the first one is due, or None."""

@@ -46,7 +46,8 @@ def end_of_evicted(run: Run, ended_us: int) -> End:
 
 
 def end_of_waiting(run: Run, outcome: Outcome, ended_us: int) -> End:
-    """Return the end of a run that has not begun when its job is paused, removed or replaced.
+    """Return the end of a run that has not begun when its job is paused, removed or replaced,
+    or when the scheduler shuts down.
 
     A run that waits for its next attempt has failed, with the error of the last attempt.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import tempfile
 import threading
 from collections import deque
@@ -27,7 +26,7 @@ from schedcore.stores.ends import End
 from schedcore.stores.postgres_housekeeping import Housekeeping
 from schedcore.stores.postgres_in_doubt import resolve_in_doubt
 from schedcore.stores.postgres_lease import CLOCK, LeaseRenewer, Poll
-from schedcore.stores.process import is_gone, this_process
+from schedcore.stores.process import host_name, is_gone, this_process
 from schedcore.stores.schema import store_id_of
 from schedcore.stores.sql_nodes import (
     adopt,
@@ -212,7 +211,7 @@ class PostgresCluster:
         ((node,),) = tx.all(
             sql,
             self._app,
-            socket.gethostname(),
+            host_name(),
             os.getpid(),
             this_process(),
             self._clock.now_us(),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
+
+from schedcore.output.text import storable
 
 _PROC = Path("/proc")
 
@@ -14,6 +17,11 @@ def this_process() -> str:
     with suppress(OSError, IndexError):
         return f"{_machine()} {os.getpid()} {_began(os.getpid())}"
     return ""
+
+
+def host_name() -> str:
+    """Return the name of this machine, as text that stores accept."""
+    return storable(socket.gethostname())
 
 
 def is_gone(process: str) -> bool:

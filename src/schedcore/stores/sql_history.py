@@ -263,7 +263,7 @@ def _where(conditions: Sequence[Condition]) -> str:
 
 def _values(record: RunRecord) -> tuple[object, ...]:
     run_id, job_id, outcome, *times, result, kind, text, attempt, cause, reason, _ = record
-    texts = (result and storable(result), kind, text and storable(text))
+    texts = (each and storable(each) for each in (result, kind, text))
     # Not .value, which is a slow property: each run passes here.
     return run_id, job_id, outcome._value_, *times, *texts, attempt, cause, reason
 

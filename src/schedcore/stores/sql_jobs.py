@@ -14,6 +14,7 @@ from schedcore.job import Job, Options
 from schedcore.jobdata import job_from_dict, job_to_dict
 from schedcore.notices.data import channels_to_text
 from schedcore.notices.notice import JobChannels
+from schedcore.output.text import storable
 from schedcore.stores.audit_records import id_of
 from schedcore.stores.base import Change, Entry
 from schedcore.stores.database import Database, Row, Transaction
@@ -271,7 +272,8 @@ class JobRows(DueRows):
         for k, (entry, text, declared) in zip(keys, added, strict=True):
             job, fire_us, due_us, broken, backlog_us, _ = entry
             jobs.append((k, job.id, text, *declared))
-            places.append((k, job.options.executor, fire_us, due_us, backlog_us, broken))
+            why = broken and storable(broken)
+            places.append((k, job.options.executor, fire_us, due_us, backlog_us, why))
             ids.append((job.id,))
         tx.many(_INSERT_JOB, jobs)
         tx.many(self._insert_due, places)
@@ -289,8 +291,8 @@ class JobRows(DueRows):
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
             # Not earlier: if this is undone, another process may write another job as this version.
             tx.if_made(partial(self.definitions.put, row.k, ver, new.job))
-        tx.run(self._move, new.fire_us, new.due_us, new.backlog_us, new.broken, row.k)
-        place = (new.fire_us, new.due_us, new.backlog_us, new.broken)
+        place = (new.fire_us, new.due_us, new.backlog_us, new.broken and storable(new.broken))
+        tx.run(self._move, *place, row.k)
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)
 
     def move(self, tx: Transaction, places: Sequence[tuple[Any, ...]]) -> None:

@@ -16,6 +16,7 @@ from schedcore.notices.notice import (
     NoticeState,
     QueuedNotice,
 )
+from schedcore.output.text import storable
 from schedcore.stores.database import Transaction
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class SqlNotices:
     def note(self, channel: str, problem: str | None) -> None:
         """Record the state of a channel, for all processes."""
         with self._store.database.write() as tx:
-            tx.run(_PROBLEM, channel, problem)
+            tx.run(_PROBLEM, channel, problem and storable(problem))
 
     def states(self) -> list[ChannelState]:
         """Return the states of all channels that were ever used here."""

@@ -8,7 +8,6 @@ the process that follows the run at that time finds it.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +15,7 @@ from schedcore.clock import from_us
 from schedcore.run import Run
 from schedcore.stores.claims import REMOTE
 from schedcore.stores.database import CommitInDoubtError
-from schedcore.stores.process import this_process
+from schedcore.stores.process import host_name, this_process
 from schedcore.stores.schema import store_id_of
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class RemoteRuns:
         return run
 
     def _begin(self, run: Run, start: str, now_us: int) -> bool:
-        place = f"{os.getpid()} on {socket.gethostname()}"
+        place = f"{os.getpid()} on {host_name()}"
         noted = run.id, run.attempt, start, this_process(), place
         try:
             with self._store.database.write() as tx:

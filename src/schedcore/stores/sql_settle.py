@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from schedcore.output.text import storable
 from schedcore.run import Run, RunRecord
 from schedcore.stores.base import Decision, Settled, Settlement, Slot
 from schedcore.stores.claims import Claim, Opening
@@ -66,7 +67,7 @@ class Settling:
             self._settled.removed.append(job.id)
             self._removed.append(row)
         else:
-            self._places.append((fire_us, due_us, backlog_us, broken, row.k))
+            self._places.append((fire_us, due_us, backlog_us, broken and storable(broken), row.k))
 
     def write(self, store: SqlStore, tx: Transaction) -> None:
         """Write all of it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from schedcore.stores.cluster import NodeInfo, PollResult, StoreInfo
 from schedcore.stores.database import Transaction
 from schedcore.stores.ends import End
 from schedcore.stores.file_lock import FileLock
-from schedcore.stores.process import this_process
+from schedcore.stores.process import host_name, this_process
 from schedcore.stores.schema import store_id_of
 from schedcore.stores.sql_nodes import (
     TRIM_US,
@@ -143,7 +142,7 @@ class SqliteCluster:
             "insert into schedcore_nodes (app, host, pid, boot, state, takes, since_us, executors)"
             " values (?, ?, ?, ?, 'alive', 0, ?, ?)",
             app,
-            socket.gethostname(),
+            host_name(),
             os.getpid(),
             this_process(),
             self._clock.now_us(),
