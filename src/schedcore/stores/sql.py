@@ -9,8 +9,14 @@ from contextlib import contextmanager
 from functools import partial
 
 from schedcore.basics.atfork import Lock, call_in_child, held_here
+from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.errors import InvalidOptionError, JobLookupError, StoreUnavailableError
+from schedcore.errors import (
+    InvalidOptionError,
+    JobLookupError,
+    StoreError,
+    StoreUnavailableError,
+)
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.audit_records import effective_changes, id_of, record_of_change
@@ -42,6 +48,8 @@ from schedcore.stores.sql_records import SqlRecords
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
+
+log = GuardedLogger(__name__)
 
 
 class SqlStore(SqlRecords):
@@ -343,9 +351,16 @@ class SqlStore(SqlRecords):
             work.write(self, tx)
         order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
         settled.runs.sort(key=lambda run: order[run._job_id])
-        self.outputs.save(end.run for end in settled.evicted)
+        self._save_last_output([end.run for end in settled.evicted])
         self.claims.ended(settled.evicted)
         return settled
+
+    def _save_last_output(self, runs: Sequence[Run]) -> None:
+        """Write what runs printed that have ended; an error costs that, and no run that starts."""
+        try:
+            self.outputs.save(runs)
+        except StoreError as error:
+            log.error("the last output of cancelled runs could not be written: %s", error)
 
     @contextmanager
     def _settling(self, batch: SqlBatch) -> Iterator[tuple[Transaction, dict[int, int]]]:
