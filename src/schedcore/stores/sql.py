@@ -41,7 +41,7 @@ from schedcore.stores.sql_begun import Beginnings
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
 from schedcore.stores.sql_history import MOST_ID, Retention
-from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of
+from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of, entry_of
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_open import backfill_runs, open_runs
 from schedcore.stores.sql_records import SqlRecords
@@ -217,7 +217,10 @@ class SqlStore(SqlRecords):
             self.audit_rows.add(tx, _notes_of(made, by, now_us))
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
-            entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
+            # Not read from the rows: nothing that may still be undone is cached.
+            new = {id_of(each): each if isinstance(each, Entry) else each.new for each in made}
+            jobs = {job_id: each.job for job_id, each in (there | new).items() if each is not None}
+            entries = [entry_of(found[each], jobs[each]) for each in ids if each in found]
             tx.if_made(partial(self.claims.ended, ended))
         return entries
 
