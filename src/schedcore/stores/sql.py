@@ -17,6 +17,7 @@ from schedcore.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from schedcore.history.query import bounded
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.audit_records import effective_changes, id_of, record_of_change
@@ -40,7 +41,7 @@ from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 from schedcore.stores.sql_begun import Beginnings
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import MOST_ID, Retention
+from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of, entry_of
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_open import backfill_runs, open_runs
@@ -427,8 +428,7 @@ class SqlStore(SqlRecords):
 
     def find(self, run_id: int) -> Run | RunRecord | None:
         """Return an open run, or its record; None: it is unknown, or no longer stored."""
-        if run_id > MOST_ID:
-            return None
+        run_id = bounded(run_id)
         with self.database.read() as tx:
             claim = self.claims.find(tx, (run_id,)).get(run_id)
             return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)
