@@ -107,14 +107,13 @@ class History:
 
     def records(self, query: RunQuery = EVERYTHING) -> list[RunRecord]:
         """Return the stored outcomes that *query* selects."""
-        query = query.bounded()
         kept = self._kept(query)
         if not kept:  # as of a job that is new, which is looked at as soon as it is added
             return []
         if query.before is not None:
             kept = kept[_behind(kept, query.before) :]
         end = None if query.limit is None else bounded(query.offset + query.limit)
-        found = islice(filter(query.matches, kept), query.offset, end)
+        found = islice(filter(query.matches, kept), bounded(query.offset), end)
         return [record if isinstance(record, RunRecord) else record_of(record) for record in found]
 
     def kept(self, query: RunQuery, most: int) -> int:

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 from schedcore.run import Outcome, Run, RunRecord
 
 MOST_ID: Final = 2**63 - 1
-"""The largest number of databases: no run has a larger id, and no time is later."""
+"""The largest number of databases: no run in one has a larger id."""
 
 
 def bounded(number: int) -> int:
-    """Return *number* as databases can compare it: within 64 bits."""
+    """Return *number* within 64 bits, as databases and iterators need it."""
     return max(-MOST_ID, min(number, MOST_ID))
 
 
@@ -47,7 +47,7 @@ those from the first older run on.
         return self.since_us is not None or self.until_us is not None
 
     def bounded(self) -> RunQuery:
-        """Return the same query with all numbers within 64 bits."""
+        """Return the same query for a database: with all numbers within 64 bits."""
         given = ((name, getattr(self, name)) for name in _NUMBERS)
         within: dict[str, Any] = {name: bounded(n) for name, n in given if n is not None}
         return self._replace(**within)
