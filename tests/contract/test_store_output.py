@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from schedcore import Outcome
+from schedcore import Outcome, StoreUnavailableError
 from schedcore.history.query import RunQuery
 from schedcore.output.text import Capture, Kept, keep, printed
 from schedcore.stores.ends import end_of
@@ -73,6 +73,13 @@ def test_what_was_printed_before_others_is_kept_of_a_run_that_was_cancelled_for_
     assert run._output is None
 
 
+def test_of_a_run_that_ends_twice_at_once_the_first_end_counts(store):
+    run = printing(one_run(store), "begun")
+    end(store, run, run)
+    assert [record.outcome for record in store.records()] == [Outcome.EXECUTED]
+    assert store.output(run.id) == text("begun")
+
+
 def test_attempts_follow_each_other(store):
     run = printing(one_run(store), "one ")
     assert store.retry(end_of(run, Outcome.FAILED, 30, error=ValueError()), 0)
@@ -127,6 +134,23 @@ def test_others_see_what_was_printed_once_that_is_saved(make):
     assert other.output(run.id) == text("first second")
     end(store, run)
     assert other.output(run.id) == text("first second")
+
+
+def test_output_that_cannot_be_written_holds_up_no_run_that_replaces_its_own(
+    make, monkeypatch, caplog
+):
+    store = make()
+    run = printing(one_run(store, overlap="cancel"), "begun")
+
+    def fail(_runs):
+        raise StoreUnavailableError("it", "the disk is full")
+
+    monkeypatch.setattr(store.outputs, "save", fail)
+    settled = settle(store, 15, next_us=25)
+    assert [one.due_us for one in settled.runs] == [15]
+    assert run.outcome is Outcome.CANCELLED
+    assert store.runs() == settled.runs
+    assert len(caplog.messages) == 1
 
 
 def beginnings(store):

@@ -33,14 +33,20 @@ class CommitOrder:
         """Order rows of another server before all that this server commits.
 
         This is needed after a dump was restored: transactions of the other server have unrelated
-        numbers, which may be greater than those here for years.
+        numbers, which may be greater than those here for years.  Readers that had not read all of
+        these rows are told so.
         """
+        if not self._by_tx:
+            return
         last = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-        if self._by_tx:
-            tx.run(f"update {self._table} set tx = 0 where tx > {last}")
-            of_cut = "split_part(value, '.', 1)::bigint"
-            sql = f"update schedcore_meta set value = {_SETTLED} || '.0' where name = ?"
-            tx.run(f"{sql} and {of_cut} > {last}", self._cut)
+        moved = tx.count(f"update {self._table} set tx = 0 where tx > {last}")
+        of_cut = f"name = ? and split_part(value, '.', 1)::bigint > {last}"
+        if moved or tx.one(f"select 1 from schedcore_meta where {of_cut}", self._cut):
+            tx.run(
+                f"insert into schedcore_meta values (?, {_SETTLED} || '.0')"
+                " on conflict (name) do update set value = excluded.value",
+                self._cut,
+            )
 
     def end(self, tx: Transaction) -> Position:
         """Return the position behind all rows."""
