@@ -14,7 +14,16 @@ from schedcore.stores.sql_checks import broken_rules
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import report_runs, trim
 from schedcore.stores.sqlite import SqliteStore
-from tests.stores.calls import add, begun, changed, end, entry, report_after_commit, settle
+from tests.stores.calls import (
+    add,
+    after_commit,
+    begun,
+    changed,
+    end,
+    entry,
+    report_after_commit,
+    settle,
+)
 from tests.stores.postgres import beside, postgres_store
 
 
@@ -187,6 +196,14 @@ def test_a_beginning_that_could_not_be_written_is_written_later(make, monkeypatc
     assert beginnings(other) == [(1, None)]
     report_runs(store, 10**7)
     assert beginnings(other) == [(1, 20)]
+
+
+def test_a_retry_is_counted_once_if_runs_are_listed_meanwhile(make, monkeypatch):
+    store = make()
+    run = one_run(store)
+    after_commit(store, monkeypatch, store.runs)
+    assert store.retry(end_of(run, Outcome.FAILED, 30, error=ValueError()), 0)
+    assert run.attempt == 2
 
 
 def test_a_beginning_that_is_written_late_is_none_of_the_next_attempt(make, monkeypatch):

@@ -410,11 +410,13 @@ class SqlStore(SqlRecords):
     def retry(self, failed: End, act_us: int) -> bool:
         """Let a failed run wait for its next attempt; False: there is none."""
         outputs = self.outputs.unsaved((failed.run,))
+        # Not counted up after the commit: whoever lists the runs then sets what is stored.
+        attempt = failed.run._attempt + 1
         with self.database.write() as tx:
             if not self.claims.wait_for_retry(tx, failed, act_us):
                 return False
             self.outputs.write(tx, outputs)
-        mark_retried(failed)
+        mark_retried(failed, attempt)
         return True
 
     def try_again(self, runs: Sequence[Run]) -> list[Run]:

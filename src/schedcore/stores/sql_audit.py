@@ -18,7 +18,7 @@ from schedcore.stores.sql_history import (
     of_job,
     where_all,
 )
-from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_order import order_of_changes
 
 _COLUMNS: Final = "at_us, who, address, verb, job_id, run_id, before_text, after_text"
 _MARKS: Final = ", ".join("?" * (_COLUMNS.count(",") + 1))
@@ -38,7 +38,7 @@ class AuditRows:
     """
 
     def __init__(self, kind: str) -> None:
-        self.order = CommitOrder("schedcore_audit", kind)
+        self.order = order_of_changes(kind)
         # If numbers are in commit order, that of the last outcome says what was before.
         ledger = _LAST_OUTCOME if kind == "sqlite" else "0"
         self._insert = (

@@ -12,7 +12,7 @@ from schedcore.output.text import is_storable, storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.database import Transaction
 from schedcore.stores.positions import Position
-from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_order import order_of_outcomes
 from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
@@ -82,7 +82,7 @@ class HistoryRows:
 
     def __init__(self, kind: str) -> None:
         self.totals = TotalRows()
-        self.order = CommitOrder("schedcore_ledger", kind)
+        self.order = order_of_outcomes(kind)
 
     def add(
         self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
