@@ -17,7 +17,6 @@ from schedcore.errors import InvalidOptionError, SchedulerAlreadyRunningError
 from schedcore.events import Listeners
 from schedcore.executors.base import Executor, Reporter
 from schedcore.executors.inline import InlineExecutor
-from schedcore.executors.threads import ThreadPool
 from schedcore.history.history import History
 from schedcore.lifetime.health import State
 from schedcore.load_forecast import mean_us
@@ -169,7 +168,7 @@ class _SimulatedExecutor:
     def __init__(self, stage: _Stage, real: Executor) -> None:
         self.peak = 0
         self._stage = stage
-        self._workers = real.max_workers if isinstance(real, ThreadPool) else None
+        self._workers: int | None = getattr(real, "max_workers", None)
         self._busy = 0
         self._waiting: deque[Run] = deque()
         self._reporters: dict[int, Reporter] = {}

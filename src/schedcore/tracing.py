@@ -62,10 +62,11 @@ class _Spans:
         self._tracer = tracer
         self._reporter = reporter
         self._executors = scheduler._executors
+        self._clock = scheduler.clock
         self._open: dict[int, _Open] = {}
         # What only passes through
         self.settle, self.shed = reporter.settle, reporter.shed
-        self.cancelled, self.lost, self.remote = reporter.cancelled, reporter.lost, reporter.remote
+        self.cancelled, self.remote = reporter.cancelled, reporter.remote
 
     @property
     def captures(self) -> bool:
@@ -123,6 +124,16 @@ class _Spans:
             outcome = Outcome.EXECUTED if error is None else Outcome.FAILED
             self._end(found, outcome, error, ended_us)
         return ended_us
+
+    def lost(self, run: Run, error: BaseException) -> None:
+        """Report that the end of *run* will never be known, and end its span.
+
+        There may be another attempt, and then there is no event.
+        """
+        found, lost_us = self._open.pop(run.id, None), self._clock.now_us()
+        self._reporter.lost(run, error)
+        if found is not None:
+            self._end(found._replace(token=None), Outcome.LOST, error, lost_us)
 
     def ended_otherwise(self, event: JobExecutionEvent) -> None:
         """End the span of a run that was cancelled, timed out, or is lost.  A listener."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from contextlib import closing
 
 import pytest
 
 from schedcore import History, InvalidOptionError, MemoryStore, Outcome
 from schedcore.run import RunRecord
-from schedcore.stores.sql_history import Retention
+from schedcore.stores.sql_history import DAY_US, Retention
 from schedcore.stores.sql_nodes import trim
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.conftest import STORES
@@ -180,4 +182,52 @@ def test_a_place_is_good_after_the_store_was_opened_again(tmp_path):
     store = SqliteStore(path)
     assert times(store.ended_after(position, 10)[1]) == [1]
     assert store.keeps_after(position)
+    store.close()
+
+
+def test_a_place_that_a_restored_backup_does_not_have_is_none_of_this_store(tmp_path):
+    """Also once as many other outcomes were recorded: they have the same numbers."""
+    path, backup = tmp_path / "jobs.db", tmp_path / "backup.db"
+    with closing(SqliteStore(path)) as store:
+        put_records(store, [record(1)], 1)
+        early = store.ended_after(None, 10)[0], store.happened_after(None, 10).position
+    shutil.copyfile(path, backup)
+    with closing(SqliteStore(path)) as store:
+        put_records(store, [record(2), record(3)], 2)
+        late = store.ended_after(early[0], 10)[0], store.happened_after(early[1], 1).position
+    shutil.copyfile(backup, path)
+    with closing(SqliteStore(path)) as store:
+        put_records(store, [record(4), record(5), record(6)], 3)
+        assert times(store.ended_after(early[0], 10)[1]) == [4, 5, 6]
+        assert store.keeps_after(early[0])
+        assert times(store.happened_after(early[1], 10).records) == [4, 5, 6]
+        assert store.ended_after(late[0], 10)[1] == []
+        assert not store.keeps_after(late[0])
+        assert store.happened_after(late[1], 10)[1:] == ([], False)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_place_is_good_after_all_before_it_was_cut(kind):
+    store = STORES[kind]()
+    put_records(store, [record(1), record(2)], 5)
+    positions = [store.ended_after(None, 10)[0]]
+    trim(store, 5 + 31 * DAY_US)
+    assert store.records() == []
+    positions.append(store.ended_after(None, 10)[0])
+    assert [store.keeps_after(position) for position in positions] == [True, True]
+    put_records(store, [record(3)], 5)
+    assert [times(store.ended_after(one, 10)[1]) for one in positions] == [[3], [3]]
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_place_behind_another_outcome_than_before_is_none_of_this_store(kind):
+    store = STORES[kind]()
+    put_records(store, [record(1), record(2)], 5)
+    end, _ = store.ended_after(None, 10)
+    start = ".".join((end.partition(".")[0], "0", "0"))
+    first, _ = store.ended_after(start, 1)
+    with store.database.write() as tx:
+        tx.run("update schedcore_ledger set recorded_us = 6 where due_us = 2")
+    assert [store.keeps_after(position) for position in (start, first, end)] == [True, True, False]
     store.close()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from schedcore import Outcome
+from schedcore import Outcome, StoreUnavailableError
 from schedcore.history.query import RunQuery
 from schedcore.output.text import Capture, Kept, keep, printed
 from schedcore.stores.ends import end_of
@@ -14,7 +14,16 @@ from schedcore.stores.sql_checks import broken_rules
 from schedcore.stores.sql_history import Retention
 from schedcore.stores.sql_nodes import report_runs, trim
 from schedcore.stores.sqlite import SqliteStore
-from tests.stores.calls import add, begun, changed, end, entry, report_after_commit, settle
+from tests.stores.calls import (
+    add,
+    after_commit,
+    begun,
+    changed,
+    end,
+    entry,
+    report_after_commit,
+    settle,
+)
 from tests.stores.postgres import beside, postgres_store
 
 
@@ -73,6 +82,13 @@ def test_what_was_printed_before_others_is_kept_of_a_run_that_was_cancelled_for_
     assert run._output is None
 
 
+def test_of_a_run_that_ends_twice_at_once_the_first_end_counts(store):
+    run = printing(one_run(store), "begun")
+    end(store, run, run)
+    assert [record.outcome for record in store.records()] == [Outcome.EXECUTED]
+    assert store.output(run.id) == text("begun")
+
+
 def test_attempts_follow_each_other(store):
     run = printing(one_run(store), "one ")
     assert store.retry(end_of(run, Outcome.FAILED, 30, error=ValueError()), 0)
@@ -129,6 +145,23 @@ def test_others_see_what_was_printed_once_that_is_saved(make):
     assert other.output(run.id) == text("first second")
 
 
+def test_output_that_cannot_be_written_holds_up_no_run_that_replaces_its_own(
+    make, monkeypatch, caplog
+):
+    store = make()
+    run = printing(one_run(store, overlap="cancel"), "begun")
+
+    def fail(_runs):
+        raise StoreUnavailableError("it", "the disk is full")
+
+    monkeypatch.setattr(store.outputs, "save", fail)
+    settled = settle(store, 15, next_us=25)
+    assert [one.due_us for one in settled.runs] == [15]
+    assert run.outcome is Outcome.CANCELLED
+    assert store.runs() == settled.runs
+    assert len(caplog.messages) == 1
+
+
 def beginnings(store):
     return [(run.attempt, run.started_us) for run in store.runs()]
 
@@ -163,6 +196,14 @@ def test_a_beginning_that_could_not_be_written_is_written_later(make, monkeypatc
     assert beginnings(other) == [(1, None)]
     report_runs(store, 10**7)
     assert beginnings(other) == [(1, 20)]
+
+
+def test_a_retry_is_counted_once_if_runs_are_listed_meanwhile(make, monkeypatch):
+    store = make()
+    run = one_run(store)
+    after_commit(store, monkeypatch, store.runs)
+    assert store.retry(end_of(run, Outcome.FAILED, 30, error=ValueError()), 0)
+    assert run.attempt == 2
 
 
 def test_a_beginning_that_is_written_late_is_none_of_the_next_attempt(make, monkeypatch):

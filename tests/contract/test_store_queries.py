@@ -7,10 +7,13 @@ import random
 import pytest
 
 from schedcore import Outcome, RunRecord
+from schedcore.changes.audit import AuditRecord
 from schedcore.history.history import TROUBLES
 from schedcore.history.query import RunQuery
+from schedcore.output.text import Kept
 from tests.contract.conftest import STORES
 from tests.stores.calls import put_records
+from tests.stores.plain import PlainStore
 
 EXECUTED, FAILED, LOST, SKIPPED = (
     *(Outcome.EXECUTED, Outcome.FAILED, Outcome.LOST),
@@ -41,6 +44,37 @@ def told_six(store):
         (6, "a", EXECUTED, 40),
     )
     return store
+
+
+@pytest.mark.parametrize("beyond", [10**19, -(10**19)])
+def test_numbers_beyond_those_of_databases_select_what_they_mean(told_six, beyond):
+    everything = ids(told_six, since_us=0)
+    assert ids(told_six, since_us=beyond) == ([] if beyond > 0 else everything)
+    assert ids(told_six, until_us=beyond) == (everything if beyond > 0 else [])
+    if beyond < 0:
+        assert ids(told_six, before=beyond) == []
+    else:
+        assert ids(told_six, limit=beyond, since_us=0) == everything
+        assert ids(told_six, offset=beyond) == []
+        assert ids(told_six, limit=2**63 - 1, offset=2**63 - 1) == []
+        assert told_six.kept(RunQuery(), beyond) == 6
+        assert sum(told_six.tally(RunQuery(), beyond, beyond).values()) == 6
+    assert told_six.find(beyond) is None
+    if not isinstance(told_six, PlainStore):
+        assert told_six.output(beyond) == Kept()
+        told_six.note([AuditRecord(0, 7, "alice", None, "started")])
+        for number, found in (({"before": beyond}, 1), ({"since_us": beyond}, -1)):
+            query = {"since_us": None, "before": None, **number}
+            assert len(told_six.audit(None, **query, limit=9)) == (found * beyond > 0)
+
+
+@pytest.mark.parametrize("job_id", ["", "\udcfc", "a\0"])
+def test_there_is_nothing_of_a_job_whose_id_no_job_can_have(told_six, job_id):
+    assert ids(told_six, job_id=job_id) == ids(told_six, job_ids=[job_id]) == []
+    assert told_six.kept(RunQuery(job_id), 9) == 0
+    assert told_six.counts(job_id) == told_six.totals([job_id]).jobs == {}
+    if not isinstance(told_six, PlainStore):
+        assert told_six.audit(job_id, None, None, 9) == []
 
 
 def test_those_of_some_jobs_alone(told_six):

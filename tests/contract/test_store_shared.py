@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from schedcore import JobLookupError, Outcome
-from schedcore.stores.base import Change
+from schedcore.stores.base import Change, Declared
 from tests.stores.calls import (
     add,
     begun,
@@ -107,6 +109,44 @@ def test_a_call_that_fails_in_the_middle_leaves_nothing_behind(kind, one, other,
     with pytest.raises(ZeroDivisionError):
         one.write([Change(one.get("a"), None), Change(one.get("b"), None)], 0)
     assert (other.entries(), other.changes(None)[0]) == before
+
+
+def declared_anew(store, job_id, **options):
+    return store.declare("app", [Declared(entry(job_id, 5, **options), "new")], 0)
+
+
+@pytest.mark.parametrize("change", [changed, declared_anew])
+def test_a_definition_that_was_not_committed_is_never_read(change, monkeypatch):
+    """Another process may write another one before this one has noticed that it failed."""
+    one = postgres_store()
+    other = beside(one)
+    one.declare("app", [Declared(entry("a", 5), "old")], 0)
+    commit = one.database.commit
+    seen = []
+
+    def look():
+        changed(other, "a", max_instances=3)
+        seen.append(one.get("a").job.max_instances)
+
+    def in_another_thread():
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    def failing(tx):
+        if not tx.for_update:
+            return commit(tx)
+        monkeypatch.undo()
+        tx.unless_made(in_another_thread)
+        one.database.rollback(tx)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one.database, "commit", failing)
+    with pytest.raises(ZeroDivisionError):
+        change(one, "a", max_instances=2)
+    assert seen == [3]
+    other.close()
+    one.close()
 
 
 def test_runs_of_one_count_for_the_other_and_are_ended_by_whoever_comes_first(one, other):

@@ -293,6 +293,25 @@ def test_what_was_dumped_from_another_server_is_no_news_in_postgresql():
     store.close()
 
 
+def test_who_had_not_read_all_before_a_dump_is_told_in_postgresql():
+    store = postgres_store()
+    place = store.happened_after(None, 10).position
+    put_records(store, [record(1)])
+    store.note([noted("unread")])
+    with store.database.write() as tx:
+        for table in ("schedcore_ledger", "schedcore_audit"):
+            tx.run(f"update {table} set tx = tx + 1000000")
+    restored = beside(store)
+    assert not restored.happened_after(place, 10).whole
+    assert not restored.keeps_after(place.partition("-")[0])
+    end = restored.happened_after(None, 10).position
+    put_records(restored, [record(2)])
+    found = restored.happened_after(end, 10)
+    assert (names(found.records), found.whole) == ([2], True)
+    restored.close()
+    store.close()
+
+
 def test_a_forked_child_knows_no_place_of_its_parent():
     store = MemoryStore()
     place = store.happened_after(None, 10).position

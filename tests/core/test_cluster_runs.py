@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from schedcore import EVENT_JOB_EXECUTED, Outcome, Scheduler
-from schedcore.executors import cluster_runs
+from schedcore.executors import cluster_runs, cluster_worker
 from schedcore.executors.cluster import ClusterExecutor
 from schedcore.executors.cluster_worker import execute_ticket
 from tests.core.conftest import SOON
@@ -206,3 +206,29 @@ def test_a_forked_child_has_a_thread_of_its_own(tmp_path):
         timeout=3 * SOON,
     )
     assert told == "0\n"
+
+
+class Beaten:
+    """Keeps the runs of which it was told that they are alive."""
+
+    def __init__(self):
+        self.heard = []
+
+    def beat(self, run_ids):
+        self.heard.append(sorted(run_ids))
+
+
+def test_a_worker_of_two_stores_gives_signs_of_life_to_both_for_runs_of_one_number(monkeypatch):
+    monkeypatch.setattr(cluster_worker, "BEAT_S", 3600)
+    beats, one, other = cluster_worker.Heartbeats(), Beaten(), Beaten()
+    beats.add(1, one)
+    beats.add(1, other)
+    beats.add(2, other)
+    beats.add(2, other)  # its next attempt, before the first has reported
+    beats.beat()
+    beats.drop(1, other)
+    beats.drop(2, other)
+    beats.beat()
+    beats.drop(2, other)
+    beats.beat()
+    assert (one.heard, other.heard) == ([[1]] * 3, [[1, 2], [2]])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import threading
 
 import pytest
@@ -17,8 +20,11 @@ from schedcore import (
     SystemClock,
     ThreadPool,
 )
+from schedcore.clock import Waker
 from schedcore.events import Listeners
+from schedcore.executors.processes import ProcessPool
 from schedcore.loop import Loop
+from tests.contract.test_executor import Reports, run_of
 from tests.patience import SOON
 
 
@@ -210,3 +216,91 @@ def test_a_run_that_waits_for_its_retry_at_a_shutdown_has_failed():
     [record] = scheduler.history("job")
     assert record.outcome is Outcome.FAILED
     assert (record.error_type, record.error_text) == ("ValueError", "no")
+
+
+# Executors
+
+
+def press_ctrl_c_once(monkeypatch, owner, name, here, before):
+    """Have Ctrl-C pressed in the main thread at the next call of a method of *owner* there.
+
+    Args:
+        monkeypatch: Undoes it.
+        owner: The class.
+        name: The method.
+        here: Returns whether it is the call of this object.
+        before: Whether to press it before the call and not after.
+    """
+    method, armed = getattr(owner, name), [True]
+
+    def interrupted(self):
+        if not (armed and here(self) and threading.current_thread() is threading.main_thread()):
+            method(self)
+            return
+        armed.clear()
+        if not before:
+            method(self)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+def test_ctrl_c_as_a_thread_of_a_pool_starts_leaves_none_of_which_the_pool_does_not_know(
+    monkeypatch,
+):
+    pool, reports = ThreadPool(1, name="interrupted"), Reports()
+    press_ctrl_c_once(
+        monkeypatch,
+        threading.Thread,
+        "start",
+        lambda thread: thread.name.startswith("interrupted"),
+        before=False,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit([run_of(pool.workers_here, 1)], reports)
+    pool.submit([run_of(pool.workers_here, 2)], reports)
+    assert [value for _, value, _ in reports.wait_for(2)] == [1, 1]
+    pool.shutdown(SOON)
+
+
+def test_ctrl_c_as_a_thread_of_a_pool_is_woken_leaves_it_awake(monkeypatch):
+    pool, reports, count = ThreadPool(1), Reports(), 0
+    press_ctrl_c_once(monkeypatch, Waker, "wake", lambda waker: True, before=True)
+    interrupted = False
+    while not interrupted:  # until the thread sleeps, and is woken
+        count += 1
+        try:
+            pool.submit([run_of(print, count)], reports)
+        except KeyboardInterrupt:
+            interrupted = True
+        reports.wait_for(count)
+    pool.shutdown(SOON)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX only")
+def test_a_process_that_starts_during_a_shutdown_of_its_pool_ends_with_it(monkeypatch):
+    starting, release, processes = threading.Event(), threading.Event(), []
+    popen = subprocess.Popen
+
+    def held_up(*args, **options):
+        starting.set()
+        assert release.wait(SOON)
+        processes.append(popen(*args, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", held_up)
+    pool, reports = ProcessPool(1, name="held-up"), Reports()
+    pool.submit([run_of(os.getpid)], reports)
+    assert starting.wait(SOON)
+    pool.shutdown(0)
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("held-up"):
+            thread.join(SOON)
+    [process] = processes
+    try:
+        assert process.poll() is not None
+        assert reports.begun == []
+    finally:
+        process.kill()
+        process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -16,6 +17,7 @@ from schedcore import (
     forecast,
     simulate,
 )
+from schedcore.executors.processes import ProcessPool
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
@@ -95,8 +97,10 @@ def test_a_forecast_is_what_then_happens():
     assert foreseen.complete
 
 
-def test_a_forecast_tells_the_load_of_the_pool():
-    scheduler = Scheduler(clock=ManualClock(), timezone="UTC", executors={"default": ThreadPool(2)})
+@pytest.mark.parametrize("pool", [ThreadPool, ProcessPool, ThreadPoolExecutor])
+def test_a_forecast_tells_the_load_of_the_pool(pool):
+    executors = {"default": pool(2)}
+    scheduler = Scheduler(clock=ManualClock(), timezone="UTC", executors=executors)
     for n in range(5):
         scheduler.add_job(print, "cron", minute=0, id=f"j{n}")
     foreseen = forecast(scheduler, timedelta(minutes=30), {f"j{n}": 60.0 for n in range(5)})

@@ -129,6 +129,13 @@ def test_each_attempt_is_a_span(traced):
     assert {told["outcome"] for told in found} == {"failed"}
 
 
+def test_an_attempt_whose_process_died_is_a_span_too(traced):
+    run(traced, "os:_exit", args=[3], executor="pool", on_lost="rerun")
+    found = [told for _, told in ENDED.take(3)]
+    assert {told["attempt"] for told in found} == {1, 2, 3}
+    assert {told["outcome"] for told in found} == {"lost"}
+
+
 def test_a_run_that_takes_too_long_ends_its_span_then(traced, gate, caplog):
     traced.add_job(gate, "interval", hours=1, id="j", timeout=0.01)
     traced.run_job("j", wait=False)

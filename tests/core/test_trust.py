@@ -541,6 +541,7 @@ def test_an_end_that_the_store_refuses_is_recorded_later(outcome, times):
     )
 
     def job():
+        called.append(1)
         store.times = times
         if outcome is Outcome.FAILED:
             raise ValueError
@@ -553,14 +554,16 @@ def test_an_end_that_the_store_refuses_is_recorded_later(outcome, times):
         except OSError:
             return
 
-    scheduler.add_job(job, id="job")
+    called = []
+    scheduler.add_listener(lambda _event: None, EVENT_JOB_EXECUTED)  # it is told at once
+    scheduler.add_job(job, id="job", on_lost="rerun")
     for _ in range(6):
         step()
     store.times = 0
     step()
     assert scheduler.runs() == []
     (record,) = scheduler.history("job")
-    assert record.outcome is outcome
+    assert (record.outcome, record.attempt, called) == (outcome, 1, [1])
 
 
 @pytest.mark.parametrize(

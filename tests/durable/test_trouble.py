@@ -166,6 +166,49 @@ def test_what_may_not_be_written_is_named_with_the_way_out(what):
     assert "let this user" in told or "that this user may write" in told
 
 
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_a_store_that_is_opened_by_a_link_is_the_same(opened, path, tmp_path, linked):
+    link = tmp_path / "link"
+    link.symlink_to(path if linked == "file" else tmp_path)  # before there is a file
+    other = SqliteStore(link if linked == "file" else link / path.name, durable=False)
+    one = opened()
+    for store in (one, other):
+        store.cluster.join("app", ["default"])
+        store.cluster.poll()
+    assert (one.cluster.takes, other.cluster.takes) == (True, False)
+    assert [node.state for node in one.cluster.nodes()] == ["alive", "alive"]
+    assert one.cluster.info().url == other.cluster.info().url == f"sqlite:///{path}"
+    assert path.stat().st_mode & 0o777 == 0o600
+    other.close()
+
+
+def test_what_follows_the_last_end_of_one_that_leaves_does_not_fail_with_its_leaving(
+    opened, monkeypatch, caplog
+):
+    store = opened()
+    store.cluster.join("app", ["default"])
+    add(store, entry("a", 5))
+    run = run_now(store, store.get("a").job, 5)
+    store.cluster.leave()
+
+    def fail():
+        raise StoreUnavailableError("it", "the disk is full")
+
+    monkeypatch.setattr(store.cluster, "leave", fail)
+    assert [each.run for each in end(store, run).recorded] == [run]
+    assert "could not leave" in caplog.text
+
+
+def test_a_store_of_two_names_is_refused(opened, path, tmp_path):
+    store = opened()
+    add(store, entry("a"))
+    os.link(path, tmp_path / "another.db")
+    store.close()
+    assert ids(store.entries()) == ["a"], "it is not checked again while it is in use"
+    with pytest.raises(StoreError, match="another name"):
+        opened().entries()
+
+
 def test_network_file_systems_are_refused(opened, path, tmp_path, monkeypatch):
     mounts = tmp_path / "mounts"
     monkeypatch.setattr(sqlite_file, "MOUNTS", mounts)

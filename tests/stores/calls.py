@@ -132,15 +132,20 @@ def put_records(store, records, now=0):
     assert store.write((gone,), now).conflicts == ()
 
 
-def report_after_commit(store, monkeypatch):
-    """Write the beginnings of runs right after the next commit, as another thread may do."""
+def after_commit(store, monkeypatch, call):
+    """Make a call right after the next commit, as another thread may do."""
     write = store.database.write
 
     @contextmanager
-    def reported():
+    def calling():
         monkeypatch.undo()
         with write() as tx:
             yield tx
-        report_runs(store, 10**7)
+        call()
 
-    monkeypatch.setattr(store.database, "write", reported)
+    monkeypatch.setattr(store.database, "write", calling)
+
+
+def report_after_commit(store, monkeypatch):
+    """Write the beginnings of runs right after the next commit."""
+    after_commit(store, monkeypatch, lambda: report_runs(store, 10**7))

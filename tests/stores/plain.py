@@ -486,7 +486,7 @@ class PlainStore:
             error = failed.error_type, failed.error_text
             claim |= {"attempt": claim["attempt"] + 1, "error": error}
             self._session.put("runs", run.id, claim)
-            mark_retried(failed)
+            mark_retried(failed, run._attempt + 1)
         return True
 
     def try_again(self, runs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def execute_ticket(ticket: Mapping[str, Any], url: str | None = None) -> bool:
         report = _execute(run)
         _report(store, run, text_of_report(report, _clock.now_us()))
     finally:
-        _heartbeats.drop(run.id)
+        _heartbeats.drop(run.id, store)
     return True
 
 
@@ -140,7 +141,7 @@ def _remote_of(store: Any, url: str) -> RemoteRuns:
     return remote
 
 
-class _Heartbeats:
+class Heartbeats:
     """Writes heartbeats of this worker to the stores while it has runs."""
 
     def __init__(self) -> None:
@@ -148,7 +149,9 @@ class _Heartbeats:
         call_in_child(self)
 
     def _begin_anew(self) -> None:
-        self._runs: dict[int, RemoteRuns] = {}
+        self._lock = threading.Lock()
+        # Two stores have runs of the same number, and two attempts of one may overlap here.
+        self._runs: Counter[tuple[RemoteRuns, int]] = Counter()
         self._thread: threading.Thread | None = None
 
     def after_fork_in_child(self) -> None:
@@ -157,27 +160,37 @@ class _Heartbeats:
 
     def add(self, run_id: int, store: RemoteRuns) -> None:
         """Begin heartbeats for a run."""
-        self._runs[run_id] = store
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._beat, name="schedcore-beat", daemon=True)
-            self._thread.start()
+        with self._lock:
+            self._runs[store, run_id] += 1
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._beat_on, name="schedcore-beat", daemon=True
+                )
+                self._thread.start()
 
-    def drop(self, run_id: int) -> None:
+    def drop(self, run_id: int, store: RemoteRuns) -> None:
         """End heartbeats for a run."""
-        self._runs.pop(run_id, None)
+        with self._lock:
+            self._runs[store, run_id] -= 1
+            self._runs += Counter()  # drops those that have none any more
 
-    def _beat(self) -> None:
+    def _beat_on(self) -> None:
         while True:
             Waker().sleep(BEAT_S)
-            by_store: dict[RemoteRuns, list[int]] = {}
-            for run_id, store in list(self._runs.items()):
+            self.beat()
+
+    def beat(self) -> None:
+        """Write a heartbeat to each store for its runs here."""
+        by_store: dict[RemoteRuns, list[int]] = {}
+        with self._lock:
+            for store, run_id in self._runs:
                 by_store.setdefault(store, []).append(run_id)
-            for store, run_ids in by_store.items():
-                try:
-                    store.beat(run_ids)
-                except Exception as error:  # noqa: BLE001 — the store is unreachable: no heartbeat
-                    log.error("a sign of life cannot be given", error=error)
+        for store, run_ids in by_store.items():
+            try:
+                store.beat(run_ids)
+            except Exception as error:  # noqa: BLE001 — the store is unreachable: no heartbeat
+                log.error("a sign of life cannot be given", error=error)
 
 
 _stores: Final = _Stores()
-_heartbeats: Final = _Heartbeats()
+_heartbeats: Final = Heartbeats()

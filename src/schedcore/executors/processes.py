@@ -87,6 +87,7 @@ class ProcessPool:
         self._idle: list[_Process] = []
         self._busy: dict[Run, _Process] = {}
         self._ending: set[_Process] = set()
+        self._open = True  # from the first run that is submitted to the next shutdown
 
     def after_fork_in_child(self) -> None:
         """Forget the processes, which belong to the parent."""
@@ -114,6 +115,7 @@ class ProcessPool:
 
     def submit(self, runs: Sequence[Run], reporter: Reporter) -> None:
         """Accept *runs* for execution; return at once."""
+        self._open = True
         self._threads.submit(runs, reporter)
 
     def room(self) -> int:
@@ -143,6 +145,7 @@ class ProcessPool:
         with self._lock:
             left = {*self._busy.values(), *self._ending}
             idle, self._idle = self._idle, []
+            self._open = False
         for process in idle:
             process.close()
         for process in left:
@@ -166,6 +169,8 @@ class ProcessPool:
             process = self._process_for(run)
         except OSError as failed:  # too many processes or open files
             return reporter.end(run, None, failed) if reporter.begin(run) else None
+        if process is None:
+            return None
         report: Report | None = None
         try:
             if not reporter.begin(run):
@@ -185,19 +190,23 @@ class ProcessPool:
         finally:
             self._release(run, process)
 
-    def _process_for(self, run: Run) -> _Process:
+    def _process_for(self, run: Run) -> _Process | None:
+        """Return a process; None: the pool was shut down meanwhile, and the run does not begin."""
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is None or not process.alive:
             process = _Process()
         with self._lock:
-            self._busy[run] = process
-        return process
+            if self._open:
+                self._busy[run] = process
+                return process
+        process.reap()
+        return None
 
     def _release(self, run: Run, process: _Process) -> None:
         """Keep a process for the next run, unless it has died or must end with this one."""
         with self._lock:
-            kept = self._busy.pop(run, None) is not None and process.alive
+            kept = self._busy.pop(run, None) is not None and process.alive and self._open
             if kept:
                 self._idle.append(process)
         if not kept:

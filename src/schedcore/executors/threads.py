@@ -11,7 +11,7 @@ from types import MethodType
 from schedcore.basics.atfork import Lock, call_in_child
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import Deadline, Waker
-from schedcore.errors import whole
+from schedcore.errors import is_interrupt, whole
 from schedcore.executors.base import Pace, Reporter, perform, settle
 from schedcore.run import Run
 
@@ -228,15 +228,13 @@ class ThreadPool:
 
     def _wake_worker(self, session: _Session) -> None:
         """Have one more thread check the queue: wake an idle one, or start one."""
-        if session.idle:
-            try:
-                session.idle.pop().wake()
-            except IndexError:  # another thread was quicker
-                pass
-            else:
-                return
-        if len(session.workers) < self.max_workers:
-            self._start_worker(session)
+        try:
+            if not _wake_idle(session) and len(session.workers) < self.max_workers:
+                self._start_worker(session)
+        except BaseException as error:
+            if is_interrupt(error):
+                _wake_all(session)
+            raise
 
     def _start_worker(self, session: _Session, as_watcher: bool = False) -> None:
         with self._lock:
@@ -262,6 +260,9 @@ class ThreadPool:
             session.workers.append(worker)
 
     def _work(self, session: _Session, me: _Worker) -> None:
+        with self._lock:  # that whoever starts it holds
+            if me not in session.workers:
+                return  # Ctrl-C interrupted that, so nobody knows of it
         while not me.abandoned:
             if session.watcher is me:
                 self._watch(session, me)
@@ -347,7 +348,7 @@ class ThreadPool:
                 session.watcher = me
                 return
             session.idle.append(me)
-        me.sleep()
+        _rest(session, me)
 
     def _watch(self, session: _Session, me: _Worker) -> None:
         """Watch the leader while it takes runs; return once it is blocked, or no run waits."""
@@ -375,12 +376,31 @@ def _sleep(session: _Session, me: _Worker) -> None:
         except ValueError:  # removed from the list by a thread that is about to wake this one
             me.sleep()
         return
+    _rest(session, me)
+
+
+def _rest(session: _Session, me: _Worker) -> None:
+    """Sleep until woken, and be in the list of idle threads no longer."""
     me.sleep()
+    try:
+        session.idle.remove(me)  # woken with all others, it is still there
+    except ValueError:
+        return
+
+
+def _wake_idle(session: _Session) -> bool:
+    """Wake the thread that fell asleep last; return whether there is one."""
+    if not session.idle:
+        return False
+    try:
+        session.idle.pop().wake()
+    except IndexError:  # another thread was quicker
+        return False
+    return True
 
 
 def _wake_all(session: _Session) -> None:
-    while session.idle:
-        try:
-            session.idle.pop().wake()
-        except IndexError:  # it removed itself from the list
-            return
+    """Wake all that sleep, also one that is off the list since Ctrl-C came before its wake-up."""
+    for worker in list(session.workers):
+        if worker.run is None:
+            worker.wake()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
 from schedcore.errors import whole
-from schedcore.history.query import EVERYTHING, RunQuery, due_us_of
+from schedcore.history.query import EVERYTHING, RunQuery, bounded, due_us_of
 from schedcore.history.totals import Histogram, JobTotals, Totals, add_totals, measure
 from schedcore.run import Outcome, Run, RunRecord, record_of
 
@@ -112,13 +112,13 @@ class History:
             return []
         if query.before is not None:
             kept = kept[_behind(kept, query.before) :]
-        end = None if query.limit is None else query.offset + query.limit
-        found = islice(filter(query.matches, kept), query.offset, end)
+        end = None if query.limit is None else bounded(query.offset + query.limit)
+        found = islice(filter(query.matches, kept), bounded(query.offset), end)
         return [record if isinstance(record, RunRecord) else record_of(record) for record in found]
 
     def kept(self, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* selects in total, at most *most*."""
-        return sum(1 for _ in islice(filter(query.matches, self._kept(query)), most))
+        return sum(1 for _ in islice(filter(query.matches, self._kept(query)), bounded(most)))
 
     def tally(self, query: RunQuery, slice_us: int, most: int) -> dict[tuple[int, Outcome], int]:
         """Return how many outcomes *query* selects, by slices of due time and by outcome."""

@@ -1,9 +1,19 @@
 """Queries for recorded outcomes, and their order."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schedcore.run import Outcome, Run, RunRecord
+
+MOST_ID: Final = 2**63 - 1
+"""The largest number of databases: no run in one has a larger id."""
+
+
+def bounded(number: int) -> int:
+    """Return *number* within 64 bits, as databases and iterators need it."""
+    return max(-MOST_ID, min(number, MOST_ID))
 
 
 class RunQuery(NamedTuple):
@@ -36,6 +46,12 @@ those from the first older run on.
         """Whether the order is that of due times, and not of recording."""
         return self.since_us is not None or self.until_us is not None
 
+    def bounded(self) -> RunQuery:
+        """Return the same query for a database: with all numbers within 64 bits."""
+        given = ((name, getattr(self, name)) for name in _NUMBERS)
+        within: dict[str, Any] = {name: bounded(n) for name, n in given if n is not None}
+        return self._replace(**within)
+
     def matches(self, record: Run | RunRecord) -> bool:
         """Return whether the query selects an outcome, ignoring its position."""
         _, outcomes, since_us, until_us, *_, job_ids = self
@@ -45,6 +61,9 @@ those from the first older run on.
             return False
         due_us = due_us_of(record)
         return (since_us is None or due_us >= since_us) and (until_us is None or due_us < until_us)
+
+
+_NUMBERS: Final = ("since_us", "until_us", "before", "limit", "offset")
 
 
 def due_us_of(record: Run | RunRecord) -> int:

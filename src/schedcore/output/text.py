@@ -229,6 +229,11 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
 
 
+def is_storable(text: object) -> bool:
+    """Return whether *text* is text that databases accept unchanged; nothing else is in one."""
+    return isinstance(text, str) and storable(text) == text
+
+
 class _Guard:
     """Holds the lock of all output while the process forks."""
 

@@ -110,7 +110,7 @@ class Reports:
         retry = end.job.options.retry if end.job is not None else None
         over = self._runs.closing and self._cluster is None
         if retry is None or run._cancelled or over or not retry.wants(error, run._attempt):
-            self._runs.end_now(end)
+            self._runs.report(end)
         else:
             self._runs.retry(end, retry.delay_us(run._attempt, self._random))
         return now_us
@@ -119,7 +119,7 @@ class Reports:
         """Report that *run* ended because it was cancelled."""
         _check_run(run)
         if run._job is not None:  # else it has ended, or was handed back
-            self._runs.end_now(end_of(run, Outcome.CANCELLED, self._runs.now_us()), log=False)
+            self._runs.report(end_of(run, Outcome.CANCELLED, self._runs.now_us()), log=False)
 
     def lost(self, run: Run, error: BaseException) -> None:
         """Report that the end of *run* will never be known; *error* is why."""
@@ -129,13 +129,13 @@ class Reports:
         if not run._cancelled and lost.job is not None and lost.job.options.reruns(run._attempt):
             self._runs.retry(lost, 0)
         else:
-            self._runs.end_now(lost)
+            self._runs.report(lost)
 
     def shed(self, run: Run) -> None:
         """Report that the executor's queue is full: it did not accept *run*."""
         _check_run(run)
         run._cancelled = True
-        self._runs.end_now(end_of(run, Outcome.SHED, self._runs.now_us()))
+        self._runs.report(end_of(run, Outcome.SHED, self._runs.now_us()))
 
 
 class DeferredReports:

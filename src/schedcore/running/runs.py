@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from schedcore.stores.contract import Store
     from schedcore.stores.sql_remote import RemoteRuns
 
-
 _SHUTDOWN = "since the scheduler was shut down"
 MOST_ENDS = 256
 """Maximum number of noted ends: more would cost the garbage collector more than a lock."""
@@ -139,7 +138,7 @@ class Runs:
         except BaseException as error:
             now_us = self.now_us()
             for run in runs:
-                self.end_now(end_of(run, Outcome.FAILED, now_us, error=error))
+                self.report(end_of(run, Outcome.FAILED, now_us, error=error))
             if is_interrupt(error):
                 raise
             return ()
@@ -151,15 +150,24 @@ class Runs:
         """Note an end, to be recorded with others; without a lock: each run passes here."""
         ends = self._ends
         ends.append(end)
-        if (
-            end[0]._hurry
-            or len(ends) >= MOST_ENDS
-            or self._idle.wakers
-            or self._announce.wants(EVENT_JOB_EXECUTED)
-        ):
-            self.settle()
+        hurries = end[0]._hurry or len(ends) >= MOST_ENDS or self._idle.wakers
+        if hurries or self._announce.wants(EVENT_JOB_EXECUTED):
+            self._record_or_wake(self.settle, end)
         elif self._cluster is not None:
             self.expect(end[3])
+
+    def report(self, end: End, log: bool = True) -> None:
+        """Record one end now, or as soon as the store can."""
+        self._record_or_wake(partial(self.end_now, end, log), end)
+
+    def _record_or_wake(self, record: Callable[[], object], end: End) -> None:
+        """Record an end that is noted; raise nothing, or its executor would report it as lost."""
+        try:
+            record()
+        except Exception as error:  # noqa: BLE001 — a store of the user's own may raise anything
+            text = "the end of %r could not be recorded yet: %s"
+            self._log.warning(text, end.run, error, fields=named(end.run))
+            self.wake()
 
     def retry(self, failed: End, delay_us: int) -> None:
         """Record that a run failed, and is to be retried, once the store can do that."""
@@ -178,7 +186,7 @@ class Runs:
                 self.set_timer(failed.run, left_us, times_out=False)
             self._announce.retried(failed)
         else:
-            self.end_now(failed)  # its job was paused or removed meanwhile; or it has ended before
+            self.report(failed)  # its job was paused or removed meanwhile; or it has ended before
 
     def may_not_begin(self, run: Run) -> None:
         """Submit a run again later that a shared store did not allow to begin yet."""

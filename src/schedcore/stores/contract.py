@@ -338,7 +338,8 @@ class Store(Protocol):
     def keeps_after(self, position: str) -> bool:
         """Return whether everything after a position is stored, or was until now.
 
-        False: some outcomes were deleted since then, or the position is of another store.
+        False: some outcomes were deleted since then, or the position is of another store, or of
+        one whose restored backup ends before it.
 
         Raises:
             InvalidOptionError: if *position* is not a position.

@@ -67,9 +67,9 @@ def mark_ended(end: End) -> None:
     run._job = None
 
 
-def mark_retried(failed: End) -> None:
-    """Mark a failed run as waiting for its next attempt."""
+def mark_retried(failed: End, attempt: int) -> None:
+    """Mark a failed run as waiting for its next attempt, which has this number."""
     run = failed.run
     run.may_begin()  # first: no reader of both may see the next attempt with the last beginning
-    run._attempt += 1
+    run._attempt = attempt
     run._error_type, run._error_text = failed.error_type, failed.error_text

@@ -411,7 +411,7 @@ class MemoryStore(MemoryRecords):
         with self._lock:
             if run._id not in self._open.by_id or run._final:
                 return False
-            mark_retried(failed)
+            mark_retried(failed, run._attempt + 1)
         return True
 
     def try_again(self, runs: Sequence[Run]) -> Sequence[Run]:

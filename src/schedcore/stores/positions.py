@@ -15,7 +15,7 @@ U = TypeVar("U")
 
 STORE_ID_LENGTH: Final = 8
 """Length of the part of a store's id in a position."""
-_POSITION: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})"
+_POSITION: Final = r"([0-9a-f]{8})\.(\d{1,18})\.(\d{1,18})(?:\.(\d{1,18}))?"
 
 
 class Position(NamedTuple):
@@ -27,16 +27,23 @@ class Position(NamedTuple):
     """The transaction; 0 if the store's numbers already follow the order of commits."""
     seq: int
     """The number that the store assigned."""
+    last_us: int | None = None
+    """When the last record before it was written; None: none was, or the store is in memory.
+
+    After a backup of a database was restored, other records get numbers that were used before.
+    """
 
     def __str__(self) -> str:
-        return ".".join(map(str, self))
+        return ".".join(str(part) for part in self if part is not None)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """What positions of one store are ordered by."""
+        return self.tx, self.seq
 
     def knows(self, position: Position) -> bool:
-        """Return whether *position* is a position in the store whose end this one is.
-
-        After a backup of a database was restored, later positions are not.
-        """
-        return position.store_id == self.store_id and position[1:] <= self[1:]
+        """Return whether *position* is a position in the store in memory whose end this one is."""
+        return position.store_id == self.store_id and position.numbers <= self.numbers
 
 
 def read_position(text: str) -> Position:
@@ -48,8 +55,8 @@ def read_position(text: str) -> Position:
     match = re.fullmatch(_POSITION, text)
     if match is None:
         raise InvalidOptionError("position", text, "what an earlier call returned, or None")
-    store_id, tx, seq = match.groups()
-    return Position(store_id, int(tx), int(seq))
+    store_id, tx, seq, last_us = match.groups()
+    return Position(store_id, int(tx), int(seq), None if last_us is None else int(last_us))
 
 
 class FeedPosition(NamedTuple):
@@ -62,7 +69,7 @@ class FeedPosition(NamedTuple):
         return f"{self.outcomes}-{self.changes}"
 
     def knows(self, positions: FeedPosition) -> bool:
-        """Return whether *positions* are positions in the store whose ends these are."""
+        """Return whether *positions* are positions in the store in memory whose ends these are."""
         return self.outcomes.knows(positions.outcomes) and self.changes.knows(positions.changes)
 
 
@@ -75,7 +82,7 @@ class Happened(NamedTuple):
     """Outcomes and changes, each once, in the order in which they were committed."""
     whole: bool
     """Whether no record after the requested position was deleted; also False for a position of
-    another store."""
+    another store, or of one whose restored backup ends before it."""
 
 
 def read_feed_position(text: str) -> FeedPosition:

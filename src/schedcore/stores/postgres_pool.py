@@ -20,7 +20,7 @@ from schedcore.stores.postgres_sockets import PatientConnection, check
 from schedcore.stores.postgres_sql import PostgresTransaction
 from schedcore.stores.postgres_url import parts_of
 from schedcore.stores.schema import POSTGRESQL, migrate
-from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_order import order_of_changes, order_of_outcomes
 
 OLDEST_SERVER: Final = 13
 """The first PostgreSQL with ``pg_current_xact_id()``."""
@@ -397,8 +397,8 @@ class PostgresPool:
             "select to_regclass('schedcore_meta') is not null, current_schema()"
         )
         self.schema = migrate(tx, POSTGRESQL, self.shown, there)
-        for table in ("schedcore_ledger", "schedcore_audit"):
-            CommitOrder(table, self.kind).take_over(tx)
+        for order in (order_of_outcomes(self.kind), order_of_changes(self.kind)):
+            order.take_over(tx)
         tx.commit()
         # One for each schema: the channels of a database are the same in all of them.
         self.channel = f"schedcore_{name}"[:63]

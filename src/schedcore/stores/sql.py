@@ -9,8 +9,15 @@ from contextlib import contextmanager
 from functools import partial
 
 from schedcore.basics.atfork import Lock, call_in_child, held_here
+from schedcore.basics.logs import GuardedLogger
 from schedcore.changes.audit import Actor, AuditRecord
-from schedcore.errors import InvalidOptionError, JobLookupError, StoreUnavailableError
+from schedcore.errors import (
+    InvalidOptionError,
+    JobLookupError,
+    StoreError,
+    StoreUnavailableError,
+)
+from schedcore.history.query import bounded
 from schedcore.job import check_id
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.audit_records import effective_changes, id_of, record_of_change
@@ -34,14 +41,16 @@ from schedcore.stores.run_requests import Backfill, Opened, RunRequest
 from schedcore.stores.sql_begun import Beginnings
 from schedcore.stores.sql_due import JobRow
 from schedcore.stores.sql_ends import end_runs, promote_runs, try_runs_again
-from schedcore.stores.sql_history import MOST_ID, Retention
-from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of
+from schedcore.stores.sql_history import Retention
+from schedcore.stores.sql_jobs import JobRows, NewJob, conflicts_of, entry_of
 from schedcore.stores.sql_notices import SqlNotices
 from schedcore.stores.sql_open import backfill_runs, open_runs
 from schedcore.stores.sql_records import SqlRecords
 from schedcore.stores.sql_remote import RemoteRuns
 from schedcore.stores.sql_runs import ClaimRows
 from schedcore.stores.sql_settle import Settling, SqlBatch
+
+log = GuardedLogger(__name__)
 
 
 class SqlStore(SqlRecords):
@@ -209,7 +218,10 @@ class SqlStore(SqlRecords):
             self.audit_rows.add(tx, _notes_of(made, by, now_us))
             self._record_change(tx, records, now_us)
             found = self.jobs.find(tx, ids)
-            entries = self.jobs.entries(tx, [found[job_id] for job_id in ids if job_id in found])
+            # Not read from the rows: nothing that may still be undone is cached.
+            new = {id_of(each): each if isinstance(each, Entry) else each.new for each in made}
+            jobs = {job_id: each.job for job_id, each in (there | new).items() if each is not None}
+            entries = [entry_of(found[each], jobs[each]) for each in ids if each in found]
             tx.if_made(partial(self.claims.ended, ended))
         return entries
 
@@ -340,9 +352,16 @@ class SqlStore(SqlRecords):
             work.write(self, tx)
         order = {slot.job.id: place for place, slot in enumerate(batch.slots)}
         settled.runs.sort(key=lambda run: order[run._job_id])
-        self.outputs.save(end.run for end in settled.evicted)
+        self._save_last_output([end.run for end in settled.evicted])
         self.claims.ended(settled.evicted)
         return settled
+
+    def _save_last_output(self, runs: Sequence[Run]) -> None:
+        """Write what runs printed that have ended; an error costs that, and no run that starts."""
+        try:
+            self.outputs.save(runs)
+        except StoreError as error:
+            log.error("the last output of cancelled runs could not be written: %s", error)
 
     @contextmanager
     def _settling(self, batch: SqlBatch) -> Iterator[tuple[Transaction, dict[int, int]]]:
@@ -391,11 +410,13 @@ class SqlStore(SqlRecords):
     def retry(self, failed: End, act_us: int) -> bool:
         """Let a failed run wait for its next attempt; False: there is none."""
         outputs = self.outputs.unsaved((failed.run,))
+        # Not counted up after the commit: whoever lists the runs then sets what is stored.
+        attempt = failed.run._attempt + 1
         with self.database.write() as tx:
             if not self.claims.wait_for_retry(tx, failed, act_us):
                 return False
             self.outputs.write(tx, outputs)
-        mark_retried(failed)
+        mark_retried(failed, attempt)
         return True
 
     def try_again(self, runs: Sequence[Run]) -> list[Run]:
@@ -409,8 +430,7 @@ class SqlStore(SqlRecords):
 
     def find(self, run_id: int) -> Run | RunRecord | None:
         """Return an open run, or its record; None: it is unknown, or no longer stored."""
-        if run_id > MOST_ID:
-            return None
+        run_id = bounded(run_id)
         with self.database.read() as tx:
             claim = self.claims.find(tx, (run_id,)).get(run_id)
             return self.history.find(tx, run_id) if claim is None else self.claims.run_of(tx, claim)

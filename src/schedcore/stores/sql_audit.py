@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from schedcore.changes.audit import AuditRecord
+from schedcore.history.query import bounded
 from schedcore.output.text import storable
 from schedcore.stores.database import Transaction
 from schedcore.stores.positions import Position
-from schedcore.stores.sql_history import DAY_US, TRIM_AT_ONCE, Condition, Retention
-from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_history import (
+    DAY_US,
+    TRIM_AT_ONCE,
+    Condition,
+    Retention,
+    of_job,
+    where_all,
+)
+from schedcore.stores.sql_order import order_of_changes
 
 _COLUMNS: Final = "at_us, who, address, verb, job_id, run_id, before_text, after_text"
 _MARKS: Final = ", ".join("?" * (_COLUMNS.count(",") + 1))
@@ -30,7 +38,7 @@ class AuditRows:
     """
 
     def __init__(self, kind: str) -> None:
-        self.order = CommitOrder("schedcore_audit", kind)
+        self.order = order_of_changes(kind)
         # If numbers are in commit order, that of the last outcome says what was before.
         ledger = _LAST_OUTCOME if kind == "sqlite" else "0"
         self._insert = (
@@ -51,11 +59,14 @@ class AuditRows:
         limit: int,
     ) -> list[AuditRecord]:
         """Return the changes of a job (None: all), since a time, before a number; latest first."""
-        conditions = {"job_id = ?": job_id, "at_us >= ?": since_us, "seq < ?": before}
-        values = {condition: value for condition, value in conditions.items() if value is not None}
-        where = f" where {' and '.join(values)}" if values else ""
-        sql = f"select seq, {_COLUMNS} from schedcore_audit{where} order by seq desc limit ?"
-        return [AuditRecord(*row) for row in tx.all(sql, *values.values(), limit)]
+        conditions = [] if job_id is None else [of_job(job_id)]
+        for where, number in (("at_us >= ?", since_us), ("seq < ?", before)):
+            if number is not None:
+                conditions.append(Condition(where, (bounded(number),)))
+        sql = f"select seq, {_COLUMNS} from schedcore_audit{where_all(conditions)}"
+        values = [value for each in conditions for value in each.params]
+        rows = tx.all(f"{sql} order by seq desc limit ?", *values, bounded(limit))
+        return [AuditRecord(*row) for row in rows]
 
     def after(
         self, tx: Transaction, position: Position, limit: int

@@ -24,7 +24,8 @@ _HELD: Final = "select k, due_us from schedcore_due where backlog_us is not null
 def end_runs(store: SqlStore, ends: deque[End], may_promote: bool) -> Ended:
     """Move runs to the history, each once, and start runs that waited for them."""
     noted = list(ends)
-    outputs = store.outputs.unsaved(end.run for end in noted)
+    # One for each run, of which several ends may be noted while the store is away.
+    outputs = store.outputs.unsaved({end.run._id: end.run for end in noted}.values())
     started: list[Run] = []
     with store.database.write() as tx:
         if may_promote:

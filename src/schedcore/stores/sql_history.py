@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 
 from schedcore.errors import whole
 from schedcore.history.history import TROUBLES
-from schedcore.history.query import RunQuery
-from schedcore.output.text import storable
+from schedcore.history.query import MOST_ID, RunQuery, bounded
+from schedcore.output.text import is_storable, storable
 from schedcore.run import Outcome, Run, RunRecord
 from schedcore.stores.database import Transaction
 from schedcore.stores.positions import Position
-from schedcore.stores.sql_order import CommitOrder
+from schedcore.stores.sql_order import order_of_outcomes
 from schedcore.stores.sql_totals import TotalRows
 
 TRIM_AT_ONCE: Final = 1_000
@@ -26,8 +26,6 @@ _INSERT = (
     f"insert into schedcore_ledger ({_COLUMNS}, node, recorded_us)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-MOST_ID: Final = 2**63 - 1
-"""The largest integer of a database: no run has a larger id."""
 TROUBLE: Final = "outcome <> 'executed'"
 """The exact condition of the schema's partial indexes, which exclude successes."""
 _NEAR: Final = 1_000
@@ -84,7 +82,7 @@ class HistoryRows:
 
     def __init__(self, kind: str) -> None:
         self.totals = TotalRows()
-        self.order = CommitOrder("schedcore_ledger", kind)
+        self.order = order_of_outcomes(kind)
 
     def add(
         self, tx: Transaction, records: Sequence[RunRecord], now_us: int, node: int | None
@@ -115,6 +113,7 @@ class HistoryRows:
 
     def records(self, tx: Transaction, query: RunQuery) -> list[RunRecord]:
         """Return the outcomes that *query* selects, in its order."""
+        query = query.bounded()
         conditions = _conditions(query)
         order = ("due_us", "seq") if query.by_time else ("seq",)
         if query.before is not None:
@@ -124,7 +123,7 @@ class HistoryRows:
             conditions.append(behind)
         latest = ", ".join(f"{column} desc" for column in order)
         rows = tx.all(
-            f"select {_COLUMNS}, node from schedcore_ledger{_where(conditions)}"
+            f"select {_COLUMNS}, node from schedcore_ledger{where_all(conditions)}"
             f" order by {latest} limit ? offset ?",
             *(value for each in conditions for value in each.params),
             MOST_ID if query.limit is None else query.limit,
@@ -134,7 +133,7 @@ class HistoryRows:
 
     def _behind(self, tx: Transaction, run_id: int, order: Sequence[str]) -> Condition | None:
         """Return the condition for outcomes after a run, in this order; None: there are none."""
-        columns, run_id = ", ".join(order), min(run_id, MOST_ID)
+        columns = ", ".join(order)
         position = tx.one(f"select {columns} from schedcore_ledger where run_id = ?", run_id)
         compared = "<"
         if position is None:  # the latest of the runs before it
@@ -152,12 +151,12 @@ class HistoryRows:
 
     def kept(self, tx: Transaction, query: RunQuery, most: int) -> int:
         """Return how many outcomes *query* selects in total, at most *most*."""
-        conditions = _conditions(query)
+        conditions = _conditions(query.bounded())
         ((count,),) = tx.all(
             "select count(*) from"
-            f" (select 1 from schedcore_ledger{_where(conditions)} limit ?) found",
+            f" (select 1 from schedcore_ledger{where_all(conditions)} limit ?) found",
             *(value for each in conditions for value in each.params),
-            most,
+            bounded(most),
         )
         return int(count)
 
@@ -165,14 +164,14 @@ class HistoryRows:
         self, tx: Transaction, query: RunQuery, slice_us: int, most: int
     ) -> dict[tuple[int, Outcome], int]:
         """Return how many outcomes *query* selects, by slices of due time and by outcome."""
-        conditions = _conditions(query)
+        conditions = _conditions(query.bounded())
         rows = tx.all(
             "select due_us / ?, outcome, count(*) from (select due_us, outcome from"
-            f" schedcore_ledger{_where(conditions)} order by due_us desc limit ?) found"
+            f" schedcore_ledger{where_all(conditions)} order by due_us desc limit ?) found"
             " group by 1, 2",
-            slice_us,
+            bounded(slice_us),
             *(value for each in conditions for value in each.params),
-            most,
+            bounded(most),
         )
         return {(number, Outcome(outcome)): count for number, outcome, count in rows}
 
@@ -236,13 +235,18 @@ def _but_for_troubles(beyond: Condition, job: tuple[object, ...]) -> Condition:
     return Condition(where, (*beyond.params, *job))
 
 
+def of_job(job_id: str) -> Condition:
+    """Return the condition for what belongs to a job: for an id of any text."""
+    return Condition("job_id = ?", (job_id,)) if is_storable(job_id) else Condition("1 = 0", ())
+
+
 def _conditions(query: RunQuery) -> list[Condition]:
     """Return the conditions of a query, apart from its position."""
     conditions = []
     if query.job_id is not None:
-        conditions.append(Condition("job_id = ?", (query.job_id,)))
+        conditions.append(of_job(query.job_id))
     if query.job_ids is not None:
-        ids = tuple(query.job_ids)
+        ids = tuple(filter(is_storable, query.job_ids))
         conditions.append(Condition(f"job_id in ({', '.join('?' * len(ids)) or 'null'})", ids))
     if (outcomes := query.outcomes) is not None:
         names = tuple(sorted(outcome.value for outcome in outcomes))
@@ -257,7 +261,8 @@ def _conditions(query: RunQuery) -> list[Condition]:
     return conditions
 
 
-def _where(conditions: Sequence[Condition]) -> str:
+def where_all(conditions: Sequence[Condition]) -> str:
+    """Return the clause for what meets all conditions."""
     return f" where {' and '.join(each.where for each in conditions)}" if conditions else ""
 
 

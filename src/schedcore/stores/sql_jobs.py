@@ -105,7 +105,7 @@ class Definitions:
                 self._unused, self._jobs, self._begun_us = self._jobs, {}, now_us
 
     def drop(self, keys: Iterable[int]) -> None:
-        """Remove definitions from the cache: of removed jobs, or not written after all."""
+        """Remove the definitions of removed jobs from the cache."""
         with self._lock:
             for k in keys:
                 self._jobs.pop(k, None)
@@ -278,9 +278,8 @@ class JobRows(DueRows):
         tx.many(_INSERT_JOB, jobs)
         tx.many(self._insert_due, places)
         tx.many("delete from schedcore_gone where id = ?", ids)
-        tx.unless_made(partial(self.definitions.drop, keys))
         for k, (entry, _, _) in zip(keys, added, strict=True):
-            self.definitions.put(k, 1, entry.job)
+            tx.if_made(partial(self.definitions.put, k, 1, entry.job))
 
     def update(self, tx: Transaction, row: JobRow, new: Entry, text: str | None) -> JobRow:
         """Replace a job with *new*; *text* is its definition if that changed."""
@@ -290,8 +289,8 @@ class JobRows(DueRows):
             sql = "update schedcore_jobs set definition = ?, ver = ? where k = ?"
             tx.run(sql, text, ver, row.k)
             tx.run("update schedcore_due set executor = ? where k = ?", new.job.executor, row.k)
-            tx.unless_made(partial(self.definitions.drop, (row.k,)))
-            self.definitions.put(row.k, ver, new.job)
+            # Not earlier: if this is undone, another process may write another job as this version.
+            tx.if_made(partial(self.definitions.put, row.k, ver, new.job))
         place = (new.fire_us, new.due_us, new.backlog_us, new.broken and storable(new.broken))
         tx.run(self._move, *place, row.k)
         return JobRow(row.k, row.id, ver, row.seq + 1, *place)

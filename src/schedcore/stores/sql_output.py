@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
+from schedcore.history.query import bounded
 from schedcore.output.text import Kept, Printed, between_attempts, printed
 from schedcore.run import Run
 from schedcore.stores.database import Database, Transaction
@@ -40,7 +41,7 @@ class OutputRows:
 
     def read(self, tx: Transaction, run_id: int) -> Kept:
         """Return a run's output; empty if it is not stored."""
-        row = tx.one(_READ, run_id)
+        row = tx.one(_READ, bounded(run_id))
         return Kept() if row is None else Kept(*row)
 
     def unsaved(self, runs: Iterable[Run]) -> list[Unsaved]:

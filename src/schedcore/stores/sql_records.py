@@ -11,9 +11,7 @@ from schedcore.output.text import Kept
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Database
 from schedcore.stores.positions import (
-    FeedPosition,
     Happened,
-    Position,
     in_order,
     read_feed_position,
     read_position,
@@ -55,11 +53,11 @@ class SqlRecords:
         """Return outcomes in commit order, each once."""
         since = None if position is None else read_position(position)
         with self.database.read() as tx:
-            end = self.history.order.end(tx)
-            if since is None or not end.knows(since):
-                return str(end), []
+            order = self.history.order
+            if since is None or not order.knows(tx, since):
+                return str(order.end(tx)), []
             rows = self.history.after(tx, since, limit)
-        last = Position(since.store_id, *rows[-1][0]) if rows else since
+            last = order.at(tx, rows[-1][0]) if rows else since
         return str(last), [record for _, record in rows]
 
     def keeps_after(self, position: str) -> bool:
@@ -67,7 +65,7 @@ class SqlRecords:
         since = read_position(position)
         with self.database.read() as tx:
             order = self.history.order
-            return order.end(tx).knows(since) and order.keeps(tx, since)
+            return order.knows(tx, since) and order.keeps(tx, since)
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -100,12 +98,17 @@ class SqlRecords:
         """Return outcomes and changes in commit order."""
         since = None if position is None else read_feed_position(position)
         with self.database.read() as tx:
-            ends = FeedPosition(self.history.order.end(tx), self.audit_rows.order.end(tx))
-            if since is None or not ends.knows(since):
-                return Happened(str(ends), [], since is None)
+            ended, made = self.history.order, self.audit_rows.order
+            if since is None or not (
+                ended.knows(tx, since.outcomes) and made.knows(tx, since.changes)
+            ):
+                return Happened(f"{ended.end(tx)}-{made.end(tx)}", [], since is None)
             outcomes = self.history.after(tx, since.outcomes, limit)
             changes = self.audit_rows.after(tx, since.changes, limit)
-            whole = self.history.order.keeps(tx, since.outcomes)
-            whole = whole and self.audit_rows.order.keeps(tx, since.changes)
-        last, found = in_order(since, outcomes, changes, limit)
+            whole = ended.keeps(tx, since.outcomes) and made.keeps(tx, since.changes)
+            last, found = in_order(since, outcomes, changes, limit)
+            if last.outcomes != since.outcomes:
+                last = last._replace(outcomes=ended.at(tx, last.outcomes.numbers))
+            if last.changes != since.changes:
+                last = last._replace(changes=made.at(tx, last.changes.numbers))
         return Happened(str(last), found, whole)

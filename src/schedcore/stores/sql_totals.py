@@ -19,6 +19,7 @@ from schedcore.history.totals import (
     Totals,
     bound_of,
 )
+from schedcore.output.text import is_storable
 from schedcore.run import Outcome, RunRecord
 from schedcore.stores.database import Transaction
 
@@ -89,7 +90,8 @@ class TotalRows:
 
     def _by_job(self, tx: Transaction, job_ids: Collection[str]) -> dict[str, JobTotals]:
         jobs: dict[str, JobTotals] = {}
-        for job_id, outcome, *total in tx.among(_BY_JOB, job_ids):
+        found = [job_id for job_id in job_ids if job_id != ALL and is_storable(job_id)]
+        for job_id, outcome, *total in tx.among(_BY_JOB, found):
             jobs.setdefault(job_id, {})[Outcome(outcome)] = Total(*map(int, total))
         return jobs
 

@@ -189,9 +189,12 @@ class SqliteCluster:
         self._node_lock = self._store.node = None
 
     def left(self) -> None:
-        """Leave if this node is leaving, and its last run has ended."""
+        """Leave if this node is leaving, and its last run has ended; that has been written."""
         if self._leaving and not self._store.claims.live:
-            self.leave()
+            try:
+                self.leave()
+            except StoreError as error:  # others see it when the process ends, and has no lock
+                log.warning("this process could not leave its store: %s", error)
 
     def close(self) -> None:
         """Release the locks, as the end of the process does."""

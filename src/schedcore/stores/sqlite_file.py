@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,8 @@ class SqliteFile:
 
     def __init__(self, path: str | os.PathLike[str], durable: bool = True) -> None:
         self._connection: sqlite3.Connection | None = None
-        self.path = Path(os.path.abspath(path))
+        # The locks are beside the file: all processes have to use the same ones, by any link.
+        self.path = Path(os.path.realpath(path))
         self.shown = str(self.path)
         self._durable = durable
         self.schema = 0
@@ -258,13 +260,23 @@ class SqliteFile:
         try:
             os.close(os.open(self.path, new, 0o600))
         except FileExistsError:
-            pass
+            self._check_name()
         except OSError as error:
             raise StoreError(
                 str(self.path),
                 f"it cannot be written ({error.strerror}): name a file in a folder that this user"
                 " may write, as in sqlite:////var/lib/app/jobs.db",
             ) from error
+
+    def _check_name(self) -> None:
+        """Refuse a file of several names when it is first opened: each would have its own locks."""
+        found = os.stat(self.path)
+        if not self._opened and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+            raise StoreError(
+                str(self.path),
+                "it has another name (a hard link), under which a process would not see the locks"
+                " of others: remove that name, or copy the file instead",
+            )
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         (mode,) = _retrying_busy(connection, ("pragma journal_mode=wal",))
