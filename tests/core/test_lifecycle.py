@@ -369,7 +369,7 @@ def test_run_forever_ends_well_on_a_signal(number):
         def tell():
             if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # and SIGINT was before it
                 print("ran", flush=True)
-        scheduler.add_job(tell, "interval", seconds=0.05)
+        scheduler.add_job(tell, "interval", seconds=0.05, max_instances=1000)
         unfinished = scheduler.run_forever()
         print("ended", unfinished, scheduler.running)
         """

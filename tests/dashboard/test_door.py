@@ -247,16 +247,27 @@ def test_two_dashboards_of_one_flask_app_have_paths_of_their_own():
     assert {"/dashboard", "/pages"} <= rules
 
 
-def test_sessions_in_flask_are_signed_by_the_apps_own_key(scheduler):
-    def browser(key):
-        app = Flask("tests", root_path=".")
+def test_sessions_in_flask_are_of_one_app_and_signed_by_its_own_key(scheduler):
+    def browser(key, name="tests", **settings):
+        app = Flask(name, root_path=".")
         app.config.update(SCHEDULER_API_ENABLED=True, SCHEDULER_DASHBOARD=True, SECRET_KEY=key)
-        app.config.update(SCHEDULER_AUTH=lambda given: given.password == "sesame")
+        app.config.update(SCHEDULER_AUTH=lambda given: given.password == "sesame", **settings)
         FlaskScheduler(scheduler, app)
         return Browser(app, "/dashboard")
 
-    first = browser("k")
-    first.sign_in("ann", "sesame")
-    for key, status in (("k", 200), ("another", 401)):
-        first._client.application = browser(key)._client.application
-        assert first.open("/").status_code == status
+    def statuses(given):
+        first = browser("k", **given)
+        first.sign_in("ann", "sesame")
+        for key, other in (
+            ("k", {}),
+            ("another", {}),
+            ("k", {"name": "another"}),
+            ("k", {"SCHEDULER_NAME": "another"}),
+            ("k", {"SCHEDULER_API_PREFIX": "/another"}),
+        ):
+            first._client.application = browser(key, **given, **other)._client.application
+            yield first.open("/").status_code
+
+    assert [*statuses({})] == [200, 401, 401, 401, 401]
+    secret = {"SCHEDULER_DASHBOARD_SECRET": "s"}
+    assert [*statuses(secret)] == [200, 200, 401, 401, 401], "the secret is used, and not the key"

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from schedcore import InvalidOptionError, ManualClock, Notice, Outcome, RunRecord
 from schedcore.clock import SECOND
 from schedcore.notices.base import RefusedError
-from schedcore.notices.channels import Ping, Webhook, make_channels
+from schedcore.notices.channels import Function, Ping, Webhook, make_channels
 from tests.notices.receiver import nobody
 
 SECRET = "a secret of 16 bytes or more"
@@ -158,7 +159,7 @@ def test_channels_are_described_by_tables():
             "call": print,
         }
     )
-    assert [each.kind for each in made.values()] == ["webhook", "ping", "function", "function"]
+    assert [type(each) for each in made.values()] == [Webhook, Ping, Function, Function]
 
 
 async def later(notice):
@@ -176,6 +177,11 @@ async def later(notice):
             {"x": "https://e.com/secret"},
             """notices['x']='...': expected for a URL: {"type": "webhook", "url": ...}""",
             id="a URL",
+        ),
+        pytest.param(
+            {"x": SimpleNamespace(send=print, patience=None)},
+            "notices['x'].patience=None: expected seconds",
+            id="an object with an odd patience",
         ),
         pytest.param({"x": later}, "expected a plain function", id="a coroutine function"),
         pytest.param({"x": {"type": "webbook"}}, "did you mean 'webhook'", id="a type"),

@@ -7,7 +7,7 @@ import pytest
 from schedcore import Notice, Outcome, RunRecord
 from schedcore.clock import SECOND
 from schedcore.notices.data import from_text, to_json, to_text
-from schedcore.notices.notice import NoticeState, evaluate
+from schedcore.notices.notice import NoticeState, evaluate, is_run
 
 HOUR = 3600
 
@@ -54,13 +54,29 @@ def told(*outcomes, again=HOUR):
         ),
         pytest.param(
             [(("failed", "executed")[n % 2], n) for n in range(90)],
-            [(0, "failure", 1), (1, "recovery", 1), (60, "failure", 1), (61, "recovery", 1)],
-            id="one that goes up and down, told each minute",
+            [
+                *((0, "failure", 1), (1, "recovery", 1), (2, "failure", 1)),
+                *((63, "recovery", 1), (64, "failure", 1)),
+            ],
+            id="one that goes up and down, told each minute, and never that it is well for long",
         ),
         pytest.param(
             [("failed", 0), ("executed", 600), ("failed", 1200)],
             [(0, "failure", 1), (600, "recovery", 1), (1200, "failure", 1)],
             id="it fails anew, and is told before the hour is over",
+        ),
+        pytest.param(
+            [("failed", 0), ("executed", 20), *(("failed", 40 + n) for n in range(9))],
+            [(0, "failure", 1), (20, "recovery", 1), (40, "failure", 1)],
+            id="it was told that all is well, so the next failure is told, however soon",
+        ),
+        pytest.param(
+            [
+                *(("failed", 0), ("executed", 20), ("failed", 40), ("executed", 50)),
+                *(("failed", 60), ("failed", 70), ("executed", 80), ("executed", 100)),
+            ],
+            [(0, "failure", 1), (20, "recovery", 1), (40, "failure", 1), (100, "recovery", 2)],
+            id="a recovery that waited is told with its own row of failures",
         ),
         pytest.param(
             [("missed", 0), ("skipped", 1), ("missed", 3600)],
@@ -83,6 +99,12 @@ def test_whoever_asked_for_a_run_that_was_skipped_was_told():
         NoticeState(),
         None,
     )
+
+
+def test_a_run_that_was_cancelled_before_its_next_attempt_has_an_end():
+    assert is_run(record("cancelled", 0, attempt=2))
+    assert is_run(record("cancelled", 0, started_us=0))
+    assert not is_run(record("cancelled", 0))
 
 
 def test_misses_count_each_occurrence():

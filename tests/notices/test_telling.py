@@ -223,7 +223,7 @@ def test_a_channel_that_fails_can_be_seen(store, schedulers, monkeypatch):
         raise OSError("nobody is there")
 
     class Patient:
-        kind, patience, send = "own", 3600.0, staticmethod(tell)
+        patience, send = 3600.0, staticmethod(tell)
 
     scheduler = schedulers(store=store, notices={"ops": Patient()})
     add(scheduler, on_failure="ops")
@@ -301,25 +301,15 @@ def test_outcomes_that_were_cut_before_they_were_told_are_logged(schedulers, tol
     assert "outcomes left the history before notices about them were sent" in caplog.messages
 
 
-def test_a_function_may_shut_the_scheduler_down(schedulers):
-    ended = threading.Event()
-
-    def end(notice):
-        scheduler.shutdown(timeout=SOON)
-        ended.set()
-
-    scheduler = schedulers(notices={"ops": end})
-    add(scheduler, on_failure="ops")
-    run(scheduler, "failed")
-    assert ended.wait(SOON)
-
-
-def test_a_shutdown_tells_what_has_just_ended(store, schedulers, told):
+def test_a_start_is_told_also_if_its_store_was_away(schedulers, told, monkeypatch):
+    store = MemoryStore()
     scheduler = schedulers(store=store, notices={"ops": told})
-    add(scheduler, on_failure="ops")
-    run(scheduler, "failed")
-    scheduler.shutdown(timeout=SOON)
-    assert [notice.kind for notice in told.rest()] == ["failure"]
+    fail_first(monkeypatch, store.notices, "add_starts")
+    scheduler.add_job(hold, "interval", hours=1, id="long", on_run="ops")
+    scheduler.run_job("long", wait=False)
+    assert told.next().kind == "started"
+    may_go_on.set()
+    assert told.next().kind == "ended"
 
 
 def test_nothing_is_told_that_is_older_than_a_week(schedulers, told):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
+from schedcore.errors import InvalidOptionError
 from schedcore.notices.notice import Notice
+
+_PATIENCE: Final = 60.0
 
 
 class RefusedError(Exception):
@@ -12,12 +15,11 @@ class RefusedError(Exception):
 
 
 class Channel(Protocol):
-    """Sends notices.  Called in its own thread, with one notice at a time."""
+    """Sends notices.  Called in its own thread, with one notice at a time.
 
-    kind: str
-    """A display name, such as ``"webhook"``."""
-    patience: float
-    """Seconds after which an undelivered notice is given up."""
+    It may have an attribute ``patience``: seconds after which an undelivered notice is given up,
+    60 by default.
+    """
 
     def send(self, notice: Notice) -> None:
         """Send a notice, within bounded time.
@@ -27,3 +29,15 @@ class Channel(Protocol):
             Exception: anything else: it is retried later.
         """
         ...
+
+
+def patience_of(channel: Channel) -> float:
+    """Return the seconds after which a notice that the channel does not accept is given up.
+
+    Raises:
+        InvalidOptionError: if the channel has something else than a number of seconds.
+    """
+    patience = getattr(channel, "patience", _PATIENCE)
+    if isinstance(patience, int | float) and patience >= 0:
+        return float(patience)
+    raise InvalidOptionError("patience", patience, "seconds, 0 or more")

@@ -18,7 +18,7 @@ from schedcore.basics.callables import makes_coroutine, makes_generator
 from schedcore.basics.http_request import is_url, request
 from schedcore.clock import SECOND, Clock, SystemClock
 from schedcore.errors import InvalidOptionError, did_you_mean
-from schedcore.notices.base import Channel, RefusedError
+from schedcore.notices.base import Channel, RefusedError, patience_of
 from schedcore.notices.data import to_json
 from schedcore.notices.notice import Notice
 
@@ -40,9 +40,6 @@ class Function:
     Raises:
         InvalidOptionError: if it is not callable, or is a coroutine function.
     """
-
-    kind = "function"
-    patience = 60.0
 
     def __init__(self, func: Callable[[Notice], object] | str) -> None:
         found = funcref.resolve(func) if isinstance(func, str) else func
@@ -69,7 +66,6 @@ class Webhook:
         InvalidOptionError: if an argument makes no sense.
     """
 
-    kind = "webhook"
     patience = 6 * _HOUR
 
     def __init__(
@@ -122,7 +118,6 @@ class Ping:
         InvalidOptionError: if an argument makes no sense.
     """
 
-    kind = "ping"
     patience = 600.0
 
     def __init__(
@@ -290,6 +285,7 @@ def _make(name: str, what: Any) -> Channel:
         if isinstance(what, str) and "://" in what:  # which may be a secret
             raise InvalidOptionError("", "...", 'for a URL: {"type": "webhook", "url": ...}')
         if callable(getattr(what, "send", None)):
+            patience_of(what)
             return what  # type: ignore[no-any-return]
         return Function(what)
     except InvalidOptionError as error:

@@ -21,7 +21,7 @@ FAILURES: Final = frozenset((Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST, Ou
 MISSES: Final = frozenset((Outcome.MISSED, Outcome.SKIPPED))
 """The outcomes of occurrences that did not run, though they should have."""
 FRESH_US: Final = 60 * SECOND
-"""Minimum time between two notices of a failure, if the job succeeded in between."""
+"""Time for which the recovery of a job that alternates waits after the notice of a failure."""
 OLDEST_US: Final = 7 * 86_400 * SECOND
 """Maximum age of a notice: older ones are dropped."""
 LONGEST_OUTPUT: Final = 8_192
@@ -60,7 +60,11 @@ class NoticeState(NamedTuple):
     failure_told_us: int | None = None
     """The time of the last notified failure."""
     failing: int = 0
-    """1: its failure was notified, and its recovery not yet."""
+    """Whether its failure was notified, and its recovery not yet.
+
+    0: no.  1: yes.  2: yes, soon after the previous one, so its recovery waits.  3: as 2, and it
+    has succeeded since then, too soon for a notice.
+    """
     missed: int = 0
     """How many occurrences were missed or skipped since the last notice about that."""
     missed_told_us: int | None = None
@@ -137,22 +141,9 @@ def evaluate(
     """
     outcome, now_us = record.outcome, recorded_us(record)
     if outcome is Outcome.EXECUTED:
-        recovered = (
-            NoticeReason("recovery", state.failures, state.since_us) if state.failing else None
-        )
-        if state.failures:
-            state = state._replace(failures=0, since_us=None, failing=0)
-        return state, recovered
+        return _after_success(state, now_us, min(again_us, FRESH_US))
     if outcome in FAILURES:
-        state = state._replace(
-            failures=state.failures + record.occurrences,
-            since_us=now_us if state.since_us is None else state.since_us,
-        )
-        gap_us = again_us if state.failing else min(again_us, FRESH_US)
-        if _is_within(gap_us, state.failure_told_us, now_us):
-            return state, None
-        reason = NoticeReason("failure", state.failures, state.since_us)
-        return state._replace(failure_told_us=now_us, failing=1), reason
+        return _after_failure(state, record, again_us)
     if outcome in MISSES and record.cause != "manual":  # else whoever requested it knows
         count = state.missed + record.occurrences
         if _is_within(again_us, state.missed_told_us, now_us):
@@ -161,16 +152,56 @@ def evaluate(
     return state, None  # cancelled, paused, coalesced: somebody wanted it so
 
 
+def _after_success(
+    state: NoticeState, now_us: int, fresh_us: int
+) -> tuple[NoticeState, NoticeReason | None]:
+    if not state.failures:
+        return state, None
+    if state.failing > 1 and _is_within(fresh_us, state.failure_told_us, now_us):
+        return state._replace(failing=3), None
+    reason = NoticeReason("recovery", state.failures, state.since_us) if state.failing else None
+    return state._replace(failures=0, since_us=None, failing=0), reason
+
+
+def _after_failure(
+    state: NoticeState, record: RunRecord, again_us: int
+) -> tuple[NoticeState, NoticeReason | None]:
+    """Notify it if the last notice said that all is well, however recent that is.
+
+    What keeps a job that alternates from sending many notices is that its recovery waits.
+    """
+    now_us = recorded_us(record)
+    if state.failing == 3:
+        state = state._replace(failures=0, since_us=None, failing=2)
+    state = state._replace(
+        failures=state.failures + record.occurrences,
+        since_us=now_us if state.since_us is None else state.since_us,
+    )
+    if state.failing and _is_within(again_us, state.failure_told_us, now_us):
+        return state, None
+    # Twice: a recovery that waited, and the next failure, come more than that time after the last.
+    soon_us = 2 * min(again_us, FRESH_US)
+    soon = not state.failing and _is_within(soon_us, state.failure_told_us, now_us)
+    reason = NoticeReason("failure", state.failures, state.since_us)
+    return state._replace(failure_told_us=now_us, failing=2 if soon else 1), reason
+
+
 def _is_within(gap_us: int, then_us: int | None, now_us: int) -> bool:
     """Return whether two times are close; if a clock was set back, they are not."""
     return then_us is not None and 0 <= now_us - then_us < gap_us
 
 
 def is_run(record: RunRecord) -> bool:
-    """Return whether an outcome is that of a run that began, or failed before it could."""
+    """Return whether an outcome is that of a run that began, or failed before it could.
+
+    A run that waits for its next attempt has begun before, but has no start.
+    """
     return record.outcome is Outcome.EXECUTED or (
         record.outcome in FAILURES
-        or (record.outcome is Outcome.CANCELLED and record.started_us is not None)
+        or (
+            record.outcome is Outcome.CANCELLED
+            and (record.started_us is not None or record.attempt > 1)
+        )
     )
 
 

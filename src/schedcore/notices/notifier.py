@@ -114,6 +114,8 @@ class Notifier:
         Raises:
             StoreError: if the store cannot be used.
         """
+        for sender in self._senders.values():  # one may still be busy, since before the last stop
+            sender.held = False
         self._begin_anew()
         if self._store.position() is None:
             # Now, and not in the thread: what ends from here on is notified.
@@ -139,6 +141,11 @@ class Notifier:
         self._waker.wake()
         if threading.current_thread() is not thread:
             thread.join(wait.left())
+            if thread.is_alive() or self._failing:
+                log.warning(
+                    "the last outcomes were not notified: the next start does, "
+                    "if the store is on disk"
+                )
         for sender in self._senders.values():
             sender.stop()
         for sender in self._senders.values():
@@ -181,6 +188,8 @@ class Notifier:
 
     def _poll(self) -> None:
         held = self._store.acquire((_EVALUATION, *self._channels))
+        for name, sender in self._senders.items():
+            sender.held = name in held
         self._add_starts()
         if _EVALUATION in held:
             if not self._evaluates:
@@ -207,14 +216,24 @@ class Notifier:
 
     def _add_starts(self) -> None:
         """Send notices of runs that have begun and not ended."""
-        notices = []
-        for _ in range(len(self._starts)):
-            run, notice, channels = self._starts.popleft()
-            if run.outcome is None:
-                text = to_text(notice._replace(id=_new_id()))
-                notices += [(run.id, channel, text) for channel in channels]
-        if notices:
+        starts = [self._starts.popleft() for _ in range(len(self._starts))]
+        starts = [
+            (run, notice if notice.id else notice._replace(id=_new_id()), channels)
+            for run, notice, channels in starts
+            if run.outcome is None
+        ]
+        notices = [
+            (run.id, channel, to_text(notice))
+            for run, notice, channels in starts
+            for channel in channels
+        ]
+        if not notices:
+            return
+        try:
             self._store.add_starts(notices, self._clock.now_us())
+        except BaseException:
+            self._starts.extendleft(reversed(starts))  # the next poll adds them
+            raise
 
     def _evaluate_some(self) -> bool:
         """Evaluate the next outcomes; return whether there may be more."""

@@ -10,9 +10,9 @@ from typing import Final
 from schedcore.basics.logs import GuardedLogger
 from schedcore.clock import SECOND, Clock, Deadline, Waker
 from schedcore.errors import text_of
-from schedcore.notices.base import Channel, RefusedError
+from schedcore.notices.base import Channel, RefusedError, patience_of
 from schedcore.notices.data import from_text
-from schedcore.notices.notice import NoticeStore, QueuedNotice
+from schedcore.notices.notice import MOST_WAITING, Notice, NoticeStore, QueuedNotice
 
 _LONGEST_PAUSE: Final = 300.0
 _LONGEST_PROBLEM: Final = 300
@@ -35,6 +35,7 @@ class ChannelSender:
 
     Attributes:
         idle: Whether it has nothing to send, and everything it sent is removed from the store.
+        held: Whether it may send; if not, it drops what it has, which the next holder sends.
     """
 
     def __init__(
@@ -47,14 +48,15 @@ class ChannelSender:
     ) -> None:
         self._name, self._channel, self._store = name, channel, store
         self._clock, self._log = clock, log
+        self._patience = patience_of(channel)
         self._queue: deque[QueuedNotice] = deque()
         self._sent: list[int] = []
         self._attempts = self._failing = 0
         self._problem: str | None = None
         self._written: str | None = None
-        self._stopping = False
+        self._stopping = self._ended = False
         self._waker = Waker()
-        self.idle = True
+        self.idle = self.held = True
         self._thread: threading.Thread | None = None
 
     def give(self, queued: Sequence[QueuedNotice]) -> None:
@@ -71,16 +73,17 @@ class ChannelSender:
         self._waker.wake()
 
     def stop(self) -> None:
-        """Let it send what it has, up to the first failure, and end."""
+        """Let it send all that waits for its channel, up to the first failure, and end."""
         self._stopping = True
         self._waker.wake()
 
     def finish(self, deadline: Deadline) -> None:
-        """Wait until it has ended."""
+        """Wait until it has ended; if it is still sending after that, that notice is its last."""
         if self._thread is threading.current_thread():
             return  # its function shuts the scheduler down, and has yet to return
         if self._thread is not None:
             self._thread.join(deadline.left())
+        self.held = False
         if not self.idle:
             self._log.warning(
                 "notices wait for channel %r: the next start sends them, if the store is on disk",
@@ -88,8 +91,8 @@ class ChannelSender:
             )
 
     def _run(self) -> None:
-        while not (self._stopping and self.idle):
-            if self.idle:
+        while not self._ended:
+            if self.idle and not self._stopping:
                 self._waker.sleep()
                 continue
             try:
@@ -108,17 +111,29 @@ class ChannelSender:
     def _one_pass(self) -> float:
         """Send one notice; return how long to wait then."""
         self._write()
-        if not self._queue:
-            self.idle = True
+        if not self._look():
             return 0
         queued = self._queue[0]
         try:
-            self._channel.send(from_text(queued.text))
+            self._channel.send(_read(queued.text))
         except BaseException as error:  # noqa: BLE001 — a function may raise anything
-            return self._failed(queued, error)
+            return self._failed(queued, error) if self.held else 0
         self._done(queued)
         self._problem = None
         return 0
+
+    def _look(self) -> bool:
+        """Return whether there is a notice to send."""
+        stopping = self._stopping  # before the look: what was added before the stop is found
+        if not self.held:
+            self._queue.clear()
+            self._attempts = 0
+        elif stopping and not self._queue:
+            # Nobody hands out what was added while it was busy.
+            self._queue.extend(self._store.waiting((self._name,), MOST_WAITING))
+        if not self._queue:
+            self.idle, self._ended = True, stopping
+        return bool(self._queue)
 
     def _write(self) -> None:
         """Record what was sent, and the state of the channel."""
@@ -142,13 +157,13 @@ class ChannelSender:
         waited = (self._clock.now_us() - queued.made_us) / SECOND
         pause = pause_after(self._attempts)
         trace = None if known else error
-        if isinstance(error, RefusedError) or waited + pause > self._channel.patience:
-            notice = from_text(queued.text)
+        if isinstance(error, RefusedError) or waited + pause > self._patience:
+            text, fields = _shown(queued.text)
             self._log.error(
                 "a notice was given up after %d attempt(s), channel %r: %s; it was: %s",
-                *(self._attempts, self._name, problem, notice.text),
+                *(self._attempts, self._name, problem, text),
                 error=trace,
-                fields={"job_id": notice.job_id, "channel": self._name},
+                fields={**fields, "channel": self._name},
             )
             self._done(queued)
             pause = 0
@@ -162,3 +177,21 @@ class ChannelSender:
         self._problem = problem[:_LONGEST_PROBLEM]
         self._write()
         return pause
+
+
+def _read(text: str) -> Notice:
+    try:
+        return from_text(text)
+    except Exception as error:
+        raise RefusedError(
+            f"it cannot be read: {type(error).__name__}: {text_of(error)}"
+        ) from error
+
+
+def _shown(text: str) -> tuple[str, dict[str, str]]:
+    """Return what a log says of a notice, and its fields; it may be unreadable."""
+    try:
+        notice = from_text(text)
+        return notice.text, {"job_id": notice.job_id}
+    except Exception:  # noqa: BLE001 — it was given up for that
+        return text[:_LONGEST_PROBLEM], {}

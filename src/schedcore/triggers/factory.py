@@ -171,11 +171,7 @@ def option_names(kind: str) -> frozenset[str]:
 
 
 def schedule_names(kind: str) -> frozenset[str]:
-    """Return the names of the options that :func:`merge` may replace as a group: units, fields.
-
-    Raises:
-        InvalidTriggerError: if there is no such kind.
-    """
+    """Return the names of the options that :func:`merge` may replace as a group: units, fields."""
     return frozenset(_known(kind).schedule)
 
 

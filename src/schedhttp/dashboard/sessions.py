@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 from typing import Any, NamedTuple
 
@@ -49,7 +50,7 @@ class Sessions:
         self._clock = clock
         self._sealer = URLSafeSerializer(
             _secret_of(settings),
-            salt="schedcore.dashboard",
+            salt=_salt_of(settings),
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
 
@@ -200,3 +201,9 @@ def _secret_of(settings: Settings) -> bytes:
     known = [*settings.api_users.values(), *settings.api_tokens.values()]
     text = settings.dashboard_secret or "\0".join(sorted(known)) or secrets.token_hex(32)
     return hashlib.sha256(f"schedcore dashboard\0{text}".encode()).digest()
+
+
+def _salt_of(settings: Settings) -> bytes:
+    """Return what is the same in all processes of this app, and differs in others with its key."""
+    own = [settings.name, settings.api_prefix, settings.dashboard_prefix]
+    return json.dumps(["schedcore.dashboard", *own]).encode()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
+import hmac
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from flask import Flask
 
 from schedhttp.settings import FIELDS, FLASK_APSCHEDULER_NAMES, PREFIX, Settings, variable
 
@@ -87,17 +89,19 @@ def _is_foreign(given: str) -> bool:
     return not difflib.get_close_matches(name.lower()[:64], alike, n=1, cutoff=_CLOSE)
 
 
-def with_key_of_app(settings: Settings, key: str | bytes | None) -> Settings:
-    """Return settings with which the dashboard signs sessions with the app's own key.
+def with_key_of_app(settings: Settings, app: Flask) -> Settings:
+    """Return settings with which the dashboard signs sessions with a key of this app alone.
 
-    Args:
-        settings: The app's settings; their own secret takes precedence.
-        key: The app's ``SECRET_KEY``.
+    It is made from the app's name, since several apps may have the same key, and from the setting
+    or, without that, from the app's ``SECRET_KEY``.
     """
-    if not key or settings.dashboard_secret:
+    key = settings.dashboard_secret or app.secret_key
+    if not key:
         return settings
     known = key.encode() if isinstance(key, str) else key
-    return settings.changed({"dashboard_secret": hashlib.sha256(known).hexdigest()}, "SECRET_KEY")
+    own = hmac.digest(known, app.name.encode(), "sha256").hex()
+    origin = "" if settings.dashboard_secret else "SECRET_KEY"
+    return settings.changed({"dashboard_secret": own}, origin)
 
 
 class Watched:

@@ -123,7 +123,7 @@ class FlaskScheduler(FlaskJobs):
                 "call shutdown() before init_app() is called again, or give each app an extension"
                 " of its own"
             )
-        settings = config.with_key_of_app(config.read(app.config, self._base), app.secret_key)
+        settings = config.with_key_of_app(config.read(app.config, self._base), app)
         if settings.api_enabled:
             mount.check_names(app, settings.endpoint_prefix, settings.api_prefix)
             if settings.dashboard:
