@@ -14,7 +14,6 @@ from werkzeug.http import HTTP_STATUS_CODES
 from schedcore import InvalidOptionError, JobLookupError, Scheduler, acting
 from schedhttp import connection, openapi
 from schedhttp.conditions import missing
-from schedhttp.hiding import arguments_hidden, secrets_hidden
 from schedhttp.job_json import JobJson, dumps
 from schedhttp.problems import problem
 from schedhttp.request import Incoming, check_query
@@ -70,13 +69,12 @@ class App:
             scheduler,
             settings,
             AllowedFuncs(settings.api_allowed_funcs),
-            JobJson(scheduler, scheduler.redact and secrets_hidden(scheduler.redact)),
+            JobJson(scheduler),
             lambda root: openapi.document(settings, root),
         )
         self._for_readers = self.service
         if settings.api_hide_args:
-            job_json = JobJson(scheduler, arguments_hidden)
-            self._for_readers = self.service._replace(job_json=job_json)
+            self._for_readers = self.service._replace(job_json=JobJson(scheduler, hide_args=True))
         self.router = Router(
             settings.api_prefix, lambda job_id: scheduler.get_job(job_id) is not None
         )

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from schedcore import RunRecord, Scheduler
+from schedcore import RunRecord, Scheduler, __version__
 from schedcore.basics.atfork import call_in_child
 from schedcore.history.last_runs import last_runs
 from schedcore.history.query import RunQuery
 from schedcore.stores.base import Entry
 from schedhttp import codec
-from schedhttp.hiding import Hide
+from schedhttp.hiding import arguments_hidden, secrets_hidden
 from schedhttp.shown import (
     LAST_RUNS,
     LastRunsShown,
@@ -83,12 +83,18 @@ class JobJson:
 
     Args:
         scheduler: The scheduler of the jobs.
+        hide_args: Whether to hide the arguments, and not only the secrets in them.
+
+    Attributes:
         hide: Removes from a job what is not shown; None: everything is shown.
     """
 
-    def __init__(self, scheduler: Scheduler, hide: Hide | None = None) -> None:
+    def __init__(self, scheduler: Scheduler, hide_args: bool = False) -> None:
         self._scheduler = scheduler
-        self.hide = hide
+        redact = scheduler.redact
+        self.hide = arguments_hidden if hide_args else redact and secrets_hidden(redact)
+        # What the text of a job depends on beside the job.
+        self._view = f"{__version__} {hide_args} {redact!r}"
         self._written: dict[str, _Written] = {}
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
         self._most = _SLACK
@@ -139,17 +145,21 @@ class JobJson:
         self._store_id = self._store_id or self._scheduler.store_info().id or os.urandom(12).hex()
         return self._store_id.encode()[:64]
 
-    def list_etag(self) -> str | None:
+    def list_etag(self, running: frozenset[str]) -> str | None:
         """Return the ETag that changes with anything that is shown of any job; None: unknown.
 
-        All processes on a store have the same.  With a store in memory, each process has its own.
+        All processes on a store have the same for the same rights and settings.  With a store in
+        memory, each process has its own.
+
+        Args:
+            running: The jobs with active runs, as the list shows them.
         """
-        version, running = self._scheduler.jobs_version(), self.running()
+        version = self._scheduler.jobs_version()
         if version is None:
             return None
         kept = self._list_etag
         if kept[0] != version or kept[1] != running:
-            shown = f"{version!r} {sorted(running)!r}".encode(errors="replace")
+            shown = f"{self._view} {version!r} {sorted(running)!r}".encode(errors="replace")
             etag = hashlib.blake2b(shown, digest_size=12, key=self._key()).hexdigest()
             kept = (version, running, etag)
             self._list_etag = kept
@@ -159,10 +169,9 @@ class JobJson:
         """Return the ids of the jobs with active runs."""
         return frozenset([run.job_id for run in self._scheduler.runs()])
 
-    def all(self) -> bytes:
-        """Return the JSON of all jobs: the earliest due first, paused ones last."""
+    def all(self, running: frozenset[str]) -> bytes:
+        """Return the JSON of all jobs, the earliest due first; *running* have active runs."""
         version = self._scheduler.jobs_version()  # before the jobs, so never newer than they are
-        running = self.running()
         kept_version, kept_running, body = self._list
         if version is not None and kept_version == version and kept_running == running:
             return body

@@ -78,6 +78,34 @@ def test_a_job_is_changed_into_any_other_and_then_there_is_nothing_to_do(apply, 
     }
 
 
+MONTHS = {"trigger": "calendarinterval", "months": 1}
+SINCE = {"start_date": "2030-01-01T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"hours": 1, "minutes": 30}, {"hours": 1, "minutes": 45}),
+        ({"hours": 1, "minutes": 30, "jitter": 5}, {"hours": 1}),
+        ({"hours": 1}, {"hours": 1, "minutes": 45, "jitter": 5}),
+        (MONTHS | {"days": 2, "hour": 3}, MONTHS | {"days": 4, "hour": 3}),
+        ({"trigger": "cron", "hour": 9, **SINCE}, {"trigger": "cron", "hour": 9}),
+        ({"hours": 1, **SINCE}, {"trigger": "cron", "hour": 9, **SINCE}),
+    ],
+)
+def test_a_schedule_becomes_that_of_the_file_as_a_whole(apply, run, before, after):
+    apply(job("a", **before))
+    assert apply(job("a", **after)) == (0, {"a": "change"})
+    found = jobs(run)["a"]
+    names = {"hours", "minutes", "jitter", "months", "days", "hour"} & {*found}
+    assert {name: found[name] for name in names} == {
+        name: value for name, value in after.items() if name not in {"trigger", "start_date"}
+    }
+    if found["trigger"] == "cron":
+        assert found.get("start_date") == after.get("start_date")
+    assert apply(job("a", **after)) == (0, {"a": "keep"})
+
+
 def test_what_the_file_leaves_out_goes_back_to_the_default(apply, run):
     apply(job("a"))
     run("edit", "a", "timeout=5", "max_instances=7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -198,18 +199,31 @@ def test_a_job_that_runs_is_another_answer(api, scheduler):
 def test_the_list_of_another_process_is_another_one():
     """Versions begin where the parent was, and may be equal by chance."""
     kept = JobJson(Scheduler())
-    assert kept.list_etag() == kept.list_etag() != JobJson(Scheduler()).list_etag()
+    etag = kept.list_etag(frozenset())
+    assert etag == kept.list_etag(frozenset()) != JobJson(Scheduler()).list_etag(frozenset())
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, str(kept.list_etag()).encode())
+        os.write(writing, str(kept.list_etag(frozenset())).encode())
         os._exit(0)
     os.waitpid(child, 0)
     told = os.read(reading, 100).decode()
     os.close(reading)
     os.close(writing)
     assert told
-    assert told != kept.list_etag()
+    assert told != etag
+
+
+def test_a_job_that_ends_between_the_looks_at_it_has_the_etag_that_its_list_shows(api, monkeypatch):
+    """The ETag of a list without a running job is not that of a list with one."""
+    api.add("j")
+    looks = iter([[], [SimpleNamespace(job_id="j")]])
+    with monkeypatch.context() as patched:
+        patched.setattr(Scheduler, "runs", lambda self: next(looks, []))
+        first = api("GET", "/jobs")
+    again = api("GET", "/jobs", headers=none_match(first.headers["ETag"]))
+    assert again.status == 304
+    assert [job["state"] for job in first.json] == ["scheduled"]
 
 
 def test_a_list_whose_store_cannot_tell_is_sent_each_time(api, monkeypatch):

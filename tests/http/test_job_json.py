@@ -66,7 +66,7 @@ def park(scheduler: Scheduler, job_id: str) -> None:
 def take(scheduler: Scheduler, kept: JobJson, step: tuple) -> None:
     action, job_id, *rest = step
     if action == "list":
-        assert kept.all() == expected(scheduler)
+        assert kept.all(kept.running()) == expected(scheduler)
     elif action == "add":
         zone, at = rest
         options = {"id": job_id, "next_run_time": at, "replace_existing": True}
@@ -95,7 +95,7 @@ def test_the_list_is_what_would_be_written_anew(steps):
     kept = JobJson(scheduler)
     for step in steps:
         take(scheduler, kept, step)
-    assert kept.all() == expected(scheduler)
+    assert kept.all(kept.running()) == expected(scheduler)
     backwards = list(reversed(scheduler.entries()))
     assert json.loads(kept.some(backwards, frozenset())) == json.loads(expected(scheduler))[::-1]
 
@@ -118,10 +118,10 @@ def test_a_change_shows_at_once(changes):
     kept = JobJson(scheduler)
     for job_id in ("a", "b", "c"):
         scheduler.add_job(print, "interval", hours=1, id=job_id)
-    kept.all()
+    kept.all(kept.running())
     before = kept.etag(scheduler.entry("b"))
     scheduler.modify_job("b", **changes)
-    assert kept.all() == expected(scheduler)
+    assert kept.all(kept.running()) == expected(scheduler)
     assert kept.one(scheduler.entry("b"))[1] != before
 
 
@@ -130,12 +130,12 @@ def test_a_broken_job_is_shown_as_such_until_it_is_not():
     kept = JobJson(scheduler)
     for job_id in ("a", "b", "c"):
         scheduler.add_job(print, "interval", hours=1, id=job_id)
-    kept.all()
+    kept.all(kept.running())
     park(scheduler, "b")
-    assert kept.all() == expected(scheduler)
+    assert kept.all(kept.running()) == expected(scheduler)
     assert json.loads(kept.one(scheduler.entry("b"))[0])["state"] == "broken"
     scheduler.modify_job("b", max_instances=2)
-    assert kept.all() == expected(scheduler)
+    assert kept.all(kept.running()) == expected(scheduler)
     assert json.loads(kept.one(scheduler.entry("b"))[0])["state"] == "scheduled"
 
 
@@ -147,13 +147,13 @@ def test_jobs_of_other_zones_move_on_after_one_that_is_gone():
         at = START + timedelta(minutes=n)
         options = {"id": str(n), "timezone": ZONES[n % 4], "next_run_time": at}
         scheduler.add_job(print, "cron", hour=5, **options)
-    kept.all()
+    kept.all(kept.running())
     scheduler.remove_job("0")
     scheduler.remove_job("20")
     for n in [*range(10, 15), *range(30, 35)]:
         at = START + timedelta(minutes=n, seconds=5)
         scheduler.modify_job(str(n), next_run_time=at)
-    assert kept.all() == expected(scheduler)
+    assert kept.all(kept.running()) == expected(scheduler)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_list_in_which_everything_changes_again_and_again():
         for n in range(0, 500, round_ + 1):
             at = START + timedelta(seconds=n * (-1) ** round_ + 1000, microseconds=n * round_)
             scheduler.modify_job(str(n), next_run_time=at)
-        assert kept.all() == expected(scheduler)
+        assert kept.all(kept.running()) == expected(scheduler)
 
 
 # How JSON is written
@@ -269,7 +269,7 @@ assert job_json.dumps is job_json.dumps_plainly
 from schedcore import Scheduler
 scheduler = Scheduler(timezone="UTC")
 scheduler.add_job(print, "interval", ["é"], hours=1, id="a")
-print(job_json.JobJson(scheduler).all().decode())
+print(job_json.JobJson(scheduler).all(frozenset()).decode())
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -318,7 +318,9 @@ def test_jobs_are_added_changed_and_run_while_a_list_is_turned_into_json():
         scheduler.entries()
         done.set()
 
-    listing = Thread(target=lambda: answers.append(json.loads(kept.all())), daemon=True)
+    listing = Thread(
+        target=lambda: answers.append(json.loads(kept.all(kept.running()))), daemon=True
+    )
     changing = Thread(target=change, daemon=True)
     listing.start()
     try:
@@ -334,7 +336,7 @@ def test_jobs_are_added_changed_and_run_while_a_list_is_turned_into_json():
     (jobs,) = answers
     assert len(jobs) == 1_001, "as they were when they were asked for"
     assert {job["name"] for job in jobs} == {"print"}
-    assert {"now", "3"} & {job["id"] for job in json.loads(kept.all())} == set()
+    assert {"now", "3"} & {job["id"] for job in json.loads(kept.all(kept.running()))} == set()
 
 
 def test_no_list_shows_two_moments_at_once():
@@ -346,7 +348,7 @@ def test_no_list_shows_two_moments_at_once():
 
     def ask() -> None:
         while not over.is_set():
-            ids = [job["id"] for job in json.loads(kept.all())]
+            ids = [job["id"] for job in json.loads(kept.all(kept.running()))]
             seen.append((len(ids), {"a", "b"} <= set(ids), len(ids) == len(set(ids))))
 
     readers = [Thread(target=ask) for _ in range(3)]
@@ -373,14 +375,14 @@ def test_the_list_before_is_let_go_of_before_the_next_is_joined():
     for n in range(100):
         scheduler.add_job(print, "interval", args=["x" * 10_000], hours=1, id=str(n))
     kept = JobJson(scheduler)
-    kept.all()
+    kept.all(kept.running())
     scheduler.modify_job("1", next_run_time=START + timedelta(days=1))
     tracemalloc.start()
     try:
-        kept.all()
+        kept.all(kept.running())
         scheduler.modify_job("1", next_run_time=START + timedelta(days=2))
         tracemalloc.reset_peak()
-        size = len(kept.all())
+        size = len(kept.all(kept.running()))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -401,14 +403,14 @@ def test_jobs_that_are_gone_are_let_go_of(listed):
     del argument
     kept.one(scheduler.entry("gone"))
     if listed:
-        kept.all()
+        kept.all(kept.running())
     scheduler.remove_job("gone")
     for n in range(1_000):
         scheduler.add_job(print, "interval", hours=1, id=str(n))
         kept.one(scheduler.entry(str(n)))
         scheduler.remove_job(str(n))
     if listed:
-        assert kept.all() == b"[]"
+        assert kept.all(kept.running()) == b"[]"
     gc.collect()
     assert gone() is None
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from werkzeug.test import Client
 
 from schedcore import Scheduler, SqliteStore
 from schedcore.stores import sqlite_file
+from schedhttp import create_app
 from schedhttp.routes import ROUTES
 
 JOB = {"id": "j", "func": "math:sqrt", "args": [4], "trigger": "cron", "year": 2999}
@@ -120,3 +122,31 @@ def test_the_store_and_its_processes_are_shown(api):
     }
     (node,) = info["nodes"]
     assert (node["state"], node["takes"], node["pid"]) == ("alive", True, info["holder"]["pid"])
+
+
+def test_a_list_that_shows_less_has_another_etag(store, tmp_path):
+    """The processes on a store share the ETags of what they show alike, and no others."""
+    tokens = {"ann": "the-token-of-ann", "reader": "the-token-of-the-reader"}
+    rights = {
+        "api_tokens": tokens,
+        "api_read_only": ["reader"],
+        "api_hide_args": True,
+        "api_allowed_funcs": ["math:sqrt"],
+    }
+    stores = [store, *(SqliteStore(tmp_path / "jobs.db") for _ in range(2))]
+    patterns = ([], [], ["4"])
+    first, like_it, redacting = (
+        Client(create_app(Scheduler(store=each, redact=redact), **rights))
+        for each, redact in zip(stores, patterns, strict=True)
+    )
+    ann, reader = ({"Authorization": f"Bearer {token}"} for token in tokens.values())
+    assert first.post("/scheduler/jobs", json=JOB, headers=ann).status_code == 200
+    for path in ("/scheduler/jobs", "/scheduler/jobs/j", "/scheduler/jobs?fields=args"):
+        seen = first.get(path, headers=ann)
+        assert seen.headers["Vary"] == "Authorization"
+        condition = {"If-None-Match": seen.headers["ETag"]}
+        assert like_it.get(path, headers=ann | condition).status_code == 304
+        assert first.get(path, headers=reader | condition).status_code == 200
+        assert redacting.get(path, headers=ann | condition).status_code == 200
+    for each in stores[1:]:
+        each.close()

@@ -54,7 +54,25 @@ def redactor(patterns: object, option: str = "redact") -> Redact | None:
     if not compiled:
         return None
 
-    return lambda text: _LINES.sub(lambda line: _without(compiled, line[0]), text)
+    return Redactor(compiled)
+
+
+class Redactor:
+    """Hides what patterns match in a text.  Its ``repr`` is that of the patterns.
+
+    Args:
+        patterns: The patterns.
+    """
+
+    def __init__(self, patterns: Sequence[re.Pattern[str]]) -> None:
+        self._patterns = patterns
+
+    def __call__(self, text: str) -> str:
+        """Return *text* with its secrets replaced, of the same length."""
+        return _LINES.sub(lambda line: _without(self._patterns, line[0]), text)
+
+    def __repr__(self) -> str:
+        return f"Redactor({[pattern.pattern for pattern in self._patterns]!r})"
 
 
 def _without(patterns: Sequence[re.Pattern[str]], line: str) -> str:

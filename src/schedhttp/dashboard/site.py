@@ -190,7 +190,7 @@ class Dashboard:
     def _version(self, visit: Visit) -> str | None:
         """Return a version that changes with anything that a page shows; None: unknown."""
         scheduler = self._scheduler
-        jobs = self._job_json.list_etag()
+        jobs = self._job_json.list_etag(self._job_json.running())
         if jobs is None:
             return None
         printed = None

@@ -101,14 +101,14 @@ def wanted(
 def get_jobs(service: Service, request: Incoming) -> Reply:
     """List jobs, earliest due first, paused ones last."""
     with_runs = request.has_query and paging.asks_for_runs(request)
+    running = service.job_json.running()  # once: the ETag is of the jobs as they are shown
     # Before the jobs, so never younger than they are; and it tells nothing of runs.
-    etag = None if with_runs else service.job_json.list_etag()
-    headers = {} if etag is None else _to_be_asked_again(etag)
+    etag = None if with_runs else service.job_json.list_etag(running)
+    headers = {} if etag is None else _to_be_asked_again(service, etag)
     if etag is not None and is_known(request, etag):
         return Reply(None, 304, headers)
     if not request.has_query:
-        return Reply(service.job_json.all(), headers=headers)
-    running = service.job_json.running()
+        return Reply(service.job_json.all(running), headers=headers)
     found = paging.selected(service.scheduler.entries(), running, request)
     fields = paging.fields_of(request, found)
     page = paging.page_of_jobs(found, request)
@@ -136,7 +136,7 @@ def get_job(service: Service, request: Incoming, job_id: str) -> Reply:
     if (check := check_of(request, service.job_json)) is not None:
         check(entry)
     text, etag = service.job_json.one(entry)
-    headers = _to_be_asked_again(etag)
+    headers = _to_be_asked_again(service, etag)
     if is_known(request, etag):
         return Reply(None, 304, headers)
     return Reply(text, headers=headers)
@@ -224,6 +224,7 @@ def show(service: Service, entry: Entry) -> Reply:
     return Reply(text, headers={"ETag": f'"{etag}"'})
 
 
-def _to_be_asked_again(etag: str) -> dict[str, str | tuple[str, ...]]:
+def _to_be_asked_again(service: Service, etag: str) -> dict[str, str | tuple[str, ...]]:
     """Return the headers of what may be kept, and shown again after a 304."""
-    return {"ETag": f'"{etag}"', "Cache-Control": "no-cache"}
+    by_rights = {"Vary": "Authorization"} if service.settings.api_hide_args else {}
+    return {"ETag": f'"{etag}"', "Cache-Control": "no-cache", **by_rights}
