@@ -15,6 +15,7 @@ from schedcore import (
     IntervalTrigger,
     InvalidOptionError,
     ManualClock,
+    OrTrigger,
     Outcome,
     Scheduler,
     simulate,
@@ -177,6 +178,59 @@ def test_one_that_passed_meanwhile_is_late_for_a_date_and_gone_for_an_interval()
     simulate(scheduler, 45 * MINUTE)
     assert scheduler.resume_job("date").next_run_time == START + 30 * MINUTE
     assert scheduler.resume_job("interval").next_run_time == START + 90 * MINUTE
+
+
+# A date among others
+
+
+def resume_late(job, clock):
+    job.pause()
+    clock.advance(timedelta(hours=2))
+    job.resume()
+
+
+def with_jitter(job):
+    return {**job.trigger.to_dict(), "jitter": 5}
+
+
+def change_while_paused(job, clock):
+    job.pause()
+    job.modify(trigger=with_jitter(job))
+    resume_late(job, clock)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        resume_late,
+        change_while_paused,
+        lambda job, _: job.modify(trigger=with_jitter(job)),
+        lambda job, _: job.reschedule(with_jitter(job)),
+        lambda job, _: job.modify(trigger=OrTrigger([job.trigger, job.trigger])),
+    ],
+)
+def test_a_date_among_others_that_has_run_does_not_run_again(change):
+    scheduler, ran, func = recording()
+    date = DateTrigger(START + MINUTE)
+    job = scheduler.add_job(func, OrTrigger([date, IntervalTrigger(hours=1)]))
+    simulate(scheduler, 2 * MINUTE)
+    change(job, scheduler.clock)
+    simulate(scheduler, MINUTE)
+    assert ran == [MINUTE]
+
+
+def test_a_date_that_passed_during_a_pause_runs_late_and_so_does_a_new_one_that_has_passed():
+    scheduler, ran, func = recording()
+    dates = [DateTrigger(START + minutes * MINUTE) for minutes in (2, 3)]
+    hourly = IntervalTrigger(hours=1)
+    job = scheduler.add_job(func, OrTrigger([dates[0], hourly]))
+    job.pause()
+    simulate(scheduler, 4 * MINUTE)
+    job.resume()
+    simulate(scheduler, MINUTE)
+    job.modify(trigger=OrTrigger([dates[1], hourly]))
+    simulate(scheduler, MINUTE)
+    assert ran == [4 * MINUTE, 5 * MINUTE]
 
 
 # None for an option

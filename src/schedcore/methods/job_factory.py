@@ -28,7 +28,7 @@ from schedcore.job import (
     define,
     unknown_option,
 )
-from schedcore.planning import due_time, first_fire
+from schedcore.planning import due_time, first_fire, following
 from schedcore.stores.base import Entry, make_entry
 from schedcore.triggers.base import Trigger
 
@@ -146,11 +146,11 @@ class JobFactory:
             if first is None:
                 fire_us = None
             elif first is UNSET and not same:
-                fire_us = first_fire(job.trigger, now_us)
+                fire_us = _first_fire_again(job.trigger, entry, now_us)
             return make_entry(job, fire_us, None, entry.backlog_us)
         if first is UNSET and same:
             return make_entry(job, entry.fire_us, entry.due_us, entry.backlog_us)
-        return self._place(job, first, now_us)
+        return self._place(job, first, now_us, entry)
 
     def _trigger_of(self, trigger: object, job_id: str) -> Trigger:
         """Return a trigger, given as an object or in its plain-data form."""
@@ -170,7 +170,7 @@ class JobFactory:
         if entry.fire_us is not None and entry.fire_us > now_us:
             # Not the first one from now on: that one may have run just before the pause.
             return make_entry(entry.job, entry.fire_us, entry.fire_us, broken=entry.broken)
-        return self._place(entry.job, UNSET, now_us)
+        return self._place(entry.job, UNSET, now_us, entry)
 
     def defaults_of(self, coroutine: bool) -> Options:
         """Return the options of jobs that do not set them."""
@@ -212,12 +212,22 @@ class JobFactory:
             return next_run_time
         return triggers.moment_us("next_run_time", next_run_time, self._zone)
 
-    def _place(self, job: Job, first: First, now_us: int) -> Entry:
-        """Return *job* with its place: at the given time, or at the trigger's first fire time."""
+    def _place(self, job: Job, first: First, now_us: int, former: Entry | None = None) -> Entry:
+        """Return *job* with its place: at the given time, or at the trigger's first fire time.
+
+        Args:
+            job: Which job.
+            first: Its first run.
+            now_us: The present.
+            former: The job before the change; None: it is new.
+        """
         if not isinstance(first, Unset):
             return make_entry(job, first, first)
         trigger = job.trigger
-        fire_us = first_fire(trigger, now_us)
+        if former is None:
+            fire_us = first_fire(trigger, now_us)
+        else:
+            fire_us = _first_fire_again(trigger, former, now_us)
         if fire_us is None:
             raise InvalidTriggerError(
                 "trigger", trigger, "a trigger that has a fire time left, now or later"
@@ -247,6 +257,19 @@ def _check_channels(option: str, names: Collection[str], known: Collection[str])
 def _settled(trigger: Trigger, first: First, now_us: int) -> Trigger:
     """Return *trigger* bound to the moment at which its job is added."""
     return trigger.first_at(first, now_us) if isinstance(first, int) else trigger.bound_to(now_us)
+
+
+def _first_fire_again(trigger: Trigger, former: Entry, now_us: int) -> int | None:
+    """Return the first fire time of a job that was *former*, or None.
+
+    As :func:`first_fire`, but a date that has passed does not run a second time.
+    """
+    found = first_fire(trigger, now_us)
+    if found is None or found >= now_us or former.fire_us is None or former.fire_us <= found:
+        return found  # a date that passed during a pause has not run
+    if former.job.trigger.next_us(found - 1) != found:
+        return found  # a new date
+    return following(trigger, now_us - 1)
 
 
 def _check_names(kind: Any, trigger_args: Mapping[str, Any]) -> None:
