@@ -189,6 +189,12 @@ def test_what_a_server_shows_can_be_applied(run, tmp_path):
     assert run("apply", "jobs.json").out == "0 to add, 0 to change, 0 to remove, 1 as they are\n"
 
 
+def test_a_line_separator_within_text_ends_no_line_of_json(run, tmp_path):
+    lines = (json.dumps(job(each, hours=1, args=["x\u2028y"]), ensure_ascii=False) for each in "ab")
+    (tmp_path / "jobs.jsonl").write_bytes("\r\n".join(lines).encode())
+    assert run("check", "jobs.jsonl").status == 0
+
+
 def test_check_tells_of_each_job_when_it_would_run_and_what_is_wrong(run, tmp_path):
     wanted = [
         job("a", hour=2, timezone="Europe/Berlin"),
