@@ -118,7 +118,7 @@ _ERROR: Final[Json] = {
 _IDS: Final[Json] = {"type": "array", "items": JOB_ID}
 _TEXT_BY_ID: Final[Json] = {"type": "object", "additionalProperties": TEXT}
 _DONE: Final[Json] = {
-    "count": described(COUNT, "The number of affected jobs."),
+    "count": described(COUNT, "The number of jobs that were changed."),
     "ids": described(_IDS, "Which ones."),
 }
 _SELECTED: Final[Json] = {

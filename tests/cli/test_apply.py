@@ -78,6 +78,34 @@ def test_a_job_is_changed_into_any_other_and_then_there_is_nothing_to_do(apply, 
     }
 
 
+MONTHS = {"trigger": "calendarinterval", "months": 1}
+SINCE = {"start_date": "2030-01-01T00:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"hours": 1, "minutes": 30}, {"hours": 1, "minutes": 45}),
+        ({"hours": 1, "minutes": 30, "jitter": 5}, {"hours": 1}),
+        ({"hours": 1}, {"hours": 1, "minutes": 45, "jitter": 5}),
+        (MONTHS | {"days": 2, "hour": 3}, MONTHS | {"days": 4, "hour": 3}),
+        ({"trigger": "cron", "hour": 9, **SINCE}, {"trigger": "cron", "hour": 9}),
+        ({"hours": 1, **SINCE}, {"trigger": "cron", "hour": 9, **SINCE}),
+    ],
+)
+def test_a_schedule_becomes_that_of_the_file_as_a_whole(apply, run, before, after):
+    apply(job("a", **before))
+    assert apply(job("a", **after)) == (0, {"a": "change"})
+    found = jobs(run)["a"]
+    names = {"hours", "minutes", "jitter", "months", "days", "hour"} & {*found}
+    assert {name: found[name] for name in names} == {
+        name: value for name, value in after.items() if name not in {"trigger", "start_date"}
+    }
+    if found["trigger"] == "cron":
+        assert found.get("start_date") == after.get("start_date")
+    assert apply(job("a", **after)) == (0, {"a": "keep"})
+
+
 def test_what_the_file_leaves_out_goes_back_to_the_default(apply, run):
     apply(job("a"))
     run("edit", "a", "timeout=5", "max_instances=7")
@@ -159,6 +187,12 @@ def test_what_a_server_shows_can_be_applied(run, tmp_path):
     (tmp_path / "jobs.json").write_text(run("jobs", "--json").out)
     assert run("apply", "jobs.json", "--yes").status == 0
     assert run("apply", "jobs.json").out == "0 to add, 0 to change, 0 to remove, 1 as they are\n"
+
+
+def test_a_line_separator_within_text_ends_no_line_of_json(run, tmp_path):
+    lines = (json.dumps(job(each, hours=1, args=["x\u2028y"]), ensure_ascii=False) for each in "ab")
+    (tmp_path / "jobs.jsonl").write_bytes("\r\n".join(lines).encode())
+    assert run("check", "jobs.jsonl").status == 0
 
 
 def test_check_tells_of_each_job_when_it_would_run_and_what_is_wrong(run, tmp_path):

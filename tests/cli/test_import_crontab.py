@@ -174,6 +174,15 @@ def test_a_second_import_adds_nothing_twice(run, tmp_path):
     store.close()
 
 
+def test_a_line_ends_only_where_cron_ends_it(run, tmp_path):
+    text = "# a note\x0c* * * * * other\r\n0 1 * * * echo a\u2028b\n"
+    (tmp_path / "tab").write_bytes(text.encode())
+    ran = run("import-crontab", "tab", "--dry-run", "--json")
+    assert ran.out.isascii(), "JSON for an output of any encoding"
+    (added,) = json.loads(ran.out)["added"]
+    assert added["args"] == [["/bin/sh", "-c", "echo a\u2028b"]]
+
+
 def test_the_jobs_run(run, tmp_path):
     (tmp_path / "tab").write_text(f"HOME={tmp_path}\n@daily cat > said%hello\n")
     told = json.loads(run("import-crontab", "tab", "--dry-run", "--json").out)

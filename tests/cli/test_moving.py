@@ -148,6 +148,7 @@ def test_without_a_file_lines_are_printed_and_read(run, tmp_path, monkeypatch):
     fill("old.db", *some_entries())
     monkeypatch.setenv("SCHEDULER_STORE", "sqlite:///old.db")
     lines = run("export").out
+    assert lines.isascii(), "JSON for an output of any encoding"
     assert [json.loads(line)["id"] for line in lines.splitlines()] == sorted(
         entry.job.id for entry in some_entries()
     )

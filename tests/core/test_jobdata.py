@@ -396,6 +396,7 @@ def make_zone_of_file():
         ({"args": [{TAG: "timedelta", "value": [10**10, 0, 0]}]}, "args[0]"),
         ({"args": [{TAG: "datetime", "value": "2026-01-01", "zone": "No/Where"}]}, "args[0]"),
         ({"args": [{TAG: "datetime", "value": "2026-01-01", "zone": "../x"}]}, "args[0]"),
+        ({"args": [{TAG: "datetime", "value": "2026-01-01", "zone": "America"}]}, "args[0]"),
         ({"args": [{TAG: ["date"], "value": 1}]}, "args[0]['$type']"),
         ({"kwargs": [1]}, "kwargs"),
         ({"kwargs": {TAG: "dict", "value": [[1, 2]]}}, "kwargs"),

@@ -52,6 +52,9 @@ def test_pause_and_back_again(browser, scheduler, job):
     assert "j was resumed." in page.text
     assert scheduler.entry("j").due_us is not None
     assert "j was resumed." not in browser.get("/job?id=j").text
+    page = browser.follow(browser.send("/job/resume", {"id": "j"}))
+    assert "j was not paused before; nothing was done." in page.text
+    assert page.tags("form") == browser.get("/job?id=j").tags("form"), "nothing to take back"
 
 
 def test_what_was_done_to_a_job_of_any_id_fits_into_a_cookie(browser, scheduler):
@@ -158,6 +161,13 @@ def test_many_jobs_are_chosen_one_by_one_and_taken_back(browser, scheduler):
     assert page.form("/jobs/change")["do"] == "resume"
     browser.follow(browser.send("/jobs/change", undo))
     assert all(entry.due_us is not None for entry in scheduler.entries())
+    scheduler.pause_job("a")
+    page = browser.follow(browser.send("/jobs/change", fields))
+    assert "1 job was paused." in page.text
+    undo = page.form("/jobs/change")
+    assert (undo["id"], undo["confirm"]) == ("b", "1"), "the other one was paused before"
+    browser.follow(browser.send("/jobs/change", undo))
+    assert [entry.job.id for entry in scheduler.entries() if entry.due_us is None] == ["a"]
     nobody = browser.send("/jobs/change", {"do": "pause", "which": "chosen"})
     assert "no job was chosen" in nobody.text
 

@@ -87,6 +87,26 @@ def test_a_session_ends_with_the_password_and_with_the_user(scheduler):
         assert browser.open("/").status_code == status
 
 
+def test_a_session_ends_with_its_token_even_if_a_user_has_that_name(scheduler):
+    users = {"dashboard_secret": "s", "api_users": USERS["api_users"]}
+    browser = wsgi(scheduler, {"dashboard": True, **users, "api_tokens": {"ann": "x" * 20}})
+    browser.sign_in("", "x" * 20)
+    browser.get("/")
+    for more in ({}, {"auth": lambda _: True}):
+        browser._client.application = create_app(
+            scheduler, dashboard=True, dashboard_prefix="", **users, **more
+        )
+        browser.get("/", 401)
+
+
+def test_a_user_may_have_a_long_name(scheduler):
+    name = "a" * 70
+    users = {name: USERS["api_users"]["ann"], "a" * 64: USERS["api_users"]["rob"]}
+    browser = wsgi(scheduler, {"dashboard": True, "api_users": users})
+    browser.sign_in(name, "of ann")
+    assert f"Sign out {name} " in browser.get("/").text.replace("\n", " ")
+
+
 def test_who_may_only_look_by_now_may_not_more_by_an_older_session(scheduler):
     browser = wsgi(scheduler, {"dashboard": True, **USERS, "api_read_only": []})
     browser.sign_in("rob", "of rob")
@@ -238,13 +258,14 @@ def test_two_dashboards_of_one_flask_app_have_paths_of_their_own():
     app = Flask("tests", root_path=".")
     app.config.update(SCHEDULER_API_ENABLED=True, SCHEDULER_DASHBOARD=True)
     FlaskScheduler(Scheduler(), app)
-    app.config.update(SCHEDULER_API_PREFIX="/other", SCHEDULER_ENDPOINT_PREFIX="other.")
-    with pytest.raises(InvalidOptionError, match="SCHEDULER_DASHBOARD_PREFIX"):
-        FlaskScheduler(Scheduler(), app)
-    app.config.update(SCHEDULER_DASHBOARD_PREFIX="/pages")
-    FlaskScheduler(Scheduler(), app)
-    rules = {rule.rule for rule in app.url_map.iter_rules()}
-    assert {"/dashboard", "/pages"} <= rules
+    second = FlaskScheduler(Scheduler())
+    second.api_prefix, second.endpoint_prefix = "/other", "other."
+    with pytest.raises(InvalidOptionError, match=r"DASHBOARD_PREFIX.*set on the extension"):
+        second.init_app(app)
+    second.dashboard_prefix = "/pages"
+    second.init_app(app)
+    for path in ("/dashboard", "/pages", "/scheduler/jobs", "/other/jobs"):
+        assert Browser(app, path).open("").status_code == 200
 
 
 def test_sessions_in_flask_are_of_one_app_and_signed_by_its_own_key(scheduler):

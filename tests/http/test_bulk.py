@@ -66,6 +66,13 @@ def test_the_jobs_that_the_query_means_are_paused_and_resumed(five, query, meant
     assert paused(five) == ""
 
 
+def test_those_that_are_changed_are_counted(five):
+    five("POST", "/jobs/pause?id=a&id=d&confirm=2")
+    assert five("POST", "/jobs/pause?tag=nightly&confirm=3").json == {"count": 2, "ids": [*"bc"]}
+    assert five("POST", "/jobs/resume?all=true&confirm=5").json["ids"] == [*"abcd"]
+    assert five("POST", "/jobs/resume?all=true&confirm=5").json == {"count": 0, "ids": []}
+
+
 def test_those_in_a_state_are_meant_as_in_the_list(five):
     five("POST", "/jobs/pause?id=a&id=d&confirm=2")
     assert five("POST", "/jobs/resume?state=paused&tag=nightly&confirm=1").json["ids"] == ["a"]

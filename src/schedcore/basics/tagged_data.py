@@ -263,7 +263,14 @@ def _read(data: object, path: str) -> Any:
         return reader(data, path)
     except InvalidOptionError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        OSError,  # a zone's name that is a folder of zones, or too long for a file
+        TypeError,
+        ValueError,
+    ) as error:
         raise InvalidOptionError(
             path, data, f"the plain-data form of a {kind}: {type(error).__name__}: {error}"
         ) from error

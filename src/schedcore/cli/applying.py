@@ -17,7 +17,7 @@ from schedcore.cli.several import REFUSED, add_yes, confirm
 from schedcore.cli.showing import moment, now, print_error, print_json, progress, schedule, show
 from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS
-from schedcore.triggers.factory import KINDS, option_names
+from schedcore.triggers.factory import KINDS, option_names, schedule_names
 
 Job = Mapping[str, Any]
 _MARK: Final = "applied:"
@@ -25,8 +25,12 @@ _MARK: Final = "applied:"
 _LONGEST_NAME: Final = 64 - len(_MARK)
 _PLACE: Final = frozenset({"next_run_time", "state", "broken", "shown_as_repr"})
 """Fields outside of the definition: a file does not pause or resume jobs."""
-_OF_MAKING: Final = frozenset({"start_date", "run_date"})
-"""Options that default to the time at which the job is added."""
+_OF_MAKING: Final = {
+    "interval": "start_date",
+    "calendarinterval": "start_date",
+    "date": "run_date",
+}
+"""By kind of trigger, the option that defaults to the time at which the job is added."""
 
 
 class Step(NamedTuple):
@@ -210,9 +214,10 @@ def _options_of(job: Job) -> frozenset[str]:
 
 
 def _comparable(shown: Job, given: Job) -> dict[str, Any]:
-    """Return a job or trigger without times that were not given."""
+    """Return a job or trigger without the time of its making, unless that was given."""
     given = _flat(given)
-    kept = {k: v for k, v in shown.items() if k not in _OF_MAKING or k in given}
+    made = _OF_MAKING.get(shown.get("trigger", ""))
+    kept = {k: v for k, v in shown.items() if k != made or given.get(k) is not None}
     members, asked = shown.get("triggers"), given.get("triggers")
     if isinstance(members, list) and isinstance(asked, list) and len(members) == len(asked):
         kept["triggers"] = list(map(_comparable, members, asked))
@@ -232,13 +237,16 @@ def _changes(different: Job, planned: Job, wanted: Job) -> Job:
     """
     own = {name: wanted.get(name) for name in different if name in JOB_FIELDS}
     options = {name: value for name, value in different.items() if name not in JOB_FIELDS}
+    kind = planned["trigger"]
     if "trigger" not in different:
-        return {**own, **options}
+        # A unit replaces all units of an interval, so those that stay are sent beside it.
+        group = schedule_names(kind) if kind in KINDS else frozenset()
+        units = group & planned.keys() if group & options.keys() else ()
+        return {**own, **{name: planned[name] for name in units}, **options}
     # Another kind of trigger replaces all options.
     known = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
-    known -= _OF_MAKING - different.keys()
-    trigger = {name: value for name, value in planned.items() if name in known}
-    return {**own, "trigger": {"type": planned["trigger"], **trigger}}
+    trigger = {k: v for k, v in _comparable(planned, wanted).items() if k in known}
+    return {**own, "trigger": {"type": kind, **trigger}}
 
 
 def _carry_out(api: Api, steps: Sequence[Step]) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _add_crontab(commands: Commands) -> None:
 def _import_crontab(parsed: argparse.Namespace) -> int:
     if parsed.user and not parsed.system:
         raise InvalidOptionError("--user", parsed.user, "--system beside it")
-    lines = sys.stdin if parsed.file == "-" else Path(parsed.file).read_text("utf-8").splitlines()
+    lines = sys.stdin if parsed.file == "-" else Path(parsed.file).read_text("utf-8").split("\n")
     now_us = SystemClock().now_us()
     reading = read_crontab(
         lines,
@@ -154,6 +154,5 @@ def _as_json(reading: ReadResult, found: Comparison) -> str:
                 for entry in found.other
             ],
             "remarks": reading.remarks,
-        },
-        ensure_ascii=False,
+        }
     )

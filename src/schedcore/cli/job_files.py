@@ -49,7 +49,7 @@ def _read_json(text: str, path: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]
         try:
             return [json.loads(line) for line in lines]
         except ValueError:

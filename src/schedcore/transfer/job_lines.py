@@ -19,7 +19,7 @@ PLACE: Final = ("next_fire_time", "paused", "next_run_time", "backlog_time", "br
 
 
 def line_of(entry: Entry) -> str:
-    """Return a job and its place as one line of JSON.
+    """Return a job and its place as one line of JSON, in ASCII for any output.
 
     Raises:
         InvalidOptionError: if a value in it is not plain data, with its path.
@@ -32,9 +32,7 @@ def line_of(entry: Entry) -> str:
         data["backlog_time"] = _text(entry.backlog_us)
     if entry.broken is not None:
         data["broken"] = entry.broken
-    line = json.dumps(data, ensure_ascii=False)
-    # A lone surrogate, which UTF-8 cannot encode, is escaped as in JSON.
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json.dumps(data)
 
 
 def _text(instant_us: int | None) -> str | None:

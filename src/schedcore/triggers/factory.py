@@ -177,6 +177,11 @@ def option_names(kind: str) -> frozenset[str]:
     return _known(kind).names
 
 
+def schedule_names(kind: str) -> frozenset[str]:
+    """Return the names of the options that :func:`merge` may replace as a group: units, fields."""
+    return frozenset(_known(kind).schedule)
+
+
 def split_kind(data: Mapping[str, object]) -> tuple[object, dict[str, object]]:
     """Return the kind that a plain-data form names (None if it names none), and its options.
 

@@ -136,10 +136,13 @@ def _ask_to_backfill(
 
 def _one(visit: Visit, verb: str) -> Redirect:
     job_id = visit.form.get("id", "")
-    visit.api(f"{verb}_job", {"job_id": job_id})
-    back = _BACK[verb]
+    # The endpoint for many jobs says whether the job was changed.
+    done = visit.api(_ENDPOINTS[verb], query={"id": [job_id], "confirm": 1}).json
+    where, back = address("/job", {"id": job_id}), _BACK[verb]
+    if not done["ids"]:
+        return Redirect(where, f"{job_id} was not {_DONE[back]} before; nothing was done.")
     undo = (_WORDS[back], f"/job/{back}", {"id": job_id})
-    return Redirect(address("/job", {"id": job_id}), f"{job_id} was {_DONE[verb]}.", undo)
+    return Redirect(where, f"{job_id} was {_DONE[verb]}.", undo)
 
 
 # Many jobs
@@ -167,7 +170,7 @@ def change_jobs(visit: Visit) -> Page | Redirect:
         job_id, why = next(iter(refused.items()))
         message += f" {len(refused)} could not be run: {job_id}: {why}"
     undo: Undo | None = None
-    if verb in _BACK:
+    if verb in _BACK and done["ids"]:
         fields = {"do": _BACK[verb], "id": done["ids"], "confirm": done["count"]}
         undo = (_WORDS[_BACK[verb]], "/jobs/change", {**fields, "which": "chosen"})
     elif gone and len(gone) == done["count"]:

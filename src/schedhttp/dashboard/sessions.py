@@ -130,16 +130,18 @@ class Sessions:
         role = self._guard.sign_in(request, given)
         if role is None:
             return None
-        _, proof = self._guard.role_and_proof_of(request.user) or (role, b"")
+        name, is_token = request.user, not user
+        _, proof = self._guard.role_and_proof_of(name, is_token) or (role, b"")
         until_us = self._clock.now_us() + _HOURS * 3600 * SECOND
-        return str(self._sealer.dumps([request.user, role.value, self._digest(proof), until_us]))
+        sealed = [name, is_token, role.value, self._digest(proof), until_us]
+        return str(self._sealer.dumps(sealed))
 
     def _read(self, session: str) -> Visitor | None:
         try:
-            user, role, proof, until_us = self._sealer.loads(session)
+            user, is_token, role, proof, until_us = self._sealer.loads(session)
         except BadData:
             return None
-        known = self._guard.role_and_proof_of(user)
+        known = self._guard.role_and_proof_of(user, is_token)
         if known is None or self._clock.now_us() >= until_us:
             return None
         role_now, proof_now = known

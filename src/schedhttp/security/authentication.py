@@ -158,13 +158,13 @@ class Guard:
         """
         return self._role_of(request, given)
 
-    def role_and_proof_of(self, name: str) -> tuple[Role, bytes] | None:
+    def role_and_proof_of(self, name: str, is_token: bool) -> tuple[Role, bytes] | None:
         """Return the current role of a user or token, and a value that changes with the password.
 
-        None: there is none of that name, and no callback that may know it.
+        None: there is none of that name, and no callback that may know the user.
         """
-        known = self._users.get(name, "").encode() or self._tokens.get(name, b"")
-        if not known and self._authenticate is None:
+        known = self._tokens.get(name, b"") if is_token else self._users.get(name, "").encode()
+        if not known and (is_token or self._authenticate is None):
             return None
         return self._role_of_name(name) or Role.READ, known
 
@@ -189,8 +189,9 @@ class Guard:
             if role is None:
                 self._failures.check(address, user)
         elif given.type == "basic":
-            user = (given.username or "")[:_LONGEST_USER]
             role = self._role_of_basic(given, address)
+            # What nobody is called may be of any length.
+            user = (given.username or "")[: _LONGEST_USER if role is None else None]
         else:
             return None
         request.user = user

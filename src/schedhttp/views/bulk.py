@@ -17,6 +17,8 @@ from schedhttp.views.running import read_key
 PARAMETERS: Final = (*job_filter.PARAMETERS, "all", "confirm")
 _WHICH: Final = "q=, tag=, state= or id="
 _MOST: Final = 10**9
+_ALREADY: Final = {"pause": True, "resume": False}
+"""Whether the jobs that an action leaves as they are were paused."""
 _SHOWN: Final = 10
 """Maximum number of ids in the request for confirmation."""
 
@@ -57,10 +59,18 @@ def _changed(
     service: Service, request: Incoming, verb: str, change: Callable[[list[str], Check], object]
 ) -> Reply:
     ids, check = _selected(service, request, verb)
+    were_paused: dict[str, bool] = {}
+
+    def look(entry: Entry) -> None:
+        check(entry)
+        were_paused[entry.job.id] = entry.due_us is None
+
     try:
-        change(ids, check)
+        change(ids, look)
     except JobLookupError as error:
         raise _moved_on(error.job_id) from None
+    if verb in _ALREADY:
+        ids = [job_id for job_id in ids if were_paused[job_id] is not _ALREADY[verb]]
     return Reply({"count": len(ids), "ids": ids})
 
 
