@@ -33,7 +33,7 @@ from schedcore.job import (
 )
 from schedcore.run import short_repr
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.factory import comes_back, hash_ids, trigger_from_dict
+from schedcore.triggers.factory import comes_back, trigger_from_dict
 from schedcore.triggers.values import ValueTrigger
 
 FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)
@@ -136,12 +136,19 @@ def trigger_to_dict(trigger: Trigger, job_id: str) -> dict[str, Any]:
     data = {name: to_plain(value, f"trigger[{name!r}]") for name, value in options.items()}
     if trigger.is_bound:  # its start is nobody's wish, and goes with the first change
         data[_BOUND] = True
-    ids = hash_ids(trigger)
+    ids = _hash_ids(trigger)
     if len(ids) > 1:
         raise InvalidTriggerError("trigger", trigger, "H in crontab text with one job_id for all")
     for used_id in ids - {job_id}:
         data[_HASH_ID] = used_id
     return data
+
+
+def _hash_ids(trigger: Trigger) -> frozenset[str]:
+    """Return the ids from which ``H`` in crontab text takes its values, those of members too."""
+    own = getattr(trigger, "hash_id", None) if trigger.kind == "cron" else None
+    members = getattr(trigger, "triggers", ()) if trigger.kind in ("and", "or") else ()
+    return frozenset(() if own is None else (own,)).union(*map(_hash_ids, members))
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:

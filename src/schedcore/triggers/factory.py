@@ -156,13 +156,6 @@ def comes_back(trigger: Trigger) -> bool:
     )
 
 
-def hash_ids(trigger: Trigger) -> frozenset[str]:
-    """Return the ids from which ``H`` in crontab text takes its values, those of members too."""
-    own = getattr(trigger, "hash_id", None) if trigger.kind == "cron" else None
-    members = getattr(trigger, "triggers", ()) if trigger.kind in ("and", "or") else ()
-    return frozenset(() if own is None else (own,)).union(*map(hash_ids, members))
-
-
 def kind_names() -> tuple[str, ...]:
     """Return the names of all kinds of triggers, registered ones last."""
     return (*KINDS, *_registered)
@@ -304,7 +297,7 @@ def merge(
     present = trigger.options()
     del present["trigger"]
     if kind == "cron" and changes.get("crontab", present.get("crontab")) == present.get("crontab"):
-        (job_id,) = hash_ids(trigger) or (job_id,)  # the same text has the same times
+        job_id = getattr(trigger, "hash_id", None) or job_id  # the same text: the same times
     replaced = _replaced(kind, group, present, changes)
     merged = {name: value for name, value in present.items() if name not in replaced} | changes
     # The zone is among the options unless it was taken away, or has no name.
