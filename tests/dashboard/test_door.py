@@ -258,13 +258,14 @@ def test_two_dashboards_of_one_flask_app_have_paths_of_their_own():
     app = Flask("tests", root_path=".")
     app.config.update(SCHEDULER_API_ENABLED=True, SCHEDULER_DASHBOARD=True)
     FlaskScheduler(Scheduler(), app)
-    app.config.update(SCHEDULER_API_PREFIX="/other", SCHEDULER_ENDPOINT_PREFIX="other.")
-    with pytest.raises(InvalidOptionError, match="SCHEDULER_DASHBOARD_PREFIX"):
-        FlaskScheduler(Scheduler(), app)
-    app.config.update(SCHEDULER_DASHBOARD_PREFIX="/pages")
-    FlaskScheduler(Scheduler(), app)
-    rules = {rule.rule for rule in app.url_map.iter_rules()}
-    assert {"/dashboard", "/pages"} <= rules
+    second = FlaskScheduler(Scheduler())
+    second.api_prefix, second.endpoint_prefix = "/other", "other."
+    with pytest.raises(InvalidOptionError, match=r"DASHBOARD_PREFIX.*set on the extension"):
+        second.init_app(app)
+    second.dashboard_prefix = "/pages"
+    second.init_app(app)
+    for path in ("/dashboard", "/pages", "/scheduler/jobs", "/other/jobs"):
+        assert Browser(app, path).open("").status_code == 200
 
 
 def test_sessions_in_flask_are_of_one_app_and_signed_by_its_own_key(scheduler):

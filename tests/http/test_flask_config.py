@@ -43,6 +43,8 @@ OPTIONS = {
     "auth": (HTTPBasicAuth(), print),
     "allowed_hosts": (["a", "b"], ["c"]),
     "host_name": ("a", "b"),
+    "dashboard": (True, False),
+    "dashboard_prefix": ("/pages", "/other"),
 }
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from schedcore import Outcome, RunRecord, Scheduler
+from schedcore import Outcome, RunRecord, Scheduler, StoreUnavailableError
 from schedhttp.workers import gunicorn
 from tests.contract.conftest import STORES
 from tests.patience import SOON
@@ -178,6 +178,24 @@ def test_a_run_is_cancelled_and_its_place_is_free(api, scheduler):
     again = api("POST", f"/runs/{run_id}/cancel")
     assert error(again) == (409, "RunEndedError")
     assert run_id in again.json["error_message"]
+
+
+def test_a_cancelled_run_is_shown_though_the_store_goes_away_after_it(api, scheduler, monkeypatch):
+    run_id = begun(api, scheduler)
+    cancel = Scheduler.cancel
+
+    def gone(*_args):
+        raise StoreUnavailableError("the store", "it is gone")
+
+    def cancel_and_go_away(self, number):
+        cancel(self, number)
+        monkeypatch.setattr(Scheduler, "get_run", gone)
+
+    monkeypatch.setattr(Scheduler, "cancel", cancel_and_go_away)
+    answer = api("POST", f"/runs/{run_id}/cancel")
+    assert answer.status == 200, answer.text
+    assert answer.json["run_id"] == run_id
+    assert scheduler.runs() == []
 
 
 def test_a_run_that_is_not_known(api):

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from werkzeug.test import Client
 
-from schedcore import Scheduler, SqliteStore
+from schedcore import Scheduler, SqliteStore, StoreUnavailableError
 from schedcore.stores import sqlite_file
 from schedhttp import create_app
 from schedhttp.routes import ROUTES
@@ -74,6 +74,34 @@ def test_every_endpoint_answers_503_and_when_to_try_again(api, away):
         assert answer.headers["Retry-After"] == "1"
         assert answer.json["error_message"].startswith("the store cannot be used at the moment: ")
         assert "jobs.db:" not in answer.text, "where it is, is none of the client's business"
+
+
+def test_an_order_is_answered_though_the_store_goes_away_after_it(api, scheduler, monkeypatch):
+    """A client that gets 503 orders it again."""
+    assert api("POST", "/jobs", JOB).status == 200
+    read = [scheduler.entry("j")]
+
+    def gone(*_args, **_options):
+        raise StoreUnavailableError("the store", "it is gone")
+
+    for name in ("records", "runs"):
+        monkeypatch.setattr(Scheduler, name, gone)
+    monkeypatch.setattr(Scheduler, "entry", lambda *_: read.pop() if read else gone())
+    for method, path, body in (
+        ("POST", "/jobs", {**JOB, "id": "l"}),
+        ("PATCH", "/jobs/j", {"name": "x"}),
+        ("POST", "/jobs/j/pause", None),
+        ("POST", "/jobs/j/resume", None),
+        ("POST", "/jobs/j/run", None),
+    ):
+        answer = api(method, path, body)
+        assert (answer.status, answer.json["func"]) == (200, "math:sqrt"), (path, answer.text)
+        assert "ETag" not in answer.headers
+        assert "last_run" not in answer.json
+    assert answer.headers["X-Run-Id"]
+    assert answer.headers["X-Run-Outcome"] == "executed"
+    answer = api("POST", "/jobs", [{**JOB, "id": "m"}, {**JOB, "id": "n"}])
+    assert [job["id"] for job in answer.json] == ["m", "n"]
 
 
 def test_health_tells_why_and_a_probe_that_it_is_not_ready(api, away):

@@ -84,14 +84,16 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
         return _preview(visit, fields, new, shown)
     match = {"HTTP_IF_MATCH": fields["etag"]}
     done = visit.api("update_job", {"job_id": job_id}, body=changes, headers=match)
-    etag = done.headers["ETag"]
+    etag = done.headers.get("ETag", "")  # none if the store cannot be read any more: no undo
     undo = ("Undo", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
     named = ", ".join(changes) or "nothing"
     unknown = stand_ins(answer.json)
     return Redirect(
         address("/job", {"id": job_id}),
         f"Changed: {named}.",
-        undo if changes and not any(unknown[name] for name in unknown.keys() & changes) else None,
+        undo
+        if etag and changes and not any(unknown[n] for n in unknown.keys() & changes)
+        else None,
     )
 
 

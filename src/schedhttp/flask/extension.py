@@ -77,9 +77,11 @@ class FlaskScheduler(FlaskJobs):
         endpoint_prefix: What the names of the API's endpoints begin with.
         auth: The setting ``SCHEDULER_AUTH``.
         allowed_hosts: Names of the hosts that may run the scheduler; a copy.
+        dashboard: Whether the dashboard is served.
+        dashboard_prefix: What the paths of its pages begin with.
 
-    These five and ``host_name`` may be set before :meth:`init_app`; the app's config overrides
-    them.
+    All but ``app``, and ``host_name``, may be set before :meth:`init_app`; the app's config
+    overrides them.
     """
 
     api_enabled = _Option[bool]()
@@ -87,6 +89,8 @@ class FlaskScheduler(FlaskJobs):
     endpoint_prefix = _Option[str]()
     auth = _Option[Any]()
     allowed_hosts = _Option[list[str]]()
+    dashboard = _Option[bool]()
+    dashboard_prefix = _Option[str]()
 
     def __init__(self, scheduler: Scheduler | None = None, app: Flask | None = None) -> None:
         super().__init__(scheduler)

@@ -37,14 +37,14 @@ def check_names(app: Flask, endpoint_prefix: str, api_prefix: str) -> None:
                 endpoint_prefix,
                 f"a beginning of endpoints that are free, and {endpoint_prefix + route.name!r} is"
                 " there: by another extension, or by an init_app() before this one"
-                f" ({_ANOTHER})",
+                f" ({_ANOTHER}; {_OWN.format('endpoint_prefix')})",
             )
     ours = {rule.rule for rule in app.url_map.iter_rules() if _is_ours(app, rule.endpoint)}
     if api_prefix + "/jobs" in ours:
         raise InvalidOptionError(
             "SCHEDULER_API_PREFIX",
             api_prefix,
-            "another path than the app's other scheduler has: set one for each extension",
+            f"another path than the app's other scheduler has: {_OWN.format('api_prefix')}",
         )
 
 
@@ -59,7 +59,7 @@ def check_pages(app: Flask, prefix: str) -> None:
         raise InvalidOptionError(
             "SCHEDULER_DASHBOARD_PREFIX",
             prefix,
-            "another path than the app's other dashboard has: set one for each extension",
+            f"another path than the app's other dashboard has: {_OWN.format('dashboard_prefix')}",
         )
 
 
@@ -82,6 +82,8 @@ def check_blueprints(app: Flask, endpoint_prefix: str) -> None:
 
 
 _ANOTHER = "SCHEDULER_ENDPOINT_PREFIX = 'schedcore.' is usually free"
+# The config is that of all extensions of the app, and must not change once one has read it.
+_OWN = "two extensions of one app have each their own {0}, set on the extension before init_app()"
 
 
 def mount(app: Flask, api: App, watched: Watched) -> None:

@@ -11,6 +11,7 @@ from schedcore import (
     ConflictingIdError,
     InvalidOptionError,
     JobHandle,
+    StoreError,
 )
 from schedcore.stores.base import Entry
 from schedcore.triggers import factory, make_trigger
@@ -62,7 +63,11 @@ def _add_all(service: Service, bodies: Sequence[Mapping[str, Any]], only_new: bo
         raise BadRequest("replace_existing: expected the same value in all jobs of an array")
     handles = service.scheduler.add_entries(entries, replaces == {True} and not only_new)
     added = [handle.last_seen for handle in handles]
-    return Reply(service.job_json.some(added, service.job_json.running()))
+    try:
+        running = service.job_json.running()
+    except StoreError:  # they are added: an error would have the client add them again
+        running = frozenset()
+    return Reply(service.job_json.some(added, running))
 
 
 @contextmanager
@@ -219,8 +224,15 @@ def _shown(service: Service, handle: JobHandle) -> Reply:
 
 
 def show(service: Service, entry: Entry) -> Reply:
-    """Return a reply that shows a job."""
-    text, etag = service.job_json.one(entry)
+    """Return the reply to an order that was carried out: the job.
+
+    If its last runs cannot be read, they and the ETag are missing: after an error, the client would
+    repeat the order.
+    """
+    try:
+        text, etag = service.job_json.one(entry)
+    except StoreError:
+        return Reply(service.job_json.without_runs(entry))
     return Reply(text, headers={"ETag": f'"{etag}"'})
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
-from schedcore import InvalidOptionError, Outcome, Run, RunRecord
+from schedcore import InvalidOptionError, Outcome, Run, RunRecord, StoreError
 from schedcore.changes.changing import Check
 from schedcore.clock import Deadline
 from schedcore.job import MAX_ID_LENGTH
@@ -53,7 +53,8 @@ def run_job(service: Service, request: Incoming, job_id: str) -> Reply:
         raise RunFailed(_failure(run.record, scheduler.redact), headers)
     if wants_to_wait and not wait:
         headers["Preference-Applied"] = "respond-async"
-    with suppress(LookupError):  # removed meanwhile, maybe by the run itself: shown as it was
+    # Removed meanwhile, maybe by the run itself, or the store is away: shown as it was.
+    with suppress(LookupError, StoreError):
         entry = scheduler.entry(job_id)
     reply = show(service, entry)
     return reply._replace(headers={**reply.headers, **headers})

@@ -12,6 +12,7 @@ from schedcore import (
     RunLookupError,
     RunRecord,
     Scheduler,
+    StoreError,
 )
 from schedcore.clock import from_us
 from schedcore.history.query import RunQuery
@@ -102,8 +103,12 @@ def cancel_run(service: Service, request: Incoming, run_id: str) -> Reply:
     """
     read_object(request, required=False)
     number = read_run_id("run_id", run_id)
+    before = _run(service, number)
     service.scheduler.cancel(number)
-    return _run(service, number)
+    try:
+        return _run(service, number)
+    except StoreError:  # it is cancelled: after an error, the client would cancel it again
+        return before
 
 
 def get_counts(service: Service, request: Incoming) -> Reply:
