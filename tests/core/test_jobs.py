@@ -26,6 +26,7 @@ from schedcore import (
     InvalidTriggerError,
     JobLookupError,
     ManualClock,
+    OrTrigger,
     Outcome,
     Retry,
     SchedError,
@@ -237,6 +238,31 @@ def test_a_decorated_function_is_scheduled_registered_and_unchanged(scheduler):
     assert tick() == "tock"
     assert scheduler.get_job("tick").func is tick
     assert tick in scheduler.registered.values()
+
+
+def test_ids_of_declared_jobs_that_differ_do_not_depend_on_the_others(tmp_path):
+    at_nine, at_ten = CronTrigger(hour=9, timezone=UTC), CronTrigger(hour=10, timezone=UTC)
+    declared = [
+        {"args": iter("a")},
+        {"args": ["b"]},
+        {"kwargs": {"x": 1}},
+        {"kwargs": {"x": 2}},
+        {"trigger": at_nine},
+        {"trigger": at_ten},
+        {"trigger": OrTrigger([IntervalTrigger(hours=1, timezone=UTC)])},
+        {},
+    ]
+    hourly = {"trigger": "interval", "hours": 1}
+    scheduler = Scheduler(store=f"sqlite:///{tmp_path / 'jobs.db'}", timezone="UTC")
+    func = "tests.core.test_jobs:nothing"
+    ids = [
+        scheduler.add_job(func, **(job if "trigger" in job else hourly | job)).id
+        for job in declared
+    ]
+    scheduler.start()
+    scheduler.shutdown()
+    assert {each[-8:] for each in ids} == {"00000001"}, "none is the second of its kind"
+    assert ids[-1] == "869dbd7fb0bcb11a3aa333b100000001", "which stores have"
 
 
 def test_a_date_in_the_past_runs_at_once_since_nothing_is_dropped(scheduler):

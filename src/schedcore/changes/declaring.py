@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from schedcore.basics.logs import GuardedLogger
@@ -30,9 +31,28 @@ class SameIds:
     def __init__(self) -> None:
         self._made: Counter[str] = Counter()
 
-    def job_id(self, func: Callable[..., Any] | str, trigger_args: Mapping[str, Any]) -> str:
-        """Return the id of a job that was added without one."""
-        mark = digest(func, dict(trigger_args))[:24]
+    def job_id(
+        self,
+        func: Callable[..., Any] | str,
+        trigger_args: Mapping[str, Any],
+        trigger: object = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
+        """Return the id of a job that was added without one.
+
+        Args:
+            func: What it calls.
+            trigger_args: The options of its trigger.
+            trigger: The trigger, as it was given; a mere name does not count.
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+        """
+        if isinstance(trigger, Trigger):
+            trigger = trigger.unbound()
+        given = (None if isinstance(trigger, str) else trigger, args, dict(kwargs))
+        # Jobs without these keep the ids that they have in stores.
+        mark = digest(func, dict(trigger_args), *(given if any(given) else ()))[:24]
         self._made[mark] += 1
         return f"{mark}{self._made[mark]:08x}"
 

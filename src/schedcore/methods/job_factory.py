@@ -24,7 +24,9 @@ from schedcore.job import (
     Options,
     Unset,
     build_options,
+    check_args,
     check_id,
+    check_kwargs,
     define,
     unknown_option,
 )
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
 
 First = int | Unset | None
 """The first run of a job, in microseconds; UNSET: by its trigger; None: it is paused."""
-MakeId = Callable[[Callable[..., Any] | str, Mapping[str, Any]], str]
-"""Derives an id from a function and the options of a trigger."""
+MakeId = Callable[
+    [Callable[..., Any] | str, Mapping[str, Any], object, tuple[Any, ...], Mapping[str, Any]], str
+]
+"""Derives an id from a function, the options of a trigger, a trigger, and the arguments."""
 
 
 class JobFactory:
@@ -96,7 +100,11 @@ class JobFactory:
         """Return the entry of a new job; see :meth:`Scheduler.add_job`."""
         if job_id is None:
             make_id = self.make_id
-            job_id = self._new_id() if make_id is None else make_id(func, trigger_args)
+            if make_id is None:
+                job_id = self._new_id()
+            else:
+                args, kwargs = check_args(args), check_kwargs(kwargs)  # an iterator is read once
+                job_id = make_id(func, trigger_args, trigger, args, kwargs)
         else:
             check_id(job_id)
         kind = "date" if trigger is None else trigger
