@@ -13,6 +13,7 @@ from schedhttp.dashboard.forecast_pictures import due_beside
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
 from schedhttp.errors import BadRequest
+from schedhttp.hiding import is_same
 from schedhttp.request import decode
 
 KINDS: Final = ("cron", "interval", "date", "calendarinterval", "and", "or")
@@ -219,7 +220,9 @@ def _changes(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any
     """Return the changes from a job to *wanted*; null removes a field."""
     now = {**job, **options_of(job), "trigger": _kind_of(job)}
     schedule = options_of(job)
-    changes = {k: v for k, v in wanted.items() if k != "id" and (k not in now or now[k] != v)}
+    changes = {
+        k: v for k, v in wanted.items() if k != "id" and (k not in now or not is_same(v, now[k]))
+    }
     if "trigger" not in changes:
         gone = [name for name in (*schedule, *OPTION_NAMES) if name in now and name not in wanted]
         return changes | {name: None for name in gone if now[name] is not None}
