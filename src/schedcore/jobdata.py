@@ -40,6 +40,9 @@ FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fi
 """The names in a job's plain data, in their order."""
 _BOUND: Final = "$bound"
 """Beside the options of an interval whose start was not given, but set when its job was added."""
+_HASH_ID: Final = "$job_id"
+"""Beside the options of crontab text whose ``H`` takes its values from another id than the job's;
+for all members of a combination."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -108,8 +111,12 @@ def with_fields(job: Job, data: Mapping[str, Any], timezone: tzinfo = UTC) -> Jo
     return job._replace(options=build_options(job.options, options), **parts)
 
 
-def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
+def trigger_to_dict(trigger: Trigger, job_id: str) -> dict[str, Any]:
     """Return a trigger in its plain-data form, dates and the like among its options tagged.
+
+    Args:
+        trigger: Which trigger.
+        job_id: The id of its job.
 
     Raises:
         InvalidOptionError: if it, or a member of it, would not be restored as an equal trigger.
@@ -129,7 +136,19 @@ def trigger_to_dict(trigger: Trigger) -> dict[str, Any]:
     data = {name: to_plain(value, f"trigger[{name!r}]") for name, value in options.items()}
     if trigger.is_bound:  # its start is nobody's wish, and goes with the first change
         data[_BOUND] = True
+    ids = _hash_ids(trigger)
+    if len(ids) > 1:
+        raise InvalidTriggerError("trigger", trigger, "H in crontab text with one job_id for all")
+    for used_id in ids - {job_id}:
+        data[_HASH_ID] = used_id
     return data
+
+
+def _hash_ids(trigger: Trigger) -> frozenset[str]:
+    """Return the ids from which ``H`` in crontab text takes its values, those of members too."""
+    own = getattr(trigger, "hash_id", None) if trigger.kind == "cron" else None
+    members = getattr(trigger, "triggers", ()) if trigger.kind in ("and", "or") else ()
+    return frozenset(() if own is None else (own,)).union(*map(_hash_ids, members))
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:
@@ -160,7 +179,7 @@ _WRITERS: Final[Mapping[str, Callable[[Job], Any]]] = {
     "args": lambda job: [to_plain(each, f"args[{n}]") for n, each in enumerate(job.args)],
     "kwargs": lambda job: to_plain(dict(job.kwargs), "kwargs"),
     "name": lambda job: job.given_name,
-    "trigger": lambda job: trigger_to_dict(job.trigger),
+    "trigger": lambda job: trigger_to_dict(job.trigger, job.id),
 }
 
 
@@ -184,7 +203,12 @@ def _read_trigger(data: object, timezone: tzinfo, job_id: str) -> Trigger:
         raise InvalidTriggerError("trigger", data, "a mapping such as {'trigger': 'cron', ...}")
     options = {name: from_plain(each, f"trigger[{name!r}]") for name, each in data.items()}
     is_bound = options.pop(_BOUND, False) is True
-    trigger = trigger_from_dict(options, timezone, job_id)
+    hash_id = options.pop(_HASH_ID, job_id)
+    if not isinstance(hash_id, str):
+        raise InvalidTriggerError(
+            _HASH_ID, hash_id, "the id from which H takes its values, as text"
+        )
+    trigger = trigger_from_dict(options, timezone, hash_id)
     return trigger.keeps_beat_of(trigger) if is_bound else trigger
 
 

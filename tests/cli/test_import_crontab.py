@@ -148,6 +148,10 @@ def test_ids_are_of_what_a_line_says():
     one = only("0  9 * * * work").job.id
     assert one == only("# moved\nPATH=/bin\n0 9 * * *   work").job.id
     assert one != only("0 9 * * * work more").job.id
+    twice = read("H H * * * work\nH H * * * work").importable
+    assert [taken.entry.job.trigger.hash_id for taken in twice] == [
+        taken.entry.job.id for taken in twice
+    ]
     twice = read("0 9 * * * work\n0 9 * * * work").importable
     assert [taken.entry.job.id for taken in twice] == [one, f"{one}-2"], "cron runs it twice"
 

@@ -225,6 +225,8 @@ TRIGGERS = {
     "date": DateTrigger("2026-03-01 10:00", timezone="Europe/Berlin"),
     "cron": CronTrigger(hour="5-7", timezone="Asia/Kolkata", jitter=3),
     "crontab": CronTrigger.from_crontab("H 5 * * *", job_id="a"),
+    "crontab of another id": CronTrigger.from_crontab("H H * * *", job_id="report"),
+    "another id within": OrTrigger([CronTrigger.from_crontab("H H * * *", job_id="report")]),
     "combined": OrTrigger(
         [EVERY_HOUR, AndTrigger([CronTrigger(hour=5), CronTrigger(day=1, hour=5)])]
     ),

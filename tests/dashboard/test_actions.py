@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -254,6 +255,18 @@ def test_a_form_that_is_saved_as_it_is_changes_nothing(browser, scheduler):
     assert "Nothing." in browser.send("/job/edit", {**form, "do": "preview"}).text
     browser.follow(browser.send("/job/edit", {**form, "do": "save"}))
     assert scheduler.entry("j").job == before
+
+
+def test_a_changed_unit_of_an_interval_leaves_the_others(browser, scheduler):
+    scheduler.add_job(math.sqrt, "interval", hours=1, minutes=30, id="j", args=[4])
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    schedule = form["schedule"].replace("minutes = 30", "minutes = 45")
+    saved = browser.send("/job/edit", {**form, "schedule": schedule, "do": "save"})
+    page = browser.follow(saved)
+    assert "Changed: minutes." in page.text
+    assert scheduler.get_job("j").trigger.interval == timedelta(minutes=105)
+    browser.follow(browser.send("/job/change", page.form("/job/change")))
+    assert scheduler.get_job("j").trigger.interval == timedelta(minutes=90)
 
 
 def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, job):

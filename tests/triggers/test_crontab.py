@@ -115,6 +115,8 @@ def test_h_round_trips_with_the_job_id():
     assert trigger.to_dict()["crontab"] == "H 3 * * *"
     assert trigger_from_dict(trigger.to_dict(), UTC, "report") == trigger
     assert trigger_from_dict(trigger.to_dict(), UTC, "other") != trigger
+    assert merge(trigger, trigger.to_dict(), UTC, "other") == trigger
+    assert merge(trigger, {"crontab": "H 4 * * *"}, UTC, "b").hash_id == "b"
 
 
 @pytest.mark.parametrize(

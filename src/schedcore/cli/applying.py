@@ -240,7 +240,7 @@ def _changes(different: Job, planned: Job, wanted: Job) -> Job:
     kind = planned["trigger"]
     if "trigger" not in different:
         # A unit replaces all units of an interval, so those that stay are sent beside it.
-        group = schedule_names(kind) if kind in KINDS else frozenset()
+        group = schedule_names(kind)
         units = group & planned.keys() if group & options.keys() else ()
         return {**own, **{name: planned[name] for name in units}, **options}
     # Another kind of trigger replaces all options.

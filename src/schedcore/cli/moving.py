@@ -107,11 +107,13 @@ def _server_lines(url: str) -> Iterator[_Exported]:
         elif hidden := job.get("hidden"):
             yield _Exported(job["id"], "", f"read-only users do not see its {hidden[0]}")
         else:
-            line = json.dumps({k: v for k, v in job.items() if k not in _PLACE})
+            paused = {"next_run_time": None} if job["next_run_time"] is None else {}
+            line = json.dumps({k: v for k, v in job.items() if k not in _PLACE} | paused)
             yield _Exported(job["id"], line)
 
 
 _PLACE: Final = frozenset({"next_run_time", "state", "broken"})
+"""Fields that are left out, except for a next run time of null, which adds a job as paused."""
 
 
 @contextmanager

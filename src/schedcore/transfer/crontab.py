@@ -147,8 +147,10 @@ def _parts(text: str, user: str | None) -> _Parts:
 
 
 def _entry(parts: _Parts, settings: _Settings, seen: Counter[str], now_us: int) -> Entry:
+    count = seen[parts.mark] + 1  # cron runs a repeated line twice
+    job_id = f"{parts.mark}-{count}" if count > 1 else parts.mark
     trigger = CronTrigger.from_crontab(
-        parts.times, settings.zone, jitter=settings.jitter, job_id=parts.mark
+        parts.times, settings.zone, jitter=settings.jitter, job_id=job_id
     )
     command, input_text = split_command(parts.command)
     if not command:
@@ -158,10 +160,9 @@ def _entry(parts: _Parts, settings: _Settings, seen: Counter[str], now_us: int) 
         keywords["env"] = dict(settings.variables)
     if input_text is not None:
         keywords["input"] = input_text
-    seen[parts.mark] += 1  # cron runs a repeated line twice
-    again = f"-{seen[parts.mark]}" if seen[parts.mark] > 1 else ""
+    seen[parts.mark] = count
     job = Job(
-        f"{parts.mark}{again}",
+        job_id,
         None,
         ([settings.shell, "-c", command],),
         keywords,

@@ -79,8 +79,8 @@ def _read_crontab_spec(text: object, job_id: str | None) -> CronSpec:
     # Importing croniter costs 20 ms or more: only those who write crontab text pay.
     from schedcore.triggers.crontab import read_crontab
 
-    shown, schedule = read_crontab(text, job_id)
-    return CronSpec((("crontab", shown),), job_id, schedule)
+    shown, used_id, schedule = read_crontab(text, job_id)
+    return CronSpec((("crontab", shown),), used_id, schedule)
 
 
 _crontab_seen = lru_cache(maxsize=4096)(_read_crontab_spec)
@@ -207,6 +207,11 @@ class CronTrigger(ZonedTrigger):
         """The crontab text, or None if the trigger was given by keyword fields."""
         name, text = self._spec.given[0] if self._spec.given else ("", None)
         return str(text) if name == "crontab" else None
+
+    @property
+    def hash_id(self) -> str | None:
+        """The id from which ``H`` in the crontab text takes its values; None: there is no ``H``."""
+        return self._spec.job_id
 
     @property
     def expanded_crontab(self) -> str:

@@ -78,12 +78,12 @@ class _Unreadable(Exception):
     """A member of a list cannot be read; says what would be, if that is not just the field."""
 
 
-def read_crontab(text: object, job_id: str | None) -> tuple[str, Schedule]:
+def read_crontab(text: object, job_id: str | None) -> tuple[str, str | None, Schedule]:
     """Read crontab text of five fields, six with seconds, or seven with seconds and year.
 
     Returns:
-        The text with its white space made plain, and the schedule; what stands before the fields
-        for a zone is left to the caller.
+        The text with its white space made plain, *job_id* if there is an ``H`` in it, and the
+        schedule; what stands before the fields for a zone is left to the caller.
 
     Raises:
         InvalidTriggerError: naming the field and what it allows; also for what croniter reads in
@@ -97,6 +97,7 @@ def read_crontab(text: object, job_id: str | None) -> tuple[str, Schedule]:
     fields = _without_alias(shown).split(" ")
     _refuse_surprises(shown, fields, job_id)
     hash_id = None if job_id is None else job_id.encode()
+    used_id = job_id if _HASHED.search(" ".join(fields)) else None
     schedule = _schedule(
         fields, [_read_field(place, field, shown, hash_id) for place, field in enumerate(fields)]
     )
@@ -104,7 +105,7 @@ def read_crontab(text: object, job_id: str | None) -> tuple[str, Schedule]:
         raise InvalidTriggerError(
             "crontab", shown, "a date that exists: none from 1970 to 9999 matches"
         )
-    return shown, schedule
+    return shown, used_id, schedule
 
 
 def _without_alias(shown: str) -> str:

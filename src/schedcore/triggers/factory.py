@@ -172,7 +172,7 @@ def option_names(kind: str) -> frozenset[str]:
 
 def schedule_names(kind: str) -> frozenset[str]:
     """Return the names of the options that :func:`merge` may replace as a group: units, fields."""
-    return frozenset(_known(kind).schedule)
+    return frozenset(_known(kind).schedule if kind in KINDS else ())
 
 
 def split_kind(data: Mapping[str, object]) -> tuple[object, dict[str, object]]:
@@ -296,6 +296,8 @@ def merge(
     group = _check_names(kind, changes).schedule
     present = trigger.options()
     del present["trigger"]
+    if kind == "cron" and changes.get("crontab", present.get("crontab")) == present.get("crontab"):
+        job_id = getattr(trigger, "hash_id", None) or job_id  # the same text: the same times
     replaced = _replaced(kind, group, present, changes)
     merged = {name: value for name, value in present.items() if name not in replaced} | changes
     # The zone is among the options unless it was taken away, or has no name.
