@@ -14,6 +14,7 @@ from schedhttp.dashboard.forecast_pictures import due_beside
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
 from schedhttp.errors import BadRequest
+from schedhttp.hiding import is_same
 from schedhttp.request import decode
 
 KINDS: Final = ("cron", "interval", "date", "calendarinterval", "and", "or")
@@ -84,14 +85,14 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
         shown = [
             (name, as_json(before[name]), as_json(v))
             for name, v in changes.items()
-            if v != before[name]
+            if not is_same(v, before[name])
         ]
         return _preview(visit, fields, new, shown)
     match = {"HTTP_IF_MATCH": fields["etag"]}
     done = visit.api("update_job", {"job_id": job_id}, body=changes, headers=match)
     etag = done.headers.get("ETag", "")  # none if the store cannot be read any more: no undo
     undo = ("Undo", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
-    named = ", ".join(name for name in changes if changes[name] != before[name]) or "nothing"
+    named = ", ".join(n for n, v in changes.items() if not is_same(v, before[n])) or "nothing"
     unknown = stand_ins(answer.json)
     return Redirect(
         address("/job", {"id": job_id}),
@@ -224,7 +225,9 @@ def _changes(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any
     """Return the changes from a job to *wanted*; null removes a field."""
     now = {**job, **options_of(job), "trigger": _kind_of(job)}
     schedule = options_of(job)
-    changes = {k: v for k, v in wanted.items() if k != "id" and (k not in now or now[k] != v)}
+    changes = {
+        k: v for k, v in wanted.items() if k != "id" and (k not in now or not is_same(v, now[k]))
+    }
     if "trigger" not in changes:
         gone = [name for name in (*schedule, *OPTION_NAMES) if name in now and name not in wanted]
         changes |= {name: None for name in gone if now[name] is not None}
