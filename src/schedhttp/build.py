@@ -7,7 +7,7 @@ import os
 import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from schedcore import (
     ConflictingIdError,
@@ -27,17 +27,13 @@ from schedhttp.settings import ConfigError, Settings, variable
 log = logging.getLogger(__name__)
 
 
-class _OwnHandler(logging.StreamHandler[TextIO]):
-    """The handler of a stand-alone server, told from those of others by its type."""
-
-
 def set_up_logging(settings: Settings) -> None:
     """Send a stand-alone server's log to standard error, unless others have set up logging.
 
     A later call, with settings that were read again, replaces what an earlier one set up.
     """
     root = logging.getLogger()
-    own = [handler for handler in root.handlers if isinstance(handler, _OwnHandler)]
+    own = [handler for handler in root.handlers if handler.name == _OWN]
     is_json = settings.log_format == "json"
     if is_json or own:
         logging.captureWarnings(is_json)  # otherwise they are lines of text
@@ -50,7 +46,8 @@ def set_up_logging(settings: Settings) -> None:
 
 
 def _handler(is_json: bool) -> logging.Handler:
-    handler = _OwnHandler()
+    handler = logging.StreamHandler()
+    handler.name = _OWN
     if is_json:
         from schedcore.json_logs import JsonFormatter
 
@@ -60,6 +57,8 @@ def _handler(is_json: bool) -> logging.Handler:
     return handler
 
 
+_OWN = "schedhttp"
+"""The name of a stand-alone server's handler, which distinguishes it from those of others."""
 _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
