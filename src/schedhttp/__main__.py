@@ -54,11 +54,11 @@ def _serve(given: argparse.Namespace, config: str | None) -> int:
     def checked() -> Settings:
         """Read the settings, and try what they say: at the start, and at each reload."""
         chosen = _settings(given)
-        build.set_up_logging(chosen)
         checks.check_workers(chosen, chosen.workers, config)
         checks.check_app(chosen, config)
         # Last: what another server uses is not to be touched by one that cannot start.
         checks.check_store(chosen, config)
+        build.set_up_logging(chosen)  # a reload that is refused leaves the log as it is
         return chosen
 
     try:

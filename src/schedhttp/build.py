@@ -28,18 +28,38 @@ log = logging.getLogger(__name__)
 
 
 def set_up_logging(settings: Settings) -> None:
-    """Send a stand-alone server's log to standard error, unless logging is set up already."""
-    if settings.log_format == "json":
+    """Send a stand-alone server's log to standard error, unless others have set up logging.
+
+    A later call, with settings that were read again, replaces what an earlier one set up.
+    """
+    root = logging.getLogger()
+    own = [handler for handler in root.handlers if handler.name == _OWN]
+    is_json = settings.log_format == "json"
+    if is_json or own:
+        logging.captureWarnings(is_json)  # otherwise they are lines of text
+    if root.handlers and not own:
+        return
+    for handler in own:
+        root.removeHandler(handler)
+    root.addHandler(_handler(is_json))
+    root.setLevel(settings.log_level)
+
+
+def _handler(is_json: bool) -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.name = _OWN
+    if is_json:
         from schedcore.json_logs import JsonFormatter
 
-        handler = logging.StreamHandler()
         handler.setFormatter(JsonFormatter())
-        logging.basicConfig(level=settings.log_level, handlers=[handler])
-        logging.captureWarnings(True)  # otherwise they are lines of text
-        return
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    else:
+        handler.setFormatter(logging.Formatter(_LINE))
+    return handler
+
+
+_OWN = "schedhttp"
+"""The name of a stand-alone server's handler, which distinguishes it from those of others."""
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def make_scheduler(

@@ -60,7 +60,8 @@ def with_stored(changes: Mapping[str, Any], shown: Mapping[str, Any], job: Job) 
         job: The job.
 
     Raises:
-        InvalidOptionError: if stars or a repr are anywhere else, since they would be stored.
+        InvalidOptionError: if stars or a repr are anywhere else, since they would be stored; or for
+            text in the place of a repr: it may be what the client saw before the repr changed.
     """
     stored = dict(changes)
     for name, real in (("args", job.args), ("kwargs", job.kwargs)):
@@ -70,6 +71,12 @@ def with_stored(changes: Mapping[str, Any], shown: Mapping[str, Any], job: Job) 
             kept = {p for p in seen.keys() & given.keys() if is_same(given[p], seen[p])}
             stand_ins = _stand_ins(shown, seen, reals)
             for place in given.keys() - kept:
+                if isinstance(given[place], str) and place in shown.get("shown_as_repr", ()):
+                    expected = (
+                        f"{seen[place]!r}, which keeps the object that is shown so now, or a value"
+                        " that is not text; to set text, set null before"
+                    )
+                    raise InvalidOptionError(place, given[place], expected)
                 if not stand_ins.isdisjoint(_texts(given[place])):
                     expected = "a value, and not what stands for one that is not shown"
                     raise InvalidOptionError(place, given[place], expected)

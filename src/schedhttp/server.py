@@ -52,6 +52,11 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         super().reload()
 
+    def setup(self, app: Any) -> None:
+        """Read gunicorn's settings; gunicorn calls this at the start and at each reload."""
+        self.log = None  # created again, since the settings may name another class or level
+        super().setup(app)
+
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, read: Callable[[], Settings], config: str | None) -> None:

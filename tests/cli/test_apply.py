@@ -42,6 +42,9 @@ def test_what_is_in_the_file_is_added_changed_and_removed_and_all_else_stays(run
     assert set(found) == {"others", "b", "c"}
     assert found["b"]["seconds"] == 30
     assert found["b"]["tags"] == ["applied:jobs"]
+    for args in ([1], [True]):  # equal in Python
+        assert apply(job("b", seconds=30, args=args), job("c"))[1] == {"b": "change", "c": "keep"}
+        assert jobs(run)["b"]["args"][0] is args[0]
     assert apply() == (0, {"b": "remove", "c": "remove"})
     assert set(jobs(run)) == {"others"}
 

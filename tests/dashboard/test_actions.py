@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -254,6 +256,27 @@ def test_a_form_that_is_saved_as_it_is_changes_nothing(browser, scheduler):
     assert "Nothing." in browser.send("/job/edit", {**form, "do": "preview"}).text
     browser.follow(browser.send("/job/edit", {**form, "do": "save"}))
     assert scheduler.entry("j").job == before
+
+
+def test_values_that_are_equal_only_in_python_are_changes(browser, scheduler):
+    scheduler.add_job(math.sqrt, "interval", hours=1, id="j", args=[{"a": [1, 2]}])
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    args = '[{"a": [true, 2.0]}]'
+    page = browser.follow(browser.send("/job/edit", {**form, "args": args, "do": "save"}))
+    assert "Changed: args." in page.text
+    assert json.dumps(scheduler.entry("j").job.args) == args
+
+
+def test_a_changed_unit_of_an_interval_leaves_the_others(browser, scheduler):
+    scheduler.add_job(math.sqrt, "interval", hours=1, minutes=30, id="j", args=[4])
+    form = browser.get("/job/edit?id=j").fields("/job/edit")
+    schedule = form["schedule"].replace("minutes = 30", "minutes = 45")
+    saved = browser.send("/job/edit", {**form, "schedule": schedule, "do": "save"})
+    page = browser.follow(saved)
+    assert "Changed: minutes." in page.text
+    assert scheduler.get_job("j").trigger.interval == timedelta(minutes=105)
+    browser.follow(browser.send("/job/change", page.form("/job/change")))
+    assert scheduler.get_job("j").trigger.interval == timedelta(minutes=90)
 
 
 def test_an_edit_of_what_was_changed_meanwhile_is_refused(browser, scheduler, job):

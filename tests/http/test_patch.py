@@ -189,3 +189,36 @@ def test_what_json_cannot_carry_is_shown_and_left_alone(api, scheduler):
     assert (job.name, job.func, job.args[1]) == ("Named", own, {1})
     assert isinstance(job.trigger, Whenever)
     assert api("POST", "/jobs", odd | {"id": "copy"}).status == 500
+
+
+class Growing:
+    """An argument whose repr changes."""
+
+    size = 0
+
+    def __repr__(self):
+        return f"<{self.size} items>"
+
+
+def test_the_repr_from_before_does_not_replace_its_object(api, scheduler):
+    growing, given = Growing(), []
+
+    def take(*args, **kwargs):
+        given.append((args, kwargs))
+
+    scheduler.register(take)
+    scheduler.add_job(take, "interval", [growing, 7], {"k": growing}, hours=1, id="j")
+    seen = api("GET", "/jobs/j").json
+    growing.size = 5
+    stale = {"args": [seen["args"][0], 8]}, {"kwargs": seen["kwargs"]}
+    for body in stale:
+        for answer in (api("PATCH", "/jobs/j", body), api("POST", "/jobs/j/run", body)):
+            assert answer.status == 500, answer.text
+            assert "='<0 items>': expected '<5 items>'" in answer.json["error_message"]
+    body = {"args": ["<5 items>", 8], "kwargs": {"k": "<5 items>"}}
+    assert api("POST", "/jobs/j/run", body).status == 200
+    assert given == [((growing, 8), {"k": growing})]
+    assert api("PATCH", "/jobs/j", body).status == 200
+    assert scheduler.entry("j").job.args == (growing, 8)
+    for value in (None, "text"):
+        assert api("PATCH", "/jobs/j", {"args": [value, 8]}).json["args"] == [value, 8]

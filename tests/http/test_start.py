@@ -442,16 +442,25 @@ def test_a_reload_reads_the_settings_again(serve, tmp_path):
     server = serve(sys.executable, "-m", "schedhttp", "--config", "s.toml")
     before = pids(server)
     added = '[[jobs]]\nid = "new"\nfunc = "chores:beat"\nargs = ["x"]\ntrigger = "date"\n'
-    file.write_text(f"{file.read_text()}{added}run_date = 2999-01-01T00:00:00Z\n")
+    added += "run_date = 2999-01-01T00:00:00Z\n"
+    file.write_text(f'log_format = "json"\nlog_level = "debug"\n{file.read_text()}{added}')
     server.process.send_signal(signal.SIGHUP)
     server.until(lambda: server.holder() not in before)
     assert server.patiently("GET", "/scheduler/jobs/new").status == 200
+    server.stop()
+    lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+    assert {line["logger"] for line in lines} >= {"gunicorn.error", "schedhttp.startup_log"}
+    assert "DEBUG" in {line["level"] for line in lines}
 
 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("s.toml", "threads = 'many'\n", "s.toml: threads='many': expected"),
+        (
+            "s.toml",
+            'log_format = "json"\nlog_level = "debug"\nworkers = 2\nstore = "memory"\n',
+            "s.toml: store: in memory each process has its own jobs",
+        ),
         ("s.toml", "threads =", "s.toml: "),
         ("chores.py", "raise OSError('no disk')\n", "importing 'chores' failed: no disk"),
     ],
@@ -468,6 +477,7 @@ def test_a_reload_with_a_mistake_leaves_all_as_it_is(serve, tmp_path, name, text
     server.until(lambda: "the server goes on as it is" in server.log)
     assert told in server.log
     assert pids(server) == before
+    assert '\n{"' not in server.log, "the log stays as it is, too"
 
 
 # Whom it is open to

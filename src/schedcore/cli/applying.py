@@ -14,7 +14,16 @@ from schedcore.cli.client import Api, Refused
 from schedcore.cli.connecting import add_command
 from schedcore.cli.job_files import read_jobs, with_trigger
 from schedcore.cli.several import REFUSED, add_yes, confirm
-from schedcore.cli.showing import moment, now, print_error, print_json, progress, schedule, show
+from schedcore.cli.showing import (
+    moment,
+    now,
+    print_error,
+    print_json,
+    progress,
+    same_json,
+    schedule,
+    show,
+)
 from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS
 from schedcore.triggers.factory import KINDS, option_names, schedule_names
@@ -204,7 +213,7 @@ def differences(planned: Job, there: Job, wanted: Job) -> dict[str, tuple[Any, A
     return {
         name: (there.get(name), planned.get(name))
         for name in {**planned, **there}
-        if name in names and planned.get(name) != there.get(name)
+        if name in names and not same_json(planned.get(name), there.get(name))
     }
 
 
@@ -240,7 +249,7 @@ def _changes(different: Job, planned: Job, wanted: Job) -> Job:
     kind = planned["trigger"]
     if "trigger" not in different:
         # A unit replaces all units of an interval, so those that stay are sent beside it.
-        group = schedule_names(kind) if kind in KINDS else frozenset()
+        group = schedule_names(kind)
         units = group & planned.keys() if group & options.keys() else ()
         return {**own, **{name: planned[name] for name in units}, **options}
     # Another kind of trigger replaces all options.

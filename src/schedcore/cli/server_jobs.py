@@ -15,7 +15,7 @@ from schedcore.cli.connecting import add_command
 from schedcore.cli.job_files import read_jobs, with_trigger
 from schedcore.cli.server_runs import run_rows
 from schedcore.cli.several import add_filter, each, has_filter, together
-from schedcore.cli.showing import moment, now, print_json, schedule, show
+from schedcore.cli.showing import moment, now, print_json, same_json, schedule, show
 from schedcore.errors import InvalidOptionError
 
 _STATES = ("scheduled", "paused", "running", "broken")
@@ -203,7 +203,7 @@ def _edit(api: Api, parsed: argparse.Namespace) -> int:
     changed = [
         (name, _value(name, before.json, at), _value(name, job, at))
         for name in {**before.json, **job}
-        if name not in _MOVING and before.json.get(name) != job.get(name)
+        if name not in _MOVING and not same_json(before.json.get(name), job.get(name))
     ]
     show(("field", "was", "is"), changed)
     print(f"{counted(len(changed), 'field')} of {harmless(job['id'])} changed")

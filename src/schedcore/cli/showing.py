@@ -108,6 +108,11 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=True, indent=2 if sys.stdout.isatty() else None))
 
 
+def same_json(one: object, other: object) -> bool:
+    """Return whether two values are the same in JSON: unlike Python's, its true is not 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def print_error(text: object) -> None:
     """Print an error in one line."""
     print(harmless(f"schedcore: {text}"), file=sys.stderr)

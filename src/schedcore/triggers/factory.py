@@ -172,7 +172,7 @@ def option_names(kind: str) -> frozenset[str]:
 
 def schedule_names(kind: str) -> frozenset[str]:
     """Return the names of the options that :func:`merge` may replace as a group: units, fields."""
-    return frozenset(_known(kind).schedule)
+    return frozenset(_known(kind).schedule if kind in KINDS else ())
 
 
 def split_kind(data: Mapping[str, object]) -> tuple[object, dict[str, object]]:

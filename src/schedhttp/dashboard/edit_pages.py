@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from schedcore.job import OPTION_NAMES
+from schedcore.triggers.factory import schedule_names
 from schedhttp.dashboard.action_pages import read_json
 from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.forecast_pictures import due_beside
 from schedhttp.dashboard.texts import address, as_json, options_of
 from schedhttp.dashboard.visit import Page, Redirect, Visit
 from schedhttp.errors import BadRequest
+from schedhttp.hiding import is_same
 from schedhttp.request import decode
 
 KINDS: Final = ("cron", "interval", "date", "calendarinterval", "and", "or")
@@ -80,13 +82,17 @@ def _change(visit: Visit, fields: Mapping[str, str], wanted: dict[str, Any]) -> 
         new = {
             name: value for name, value in wanted.items() if name not in _CALL or name in changes
         }
-        shown = [(name, as_json(before[name]), as_json(v)) for name, v in changes.items()]
+        shown = [
+            (name, as_json(before[name]), as_json(v))
+            for name, v in changes.items()
+            if not is_same(v, before[name])
+        ]
         return _preview(visit, fields, new, shown)
     match = {"HTTP_IF_MATCH": fields["etag"]}
     done = visit.api("update_job", {"job_id": job_id}, body=changes, headers=match)
     etag = done.headers.get("ETag", "")  # none if the store cannot be read any more: no undo
     undo = ("Undo", "/job/change", {"id": job_id, "etag": etag, "changes": as_json(before)})
-    named = ", ".join(changes) or "nothing"
+    named = ", ".join(n for n, v in changes.items() if not is_same(v, before[n])) or "nothing"
     unknown = stand_ins(answer.json)
     return Redirect(
         address("/job", {"id": job_id}),
@@ -219,10 +225,16 @@ def _changes(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any
     """Return the changes from a job to *wanted*; null removes a field."""
     now = {**job, **options_of(job), "trigger": _kind_of(job)}
     schedule = options_of(job)
-    changes = {k: v for k, v in wanted.items() if k != "id" and (k not in now or now[k] != v)}
+    changes = {
+        k: v for k, v in wanted.items() if k != "id" and (k not in now or not is_same(v, now[k]))
+    }
     if "trigger" not in changes:
         gone = [name for name in (*schedule, *OPTION_NAMES) if name in now and name not in wanted]
-        return changes | {name: None for name in gone if now[name] is not None}
+        changes |= {name: None for name in gone if now[name] is not None}
+        # A unit replaces all units of an interval, so those that stay are sent beside it.
+        group = schedule_names(now["trigger"])
+        units = group & wanted.keys() if group & changes.keys() else ()
+        return {**{name: wanted[name] for name in units}, **changes}
     # Another kind of trigger starts without options; its own are sent with it.
     kept = {k: v for k, v in wanted.items() if k not in OPTION_NAMES and k not in FIELDS}
     gone = [name for name in OPTION_NAMES if now.get(name) is not None and name not in wanted]
