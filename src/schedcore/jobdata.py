@@ -39,7 +39,8 @@ from schedcore.triggers.values import ValueTrigger
 FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)
 """The names in a job's plain data, in their order."""
 _BOUND: Final = "$bound"
-"""Beside the options of an interval whose start was not given, but set when its job was added."""
+"""Beside the options of an interval whose start was not given, but set when its job was added; for
+a combination, a list that tells it of each member."""
 _HASH_ID: Final = "$job_id"
 """Beside the options of crontab text whose ``H`` takes its values from another id than the job's;
 for all members of a combination."""
@@ -134,8 +135,8 @@ def trigger_to_dict(trigger: Trigger, job_id: str) -> dict[str, Any]:
             "trigger", trigger, f"a to_dict() that works: {type(error).__name__}: {error}"
         ) from error
     data = {name: to_plain(value, f"trigger[{name!r}]") for name, value in options.items()}
-    if trigger.is_bound:  # its start is nobody's wish, and goes with the first change
-        data[_BOUND] = True
+    if bound := _bound_parts(trigger):
+        data[_BOUND] = bound
     ids = _hash_ids(trigger)
     if len(ids) > 1:
         raise InvalidTriggerError("trigger", trigger, "H in crontab text with one job_id for all")
@@ -202,14 +203,37 @@ def _read_trigger(data: object, timezone: tzinfo, job_id: str) -> Trigger:
     if not isinstance(data, Mapping):
         raise InvalidTriggerError("trigger", data, "a mapping such as {'trigger': 'cron', ...}")
     options = {name: from_plain(each, f"trigger[{name!r}]") for name, each in data.items()}
-    is_bound = options.pop(_BOUND, False) is True
+    bound = options.pop(_BOUND, False)
     hash_id = options.pop(_HASH_ID, job_id)
     if not isinstance(hash_id, str):
         raise InvalidTriggerError(
             _HASH_ID, hash_id, "the id from which H takes its values, as text"
         )
     trigger = trigger_from_dict(options, timezone, hash_id)
-    return trigger.keeps_beat_of(trigger) if is_bound else trigger
+    return _with_bound_parts(trigger, bound)
+
+
+def _bound_parts(trigger: Trigger) -> bool | list[Any]:
+    """Return whether a start is nobody's wish, and goes with the first change."""
+    if trigger.kind not in ("and", "or"):
+        return trigger.is_bound
+    parts = [_bound_parts(member) for member in getattr(trigger, "triggers", ())]
+    return parts if any(parts) else False
+
+
+def _with_bound_parts(trigger: Trigger, bound: object) -> Trigger:
+    """Return *trigger* with what :func:`_bound_parts` told of it; anything else is ignored."""
+    if bound is True:
+        return trigger.keeps_beat_of(trigger)
+    if not isinstance(bound, list) or trigger.kind not in ("and", "or"):
+        return trigger
+    from schedcore.triggers.combining import AndTrigger, OrTrigger
+
+    assert isinstance(trigger, AndTrigger | OrTrigger)  # nobody else may register these kinds
+    if len(bound) != len(trigger.triggers):
+        return trigger
+    members = map(_with_bound_parts, trigger.triggers, bound)
+    return type(trigger)(members, trigger.jitter)
 
 
 _READERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {

@@ -230,6 +230,9 @@ TRIGGERS = {
     "combined": OrTrigger(
         [EVERY_HOUR, AndTrigger([CronTrigger(hour=5), CronTrigger(day=1, hour=5)])]
     ),
+    "bound within": OrTrigger(
+        [CronTrigger(hour=5), AndTrigger([IntervalTrigger(hours=7)]), IntervalTrigger(hours=2)], 5
+    ).bound_to(10**15),
     "registered": Moments([5, 7]),
     "registered within": OrTrigger([EVERY_HOUR, Moments([5])]),
 }
@@ -239,6 +242,7 @@ TRIGGERS = {
 def test_a_trigger_comes_back(trigger):
     back = job_from_dict(sent(job_to_dict(made(trigger=trigger)))).trigger
     assert back == trigger
+    assert back.unbound() == trigger.unbound()
     assert type(back) is type(trigger)
 
 
