@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _PAUSED = 1 << 62
 """The place of paused jobs: after all due times."""
+_FEW = 16
+"""Up to so many gaps are closed one by one: 20 us each, of 10,000 jobs; all at once, 330 us."""
 _NUMBER = 32
 """Bits of a place besides the due time: they distinguish jobs that are due at once."""
 
@@ -52,7 +54,7 @@ class JobIndex(Generic[T]):
         # Parallel lists, in order; where a job was taken out there is None, until the next call.
         self._places: list[int] = []
         self._items: list[T | None] = []
-        self._gone = 0
+        self._gaps: list[int] = []  # their places
         self._forgotten: list[str] = []
         self._place_of: dict[str, int] = {}
 
@@ -72,7 +74,7 @@ class JobIndex(Generic[T]):
                 self._forgotten.clear()
                 for job_id in dict.fromkeys(changed):
                     self._move(job_id)
-                if self._gone:
+                if self._gaps:
                     self._close_gaps()
                 if changed and self._store.changes(None)[0] != version:
                     self._begin_anew()  # what was looked up is of several moments
@@ -89,11 +91,11 @@ class JobIndex(Generic[T]):
         if job_id in self._place_of and self._lock.acquire(blocking=False):
             try:
                 # A gap, which the next call closes with all others: of 10,000 jobs, to close each
-                # one at once moves 160 kB.
+                # one moves 160 kB.
                 place = self._place_of.pop(job_id, None)
                 if place is not None:
                     self._items[bisect_left(self._places, place)] = None
-                    self._gone += 1
+                    self._gaps.append(place)
                     self._forgotten.append(job_id)
             finally:
                 self._lock.release()
@@ -132,7 +134,12 @@ class JobIndex(Generic[T]):
         self._items.insert(index, self._show(entry))
 
     def _close_gaps(self) -> None:
-        keep = [item is not None for item in self._items]
-        self._places = list(compress(self._places, keep))
-        self._items = list(compress(self._items, keep))
-        self._gone = 0
+        if len(self._gaps) <= _FEW:
+            for place in self._gaps:
+                index = bisect_left(self._places, place)
+                del self._places[index], self._items[index]
+        else:
+            keep = [item is not None for item in self._items]
+            self._places = list(compress(self._places, keep))
+            self._items = list(compress(self._items, keep))
+        self._gaps = []
