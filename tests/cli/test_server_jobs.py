@@ -17,7 +17,7 @@ def test_a_session():
     added = typed("add", "report", "func=tasks:ok", "hour=6", "minute=30", 'args=["a", 1]')
     assert added.returncode == 0, added.stderr
     assert re.search(
-        r"^report +scheduled +.* \(in \d+ h\) +cron hour=6 minute=30 ", added.stdout, re.M
+        r"^report +scheduled +.* \(in \d+ (?:s|min|h)\) +cron hour=6 minute=30 ", added.stdout, re.M
     )
     job = json.loads(typed("job", "report", "--json").stdout)
     assert (job["trigger"], job["hour"], job["args"]) == ("cron", 6, ["a", 1])

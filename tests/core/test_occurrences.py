@@ -228,6 +228,7 @@ def test_cancel_keeps_to_a_lowered_max_instances(scheduler, step, gate):
         step(1)
     while len(scheduler.runs()) != 3:
         step()
+    gate.wait()  # what has not begun is not cancelled
     scheduler.modify_job("j", max_instances=1)
     step(1)
     assert len(scheduler.runs()) == 1
