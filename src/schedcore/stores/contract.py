@@ -10,10 +10,11 @@ Times are integer microseconds since the Unix epoch.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from schedcore.changes.audit import Actor, AuditRecord
 from schedcore.history.query import EVERYTHING, RunQuery
@@ -35,6 +36,9 @@ from schedcore.stores.base import (
 from schedcore.stores.ends import End
 from schedcore.stores.positions import Happened
 from schedcore.stores.run_requests import Backfill, Opened, RunRequest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Batch(Protocol):
@@ -76,6 +80,25 @@ class Batch(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class GivenBack(ABC):
+    """Makes a batch a context manager as the contract has it."""
+
+    @abstractmethod
+    def give_back(self) -> None:
+        """Give back jobs that were not settled."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
 
 
 class Store(Protocol):

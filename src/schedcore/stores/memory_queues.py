@@ -7,11 +7,11 @@ become due for the threads meanwhile do not wait for the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from schedcore.heap import DueQueue
 from schedcore.stores.base import Decision, Executors, Settled, Slot
+from schedcore.stores.contract import GivenBack
 
 if TYPE_CHECKING:
     from schedcore.stores.memory import MemoryStore
@@ -91,7 +91,7 @@ class DueQueues:
         return queue
 
 
-class MemoryBatch:
+class MemoryBatch(GivenBack):
     """Jobs that were taken out of the due queue; see :class:`~schedcore.stores.contract.Batch`."""
 
     def __init__(self, store: MemoryStore, slots: list[Slot]) -> None:
@@ -108,17 +108,6 @@ class MemoryBatch:
         """Give back jobs that were not settled."""
         if self.seqs:
             self._store._give_back(self)
-
-    def __enter__(self) -> MemoryBatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()
 
 
 def _due_us(slot: Slot) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from schedcore.output.text import storable
 from schedcore.run import Run, RunRecord
 from schedcore.stores.base import Decision, Settled, Settlement, Slot
 from schedcore.stores.claims import Claim, Opening
+from schedcore.stores.contract import GivenBack
 from schedcore.stores.database import Transaction
 from schedcore.stores.sql_due import JobRow
 
@@ -85,7 +85,7 @@ class Settling:
         store.history.add(tx, self._records, self._now_us, store.node)
 
 
-class SqlBatch:
+class SqlBatch(GivenBack):
     """Jobs that were taken; see :class:`~schedcore.stores.contract.Batch`.
 
     Args:
@@ -109,14 +109,3 @@ class SqlBatch:
         """Give back jobs that were not settled."""
         rows, self.rows = self.rows, ()
         self._store.give_back(rows)
-
-    def __enter__(self) -> SqlBatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()
