@@ -32,6 +32,16 @@ def script(text):
     )
 
 
+class LongestJitter:
+    """A source of random numbers that draws the longest jitter."""
+
+    def random(self):
+        return 0.0
+
+    def randrange(self, stop):
+        return stop - 1
+
+
 class Gate:
     """A job that says when it is under way, and goes on when it is let."""
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from schedcore import ManualClock, Outcome, Scheduler, ThreadPool, simulate
+from tests.core.conftest import LongestJitter
 from tests.patience import SOON
 
 START = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -107,7 +108,7 @@ def test_the_grace_of_a_backlog_is_judged_when_it_is_found(scheduler, clock, ste
 
 
 def test_jitter_is_no_lateness_where_a_backlog_is_held(clock, gate):
-    scheduler = Scheduler(clock=clock, timezone="UTC", random=Longest())
+    scheduler = Scheduler(clock=clock, timezone="UTC", random=LongestJitter())
     scheduler.add_job(
         gate,
         "interval",
@@ -127,16 +128,6 @@ def test_jitter_is_no_lateness_where_a_backlog_is_held(clock, gate):
         assert scheduler._runs.wait_until_idle(SOON)
         scheduler._engine.step(clock.now_us())
     assert scheduler.counts("j") == {Outcome.EXECUTED: 4}
-
-
-class Longest:
-    """Draws the longest jitter."""
-
-    def random(self):
-        return 0.0
-
-    def randrange(self, stop):
-        return stop - 1
 
 
 # Removed and paused jobs

@@ -11,6 +11,7 @@ from schedcore import DateTrigger, ManualClock, Outcome, Scheduler, ThreadPool
 from schedcore.executors.inline import InlineExecutor
 from schedcore.stores.sqlite import SqliteStore
 from tests.contract.test_executor import Reports, run_of
+from tests.core.conftest import LongestJitter
 from tests.durable.processes import until
 from tests.patience import SOON
 from tests.stores.postgres import beside, postgres_store
@@ -125,16 +126,6 @@ class Sized(InlineExecutor):
         return self.size
 
 
-class Longest:
-    """Draws the longest jitter."""
-
-    def random(self):
-        return 0.0
-
-    def randrange(self, stop):
-        return stop - 1
-
-
 def test_a_full_executor_puts_off_no_job_of_another_and_makes_no_jitter_late():
     clock = ManualClock(datetime(2026, 1, 1, tzinfo=timezone.utc))
     full = Sized()
@@ -143,7 +134,7 @@ def test_a_full_executor_puts_off_no_job_of_another_and_makes_no_jitter_late():
         timezone="UTC",
         executors={"default": InlineExecutor(), "full": full},
         clock=clock,
-        random=Longest(),
+        random=LongestJitter(),
     )
     grace = {"misfire_grace_time": 10, "executor": "full"}
     scheduler.add_job(int, "interval", seconds=100, jitter=60, id="kept waiting", **grace)
