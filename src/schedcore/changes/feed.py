@@ -91,7 +91,7 @@ class Feed:
             raise InvalidOptionError("since", since, NEXT)
         deadline, interrupts = Deadline(wait), self._interrupts
         while True:
-            looks = self._polls
+            polls = self._polls
             self._settle()
             try:
                 position, records, whole = self._store.happened_after(since, limit)
@@ -105,7 +105,7 @@ class Feed:
                 return ChangeList(position, events)
             since = position
             if not records:
-                self._wait((looks, interrupts), deadline, check or _nothing)
+                self._wait((polls, interrupts), deadline, check or _nothing)
 
     def interrupt(self) -> None:
         """End all waits: the scheduler is shut down."""
