@@ -182,10 +182,10 @@ class Engine:
 
         Those of full executors are looked at again after :data:`FULL_US`.
         """
-        due_us = self.store.next_due(self.executors)
-        if due_us is None or len(rooms) == len(self.executors):
+        due_us, again_us = self.store.next_due(self.executors), now_us + FULL_US
+        if due_us is None or due_us >= again_us or len(rooms) == len(self.executors):
             return due_us
-        return earlier(self.store.next_due(rooms), max(due_us, now_us + FULL_US))
+        return earlier(self.store.next_due(rooms), again_us)
 
     def step_paused(self, now_us: int) -> int | None:
         """Time out runs that took too long, and start nothing; return when to call again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -148,8 +148,13 @@ def trigger_to_dict(trigger: Trigger, job_id: str) -> dict[str, Any]:
 def _hash_ids(trigger: Trigger) -> frozenset[str]:
     """Return the ids from which ``H`` in crontab text takes its values, those of members too."""
     own = getattr(trigger, "hash_id", None) if trigger.kind == "cron" else None
-    members = getattr(trigger, "triggers", ()) if trigger.kind in ("and", "or") else ()
-    return frozenset(() if own is None else (own,)).union(*map(_hash_ids, members))
+    return frozenset(() if own is None else (own,)).union(*map(_hash_ids, _members(trigger)))
+
+
+def _members(trigger: Trigger) -> Sequence[Trigger]:
+    """Return the members of a combination, one at least; of another trigger, none."""
+    members: Sequence[Trigger] = getattr(trigger, "triggers", ())
+    return members if trigger.kind in ("and", "or") else ()
 
 
 def options_to_dict(options: Options) -> dict[str, Any]:
@@ -215,9 +220,10 @@ def _read_trigger(data: object, timezone: tzinfo, job_id: str) -> Trigger:
 
 def _bound_parts(trigger: Trigger) -> bool | list[Any]:
     """Return whether a start is nobody's wish, and goes with the first change."""
-    if trigger.kind not in ("and", "or"):
+    members = _members(trigger)
+    if not members:
         return trigger.is_bound
-    parts = [_bound_parts(member) for member in getattr(trigger, "triggers", ())]
+    parts = [_bound_parts(member) for member in members]
     return parts if any(parts) else False
 
 

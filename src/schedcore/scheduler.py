@@ -330,9 +330,9 @@ class Scheduler(ChangeMethods):
             return Holder(taking[-1].pid, taking[-1].host, taking[-1].since_us)
         if self._life.state is State.STOPPED:
             return None
-        import socket  # 3 ms, and seldom needed
+        from schedcore.stores.process import host_name  # socket: 3 ms, and seldom needed
 
-        return Holder(os.getpid(), socket.gethostname(), self._life.since_us)
+        return Holder(os.getpid(), host_name(), self._life.since_us)
 
     def nodes(self) -> list[schedcore.NodeInfo]:
         """Return the processes that have joined the store; empty if it is not shared."""

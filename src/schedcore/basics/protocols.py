@@ -72,7 +72,10 @@ def _parts(value: Any, origin: type, args: tuple[Any, ...]) -> Iterable[tuple[ob
 def _fields(kind: type) -> Sequence[tuple[str, Any]]:
     """Return the fields of a named tuple, and the type of each; of other types, none."""
     names: Sequence[str] = getattr(kind, "_fields", ()) if issubclass(kind, tuple) else ()
-    return [(name, get_type_hints(kind)[name]) for name in names]
+    if not names:
+        return ()
+    hints = get_type_hints(kind)
+    return [(name, hints[name]) for name in names]
 
 
 @lru_cache

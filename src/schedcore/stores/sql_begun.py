@@ -39,12 +39,14 @@ class Beginnings:
 
     def unwritten(self, before_us: int) -> list[Beginning]:
         """Return the beginnings before *before_us* that are not written yet."""
-        found = []
+        found: list[Beginning] = []
         for run in self._claims.at_work():
             attempt, begun_us = run._attempt, run._started_us  # it is reset before the next attempt
             if begun_us is not None and begun_us < before_us:
-                found.append(Beginning(run._id, attempt, begun_us))
-        return [each for each in found if each not in self._written]
+                beginning = Beginning(run._id, attempt, begun_us)
+                if beginning not in self._written:
+                    found.append(beginning)
+        return found
 
     def write(self, tx: Transaction, beginnings: Sequence[Beginning]) -> None:
         """Write beginnings, of attempts that are still the present ones."""

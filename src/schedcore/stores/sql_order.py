@@ -109,19 +109,18 @@ class CommitOrder:
             last_us = state.cut.at_us
         return Position(state.store_id, *numbers, last_us)
 
-    def knows(self, tx: Transaction, position: Position) -> bool:
-        """Return whether a position is one of this store.
+    def keeps(self, tx: Transaction, position: Position) -> bool | None:
+        """Return whether nothing was deleted after a position; None: it is not of this store.
 
         It is not if a backup was restored that ends before it.
         """
         state = self._state(tx)
         if position.store_id != state.store_id or position.numbers > state.end:
-            return False
-        # If the row before it was deleted, and a later one too, that cannot be compared: then
-        # :meth:`keeps` is false.
+            return None
+        # If the row before it was deleted, and a later one too, that cannot be compared any more.
         if position.numbers < state.cut[:2]:
-            return True
-        return self._at(tx, state, position.numbers) == position
+            return False
+        return True if self._at(tx, state, position.numbers) == position else None
 
     def after(self, tx: Transaction, columns: str, position: Position, limit: int) -> list[Row]:
         """Return rows after a position of this store: their ``tx``, ``seq`` and *columns*."""
@@ -135,10 +134,6 @@ class CommitOrder:
             )
         sql = f"select 0, seq, {columns} from {self._table} where seq > ? order by seq limit ?"
         return tx.all(sql, position.seq, limit)
-
-    def keeps(self, tx: Transaction, position: Position) -> bool:
-        """Return whether nothing was deleted after a position."""
-        return position.numbers >= self._state(tx).cut[:2]
 
     def cut(self, tx: Transaction, where: str, params: Sequence[object], most: int) -> int:
         """Delete the first *most* rows of a condition, and note the last; return how many."""

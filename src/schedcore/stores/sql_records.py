@@ -54,7 +54,7 @@ class SqlRecords:
         since = None if position is None else read_position(position)
         with self.database.read() as tx:
             order = self.history.order
-            if since is None or not order.knows(tx, since):
+            if since is None or order.keeps(tx, since) is None:
                 return str(order.end(tx)), []
             rows = self.history.after(tx, since, limit)
             last = order.at(tx, rows[-1][0]) if rows else since
@@ -64,8 +64,7 @@ class SqlRecords:
         """Return whether everything after a position is still stored, or was until now."""
         since = read_position(position)
         with self.database.read() as tx:
-            order = self.history.order
-            return order.knows(tx, since) and order.keeps(tx, since)
+            return bool(self.history.order.keeps(tx, since))
 
     def counts(self, job_id: str | None = None) -> dict[Outcome, int]:
         """Return how many occurrences of one job, or of all, ended in each outcome so far."""
@@ -99,16 +98,14 @@ class SqlRecords:
         since = None if position is None else read_feed_position(position)
         with self.database.read() as tx:
             ended, made = self.history.order, self.audit_rows.order
-            if since is None or not (
-                ended.knows(tx, since.outcomes) and made.knows(tx, since.changes)
-            ):
+            kept = since and (ended.keeps(tx, since.outcomes), made.keeps(tx, since.changes))
+            if since is None or kept is None or None in kept:
                 return Happened(f"{ended.end(tx)}-{made.end(tx)}", [], since is None)
             outcomes = self.history.after(tx, since.outcomes, limit)
             changes = self.audit_rows.after(tx, since.changes, limit)
-            whole = ended.keeps(tx, since.outcomes) and made.keeps(tx, since.changes)
             last, found = in_order(since, outcomes, changes, limit)
             if last.outcomes != since.outcomes:
                 last = last._replace(outcomes=ended.at(tx, last.outcomes.numbers))
             if last.changes != since.changes:
                 last = last._replace(changes=made.at(tx, last.changes.numbers))
-        return Happened(str(last), found, whole)
+        return Happened(str(last), found, all(kept))
