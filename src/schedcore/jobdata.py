@@ -33,7 +33,7 @@ from schedcore.job import (
 )
 from schedcore.run import short_repr
 from schedcore.triggers.base import Trigger
-from schedcore.triggers.factory import comes_back, trigger_from_dict
+from schedcore.triggers.factory import comes_back, schedule_names, trigger_from_dict
 from schedcore.triggers.values import ValueTrigger
 
 FIELDS: Final = ("id", "func", "args", "kwargs", "name", "trigger", *Options._fields)
@@ -332,6 +332,22 @@ def _unordered(data: Any) -> Any:
     if data.get(TAG) == "dict":
         data["value"] = sorted(data["value"], key=as_text)
     return data
+
+
+# To be changed
+
+
+def with_units(kind: str, changes: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes of a job with the units that stay, since one replaces all of an interval.
+
+    Args:
+        kind: The kind of its trigger, which stays.
+        changes: The new values of options.
+        wanted: All options that the job is to have.
+    """
+    group = schedule_names(kind)
+    units = group & wanted.keys() if group & changes.keys() else ()
+    return {**{name: wanted[name] for name in units}, **changes}
 
 
 # To be shown

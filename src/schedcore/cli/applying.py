@@ -26,7 +26,8 @@ from schedcore.cli.showing import (
 )
 from schedcore.errors import InvalidOptionError
 from schedcore.job import JOB_FIELDS
-from schedcore.triggers.factory import KINDS, option_names, schedule_names
+from schedcore.jobdata import with_units
+from schedcore.triggers.factory import KINDS, option_names
 
 Job = Mapping[str, Any]
 _MARK: Final = "applied:"
@@ -248,10 +249,7 @@ def _changes(different: Job, planned: Job, wanted: Job) -> Job:
     options = {name: value for name, value in different.items() if name not in JOB_FIELDS}
     kind = planned["trigger"]
     if "trigger" not in different:
-        # A unit replaces all units of an interval, so those that stay are sent beside it.
-        group = schedule_names(kind)
-        units = group & planned.keys() if group & options.keys() else ()
-        return {**own, **{name: planned[name] for name in units}, **options}
+        return {**own, **with_units(kind, options, planned)}
     # Another kind of trigger replaces all options.
     known = _options_of(planned) or planned.keys() - JOB_FIELDS - _PLACE
     trigger = {k: v for k, v in _comparable(planned, wanted).items() if k in known}

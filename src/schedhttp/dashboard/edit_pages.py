@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from schedcore.job import OPTION_NAMES
-from schedcore.triggers.factory import schedule_names
+from schedcore.jobdata import with_units
 from schedhttp.dashboard.action_pages import read_json
 from schedhttp.dashboard.api_calls import Refused
 from schedhttp.dashboard.forecast_pictures import due_beside
@@ -231,10 +231,7 @@ def _changes(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any
     if "trigger" not in changes:
         gone = [name for name in (*schedule, *OPTION_NAMES) if name in now and name not in wanted]
         changes |= {name: None for name in gone if now[name] is not None}
-        # A unit replaces all units of an interval, so those that stay are sent beside it.
-        group = schedule_names(now["trigger"])
-        units = group & wanted.keys() if group & changes.keys() else ()
-        return {**{name: wanted[name] for name in units}, **changes}
+        return with_units(now["trigger"], changes, wanted)
     # Another kind of trigger starts without options; its own are sent with it.
     kept = {k: v for k, v in wanted.items() if k not in OPTION_NAMES and k not in FIELDS}
     gone = [name for name in OPTION_NAMES if now.get(name) is not None and name not in wanted]

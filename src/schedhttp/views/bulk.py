@@ -17,8 +17,8 @@ from schedhttp.views.running import read_key
 PARAMETERS: Final = (*job_filter.PARAMETERS, "all", "confirm")
 _WHICH: Final = "q=, tag=, state= or id="
 _MOST: Final = 10**9
-_ALREADY: Final = {"pause": True, "resume": False}
-"""Whether the jobs that an action leaves as they are were paused."""
+_CHANGES_PAUSED: Final = {"pause": False, "resume": True}
+"""Whether the jobs that an action changes were paused."""
 _SHOWN: Final = 10
 """Maximum number of ids in the request for confirmation."""
 
@@ -69,8 +69,8 @@ def _changed(
         change(ids, look)
     except JobLookupError as error:
         raise _moved_on(error.job_id) from None
-    if verb in _ALREADY:
-        ids = [job_id for job_id in ids if were_paused[job_id] is not _ALREADY[verb]]
+    if verb in _CHANGES_PAUSED:
+        ids = [job_id for job_id in ids if were_paused[job_id] is _CHANGES_PAUSED[verb]]
     return Reply({"count": len(ids), "ids": ids})
 
 
